@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Umbra's build, top to bottom: settings, the core (hypervisor ELF), the UEFI
+# image that carries it, host tests, in-guest test images, running and checking.
+# build/ mirrors the tree. V=1 shows commands, DEBUG=1 builds with assertions.
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+DEBUG ?= 0
+B := build/$(if $(filter 1,$(DEBUG)),debug,release)
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),@:,@printf '  %-7s %s\n' $(1) $(2))
+
+CC := gcc
+LD := ld
+NM := nm
+NASM := nasm
+OBJCOPY := objcopy
+
+WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wno-unused-parameter
+REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=. -fno-ident
+
+# The commands that run something install the Debian packages that are missing
+# before anything is compiled; plain builds never touch the system.
+NEED_DEPS := $(filter run run-% check check-all unit image stress test-%,$(MAKECMDGOALS))
+DEPS := $(if $(NEED_DEPS),deps)
+
+all: $(B)/umbra.efi build/compile_commands.json $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
+
+deps: ## Install the Debian packages that are missing
+	@tools/deps $(if $(filter stress,$(MAKECMDGOALS)),stress)
+
+# --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
+CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx debug
+CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
+CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
+CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
+CORE_CFLAGS = -std=gnu11 -O2 -g -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
+	-I. -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
+	-fno-strict-aliasing -fcf-protection=none $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
+CORE_LDFLAGS := -nostdlib -static --build-id=sha1 -z max-page-size=4096 -z noexecstack -T linker.ld
+
+$(B)/%.o: %.c Makefile | $(DEPS)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+
+# Structure offsets for the assembly, generated from the C definitions.
+$(B)/gen/asm_offsets.inc: arch/x86/asm_offsets.c Makefile | $(DEPS)
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CORE_CFLAGS) -MMD -MP -MT $@ -MF $(@:.inc=.d) -S $< -o $(@:.inc=.s)
+	$(Q)sed -n 's/.*->\([A-Za-z0-9_]*\) \$$*\([-0-9]*\).*/%define \1 \2/p' $(@:.inc=.s) >$@
+
+CORE_ASM_OFFSETS := $(if $(wildcard arch/x86/asm_offsets.c),$(B)/gen/asm_offsets.inc)
+
+$(B)/%.asm.o: %.asm Makefile $(CORE_ASM_OFFSETS) | $(DEPS)
+	$(call say,NASM,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf64 -I./ -I$(B)/gen/ -MD $(@:.o=.d) -MP -o $@ $<
+
+# The core is linked with an empty symbol table first, then with the table made
+# from that link.
+$(B)/ksyms.0.c: tools/ksyms
+	@mkdir -p $(@D)
+	$(Q)tools/ksyms </dev/null >$@
+
+$(B)/ksyms.1.c: $(B)/core.0.elf tools/ksyms
+	$(Q)$(NM) -n $< | tools/ksyms >$@
+
+$(B)/ksyms.%.o: $(B)/ksyms.%.c Makefile
+	$(Q)$(CC) $(CORE_CFLAGS) -c $< -o $@
+
+$(B)/core.0.elf: $(CORE_OBJ) $(B)/ksyms.0.o linker.ld
+	$(Q)$(LD) $(CORE_LDFLAGS) -o $@ $(CORE_OBJ) $(B)/ksyms.0.o
+
+$(B)/core.elf: $(CORE_OBJ) $(B)/ksyms.1.o linker.ld
+	$(call say,LD,$@)
+	$(Q)$(LD) $(CORE_LDFLAGS) -o $@ $(CORE_OBJ) $(B)/ksyms.1.o
+
+$(B)/core.stripped.elf: $(B)/core.elf
+	$(Q)$(OBJCOPY) --strip-debug $< $@
+
+# --- the UEFI image: boot/ built with GNU-EFI, the core inside it ------------
+EFI_C := $(sort $(wildcard boot/*.c))
+EFI_ASM := $(sort $(wildcard boot/*.asm))
+EFI_OBJ := $(EFI_C:%.c=$(B)/%.o) $(EFI_ASM:%.asm=$(B)/%.asm.o)
+EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-protector -mno-red-zone \
+	-maccumulate-outgoing-args -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
+	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI \
+	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) $(REPRODUCIBLE)
+EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc,-j '$(s)')
+
+$(B)/boot/%.o: boot/%.c Makefile | $(DEPS)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/boot/%.asm.o: boot/%.asm Makefile $(B)/core.stripped.elf | $(DEPS)
+	$(call say,NASM,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf64 -I./ -DCORE_ELF='"$(B)/core.stripped.elf"' -MD $(@:.o=.d) -MP -o $@ $<
+
+$(B)/umbra.so: $(EFI_OBJ) Makefile
+	$(call say,LD,$@)
+	$(Q)$(LD) -nostdlib -znocombreloc -z noexecstack -shared -Bsymbolic -T /usr/lib/elf_x86_64_efi.lds \
+		/usr/lib/crt0-efi-x86_64.o $(EFI_OBJ) -o $@ -L/usr/lib -lefi -lgnuefi
+	@! $(NM) -u $@ | grep .
+
+$(B)/umbra.efi: $(B)/umbra.so
+	$(call say,EFI,$@)
+	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --target=efi-app-x86_64 $< $@
+
+build/umbra.efi: build/release/umbra.efi
+	$(Q)cp $< $@
+
+# --- unit tests: the same lib/, mm/ and parser files built for the host ------
+# UNIT_EXTRA_test_x: more of the tree's sources for one test.
+# UNIT_LIBS_test_x: more libraries for one test.
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
+UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
+UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
+	$(wildcard $(foreach f,entry options bzimage guest_map text,boot/$(f).c))
+UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
+UNIT_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
+# Our own string functions must not replace the host's: they get other names.
+STRING_RENAMES := $(foreach f,memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp strchr \
+	strrchr strcpy strncpy strstr strcat,-D$(f)=umbra_$(f))
+build/unit/obj/lib/string.o build/unit/obj/tests/unit/test_string.o: UNIT_CFLAGS += $(STRING_RENAMES) -fno-builtin
+
+GUEST_PURE := $(wildcard arch/x86/guest/decode.c arch/x86/guest/decode_table.c arch/x86/guest/emulate.c)
+UNIT_EXTRA_test_decode := $(GUEST_PURE)
+UNIT_EXTRA_test_emulate := $(GUEST_PURE)
+UNIT_LIBS_test_decode := -lZydis
+UNIT_LIBS_test_emulate := -lunicorn
+
+build/unit/obj/%.o: %.c Makefile | $(DEPS)
+	$(call say,HOSTCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+build/unit/libhost.a: $(UNIT_LIB_OBJ)
+	$(Q)rm -f $@
+	$(Q)ar rcD $@ $^
+
+define UNIT_RULE
+build/unit/$(1): build/unit/obj/tests/unit/$(1).o $(UNIT_EXTRA_$(1):%.c=build/unit/obj/%.o) build/unit/libhost.a
+	$$(call say,HOSTLD,$$@)
+	$$(Q)$$(CC) -fsanitize=address,undefined $$(filter %.o %.a,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
+
+unit-build: $(UNIT_BIN)
+
+unit: $(UNIT_BIN) check-includes ## Run the host unit tests
+	@tests/system/run.py --unit-only --unit $(UNIT_BIN)
+
+check-includes: ## Check the direction of dependencies over the include lines
+	@tools/check-includes
+
+# --- guests: test images in Linux bzImage clothing (tests/guest/) -------------
+GUEST_IMAGES := $(patsubst tests/guest/%.c,build/guest/%.bin,$(sort $(wildcard tests/guest/*.c)))
+GUEST_LIB_OBJ := $(patsubst tests/guest/lib/%,build/guest/lib/%.o,$(sort $(wildcard tests/guest/lib/*.c tests/guest/lib/*.asm)))
+GUEST_CFLAGS = -std=gnu11 -O2 -g -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include) -I. \
+	-mgeneral-regs-only -mno-red-zone -mcmodel=small -fno-pic -fno-pie -fno-stack-protector -fno-strict-aliasing \
+	-fno-asynchronous-unwind-tables -fcf-protection=none $(WARN) $(REPRODUCIBLE)
+
+build/guest/%.c.o: tests/guest/%.c Makefile | $(DEPS)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+build/guest/%.asm.o: tests/guest/%.asm Makefile | $(DEPS)
+	$(call say,NASM,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf64 -I./ -MD $(@:.o=.d) -MP -o $@ $<
+
+build/guest/%.elf: build/guest/%.c.o $(GUEST_LIB_OBJ) tests/guest/lib/guest.ld
+	$(call say,LD,$@)
+	$(Q)$(LD) -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack -T tests/guest/lib/guest.ld \
+		-o $@ $(GUEST_LIB_OBJ) $<
+
+build/guest/%.bin: build/guest/%.elf
+	$(Q)$(OBJCOPY) -O binary $< $@
+
+guests: $(GUEST_IMAGES)
+
+# --- running -----------------------------------------------------------------
+# Variables of `make run`, all optional: GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD
+# GUEST_APPEND UMBRA_OPTS BARE QEMU_EXTRA TIMEOUT (README.md says what they do).
+RUN_VARIABLES := GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE QEMU_EXTRA TIMEOUT
+# Passed on as written: make must not expand a $ in a guest command.
+$(foreach v,$(RUN_VARIABLES),$(eval override $(v) := $$(value $(v))))
+export $(RUN_VARIABLES)
+
+build/tools/umbractl: tools/umbractl.c Makefile | $(DEPS)
+	$(call say,HOSTCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -Os $(WARN) $(REPRODUCIBLE) -static -s $< -o $@
+
+run: $(B)/umbra.efi build/tools/umbractl ## Boot Debian in QEMU; GUEST_CMD='...' runs one command instead of a shell
+	@UMBRA_EFI=$(B)/umbra.efi tools/run
+
+run-bare: $(B)/umbra.efi build/tools/umbractl ## The same without the hypervisor
+	@UMBRA_EFI=$(B)/umbra.efi BARE=1 tools/run
+
+# --- checking ----------------------------------------------------------------
+# Both builds of the image, every test image and unit test first; then one runner counts all.
+check-build: build/release/umbra.efi build/tools/umbractl $(UNIT_BIN) guests check-includes
+	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
+
+check: check-build ## Unit tests, then whole boots (less than 15 minutes)
+	@tests/system/run.py --unit $(UNIT_BIN)
+
+check-all: check-build ## The same with the tests that take long
+	@tests/system/run.py --all --unit $(UNIT_BIN)
+
+test-%: check-build ## Only the system tests and unit programs with % in their names
+	@tests/system/run.py --only $* --unit $(UNIT_BIN)
+
+image: build/umbra.img ## Make build/umbra.img, to be written to a USB stick
+
+build/umbra.img: build/umbra.efi build/tools/umbractl tools/make-stick tools/vm.py tools/mkimage
+	$(call say,IMAGE,$@)
+	$(Q)tools/make-stick $@ $(or $(KERNEL),full)
+
+# --- compile_commands.json for editors ---------------------------------------
+json = {"directory": "$(CURDIR)"$(COMMA) "file": "$(1)"$(COMMA) "command": "$(CC) $(2) -c $(1)"}
+json_all = $(foreach f,$(CORE_C),$(call json,$(f),$(CORE_CFLAGS))) \
+	$(foreach f,$(EFI_C),$(call json,$(f),$(EFI_CFLAGS))) \
+	$(foreach f,$(wildcard tests/unit/*.c),$(call json,$(f),$(UNIT_CFLAGS)))
+COMMA := ,
+define NEWLINE
+
+
+endef
+build/compile_commands.json: Makefile $(CORE_C) $(EFI_C) $(wildcard tests/unit/*.c) | $(DEPS)
+	$(shell mkdir -p $(@D))$(file >$@,[$(subst } {,}$(COMMA)$(NEWLINE){,$(strip $(json_all)))])
+	@:
+
+clean: ## Remove build/ (the downloaded kernels too)
+	$(Q)rm -rf build
+
+help: ## Print this list
+	@sed -n 's/^\([a-z][a-z%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+
+.PHONY: all deps unit unit-build check-includes guests run run-bare check-build check check-all image clean help

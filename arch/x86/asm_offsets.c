@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Structure offsets for the assembly files. Compiled to assembly, never linked
+ * for its code: each line "# ->NAME number" becomes a %define in
+ * asm_offsets.inc.
+ */
+#include "arch/x86/guest/vcpu.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/trap.h"
+
+#define DEFINE(name, value) asm volatile("# ->" #name " %0" : : "i"((u64)(value)))
+#define OFFSET(name, type, member) DEFINE(name, offsetof(type, member))
+
+void asm_offsets(void);
+
+void asm_offsets(void)
+{
+	OFFSET(VCPU_RAX, struct vcpu, gpr[GPR_RAX]);
+	OFFSET(VCPU_RBX, struct vcpu, gpr[GPR_RBX]);
+	OFFSET(VCPU_RCX, struct vcpu, gpr[GPR_RCX]);
+	OFFSET(VCPU_RDX, struct vcpu, gpr[GPR_RDX]);
+	OFFSET(VCPU_RSI, struct vcpu, gpr[GPR_RSI]);
+	OFFSET(VCPU_RDI, struct vcpu, gpr[GPR_RDI]);
+	OFFSET(VCPU_RBP, struct vcpu, gpr[GPR_RBP]);
+	OFFSET(VCPU_R8, struct vcpu, gpr[GPR_R8]);
+	OFFSET(VCPU_R9, struct vcpu, gpr[GPR_R9]);
+	OFFSET(VCPU_R10, struct vcpu, gpr[GPR_R10]);
+	OFFSET(VCPU_R11, struct vcpu, gpr[GPR_R11]);
+	OFFSET(VCPU_R12, struct vcpu, gpr[GPR_R12]);
+	OFFSET(VCPU_R13, struct vcpu, gpr[GPR_R13]);
+	OFFSET(VCPU_R14, struct vcpu, gpr[GPR_R14]);
+	OFFSET(VCPU_R15, struct vcpu, gpr[GPR_R15]);
+	OFFSET(STACKS_MAIN, struct cpu_stacks, main);
+	DEFINE(STACK_MAIN_SIZE, STACK_MAIN_SIZE);
+	DEFINE(TRAP_FRAME_GPRS, offsetof(struct trap_frame, vector));
+}

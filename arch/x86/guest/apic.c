@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The local APIC page. Aligned 32-bit accesses go to the hardware's register as
+ * they are; the interrupt command register is checked first. Chapter and
+ * section numbers are of SDM vol. 3, chapter 10.
+ */
+#include "arch/x86/guest/apic.h"
+#include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/state.h"
+#include "lib/log.h"
+
+/* Registers, table 10-1 */
+enum {
+	APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0,
+	APIC_ICR_LOW = 0x300, APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330, APIC_LVT_PERF = 0x340,
+	APIC_LVT_LINT0 = 0x350, APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370, APIC_TIMER_INITIAL = 0x380,
+	APIC_TIMER_DIVIDE = 0x3e0,
+};
+
+#define LVT_MASKED BIT(16)
+#define LVT_EXTINT (7u << 8)
+#define LVT_NMI (4u << 8)
+#define SVR_RESET 0xffu
+#define SVR_ENABLE BIT(8)
+
+/* Interrupt command register, section 10.6.1 */
+#define ICR_MODE(icr) ((icr) >> 8 & 7)
+#define ICR_SHORTHAND(icr) ((icr) >> 18 & 3)
+enum { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_RESERVED, MODE_NMI, MODE_INIT, MODE_STARTUP };
+enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
+
+#define APIC_BASE_RESERVED (BITS(7, 0) | BIT(9))
+#define APIC_BASE_ADDRESS (~0ull << PAGE_SHIFT)
+
+void apic_init(struct vcpu *vcpu)
+{
+	struct guest *g = guest_of(vcpu);
+
+	if (hw_msr_read(MSR_APIC_BASE, &vcpu->apic_base))
+		vcpu->apic_base = APIC_PAGE | APIC_BASE_ENABLE | APIC_BASE_BSP;
+	g->hw_x2apic = vcpu->apic_base & APIC_BASE_X2APIC;
+}
+
+bool apic_is_x2apic(const struct vcpu *vcpu)
+{
+	const u64 both = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+
+	return guest_of(vcpu)->hw_x2apic && (vcpu->apic_base & both) == both;
+}
+
+/* The guest's APIC answers in its page only in xAPIC mode. */
+static bool page_is_live(const struct vcpu *vcpu)
+{
+	return vcpu->apic_base & APIC_BASE_ENABLE && !guest_of(vcpu)->hw_x2apic;
+}
+
+/* Only one processor runs the guest: nothing may be started, reset or stopped by a message. */
+static bool icr_is_allowed(struct vcpu *vcpu, u32 icr)
+{
+	switch (ICR_MODE(icr)) {
+	case MODE_FIXED: case MODE_LOWEST:
+		return true;
+	case MODE_NMI:
+		if (ICR_SHORTHAND(icr) == TO_SELF)
+			return true;
+		break;
+	}
+	if (guest_once(guest_of(vcpu), ONCE_APIC_ICR))
+		log_warn("guest: APIC command %x (INIT, SIPI, SMI or NMI to others) refused: one processor only\n",
+			 icr);
+	return false;
+}
+
+u64 apic_read(struct vcpu *vcpu, u32 offset, u32 size)
+{
+	u64 value;
+
+	if (!page_is_live(vcpu))
+		return ~0ull;
+	/* Only the first four bytes of every sixteen are a register. */
+	value = hw_apic_read(offset & ~0xfu);
+	if (offset & 0xf || size != 4)
+		value = offset & 0xc ? 0 : value >> 8 * (offset & 3);
+	return value;
+}
+
+void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
+{
+	if (!page_is_live(vcpu))
+		return;
+	if (offset & 0xf || size != 4) {
+		if (guest_once(guest_of(vcpu), ONCE_APIC_SHAPE))
+			log_warn("guest: write of %u bytes at APIC offset %x ignored\n", size, offset);
+		return;
+	}
+	if (offset == APIC_ICR_LOW && !icr_is_allowed(vcpu, value))
+		return;
+	hw_apic_write(offset, value);
+}
+
+/*
+ * The state of a disabled APIC, section 10.4.3: no interrupts of its own, the
+ * two pins lead straight to the CPU.
+ */
+static void quiesce(bool pins)
+{
+	static const u16 lvt[] = {APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PERF, APIC_LVT_ERROR};
+
+	for (u32 i = 0; i < ARRAY_SIZE(lvt); i++)
+		hw_apic_write(lvt[i], LVT_MASKED);
+	hw_apic_write(APIC_TIMER_INITIAL, 0);
+	hw_apic_write(APIC_TIMER_DIVIDE, 0);
+	hw_apic_write(APIC_TPR, 0);
+	hw_apic_write(APIC_LVT_LINT0, pins ? LVT_EXTINT : LVT_MASKED);
+	hw_apic_write(APIC_LVT_LINT1, pins ? LVT_NMI : LVT_MASKED);
+	hw_apic_write(APIC_LDR, 0);
+	hw_apic_write(APIC_DFR, ~0u);
+	hw_apic_write(APIC_SVR, SVR_RESET | (pins ? SVR_ENABLE : 0));
+}
+
+/* Transitions of table 10-5 that the hardware allows. */
+static bool base_is_legal(const struct vcpu *vcpu, u64 value)
+{
+	const struct guest *g = guest_of(vcpu);
+	u64 beyond = g->phys_bits < 64 ? ~0ull << g->phys_bits : 0, changed = value ^ vcpu->apic_base;
+
+	if (value & (APIC_BASE_RESERVED | beyond))
+		return false;
+	if (value & APIC_BASE_X2APIC && (!g->hw_x2apic || !(value & APIC_BASE_ENABLE)))
+		return false;
+	/* Out of x2APIC mode only by switching off. */
+	return !(changed & APIC_BASE_X2APIC) || value & APIC_BASE_X2APIC || !(value & APIC_BASE_ENABLE);
+}
+
+int apic_write_base(struct vcpu *vcpu, u64 value)
+{
+	struct guest *g = guest_of(vcpu);
+	u64 changed;
+
+	if (!base_is_legal(vcpu, value))
+		return -EFAULT;
+	changed = value ^ vcpu->apic_base;
+	if (changed & APIC_BASE_ADDRESS) {
+		if (guest_once(g, ONCE_APIC_MOVE))
+			log_warn("guest: move of the local APIC to %llx refused\n",
+				 (unsigned long long)(value & APIC_BASE_ADDRESS));
+		value = (value & ~APIC_BASE_ADDRESS) | (vcpu->apic_base & APIC_BASE_ADDRESS);
+	}
+	value = (value & ~APIC_BASE_BSP) | (vcpu->apic_base & APIC_BASE_BSP);
+	changed = value ^ vcpu->apic_base;
+	vcpu->apic_base = value;
+	if (changed & APIC_BASE_ENABLE && !g->hw_x2apic)
+		quiesce(!(value & APIC_BASE_ENABLE));
+	return 0;
+}
+
+int apic_write_x2apic_icr(struct vcpu *vcpu, u64 value)
+{
+	return icr_is_allowed(vcpu, value) ? hw_msr_write(MSR_X2APIC_ICR, value) : 0;
+}

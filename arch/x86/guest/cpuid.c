@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * CPUID: the machine's own answers less what the hypervisor does not virtualise
+ * and what the boot entry hides. Leaves that never change are computed once.
+ * Leaves 0x40000000 and up are the hypervisor's: its name, and its counters for
+ * any program in the guest to read.
+ */
+#include "arch/x86/guest/cpuid.h"
+#include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/state.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+enum feature {
+	F_1_ECX, F_1_EDX, F_7_EBX, F_7_ECX, F_7_EDX, F_7_1_EAX, F_D_1_EAX,
+	F_E1_ECX, F_E1_EDX, F_E7_EDX, F_E8_EBX, F_E21_EAX,
+};
+_Static_assert(F_E21_EAX + 1 == CPUID_FEATURES, "state.h");
+
+/* Leaf 1 */
+#define ECX1_DTES64 BIT(2)
+#define ECX1_DS_CPL BIT(4)
+#define ECX1_VMX BIT(5)
+#define ECX1_SMX BIT(6)
+#define ECX1_PCID BIT(17)
+#define ECX1_X2APIC BIT(21)
+#define ECX1_OSXSAVE BIT(27)
+#define ECX1_HYPERVISOR BIT(31)
+#define EDX1_APIC BIT(9)
+#define EDX1_DS BIT(21)
+/* What AMD repeats in leaf 0x80000001 EDX. */
+#define EDX1_MIRRORED 0x0183f3ffu
+/* Leaf 7 */
+#define EBX7_SGX BIT(2)
+#define EBX7_INVPCID BIT(10)
+#define EBX7_PT BIT(25)
+#define ECX7_PKU BIT(3)
+#define ECX7_OSPKE BIT(4)
+#define ECX7_SHSTK BIT(7)
+#define ECX7_LA57 BIT(16)
+#define ECX7_KEY_LOCKER BIT(23)
+#define ECX7_ENQCMD BIT(29)
+#define ECX7_SGX_LC BIT(30)
+#define ECX7_PKS BIT(31)
+#define EDX7_UINTR BIT(5)
+#define EDX7_PCONFIG BIT(18)
+#define EDX7_ARCH_LBR BIT(19)
+#define EDX7_IBT BIT(20)
+#define EAX71_FRED BIT(17)
+#define EAX71_LAM BIT(26)
+/* Extended leaves */
+#define ECXE1_SVM BIT(2)
+#define ECXE1_SKINIT BIT(12)
+#define ECXE1_LWP BIT(15)
+#define EBXE8_INVLPGB BIT(3)
+#define EBXE8_MCOMMIT BIT(8)
+#define EAXE21_UAI BIT(7)
+#define EAXE21_AUTOIBRS BIT(8)
+
+/*
+ * The filtered registers: always hidden bits, and the names of the bits in
+ * order from bit 0, "-" for a bit without a name.
+ */
+static const struct {
+	u32 leaf, subleaf;
+	u8 reg;
+	u32 hide;
+	const char *names;
+} features[CPUID_FEATURES] = {
+	[F_1_ECX] = {1, 0, CPUID_ECX, ECX1_DTES64 | ECX1_DS_CPL | ECX1_VMX | ECX1_SMX | ECX1_PCID,
+		"pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm "
+		"- pcid dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave - avx f16c rdrand "
+		"hypervisor"},
+	[F_1_EDX] = {1, 0, CPUID_EDX, EDX1_DS,
+		"fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov "
+		"pat pse36 pn clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe"},
+	[F_7_EBX] = {7, 0, CPUID_EBX, EBX7_SGX | EBX7_INVPCID | EBX7_PT,
+		"fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a "
+		"avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er "
+		"avx512cd sha_ni avx512bw avx512vl"},
+	[F_7_ECX] = {7, 0, CPUID_ECX, ECX7_PKU | ECX7_OSPKE | ECX7_SHSTK | ECX7_LA57 | ECX7_KEY_LOCKER |
+				      ECX7_ENQCMD | ECX7_SGX_LC | ECX7_PKS,
+		"- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 shstk gfni vaes vpclmulqdq avx512_vnni "
+		"avx512_bitalg tme avx512_vpopcntdq - la57 - - - - - rdpid - bus_lock_detect cldemote - "
+		"movdiri movdir64b enqcmd sgx_lc pks"},
+	[F_7_EDX] = {7, 0, CPUID_EDX, EDX7_UINTR | EDX7_PCONFIG | EDX7_ARCH_LBR | EDX7_IBT,
+		"- - avx512_4vnniw avx512_4fmaps fsrm uintr - - avx512_vp2intersect - md_clear - - - serialize - "
+		"tsxldtrk - pconfig arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 ibrs stibp flush_l1d "
+		"arch_capabilities - ssbd"},
+	[F_7_1_EAX] = {7, 1, CPUID_EAX, EAX71_FRED | EAX71_LAM,
+		"- - - - avx_vnni avx512_bf16 - - - - - - - - - - - fred lkgs - - amx_fp16 - avx_ifma - - lam"},
+	[F_D_1_EAX] = {0xd, 1, CPUID_EAX, 0, "xsaveopt xsavec xgetbv1 xsaves xfd"},
+	[F_E1_ECX] = {0x80000001, 0, CPUID_ECX, ECXE1_SVM | ECXE1_SKINIT | ECXE1_LWP,
+		"lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw ibs xop "
+		"skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core perfctr_nb - bpext ptsc "
+		"perfctr_llc mwaitx"},
+	[F_E1_EDX] = {0x80000001, 0, CPUID_EDX, 0,
+		"- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm "
+		"3dnowext 3dnow"},
+	[F_E7_EDX] = {0x80000007, 0, CPUID_EDX, 0, "- - - - - - - hw_pstate constant_tsc cpb"},
+	[F_E8_EBX] = {0x80000008, 0, CPUID_EBX, EBXE8_INVLPGB | EBXE8_MCOMMIT,
+		"clzero irperf xsaveerptr - rdpru - - - - wbnoinvd - - ibpb - ibrs stibp - - - - - - - amd_ppin "
+		"ssbd virt_ssbd - cppc"},
+	[F_E21_EAX] = {0x80000021, 0, CPUID_EAX, EAXE21_UAI | EAXE21_AUTOIBRS, ""},
+};
+
+static u32 *reg_of(struct cpuid_regs *r, u8 reg)
+{
+	switch (reg) {
+	case CPUID_EAX: return &r->eax;
+	case CPUID_EBX: return &r->ebx;
+	case CPUID_ECX: return &r->ecx;
+	default: return &r->edx;
+	}
+}
+
+/* The bit that a name of len characters stands for in a list of names, or -1. */
+static int find_bit(const char *names, const char *name, u32 len)
+{
+	for (int bit = 0; *names; bit++) {
+		const char *end = names;
+
+		while (*end && *end != ' ')
+			end++;
+		if ((u32)(end - names) == len && strncmp(names, name, len) == 0)
+			return bit;
+		names = *end ? end + 1 : end;
+	}
+	return -1;
+}
+
+static void hide_name(struct guest_cpuid *c, const char *name, u32 len)
+{
+	bool found = false;
+
+	for (u32 i = 0; i < CPUID_FEATURES; i++) {
+		int bit = find_bit(features[i].names, name, len);
+
+		if (bit < 0)
+			continue;
+		c->hide[i] |= BIT(bit);
+		found = true;
+	}
+	if (!found)
+		log_warn("cpuid: option \"%.*s\" is not a feature name known here; ignored\n", (int)len, name);
+}
+
+/* "-pku,-la57": the minus sign may be left out. */
+static void hide_list(struct guest_cpuid *c, const char *list)
+{
+	while (*list) {
+		const char *end = list;
+
+		while (*end && *end != ',' && *end != ' ')
+			end++;
+		if (*list == '-')
+			list++;
+		if (end > list)
+			hide_name(c, list, end - list);
+		list = *end ? end + 1 : end;
+	}
+}
+
+static void hide_features(const struct guest_cpuid *c, u32 leaf, u32 subleaf, struct cpuid_regs *r)
+{
+	for (u32 i = 0; i < CPUID_FEATURES; i++)
+		if (features[i].leaf == leaf && features[i].subleaf == subleaf)
+			*reg_of(r, features[i].reg) &= ~c->hide[i];
+	if (leaf == 1)
+		r->ecx |= ECX1_HYPERVISOR & ~c->hide[F_1_ECX];
+	if (leaf == 0x80000001 && c->amd)
+		r->edx &= ~(c->hide[F_1_EDX] & EDX1_MIRRORED);
+}
+
+/* The XSAVE leaf shows the components that the guest may enable, and no others. */
+static void filter_xsave(const struct guest_cpuid *c, u32 subleaf, struct cpuid_regs *r)
+{
+	if (subleaf == 0) {
+		r->eax &= (u32)c->xcr0_valid;
+		r->edx &= c->xcr0_valid >> 32;
+		r->ecx = MIN(r->ecx, c->xsave_bytes);
+	} else if (subleaf == 1) {
+		r->ecx &= (u32)c->xss_valid;
+		r->edx &= c->xss_valid >> 32;
+	} else if (subleaf >= 64 || !((c->xcr0_valid | c->xss_valid) & BIT(subleaf))) {
+		*r = (struct cpuid_regs){0};
+	}
+}
+
+/* Leaves of features that are hidden altogether. */
+static bool leaf_is_hidden(u32 leaf)
+{
+	switch (leaf) {
+	case 0x12: case 0x14: case 0x19: case 0x1c: /* SGX, trace, Key Locker, LBR */
+	case 0x8000000a: case 0x8000001c: case 0x8000001f: case 0x80000023: /* SVM, LWP, SEV, keys */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct cpuid_regs filtered(const struct guest_cpuid *c, u32 leaf, u32 subleaf)
+{
+	struct cpuid_regs r = hw_cpuid(leaf, subleaf);
+
+	if (leaf_is_hidden(leaf))
+		return (struct cpuid_regs){0};
+	hide_features(c, leaf, subleaf, &r);
+	if (leaf == 0xd)
+		filter_xsave(c, subleaf, &r);
+	return r;
+}
+
+/* Where a leaf's answer is kept, or -1. */
+static int fixed_slot(u32 leaf, u32 subleaf)
+{
+	if (leaf < 2)
+		return leaf;
+	if (leaf == 7)
+		return subleaf == 0 ? 2 : -1;
+	return leaf >= 0x80000000 && leaf <= 0x80000008 ? (int)(leaf - 0x80000000 + 3) : -1;
+}
+
+static const u32 fixed_leaves[CPUID_STATIC] = {
+	0, 1, 7, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000005, 0x80000006,
+	0x80000007, 0x80000008,
+};
+
+static bool has_bits(const struct guest_cpuid *c, enum feature f, u64 mask)
+{
+	struct cpuid_regs r = hw_cpuid(features[f].leaf, features[f].subleaf);
+
+	return *reg_of(&r, features[f].reg) & ~c->hide[f] & mask;
+}
+
+#define XCR0_MPX BITS(4, 3)
+#define XCR0_AVX512 BITS(7, 5)
+#define XCR0_PKRU BIT(9)
+#define XCR0_AMX BITS(18, 17)
+#define XSS_ALLOWED (BIT(13) | BIT(16)) /* HDC, HWP */
+
+static u64 valid_xcr0(const struct guest_cpuid *c)
+{
+	struct cpuid_regs d = hw_cpuid(0xd, 0);
+	u64 valid = d.eax | (u64)d.edx << 32;
+
+	if (!has_bits(c, F_1_ECX, BIT(28)))
+		valid &= ~(BIT(2) | XCR0_AVX512);
+	if (!has_bits(c, F_7_EBX, BIT(16)))
+		valid &= ~XCR0_AVX512;
+	if (!has_bits(c, F_7_EBX, BIT(14)))
+		valid &= ~XCR0_MPX;
+	if (!has_bits(c, F_7_EDX, BIT(24)))
+		valid &= ~XCR0_AMX;
+	if (!has_bits(c, F_7_ECX, ECX7_PKU))
+		valid &= ~XCR0_PKRU;
+	return valid & (BITS(9, 0) | XCR0_AMX);
+}
+
+#define XSAVE_LEGACY_BYTES 576u
+
+static void init_xsave(struct guest_cpuid *c)
+{
+	struct cpuid_regs r;
+
+	c->xsave_bytes = XSAVE_LEGACY_BYTES;
+	if (hw_cpuid(0, 0).eax < 0xd || !has_bits(c, F_1_ECX, BIT(26)))
+		return;
+	c->xcr0_valid = valid_xcr0(c);
+	for (u32 i = 2; i < 63; i++) {
+		if (!(c->xcr0_valid & BIT(i)))
+			continue;
+		r = hw_cpuid(0xd, i);
+		c->xsave_bytes = MAX(c->xsave_bytes, r.eax + r.ebx);
+	}
+	r = hw_cpuid(0xd, 1);
+	if (r.eax & ~c->hide[F_D_1_EAX] & BIT(3))
+		c->xss_valid = (r.ecx | (u64)r.edx << 32) & XSS_ALLOWED;
+}
+
+void cpuid_init(struct vcpu *vcpu, const char *hide)
+{
+	struct guest *g = guest_of(vcpu);
+	struct guest_cpuid *c = &g->cpuid;
+	struct cpuid_regs vendor = hw_cpuid(0, 0);
+
+	c->amd = vendor.ecx == 0x444d4163 /* cAMD */ || vendor.ecx == 0x656e6975 /* uine: Hygon */;
+	for (u32 i = 0; i < CPUID_FEATURES; i++)
+		c->hide[i] = features[i].hide;
+	if (!g->hw_x2apic)
+		c->hide[F_1_ECX] |= ECX1_X2APIC;
+	hide_list(c, hide);
+	init_xsave(c);
+	for (u32 i = 0; i < CPUID_STATIC; i++)
+		c->fixed[i] = filtered(c, fixed_leaves[i], 0);
+}
+
+/* Counters: all exits, exits by kind, the shadow engine's. */
+#define COUNTERS (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT)
+#define COUNTER_NAME 64
+
+static u64 counter_value(const struct vcpu *vcpu, u32 index)
+{
+	if (index == 0)
+		return vcpu->exits;
+	if (index <= EXIT_KIND_COUNT)
+		return vcpu->exit_count[index - 1];
+	return shadow_stat(guest_of(vcpu)->shadow, index - 1 - EXIT_KIND_COUNT);
+}
+
+#define X(name, text) #name,
+static const char *const exit_kind_names[EXIT_KIND_COUNT] = { EXIT_KINDS(X) };
+#undef X
+
+static void append(char *out, u32 *at, const char *text)
+{
+	for (; *text && *at < COUNTER_NAME - 1; text++)
+		out[(*at)++] = *text >= 'A' && *text <= 'Z' ? *text - 'A' + 'a' : *text;
+}
+
+/* "exits", "exit_page_fault", "shadow_walks" */
+static void counter_name(u32 index, char out[COUNTER_NAME])
+{
+	u32 at = 0;
+
+	memset(out, 0, COUNTER_NAME);
+	if (index == 0) {
+		append(out, &at, "exits");
+	} else if (index <= EXIT_KIND_COUNT) {
+		append(out, &at, "exit_");
+		append(out, &at, exit_kind_names[index - 1]);
+	} else {
+		append(out, &at, "shadow_");
+		append(out, &at, shadow_stat_name(index - 1 - EXIT_KIND_COUNT));
+	}
+}
+
+static struct cpuid_regs counter_name_part(u32 subleaf)
+{
+	char name[COUNTER_NAME];
+	struct cpuid_regs r = {0};
+
+	if (subleaf / 4 >= COUNTERS)
+		return r;
+	counter_name(subleaf / 4, name);
+	memcpy(&r, name + subleaf % 4 * sizeof(r), sizeof(r));
+	return r;
+}
+
+static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 subleaf)
+{
+	struct cpuid_regs r = {0};
+	u64 value;
+
+	switch (leaf) {
+	case CPUID_HV_BASE:
+		r.eax = CPUID_HV_COUNTER_NAME;
+		memcpy(&r.ebx, "Umbra Shadow", 12);
+		return r;
+	case CPUID_HV_VERSION:
+		return (struct cpuid_regs){ .eax = 1, .ebx = COUNTERS };
+	case CPUID_HV_COUNTER:
+		value = subleaf < COUNTERS ? counter_value(vcpu, subleaf) : 0;
+		return (struct cpuid_regs){ .eax = value, .edx = value >> 32 };
+	case CPUID_HV_COUNTER_NAME:
+		return counter_name_part(subleaf);
+	default:
+		return r;
+	}
+}
+
+/* Bits that follow the guest's registers. */
+static void dynamic_bits(const struct vcpu *vcpu, u32 leaf, struct cpuid_regs *r)
+{
+	if (leaf != 1 && leaf != 0x80000001)
+		return;
+	if (!(vcpu->apic_base & APIC_BASE_ENABLE) && (leaf == 1 || guest_of(vcpu)->cpuid.amd))
+		r->edx &= ~EDX1_APIC;
+	if (leaf == 1)
+		r->ecx = (r->ecx & ~ECX1_OSXSAVE) | (vcpu->cr4 & CR4_OSXSAVE ? ECX1_OSXSAVE : 0);
+}
+
+struct cpuid_regs cpuid_answer(struct vcpu *vcpu, u32 leaf, u32 subleaf)
+{
+	const struct guest_cpuid *c = &guest_of(vcpu)->cpuid;
+	int slot = fixed_slot(leaf, subleaf);
+	struct cpuid_regs r;
+
+	if ((leaf & 0xf0000000) == CPUID_HV_BASE)
+		return hypervisor_leaf(vcpu, leaf, subleaf);
+	r = slot < 0 ? filtered(c, leaf, subleaf) : c->fixed[slot];
+	dynamic_bits(vcpu, leaf, &r);
+	return r;
+}
+
+bool cpuid_has(struct vcpu *vcpu, u32 leaf, enum cpuid_reg reg, u32 bit)
+{
+	struct cpuid_regs max = cpuid_answer(vcpu, leaf & 0x80000000, 0), r;
+
+	if (leaf > max.eax)
+		return false;
+	r = cpuid_answer(vcpu, leaf, 0);
+	return *reg_of(&r, reg) & BIT(bit);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* CPUID as the guest sees it, and the hypervisor's own leaves. */
+#ifndef ARCH_X86_GUEST_CPUID_H
+#define ARCH_X86_GUEST_CPUID_H
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/guest/vcpu.h"
+
+enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+
+/* Computes what the guest sees. hide: "-pku,-la57", names as in Linux's /proc/cpuinfo. */
+void cpuid_init(struct vcpu *vcpu, const char *hide);
+
+struct cpuid_regs cpuid_answer(struct vcpu *vcpu, u32 leaf, u32 subleaf);
+
+/* A feature bit, subleaf 0, as the guest sees it. */
+bool cpuid_has(struct vcpu *vcpu, u32 leaf, enum cpuid_reg reg, u32 bit);
+
+/* The hypervisor's leaves; the first one names it. */
+#define CPUID_HV_BASE 0x40000000u
+#define CPUID_HV_VERSION 0x40000001u
+#define CPUID_HV_COUNTER 0x40000010u
+#define CPUID_HV_COUNTER_NAME 0x40000011u
+
+#endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The emulator for instructions whose memory operand is not plain RAM: the
+ * integer instructions that compilers and kernels use on device registers, and
+ * what a hostile guest may try on the hypervisor's memory. Every instruction
+ * writes memory first and its registers and flags last, so that a fault leaves
+ * nothing half done.
+ */
+#include "arch/x86/guest/alu.h"
+#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_int.h"
+#include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/inject.h"
+#include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/state.h"
+#include "lib/log.h"
+
+/* AH, CH, DH and BH are numbered 4 to 7 where no REX prefix is in force. */
+static bool is_high_byte(const struct emu *e, u8 reg, u32 size)
+{
+	return size == 1 && !e->insn.rex && reg >= 4 && reg < 8;
+}
+
+u64 emu_reg(const struct emu *e, u8 reg, u32 size)
+{
+	if (is_high_byte(e, reg, size))
+		return e->vcpu->gpr[reg - 4] >> 8 & 0xff;
+	return insn_truncate(e->vcpu->gpr[reg], size);
+}
+
+void emu_set_reg(struct emu *e, u8 reg, u32 size, u64 value)
+{
+	u64 *p = &e->vcpu->gpr[reg], mask = size == 1 ? 0xff : 0xffff;
+
+	if (is_high_byte(e, reg, size)) {
+		p = &e->vcpu->gpr[reg - 4];
+		*p = (*p & ~0xff00ull) | (value & 0xff) << 8;
+	} else if (size >= 4) {
+		*p = insn_truncate(value, size);
+	} else {
+		*p = (*p & ~mask) | (value & mask);
+	}
+}
+
+int emu_read_rm(struct emu *e, u64 *value)
+{
+	*value = 0;
+	if (e->insn.has_mem)
+		return emulate_read(e->vcpu, e->gva, value, e->size);
+	*value = emu_reg(e, e->insn.rm, e->size);
+	return 0;
+}
+
+int emu_write_rm(struct emu *e, u64 value)
+{
+	if (e->insn.has_mem)
+		return emulate_write(e->vcpu, e->gva, &value, e->size);
+	emu_set_reg(e, e->insn.rm, e->size, value);
+	return 0;
+}
+
+/* ADD to CMP with r/m as the destination. */
+static int alu_to_rm(struct emu *e, enum alu_op op, u64 operand)
+{
+	u64 flags = e->vcpu->rflags, value, result;
+	int err = emu_read_rm(e, &value);
+
+	if (err)
+		return err;
+	result = alu_binary(op, e->size, value, operand, &flags);
+	err = op == ALU_CMP ? 0 : emu_write_rm(e, result);
+	if (!err)
+		e->vcpu->rflags = flags;
+	return err;
+}
+
+static int alu_to_reg(struct emu *e, enum alu_op op)
+{
+	u64 value, result;
+	int err = emu_read_rm(e, &value);
+
+	if (err)
+		return err;
+	result = alu_binary(op, e->size, emu_reg(e, e->insn.reg, e->size), value, &e->vcpu->rflags);
+	if (op != ALU_CMP)
+		emu_set_reg(e, e->insn.reg, e->size, result);
+	return 0;
+}
+
+static int test(struct emu *e, u64 operand)
+{
+	u64 value;
+	int err = emu_read_rm(e, &value);
+
+	if (!err)
+		alu_binary(ALU_AND, e->size, value, operand, &e->vcpu->rflags);
+	return err;
+}
+
+static int exchange(struct emu *e)
+{
+	u64 value;
+	int err = emu_read_rm(e, &value);
+
+	if (!err)
+		err = emu_write_rm(e, emu_reg(e, e->insn.reg, e->size));
+	if (!err)
+		emu_set_reg(e, e->insn.reg, e->size, value);
+	return err;
+}
+
+static int load(struct emu *e)
+{
+	u64 value;
+	int err = emu_read_rm(e, &value);
+
+	if (!err)
+		emu_set_reg(e, e->insn.reg, e->size, value);
+	return err;
+}
+
+/* MOVZX, MOVSX, MOVSXD: e->size is the source's. */
+static int load_extended(struct emu *e, bool is_signed)
+{
+	u32 shift = 64 - 8 * e->size;
+	u64 value;
+	int err = emu_read_rm(e, &value);
+
+	if (err)
+		return err;
+	if (is_signed)
+		value = (s64)(value << shift) >> shift;
+	emu_set_reg(e, e->insn.reg, e->insn.opsize, value);
+	return 0;
+}
+
+/* A register, its bytes swapped, to or from memory. */
+static int move_swapped(struct emu *e, bool store)
+{
+	u32 shift = 64 - 8 * e->size;
+	u64 value;
+	int err;
+
+	if (store)
+		return emu_write_rm(e, __builtin_bswap64(emu_reg(e, e->insn.reg, e->size) << shift));
+	err = emu_read_rm(e, &value);
+	if (!err)
+		emu_set_reg(e, e->insn.reg, e->size, __builtin_bswap64(value << shift));
+	return err;
+}
+
+/* A1 and its kin: the accumulator and an absolute address. */
+static int move_accumulator(struct emu *e, bool store)
+{
+	u64 value = emu_reg(e, GPR_RAX, e->size);
+	int err;
+
+	if (store)
+		return emulate_write(e->vcpu, e->gva, &value, e->size);
+	value = 0;
+	err = emulate_read(e->vcpu, e->gva, &value, e->size);
+	if (!err)
+		emu_set_reg(e, GPR_RAX, e->size, value);
+	return err;
+}
+
+static int store_segment(struct emu *e)
+{
+	struct segment s;
+
+	if ((e->insn.reg & 7) > SEG_GS)
+		return -ENOSYS;
+	e->vcpu->vendor->get_segment(e->vcpu, e->insn.reg & 7, &s);
+	e->size = sizeof(s.selector);
+	return emu_write_rm(e, s.selector);
+}
+
+static int shift(struct emu *e, u32 count)
+{
+	u64 flags = e->vcpu->rflags, value;
+	int err = emu_read_rm(e, &value);
+
+	if (err)
+		return err;
+	err = emu_write_rm(e, alu_shift(e->insn.reg & 7, e->size, value, count, &flags));
+	if (!err)
+		e->vcpu->rflags = flags;
+	return err;
+}
+
+enum unary { UNARY_NOT, UNARY_NEG, UNARY_INC, UNARY_DEC };
+
+static int unary(struct emu *e, enum unary op)
+{
+	u64 flags = e->vcpu->rflags, value;
+	int err = emu_read_rm(e, &value);
+
+	if (err)
+		return err;
+	switch (op) {
+	case UNARY_NOT: value = ~value; break;
+	case UNARY_NEG: value = alu_negate(e->size, value, &flags); break;
+	case UNARY_INC: value = alu_increment(e->size, value, &flags); break;
+	case UNARY_DEC: value = alu_decrement(e->size, value, &flags); break;
+	}
+	err = emu_write_rm(e, value);
+	if (!err)
+		e->vcpu->rflags = flags;
+	return err;
+}
+
+static int group3(struct emu *e)
+{
+	switch (e->insn.reg & 7) {
+	case 0: case 1: return test(e, e->insn.imm);
+	case 2: return unary(e, UNARY_NOT);
+	case 3: return unary(e, UNARY_NEG);
+	default: return -ENOSYS; /* MUL and DIV only read, and no register is read by them */
+	}
+}
+
+static int group5(struct emu *e)
+{
+	switch (e->insn.reg & 7) {
+	case 0: return unary(e, UNARY_INC);
+	case 1: return unary(e, UNARY_DEC);
+	case 2: return e->insn.opcode == 0xff ? emu_call_rm(e) : -ENOSYS;
+	case 4: return e->insn.opcode == 0xff ? emu_jump_rm(e) : -ENOSYS;
+	case 6: return e->insn.opcode == 0xff ? emu_push_rm(e) : -ENOSYS;
+	default: return -ENOSYS;
+	}
+}
+
+#define RFLAGS_PUSHED (~(RFLAGS_RF | RFLAGS_VM))
+
+static int execute_alu(struct emu *e)
+{
+	u8 op = e->insn.opcode;
+
+	switch (op & 7) {
+	case 0: case 1: return alu_to_rm(e, op >> 3, emu_reg(e, e->insn.reg, e->size));
+	case 2: case 3: return alu_to_reg(e, op >> 3);
+	default: return -ENOSYS;
+	}
+}
+
+static int execute_one_byte(struct emu *e)
+{
+	const struct insn *insn = &e->insn;
+	u64 target = e->vcpu->rip + insn->len + insn->imm;
+
+	if (insn->opcode < 0x40)
+		return execute_alu(e);
+	switch (insn->opcode) {
+	case 0x50 ... 0x57: return emu_push_value(e, emu_stack_size(e), e->vcpu->gpr[insn->rm]);
+	case 0x58 ... 0x5f: return emu_pop_reg(e);
+	case 0x63:
+		e->size = 4;
+		return e->bits == 64 ? load_extended(e, true) : -ENOSYS;
+	case 0x68: case 0x6a: return emu_push_value(e, emu_stack_size(e), insn->imm);
+	case 0x80 ... 0x83: return alu_to_rm(e, insn->reg & 7, insn->imm);
+	case 0x84: case 0x85: return test(e, emu_reg(e, insn->reg, e->size));
+	case 0x86: case 0x87: return exchange(e);
+	case 0x88: case 0x89: return emu_write_rm(e, emu_reg(e, insn->reg, e->size));
+	case 0x8a: case 0x8b: return load(e);
+	case 0x8c: return store_segment(e);
+	case 0x8f: return insn->reg & 7 ? -ENOSYS : emu_pop_rm(e);
+	case 0x9c: return emu_push_value(e, emu_stack_size(e), e->vcpu->rflags & RFLAGS_PUSHED);
+	case 0xa0 ... 0xa3: return move_accumulator(e, insn->opcode & 2);
+	case 0xa4 ... 0xa7: case 0xaa ... 0xaf: return emu_string(e);
+	case 0xc0: case 0xc1: return shift(e, insn->imm);
+	case 0xc2: case 0xc3: return emu_ret(e);
+	case 0xc6: case 0xc7: return insn->reg & 7 ? -ENOSYS : emu_write_rm(e, insn->imm);
+	case 0xd0: case 0xd1: return shift(e, 1);
+	case 0xd2: case 0xd3: return shift(e, e->vcpu->gpr[GPR_RCX]);
+	case 0xe8: return emu_call(e, target);
+	case 0xf6: case 0xf7: return group3(e);
+	case 0xfe: case 0xff: return group5(e);
+	default: return -ENOSYS;
+	}
+}
+
+static int execute_two_byte(struct emu *e)
+{
+	const struct insn *insn = &e->insn;
+
+	switch (insn->opcode) {
+	case 0x90 ... 0x9f:
+		e->size = 1;
+		return emu_write_rm(e, alu_condition(insn->opcode & 15, e->vcpu->rflags));
+	case 0xa3: case 0xab: case 0xb3: case 0xbb:
+		e->size = insn->opsize;
+		return emu_bit_test(e);
+	case 0xba:
+		e->size = insn->opsize;
+		return insn->reg & 4 ? emu_bit_test(e) : -ENOSYS;
+	case 0xb0: case 0xb1: return emu_cmpxchg(e);
+	case 0xb6: case 0xb7: case 0xbe: case 0xbf:
+		e->size = insn->opcode & 1 ? 2 : 1;
+		return load_extended(e, insn->opcode & 8);
+	case 0xc0: case 0xc1: return emu_xadd(e);
+	case 0xc3:
+		e->size = insn->opsize;
+		return insn->has_mem && !insn->prefix ? emu_write_rm(e, emu_reg(e, insn->reg, e->size)) : -ENOSYS;
+	case 0xc7: return (insn->reg & 7) == 1 ? emu_cmpxchg_wide(e) : -ENOSYS;
+	default: return -ENOSYS;
+	}
+}
+
+static int execute(struct emu *e)
+{
+	const struct insn *insn = &e->insn;
+
+	if (insn->encoding != INSN_LEGACY)
+		return -ENOSYS;
+	if (insn->map == 0)
+		return execute_one_byte(e);
+	if (insn->map == 1)
+		return execute_two_byte(e);
+	if (insn->map == 2 && (insn->opcode == 0xf0 || insn->opcode == 0xf1) && insn->has_mem && !insn->prefix) {
+		e->size = insn->opsize;
+		return move_swapped(e, insn->opcode == 0xf1);
+	}
+	return -ENOSYS;
+}
+
+/* Plain stores that the emulator does not know are dropped, everything else is refused. */
+static int execute_unknown(struct emu *e, const struct shadow_fault *fault)
+{
+	struct vcpu *vcpu = e->vcpu;
+	const struct insn *insn = &e->insn;
+
+	if (guest_once(guest_of(vcpu), ONCE_EMULATE))
+		log_warn("guest: instruction at %llx (map %u opcode %02x) on memory at %llx not emulated\n",
+			 (unsigned long long)vcpu->rip, insn->map, insn->opcode, (unsigned long long)fault->gpa.v);
+	if (insn_is_plain_store(insn))
+		return 0;
+	inject_gp(vcpu);
+	return -EFAULT;
+}
+
+static int execute_insn(struct emu *e, const struct shadow_fault *fault)
+{
+	const struct insn *insn = &e->insn;
+	int err = 0;
+
+	/* An even opcode of the integer maps is the byte form. */
+	e->size = insn->opcode & 1 ? insn->opsize : 1;
+	if (insn->has_mem && insn->encoding == INSN_LEGACY && insn->map < 3)
+		err = insn_memory_operand(e->vcpu, insn, 1, &e->gva);
+	if (err)
+		return err;
+	err = execute(e);
+	return err == -ENOSYS ? execute_unknown(e, fault) : err;
+}
+
+/*
+ * An event was being delivered when the CPU touched memory that is not RAM: a
+ * stack or descriptor table in the hypervisor's memory or in the APIC page.
+ * Nothing that returns can come of it: the delivery cannot be completed.
+ */
+static NORETURN void delivery_failed(struct vcpu *vcpu, const struct shadow_fault *fault)
+{
+	log_error("guest: delivery of vector %u touches emulated memory at %llx\n",
+		  vcpu->exit.interrupted.vector, (unsigned long long)fault->gpa.v);
+	guest_shutdown(vcpu);
+}
+
+static void finish(struct emu *e)
+{
+	if (e->again) {
+		if (e->vcpu->rflags & RFLAGS_TF)
+			inject_single_step(e->vcpu);
+	} else if (!e->branched) {
+		insn_advance(e->vcpu, e->insn.len);
+	}
+}
+
+void emulate_access(struct vcpu *vcpu, const struct shadow_fault *fault)
+{
+	struct guest *g = guest_of(vcpu);
+	struct emu e = { .vcpu = vcpu };
+
+	if (vcpu->exit.interrupted.type != EVENT_NONE)
+		delivery_failed(vcpu, fault);
+	if (insn_fetch(vcpu, &e.insn))
+		return;
+	e.bits = insn_code_bits(vcpu);
+	g->hint_valid = true;
+	g->hint_gva = vcpu->exit.gva;
+	g->hint_gpa = fault->gpa;
+	if (execute_insn(&e, fault) == 0)
+		finish(&e);
+	g->hint_valid = false;
+}

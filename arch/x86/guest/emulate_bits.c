@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Bit tests, compare-and-exchange, exchange-and-add on emulated memory. */
+#include "arch/x86/guest/alu.h"
+#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_int.h"
+#include "arch/x86/guest/inject.h"
+#include "arch/x86/guest/insn.h"
+
+enum bit_op { BIT_TEST, BIT_SET, BIT_RESET, BIT_COMPLEMENT };
+
+static enum bit_op bit_op(const struct insn *insn)
+{
+	/* BA /4 to /7, or A3, AB, B3, BB */
+	return insn->opcode == 0xba ? insn->reg & 3 : insn->opcode >> 3 & 3;
+}
+
+/* With a bit number in a register, memory is a bit string around the operand. */
+static int bit_operand(struct emu *e, u32 *bit)
+{
+	const struct insn *insn = &e->insn;
+	u32 width = 8 * e->size;
+	u64 number;
+	s64 index;
+
+	if (insn->opcode == 0xba) {
+		*bit = insn->imm & (width - 1);
+		return 0;
+	}
+	number = emu_reg(e, insn->reg, e->size);
+	*bit = number & (width - 1);
+	if (!insn->has_mem)
+		return 0;
+	index = (s64)(number << (64 - width)) >> (64 - width);
+	index = (index - *bit) / width;
+	return insn_linear(e->vcpu, insn_segment(insn),
+			   insn_truncate(insn_effective_offset(e->vcpu, insn) + index * e->size, insn->addrsize),
+			   e->size, &e->gva);
+}
+
+int emu_bit_test(struct emu *e)
+{
+	enum bit_op op = bit_op(&e->insn);
+	u64 value, mask;
+	u32 bit;
+	int err = bit_operand(e, &bit);
+
+	if (!err)
+		err = emu_read_rm(e, &value);
+	if (err)
+		return err;
+	mask = BIT(bit);
+	if (op != BIT_TEST)
+		err = emu_write_rm(e, op == BIT_SET ? value | mask : op == BIT_RESET ? value & ~mask : value ^ mask);
+	if (err)
+		return err;
+	e->vcpu->rflags = (e->vcpu->rflags & ~FLAG_CF) | (value & mask ? FLAG_CF : 0);
+	return 0;
+}
+
+/* The destination is written either way, with its own value if unequal. */
+int emu_cmpxchg(struct emu *e)
+{
+	u64 flags = e->vcpu->rflags, old;
+	bool equal;
+	int err = emu_read_rm(e, &old);
+
+	if (err)
+		return err;
+	alu_binary(ALU_CMP, e->size, emu_reg(e, GPR_RAX, e->size), old, &flags);
+	equal = flags & FLAG_ZF;
+	err = emu_write_rm(e, equal ? emu_reg(e, e->insn.reg, e->size) : old);
+	if (err)
+		return err;
+	if (!equal)
+		emu_set_reg(e, GPR_RAX, e->size, old);
+	e->vcpu->rflags = flags;
+	return 0;
+}
+
+/* CMPXCHG8B and CMPXCHG16B */
+int emu_cmpxchg_wide(struct emu *e)
+{
+	u64 *gpr = e->vcpu->gpr, old[2] = {0}, new[2];
+	u32 half = e->insn.w ? 8 : 4;
+	bool equal;
+	int err;
+
+	if (!e->insn.has_mem)
+		return -ENOSYS;
+	err = insn_memory_operand(e->vcpu, &e->insn, 2 * half, &e->gva);
+	if (err)
+		return err;
+	if (half == 8 && e->gva & 15) {
+		inject_gp(e->vcpu);
+		return -EFAULT;
+	}
+	err = emulate_read(e->vcpu, e->gva, &old[0], half);
+	if (!err)
+		err = emulate_read(e->vcpu, e->gva + half, &old[1], half);
+	if (err)
+		return err;
+	equal = old[0] == insn_truncate(gpr[GPR_RAX], half) && old[1] == insn_truncate(gpr[GPR_RDX], half);
+	new[0] = equal ? gpr[GPR_RBX] : old[0];
+	new[1] = equal ? gpr[GPR_RCX] : old[1];
+	err = emulate_probe_write(e->vcpu, e->gva, 2 * half);
+	if (!err)
+		err = emulate_write(e->vcpu, e->gva, &new[0], half);
+	if (!err)
+		err = emulate_write(e->vcpu, e->gva + half, &new[1], half);
+	if (err)
+		return err;
+	if (!equal) {
+		gpr[GPR_RAX] = old[0];
+		gpr[GPR_RDX] = old[1];
+	}
+	e->vcpu->rflags = (e->vcpu->rflags & ~FLAG_ZF) | (equal ? FLAG_ZF : 0);
+	return 0;
+}
+
+int emu_xadd(struct emu *e)
+{
+	u64 flags = e->vcpu->rflags, old, sum;
+	int err = emu_read_rm(e, &old);
+
+	if (err)
+		return err;
+	sum = alu_binary(ALU_ADD, e->size, old, emu_reg(e, e->insn.reg, e->size), &flags);
+	if (!e->insn.has_mem) {
+		emu_set_reg(e, e->insn.reg, e->size, old);
+		emu_set_reg(e, e->insn.rm, e->size, sum);
+	} else {
+		err = emu_write_rm(e, sum);
+		if (err)
+			return err;
+		emu_set_reg(e, e->insn.reg, e->size, old);
+	}
+	e->vcpu->rflags = flags;
+	return 0;
+}

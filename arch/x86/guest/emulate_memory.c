@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guest memory as an emulated instruction sees it. RAM and hidden memory are
+ * the shadow engine's; the local APIC page has its emulator; an instruction
+ * that reaches other device memory with its second operand sees all-ones there,
+ * and its writes are dropped.
+ */
+#include "arch/x86/guest/apic.h"
+#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/inject.h"
+#include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/state.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+static void device_read(struct vcpu *vcpu, gpa_t at, void *buf, u32 len)
+{
+	u64 value = ~0ull;
+
+	if (apic_owns(at) && len <= sizeof(value))
+		value = apic_read(vcpu, at.v & ~PAGE_MASK, len);
+	else if (!apic_owns(at) && guest_once(guest_of(vcpu), ONCE_DEVICE))
+		log_warn("guest: emulated instruction reads device memory at %llx: all-ones\n",
+			 (unsigned long long)at.v);
+	memset(buf, 0xff, len);
+	memcpy(buf, &value, MIN(len, sizeof(value)));
+}
+
+static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
+{
+	u64 value = 0;
+
+	if (!apic_owns(at)) {
+		if (guest_once(guest_of(vcpu), ONCE_DEVICE))
+			log_warn("guest: emulated instruction writes device memory at %llx: dropped\n",
+				 (unsigned long long)at.v);
+		return;
+	}
+	memcpy(&value, buf, MIN(len, sizeof(value)));
+	apic_write(vcpu, at.v & ~PAGE_MASK, len, value);
+}
+
+/* The address is translated; -EFAULT with #PF queued. */
+static int translate(struct vcpu *vcpu, gva_t gva, bool write, gpa_t *out)
+{
+	const struct guest *g = guest_of(vcpu);
+	struct gpt_walk walk;
+
+	/* The page fault at hand has been walked already. */
+	if (g->hint_valid && gva == g->hint_gva) {
+		*out = g->hint_gpa;
+		return 0;
+	}
+	if (shadow_translate(vcpu->mmu, gva, insn_access(vcpu, write, false), &walk) != GPT_OK) {
+		inject_pf(vcpu, gva, walk.error);
+		return -EFAULT;
+	}
+	*out = gpa((walk.gfn << PAGE_SHIFT) | (gva & ~PAGE_MASK));
+	return 0;
+}
+
+static bool hint_is_apic(const struct guest *g, gva_t gva)
+{
+	return g->hint_valid && gva == g->hint_gva && apic_owns(g->hint_gpa);
+}
+
+/* One access inside a page. */
+static int access_piece(struct vcpu *vcpu, gva_t gva, void *buf, u32 len, bool write)
+{
+	struct gpt_access access = insn_access(vcpu, write, false);
+	gva_t fault_gva = gva;
+	u32 error = 0;
+	int err = -EIO;
+	gpa_t at;
+
+	if (!hint_is_apic(guest_of(vcpu), gva))
+		err = write ? shadow_write_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error)
+			    : shadow_read_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error);
+	if (err == -EFAULT)
+		inject_pf(vcpu, fault_gva, error);
+	if (err != -EIO)
+		return err;
+	err = translate(vcpu, gva, write, &at);
+	if (err)
+		return err;
+	if (write)
+		device_write(vcpu, at, buf, len);
+	else
+		device_read(vcpu, at, buf, len);
+	return 0;
+}
+
+static u32 first_piece(gva_t gva, u32 len)
+{
+	return MIN(len, PAGE_SIZE - (gva & ~PAGE_MASK));
+}
+
+/* Linear addresses wrap at 4 GiB outside 64-bit mode. */
+static gva_t next_page(const struct vcpu *vcpu, gva_t gva, u32 by)
+{
+	return in_long_mode(vcpu) ? gva + by : (u32)(gva + by);
+}
+
+int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len)
+{
+	u32 first = first_piece(gva, len);
+	int err = access_piece(vcpu, gva, buf, first, false);
+
+	if (err || first == len)
+		return err;
+	return access_piece(vcpu, next_page(vcpu, gva, first), (u8 *)buf + first, len - first, false);
+}
+
+int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len)
+{
+	u32 first = first_piece(gva, len);
+	gpa_t at;
+	int err = translate(vcpu, gva, true, &at);
+
+	if (err || first == len)
+		return err;
+	return translate(vcpu, next_page(vcpu, gva, first), true, &at);
+}
+
+int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len)
+{
+	u32 first = first_piece(gva, len);
+	int err = first == len ? 0 : emulate_probe_write(vcpu, gva, len);
+
+	if (!err)
+		err = access_piece(vcpu, gva, (void *)(uintptr_t)buf, first, true);
+	if (err || first == len)
+		return err;
+	return access_piece(vcpu, next_page(vcpu, gva, first), (u8 *)(uintptr_t)buf + first, len - first, true);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Instructions that use the stack, with the stack or the operand in emulated memory. */
+#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_int.h"
+#include "arch/x86/guest/inject.h"
+#include "arch/x86/guest/insn.h"
+#include "arch/x86/vendor.h"
+
+/* Width of the stack pointer, in bytes. */
+static u32 stack_width(const struct emu *e)
+{
+	struct segment ss;
+
+	if (e->bits == 64)
+		return 8;
+	e->vcpu->vendor->get_segment(e->vcpu, SEG_SS, &ss);
+	return ss.attributes & SEG_ATTR_DB ? 4 : 2;
+}
+
+static void set_stack_pointer(struct emu *e, u64 value)
+{
+	u64 *rsp = &e->vcpu->gpr[GPR_RSP];
+	u32 width = stack_width(e);
+
+	*rsp = width == 2 ? (*rsp & ~0xffffull) | (u16)value : insn_truncate(value, width);
+}
+
+/* PUSH, POP, CALL and RET take 8 bytes in 64-bit code unless 66 makes it 2. */
+u32 emu_stack_size(const struct emu *e)
+{
+	if (e->bits == 64)
+		return e->insn.opsize16 ? 2 : 8;
+	return e->insn.opsize;
+}
+
+/* Near branches in 64-bit code are 64 bits wide whatever the prefix. */
+static u32 branch_size(const struct emu *e)
+{
+	return e->bits == 64 ? 8 : e->insn.opsize;
+}
+
+int emu_push_value(struct emu *e, u32 size, u64 value)
+{
+	u64 rsp = insn_truncate(e->vcpu->gpr[GPR_RSP] - size, stack_width(e));
+	gva_t gva;
+	int err = insn_linear(e->vcpu, SEG_SS, rsp, size, &gva);
+
+	if (!err)
+		err = emulate_write(e->vcpu, gva, &value, size);
+	if (!err)
+		set_stack_pointer(e, rsp);
+	return err;
+}
+
+/* Reads the top of the stack; the caller moves the stack pointer. */
+static int peek_value(struct emu *e, u32 size, u64 *value)
+{
+	gva_t gva;
+	int err = insn_linear(e->vcpu, SEG_SS, insn_truncate(e->vcpu->gpr[GPR_RSP], stack_width(e)), size, &gva);
+
+	*value = 0;
+	return err ? err : emulate_read(e->vcpu, gva, value, size);
+}
+
+int emu_push_rm(struct emu *e)
+{
+	u64 value;
+	int err;
+
+	e->size = emu_stack_size(e);
+	err = emu_read_rm(e, &value);
+	return err ? err : emu_push_value(e, e->size, value);
+}
+
+/* An address based on RSP is computed with RSP after the pop. */
+int emu_pop_rm(struct emu *e)
+{
+	u64 *rsp = &e->vcpu->gpr[GPR_RSP], before = *rsp, value;
+	u32 size = emu_stack_size(e);
+	int err = peek_value(e, size, &value);
+
+	if (err)
+		return err;
+	e->size = size;
+	set_stack_pointer(e, before + size);
+	err = insn_memory_operand(e->vcpu, &e->insn, size, &e->gva);
+	if (!err)
+		err = emu_write_rm(e, value);
+	if (err)
+		*rsp = before;
+	return err;
+}
+
+int emu_pop_reg(struct emu *e)
+{
+	u32 size = emu_stack_size(e);
+	u64 value;
+	int err = peek_value(e, size, &value);
+
+	if (err)
+		return err;
+	set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size);
+	emu_set_reg(e, e->insn.rm, size, value);
+	return 0;
+}
+
+static bool is_canonical(const struct emu *e, u64 target)
+{
+	u32 unused = e->vcpu->cr4 & CR4_LA57 ? 7 : 16;
+
+	return e->bits != 64 || (u64)((s64)(target << unused) >> unused) == target;
+}
+
+/* RIP changes only once nothing can fail any more. */
+static int check_target(struct emu *e, u64 target)
+{
+	if (is_canonical(e, target))
+		return 0;
+	inject_gp(e->vcpu);
+	return -EFAULT;
+}
+
+static void branch(struct emu *e, u64 target)
+{
+	insn_advance(e->vcpu, e->insn.len);
+	e->vcpu->rip = target;
+	e->branched = true;
+}
+
+int emu_call(struct emu *e, u64 target)
+{
+	u32 size = branch_size(e);
+	int err;
+
+	target = insn_truncate(target, size);
+	err = check_target(e, target);
+	if (!err)
+		err = emu_push_value(e, size, e->vcpu->rip + e->insn.len);
+	if (!err)
+		branch(e, target);
+	return err;
+}
+
+int emu_call_rm(struct emu *e)
+{
+	u64 target;
+	int err;
+
+	e->size = branch_size(e);
+	err = emu_read_rm(e, &target);
+	return err ? err : emu_call(e, target);
+}
+
+int emu_jump_rm(struct emu *e)
+{
+	u64 target;
+	int err;
+
+	e->size = branch_size(e);
+	err = emu_read_rm(e, &target);
+	if (!err)
+		err = check_target(e, target);
+	if (!err)
+		branch(e, target);
+	return err;
+}
+
+/* RET, with the bytes to drop from the stack in the immediate. */
+int emu_ret(struct emu *e)
+{
+	u32 size = branch_size(e);
+	u64 target;
+	int err = peek_value(e, size, &target);
+
+	if (!err)
+		err = check_target(e, target);
+	if (err)
+		return err;
+	set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size + (u16)e->insn.imm);
+	branch(e, target);
+	return 0;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Exit dispatch. Every handler leaves the guest so that it can be entered
+ * again: the instruction done and RIP past it, or an exception queued, or the
+ * instruction to be run once more. An unknown exit stops the guest.
+ */
+#include "arch/x86/guest/apic.h"
+#include "arch/x86/guest/cpuid.h"
+#include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/inject.h"
+#include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/io.h"
+#include "arch/x86/guest/msr.h"
+#include "arch/x86/guest/state.h"
+#include "lib/log.h"
+#include "mm/shadow.h"
+
+static void handle_page_fault(struct vcpu *vcpu)
+{
+	const struct vcpu_exit *exit = &vcpu->exit;
+	struct shadow_fault fault;
+
+	switch (shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags, &fault)) {
+	case SHADOW_FIXED:
+	case SHADOW_RETRY:
+		return;
+	case SHADOW_INJECT:
+		inject_pf(vcpu, exit->gva, fault.error);
+		return;
+	case SHADOW_EMULATE:
+		emulate_access(vcpu, &fault);
+		return;
+	}
+}
+
+static void handle_cpuid(struct vcpu *vcpu)
+{
+	struct cpuid_regs r = cpuid_answer(vcpu, vcpu->gpr[GPR_RAX], vcpu->gpr[GPR_RCX]);
+
+	vcpu->gpr[GPR_RAX] = r.eax;
+	vcpu->gpr[GPR_RBX] = r.ebx;
+	vcpu->gpr[GPR_RCX] = r.ecx;
+	vcpu->gpr[GPR_RDX] = r.edx;
+	insn_skip(vcpu);
+}
+
+static void handle_msr_read(struct vcpu *vcpu)
+{
+	u64 value;
+
+	if (msr_guest_read(vcpu, vcpu->gpr[GPR_RCX], &value)) {
+		inject_gp(vcpu);
+		return;
+	}
+	vcpu->gpr[GPR_RAX] = (u32)value;
+	vcpu->gpr[GPR_RDX] = value >> 32;
+	insn_skip(vcpu);
+}
+
+static void handle_msr_write(struct vcpu *vcpu)
+{
+	u64 value = (u32)vcpu->gpr[GPR_RAX] | vcpu->gpr[GPR_RDX] << 32;
+
+	if (msr_guest_write(vcpu, vcpu->gpr[GPR_RCX], value))
+		inject_gp(vcpu);
+	else
+		insn_skip(vcpu);
+}
+
+static void handle_invlpg(struct vcpu *vcpu)
+{
+	struct insn insn;
+
+	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
+		return;
+	shadow_invlpg(vcpu->mmu, vcpu->exit.gva);
+	insn_skip(vcpu);
+}
+
+/* The guest must not throw away what the hypervisor has in the caches. */
+static void handle_invd(struct vcpu *vcpu)
+{
+	hw_wbinvd();
+	insn_skip(vcpu);
+}
+
+static void handle_exception(struct vcpu *vcpu)
+{
+	inject_exception(vcpu, vcpu->exit.vector, vcpu->exit.error);
+}
+
+static NORETURN void handle_init(struct vcpu *vcpu)
+{
+	log_error("guest: INIT received; resetting the machine\n");
+	hw_reset();
+}
+
+NORETURN void guest_shutdown(struct vcpu *vcpu)
+{
+	log_error("guest: triple fault at rip %llx, cr2 %llx; resetting the machine\n",
+		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2);
+	hw_reset();
+}
+
+void exit_dispatch(struct vcpu *vcpu)
+{
+	switch ((enum exit_kind)vcpu->exit.kind) {
+	case EXIT_PAGE_FAULT: handle_page_fault(vcpu); break;
+	case EXIT_CR_READ: cr_handle_read(vcpu); break;
+	case EXIT_CR_WRITE: cr_handle_write(vcpu); break;
+	case EXIT_INVLPG: handle_invlpg(vcpu); break;
+	case EXIT_CPUID: handle_cpuid(vcpu); break;
+	case EXIT_MSR_READ: handle_msr_read(vcpu); break;
+	case EXIT_MSR_WRITE: handle_msr_write(vcpu); break;
+	case EXIT_XSETBV: cr_handle_xsetbv(vcpu); break;
+	case EXIT_INVD: handle_invd(vcpu); break;
+	case EXIT_IO: io_handle(vcpu); break;
+	case EXIT_EXCEPTION: handle_exception(vcpu); break;
+	case EXIT_MACHINE_CHECK: inject_exception(vcpu, VEC_MC, 0); break;
+	case EXIT_NMI: inject_nmi(vcpu); break;
+	/* CPUID shows none of these. */
+	case EXIT_INVPCID: case EXIT_HYPERCALL: case EXIT_VIRT_INSN: inject_ud(vcpu); break;
+	/* Nothing to do: the event itself is still pending in the hardware. */
+	case EXIT_INTERRUPT: case EXIT_WINDOW: case EXIT_SIPI: break;
+	case EXIT_INIT: handle_init(vcpu);
+	case EXIT_TRIPLE_FAULT: guest_shutdown(vcpu);
+	case EXIT_TASK_SWITCH: guest_stop(vcpu, "hardware task switch: not supported");
+	case EXIT_INVALID_STATE: guest_stop(vcpu, "the CPU refused the guest's state");
+	case EXIT_UNKNOWN: case EXIT_KIND_COUNT:
+		guest_stop(vcpu, "unknown exit %s", vcpu->vendor->exit_name(vcpu->exit.raw));
+	}
+	inject_finish(vcpu);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Instructions executed on the hardware for the guest; see hw.h. */
+#include "arch/x86/guest/hw.h"
+#include "mm/phys.h"
+
+#define APIC_PAGE 0xfee00000ull
+
+#define PORT_RESET 0xcf9
+#define PORT_KEYBOARD 0x64
+#define KEYBOARD_PULSE_RESET 0xfe
+
+struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf) { return cpuid(leaf, subleaf); }
+int hw_msr_read(u32 msr, u64 *value) { return rdmsr_safe(msr, value) ? -EFAULT : 0; }
+int hw_msr_write(u32 msr, u64 value) { return wrmsr_safe(msr, value) ? -EFAULT : 0; }
+void hw_wbinvd(void) { wbinvd(); }
+
+/* The hypervisor itself may run with OSXSAVE off. */
+int hw_xsetbv(u32 index, u64 value)
+{
+	u64 cr4 = read_cr4();
+	int err;
+
+	write_cr4(cr4 | CR4_OSXSAVE);
+	err = xsetbv_safe(index, value);
+	write_cr4(cr4);
+	return err ? -EFAULT : 0;
+}
+
+u32 hw_in(u16 port, u32 size)
+{
+	return size == 1 ? in8(port) : size == 2 ? in16(port) : in32(port);
+}
+
+void hw_out(u16 port, u32 size, u32 value)
+{
+	if (size == 1)
+		out8(port, value);
+	else if (size == 2)
+		out16(port, value);
+	else
+		out32(port, value);
+}
+
+static volatile u32 *apic_register(u32 offset)
+{
+	return (volatile u32 *)((u8 *)phys_to_virt(hpa(APIC_PAGE)) + (offset & 0xff0));
+}
+
+u32 hw_apic_read(u32 offset) { return *apic_register(offset); }
+void hw_apic_write(u32 offset, u32 value) { *apic_register(offset) = value; }
+
+static void delay(void)
+{
+	for (u32 i = 0; i < 100000; i++)
+		in8(0x80);
+}
+
+NORETURN void hw_reset(void)
+{
+	const struct table_pointer none = {0, 0};
+
+	out8(PORT_RESET, 0x02);
+	out8(PORT_RESET, 0x06);
+	delay();
+	out8(PORT_KEYBOARD, KEYBOARD_PULSE_RESET);
+	delay();
+	lidt(&none);
+	asm volatile("int3");
+	hw_stop();
+}
+
+NORETURN void hw_stop(void)
+{
+	for (;;) {
+		cpu_irq_disable();
+		cpu_halt();
+	}
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the guest's half executes on the hardware on the guest's behalf. Real
+ * functions, so that the host tests can put a fake machine underneath.
+ */
+#ifndef ARCH_X86_GUEST_HW_H
+#define ARCH_X86_GUEST_HW_H
+
+#include "arch/x86/cpu.h"
+
+struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf);
+/* 0, or -EFAULT where the hardware raises #GP. */
+MUST_CHECK int hw_msr_read(u32 msr, u64 *value);
+MUST_CHECK int hw_msr_write(u32 msr, u64 value);
+MUST_CHECK int hw_xsetbv(u32 index, u64 value);
+void hw_wbinvd(void);
+u32 hw_in(u16 port, u32 size);
+void hw_out(u16 port, u32 size, u32 value);
+/* A register of the local APIC, by its offset in the page; only in xAPIC mode. */
+u32 hw_apic_read(u32 offset);
+void hw_apic_write(u32 offset, u32 value);
+/* Resets the machine: port 0xcf9, then the keyboard controller, then a triple fault. */
+NORETURN void hw_reset(void);
+NORETURN void hw_stop(void);
+
+#endif

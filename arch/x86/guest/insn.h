@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The instruction that the guest stopped at: its bytes, its operands, going past it. */
+#ifndef ARCH_X86_GUEST_INSN_H
+#define ARCH_X86_GUEST_INSN_H
+
+#include "arch/x86/guest/decode.h"
+#include "arch/x86/guest/vcpu.h"
+
+/* 64, 32 or 16: how code at RIP is decoded. */
+u32 insn_code_bits(const struct vcpu *vcpu);
+
+/*
+ * Fetches and decodes the instruction at RIP. Returns 0, or -EFAULT with the
+ * exception that hardware would raise already queued.
+ */
+MUST_CHECK int insn_fetch(struct vcpu *vcpu, struct insn *insn);
+
+/* Goes past an instruction of len bytes: ends an interrupt shadow, single-steps. */
+void insn_advance(struct vcpu *vcpu, u32 len);
+
+/* Goes past the instruction that caused the exit, decoding it if its length is unknown. */
+void insn_skip(struct vcpu *vcpu);
+
+/*
+ * Offset to linear address for an access of len bytes. Returns 0, or -EFAULT
+ * with #GP or #SS queued: limit, or not canonical (SDM vol. 3 section 5.3).
+ */
+MUST_CHECK int insn_linear(struct vcpu *vcpu, enum segment_name segment, u64 offset, u32 len, gva_t *out);
+
+/* Linear address of the memory operand, for an access of len bytes. */
+MUST_CHECK int insn_memory_operand(struct vcpu *vcpu, const struct insn *insn, u32 len, gva_t *out);
+/* The same without the checks (INVLPG). */
+gva_t insn_effective_linear(struct vcpu *vcpu, const struct insn *insn);
+/* The offset alone. */
+u64 insn_effective_offset(const struct vcpu *vcpu, const struct insn *insn);
+enum segment_name insn_segment(const struct insn *insn);
+
+/*
+ * Fills the exit's operands (cr, gpr, lmsw, clts, gva) of a MOV CR, LMSW, CLTS
+ * or INVLPG that the hardware did not decode. Returns 0, or -EFAULT with an
+ * exception queued. A memory operand of LMSW is read here.
+ */
+MUST_CHECK int insn_exit_operands(struct vcpu *vcpu, struct insn *insn);
+
+/* How the guest at its CPL accesses memory. */
+static inline struct gpt_access insn_access(const struct vcpu *vcpu, bool write, bool fetch)
+{
+	return (struct gpt_access){
+		.write = write, .fetch = fetch, .user = vcpu->cpl == 3, .ac = vcpu->rflags & RFLAGS_AC,
+	};
+}
+
+/* Low size bytes of v. */
+static inline u64 insn_truncate(u64 v, u32 size) { return size >= 8 ? v : v & (BIT(8 * size) - 1); }
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Port accesses that exit: handed to whoever trapped the port, or done on the
+ * hardware if nobody did. String forms are done one element at a time; RIP
+ * stays on the instruction until the count is used up.
+ */
+#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/io.h"
+#include "arch/x86/guest/state.h"
+#include "arch/x86/vendor.h"
+
+#define RFLAGS_DF BIT(10)
+
+int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_access_fn *access, void *arg)
+{
+	struct guest *g = guest_of(vcpu);
+
+	if (g->io_traps == IO_TRAP_MAX)
+		return -ENOSPC;
+	g->io_trap[g->io_traps++] = (struct io_trap){ first, count, access, arg };
+	for (u32 i = 0; i < count; i++)
+		vcpu->vendor->set_io_intercept(vcpu, first + i, true);
+	return 0;
+}
+
+static void port_access(struct vcpu *vcpu, u32 *value)
+{
+	const struct guest *g = guest_of(vcpu);
+	const struct vcpu_exit *exit = &vcpu->exit;
+
+	for (u32 i = 0; i < g->io_traps; i++) {
+		const struct io_trap *t = &g->io_trap[i];
+
+		if (exit->port < t->first || exit->port - t->first >= t->count)
+			continue;
+		t->access(vcpu, t->arg, exit->port, exit->io_size, exit->io_in, value);
+		return;
+	}
+	if (exit->io_in)
+		*value = hw_in(exit->port, exit->io_size);
+	else
+		hw_out(exit->port, exit->io_size, *value);
+}
+
+static void simple(struct vcpu *vcpu)
+{
+	u64 *rax = &vcpu->gpr[GPR_RAX];
+	u32 size = vcpu->exit.io_size, value = insn_truncate(*rax, size);
+
+	port_access(vcpu, &value);
+	if (vcpu->exit.io_in) /* 32-bit results clear the upper half */
+		*rax = size == 4 ? value : (*rax & ~(BIT(8 * size) - 1)) | insn_truncate(value, size);
+	insn_skip(vcpu);
+}
+
+static void step_register(u64 *reg, s64 by, u32 addrsize)
+{
+	u64 next = insn_truncate(*reg + by, addrsize);
+
+	*reg = addrsize == 2 ? (*reg & ~0xffffull) | next : next;
+}
+
+/* The memory side of one element; 0, or -EFAULT with an exception queued. */
+static int string_element(struct vcpu *vcpu, const struct insn *insn)
+{
+	bool in = vcpu->exit.io_in;
+	u32 size = vcpu->exit.io_size, value = 0;
+	enum segment_name segment = in ? SEG_ES : insn_segment(insn);
+	u64 *reg = &vcpu->gpr[in ? GPR_RDI : GPR_RSI];
+	gva_t gva;
+	int err;
+
+	err = insn_linear(vcpu, segment, insn_truncate(*reg, insn->addrsize), size, &gva);
+	if (!err && !in)
+		err = emulate_read(vcpu, gva, &value, size);
+	else if (!err)
+		err = emulate_probe_write(vcpu, gva, size);
+	if (err)
+		return err;
+	port_access(vcpu, &value);
+	err = in ? emulate_write(vcpu, gva, &value, size) : 0;
+	if (!err)
+		step_register(reg, vcpu->rflags & RFLAGS_DF ? -(s64)size : size, insn->addrsize);
+	return err;
+}
+
+static void string(struct vcpu *vcpu)
+{
+	u64 *count = &vcpu->gpr[GPR_RCX];
+	struct insn insn;
+
+	if (insn_fetch(vcpu, &insn))
+		return;
+	if (!vcpu->exit.io_rep) {
+		if (string_element(vcpu, &insn) == 0)
+			insn_advance(vcpu, insn.len);
+		return;
+	}
+	if (insn_truncate(*count, insn.addrsize) && string_element(vcpu, &insn))
+		return;
+	if (insn_truncate(*count, insn.addrsize))
+		step_register(count, -1, insn.addrsize);
+	if (!insn_truncate(*count, insn.addrsize))
+		insn_advance(vcpu, insn.len);
+}
+
+void io_handle(struct vcpu *vcpu)
+{
+	if (vcpu->exit.io_string)
+		string(vcpu);
+	else
+		simple(vcpu);
+}

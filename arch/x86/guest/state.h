@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the neutral half keeps for one virtual CPU beyond struct vcpu: the
+ * memory-type registers, the CPUID table, the last exits. Reached through
+ * guest_of(vcpu); private to arch/x86/guest.
+ */
+#ifndef ARCH_X86_GUEST_STATE_H
+#define ARCH_X86_GUEST_STATE_H
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/guest/guest.h"
+
+/* Guest's memory-type range registers, SDM vol. 3 section 11.11. */
+#define MTRR_FIXED_COUNT 11
+#define MTRR_VARIABLE_MAX 32
+
+struct guest_mtrr {
+	u64 cap, def_type;
+	u64 fixed[MTRR_FIXED_COUNT];
+	u64 base[MTRR_VARIABLE_MAX], mask[MTRR_VARIABLE_MAX];
+	u32 variable;        /* pairs that the CPU has */
+	u32 changes;         /* writes that changed something */
+};
+
+/* Feature registers of CPUID that are filtered, in cpuid.c's order. */
+#define CPUID_FEATURES 12
+/* Leaves whose answer never changes but for a few bits. */
+#define CPUID_STATIC 12
+
+struct guest_cpuid {
+	u32 hide[CPUID_FEATURES];    /* bits that the guest does not see */
+	struct cpuid_regs fixed[CPUID_STATIC];
+	u64 xcr0_valid;              /* bits of XCR0 that the guest may set */
+	u64 xss_valid;               /* likewise of IA32_XSS */
+	u32 xsave_bytes;             /* save area for all of xcr0_valid */
+	bool amd;
+};
+
+/* The last exits, for guest_stop(). */
+#define EXIT_RING 64
+struct exit_record { u64 rip, raw, info1, info2; u32 kind, error; gva_t gva; };
+
+#define IO_TRAP_MAX 8
+struct io_trap {
+	u16 first, count;
+	/* One access of size bytes; for reads *value is filled. */
+	void (*access)(struct vcpu *vcpu, void *arg, u16 port, u32 size, bool in, u32 *value);
+	void *arg;
+};
+
+/* Events that are logged once only, lest the guest floods the log. */
+enum once {
+	ONCE_APIC_ICR, ONCE_APIC_SHAPE, ONCE_APIC_MOVE, ONCE_EMULATE, ONCE_DEVICE, ONCE_EVENT,
+	ONCE_MTRR, ONCE_DEBUGCTL, ONCE_COUNT,
+};
+
+struct guest {
+	struct vcpu *vcpu;
+	struct shadow *shadow;
+	u32 phys_bits;
+	u32 audit_interval;
+	u64 next_audit;
+	hpa_t root;          /* what the hardware walks now */
+	u32 tag;
+	u64 pdpte[4];
+	u64 cr4_valid, efer_valid;
+	bool pages_1g;
+	bool hw_x2apic;      /* the firmware left the APIC in x2APIC mode */
+	struct guest_cpuid cpuid;
+	struct guest_mtrr mtrr;
+	bool hint_valid;     /* while an access is emulated: what its page fault is known to hit */
+	gva_t hint_gva;
+	gpa_t hint_gpa;
+	u32 io_traps;
+	struct io_trap io_trap[IO_TRAP_MAX];
+	bool logged[ONCE_COUNT];
+	u64 msr_ignored;     /* writes to denied MSRs, logged for the first few */
+	u32 ring_next;
+	struct exit_record ring[EXIT_RING];
+};
+
+static inline struct guest *guest_of(const struct vcpu *vcpu) { return vcpu->guest; }
+
+/* True the first time for each event. */
+static inline bool guest_once(struct guest *g, enum once what)
+{
+	bool first = !g->logged[what];
+
+	g->logged[what] = true;
+	return first;
+}
+
+static inline bool in_long_mode(const struct vcpu *vcpu) { return vcpu->efer & EFER_LMA; }
+
+#endif

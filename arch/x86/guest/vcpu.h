@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A virtual CPU: general registers, the guest's view of the control registers,
+ * the neutral description of the last exit and the event to inject. The
+ * backend copies between this and its VMCB or VMCS in run().
+ */
+#ifndef ARCH_X86_GUEST_VCPU_H
+#define ARCH_X86_GUEST_VCPU_H
+
+#include "lib/types.h"
+#include "lib/x86.h"
+#include "mm/shadow.h"
+
+/* Exit reasons that neutral code knows; X(name, text). */
+#define EXIT_KINDS(X) \
+	X(PAGE_FAULT, "page fault") \
+	X(CR_READ, "control register read") \
+	X(CR_WRITE, "control register write") \
+	X(INVLPG, "INVLPG") \
+	X(INVPCID, "INVPCID") \
+	X(CPUID, "CPUID") \
+	X(MSR_READ, "RDMSR") \
+	X(MSR_WRITE, "WRMSR") \
+	X(XSETBV, "XSETBV") \
+	X(INVD, "INVD") \
+	X(HYPERCALL, "VMCALL/VMMCALL") \
+	X(VIRT_INSN, "VMX/SVM instruction") \
+	X(IO, "port access") \
+	X(EXCEPTION, "intercepted exception") \
+	X(INTERRUPT, "external interrupt") \
+	X(NMI, "NMI") \
+	X(INIT, "INIT") \
+	X(SIPI, "SIPI") \
+	X(MACHINE_CHECK, "machine check") \
+	X(WINDOW, "interrupt or NMI window") \
+	X(TASK_SWITCH, "task switch") \
+	X(TRIPLE_FAULT, "triple fault") \
+	X(INVALID_STATE, "invalid guest state") \
+	X(UNKNOWN, "unknown")
+
+#define X(name, text) EXIT_##name,
+enum exit_kind { EXIT_KINDS(X) EXIT_KIND_COUNT };
+#undef X
+
+enum event_type {
+	EVENT_NONE, EVENT_INTERRUPT, EVENT_NMI, EVENT_EXCEPTION,
+	EVENT_SOFT_INTERRUPT, /* INT n */
+	EVENT_SOFT_EXCEPTION, /* INT3, INTO */
+	EVENT_PRIV_SOFT_EXCEPTION, /* INT1 */
+};
+
+struct vcpu_event {
+	u8 type;              /* enum event_type */
+	u8 vector;
+	bool has_error;
+	u8 insn_len;          /* soft events: length of the instruction */
+	u32 error;
+};
+
+struct vcpu_exit {
+	u32 kind;             /* enum exit_kind */
+	u64 raw, info1, info2;/* the vendor's own numbers, for dumps */
+	gva_t gva;            /* PAGE_FAULT, INVLPG (valid only if operand_known) */
+	u32 error;            /* PAGE_FAULT, EXCEPTION: error code */
+	u8 vector;            /* EXCEPTION */
+	u8 insn_len;          /* 0: unknown, decode the instruction */
+	u8 insn_bytes_len;    /* bytes the hardware fetched, 0: none */
+	u8 insn_bytes[15];
+	bool operand_known;   /* CR_*: cr, gpr, lmsw valid; INVLPG: gva valid */
+	u8 cr, gpr;           /* CR_*: MOV between CRn and this register */
+	bool clts, lmsw;      /* CR_WRITE: not a MOV */
+	u16 lmsw_value;
+	u16 port;             /* IO */
+	u8 io_size;           /* IO: bytes */
+	bool io_in, io_string, io_rep;
+	struct vcpu_event interrupted; /* event whose delivery was cut short; type NONE if none */
+};
+
+enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_GDTR, SEG_IDTR, SEG_COUNT };
+
+/* attributes: the VMX access-rights layout: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
+struct segment {
+	u16 selector;
+	u32 attributes;
+	u32 limit;            /* bytes, already scaled by G */
+	u64 base;
+};
+#define SEG_ATTR_L BIT(13)
+#define SEG_ATTR_DB BIT(14)
+#define SEG_ATTR_UNUSABLE BIT(16)
+
+struct vendor;
+
+struct vcpu {
+	u64 gpr[GPR_COUNT];   /* offsets used by the backends' enter.asm: keep first */
+	u64 rip, rflags;
+	u64 cr0, cr2, cr3, cr4, efer; /* the guest's view */
+	u64 pat, apic_base;
+	u32 cpl;              /* of the last exit */
+	bool interrupt_shadow;/* STI or MOV SS blocking */
+	bool nmi_blocked;
+	struct vcpu_exit exit;
+	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
+	struct shadow_mmu *mmu;
+	const struct vendor *vendor;
+	void *hw;             /* backend's state: struct svm_vcpu or vmx_vcpu */
+	void *guest;          /* arch/x86/guest private state: MTRRs, APIC, stepping */
+	u32 id;
+	u64 exit_count[EXIT_KIND_COUNT];
+	u64 exits;
+	u64 dr6_set;          /* bits that run() sets in the guest's DR6, then clears here (#DB injected) */
+};
+
+#endif

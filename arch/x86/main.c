@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The core's way from boot/ to the guest: own stack, segments and vectors, the
+ * log, memory, the vendor, the shadow engine, the guest.
+ */
+#include "arch/x86/main.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/guest/guest.h"
+#include "arch/x86/idt.h"
+#include "arch/x86/log.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/screen.h"
+#include "arch/x86/serial.h"
+#include "arch/x86/symbols.h"
+#include "arch/x86/vendor.h"
+#include "lib/string.h"
+#include "mm/phys.h"
+
+#define COM1 0x3f8
+#define EXT1_EDX_PAGES_1G BIT(26)
+
+static struct vcpu boot_vcpu;
+
+static void check_boot_info(const struct boot_info *info)
+{
+	if (info->magic == BOOT_INFO_MAGIC && info->version == BOOT_INFO_VERSION && info->size == sizeof(*info))
+		return;
+	serial_init(COM1, 115200);
+	panic("boot_info: magic 0x%x version %u size %u, wanted 0x%x, %u, %lu: the loader and the core "
+	      "are of different builds", info->magic, info->version, info->size, BOOT_INFO_MAGIC,
+	      BOOT_INFO_VERSION, (unsigned long)sizeof(*info));
+}
+
+static void start_log(const struct boot_info *info)
+{
+	char id[BUILD_ID_TEXT];
+
+	serial_init(info->options.serial_port, info->options.serial_baud);
+	log_init((enum log_level)info->options.log_level);
+	screen_init(&info->framebuffer);
+	symbols_build_id(id, sizeof(id));
+	log_info("Umbra hypervisor, build %s\n", id);
+	log_info("options: %.*s\n", BOOT_LOAD_OPTIONS_MAX, info->options.raw[0] ? info->options.raw : "none");
+}
+
+static const struct vendor *start_vendor(void)
+{
+	const char *why;
+	const struct vendor *vendor = vendor_select(&why);
+	char features[160];
+
+	if (!vendor)
+		panic("%s", why);
+	if (vendor->cpu_enable())
+		panic("%s cannot be turned on", vendor->name);
+	vendor->describe(features, sizeof(features));
+	log_info("%s: %s; shadow paging, no NPT\n", vendor->name, features);
+	return vendor;
+}
+
+/* MAXPHYADDR, APM vol. 3 section E.4.7 */
+static u32 phys_bits(void)
+{
+	return cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+}
+
+static struct shadow *start_shadow(const struct boot_info *info, const struct vendor *vendor)
+{
+	struct shadow_config config = {
+		.shadow_limit = info->options.shadow_bytes,
+		.host_phys_bits = phys_bits(),
+		.pages_1g = cpuid(0x80000001, 0).edx & EXT1_EDX_PAGES_1G,
+		.tags = vendor->tags(),
+		.regions = memory_regions(),
+	};
+	void *low = memory_alloc(0), *ones = memory_alloc(0);
+	struct shadow *shadow;
+
+	if (!low || !ones)
+		panic("no memory below 4 GiB for the shadow engine");
+	memset(ones, 0xff, PAGE_SIZE);
+	config.low_page = virt_to_phys(low);
+	config.ones_page = virt_to_phys(ones);
+	memory_shadow_pool(&config.pool, &config.pool_bytes);
+	shadow = shadow_create(&config);
+	if (!shadow)
+		panic("the pool is too small for the guest's memory: %lu KiB are left for the shadow engine; "
+		      "set a larger pool with the key umbra of the boot entry",
+		      (unsigned long)(config.pool_bytes >> 10));
+	return shadow;
+}
+
+static NORETURN void start_guest(const struct boot_info *info, const struct vendor *vendor)
+{
+	struct guest_config config = {
+		.vendor = vendor,
+		.shadow = start_shadow(info, vendor),
+		.start = &info->guest,
+		.cpuid_hide = info->options.cpuid_hide,
+		.audit_interval = info->options.audit_interval,
+		.host_phys_bits = phys_bits(),
+	};
+	int err = guest_create(&boot_vcpu, &config);
+
+	if (err)
+		panic("cannot make the guest's CPU (error %d)", err);
+	this_cpu()->vcpu = &boot_vcpu;
+	if (this_cpu()->nmi_count)
+		log_warn("%lu NMIs arrived before the guest and were dropped\n",
+			 (unsigned long)this_cpu()->nmi_count);
+	log_info("starting the guest at 0x%lx\n", (unsigned long)info->guest.rip);
+	log_release_console();
+	guest_run(&boot_vcpu);
+}
+
+void core_main(u64 boot_info_hpa)
+{
+	const struct boot_info *info = (const void *)(DIRECT_MAP_BASE + boot_info_hpa);
+
+	percpu_init(&percpu_boot, 0, &percpu_boot_stacks);
+	idt_init();
+	idt_load();
+	check_boot_info(info);
+	start_log(info);
+	memory_init(info);
+	start_guest(info, start_vendor());
+}

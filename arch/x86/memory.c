@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Takes over physical memory from the boot map. Every usable or hypervisor page
+ * comes under the buddy allocator already claimed: the guest's RAM at its own
+ * addresses, the image, the pool. Then the pool is divided:
+ *
+ *   pool_base                                                    pool end
+ *   | buddy state bytes | heap: freed to the buddy | shadow engine's pool |
+ *
+ * so what the buddy has free is the hypervisor's start-up heap, and
+ * memory_alloc() and the page tables below come from there.
+ */
+#include "arch/x86/memory.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/percpu.h"
+#include "lib/log.h"
+#include "mm/buddy.h"
+#include "mm/hostmap.h"
+#include "mm/phys.h"
+
+#define HEAP_PAGES 96          /* for memory_alloc(): VMCB, permission maps, guest state */
+#define MAP_COUNT_MAX 4096
+#define APIC_BASE_ADDRESS BITS(51, 12)
+#define EXT1_EDX_NX BIT(20)
+#define EXT1_EDX_PAGES_1G BIT(26)
+#define CPUID1_ECX_XSAVE BIT(26)
+#define CPUID7_EBX_SMEP BIT(7)
+
+/* Laid out by linker.ld, page aligned. */
+extern char core_image_start[], core_image_end[], core_text_start[], core_text_end[];
+extern char core_rodata_start[], core_rodata_end[], core_data_start[], core_bss_end[];
+extern char core_ksyms_start[], core_ksyms_end[];
+
+static struct {
+	struct buddy buddy;
+	struct hostmap map;
+	struct region_map regions;
+	hpa_t shadow_base;
+	u64 shadow_bytes;
+	u64 guest_bytes;
+} memory;
+
+/* --- the boot map ---------------------------------------------------------- */
+
+static const struct boot_range *ranges_of(const struct boot_info *info)
+{
+	return phys_to_virt(hpa(info->map));
+}
+
+static bool is_managed(const struct boot_range *r)
+{
+	return r->kind == BOOT_MEM_USABLE || r->kind == BOOT_MEM_HV_IMAGE || r->kind == BOOT_MEM_HV_POOL;
+}
+
+static bool is_ram(const struct boot_range *r)
+{
+	return is_managed(r) || r->kind == BOOT_MEM_FIRMWARE;
+}
+
+static void check_map(const struct boot_info *info)
+{
+	const struct boot_range *r = ranges_of(info);
+	u64 end = 0;
+
+	if (!info->map_count || info->map_count > MAP_COUNT_MAX)
+		panic("boot map has %u ranges", info->map_count);
+	for (u32 i = 0; i < info->map_count; i++) {
+		if (((r[i].base | r[i].size) & ~PAGE_MASK) || !r[i].size || r[i].base < end ||
+		    r[i].base + r[i].size < r[i].base)
+			panic("boot map: range %u (0x%lx, 0x%lx bytes) makes no sense", i,
+			      (unsigned long)r[i].base, (unsigned long)r[i].size);
+		end = r[i].base + r[i].size;
+	}
+}
+
+/* The next maximal run, from *i on, of neighbouring ranges that match; false at the end. */
+static bool next_run(const struct boot_info *info, bool (*match)(const struct boot_range *),
+		     u32 *i, u64 *base, u64 *size)
+{
+	const struct boot_range *r = ranges_of(info);
+
+	while (*i < info->map_count && !match(&r[*i]))
+		++*i;
+	if (*i == info->map_count)
+		return false;
+	*base = r[*i].base;
+	*size = 0;
+	while (*i < info->map_count && match(&r[*i]) && r[*i].base == *base + *size)
+		*size += r[(*i)++].size;
+	return true;
+}
+
+/* --- the buddy allocator --------------------------------------------------- */
+
+static u64 state_bytes(const struct boot_info *info)
+{
+	u64 base, size, bytes = 0;
+
+	for (u32 i = 0; next_run(info, is_managed, &i, &base, &size); )
+		bytes += buddy_state_bytes(size >> PAGE_SHIFT);
+	return ALIGN_UP(bytes, PAGE_SIZE);
+}
+
+/* Page-table pages that map_direct() and map_core() need at most, without 1 GiB pages. */
+static u64 table_pages(const struct boot_info *info)
+{
+	u64 base, size, pages = 16 + (info->framebuffer.size >> 30) * 2;
+
+	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size); )
+		pages += (size >> 30) + (size >> 39) + 6;
+	return pages;
+}
+
+static void add_spans(const struct boot_info *info)
+{
+	u8 *state = phys_to_virt(hpa(info->pool_base));
+	u64 base, size;
+
+	buddy_init(&memory.buddy);
+	for (u32 i = 0; next_run(info, is_managed, &i, &base, &size); ) {
+		int err = buddy_add_claimed(&memory.buddy, base >> PAGE_SHIFT, size >> PAGE_SHIFT, state);
+
+		if (err)
+			log_warn("memory: 0x%lx..0x%lx not managed (error %d)\n",
+				 (unsigned long)base, (unsigned long)(base + size - 1), err);
+		state += buddy_state_bytes(size >> PAGE_SHIFT);
+	}
+}
+
+static void free_heap(u64 base, u64 pages)
+{
+	for (u64 i = 0; i < pages; i++) {
+		int err = buddy_free(&memory.buddy, hpa(base + i * PAGE_SIZE), 0);
+
+		if (err)
+			panic("memory: pool page 0x%lx is not in the boot map (error %d)",
+			      (unsigned long)(base + i * PAGE_SIZE), err);
+	}
+}
+
+static void divide_pool(const struct boot_info *info)
+{
+	u64 heap = info->pool_base + state_bytes(info);
+	u64 heap_pages = table_pages(info) + HEAP_PAGES;
+	u64 shadow = heap + heap_pages * PAGE_SIZE, end = info->pool_base + info->pool_size;
+
+	if (shadow >= end)
+		panic("the pool of %lu KiB is too small: %lu KiB are needed before any shadow page; "
+		      "set a larger pool with the key umbra of the boot entry",
+		      (unsigned long)(info->pool_size >> 10), (unsigned long)((shadow - info->pool_base) >> 10));
+	if (shadow > BIT(32))
+		panic("the pool at 0x%lx lies above 4 GiB: set a smaller pool with the key umbra of the boot entry",
+		      (unsigned long)info->pool_base);
+	add_spans(info);
+	free_heap(heap, heap_pages);
+	memory.shadow_base = hpa(shadow);
+	memory.shadow_bytes = end - shadow;
+}
+
+/* --- regions --------------------------------------------------------------- */
+
+static void add_region(u64 base, u64 size, enum region_kind kind)
+{
+	int err = region_add(&memory.regions, base >> PAGE_SHIFT, size >> PAGE_SHIFT, base >> PAGE_SHIFT, kind);
+
+	/* What no region covers is MMIO anyway. */
+	if (err && kind != REGION_MMIO)
+		panic("memory: too many ranges in the boot map (error %d)", err);
+}
+
+static enum region_kind region_kind_of(const struct boot_range *r)
+{
+	switch (r->kind) {
+	case BOOT_MEM_USABLE:
+	case BOOT_MEM_FIRMWARE:
+		return REGION_RAM;
+	case BOOT_MEM_HV_IMAGE:
+	case BOOT_MEM_HV_POOL:
+		return REGION_HIDDEN;
+	default:
+		return REGION_MMIO;
+	}
+}
+
+static u64 apic_page(void)
+{
+	return rdmsr(MSR_APIC_BASE) & APIC_BASE_ADDRESS;
+}
+
+static void make_regions(const struct boot_info *info)
+{
+	const struct boot_range *r = ranges_of(info);
+
+	region_init(&memory.regions);
+	for (u32 i = 0; i < info->map_count; i++) {
+		enum region_kind kind = region_kind_of(&r[i]);
+
+		add_region(r[i].base, r[i].size, kind);
+		if (kind == REGION_RAM)
+			memory.guest_bytes += r[i].size;
+	}
+	add_region(apic_page(), PAGE_SIZE, REGION_TRAPPED);
+	region_seal(&memory.regions);
+}
+
+/* --- the hypervisor's own page tables -------------------------------------- */
+
+static int alloc_table(void *arg, hpa_t *out)
+{
+	return buddy_alloc(&memory.buddy, 0, ZONE_NORMAL, out);
+}
+
+static void map_or_panic(u64 va, u64 pa, u64 size, u64 rights)
+{
+	int err = size ? hostmap_map(&memory.map, va, hpa(pa), size, rights) : 0;
+
+	if (err)
+		panic("memory: cannot map 0x%lx at 0x%lx (error %d)", (unsigned long)pa, (unsigned long)va, err);
+}
+
+static void map_core(const struct boot_info *info, char *start, char *end, u64 rights)
+{
+	map_or_panic((u64)start, info->image_base + ((u64)start - CORE_VIRT_BASE), (u64)(end - start), rights);
+}
+
+static void unmap_guard(u8 *guard)
+{
+	if (hostmap_unmap(&memory.map, (u64)guard, PAGE_SIZE))
+		panic("memory: cannot unmap the guard page at 0x%lx", (unsigned long)guard);
+}
+
+static void map_image(const struct boot_info *info)
+{
+	struct cpu_stacks *stacks = &percpu_boot_stacks;
+
+	map_core(info, core_text_start, core_text_end, HOSTMAP_X);
+	map_core(info, core_rodata_start, core_rodata_end, 0);
+	map_core(info, core_data_start, core_bss_end, HOSTMAP_W);
+	map_core(info, core_ksyms_start, core_ksyms_end, 0);
+	unmap_guard(stacks->guard_main);
+	unmap_guard(stacks->guard_nmi);
+	unmap_guard(stacks->guard_df);
+	unmap_guard(stacks->guard_mc);
+}
+
+static void map_direct(const struct boot_info *info)
+{
+	const struct boot_framebuffer *fb = &info->framebuffer;
+	u64 base, size, image = (u64)(core_image_end - core_image_start);
+
+	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size); )
+		map_or_panic(DIRECT_MAP_BASE + base, base, size, HOSTMAP_W);
+	/* The image's second name must not open what the first one protects. */
+	map_or_panic(DIRECT_MAP_BASE + info->image_base, info->image_base, image, 0);
+	map_or_panic(DIRECT_MAP_BASE + apic_page(), apic_page(), PAGE_SIZE, HOSTMAP_W | HOSTMAP_UC);
+	base = fb->base & PAGE_MASK;
+	size = fb->size ? ALIGN_UP(fb->base + fb->size, PAGE_SIZE) - base : 0;
+	map_or_panic(DIRECT_MAP_BASE + base, base, size, HOSTMAP_W | HOSTMAP_UC);
+}
+
+static u64 host_cr4(void)
+{
+	u64 cr4 = CR4_PAE | CR4_MCE;
+
+	if (cpuid(1, 0).ecx & CPUID1_ECX_XSAVE)
+		cr4 |= CR4_OSXSAVE; /* for XSETBV on the guest's behalf */
+	if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID7_EBX_SMEP))
+		cr4 |= CR4_SMEP;
+	return cr4;
+}
+
+/* Gives this CPU the hypervisor's tables and control registers. */
+static void enter_tables(void)
+{
+	if (!(cpuid(0x80000001, 0).edx & EXT1_EDX_NX))
+		panic("this CPU has no no-execute pages, which Umbra needs");
+	BUG_ON(read_cr4() & CR4_LA57);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+	wbinvd();
+	wrmsr(MSR_PAT, PAT_HOST);
+	write_cr3(memory.map.root.v);
+	write_cr4(host_cr4());
+	write_cr0((read_cr0() | CR0_WP | CR0_NE) & ~(CR0_CD | CR0_NW | CR0_TS | CR0_EM));
+	wbinvd();
+}
+
+static void make_tables(const struct boot_info *info)
+{
+	bool pages_1g = cpuid(0x80000001, 0).edx & EXT1_EDX_PAGES_1G;
+
+	if (hostmap_init(&memory.map, pages_1g, alloc_table, NULL))
+		panic("memory: no page for the page tables");
+	map_image(info);
+	map_direct(info);
+	BUG_ON(hostmap_check(&memory.map) != 0);
+	enter_tables();
+}
+
+/* --- public ---------------------------------------------------------------- */
+
+void memory_init(const struct boot_info *info)
+{
+	phys_map_offset = DIRECT_MAP_BASE;
+	check_map(info);
+	make_regions(info);
+	divide_pool(info);
+	make_tables(info);
+	BUG_ON(buddy_check(&memory.buddy) != 0);
+	log_info("memory: guest %lu MiB, hypervisor %lu KiB at 0x%lx and pool %lu KiB at 0x%lx\n",
+		 (unsigned long)(memory.guest_bytes >> 20), (unsigned long)(info->reserve_size >> 10),
+		 (unsigned long)info->reserve_base, (unsigned long)(info->pool_size >> 10),
+		 (unsigned long)info->pool_base);
+}
+
+void *memory_alloc(u32 order)
+{
+	hpa_t pages;
+	u64 *p;
+
+	if (buddy_alloc(&memory.buddy, order, ZONE_BELOW4G, &pages))
+		return NULL;
+	p = phys_to_virt(pages);
+	for (u64 i = 0; i < (PAGE_SIZE << order) / sizeof(*p); i++)
+		p[i] = 0;
+	return p;
+}
+
+int memory_map_device(hpa_t base, u64 size)
+{
+	u64 first = base.v & PAGE_MASK, end = ALIGN_UP(base.v + size, PAGE_SIZE);
+	int err = hostmap_map(&memory.map, DIRECT_MAP_BASE + first, hpa(first), end - first,
+			      HOSTMAP_W | HOSTMAP_UC);
+
+	write_cr3(read_cr3());
+	return err;
+}
+
+struct region_map *memory_regions(void)
+{
+	return &memory.regions;
+}
+
+void memory_shadow_pool(hpa_t *base, u64 *bytes)
+{
+	*base = memory.shadow_base;
+	*bytes = memory.shadow_bytes;
+}

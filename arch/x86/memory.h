@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine's physical memory: the buddy allocator over everything usable,
+ * the pool carved from it, the guest-physical regions, the hypervisor's own
+ * page tables, and pages for the hypervisor's own structures.
+ */
+#ifndef ARCH_X86_MEMORY_H
+#define ARCH_X86_MEMORY_H
+
+#include "boot/boot_info.h"
+#include "lib/types.h"
+#include "mm/region.h"
+
+/* Builds all of it from the boot information. Panics if the map makes no sense. */
+void memory_init(const struct boot_info *info);
+
+/* 1 << order zeroed, contiguous, hidden pages below 4 GiB; NULL when out of them. For start-up. */
+void *memory_alloc(u32 order);
+
+/* Maps device memory at its address in the direct map, uncached. 0 or -errno. */
+MUST_CHECK int memory_map_device(hpa_t base, u64 size);
+
+struct region_map *memory_regions(void);
+
+/* The part of the pool left for the shadow engine. */
+void memory_shadow_pool(hpa_t *base, u64 *bytes);
+
+#endif

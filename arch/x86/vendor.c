@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Chooses the backend. The one neutral file that names the vendors' symbols.
+ */
+#include "arch/x86/vendor.h"
+
+#include "arch/x86/cpu.h"
+#include "lib/string.h"
+
+/* "GenuineIntel" as CPUID leaf 0 gives it */
+static bool is_intel(void)
+{
+	struct cpuid_regs r = cpuid(0, 0);
+	char name[13] = {0};
+
+	memcpy(name, &r.ebx, 4);
+	memcpy(name + 4, &r.edx, 4);
+	memcpy(name + 8, &r.ecx, 4);
+	return !strcmp(name, "GenuineIntel");
+}
+
+const struct vendor *vendor_select(const char **why)
+{
+	*why = svm_vendor.unsupported();
+	if (!*why)
+		return &svm_vendor;
+	if (is_intel())
+		*why = "this is an Intel CPU, and this version of Umbra drives AMD SVM only: use an AMD CPU";
+	return NULL;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The vendor contract: all that neutral code knows of SVM and VMX. One const
+ * table each, chosen at boot by arch/x86/vendor.c. Everything the table's
+ * functions do to guest state holds from the next run() on.
+ */
+#ifndef ARCH_X86_VENDOR_H
+#define ARCH_X86_VENDOR_H
+
+#include "arch/x86/guest/vcpu.h"
+
+/* What intercepts may be switched at run time (others are fixed). */
+#define INTERCEPT_CR0_READ BIT(0)   /* guest's CR0 differs from the hardware's */
+#define INTERCEPT_CR3_READ BIT(1)
+#define INTERCEPT_CR4_READ BIT(2)
+#define INTERCEPT_INVLPG BIT(3)
+#define INTERCEPT_DB BIT(4)         /* #DB exits: single-stepping */
+#define INTERCEPT_NMI BIT(5)
+#define INTERCEPT_INTR BIT(6)       /* external interrupts exit: only while stepping */
+
+struct vendor {
+	const char *name;                     /* "SVM", "VMX" */
+	/* NULL if this CPU can run us, else one line: what is wrong and what to do. */
+	const char *(*unsupported)(void);
+	/* One line of the features found and used, for the boot log. */
+	void (*describe)(char *buf, u32 size);
+	int (*cpu_enable)(void);              /* this CPU; 0 or -errno, logged */
+	void (*cpu_disable)(void);            /* best effort, for panic and power-off */
+	int (*vcpu_init)(struct vcpu *vcpu);  /* allocates vcpu->hw; state as after RESET but protected, flat */
+	u32 (*tags)(void);                    /* usable TLB tags (ASID, VPID), at least 1 */
+	/* Enters the guest until an exit; fills vcpu->exit. vcpu->inject is consumed. */
+	void (*run)(struct vcpu *vcpu);
+	/* The guest's view (vcpu->cr0, cr4, efer) changed: load what the hardware shall hold. */
+	void (*update_control)(struct vcpu *vcpu);
+	void (*set_shadow_root)(struct vcpu *vcpu, hpa_t root, u32 tag);
+	void (*tlb_flush)(struct vcpu *vcpu, u32 tag);  /* tag 0: all */
+	void (*tlb_flush_page)(struct vcpu *vcpu, u32 tag, gva_t gva);
+	void (*set_intercepts)(struct vcpu *vcpu, u32 mask); /* INTERCEPT_*; the rest of these is off */
+	void (*set_msr_intercept)(struct vcpu *vcpu, u32 msr, bool read, bool write);
+	void (*set_io_intercept)(struct vcpu *vcpu, u16 port, bool on);
+	void (*get_segment)(const struct vcpu *vcpu, enum segment_name which, struct segment *out);
+	void (*set_segment)(struct vcpu *vcpu, enum segment_name which, const struct segment *in);
+	/* MSRs that the backend keeps in its control block (STAR, LSTAR, SYSENTER_*, FS_BASE...):
+	 * true if known. */
+	bool (*get_msr)(const struct vcpu *vcpu, u32 msr, u64 *value);
+	bool (*set_msr)(struct vcpu *vcpu, u32 msr, u64 value);
+	void (*dump)(const struct vcpu *vcpu); /* every field, by name, to the log */
+	const char *(*exit_name)(u64 raw);
+};
+
+extern const struct vendor svm_vendor;
+
+/* The vendor this CPU has, or NULL with *why set to one clear line. */
+const struct vendor *vendor_select(const char **why);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Messages on the firmware's console and on the serial port. Where the
+ * firmware's console already goes to that port the text is sent once.
+ */
+#ifndef BOOT_CONSOLE_H
+#define BOOT_CONSOLE_H
+
+#include "boot/text.h"
+
+/* Starts with the default serial port, if there is a UART. */
+void console_init(void);
+
+/* Another port (0: none) and speed, from the boot entry. */
+void console_set_serial(uint16_t port, uint32_t baud);
+
+/* As text_format(). */
+void console_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The one line that explains a failure. */
+void console_error(const struct boot_error *error);
+
+/* The firmware's console is gone: from now on the serial port alone. */
+void console_leave_firmware(void);
+
+#endif

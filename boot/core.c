@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Loads the embedded hypervisor into memory of its own; see core.h. */
+#include "boot/core.h"
+#include "boot/page_tables.h"
+
+#define POOL_ALIGNMENT (2ull << 20)
+#define POOL_DEFAULT_MIN (16ull << 20)
+#define POOL_SHARE 64
+#define STACK_BYTES (16ull << 10)
+#define EXTENT_MIN (4ull << 30)
+#define EXTENT_UNIT (1ull << 30)
+#define CORE_BYTES_MAX (64ull << 20)
+#define BELOW_4G (1ull << 32)
+#define LOW_MEMORY (1ull << 20)
+
+extern const uint8_t core_elf[] __attribute__((visibility("hidden")));
+extern const uint8_t core_elf_end[] __attribute__((visibility("hidden")));
+
+/* ELF-64, System V gABI chapters 4 and 5 */
+struct elf_header {
+	uint8_t ident[16];
+	uint16_t type, machine;
+	uint32_t version;
+	uint64_t entry, program_headers, section_headers;
+	uint32_t flags;
+	uint16_t header_size, program_header_size, program_header_count;
+	uint16_t section_header_size, section_header_count, section_names;
+};
+_Static_assert(sizeof(struct elf_header) == 64, "gABI");
+
+struct elf_segment {
+	uint32_t type, flags;
+	uint64_t offset, virtual, physical, file_bytes, memory_bytes, alignment;
+};
+_Static_assert(sizeof(struct elf_segment) == 56, "gABI");
+
+#define ELF_MAGIC 0x464c457fu
+#define ELF_CLASS_64 2
+#define ELF_EXECUTABLE 2
+#define ELF_X86_64 62
+#define ELF_LOAD 1
+
+static uint64_t elf_bytes(void)
+{
+	return (uint64_t)(core_elf_end - core_elf);
+}
+
+static const struct elf_header *elf(void)
+{
+	return (const struct elf_header *)core_elf;
+}
+
+static const struct elf_segment *segment_at(uint32_t i)
+{
+	return (const struct elf_segment *)(core_elf + elf()->program_headers) + i;
+}
+
+static bool header_is_good(void)
+{
+	const struct elf_header *h = elf();
+	uint32_t magic;
+
+	if (elf_bytes() < sizeof(*h))
+		return false;
+	CopyMem(&magic, h->ident, sizeof(magic));
+	return magic == ELF_MAGIC && h->ident[4] == ELF_CLASS_64 && h->type == ELF_EXECUTABLE &&
+		h->machine == ELF_X86_64 &&
+		h->program_header_size == sizeof(struct elf_segment) &&
+		h->program_headers % 8 == 0 && h->program_headers < elf_bytes() &&
+		h->program_header_count <=
+			(elf_bytes() - h->program_headers) / sizeof(struct elf_segment);
+}
+
+static bool segment_is_good(const struct elf_segment *s)
+{
+	return s->virtual >= CORE_VIRT_BASE && s->virtual - CORE_VIRT_BASE <= CORE_BYTES_MAX &&
+		s->memory_bytes <= CORE_BYTES_MAX && s->file_bytes <= s->memory_bytes &&
+		s->offset <= elf_bytes() && s->file_bytes <= elf_bytes() - s->offset;
+}
+
+/* Fills image_size and entry from the ELF file; false if it makes no sense. */
+static bool measure(struct hv_memory *hv)
+{
+	uint32_t i;
+
+	if (!header_is_good())
+		return false;
+	hv->image_size = 0;
+	for (i = 0; i < elf()->program_header_count; i++) {
+		const struct elf_segment *s = segment_at(i);
+		uint64_t end;
+
+		if (s->type != ELF_LOAD || !s->memory_bytes)
+			continue;
+		if (!segment_is_good(s))
+			return false;
+		end = s->virtual - CORE_VIRT_BASE + s->memory_bytes;
+		if (end > hv->image_size)
+			hv->image_size = ROUND_UP(end, PAGE_BYTES);
+	}
+	hv->entry = elf()->entry;
+	return hv->entry >= CORE_VIRT_BASE && hv->entry - CORE_VIRT_BASE < hv->image_size;
+}
+
+static uint64_t default_pool(const struct efi_map *map)
+{
+	uint64_t share = map_usable_bytes(map) / POOL_SHARE;
+
+	return share > POOL_DEFAULT_MIN ? share : POOL_DEFAULT_MIN;
+}
+
+bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_map *fw,
+	       struct boot_error *error)
+{
+	uint64_t ram_end = ROUND_UP(map_ram_end(&fw->map), EXTENT_UNIT);
+
+	*hv = (struct hv_memory){.ranges_max = 2 * fw->capacity + 2 * CORE_HOLES + 1};
+	if (!measure(hv))
+		return boot_error_set(error, "the hypervisor inside this image is damaged;"
+				      " copy umbra.efi again");
+	hv->extent = ram_end > EXTENT_MIN ? ram_end : EXTENT_MIN;
+	hv->table_pages = page_tables_pages(hv->extent) + page_tables_pages_4k(hv->image_size);
+	hv->pool_size = ROUND_UP(pool_bytes ? pool_bytes : default_pool(&fw->map), POOL_ALIGNMENT);
+	hv->reserve_size = hv->image_size + ROUND_UP(sizeof(struct boot_info), PAGE_BYTES) +
+		ROUND_UP(hv->ranges_max * sizeof(struct boot_range), PAGE_BYTES) +
+		hv->table_pages * PAGE_BYTES + STACK_BYTES;
+	return true;
+}
+
+/* Below 4 GiB when it fits, else anywhere. */
+static bool place(uint64_t bytes, uint64_t alignment, uint64_t *base)
+{
+	struct placement low = {bytes, alignment, LOW_MEMORY, BELOW_4G, true};
+	struct placement any = {bytes, alignment, LOW_MEMORY, UINT64_MAX, true};
+
+	return memory_place(&low, base) || memory_place(&any, base);
+}
+
+bool core_reserve(struct hv_memory *hv, struct boot_error *error)
+{
+	if (!place(hv->pool_size, POOL_ALIGNMENT, &hv->pool_base))
+		return boot_error_set(error, "not enough memory: no free block of %llu MiB for the"
+				      " hypervisor's pool; add memory or set a smaller pool=",
+				      MIB_OF(hv->pool_size));
+	if (!place(hv->reserve_size, PAGE_BYTES, &hv->reserve_base))
+		return boot_error_set(error, "not enough memory: no free block of %llu MiB for the"
+				      " hypervisor; add memory", MIB_OF(hv->reserve_size));
+	hv->holes[0] = (struct map_hole){hv->reserve_base, hv->reserve_size, BOOT_MEM_HV_IMAGE};
+	hv->holes[1] = (struct map_hole){hv->pool_base, hv->pool_size, BOOT_MEM_HV_POOL};
+	return true;
+}
+
+/* Divides the HV_IMAGE block behind the load segments. */
+static void lay_out(struct hv_memory *hv)
+{
+	uint64_t at = hv->reserve_base + hv->image_size;
+
+	hv->info = at_address(at);
+	at += ROUND_UP(sizeof(struct boot_info), PAGE_BYTES);
+	hv->ranges = at_address(at);
+	at += ROUND_UP(hv->ranges_max * sizeof(struct boot_range), PAGE_BYTES);
+	hv->tables = at;
+	at += hv->table_pages * PAGE_BYTES;
+	hv->stack_top = at + STACK_BYTES;
+}
+
+uint64_t core_load(struct hv_memory *hv)
+{
+	struct page_tables tables;
+	uint32_t i;
+
+	lay_out(hv);
+	ZeroMem(at_address(hv->reserve_base), hv->reserve_size);
+	for (i = 0; i < elf()->program_header_count; i++) {
+		const struct elf_segment *s = segment_at(i);
+
+		if (s->type == ELF_LOAD)
+			CopyMem(at_address(hv->reserve_base + s->virtual - CORE_VIRT_BASE),
+				(void *)(core_elf + s->offset), s->file_bytes);
+	}
+	/* core_plan() counted the pages for exactly these, so they cannot run out */
+	page_tables_init(&tables, hv->tables, hv->table_pages);
+	page_tables_map_physical(&tables, 0, hv->extent);
+	page_tables_alias(&tables, 0, DIRECT_MAP_BASE, hv->extent);
+	page_tables_map_4k(&tables, CORE_VIRT_BASE, hv->reserve_base, hv->image_size);
+	return tables.root;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hypervisor's ELF file and its two blocks of memory:
+ *
+ *   HV_IMAGE  | load segments | boot_info | ranges | page tables | stack |
+ *   HV_POOL   | 2 MiB aligned, one block                                 |
+ *
+ * Both lie below 4 GiB when they fit, as high as possible, and are hidden from
+ * the guest, in mode bare too.
+ */
+#ifndef BOOT_CORE_H
+#define BOOT_CORE_H
+
+#include "boot/memory.h"
+
+#define CORE_HOLES 2
+
+struct hv_memory {
+	uint64_t reserve_base, reserve_size;  /* HV_IMAGE */
+	uint64_t pool_base, pool_size;        /* HV_POOL */
+	uint64_t image_size;                  /* the load segments, from reserve_base on */
+	uint64_t entry;                       /* virtual address of core_entry */
+	struct boot_info *info;
+	struct boot_range *ranges;
+	uint32_t ranges_max;
+	uint64_t tables, table_pages;
+	uint64_t stack_top;
+	uint64_t extent;                      /* physical memory that the tables map */
+	struct map_hole holes[CORE_HOLES];
+};
+
+/* Sizes and the ELF file checked; nothing allocated yet. pool_bytes 0: the default. */
+bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_map *fw,
+	       struct boot_error *error);
+
+/* Claims both blocks. */
+bool core_reserve(struct hv_memory *hv, struct boot_error *error);
+
+/* Copies the segments in and builds the first page tables. Returns CR3. */
+uint64_t core_load(struct hv_memory *hv);
+
+#endif

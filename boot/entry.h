@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Boot entries: the Boot Loader Specification's type 1 files
+ * (\loader\entries\*.conf), \loader\loader.conf, the order of the menu and the
+ * choice of the default. Pure functions over text in memory.
+ *
+ * A broken entry stays in the list with its error: booting it says what is
+ * wrong, and a mistake in one entry does not take the others away.
+ */
+#ifndef BOOT_ENTRY_H
+#define BOOT_ENTRY_H
+
+#include "boot/text.h"
+
+#define ENTRY_MAX_INITRDS 8
+#define ENTRY_PATH_MAX 256
+
+struct boot_entry {
+	char id[128];                   /* the file's name, with .conf */
+	char title[128];                /* as written, or made from the id */
+	char version[96], machine_id[64], sort_key[96];
+	char kernel[ENTRY_PATH_MAX];    /* key "linux"; a path with slashes or backslashes */
+	char initrd[ENTRY_MAX_INITRDS][ENTRY_PATH_MAX];
+	uint32_t initrd_count;
+	bool other_architecture;        /* the entry is not for x64 */
+	bool broken;                    /* then error says why */
+	struct boot_error error;
+	char umbra[512];                /* the lines "umbra", joined by blanks */
+	char options[4096];             /* the lines "options", joined by blanks */
+};
+
+#define LOADER_WAIT_FOREVER UINT32_MAX
+
+struct loader_config {
+	char default_pattern[128];      /* "" : the first entry */
+	uint32_t timeout;               /* seconds; LOADER_WAIT_FOREVER: show the menu and wait */
+};
+
+/*
+ * Reads one entry. file is the name without a folder (for the id and the
+ * messages). Returns false and marks the entry broken on an unknown key, a key
+ * without value, a second linux line, something too long, or no linux line.
+ */
+bool entry_parse(struct boot_entry *entry, const char *file, const char *text, size_t size);
+
+/* Reads loader.conf; false with error set on an unknown key or a bad timeout. */
+bool loader_config_parse(struct loader_config *config, const char *text, size_t size,
+			 struct boot_error *error);
+
+/* What holds without a loader.conf: no pattern, no waiting. */
+void loader_config_init(struct loader_config *config);
+
+/*
+ * The menu's order as the specification defines it: entries with a sort-key
+ * first (by sort-key, machine-id, then newest version first), the others after
+ * them by file name, newest first. Returns <0, 0, >0.
+ */
+int entry_compare(const struct boot_entry *a, const struct boot_entry *b);
+
+/* Sorts an array of pointers with entry_compare. */
+void entry_sort(struct boot_entry **entries, uint32_t count);
+
+/*
+ * The index of the default entry: the first that matches the pattern, with or
+ * without .conf, "" matching all; count if none does.
+ */
+uint32_t entry_find_default(struct boot_entry *const *entries, uint32_t count, const char *pattern);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reading from the ESP through EFI_SIMPLE_FILE_SYSTEM_PROTOCOL; see file.h. */
+#include "boot/file.h"
+#include "boot/console.h"
+#include "boot/memory.h"
+
+#define PATH_MAX 512
+#define CHUNK (1ull << 20)
+#define CHUNKS_PER_DOT 4
+/* EFI_FILE_INFO with a name of up to 255 characters */
+#define INFO_BYTES (sizeof(EFI_FILE_INFO) + 512)
+
+bool volume_open(struct boot_volume *volume, EFI_HANDLE image, struct boot_error *error)
+{
+	EFI_GUID loaded_image = LOADED_IMAGE_PROTOCOL, file_system = SIMPLE_FILE_SYSTEM_PROTOCOL;
+	EFI_FILE_IO_INTERFACE *fs;
+	EFI_LOADED_IMAGE *loaded;
+
+	volume->root = NULL;
+	if (EFI_ERROR(BS->HandleProtocol(image, &loaded_image, (void **)&loaded)) ||
+	    !loaded->DeviceHandle ||
+	    EFI_ERROR(BS->HandleProtocol(loaded->DeviceHandle, &file_system, (void **)&fs)) ||
+	    EFI_ERROR(fs->OpenVolume(fs, &volume->root)))
+		return boot_error_set(error, "the volume that this image came from has no file"
+				      " system the firmware can read; start it from a FAT ESP");
+	return true;
+}
+
+void volume_close(struct boot_volume *volume)
+{
+	if (volume->root)
+		volume->root->Close(volume->root);
+	volume->root = NULL;
+}
+
+/* As the firmware wants it: UTF-16, backslashes. False when too long. */
+static bool widen_path(CHAR16 *to, const char *path)
+{
+	uint32_t n = 0;
+
+	if (*path != '/' && *path != '\\')
+		to[n++] = L'\\';
+	for (; *path; path++) {
+		if (n + 1 >= PATH_MAX)
+			return false;
+		to[n++] = *path == '/' ? L'\\' : (unsigned char)*path;
+	}
+	to[n] = 0;
+	return true;
+}
+
+static EFI_STATUS read_info(EFI_FILE_HANDLE handle, EFI_FILE_INFO *info)
+{
+	EFI_GUID file_info = EFI_FILE_INFO_ID;
+	UINTN size = INFO_BYTES;
+
+	return handle->GetInfo(handle, &file_info, &size, info);
+}
+
+EFI_STATUS file_open(struct boot_file *file, struct boot_volume *volume, const char *path,
+		     struct boot_error *error)
+{
+	union {
+		EFI_FILE_INFO info;
+		char bytes[INFO_BYTES];
+	} space;
+	CHAR16 wide[PATH_MAX];
+	EFI_STATUS status = EFI_NOT_FOUND;
+
+	*file = (struct boot_file){.path = path};
+	if (widen_path(wide, path))
+		status = volume->root->Open(volume->root, &file->handle, wide,
+					    EFI_FILE_MODE_READ, 0);
+	if (EFI_ERROR(status)) {
+		file->handle = NULL;
+		if (status == EFI_NOT_FOUND)
+			boot_error_set(error, "%s is not on the ESP; copy it there or correct"
+				       " the path in the boot entry", path);
+		else
+			boot_error_set(error, "%s cannot be opened (EFI status %llx); check the"
+				       " ESP's file system", path, (unsigned long long)status);
+		return status;
+	}
+	status = read_info(file->handle, &space.info);
+	if (!EFI_ERROR(status) && space.info.Attribute & EFI_FILE_DIRECTORY)
+		status = EFI_INVALID_PARAMETER;
+	if (EFI_ERROR(status)) {
+		boot_error_set(error, "%s is not a file; correct the path in the boot entry", path);
+		file_close(file);
+		return status;
+	}
+	file->size = space.info.FileSize;
+	return EFI_SUCCESS;
+}
+
+void file_close(struct boot_file *file)
+{
+	if (file->handle)
+		file->handle->Close(file->handle);
+	file->handle = NULL;
+}
+
+static bool read_chunks(struct boot_file *file, char *to, uint64_t size, bool progress,
+			struct boot_error *error)
+{
+	uint64_t done = 0, chunks = 0;
+
+	while (done < size) {
+		UINTN n = size - done < CHUNK ? size - done : CHUNK, wanted = n;
+		EFI_STATUS status = file->handle->Read(file->handle, &n, to + done);
+
+		if (EFI_ERROR(status) || n != wanted)
+			return boot_error_set(error, "%s cannot be read beyond byte %llu (EFI status"
+					      " %llx); check the disk or copy the file again",
+					      file->path, (unsigned long long)(done + n),
+					      (unsigned long long)status);
+		done += n;
+		if (progress && ++chunks % CHUNKS_PER_DOT == 0)
+			console_print(".");
+	}
+	return true;
+}
+
+bool file_read(struct boot_file *file, uint64_t offset, void *to, uint64_t size,
+	       struct boot_error *error)
+{
+	if (EFI_ERROR(file->handle->SetPosition(file->handle, offset)))
+		return boot_error_set(error, "%s cannot be read; check the ESP's file system",
+				      file->path);
+	return read_chunks(file, to, size, false, error);
+}
+
+bool file_read_progress(struct boot_file *file, uint64_t offset, void *to, uint64_t size,
+			struct boot_error *error)
+{
+	bool read;
+
+	if (EFI_ERROR(file->handle->SetPosition(file->handle, offset)))
+		return boot_error_set(error, "%s cannot be read; check the ESP's file system",
+				      file->path);
+	console_print("umbra: loading %s, %llu KiB ", file->path,
+		      (unsigned long long)((size + 1023) / 1024));
+	read = read_chunks(file, to, size, true, error);
+	console_print(read ? " done\n" : "\n");
+	return read;
+}
+
+EFI_STATUS file_load(struct boot_volume *volume, const char *path, uint64_t max, char **text,
+		     uint64_t *size, struct boot_error *error)
+{
+	struct boot_file file;
+	EFI_STATUS status = file_open(&file, volume, path, error);
+
+	if (EFI_ERROR(status))
+		return status;
+	*size = file.size;
+	*text = file.size <= max ? memory_alloc(file.size + 1) : NULL;
+	if (file.size > max) {
+		boot_error_set(error, "%s is longer than %llu bytes; shorten it", path,
+			       (unsigned long long)max);
+		status = EFI_BAD_BUFFER_SIZE;
+	} else if (!*text) {
+		boot_error_set(error, "no memory to read %s; add memory", path);
+		status = EFI_OUT_OF_RESOURCES;
+	} else if (!file_read(&file, 0, *text, file.size, error)) {
+		memory_free(*text);
+		status = EFI_DEVICE_ERROR;
+	}
+	file_close(&file);
+	return status;
+}
+
+/* The name in ASCII (other characters become ?); false when it is too long. */
+static bool narrow_name(char *to, size_t size, const CHAR16 *name)
+{
+	size_t n = 0;
+
+	for (; name[n]; n++) {
+		if (n + 1 >= size)
+			return false;
+		to[n] = name[n] < 0x7f ? (char)name[n] : '?';
+	}
+	to[n] = '\0';
+	return true;
+}
+
+static bool ends_in(const char *name, const char *suffix)
+{
+	size_t n = text_length(name), m = text_length(suffix), i;
+
+	for (i = 0; n > m && i < m; i++)
+		if (text_lower(name[n - m + i]) != suffix[i])
+			return false;
+	return n > m;
+}
+
+bool volume_list(struct boot_volume *volume, const char *folder, const char *suffix,
+		 bool (*visit)(void *context, const char *name), void *context,
+		 struct boot_error *error)
+{
+	union {
+		EFI_FILE_INFO info;
+		char bytes[INFO_BYTES];
+	} space;
+	EFI_FILE_HANDLE handle;
+	CHAR16 wide[PATH_MAX];
+	EFI_STATUS status;
+	char name[256];
+	bool go_on = true;
+
+	if (!widen_path(wide, folder) ||
+	    EFI_ERROR(volume->root->Open(volume->root, &handle, wide, EFI_FILE_MODE_READ, 0)))
+		return true;
+	while (go_on) {
+		UINTN size = sizeof(space);
+
+		status = handle->Read(handle, &size, &space);
+		if (EFI_ERROR(status) || !size)
+			break;
+		if (!(space.info.Attribute & EFI_FILE_DIRECTORY) &&
+		    narrow_name(name, sizeof(name), space.info.FileName) && ends_in(name, suffix))
+			go_on = visit(context, name);
+	}
+	handle->Close(handle);
+	if (EFI_ERROR(status))
+		return boot_error_set(error, "the folder %s cannot be read; check the ESP's file"
+				      " system", folder);
+	return true;
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The UEFI application: reads the boot entries, loads guest and hypervisor,
+ * leaves the firmware and hands over. Every failure before the firmware is left
+ * prints one line, frees everything and returns an EFI error status.
+ */
+#include "boot/check.h"
+#include "boot/console.h"
+#include "boot/core.h"
+#include "boot/entry.h"
+#include "boot/file.h"
+#include "boot/handoff.h"
+#include "boot/linux.h"
+#include "boot/memory.h"
+#include "boot/menu.h"
+#include "boot/options.h"
+#include "boot/screen.h"
+#include "boot/uefi.h"
+
+#define MAX_ENTRIES 64
+#define TEXT_MAX (64ull << 10)
+#define EXIT_TRIES 8
+#define ERROR_PAUSE_SECONDS 3
+#define ENTRIES_FOLDER "/loader/entries"
+#define LOADER_CONF "/loader/loader.conf"
+
+/* Everything one boot attempt holds. */
+struct loader {
+	EFI_HANDLE image;
+	uint64_t tsc_at_entry;
+	struct boot_volume volume;
+	struct loader_config config;
+	struct boot_entry *storage;              /* MAX_ENTRIES */
+	struct boot_entry *entries[MAX_ENTRIES]; /* in the menu's order */
+	uint32_t entry_count;
+	const struct boot_entry *entry;          /* the chosen one */
+	struct umbra_options options;
+	struct firmware_map fw;
+	struct hv_memory hv;
+	uint64_t hv_cr3;
+	struct boot_framebuffer framebuffer;
+	struct linux_guest guest;
+	struct boot_error error;
+	EFI_STATUS status;                       /* what a failing stage returns */
+};
+
+static uint64_t read_tsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+static bool read_config(struct loader *loader)
+{
+	char *text = NULL;
+	uint64_t size;
+	EFI_STATUS status;
+	bool good;
+
+	loader_config_init(&loader->config);
+	status = file_load(&loader->volume, LOADER_CONF, TEXT_MAX, &text, &size, &loader->error);
+	if (status == EFI_NOT_FOUND)
+		return true;
+	if (EFI_ERROR(status))
+		return false;
+	good = loader_config_parse(&loader->config, text, size, &loader->error);
+	memory_free(text);
+	return good;
+}
+
+/* Called for each *.conf; a file that cannot be read becomes a broken entry. */
+static bool add_entry(void *context, const char *name)
+{
+	struct loader *loader = context;
+	struct boot_entry *entry = &loader->storage[loader->entry_count];
+	struct boot_error error;
+	char path[ENTRY_PATH_MAX + sizeof(ENTRIES_FOLDER)], *text = NULL;
+	uint64_t size;
+
+	text_format(path, sizeof(path), "%s/%s", ENTRIES_FOLDER, name);
+	if (EFI_ERROR(file_load(&loader->volume, path, TEXT_MAX, &text, &size, &error))) {
+		entry_parse(entry, name, "", 0);
+		entry->error = error;
+	} else {
+		entry_parse(entry, name, text, size);
+		memory_free(text);
+	}
+	if (!entry->other_architecture)
+		loader->entries[loader->entry_count++] = entry;
+	return loader->entry_count < MAX_ENTRIES;
+}
+
+static bool read_entries(struct loader *loader)
+{
+	loader->storage = memory_alloc(MAX_ENTRIES * sizeof(struct boot_entry));
+	if (!loader->storage)
+		return boot_error_set(&loader->error, "not enough memory for the boot entries;"
+				      " add memory");
+	if (!volume_list(&loader->volume, ENTRIES_FOLDER, ".conf", add_entry, loader,
+			 &loader->error))
+		return false;
+	if (!loader->entry_count) {
+		loader->status = EFI_NOT_FOUND;
+		return boot_error_set(&loader->error, "no boot entry: " ENTRIES_FOLDER " on the ESP"
+				      " has no *.conf file for x64; write one (docs/boot.md)");
+	}
+	entry_sort(loader->entries, loader->entry_count);
+	return true;
+}
+
+static bool choose_entry(struct loader *loader)
+{
+	const char *pattern = loader->config.default_pattern;
+	uint32_t count = loader->entry_count, at;
+
+	at = entry_find_default(loader->entries, count, pattern);
+	if (at == count) {
+		console_print("umbra: no entry matches default \"%s\" of " LOADER_CONF
+			      "; taking the first\n", pattern);
+		at = 0;
+	}
+	at = menu_choose(loader->entries, count, at, loader->config.timeout);
+	if (at == count) {
+		loader->status = EFI_ABORTED;
+		return boot_error_set(&loader->error, "left at your request; start the image again"
+				      " to boot");
+	}
+	loader->entry = loader->entries[at];
+	if (loader->entry->broken) {
+		loader->error = loader->entry->error;
+		return false;
+	}
+	return true;
+}
+
+static bool read_options(struct loader *loader)
+{
+	struct boot_error why;
+	const struct boot_options *hv = &loader->options.hv;
+
+	if (!options_parse(&loader->options, loader->entry->umbra, &why))
+		return boot_error_set(&loader->error, ENTRIES_FOLDER "/%s: %s", loader->entry->id,
+				      why.text);
+	console_set_serial(hv->serial_port, hv->serial_baud);
+	console_print("umbra: entry %s, \"%s\"%s\n", loader->entry->id, loader->entry->title,
+		      loader->options.bare ? ", bare: no hypervisor" : "");
+	return true;
+}
+
+static bool check_machine(struct loader *loader)
+{
+	struct cpu_facts facts;
+
+	loader->status = EFI_UNSUPPORTED;
+	check_read_cpu(&facts);
+	if (!check_cpu(&facts, loader->options.bare, &loader->error))
+		return false;
+	loader->status = EFI_LOAD_ERROR;
+	return true;
+}
+
+static bool open_guest(struct loader *loader)
+{
+	return linux_open(&loader->guest, &loader->volume, loader->entry, &loader->error);
+}
+
+static bool reserve_memory(struct loader *loader)
+{
+	struct memory_needs needs;
+
+	loader->status = EFI_OUT_OF_RESOURCES;
+	if (!firmware_map_init(&loader->fw, &loader->error) ||
+	    !core_plan(&loader->hv, loader->options.hv.pool_bytes, &loader->fw, &loader->error))
+		return false;
+	needs = (struct memory_needs){loader->hv.pool_size, loader->hv.reserve_size,
+		linux_bytes(&loader->guest)};
+	return check_memory(map_usable_bytes(&loader->fw.map), &needs, &loader->error) &&
+		core_reserve(&loader->hv, &loader->error);
+}
+
+static bool load_all(struct loader *loader)
+{
+	const struct hv_memory *hv = &loader->hv;
+
+	if (!linux_load(&loader->guest, &loader->fw, hv->extent, &loader->error))
+		return false;
+	loader->status = EFI_LOAD_ERROR;
+	screen_describe(&loader->guest.params->screen, &loader->framebuffer);
+	loader->hv_cr3 = core_load(&loader->hv);
+	console_print("umbra: kernel at 0x%llx, initrd of %llu KiB at 0x%llx\n",
+		      (unsigned long long)loader->guest.kernel_base,
+		      (unsigned long long)loader->guest.initrd_size >> 10,
+		      (unsigned long long)loader->guest.initrd_base);
+	console_print("umbra: hidden from the guest: image 0x%llx + %llu KiB, pool 0x%llx +"
+		      " %llu MiB\n", (unsigned long long)hv->reserve_base,
+		      (unsigned long long)hv->reserve_size >> 10,
+		      (unsigned long long)hv->pool_base, MIB_OF(hv->pool_size));
+	return true;
+}
+
+static void fill_info(struct loader *loader)
+{
+	const struct hv_memory *hv = &loader->hv;
+
+	*hv->info = (struct boot_info){
+		.magic = BOOT_INFO_MAGIC, .version = BOOT_INFO_VERSION,
+		.size = sizeof(struct boot_info),
+		.map = address_of(hv->ranges),
+		.image_base = hv->reserve_base, .image_size = hv->image_size,
+		.reserve_base = hv->reserve_base, .reserve_size = hv->reserve_size,
+		.pool_base = hv->pool_base, .pool_size = hv->pool_size,
+		.acpi_rsdp = loader->guest.params->acpi_rsdp,
+		.efi_system_table = address_of(ST),
+		.tsc_at_entry = loader->tsc_at_entry,
+		.framebuffer = loader->framebuffer,
+		.options = loader->options.hv,
+	};
+	linux_state(&loader->guest, &hv->info->guest);
+}
+
+/* All that depends on the last memory map; allocates nothing. */
+static bool set_maps(struct loader *loader)
+{
+	struct hv_memory *hv = &loader->hv;
+
+	if (!map_build(hv->ranges, hv->ranges_max, &hv->info->map_count, &loader->fw.map,
+		       hv->holes, CORE_HOLES))
+		return boot_error_set(&loader->error, "the firmware's memory map grew beyond the"
+				      " space set aside for it; start again");
+	return linux_set_maps(&loader->guest, hv->ranges, hv->info->map_count, &loader->fw,
+			      hv->holes, CORE_HOLES, &loader->error);
+}
+
+/*
+ * UEFI specification section 7.4: ExitBootServices() fails when the map changed
+ * after it was read; then the map is read again and nothing else is called.
+ */
+static bool leave_firmware(struct loader *loader)
+{
+	EFI_STATUS status = EFI_INVALID_PARAMETER;
+	int tries;
+
+	for (tries = 0; tries < EXIT_TRIES && status == EFI_INVALID_PARAMETER; tries++) {
+		status = firmware_map_read(&loader->fw);
+		if (EFI_ERROR(status))
+			break;
+		if (!set_maps(loader))
+			return false;
+		status = BS->ExitBootServices(loader->image, loader->fw.key);
+	}
+	if (!EFI_ERROR(status))
+		return true;
+	return boot_error_set(&loader->error, "the firmware does not let go of the machine (EFI"
+			      " status %llx); reset it and start again",
+			      (unsigned long long)status);
+}
+
+__attribute__((noreturn)) static void hand_over(struct loader *loader)
+{
+	const struct boot_guest_state *state = &loader->hv.info->guest;
+	struct handoff_gdt gdt = {state->gdt_limit, state->gdt_base};
+
+	console_leave_firmware();
+	if (loader->options.bare)
+		handoff_guest(state->cr3, state->rip, state->rsi, state->rsp, &gdt,
+			      state->cs | (uint32_t)state->ds << 16);
+	handoff_core(loader->hv_cr3, loader->hv.entry, address_of(loader->hv.info),
+		     loader->hv.stack_top);
+}
+
+/* Up to the point of no return; false with error and status set. */
+static bool prepare(struct loader *loader)
+{
+	loader->status = EFI_LOAD_ERROR;
+	if (!volume_open(&loader->volume, loader->image, &loader->error) ||
+	    !read_config(loader) || !read_entries(loader) || !choose_entry(loader) ||
+	    !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
+	    !reserve_memory(loader) || !load_all(loader))
+		return false;
+	fill_info(loader);
+	linux_close(&loader->guest);
+	volume_close(&loader->volume);
+	return true;
+}
+
+EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table);
+
+EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
+{
+	static struct loader loader;
+
+	loader = (struct loader){.image = image, .tsc_at_entry = read_tsc()};
+	InitializeLib(image, system_table);
+	console_init();
+	console_print("umbra: boot loader\n");
+	if (prepare(&loader)) {
+		console_print("umbra: leaving the firmware\n");
+		if (leave_firmware(&loader))
+			hand_over(&loader);
+	}
+	console_error(&loader.error);
+	linux_close(&loader.guest);
+	volume_close(&loader.volume);
+	memory_free_all();
+	menu_pause(ERROR_PAUSE_SECONDS);
+	return loader.status;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The parser of the key "umbra"; see options.h. */
+#include "boot/options.h"
+
+/* The numbers of enum log_level in the hypervisor. */
+enum { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
+
+static const char *const level_names[] = {
+	[LEVEL_ERROR] = "error", [LEVEL_WARN] = "warn", [LEVEL_INFO] = "info",
+	[LEVEL_DEBUG] = "debug",
+};
+
+/* Linux's ttyS0 to ttyS3 on a PC */
+static const uint16_t serial_ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+
+#define UART_CLOCK_BAUD 115200u
+
+void options_init(struct umbra_options *options)
+{
+	*options = (struct umbra_options){
+		.hv = {
+			.serial_port = OPTIONS_SERIAL_PORT,
+			.serial_baud = OPTIONS_SERIAL_BAUD,
+			.log_level = LEVEL_INFO,
+		},
+	};
+}
+
+/* Takes the part before separator off span; the rest stays in span (empty if there is none). */
+static struct text_span take_until(struct text_span *span, char separator)
+{
+	struct text_span head = {span->at, 0};
+
+	while (head.length < span->length && span->at[head.length] != separator)
+		head.length++;
+	span->at += head.length;
+	span->length -= head.length;
+	if (span->length) {
+		span->at++;
+		span->length--;
+	}
+	return head;
+}
+
+static bool parse_port(struct text_span name, uint16_t *port)
+{
+	uint64_t v;
+
+	if (text_span_equal(name, "none")) {
+		*port = 0;
+		return true;
+	}
+	if (name.length == 5 && text_span_equal((struct text_span){name.at, 4}, "ttyS") &&
+	    name.at[4] >= '0' && name.at[4] <= '3') {
+		*port = serial_ports[name.at[4] - '0'];
+		return true;
+	}
+	if (!text_parse_u64(name, &v) || v == 0 || v > 0xfff8)
+		return false;
+	*port = (uint16_t)v;
+	return true;
+}
+
+static bool parse_serial(struct umbra_options *options, struct text_span value)
+{
+	bool has_baud = false;
+	struct text_span port;
+	uint64_t baud;
+	size_t i;
+
+	for (i = 0; i < value.length; i++)
+		has_baud |= value.at[i] == ',';
+	port = take_until(&value, ',');
+	if (!parse_port(port, &options->hv.serial_port))
+		return false;
+	if (!has_baud)
+		return true;
+	if (!text_parse_u64(value, &baud) || baud == 0 || baud > UART_CLOCK_BAUD ||
+	    UART_CLOCK_BAUD % baud != 0 || UART_CLOCK_BAUD / baud > 0xffff)
+		return false;
+	options->hv.serial_baud = (uint32_t)baud;
+	return true;
+}
+
+static bool parse_pool(struct umbra_options *options, struct text_span value)
+{
+	return text_parse_size(value, &options->hv.pool_bytes) &&
+		options->hv.pool_bytes >= OPTIONS_POOL_MIN &&
+		options->hv.pool_bytes <= 1ull << 46;
+}
+
+static bool parse_shadow(struct umbra_options *options, struct text_span value)
+{
+	return text_parse_size(value, &options->hv.shadow_bytes) && options->hv.shadow_bytes != 0;
+}
+
+static bool parse_level(struct umbra_options *options, struct text_span value)
+{
+	uint32_t i;
+
+	for (i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
+		if (text_span_equal(value, level_names[i])) {
+			options->hv.log_level = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_feature_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+}
+
+/* Each name with its minus sign; the hypervisor knows which names exist. */
+static bool parse_cpuid(struct umbra_options *options, struct text_span value)
+{
+	struct text_span rest = value, name;
+	char *list = options->hv.cpuid_hide;
+	size_t i, used;
+
+	do {
+		name = take_until(&rest, ',');
+		if (name.length < 2 || name.at[0] != '-')
+			return false;
+		for (i = 1; i < name.length; i++)
+			if (!is_feature_char(name.at[i]))
+				return false;
+	} while (rest.length);
+	if (value.at[value.length - 1] == ',')
+		return false;
+	used = text_length(list);
+	if (used + 1 + value.length >= sizeof(options->hv.cpuid_hide))
+		return false;
+	if (used)
+		list[used++] = ',';
+	return text_copy(list + used, sizeof(options->hv.cpuid_hide) - used, value);
+}
+
+static bool parse_audit(struct umbra_options *options, struct text_span value)
+{
+	uint64_t v;
+
+	if (!text_parse_u64(value, &v) || v > UINT32_MAX)
+		return false;
+	options->hv.audit_interval = (uint32_t)v;
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool (*parse)(struct umbra_options *options, struct text_span value);
+	const char *form;
+} known[] = {
+	{"serial", parse_serial, "serial=ttyS0..ttyS3, an I/O port such as 0x3f8, or none,"
+				 " then possibly a comma and a baud rate that divides 115200"},
+	{"pool", parse_pool, "pool=SIZE such as 32M, at least 2M"},
+	{"shadow", parse_shadow, "shadow=SIZE such as 16M"},
+	{"loglevel", parse_level, "loglevel=error, warn, info or debug"},
+	{"cpuid", parse_cpuid, "cpuid=-NAME,-NAME with names as in /proc/cpuinfo"},
+	{"audit", parse_audit, "audit=NUMBER of exits"},
+};
+
+static bool parse_word(struct umbra_options *options, struct text_span word,
+		       struct boot_error *error)
+{
+	struct text_span value = word, name = take_until(&value, '=');
+	uint32_t i;
+
+	if (text_span_equal(word, "bare")) {
+		options->bare = true;
+		return true;
+	}
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (!text_span_equal(name, known[i].name))
+			continue;
+		if (value.length && known[i].parse(options, value))
+			return true;
+		return boot_error_set(error, "bad value in umbra option \"%.*s\"; write %s",
+				      (int)word.length, word.at, known[i].form);
+	}
+	return boot_error_set(error, "unknown umbra option \"%.*s\"; the options are"
+			      " serial= pool= shadow= loglevel= cpuid= audit= bare",
+			      (int)word.length, word.at);
+}
+
+bool options_parse(struct umbra_options *options, const char *line, struct boot_error *error)
+{
+	struct text_span rest = {line, text_length(line)}, word;
+
+	options_init(options);
+	if (!text_copy(options->hv.raw, sizeof(options->hv.raw), rest))
+		return boot_error_set(error, "the umbra options are longer than %u characters;"
+				      " shorten them", BOOT_LOAD_OPTIONS_MAX - 1);
+	while (text_next_word(&rest, &word))
+		if (!parse_word(options, word, error))
+			return false;
+	return true;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The hypervisor's own options: the key "umbra" of a boot entry. */
+#ifndef BOOT_OPTIONS_H
+#define BOOT_OPTIONS_H
+
+#include "boot/boot_info.h"
+#include "boot/text.h"
+
+struct umbra_options {
+	struct boot_options hv;  /* handed to the hypervisor */
+	bool bare;               /* start the guest without the hypervisor */
+};
+
+#define OPTIONS_SERIAL_PORT 0x3f8
+#define OPTIONS_SERIAL_BAUD 115200
+#define OPTIONS_POOL_MIN (2ull << 20)
+
+/* The defaults: ttyS0 at 115200 baud, level info, default pool, nothing hidden. */
+void options_init(struct umbra_options *options);
+
+/*
+ * Reads words separated by blanks: serial=ttyS0..3|0xPORT|none[,BAUD],
+ * pool=SIZE, shadow=SIZE, loglevel=error|warn|info|debug, cpuid=-NAME[,-NAME],
+ * audit=N, bare. False with one clear line in error on anything else.
+ */
+bool options_parse(struct umbra_options *options, const char *line, struct boot_error *error);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest page-table walker. Formats are const descriptors (mm/gpt_format.h);
+ * everything after the walk works on the neutral struct gpt_walk.
+ */
+#ifndef MM_GPT_H
+#define MM_GPT_H
+
+#include "lib/types.h"
+#include "mm/region.h"
+
+enum gpt_mode { GPT_NONE /* paging off */, GPT_32, GPT_PAE, GPT_4L, GPT_5L };
+
+/* Effective rights of a translation or a shadow page. */
+#define ACC_W BIT(0)
+#define ACC_U BIT(1)
+#define ACC_X BIT(2)
+#define ACC_ALL (ACC_W | ACC_U | ACC_X)
+
+#define GPT_LEVELS_MAX 5
+
+/* The control state a walk depends on; never part of a format. */
+struct gpt_context {
+	const struct region_map *regions;
+	u32 mode;            /* enum gpt_mode */
+	u32 phys_bits;       /* MAXPHYADDR that the guest sees */
+	u64 cr3;             /* as the guest wrote it */
+	u64 pdpte[4];        /* PAE: loaded at CR3 writes (SDM vol. 3 section 4.4.1) */
+	bool wp, smep, smap, nx, pse, pages_1g;
+	bool pke, pks;
+	u32 pkru, pkrs;
+};
+
+/* One access, as the hardware reports it. */
+struct gpt_access {
+	bool write, fetch, user;
+	bool implicit;       /* supervisor access to a descriptor table or TSS: AC is ignored */
+	bool ac;             /* RFLAGS.AC */
+};
+
+enum gpt_status {
+	GPT_OK,
+	GPT_FAULT,           /* give #PF to the guest; walk.error */
+	GPT_RETRY,           /* an entry changed while it was being read or marked; walk again */
+};
+
+struct gpt_walk {
+	/* GPT_OK */
+	gfn_t gfn;           /* frame of the 4 KiB page that holds gva */
+	u32 leaf_level;      /* 1: 4 KiB, 2: 2 MiB (4 MiB for GPT_32), 3: 1 GiB; 0: paging off */
+	u32 access;          /* ACC_*: AND over all levels */
+	bool dirty;          /* D of the leaf, after the walk */
+	u8 a_sets, d_sets;   /* entries in which the walk set A, D */
+	/* always */
+	u32 top_level;       /* level of the first entry read; 0: none */
+	u32 error;           /* GPT_FAULT: the #PF error code */
+	u32 last_level;      /* the lowest level read */
+	gfn_t table_gfn[GPT_LEVELS_MAX + 1]; /* [level]: frame of the table read at that level */
+	u16 index[GPT_LEVELS_MAX + 1];       /* [level]: entry number in it */
+	u64 entry[GPT_LEVELS_MAX + 1];       /* [level]: the entry after A/D were set */
+	u32 access_at[GPT_LEVELS_MAX + 1];   /* [level]: rights of the entries above it (role of its table) */
+};
+
+/* What a walk may do to the guest's tables. */
+enum gpt_effects { GPT_PEEK /* nothing is written */, GPT_SET_AD };
+
+/*
+ * Walks gva for one access (SDM vol. 3 sections 4.3 to 4.7). Takes no lock.
+ * With GPT_SET_AD, A is set at every level and D in the leaf for a write, by
+ * compare-exchange and only when the access is allowed.
+ */
+enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
+			 enum gpt_effects effects, struct gpt_walk *walk);
+
+/* Reads one guest entry; all-ones where the table is not in RAM. */
+u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index);
+
+/*
+ * What one entry of a table at some level says on its own, for those who derive
+ * shadow entries without a walk. Formats with 8-byte entries.
+ */
+bool gpt_entry_is_leaf(u32 level, u64 entry);
+u32 gpt_entry_access(u64 entry);                  /* ACC_* of this entry alone */
+gfn_t gpt_entry_gfn(u32 level, u64 entry);        /* frame of the table or of the leaf's first page */
+/* Bits of entry that must be zero but are not (P is assumed). nx: EFER.NXE. */
+u64 gpt_entry_reserved(const struct gpt_context *ctx, enum gpt_mode mode, bool nx, u32 level, u64 entry);
+/* The entries of a table in guest RAM, or NULL where the frame is not RAM. */
+u64 *gpt_table(const struct gpt_context *ctx, gfn_t table);
+
+#endif

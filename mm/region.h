@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest-physical space: a sorted array of regions, set up once at boot and
+ * constant afterwards, so it is read without a lock. An address that no region
+ * covers is device MMIO at the same host address (a PC's devices may decode
+ * anywhere), up to the CPU's physical-address width.
+ */
+#ifndef MM_REGION_H
+#define MM_REGION_H
+
+#include "lib/types.h"
+
+enum region_kind {
+	REGION_RAM,       /* guest RAM; shadowed, tracked, has a frame index */
+	REGION_MMIO,      /* devices and firmware-reserved memory, passed through */
+	REGION_TRAPPED,   /* device page emulated by the hypervisor (local APIC) */
+	REGION_HIDDEN,    /* hypervisor memory: reads all-ones, writes dropped */
+};
+
+struct region {
+	gfn_t base;
+	u64 pages;
+	pfn_t pfn;          /* host frame of base */
+	u32 kind;           /* enum region_kind */
+	u64 frame_index;    /* index of base in the dense frame tables; not RAM: RAM frames below base */
+};
+
+#define REGION_MAX 512
+
+struct region_map {
+	u32 count;
+	u64 ram_frames;     /* RAM frames in all: size of the frame tables */
+	struct region regions[REGION_MAX];
+};
+
+void region_init(struct region_map *map);
+
+/*
+ * Adds [base, base + pages). It may overlap what is there: the new region
+ * replaces the overlapped part (neighbours are split). Neighbouring regions of
+ * one kind with contiguous host frames are merged. Returns 0, -ENOSPC or
+ * -EINVAL (empty, beyond 52 address bits); nothing changes then.
+ */
+MUST_CHECK int region_add(struct region_map *map, gfn_t base, u64 pages, pfn_t pfn, enum region_kind kind);
+
+/* Numbers the RAM frames; call after the last region_add, before any look-up. */
+void region_seal(struct region_map *map);
+
+struct region_hit {
+	u32 kind;
+	pfn_t pfn;
+	u64 frame_index;    /* RAM only */
+	gfn_t first, end;   /* gfns [first, end) around gfn with the same kind and linear mapping */
+};
+
+/*
+ * Looks up one frame. Always succeeds (see the rule for uncovered frames).
+ * A binary search; the engine calls it for every fault.
+ */
+void region_lookup(const struct region_map *map, gfn_t gfn, struct region_hit *hit);
+
+/* The gfn of a RAM frame index below ram_frames; the inverse of region_hit.frame_index. */
+gfn_t region_frame_gfn(const struct region_map *map, u64 frame_index);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shadow engine: what the rest of the hypervisor calls. docs/shadow-paging.md
+ * explains how it works and numbers the invariants that shadow_audit() checks.
+ *
+ * struct shadow is one per guest (pool, hash, frame tables, the lock);
+ * struct shadow_mmu is one per virtual CPU (its paging mode and root).
+ */
+#ifndef MM_SHADOW_H
+#define MM_SHADOW_H
+
+#include "lib/types.h"
+#include "mm/gpt.h"
+#include "mm/region.h"
+
+struct shadow;
+struct shadow_mmu;
+
+/* What the engine asks of the CPU. Effects hold from the next guest entry on. */
+struct shadow_ops {
+	/* Forget every translation of one tag; tag 0: of all tags. */
+	void (*flush)(void *cpu, u32 tag);
+	/* Forget the translations of the page of gva in one tag. */
+	void (*flush_page)(void *cpu, u32 tag, gva_t gva);
+};
+
+struct shadow_config {
+	hpa_t pool;              /* hidden memory for metadata and shadow pages; page aligned */
+	u64 pool_bytes;
+	u64 shadow_limit;        /* bytes of shadow pages at most; 0: all that the pool holds */
+	hpa_t low_page;          /* one page below 4 GiB for the PAE root */
+	u32 host_phys_bits;
+	bool pages_1g;           /* the CPU has 1 GiB pages */
+	u32 tags;                /* number of TLB tags the CPU has, tag 0 excluded; at least 1 */
+	const struct region_map *regions;
+	hpa_t ones_page;         /* a page of all-ones bytes, mapped read-only for reads of hidden memory */
+};
+
+/* Guest control state the engine depends on. */
+struct shadow_paging {
+	u64 cr0, cr3, cr4, efer; /* as the guest wrote them */
+	u64 pat;                 /* the guest's IA32_PAT */
+	u64 pdpte[4];            /* PAE guests */
+	u32 phys_bits;           /* MAXPHYADDR the guest sees */
+	bool pages_1g;           /* the guest's CPUID shows 1 GiB pages */
+};
+
+enum shadow_result {
+	SHADOW_FIXED,      /* run the instruction again; it makes progress */
+	SHADOW_INJECT,     /* give #PF to the guest: fault.error, CR2 = gva */
+	SHADOW_EMULATE,    /* the access goes to trapped or hidden memory: fault.gpa, fault.kind */
+	SHADOW_RETRY,      /* something changed meanwhile; run the instruction again */
+};
+
+struct shadow_fault {
+	u32 error;         /* INJECT: error code for the guest */
+	gpa_t gpa;         /* EMULATE: the address of the first byte */
+	u32 kind;          /* EMULATE: enum region_kind */
+};
+
+/* Event counters, in the order umbractl prints them. */
+#define SHADOW_STATS(X) \
+	X(walks, "guest page-table walks") \
+	X(fills, "leaf entries installed by a fault") \
+	X(prefetches, "leaf entries installed ahead") \
+	X(a_sets, "accessed bits set in guest entries") \
+	X(d_sets, "dirty bits set in guest leaf entries") \
+	X(guest_faults, "page faults given to the guest") \
+	X(spurious, "faults already resolved") \
+	X(unsyncs, "tables released for writing") \
+	X(syncs, "tables brought up to date") \
+	X(sync_changes, "entries changed by a sync") \
+	X(creates, "shadow pages created") \
+	X(reuses, "shadow pages found again") \
+	X(zaps, "shadow pages dropped") \
+	X(reclaims, "shadow pages reclaimed") \
+	X(splinters, "large leaves splintered") \
+	X(large_fills, "large leaf entries installed") \
+	X(roots, "root switches") \
+	X(flushes, "TLB flushes of a tag or of all") \
+	X(page_flushes, "TLB flushes of one page") \
+	X(hidden_reads, "reads of hypervisor memory") \
+	X(hidden_writes, "writes to hypervisor memory dropped") \
+	X(emulations, "accesses emulated") \
+	X(audits, "audits run") \
+	X(audit_errors, "audit mismatches")
+
+#define X(name, text) SHADOW_STAT_##name,
+enum shadow_stat { SHADOW_STATS(X) SHADOW_STAT_COUNT };
+#undef X
+
+/*
+ * Lays out metadata and pool. Memory it is given is owned from now on.
+ * Returns the engine (it lives in the pool), or NULL if the pool is too small:
+ * the least is SHADOW_POOL_MIN plus 0.2% of the guest's RAM.
+ */
+#define SHADOW_POOL_MIN (512u << 10)
+struct shadow *shadow_create(const struct shadow_config *config);
+
+/* Bytes of pool needed for the metadata of so many RAM frames and a pool size. */
+u64 shadow_metadata_bytes(u64 ram_frames, u64 pool_bytes);
+
+/* sizeof(struct shadow_mmu) is private; memory comes from the engine's pool. */
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu);
+
+/*
+ * The guest's control registers changed. Recomputes format, role and root.
+ * flush: the change also flushes the guest's TLB (MOV CR3, a change of CR0.PG,
+ * CR4.PAE/PGE/PSE/SMEP..., SDM vol. 3 section 4.10.4.1).
+ */
+void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush);
+
+/* The guest flushed everything (INVPCID, WBINVD-like events, MTRR or PAT changes). */
+void shadow_flush_guest(struct shadow_mmu *mmu);
+
+/* The guest executed INVLPG (or INVPCID of one address). Any gva is legal. */
+void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva);
+
+/* Memory types changed under all mappings: drop every shadow page. */
+void shadow_drop_all(struct shadow *s);
+
+/*
+ * Handles #PF at gva with the hardware's error code; cpl and rflags are the
+ * guest's at the fault. Takes the shadow lock. Never fails the guest for lack
+ * of memory.
+ */
+enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
+				       u32 cpl, u64 rflags, struct shadow_fault *fault);
+
+/*
+ * To be called before every guest entry: makes sure that there is a root,
+ * issues the flushes that are due. Returns the root's host address and its tag.
+ */
+hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag);
+
+/* Translates without side effects. Returns GPT_OK or GPT_FAULT. */
+enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
+				 struct gpt_walk *walk);
+
+/*
+ * Copies len bytes from or to guest memory at gva as an access of the given
+ * kind would, page by page, A/D included (unless peek). Hidden memory reads
+ * all-ones and swallows writes. Returns 0, or -EFAULT with *fault_gva and
+ * *error set for #PF; -EIO for memory that is not RAM or hidden (trapped, MMIO).
+ */
+MUST_CHECK int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len,
+				 struct gpt_access access, gva_t *fault_gva, u32 *error);
+MUST_CHECK int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len,
+				  struct gpt_access access, gva_t *fault_gva, u32 *error);
+
+/* Checks every numbered invariant; returns the number of mismatches, each logged. */
+u32 shadow_audit(struct shadow_mmu *mmu);
+
+/* The counter's value since start. */
+u64 shadow_stat(const struct shadow *s, enum shadow_stat which);
+void shadow_stat_add(struct shadow *s, enum shadow_stat which, u64 n);
+const char *shadow_stat_name(enum shadow_stat which);   /* "walks" */
+
+#endif

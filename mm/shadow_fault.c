@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a page fault: walk the guest's tables without the lock, translate,
+ * then with the lock find the shadow pages down the path, check that the guest's
+ * entries still read the same, link, and install the leaf.
+ *
+ *   guest:   L4 -> L3 -> L2 -> L1 -> frame          (or a large leaf higher up)
+ *   shadow:  L4 -> L3 -> L2 -> L1 -> host frame     each found by (gfn, role)
+ *                          \-> direct page          below a splintered large leaf
+ */
+#include "mm/shadow_int.h"
+
+#define PREFETCH_GROUP 8u
+
+/* One fill under way. */
+struct fill {
+	struct shadow_mmu *mmu;
+	gva_t gva;
+	struct gpt_access access;
+	struct gpt_walk walk;
+	struct region_hit hit;    /* of walk.gfn */
+	u32 guest_leaf;           /* level of the guest's leaf; paging off: one above the top */
+	u32 top;                  /* level of the highest shadow page */
+	u32 map_level;            /* level of the shadow leaf */
+	u32 rights;               /* ACC_* for the leaf */
+	u32 memtype, key;
+	u32 path[GPT_LEVELS_MAX + 1]; /* [level]: page number */
+	u32 made;                 /* BIT(level): page was made now */
+};
+
+static struct gpt_access decode_access(u32 error, u32 cpl, u64 rflags)
+{
+	return (struct gpt_access){
+		.write = error & PF_W, .fetch = error & PF_ID, .user = error & PF_U,
+		.implicit = cpl == 3 && !(error & PF_U), .ac = rflags & RFLAGS_AC,
+	};
+}
+
+/* The gfn at which a level's leaf or table entry containing gfn begins. */
+static gfn_t align_gfn(gfn_t gfn, u32 level)
+{
+	return gfn & ~(level_frames(level) - 1);
+}
+
+static void hit_move(struct region_hit *hit, gfn_t from, gfn_t to)
+{
+	hit->pfn += to - from;
+	hit->frame_index += to - from;
+}
+
+/* Decides the leaf: rights, type, and the largest level that may hold it. */
+static void fill_plan(struct fill *f)
+{
+	struct shadow_mmu *mmu = f->mmu;
+	const struct gpt_walk *w = &f->walk;
+	/*
+	 * Which face of a read-only user page, with CR0.WP clear (S8). Below a large
+	 * leaf the choice is one for all its pages: once the supervisor has written,
+	 * its reads and fetches keep to its face, or an instruction that fetches and
+	 * writes in one large page would fault for ever.
+	 */
+	bool supervisor_write = !f->access.user && (f->access.write || (w->leaf_level > 1 && w->dirty));
+	u64 gpte = w->entry[w->leaf_level];
+
+	f->top = mmu->root_level == 3 ? 2 : mmu->root_level;
+	f->map_level = 1;
+	if (mmu->gpt.mode == GPT_NONE) {
+		f->guest_leaf = f->top + 1;
+		f->rights = ACC_ALL;
+		f->memtype = MT_WB;
+		f->key = 0;
+	} else {
+		f->guest_leaf = w->leaf_level;
+		f->rights = leaf_access(mmu->base_role, w->access, w->dirty, supervisor_write);
+		f->memtype = leaf_memtype(mmu, w->leaf_level, gpte);
+		f->key = leaf_key(mmu->base_role, gpte);
+	}
+	for (u32 level = MIN(f->guest_leaf, f->top); level > 1; level--) {
+		gfn_t base = align_gfn(w->gfn, level);
+		struct region_hit hit = f->hit;
+
+		if (base < hit.first)
+			continue;
+		hit_move(&hit, w->gfn, base);
+		if (leaf_may_be_large(mmu->s, level, base, f->rights & ACC_W, &hit)) {
+			f->map_level = level;
+			f->hit = hit;
+			return;
+		}
+	}
+}
+
+/* Name of the page one level below: the guest's table, or a direct page under its leaf. */
+static void fill_child_name(const struct fill *f, u32 level, gfn_t *gfn, union role *role)
+{
+	const struct gpt_walk *w = &f->walk;
+
+	if (level >= f->guest_leaf) {
+		*gfn = w->table_gfn[level];
+		*role = role_child(f->mmu->base_role, level, w->access_at[level]);
+	} else {
+		*gfn = align_gfn(w->gfn, level + 1);
+		*role = role_direct(level, f->rights, f->memtype, f->key);
+	}
+}
+
+/* Finds or makes every page of the path; links nothing yet. */
+static void fill_path(struct fill *f)
+{
+	struct shadow *s = f->mmu->s;
+
+	f->path[f->top] = f->mmu->root[f->mmu->root_level == 3 ? level_index(3, f->gva) & 3 : 0];
+	f->made = 0;
+	for (u32 level = f->top - 1; level >= f->map_level && level < f->top; level--) {
+		u64 spte = page_table(s, f->path[level + 1])[level_index(level + 1, f->gva)];
+		struct shadow_page *sp;
+		union role role;
+		u32 child = 0;
+		gfn_t gfn;
+		bool made;
+
+		fill_child_name(f, level, &gfn, &role);
+		if ((spte & PTE_P) && !(spte & PTE_PS))
+			child = page_of_link(s, spte);
+		if (!child || s->pages[child].gfn != gfn || s->pages[child].role.word != role.word) {
+			child = page_get(s, gfn, role, &made);
+			f->made |= made ? 1u << level : 0;
+		}
+		sp = &s->pages[child];
+		sp->flags |= PAGE_USED;
+		sp->idle_writes = 0;
+		f->path[level] = child;
+	}
+}
+
+/* The walk ran without the lock: do the entries still read the same? (S2) */
+static bool fill_unchanged(const struct fill *f)
+{
+	const struct gpt_walk *w = &f->walk;
+
+	for (u32 level = w->top_level; level && level >= w->leaf_level; level--)
+		if (gpt_read_entry(&f->mmu->gpt, w->table_gfn[level], w->index[level]) != w->entry[level])
+			return false;
+	return true;
+}
+
+static void fill_link(struct fill *f)
+{
+	struct shadow *s = f->mmu->s;
+
+	for (u32 level = f->top; level > f->map_level; level--) {
+		u32 page = f->path[level], child = f->path[level - 1], index = level_index(level, f->gva);
+		u64 spte = page_table(s, page)[index];
+
+		if ((spte & PTE_P) && !(spte & PTE_PS) && page_of_link(s, spte) == child)
+			continue;
+		page_drop_entry(s, page, index);
+		if (!(f->made & 1u << (level - 1)))
+			sync_refresh(f->mmu, child);
+		page_link(s, page, index, child, false);
+		if (level == f->guest_leaf)
+			STAT(s, splinters);
+	}
+}
+
+/* Neighbours of a guest's 4 KiB leaf that it has already accessed. */
+static void prefetch_guest(struct fill *f, u32 page, u32 index)
+{
+	struct shadow *s = f->mmu->s;
+	const u64 *table = gpt_table(&f->mmu->gpt, f->walk.table_gfn[1]);
+	u64 *sptes = page_table(s, page);
+	u32 first = index & ~(PREFETCH_GROUP - 1);
+
+	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
+		struct derived d;
+		u64 gpte = __atomic_load_n(&table[i], __ATOMIC_RELAXED);
+
+		if (i == index || (sptes[i] & PTE_P) || !(gpte & PTE_P) || !(gpte & PTE_A))
+			continue;
+		entry_derive(f->mmu, page, gpte, 0, &d);
+		if (!d.leaf)
+			continue;
+		leaf_install(s, page, i, d.leaf);
+		STAT(s, prefetches);
+	}
+}
+
+/* Neighbours in a direct page: the same large leaf of the guest, or no paging. */
+static void prefetch_direct(struct fill *f, u32 page, u32 index, struct leaf *leaf)
+{
+	struct shadow *s = f->mmu->s;
+	u64 *sptes = page_table(s, page);
+	u32 first = index & ~(PREFETCH_GROUP - 1);
+	gfn_t base = align_gfn(f->walk.gfn, 1) - index;
+
+	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
+		struct region_hit hit;
+		u64 spte;
+
+		if (sptes[i] & PTE_P)
+			continue;
+		region_lookup(s->regions, base + i, &hit);
+		leaf->hit = &hit;
+		spte = hit.kind == REGION_HIDDEN ? 0 : leaf_entry(s, leaf);
+		if (!spte)
+			continue;
+		leaf_install(s, page, i, spte);
+		STAT(s, prefetches);
+	}
+}
+
+static void fill_prefetch(struct fill *f, u32 page, u32 index, struct leaf *leaf)
+{
+	if (f->map_level != 1)
+		return;
+	if (f->guest_leaf == 1)
+		prefetch_guest(f, page, index);
+	else
+		prefetch_direct(f, page, index, leaf);
+}
+
+/*
+ * Nothing was missing (a fault itself drops the address's TLB entry, SDM vol. 3
+ * section 4.10.4.1, so no flush is owed). Either an earlier change already cured it, or the access
+ * is an implicit one of the supervisor, for which SMAP ignores AC: hardware does
+ * not say so for CPL 0 to 2, but it faults again at once (S9).
+ */
+static enum shadow_result fill_spurious(struct fill *f, u32 error, struct shadow_fault *fault)
+{
+	struct shadow_mmu *mmu = f->mmu;
+	u64 token = mmu->s->stats[SHADOW_STAT_walks] - 1;
+	bool again = mmu->last_gva == f->gva && mmu->last_token == token;
+
+	STAT(mmu->s, spurious);
+	mmu->last_gva = f->gva;
+	mmu->last_token = token + 1;
+	if (again && (error & PF_P) && mmu->gpt.smap && f->access.ac && !f->access.user &&
+	    !f->access.fetch && (f->walk.access & ACC_U)) {
+		f->access.implicit = true;
+		if (gpt_walk(&mmu->gpt, f->gva, f->access, GPT_PEEK, &f->walk) == GPT_FAULT) {
+			fault->error = f->walk.error;
+			return SHADOW_INJECT;
+		}
+	}
+	return SHADOW_FIXED;
+}
+
+static enum shadow_result fill_install(struct fill *f, u32 error, struct shadow_fault *fault)
+{
+	struct shadow *s = f->mmu->s;
+	u32 page = f->path[f->map_level], index = level_index(f->map_level, f->gva);
+	struct leaf leaf = {
+		.level = f->map_level, .access = f->rights, .memtype = f->memtype, .key = f->key, .hit = &f->hit,
+	};
+	u64 spte = leaf_entry(s, &leaf);
+
+	if (page_table(s, page)[index] == spte)
+		return fill_spurious(f, error, fault);
+	leaf_install(s, page, index, spte);
+	if (f->map_level == 1)
+		STAT(s, fills);
+	else
+		STAT(s, large_fills);
+	fill_prefetch(f, page, index, &leaf);
+	return SHADOW_FIXED;
+}
+
+static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *fault)
+{
+	struct shadow *s = f->mmu->s;
+	gfn_t gfn = f->walk.gfn;
+	u32 *frame = NULL;
+
+	pages_reserve(s, PAGES_PER_FILL);
+	root_load(f->mmu);
+	if (f->hit.kind == REGION_RAM)
+		frame = &s->frames[f->hit.frame_index];
+	fill_plan(f);
+	fill_path(f);
+	/* The path may just have made this very frame a table: look now, not earlier. */
+	if (f->map_level > 1 && (f->rights & ACC_W) &&
+	    !leaf_may_be_large(s, f->map_level, align_gfn(gfn, f->map_level), true, &f->hit))
+		return SHADOW_RETRY;
+	if (frame && f->access.write && (f->rights & ACC_W) && frame_is_protected(*frame))
+		frame_release(s, gfn, frame);
+	if (!fill_unchanged(f))
+		return SHADOW_RETRY;
+	fill_link(f);
+	return fill_install(f, error, fault);
+}
+
+static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shadow_fault *fault)
+{
+	struct shadow *s = f->mmu->s;
+
+	s->stats[SHADOW_STAT_a_sets] += f->walk.a_sets;
+	s->stats[SHADOW_STAT_d_sets] += f->walk.d_sets;
+	region_lookup(s->regions, f->walk.gfn, &f->hit);
+	if (f->hit.kind == REGION_HIDDEN)
+		s->stats[f->access.write ? SHADOW_STAT_hidden_writes : SHADOW_STAT_hidden_reads]++;
+	if (f->hit.kind == REGION_TRAPPED || (f->hit.kind == REGION_HIDDEN && f->access.write)) {
+		fault->gpa = gpa(f->walk.gfn << PAGE_SHIFT | (f->gva & (PAGE_SIZE - 1)));
+		fault->kind = f->hit.kind;
+		STAT(s, emulations);
+		return SHADOW_EMULATE;
+	}
+	return fill(f, error, fault);
+}
+
+enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
+				       u32 cpl, u64 rflags, struct shadow_fault *fault)
+{
+	struct fill f = {.mmu = mmu, .gva = gva, .access = decode_access(error, cpl, rflags)};
+	enum shadow_result result;
+
+	STAT(mmu->s, walks);
+	switch (gpt_walk(&mmu->gpt, gva, f.access, GPT_SET_AD, &f.walk)) {
+	case GPT_RETRY:
+		return SHADOW_RETRY;
+	case GPT_FAULT:
+		STAT(mmu->s, guest_faults);
+		fault->error = f.walk.error;
+		return SHADOW_INJECT;
+	case GPT_OK:
+		break;
+	}
+	spin_lock(&mmu->s->lock);
+	result = fault_with_lock(&f, error, fault);
+	spin_unlock(&mmu->s->lock);
+	return result;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shadow engine's own structures, shared by mm/shadow_*.c and by nobody
+ * else (tests aside). docs/shadow-paging.md has the picture.
+ *
+ * The pool, one contiguous hidden range:
+ *
+ *   | struct shadow | mmus | frame words | block words | page records | pages ... |
+ *
+ * A shadow page is named by its number in the pool (0 is never used), an entry
+ * of it by entry_id = page << 9 | index, so 32-bit words serve as references.
+ */
+#ifndef MM_SHADOW_INT_H
+#define MM_SHADOW_INT_H
+
+#include "lib/log.h"
+#include "lib/spinlock.h"
+#include "lib/x86.h"
+#include "mm/gpt.h"
+#include "mm/phys.h"
+#include "mm/shadow.h"
+
+#define ENTRIES 512u
+#define INDEX_BITS 9
+#define SHADOW_MAX_MMUS 1u       /* several CPUs are another issue; everything but this is per mmu */
+
+/* --- shadow entries ------------------------------------------------------ */
+/* Software bits in positions the hardware ignores (SDM vol. 3 table 4-19). */
+#define SPTE_RMAP BIT(10)        /* writable leaf on a RAM frame: it is in that frame's list */
+/* Links to lower tables carry all rights: rights live in the leaf (S4). */
+#define SPTE_LINK (PTE_P | PTE_W | PTE_U | PTE_A)
+#define SPTE_LINK_PDPTE PTE_P
+
+/* --- roles ---------------------------------------------------------------- */
+/* Every bit that changes what is made of the same guest entry (S3). */
+union role {
+	u32 word;
+	struct {
+		u32 level : 3;       /* of the table: 1..5 */
+		u32 direct : 1;      /* no guest table behind it: a splintered leaf, or paging off */
+		u32 access : 3;      /* ACC_*: rights of the path above; direct: of every entry */
+		u32 mode : 3;        /* enum gpt_mode of the guest table */
+		u32 nx : 1;          /* EFER.NXE */
+		u32 wp : 1;          /* CR0.WP */
+		u32 smep_no_wp : 1;  /* CR4.SMEP and not CR0.WP */
+		u32 smap_no_wp : 1;  /* CR4.SMAP and not CR0.WP */
+		u32 memtype : 3;     /* direct: enum memtype of every entry */
+		u32 key : 4;         /* direct: protection key of every entry */
+		u32 keys_on : 1;     /* CR4.PKE */
+		u32 quadrant : 2;    /* 32-bit guests */
+	};
+};
+_Static_assert(sizeof(union role) == 4, "the role is compared as one word");
+
+/* --- lists of shadow entries ------------------------------------------------
+ * A word is 0 (empty), an entry_id, or LIST_CHAIN | number of a node. The two
+ * highest bits belong to the owner of the word.
+ */
+#define LIST_CHAIN BIT(29)
+#define LIST_VALUE BITS(29, 0)
+#define LIST_NODE_ENTRIES 6u
+#define LIST_MAX 1024u           /* longer lists evict a member: bounded work for the guest's worst (S14) */
+#define NODES_PER_PAGE 128u
+
+struct list_node {
+	u32 next;                /* number of the next node, 0: none */
+	u16 total;               /* first node: members of the list */
+	u16 used;                /* members in this node */
+	u32 entry[LIST_NODE_ENTRIES];
+};
+_Static_assert(sizeof(struct list_node) * NODES_PER_PAGE == PAGE_SIZE, "nodes fill a page");
+
+/* --- frames of guest RAM ---------------------------------------------------- */
+/* One word a frame: the list of writable 4 KiB leaves, and two bits. */
+#define FRAME_TRACKED (1u << 31) /* some shadow page shadows this frame as a table */
+#define FRAME_UNSYNC (1u << 30)  /* tracked, and the guest may write to it */
+
+/* One a 2 MiB block of guest-physical space: large leaves over it, tables in it. */
+struct block {
+	u32 leaves;              /* list of writable 2 MiB leaves */
+	u32 tracked;             /* frames in it that are tracked */
+};
+
+/* --- shadow pages ------------------------------------------------------------ */
+enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
+
+#define PAGE_UNSYNC BIT(0)       /* its guest table may have been written since the last sync */
+#define PAGE_USED BIT(1)         /* second chance in reclaim */
+
+/* How often a table may be released for writing with no use in between. */
+#define IDLE_WRITES_MAX 3
+
+struct shadow_page {
+	gfn_t gfn;               /* frame of the guest table; direct: first frame it covers */
+	union role role;
+	u32 hash_next;           /* next in the bucket, or next free page */
+	u32 parents;             /* list of entries that link to this page */
+	u32 unsync_next, unsync_prev;
+	u16 live;                /* present entries */
+	u8 state;                /* enum page_state */
+	u8 flags;
+	u8 idle_writes;
+	u8 pins;                 /* roots in use */
+	u16 tag;                 /* roots: TLB tag, 0: none */
+};
+
+struct shadow {
+	struct spinlock lock;
+	const struct region_map *regions;
+	u64 *pool;               /* page 0 of the pool pages */
+	hpa_t pool_hpa;
+	u32 page_count;          /* pages are numbered 1 .. page_count - 1 */
+	u32 free_head, free_count;
+	u32 clock_hand;
+	u32 node_free, node_pages;
+	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
+	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
+	bool identity;           /* gfn == pfn for all RAM */
+	bool pages_1g;
+	u32 host_phys_bits;
+	u32 tags, next_tag;
+	u32 *tag_owner;          /* [tag]: page number of the root that has it, 0: none */
+	hpa_t low_page, ones_page;
+	u32 *frames;             /* [frame index] */
+	struct block *blocks;    /* [gfn >> 9] */
+	u64 block_count;
+	u32 *giga;               /* [gfn >> 18]: list of writable 1 GiB leaves */
+	u64 giga_count;
+	struct shadow_page *pages;
+	u32 *hash;
+	u32 hash_mask;
+	struct shadow_mmu *mmus[SHADOW_MAX_MMUS];
+	u32 mmu_count;
+	u64 stats[SHADOW_STAT_COUNT];
+};
+
+struct shadow_mmu {
+	struct shadow *s;
+	const struct shadow_ops *ops;
+	void *cpu;
+	struct gpt_context gpt;
+	struct shadow_paging paging;
+	union role base_role;    /* the bits of the role that control state decides */
+	u32 root_level;          /* 4 or 5; 3: PAE format, four pages of level 2 */
+	u32 root[4];             /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
+	u32 tag;
+	/* the last fault that needed no change, to tell implicit accesses (S9) */
+	gva_t last_gva;
+	u64 last_token;
+};
+
+#define STAT(s, name) ((s)->stats[SHADOW_STAT_##name]++)
+
+/* --- names for parts ---------------------------------------------------------- */
+static inline u64 *page_table(struct shadow *s, u32 page)
+{
+	return s->pool + (u64)page * ENTRIES;
+}
+
+static inline hpa_t page_hpa(const struct shadow *s, u32 page)
+{
+	return hpa(s->pool_hpa.v + ((u64)page << PAGE_SHIFT));
+}
+
+static inline u32 page_of_link(const struct shadow *s, u64 spte)
+{
+	return (u32)(((spte & PTE_ADDR_MASK) - s->pool_hpa.v) >> PAGE_SHIFT);
+}
+
+static inline u32 entry_id(u32 page, u32 index) { return page << INDEX_BITS | index; }
+static inline u32 entry_page(u32 id) { return id >> INDEX_BITS; }
+static inline u64 *entry_pointer(struct shadow *s, u32 id) { return s->pool + id; }
+
+static inline bool spte_is_leaf(u32 level, u64 spte) { return level == 1 || (spte & PTE_PS); }
+/* First host frame of a leaf; in a large one the low address bits hold PAT and zeros. */
+static inline pfn_t spte_pfn(u32 level, u64 spte)
+{
+	return (spte & PTE_ADDR_MASK & ~(BIT(PAGE_SHIFT + INDEX_BITS * (level - 1)) - 1)) >> PAGE_SHIFT;
+}
+static inline u64 level_frames(u32 level) { return 1ull << (INDEX_BITS * (level - 1)); }
+static inline u32 level_index(u32 level, gva_t gva)
+{
+	return (gva >> (PAGE_SHIFT + INDEX_BITS * (level - 1))) & (ENTRIES - 1);
+}
+
+static inline void spte_write(u64 *spte, u64 value) { __atomic_store_n(spte, value, __ATOMIC_RELEASE); }
+
+/* --- shadow_list.c -------------------------------------------------------------- */
+void list_add(struct shadow *s, u32 *head, u32 id);
+void list_remove(struct shadow *s, u32 *head, u32 id);
+u32 list_first(const struct shadow *s, u32 head);      /* 0: empty */
+bool list_has(const struct shadow *s, u32 head, u32 id);
+u32 list_count(const struct shadow *s, u32 head);
+
+/* --- shadow_page.c -------------------------------------------------------------- */
+void pages_init(struct shadow *s);
+/* Makes sure that so many pages are free, by reclaim. Before a fill, never during one. */
+void pages_reserve(struct shadow *s, u32 count);
+#define PAGES_PER_FILL (GPT_LEVELS_MAX + 3)
+u32 page_alloc_raw(struct shadow *s);                  /* 0: none */
+/* Finds or makes the page of (gfn, role); *made tells which. Never fails after pages_reserve. */
+u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made);
+u32 page_find(const struct shadow *s, gfn_t gfn, union role role);
+u32 page_first_of_gfn(const struct shadow *s, gfn_t gfn); /* any table of this frame; then page_next_of_gfn */
+u32 page_next_of_gfn(const struct shadow *s, u32 page, gfn_t gfn);
+void page_zap(struct shadow *s, u32 page);
+void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte);
+void page_drop_entry(struct shadow *s, u32 page, u32 index);
+void page_drop_id(struct shadow *s, u32 id);
+
+/* --- shadow_track.c -------------------------------------------------------------- */
+/* The frame word of a host frame that is guest RAM, or NULL. */
+u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn);
+u32 *frame_of_gfn(struct shadow *s, gfn_t gfn);
+/* The list that a writable RAM leaf of this level on this host frame belongs to. */
+u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn);
+/* The first shadow page of a frame came, the last one went. */
+void track_frame(struct shadow *s, gfn_t gfn);
+void untrack_frame(struct shadow *s, gfn_t gfn);
+/* Takes every write right to the frame away. */
+void frame_protect(struct shadow *s, gfn_t gfn, u32 *frame);
+/* Lets the guest write to a tracked frame until the next sync. */
+void frame_release(struct shadow *s, gfn_t gfn, u32 *frame);
+static inline bool frame_is_protected(u32 frame) { return (frame & (FRAME_TRACKED | FRAME_UNSYNC)) == FRAME_TRACKED; }
+void unsync_list_add(struct shadow *s, u32 page);
+void unsync_list_remove(struct shadow *s, u32 page);
+
+/* --- shadow_leaf.c ---------------------------------------------------------------- */
+/* What a leaf shall be made of. */
+struct leaf {
+	u32 level;               /* of the shadow entry */
+	u32 access;              /* ACC_*; W only where the guest could write at once (dirty) */
+	u32 memtype;             /* enum memtype */
+	u32 key;
+	const struct region_hit *hit; /* of its first frame */
+};
+/* The shadow entry; without W where the frame is protected; 0 for trapped memory. */
+u64 leaf_entry(struct shadow *s, const struct leaf *leaf);
+/* Puts a leaf where an entry may be; keeps lists and counts. */
+void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte);
+/*
+ * The guest's rights in terms of hardware whose CR0.WP is always 1.
+ * supervisor_write: the leaf is wanted for such a write (S8).
+ */
+u32 leaf_access(union role role, u32 access, bool dirty, bool supervisor_write);
+u32 leaf_memtype(const struct shadow_mmu *mmu, u32 guest_level, u64 gpte);
+static inline u32 leaf_key(union role role, u64 gpte) { return role.keys_on ? (gpte >> 59) & 0xf : 0; }
+/* May the guest's large leaf stay one leaf of this level? hit: of its first frame. */
+bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable,
+		       const struct region_hit *hit);
+union role role_child(union role parent, u32 level, u32 access);
+union role role_direct(u32 level, u32 access, u32 memtype, u32 key);
+
+/* What an entry of a guest's table asks for. */
+struct derived {
+	u64 leaf;                /* the shadow entry if it is a leaf, else 0 */
+	bool link;               /* it must link to the page of (gfn, role) */
+	gfn_t gfn;
+	union role role;
+};
+/*
+ * Derives an entry of a page that is not direct from the guest's entry gpte, by
+ * rights the guest has without a further fault (A set; W only if D is set).
+ * spte: what is there, since a large guest leaf may be either kind.
+ */
+void entry_derive(struct shadow_mmu *mmu, u32 page, u64 gpte, u64 spte, struct derived *d);
+
+/* --- shadow_sync.c ---------------------------------------------------------------- */
+/* The guest flushed everything: protects all unsync tables and re-derives them. */
+void sync_all(struct shadow_mmu *mmu);
+/*
+ * Before a page that existed is linked or becomes a root: re-derives it, and all
+ * that may lie below it, without protecting anything (S7).
+ */
+void sync_refresh(struct shadow_mmu *mmu, u32 page);
+/* Re-derives the unsync tables of upper levels without protecting them. */
+void sync_upper(struct shadow_mmu *mmu);
+/* Re-derives one present entry. Returns true if it changed. */
+bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
+
+/* --- shadow_root.c ---------------------------------------------------------------- */
+void root_forget(struct shadow *s, u32 page);
+void root_load(struct shadow_mmu *mmu);
+
+#endif

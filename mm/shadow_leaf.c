@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How shadow entries are made: rights, memory types, large leaves, roles. The
+ * one place that turns what the guest's entry says into what the hardware gets,
+ * used alike by faults, prefetch, sync and audit.
+ */
+#include "mm/shadow_int.h"
+
+/* Index into PAT_HOST of a memory type; PWT is bit 0, PCD bit 1, PAT bit 2. */
+static u32 host_pat_index(u32 memtype)
+{
+	switch (memtype) {
+	case MT_WT:
+		return 1;
+	case MT_UC_MINUS:
+		return 2;
+	case MT_UC:
+		return 3;
+	case MT_WP:
+		return 6;
+	case MT_WC:
+		return 7;
+	default:
+		return 0;
+	}
+}
+
+/* SDM vol. 3 section 11.12.3: the guest's PAT entry that the leaf selects. */
+u32 leaf_memtype(const struct shadow_mmu *mmu, u32 guest_level, u64 gpte)
+{
+	u64 pat = guest_level == 1 ? PTE_PAT_4K : PTE_PAT_LARGE;
+	u32 index = (gpte & PTE_PWT ? 1 : 0) | (gpte & PTE_PCD ? 2 : 0) | (gpte & pat ? 4 : 0);
+
+	return (mmu->paging.pat >> (8 * index)) & 7;
+}
+
+u32 leaf_access(union role role, u32 access, bool dirty, bool supervisor_write)
+{
+	if (!role.wp && !(access & ACC_W)) {
+		if (!(access & ACC_U)) {
+			access |= ACC_W;
+		} else if (supervisor_write) {
+			access = (access | ACC_W) & ~ACC_U;
+			if (role.smep_no_wp)
+				access &= ~ACC_X;
+		}
+	}
+	return dirty ? access : access & ~ACC_W;
+}
+
+u64 leaf_entry(struct shadow *s, const struct leaf *leaf)
+{
+	const struct region_hit *hit = leaf->hit;
+	u32 memtype = leaf->memtype, pat, access = leaf->access;
+	u64 spte = hit->pfn << PAGE_SHIFT | PTE_P | PTE_A | PTE_D;
+
+	if (hit->kind == REGION_TRAPPED)
+		return 0;
+	if (hit->kind == REGION_HIDDEN) {
+		spte = s->ones_page.v | PTE_P | PTE_A | PTE_D;
+		access &= ~ACC_W;
+		memtype = MT_WB;
+	}
+	pat = host_pat_index(memtype);
+	spte |= (pat & 1 ? PTE_PWT : 0) | (pat & 2 ? PTE_PCD : 0);
+	if (pat & 4)
+		spte |= leaf->level == 1 ? PTE_PAT_4K : PTE_PAT_LARGE;
+	if (leaf->level > 1)
+		spte |= PTE_PS;
+	spte |= (access & ACC_U ? PTE_U : 0) | (access & ACC_X ? 0 : PTE_NX) | (u64)leaf->key << 59;
+	if (!(access & ACC_W))
+		return spte;
+	if (hit->kind != REGION_RAM)
+		return spte | PTE_W;
+	if (leaf->level == 1 && frame_is_protected(s->frames[hit->frame_index]))
+		return spte;
+	return spte | PTE_W | SPTE_RMAP;
+}
+
+void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte)
+{
+	u64 *at = &page_table(s, page)[index];
+	u32 level = s->pages[page].role.level;
+
+	if ((*at & PTE_P) && *at != (spte & ~(PTE_W | SPTE_RMAP)))
+		page_drop_entry(s, page, index);
+	if (spte & SPTE_RMAP)
+		list_add(s, leaf_list(s, level, spte_pfn(level, spte)), entry_id(page, index));
+	if (!(*at & PTE_P))
+		s->pages[page].live++;
+	spte_write(at, spte);
+}
+
+bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable,
+		       const struct region_hit *hit)
+{
+	u64 frames = level_frames(level), first = gfn >> 9, blocks = frames >> 9;
+
+	if (hit->kind != REGION_RAM && hit->kind != REGION_MMIO)
+		return false;
+	if ((level == 3 && !s->pages_1g) || level > 3)
+		return false;
+	if (hit->first > gfn || hit->end < gfn + frames || (hit->pfn & (frames - 1)))
+		return false;
+	if (hit->kind == REGION_MMIO || !writable)
+		return true;
+	for (u64 i = 0; i < blocks; i++)
+		if (s->blocks[first + i].tracked)
+			return false;
+	return true;
+}
+
+union role role_child(union role parent, u32 level, u32 access)
+{
+	parent.level = level & 7;
+	parent.access = access & 7;
+	return parent;
+}
+
+union role role_direct(u32 level, u32 access, u32 memtype, u32 key)
+{
+	return (union role){
+		.level = level & 7, .direct = 1, .access = access & 7, .memtype = memtype & 7, .key = key & 0xf,
+	};
+}
+
+/* A large guest leaf: one large shadow leaf, or a link to a direct page. */
+static void derive_large(struct shadow_mmu *mmu, u32 level, u64 spte, const struct leaf *leaf,
+			 gfn_t gfn, struct derived *d)
+{
+	if (!(spte & PTE_P))
+		return;
+	if (spte & PTE_PS) {
+		if (leaf_may_be_large(mmu->s, level, gfn, leaf->access & ACC_W, leaf->hit))
+			d->leaf = leaf_entry(mmu->s, leaf);
+		return;
+	}
+	d->link = true;
+	d->gfn = gfn;
+	d->role = role_direct(level - 1, leaf->access, leaf->memtype, leaf->key);
+}
+
+void entry_derive(struct shadow_mmu *mmu, u32 page, u64 gpte, u64 spte, struct derived *d)
+{
+	union role role = mmu->s->pages[page].role;
+	u32 level = role.level, access = role.access & gpt_entry_access(gpte);
+	struct region_hit hit;
+	struct leaf leaf;
+	gfn_t gfn;
+
+	d->leaf = 0;
+	d->link = false;
+	if (!(gpte & PTE_P) || !(gpte & PTE_A) ||
+	    gpt_entry_reserved(&mmu->gpt, role.mode, role.nx, level, gpte))
+		return;
+	gfn = gpt_entry_gfn(level, gpte);
+	if (!gpt_entry_is_leaf(level, gpte)) {
+		d->link = true;
+		d->gfn = gfn;
+		d->role = role_child(role, level - 1, access);
+		return;
+	}
+	region_lookup(mmu->s->regions, gfn, &hit);
+	leaf = (struct leaf){
+		.level = level, .access = leaf_access(role, access, gpte & PTE_D, false),
+		.memtype = leaf_memtype(mmu, level, gpte), .key = leaf_key(role, gpte), .hit = &hit,
+	};
+	if (level == 1)
+		d->leaf = leaf_entry(mmu->s, &leaf);
+	else
+		derive_large(mmu, level, spte, &leaf, gfn, d);
+}

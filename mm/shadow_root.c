@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Roots, TLB tags, and what the guest's control registers and flushes mean for
+ * the shadow. A root is a shadow page like any other, kept by (CR3 frame, role)
+ * when the guest leaves it and found again when it returns; it is pinned while
+ * a CPU uses it. Tags are given to roots in turn.
+ */
+#include "mm/shadow_int.h"
+
+static enum gpt_mode mode_of(const struct shadow_paging *p)
+{
+	if (!(p->cr0 & CR0_PG))
+		return GPT_NONE;
+	if (p->efer & EFER_LMA)
+		return p->cr4 & CR4_LA57 ? GPT_5L : GPT_4L;
+	return p->cr4 & CR4_PAE ? GPT_PAE : GPT_32;
+}
+
+static void context_set(struct shadow_mmu *mmu, const struct shadow_paging *p)
+{
+	struct gpt_context *ctx = &mmu->gpt;
+
+	ctx->regions = mmu->s->regions;
+	ctx->mode = mode_of(p);
+	ctx->phys_bits = p->phys_bits;
+	ctx->cr3 = p->cr3;
+	ctx->wp = p->cr0 & CR0_WP;
+	ctx->smep = p->cr4 & CR4_SMEP;
+	ctx->smap = p->cr4 & CR4_SMAP;
+	ctx->nx = p->efer & EFER_NXE;
+	ctx->pse = p->cr4 & CR4_PSE;
+	ctx->pke = p->cr4 & CR4_PKE;
+	ctx->pages_1g = p->pages_1g;
+	for (u32 i = 0; i < 4; i++)
+		ctx->pdpte[i] = p->pdpte[i];
+}
+
+static union role role_of(const struct gpt_context *ctx)
+{
+	if (ctx->mode == GPT_NONE)
+		return role_direct(0, ACC_ALL, MT_WB, 0);
+	return (union role){
+		.access = ACC_ALL, .mode = ctx->mode & 7, .nx = ctx->nx, .wp = ctx->wp,
+		.smep_no_wp = ctx->smep && !ctx->wp, .smap_no_wp = ctx->smap && !ctx->wp,
+		.keys_on = ctx->pke && ctx->mode >= GPT_4L,
+	};
+}
+
+static void root_release(struct shadow_mmu *mmu)
+{
+	for (u32 i = 0; i < 4; i++) {
+		if (mmu->root[i])
+			mmu->s->pages[mmu->root[i]].pins--;
+		mmu->root[i] = 0;
+	}
+}
+
+static void tag_drop(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+
+	if (sp->tag) {
+		s->tag_owner[sp->tag] = 0;
+		sp->tag = 0;
+	}
+}
+
+/* A root is being dropped: no CPU may go on with it, its tag is free (S12). */
+void root_forget(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+
+	for (u32 i = 0; sp->pins && i < s->mmu_count; i++)
+		for (u32 slot = 0; slot < 4; slot++)
+			if (s->mmus[i]->root[slot] == page)
+				root_release(s->mmus[i]);
+	tag_drop(s, page);
+}
+
+/* Gives the root a tag of its own; whoever had it before will get another (S13). */
+static void tag_assign(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow *s = mmu->s;
+	u32 tag = s->pages[page].tag;
+
+	if (!tag) {
+		tag = s->next_tag;
+		s->next_tag = tag == s->tags ? 1 : tag + 1;
+		if (s->tag_owner[tag])
+			s->pages[s->tag_owner[tag]].tag = 0;
+		s->tag_owner[tag] = page;
+		s->pages[page].tag = (u16)tag;
+		mmu->ops->flush(mmu->cpu, tag); /* FLUSH: tag */
+		STAT(s, flushes);
+	}
+	mmu->tag = tag;
+}
+
+static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role role)
+{
+	struct shadow *s = mmu->s;
+	bool made;
+	u32 page = page_get(s, gfn, role, &made);
+
+	mmu->root[slot] = page;
+	s->pages[page].pins++;
+	s->pages[page].flags |= PAGE_USED;
+	s->pages[page].idle_writes = 0;
+	if (!made)
+		sync_refresh(mmu, page);
+}
+
+/*
+ * A table that is not RAM has no entries to track: every walk through it faults,
+ * so an empty page that is no one's table will do.
+ */
+static void root_pin_table(struct shadow_mmu *mmu, u32 slot, u32 level, bool present, gfn_t gfn)
+{
+	union role role = role_child(mmu->base_role, level, ACC_ALL);
+
+	if (!present || !frame_of_gfn(mmu->s, gfn)) {
+		gfn = 0;
+		role = role_direct(level, 0, MT_WB, 0);
+	}
+	root_pin(mmu, slot, gfn, role);
+}
+
+/*
+ * PAE format: the PDPT below 4 GiB points at four pages of level 2: the guest's
+ * by the PDPTEs it loaded, or direct ones where its paging is off. The four are
+ * no unit that could own a tag for longer than it is loaded.
+ */
+static void root_load_pae(struct shadow_mmu *mmu)
+{
+	u64 *pdpt = phys_to_virt(mmu->s->low_page);
+
+	for (u32 i = 0; i < 4; i++) {
+		u64 pdpte = mmu->gpt.pdpte[i];
+
+		if (mmu->gpt.mode == GPT_NONE)
+			root_pin(mmu, i, (gfn_t)i << 18, role_child(mmu->base_role, 2, ACC_ALL));
+		else
+			root_pin_table(mmu, i, 2, pdpte & PTE_P, (pdpte & PTE_ADDR_MASK) >> PAGE_SHIFT);
+		spte_write(&pdpt[i], page_hpa(mmu->s, mmu->root[i]).v | SPTE_LINK_PDPTE);
+	}
+	tag_drop(mmu->s, mmu->root[0]);
+}
+
+void root_load(struct shadow_mmu *mmu)
+{
+	if (likely(mmu->root[0]))
+		return;
+	if (mmu->root_level == 3)
+		root_load_pae(mmu);
+	else
+		root_pin_table(mmu, 0, mmu->root_level, true, (mmu->gpt.cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT);
+	tag_assign(mmu, mmu->root[0]);
+	STAT(mmu->s, roots);
+}
+
+static void drop_everything(struct shadow *s)
+{
+	for (u32 page = 1; page < s->page_count; page++)
+		if (s->pages[page].state == PAGE_TABLE)
+			page_zap(s, page);
+}
+
+void shadow_drop_all(struct shadow *s)
+{
+	spin_lock(&s->lock);
+	drop_everything(s);
+	spin_unlock(&s->lock);
+}
+
+void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush)
+{
+	struct shadow *s = mmu->s;
+	bool new_types = mmu->paging.pat != paging->pat;
+
+	spin_lock(&s->lock);
+	mmu->paging = *paging;
+	context_set(mmu, paging);
+	mmu->base_role = role_of(&mmu->gpt);
+	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
+	root_release(mmu);
+	if (new_types)
+		drop_everything(s);
+	if (flush)
+		sync_all(mmu);
+	spin_unlock(&s->lock);
+}
+
+void shadow_flush_guest(struct shadow_mmu *mmu)
+{
+	spin_lock(&mmu->s->lock);
+	sync_all(mmu);
+	spin_unlock(&mmu->s->lock);
+}
+
+/*
+ * Re-derives every entry on the path of gva; returns how many changed. *leaf_only:
+ * the one that changed was a leaf seen through this path alone, so forgetting
+ * one page of one tag is enough.
+ */
+static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
+{
+	struct shadow *s = mmu->s;
+	bool pae = mmu->root_level == 3;
+	u32 page = mmu->root[pae ? level_index(3, gva) & 3 : 0], level = pae ? 2 : mmu->root_level, changes = 0;
+
+	*leaf_only = s->pages[page].pins == 1;
+	while (!s->pages[page].role.direct) {
+		u32 index = level_index(level, gva);
+		u64 *spte = &page_table(s, page)[index], old = *spte;
+
+		if (!(old & PTE_P))
+			break;
+		if (sync_entry(mmu, page, index, gpt_read_entry(&mmu->gpt, s->pages[page].gfn, index))) {
+			changes++;
+			*leaf_only = *leaf_only && level == 1;
+			break;
+		}
+		if (spte_is_leaf(level, old))
+			break;
+		page = page_of_link(s, old);
+		level--;
+		if (s->pages[page].pins || (s->pages[page].parents & LIST_CHAIN))
+			*leaf_only = false;
+	}
+	return changes;
+}
+
+/*
+ * SDM vol. 3 section 4.10.4.1: INVLPG also drops every entry of the
+ * paging-structure caches, so all unsync upper tables are brought up to date.
+ */
+void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
+{
+	struct shadow *s = mmu->s;
+	bool due, leaf_only;
+
+	if (mmu->gpt.mode == GPT_NONE)
+		return;
+	spin_lock(&s->lock);
+	sync_upper(mmu);
+	due = s->flush_due;
+	if (mmu->root[0] && path_sync(mmu, gva, &leaf_only) && leaf_only) {
+		s->flush_due = due;
+		mmu->ops->flush_page(mmu->cpu, mmu->tag, gva); /* FLUSH: page */
+		STAT(s, page_flushes);
+	}
+	spin_unlock(&s->lock);
+}
+
+hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
+{
+	struct shadow *s = mmu->s;
+
+	if (unlikely(!mmu->root[0] || s->flush_due)) {
+		spin_lock(&s->lock);
+		if (!mmu->root[0]) {
+			pages_reserve(s, PAGES_PER_FILL);
+			root_load(mmu);
+		}
+		if (s->flush_due) {
+			mmu->ops->flush(mmu->cpu, 0); /* FLUSH: due */
+			s->flush_due = false;
+			STAT(s, flushes);
+		}
+		spin_unlock(&s->lock);
+	}
+	*tag = mmu->tag;
+	return mmu->root_level == 3 ? s->low_page : page_hpa(s, mmu->root[0]);
+}

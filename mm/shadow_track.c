@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Frames of guest RAM that serve as page tables. A tracked frame is either
+ * protected (no writable mapping of it exists, S5) or unsync (the guest writes
+ * to it at will, and its shadow pages are brought up to date when the guest
+ * flushes its TLB, S6). Both are states of the frame: all shadow pages of one
+ * table share them.
+ */
+#include "mm/shadow_int.h"
+
+u32 *frame_of_gfn(struct shadow *s, gfn_t gfn)
+{
+	struct region_hit hit;
+
+	region_lookup(s->regions, gfn, &hit);
+	return hit.kind == REGION_RAM ? &s->frames[hit.frame_index] : NULL;
+}
+
+/* Where host and guest frames differ (tests only), the region that holds pfn is searched for. */
+static bool gfn_of_pfn(const struct shadow *s, pfn_t pfn, gfn_t *gfn)
+{
+	*gfn = pfn;
+	if (s->identity)
+		return true;
+	for (u32 i = 0; i < s->regions->count; i++) {
+		const struct region *r = &s->regions->regions[i];
+
+		if (r->kind == REGION_RAM && pfn - r->pfn < r->pages) {
+			*gfn = r->base + (pfn - r->pfn);
+			return true;
+		}
+	}
+	return false;
+}
+
+u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn)
+{
+	return gfn_of_pfn(s, pfn, gfn) ? frame_of_gfn(s, *gfn) : NULL;
+}
+
+u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn)
+{
+	gfn_t gfn;
+
+	BUG_ON(!gfn_of_pfn(s, pfn, &gfn));
+	switch (level) {
+	case 1:
+		return frame_of_gfn(s, gfn);
+	case 2:
+		return &s->blocks[gfn >> 9].leaves;
+	default:
+		return &s->giga[gfn >> 18];
+	}
+}
+
+static void drop_all(struct shadow *s, u32 *head)
+{
+	while (*head & LIST_VALUE)
+		page_drop_id(s, list_first(s, *head));
+}
+
+/* Writable 4 KiB leaves keep their place but lose the right (and leave the list). */
+static void strip_writable(struct shadow *s, u32 *frame)
+{
+	while (*frame & LIST_VALUE) {
+		u32 id = list_first(s, *frame);
+		u64 *spte = entry_pointer(s, id);
+
+		list_remove(s, frame, id);
+		spte_write(spte, *spte & ~(PTE_W | SPTE_RMAP));
+		s->flush_due = true; /* FLUSH: protect */
+	}
+}
+
+/*
+ * S10: flush_due may already be set by a writable entry that went earlier; its
+ * flush is still to come, and it comes before the guest runs again.
+ */
+void frame_protect(struct shadow *s, gfn_t gfn, u32 *frame)
+{
+	*frame &= ~FRAME_UNSYNC;
+	strip_writable(s, frame);
+	drop_all(s, &s->blocks[gfn >> 9].leaves);
+	drop_all(s, &s->giga[gfn >> 18]);
+}
+
+void track_frame(struct shadow *s, gfn_t gfn)
+{
+	u32 *frame = frame_of_gfn(s, gfn);
+
+	BUG_ON(!frame);
+	if (*frame & FRAME_TRACKED)
+		return;
+	*frame |= FRAME_TRACKED;
+	s->blocks[gfn >> 9].tracked++;
+	frame_protect(s, gfn, frame);
+}
+
+void untrack_frame(struct shadow *s, gfn_t gfn)
+{
+	u32 *frame = frame_of_gfn(s, gfn);
+
+	*frame &= ~(FRAME_TRACKED | FRAME_UNSYNC);
+	s->blocks[gfn >> 9].tracked--;
+}
+
+static u32 *unsync_head(struct shadow *s, u32 page)
+{
+	return s->pages[page].role.level == 1 ? &s->unsync_leaf : &s->unsync_upper;
+}
+
+void unsync_list_add(struct shadow *s, u32 page)
+{
+	u32 *head = unsync_head(s, page);
+
+	s->pages[page].flags |= PAGE_UNSYNC;
+	s->pages[page].unsync_prev = 0;
+	s->pages[page].unsync_next = *head;
+	if (*head)
+		s->pages[*head].unsync_prev = page;
+	*head = page;
+}
+
+void unsync_list_remove(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+
+	sp->flags &= (u8)~PAGE_UNSYNC;
+	if (sp->unsync_prev)
+		s->pages[sp->unsync_prev].unsync_next = sp->unsync_next;
+	else
+		*unsync_head(s, page) = sp->unsync_next;
+	if (sp->unsync_next)
+		s->pages[sp->unsync_next].unsync_prev = sp->unsync_prev;
+}
+
+/*
+ * A page that is written again and again with no use in between is no table any
+ * more: it is dropped instead, and with the last one the frame is plain memory.
+ */
+void frame_release(struct shadow *s, gfn_t gfn, u32 *frame)
+{
+	u32 page = page_first_of_gfn(s, gfn), next;
+
+	*frame |= FRAME_UNSYNC;
+	for (; page; page = next) {
+		struct shadow_page *sp = &s->pages[page];
+
+		next = page_next_of_gfn(s, page, gfn);
+		if (!sp->pins && ++sp->idle_writes >= IDLE_WRITES_MAX)
+			page_zap(s, page);
+		else
+			unsync_list_add(s, page);
+	}
+	STAT(s, unsyncs);
+}

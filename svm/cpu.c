@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * SVM on one CPU: is it there, what can it do, turning it on and off (APM vol. 2
+ * sections 15.3 and 15.4). From svm_cpu_enable() on GIF is 0 in the hypervisor:
+ * interrupts, NMIs and INITs wait until VMRUN and so reach the guest.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/percpu.h"
+#include "lib/log.h"
+#include "lib/printf.h"
+#include "mm/phys.h"
+#include "svm/insn.h"
+#include "svm/svm.h"
+
+#define LEAF_SVM 0x8000000au
+#define EXT1_ECX_SVM BIT(2)
+#define VM_CR_SVMDIS BIT(4)
+#define SVM_EDX_NRIP BIT(3)
+#define SVM_EDX_CLEAN BIT(5)
+#define SVM_EDX_FLUSH_BY_ASID BIT(6)
+#define SVM_EDX_DECODE BIT(7)
+#define LEAF7_EBX_INVPCID BIT(10)
+
+static struct svm_features features;
+
+const struct svm_features *svm_features(void)
+{
+	return &features;
+}
+
+static void find_features(void)
+{
+	struct cpuid_regs r = cpuid(LEAF_SVM, 0);
+
+	features.asids = r.ebx;
+	features.assists.next_rip = r.edx & SVM_EDX_NRIP;
+	features.assists.decode = r.edx & SVM_EDX_DECODE;
+	features.clean_bits = r.edx & SVM_EDX_CLEAN;
+	features.flush_by_asid = r.edx & SVM_EDX_FLUSH_BY_ASID;
+	features.invpcid = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & LEAF7_EBX_INVPCID);
+}
+
+const char *svm_unsupported(void)
+{
+	u64 vm_cr;
+
+	if (cpuid(0x80000000, 0).eax < LEAF_SVM || !(cpuid(0x80000001, 0).ecx & EXT1_ECX_SVM))
+		return "this CPU has no AMD SVM: use a CPU with SVM, or turn it on in the firmware setup";
+	if (!rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS))
+		return "the firmware has locked AMD SVM off: turn on SVM (virtualization) in the firmware setup";
+	if (cpuid(LEAF_SVM, 0).ebx < 2)
+		return "this CPU's SVM has no ASID for a guest: Umbra cannot run on it";
+	return NULL;
+}
+
+void svm_describe(char *buf, u32 size)
+{
+	snprintf(buf, size, "%u ASIDs%s%s%s%s", features.asids,
+		 features.assists.next_rip ? ", NRIP save" : ", no NRIP save",
+		 features.assists.decode ? ", decode assists" : ", no decode assists",
+		 features.flush_by_asid ? ", flush by ASID" : ", no flush by ASID",
+		 features.clean_bits ? ", clean bits" : ", no clean bits");
+}
+
+u32 svm_tags(void)
+{
+	return MIN(features.asids - 1, SVM_TAGS_MAX);
+}
+
+static struct svm_cpu *alloc_cpu(void)
+{
+	struct svm_cpu *cpu = memory_alloc(0);
+	void *host_vmcb = memory_alloc(0), *host_save = memory_alloc(0);
+
+	if (!cpu || !host_vmcb || !host_save)
+		return NULL;
+	cpu->host_vmcb = virt_to_phys(host_vmcb);
+	cpu->host_save = virt_to_phys(host_save);
+	return cpu;
+}
+
+int svm_cpu_enable(void)
+{
+	struct svm_cpu *cpu = alloc_cpu();
+
+	if (!cpu) {
+		log_error("SVM: no memory for the host save areas\n");
+		return -ENOMEM;
+	}
+	find_features();
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	wrmsr(MSR_VM_HSAVE_PA, cpu->host_save.v);
+	insn_clgi();
+	insn_vmsave(cpu->host_vmcb);
+	this_cpu()->backend = cpu;
+	return 0;
+}
+
+void svm_cpu_disable(void)
+{
+	if (!(rdmsr(MSR_EFER) & EFER_SVME))
+		return;
+	insn_stgi();
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
+	this_cpu()->backend = NULL;
+}

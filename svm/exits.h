@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the VMCB's numbers to the neutral description of an exit, and back for
+ * events. Pure functions: compiled for the host tests as they are.
+ */
+#ifndef SVM_EXITS_H
+#define SVM_EXITS_H
+
+#include "arch/x86/guest/vcpu.h"
+#include "svm/vmcb.h"
+
+/* What the CPU adds to an exit, CPUID 0x8000000a EDX. */
+struct svm_assists {
+	bool next_rip;       /* NRIP save */
+	bool decode;         /* instruction bytes, CR and INVLPG operands */
+};
+
+/* info1 tells RDMSR from WRMSR. */
+enum exit_kind svm_exit_kind(u64 code, u64 info1);
+
+/* "CPUID" for SVM_EXIT_CPUID; never NULL. */
+const char *svm_exit_name(u64 code);
+
+/* The event whose delivery the exit cut short, from EXITINTINFO; type NONE if none. */
+struct vcpu_event svm_interrupted_event(u64 exit_int_info);
+
+/* EVENTINJ for an event; 0 for type NONE. */
+u64 svm_event_inj(const struct vcpu_event *event);
+
+/* Fills *exit from the VMCB of a CPU that has just left the guest. */
+void svm_decode_exit(const struct vmcb *vmcb, struct svm_assists assists, struct vcpu_exit *exit);
+
+#endif

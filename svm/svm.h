@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The SVM backend's own state, shared by its files: what the CPU can do, what a
+ * CPU needs to run guests, what a virtual CPU adds to struct vcpu.
+ */
+#ifndef SVM_SVM_H
+#define SVM_SVM_H
+
+#include "arch/x86/vendor.h"
+#include "svm/exits.h"
+#include "svm/vmcb.h"
+
+/* CPUID 0x8000000a, APM vol. 3 section E.4.9. The same on every CPU of a machine. */
+struct svm_features {
+	u32 asids;
+	bool flush_by_asid, clean_bits, invpcid;
+	struct svm_assists assists;
+};
+
+/* One per CPU, at this_cpu()->backend. */
+struct svm_cpu {
+	hpa_t host_vmcb;     /* the hypervisor's FS, GS, TR, LDTR and syscall MSRs, for VMLOAD */
+	hpa_t host_save;     /* VM_HSAVE_PA */
+};
+
+#define SVM_TAGS_MAX 32767u  /* what the stale bitmap, one page, has room for */
+
+/* vcpu->hw */
+struct svm_vcpu {
+	struct vmcb *vmcb;
+	u8 *msrpm, *iopm;
+	u32 requested;       /* INTERCEPT_* as neutral code asked */
+	bool flush_all;      /* at the next entry */
+	u64 *stale;          /* bitmap: tags to be flushed before they are used again */
+};
+
+static inline struct svm_vcpu *svm_of(const struct vcpu *vcpu) { return vcpu->hw; }
+static inline struct vmcb *vmcb_of(const struct vcpu *vcpu) { return svm_of(vcpu)->vmcb; }
+
+/* Tells the CPU that a group of VMCB fields (CLEAN_*) was changed. */
+static inline void svm_dirty(struct vmcb *vmcb, u32 group) { vmcb->clean &= ~group; }
+
+static inline void svm_set_intercept(struct vmcb *vmcb, enum svm_exit code, bool on)
+{
+	u32 bit = 1u << ((u32)code % 32), *word = &vmcb->intercept[(u32)code / 32];
+
+	*word = on ? *word | bit : *word & ~bit;
+	svm_dirty(vmcb, CLEAN_INTERCEPTS);
+}
+
+/* cpu.c */
+const struct svm_features *svm_features(void);
+const char *svm_unsupported(void);
+void svm_describe(char *buf, u32 size);
+int svm_cpu_enable(void);
+void svm_cpu_disable(void);
+u32 svm_tags(void);
+
+/* vcpu.c */
+int svm_vcpu_init(struct vcpu *vcpu);
+
+/* control.c: control registers, intercepts, permission maps, TLB */
+void svm_update_control(struct vcpu *vcpu);
+void svm_set_shadow_root(struct vcpu *vcpu, hpa_t root, u32 tag);
+void svm_set_intercepts(struct vcpu *vcpu, u32 mask);
+void svm_tlb_flush(struct vcpu *vcpu, u32 tag);
+void svm_tlb_flush_page(struct vcpu *vcpu, u32 tag, gva_t gva);
+/* Puts the flushes that are due for the tag about to run into TLB_CONTROL. */
+void svm_tlb_prepare(struct svm_vcpu *svm);
+
+/* msr.c */
+void svm_set_msr_intercept(struct vcpu *vcpu, u32 msr, bool read, bool write);
+void svm_set_io_intercept(struct vcpu *vcpu, u16 port, bool on);
+bool svm_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);
+bool svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
+#define SVM_MSRPM_ORDER 1    /* 8 KiB */
+#define SVM_IOPM_ORDER 2     /* 12 KiB */
+
+/* run.c */
+void svm_run(struct vcpu *vcpu);
+
+/* dump.c */
+void svm_dump(const struct vcpu *vcpu);
+
+/*
+ * enter.asm: loads the general registers but RAX and RSP from vcpu->gpr, runs
+ * the guest until an exit, stores them back, reloads the hypervisor's state.
+ */
+void svm_enter(struct vcpu *vcpu, hpa_t vmcb, hpa_t host_vmcb);
+
+#endif

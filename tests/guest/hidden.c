@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hypervisor's memory, seen from the guest: holes in the memory map between
+ * RAM. Mapped and touched in every way, they read as all-ones, swallow writes,
+ * give #UD when executed, and the events are counted. Bare, the same holes are
+ * RAM that nobody owns, so only that they exist is checked there.
+ */
+#include "tests/guest/lib/guest.h"
+
+#define MAX_HOLES 8
+#define ONES (~0ull)
+#define VA TEST_VA
+
+struct hole { u64 base, end; };
+static struct hole holes[MAX_HOLES];
+static u32 hole_count;
+static struct space space;
+
+/* --- finding the holes: what no E820 entry covers between 1 MiB and the end of memory --- */
+static bool covered(u64 at, u64 *end)
+{
+	for (u32 i = 0; i < boot.e820_count; i++) {
+		const struct e820_entry *e = &boot.e820[i];
+
+		if (at >= e->base && at < e->base + e->size) {
+			*end = e->base + e->size;
+			return true;
+		}
+	}
+	return false;
+}
+
+static u64 next_entry(u64 at, u64 limit)
+{
+	u64 best = limit;
+
+	for (u32 i = 0; i < boot.e820_count; i++)
+		if (boot.e820[i].base > at && boot.e820[i].base < best)
+			best = boot.e820[i].base;
+	return best;
+}
+
+static void find_holes(void)
+{
+	u64 limit = option("ram_mib", 512) << 20;
+
+	for (u64 at = 1u << 20, end; at < limit; at = end) {
+		if (covered(at, &end))
+			continue;
+		end = next_entry(at, limit);
+		if (hole_count < MAX_HOLES)
+			holes[hole_count++] = (struct hole){at, end};
+		print("hole %lx to %lx\n", at, end);
+	}
+}
+
+/* --- reads --- */
+static bool ones_at(u64 va)
+{
+	volatile u8 *p = (volatile u8 *)va;
+
+	return p[0] == 0xff && *(volatile u16 *)(p + 1) == 0xffff && *(volatile u32 *)(p + 5) == 0xffffffff &&
+		*(volatile u64 *)(p + 9) == ONES && *(volatile u64 *)(p + 16) == ONES;
+}
+
+static void map_page(u64 va, u64 pa)
+{
+	space_map(&space, va, pa, PTE_P | PTE_W | PTE_U | PTE_A | PTE_D, 1);
+	invlpg(va);
+}
+
+/* Every page of a small hole, a sample of a large one; the first and last always. */
+static void check_reads(const struct hole *h)
+{
+	u64 pages = (h->end - h->base) >> PAGE_SHIFT, step = MAX(pages / 64, 1), bad = 0;
+
+	for (u64 i = 0; i < pages + step; i += step) {
+		map_page(VA, h->base + (MIN(i, pages - 1) << PAGE_SHIFT));
+		if (!ones_at(VA) || !ones_at(VA + 0x7f8) || !ones_at(VA + PAGE_SIZE - 24))
+			bad++;
+	}
+	check(!bad, "loads of 1 to 8 bytes from hidden pages give all-ones", "%lu pages differ", bad);
+}
+
+static void check_wide_reads(void)
+{
+	u64 out[2] ALIGNED(16) = {0, 0};
+	u64 left;
+
+	map_page(VA, holes[0].base);
+	asm volatile("movdqu %1, %%xmm0; movdqu %%xmm0, %0" : "=m"(out) : "m"(*(u64(*)[2])(VA + 3)));
+	check(out[0] == ONES && out[1] == ONES, "MOVDQU from a hidden page gives all-ones", "%lx %lx", out[0], out[1]);
+	out[0] = out[1] = 0;
+	asm volatile("movaps %1, %%xmm0; movaps %%xmm0, %0" : "=m"(out) : "m"(*(u64(*)[2])(VA + 32)));
+	check(out[0] == ONES && out[1] == ONES, "MOVAPS from a hidden page gives all-ones", "%lx %lx", out[0], out[1]);
+
+	out[0] = out[1] = 0;
+	{
+		u64 from = VA + 100, to = (u64)(uintptr_t)out;
+
+		left = 16;
+		asm volatile("rep movsb" : "+S"(from), "+D"(to), "+c"(left) : : "memory");
+		check(!left && out[0] == ONES && out[1] == ONES && from == VA + 116,
+		      "REP MOVSB from a hidden page gives all-ones", "%lx %lx", out[0], out[1]);
+	}
+	{
+		u64 at = VA + 64;
+
+		left = 100;
+		asm volatile("repe scasb" : "+D"(at), "+c"(left) : "a"(0xff) : "memory", "cc");
+		check(!left && at == VA + 164, "REPE SCASB over a hidden page finds only ones", "%lu left", left);
+	}
+	{
+		u64 v = 0;
+
+		asm volatile("push (%1); pop %0" : "=r"(v) : "r"(VA + 8));
+		check(v == ONES, "PUSH from a hidden page gives all-ones", "%lx", v);
+		v = 0x1234;
+		asm volatile("and (%1), %0" : "+r"(v) : "r"(VA + 8) : "cc");
+		check(v == 0x1234, "AND with a hidden operand computes with all-ones", "%lx", v);
+		asm volatile("movzbl (%1), %k0" : "=r"(v) : "r"(VA + 8));
+		check(v == 0xff, "MOVZX from a hidden page gives 0xff", "%lx", v);
+		asm volatile("movslq (%1), %0" : "=r"(v) : "r"(VA + 8));
+		check(v == ONES, "MOVSXD from a hidden page gives all-ones", "%lx", v);
+	}
+}
+
+static void check_page_crossing(void)
+{
+	u8 *ram = alloc_pages(1);
+	u64 v;
+
+	ram[PAGE_SIZE - 1] = 0x11;
+	map_page(VA, (u64)(uintptr_t)ram);
+	map_page(VA + PAGE_SIZE, holes[0].base);
+	v = load(VA + PAGE_SIZE - 1);
+	check(v == 0xffffffffffffff11ull, "a load across RAM and hidden memory joins both", "%lx", v);
+	store(VA + PAGE_SIZE - 4, 0x1122334455667788ull);
+	check(*(u32 *)(ram + PAGE_SIZE - 4) == 0x55667788 && ones_at(VA + PAGE_SIZE),
+	      "a store across RAM and hidden memory changes only the RAM", "%x", *(u32 *)(ram + PAGE_SIZE - 4));
+}
+
+/* --- writes --- */
+static void write_plain(u64 va)
+{
+	*(volatile u8 *)va = 0;
+	*(volatile u16 *)(va + 1) = 0;
+	*(volatile u32 *)(va + 5) = 0;
+	store(va + 9, 0);
+	asm volatile("movb $5, (%0); movw $5, 2(%0); movl $5, 4(%0); movq $5, 8(%0)" : : "r"(va) : "memory");
+}
+
+static void write_strings(u64 va)
+{
+	static u64 source[8];
+	u64 to = va, from = (u64)(uintptr_t)source, n = 64;
+
+	asm volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(0) : "memory");
+	to = va, n = 8;
+	asm volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(0) : "memory");
+	to = va, n = 64;
+	asm volatile("rep movsb" : "+S"(from), "+D"(to), "+c"(n) : : "memory");
+}
+
+static void write_arithmetic(u64 va)
+{
+	asm volatile("addl $1, (%0); incq 8(%0); decb 16(%0); xorq $-1, (%0); notl 4(%0); negw 8(%0); andb $0, (%0);"
+		     "btrl $3, (%0); btcq $9, 8(%0); shll $4, (%0); setc 20(%0); subq %1, 24(%0)"
+		     : : "r"(va), "r"(77ull) : "memory", "cc");
+}
+
+static void write_locked(u64 va)
+{
+	u64 a = ONES, x = 5;
+
+	asm volatile("lock addq $1, (%0); lock incl 8(%0); lock btrq $3, 16(%0); lock andl $0, (%0)"
+		     : : "r"(va) : "memory", "cc");
+	asm volatile("xchgq %0, (%1)" : "+r"(x) : "r"(va) : "memory");
+	check(x == ONES, "XCHG with a hidden page returns all-ones", "%lx", x);
+	x = 0;
+	asm volatile("lock xaddq %0, 8(%1)" : "+r"(x) : "r"(va) : "memory", "cc");
+	check(x == ONES, "XADD with a hidden page returns all-ones", "%lx", x);
+	x = 1;
+	asm volatile("lock cmpxchgq %1, (%2)" : "+a"(a) : "r"(x), "r"(va) : "memory", "cc");
+	check(a == ONES, "CMPXCHG with a hidden page compares with all-ones", "%lx", a);
+}
+
+static void write_wide(u64 va)
+{
+	u64 low = ONES, high = ONES;
+
+	asm volatile("pxor %%xmm0, %%xmm0; movdqu %%xmm0, 1(%0); movaps %%xmm0, 32(%0); movq %%xmm0, 64(%0);"
+		     "movntdq %%xmm0, 80(%0)" : : "r"(va) : "memory");
+	asm volatile("lock cmpxchg16b (%2)" : "+a"(low), "+d"(high) : "r"(va), "b"(0ull), "c"(0ull) : "memory", "cc");
+	asm volatile("lock cmpxchg8b 16(%2)" : "+a"(low), "+d"(high) : "r"(va), "b"(0), "c"(0) : "memory", "cc");
+}
+
+static void write_stack(u64 va)
+{
+	u64 saved;
+
+	asm volatile("mov %%rsp, %0; lea 256(%1), %%rsp; push $0; push %1; pushfq; mov %0, %%rsp"
+		     : "=&r"(saved) : "r"(va) : "memory");
+}
+
+static void check_writes(u64 pa)
+{
+	static const struct { void (*fn)(u64); const char *name; } kinds[] = {
+		{write_plain, "plain stores to a hidden page change nothing"},
+		{write_strings, "string stores to a hidden page change nothing"},
+		{write_arithmetic, "read-modify-write on a hidden page changes nothing"},
+		{write_locked, "locked operations on a hidden page change nothing"},
+		{write_wide, "16-byte stores to a hidden page change nothing"},
+		{write_stack, "pushes into a hidden page change nothing"},
+	};
+
+	map_page(VA, pa);
+	for (u32 i = 0; i < ARRAY_SIZE(kinds); i++) {
+		bool ones = true;
+
+		kinds[i].fn(VA + 0x100);
+		for (u64 at = 0; at < PAGE_SIZE; at += 8)
+			ones &= load(VA + at) == ONES;
+		check(ones, kinds[i].name, "the page changed");
+	}
+}
+
+/* --- the rest --- */
+static void check_fetch(void)
+{
+	map_page(VA, holes[0].base);
+	check(!access(A_FETCH, false, VA) && caught.vector == VEC_UD && caught.rip == VA,
+	      "executing a hidden page gives #UD", "vector %u rip %lx", caught.vector, caught.rip);
+	check(!access(A_FETCH, true, VA) && caught.vector == VEC_UD,
+	      "executing a hidden page in ring 3 gives #UD", "vector %u", caught.vector);
+}
+
+static void check_user(void)
+{
+	map_page(VA, holes[0].base);
+	check(access(A_READ, true, VA + 8) && access_value == ONES, "ring 3 reads all-ones", "%lx", access_value);
+	access_value = 0;
+	check(access(A_WRITE, true, VA + 8) && ones_at(VA), "a store from ring 3 changes nothing", "vector %u",
+	      caught.vector);
+	space_map(&space, VA, holes[0].base, PTE_P | PTE_A, 1);
+	invlpg(VA);
+	check(!access(A_WRITE, true, VA) && caught.vector == VEC_PF && (caught.error & 0x1f) == (PF_P | PF_W | PF_U),
+	      "rights are checked before the hidden page is seen", "vector %u error %lx", caught.vector, caught.error);
+}
+
+/* Hidden memory as a page table: all-ones entries, so reserved bits; its A bits go nowhere. */
+static void check_as_table(u32 level, const char *name)
+{
+	u64 va = VA + (1ull << 40);
+	u64 *entry = space_entry(&space, va, level), old = *entry;
+
+	*entry = holes[0].base | PTE_P | PTE_W | PTE_U;
+	flush_tlb();
+	check(!access(A_READ, false, va) && caught.vector == VEC_PF && (caught.error & PF_RSVD) && caught.cr2 == va,
+	      name, "vector %u error %lx cr2 %lx", caught.vector, caught.error, caught.cr2);
+	access_value = 0;
+	check(!access(A_WRITE, true, va) && caught.vector == VEC_PF && (caught.error & PF_RSVD),
+	      name, "write: vector %u error %lx", caught.vector, caught.error);
+	*entry = old;
+	flush_tlb();
+}
+
+/* A 2 MiB page over a hole and over RAM beside it. */
+static void check_large_page(const struct hole *h)
+{
+	u64 base = h->base & ~0x1fffffull, before = h->base - PAGE_SIZE;
+	u64 alias = VA + (2ull << 40);
+
+	space_map(&space, alias, base, PTE_P | PTE_W | PTE_A | PTE_D, 2);
+	invlpg(alias);
+	check(ones_at(alias + (h->base - base)), "a large page shows its hidden part as all-ones", "base %lx", base);
+	store(alias + (h->base - base), 0);
+	check(ones_at(alias + (h->base - base)), "a large page drops writes to its hidden part", "base %lx", base);
+	if (before >= base) {
+		map_page(VA, before);
+		check(load(alias + (before - base)) == load(VA), "a large page shows its RAM part", "base %lx", base);
+	}
+}
+
+static void check_counters(u64 reads, u64 writes)
+{
+	u64 r = umbra_counter("hidden_reads"), w = umbra_counter("hidden_writes");
+
+	map_page(VA, holes[0].base);
+	load(VA);
+	store(VA, 1);
+	check(umbra_counter("hidden_reads") > r && r > reads, "reads of hidden memory are counted", "%lu", r);
+	check(umbra_counter("hidden_writes") > w && w > writes, "writes to hidden memory are counted", "%lu", w);
+}
+
+void run_tests(void)
+{
+	u64 reads = umbra_counter("hidden_reads"), writes = umbra_counter("hidden_writes");
+
+	find_holes();
+	if (!check(hole_count > 0, "the memory map has the hypervisor's holes", "none below %lu MiB",
+		   option("ram_mib", 512)))
+		return;
+	if (!under_umbra())
+		return;
+	write_cr4(read_cr4() | CR4_OSFXSR);
+	space = space_new();
+	space_load(&space);
+	for (u32 i = 0; i < hole_count; i++) {
+		check_reads(&holes[i]);
+		check_writes(holes[i].base);
+		check_writes(holes[i].end - PAGE_SIZE);
+		check_large_page(&holes[i]);
+	}
+	check_wide_reads();
+	check_page_crossing();
+	check_fetch();
+	check_user();
+	check_as_table(4, "hidden memory as a level 3 table faults with RSVD");
+	check_as_table(3, "hidden memory as a level 2 table faults with RSVD");
+	check_as_table(2, "hidden memory as a level 1 table faults with RSVD");
+	check_counters(reads, writes);
+}

@@ -1,0 +1,422 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs the tests that `make check` counts: the unit test programs given with --unit and,
+unless --unit-only, whole boots: one emulator per test, killed at its timeout, its serial log
+kept in build/logs/. Prints PASS: or FAIL: for each test and ends with "N passed, N failed".
+
+run.py [--unit PROGRAM...] [--unit-only] [--all] [--only WORD] [--list]
+
+A test is a function named test_*; its name says what must hold and it raises Failure if that
+does not. Those marked @slow run only with --all (make check-all)."""
+import argparse
+import functools
+import hashlib
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+ROOT = os.path.dirname(os.path.abspath(__file__)) + "/../.."
+sys.path.insert(0, ROOT + "/tools")
+os.chdir(ROOT)
+import vm  # noqa: E402
+
+RELEASE = "build/release/umbra.efi"
+DEBUG = "build/debug/umbra.efi"
+DATA_DISK = "build/test-data.img"
+LOGS = "build/logs"
+BOOT_TIMEOUT = 300
+FIRMWARE_TIMEOUT = 60
+# What a guest image of tests/guest writes to the debug exit port: QEMU ends with twice that plus 1.
+IMAGE_PASSED = 0x10 * 2 + 1
+# The firmware's own words when a boot option gave up.
+BACK_IN_FIRMWARE = rb"BdsDxe: failed to start|BdsDxe: No bootable|UEFI Interactive Shell|Start PXE|Boot Failed"
+
+
+class Failure(Exception):
+    pass
+
+
+def require(condition, reason):
+    if not condition:
+        raise Failure(reason)
+
+
+def slow(test):
+    test.slow = True
+    return test
+
+
+# --- booting -------------------------------------------------------------------
+
+def log_path(name):
+    return f"{LOGS}/{name}.log"
+
+
+def boot(name, machine, timeout=BOOT_TIMEOUT, until=None):
+    return vm.run(machine, timeout, until=until, log=log_path(name))
+
+
+def debian(kind="cloud", **settings):
+    kernel = vm.fetch_kernel(kind)
+    settings.setdefault("efi", RELEASE)
+    return vm.Machine(kernel=kernel + "/vmlinuz", initrds=[vm.initramfs(kernel)], **settings)
+
+
+def run_command(name, machine, status=0, timeout=BOOT_TIMEOUT):
+    result = boot(name, machine, timeout)
+    require(not result.timed_out, f"did not end within {timeout} s")
+    require(result.status is not None, "the guest ended without the command's status")
+    require(result.status == status, f"the command's status is {result.status}, not {status}")
+    return result
+
+
+def data_disk():
+    """16 MiB of noise, the same every time, on a disk of its own; returns its SHA-256."""
+    data = random.Random(2).randbytes(16 << 20)
+    if not os.path.exists(DATA_DISK):
+        with open(DATA_DISK, "wb") as file:
+            file.write(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+DATA_DRIVE = ["-drive", f"file={DATA_DISK},format=raw,if=none,id=data,snapshot=on"]
+# The devices of one inspection: the name of the disk in the guest and QEMU's arguments.
+DEVICES = {
+    "cloud": ("vdb", DATA_DRIVE + ["-device", "virtio-blk-pci,drive=data"]),
+    "full": ("sda", DATA_DRIVE + ["-device", "ahci,id=ahci", "-device", "ide-hd,drive=data,bus=ahci.0",
+                                  "-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1"]),
+}
+INSPECT = """
+section() { printf '\\n== %s\\n' "$1"; }
+section uname; uname -a
+section stats; umbractl stats
+section efivars; ls /sys/firmware/efi/efivars
+section disk; sha256sum /dev/DISK
+section rtc; cat /sys/class/rtc/rtc0/name; date -u +%Y; hwclock -u -r
+section net
+for n in /sys/class/net/eth*; do
+	i=${n##*/}
+	ip link set $i up; ip addr add 10.0.2.15/24 dev $i
+	sleep 1; ping -c 2 -W 5 -I $i 10.0.2.2 >/dev/null && echo "$i answers"
+	ip link set $i down; ip addr flush dev $i
+done
+section dmesg; dmesg -r
+section end
+exit 7
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def inspect(kind, bare):
+    """One boot that looks at everything; its sections by name. It ends with status 7."""
+    data_disk()
+    disk, devices = DEVICES[kind]
+    name = f"inspect-{kind}-{'bare' if bare else 'umbra'}"
+    machine = debian(kind, umbra="bare" if bare else "", command=INSPECT.replace("DISK", disk), extra=devices)
+    result = run_command(name, machine, status=7)
+    sections = re.split(r"\n== (\w+)\n", "\n" + result.output.decode(errors="replace"))
+    found = dict(zip(sections[1::2], sections[2::2]))
+    found["serial"] = result.text
+    return found
+
+
+def counters(text):
+    return {m.group(1).strip(): int(m.group(2)) for m in re.finditer(r"^(\S.*?)\s+(\d+)$", text, re.M)}
+
+
+def counter(text, word):
+    values = [value for name, value in counters(text).items() if word in name]
+    require(values, f"umbractl shows no counter named {word}")
+    return values[0]
+
+
+# --- Debian boots --------------------------------------------------------------
+
+def check_boot(kind):
+    seen = inspect(kind, False)
+    require("shadow paging, no NPT" in seen["serial"], "the boot log lacks 'shadow paging, no NPT'")
+    require(f"{kind}-amd64" in seen["uname"] or kind == "full", "uname shows another kernel")
+    require(counter(seen["stats"], "walks") > 0, "umbractl counts no walks")
+    require("end" in seen, "the command did not reach its end")
+
+
+def test_cloud_kernel_boots_and_command_status_is_passed_on():
+    check_boot("cloud")
+
+
+def test_full_kernel_boots():
+    check_boot("full")
+
+
+WARNING = re.compile(r"WARNING:|BUG:|Oops|Call Trace|general protection|invalid opcode|unchecked MSR|Hardware Error")
+
+
+def warnings(dmesg):
+    """Messages of level warning and worse, without time stamps and numbers."""
+    found = {}
+    for line in dmesg.splitlines():
+        match = re.match(r"<(\d+)>(?:\[[ .\d]*\] ?)?(.*)", line)
+        if match and (int(match.group(1)) % 8 <= 4 or WARNING.search(match.group(2))):
+            found[re.sub(r"(0x)?[0-9a-f]*\d[0-9a-f]*", "#", match.group(2))] = match.group(2)
+    return found
+
+
+def check_dmesg(kind):
+    bare, umbra = warnings(inspect(kind, True)["dmesg"]), warnings(inspect(kind, False)["dmesg"])
+    new = [line for key, line in umbra.items() if key not in bare]
+    require(not new, "messages that the bare boot does not show: " + " | ".join(new))
+
+
+def test_dmesg_of_cloud_kernel_has_no_warning_that_bare_does_not_show():
+    check_dmesg("cloud")
+
+
+def test_dmesg_of_full_kernel_has_no_warning_that_bare_does_not_show():
+    check_dmesg("full")
+
+
+def test_efi_variables_are_listed_as_on_bare():
+    bare, umbra = (set(inspect("cloud", mode)["efivars"].split()) for mode in (True, False))
+    require(umbra, "no EFI variable is listed")
+    require(umbra == bare, f"the list differs: {sorted(umbra ^ bare)}")
+
+
+def test_virtio_disk_reads_as_on_bare():
+    expected = data_disk()
+    for mode in (True, False):
+        require(expected in inspect("cloud", mode)["disk"], f"checksum differs{' bare' if mode else ''}")
+
+
+def test_ahci_disk_reads_as_on_bare():
+    expected = data_disk()
+    for mode in (True, False):
+        require(expected in inspect("full", mode)["disk"], f"checksum differs{' bare' if mode else ''}")
+
+
+def test_virtio_network_card_answers():
+    require("eth0 answers" in inspect("cloud", False)["net"], "no answer from the gateway")
+
+
+def test_e1000_and_virtio_network_cards_answer():
+    require(inspect("full", False)["net"].count("answers") == 2, "no answer from the gateway")
+
+
+def test_rtc_reads():
+    seen = inspect("cloud", False)["rtc"]
+    require("rtc_cmos" in seen and time.strftime("%Y", time.gmtime()) in seen, f"the clock reads {seen!r}")
+
+
+def test_boots_with_256_mib_and_command_succeeds():
+    result = run_command("mem-256M", debian(memory="256M", command="uname -a; umbractl stats -0; umbractl version"))
+    require(b"walks" in result.output and b"interface version" in result.output, "umbractl printed nothing")
+
+
+def test_boots_with_8_gib():
+    result = run_command("mem-8G", debian(memory="8G", command="grep MemTotal /proc/meminfo"))
+    total = int(re.search(rb"(\d+) kB", result.output).group(1))
+    require(total > 7 << 20, f"the guest has {total} KiB")
+
+
+def test_full_kernel_boots_with_256_mib():
+    run_command("full-256M", debian("full", memory="256M", command="uname -a; umbractl stats"))
+
+
+@slow
+def test_full_kernel_boots_with_8_gib():
+    run_command("full-8G", debian("full", memory="8G", command="uname -a; umbractl stats"))
+
+
+# What makes a few thousand forks, execs, mappings and copies without any tool but busybox.
+BUSY = """
+i=0; while [ $i -lt 150 ]; do (true | cat /proc/self/maps | sha1sum >/dev/null); i=$((i + 1)); done
+dd if=/dev/zero of=/tmp/f bs=1M count=24 2>/dev/null; sort -u /tmp/f | wc -c; rm /tmp/f
+umbractl stats
+"""
+
+
+def test_debug_build_audits_without_a_mismatch():
+    result = run_command("audit", debian(efi=DEBUG, umbra="audit=1000", command=BUSY))
+    text = result.output.decode()
+    require(counter(text, "audits") > 0, "no audit ran")
+    require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
+
+
+def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
+    result = run_command("small-pool", debian(efi=DEBUG, umbra="audit=1000 shadow=2M", command=BUSY))
+    text = result.output.decode()
+    require(counter(text, "reclaims") > 0, "nothing was reclaimed")
+    require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
+
+
+def test_hypervisor_memory_reads_all_ones_through_dev_mem():
+    machine = debian(command=r"""
+ranges=$(dmesg | sed -n 's/.*umbra_hidden=\([0-9a-fx,]*\).*/\1/p' | head -n 1)
+umbractl stats | grep hidden
+""")
+    run_command("dev-mem", machine)
+
+
+@slow
+def test_hung_guest_is_ended_at_the_timeout_with_status_124():
+    machine = debian(command="echo started; sleep 1000")
+    result = boot("hung", machine, timeout=60)
+    require(result.status == 124, f"the status is {result.status}")
+    require(b"started" in result.output, "the command's output is lost")
+
+
+# --- boot errors: one clear line, then back to the firmware ---------------------
+
+def check_error(name, machine, *patterns):
+    """The line must come, then the firmware must speak again; no kernel may start."""
+    result = boot(name, machine, FIRMWARE_TIMEOUT, until=b"(?s)Umbra.*(" + BACK_IN_FIRMWARE + b")")
+    text = result.text
+    for pattern in patterns:
+        require(re.search(pattern, text, re.I), f"the serial log has no line like {pattern!r}")
+    require("Linux version" not in text, "the kernel started")
+    require(re.search(BACK_IN_FIRMWARE, result.serial), "the firmware did not get control back")
+
+
+def test_error_cpu_without_svm():
+    check_error("error-no-svm", debian(cpu="max,-svm"), r"umbra: .*(SVM|virtuali[sz]ation)")
+
+
+def test_error_too_little_memory():
+    check_error("error-memory", debian(umbra="pool=900M"), r"umbra: .*memory")
+
+
+def test_error_no_entry():
+    check_error("error-no-entry", debian(entry=""), r"umbra: .*entr(y|ies)")
+
+
+def test_error_missing_kernel():
+    check_error("error-no-kernel", debian(entry="title x\nlinux /nowhere\n"), r"umbra: .*nowhere")
+
+
+def test_error_truncated_kernel():
+    machine = debian()
+    with open(machine.kernel, "rb") as file:
+        data = file.read()
+    machine.kernel = "build/truncated"
+    with open(machine.kernel, "wb") as file:
+        file.write(data[:len(data) // 2])
+    check_error("error-truncated", machine, r"umbra: .*(truncated|cut short|incomplete|smaller)")
+
+
+def test_error_unknown_key():
+    check_error("error-key", debian(entry="title x\nlinux /kernel\ncolour blue\n"), r"umbra: .*colour")
+
+
+def test_error_unknown_hypervisor_option():
+    check_error("error-option", debian(umbra="frobnicate=1"), r"umbra: .*frobnicate")
+
+
+# --- in-guest images of our own -------------------------------------------------
+
+def run_image(name, bare):
+    """Boots build/guest/NAME.bin; its own PASS: and FAIL: lines are counted one by one."""
+    where = "bare" if bare else "umbra"
+    machine = vm.Machine(kernel=f"build/guest/{name}.bin", options="", umbra="bare" if bare else "", memory="512M")
+    result = boot(f"image-{name}-{where}", machine, timeout=120)
+    lines = re.findall(r"^(PASS|FAIL): (.*?)\s*$", result.text, re.M)
+    for verdict, text in lines:
+        report(f"{name}[{where}]: {text}", None if verdict == "PASS" else "see the serial log")
+    require(lines, "the image printed no result")
+    require(not result.timed_out, "the image did not end")
+    if not any(verdict == "FAIL" for verdict, _ in lines):
+        require(result.exit == IMAGE_PASSED, f"the emulator's status is {result.exit}")
+
+
+def image_tests():
+    """A test per image and place; the bare machine is the oracle for the hypervisor."""
+    tests = {}
+    for source in sorted(os.listdir("tests/guest")):
+        if source.endswith(".c"):
+            name = source[:-2]
+            for bare in (True, False):
+                test = functools.partial(run_image, name, bare)
+                test.slow = False
+                tests[f"image_{name}_{'bare' if bare else 'under_umbra'}_runs_to_its_end"] = test
+    return tests
+
+
+# --- the runner -----------------------------------------------------------------
+
+passed = failed = 0
+
+
+def report(name, reason):
+    global passed, failed
+    if reason is None:
+        passed += 1
+        print(f"PASS: {name}", flush=True)
+    else:
+        failed += 1
+        print(f"FAIL: {name} {reason}", flush=True)
+
+
+def run_test(name, test):
+    start = time.monotonic()
+    try:
+        test()
+        reason = None
+    except Failure as failure:
+        reason = str(failure)
+    except Exception as error:  # a broken test fails, the others go on
+        reason = f"{type(error).__name__}: {error}"
+    report(f"{name} ({time.monotonic() - start:.0f} s)", reason)
+
+
+def run_unit_program(path):
+    """cmocka prints [       OK ] and [  FAILED  ] per test; a crash is one failure more."""
+    name = os.path.basename(path)
+    try:
+        done = subprocess.run([path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+        output, status = done.stdout.decode(errors="replace"), done.returncode
+    except subprocess.TimeoutExpired as late:
+        output, status = (late.stdout or b"").decode(errors="replace"), -1
+    os.makedirs(LOGS, exist_ok=True)
+    with open(log_path(name), "w") as file:
+        file.write(output)
+    ok = re.findall(r"^\[       OK \] (\S+)", output, re.M)
+    bad = sorted(set(re.findall(r"^\[  FAILED  \] (?:\S+: )?([a-z]\w+)$", output, re.M)))
+    for test in ok:
+        report(f"{name}: {test}", None)
+    for test in bad:
+        report(f"{name}: {test}", f"see {log_path(name)}")
+    if (status != 0 and not bad) or not ok:
+        report(f"{name} ends", f"status {status}, see {log_path(name)}")
+        print(output[-3000:])
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--unit", nargs="*", default=[])
+    parser.add_argument("--unit-only", action="store_true")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+
+    tests = {name[5:]: test for name, test in globals().items() if name.startswith("test_")}
+    tests.update(image_tests())
+    tests = {name: test for name, test in tests.items()
+             if args.only in name and (args.all or args.only or not getattr(test, "slow", False))}
+    if args.list:
+        print("\n".join(tests))
+        return 0
+    for path in args.unit:
+        if args.only in path:
+            run_unit_program(path)
+    if not args.unit_only:
+        for name, test in tests.items():
+            run_test(name, test)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,824 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The simulated machine; see tests/unit/machine.h. */
+#include "tests/unit/host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/x86.h"
+#include "mm/phys.h"
+#include "tests/unit/machine.h"
+
+/* Exits without progress before an access counts as livelocked. */
+#define EXITS_MAX 12u
+#define EXITS_PER_ACCESS 12u
+
+#define ARENA_BYTES 0x2000000ull
+#define LOW_PAGE (MACHINE_HIDDEN + 0x1000)
+#define ONES_PAGE (MACHINE_HIDDEN + 0x2000)
+
+void machine_fail(struct machine *m, const char *format, ...)
+{
+	va_list args;
+
+	if (m->broken)
+		return;
+	m->broken = true;
+	va_start(args, format);
+	vsnprintf(m->failure, sizeof(m->failure), format, args);
+	va_end(args);
+}
+
+/* --- physical memory ------------------------------------------------------- */
+static bool gpa_is_ram(const struct machine *m, u64 gpa)
+{
+	return gpa < MACHINE_LOW_END || gpa - MACHINE_HIGH < MACHINE_HIGH_END - MACHINE_HIGH ||
+	       (m->config.giant && gpa - MACHINE_GIANT < MACHINE_GIANT_END - MACHINE_GIANT);
+}
+
+void *machine_ram(struct machine *m, u64 gpa)
+{
+	return gpa_is_ram(m, gpa) ? phys_to_virt(hpa(gpa + m->config.shift)) : NULL;
+}
+
+u64 machine_peek(struct machine *m, u64 gpa)
+{
+	u64 value = ~0ull;
+
+	if (machine_ram(m, gpa))
+		memcpy(&value, machine_ram(m, gpa), 8);
+	return value;
+}
+
+void machine_dma(struct machine *m, u64 gpa, u64 value)
+{
+	memcpy(machine_ram(m, gpa), &value, 8);
+	if (m->memory_changed)
+		m->memory_changed(m, m->ctx, false);
+}
+
+static u64 read_for_model(void *ctx, u64 address, u32 size)
+{
+	struct machine *m = ctx;
+	u64 value = ~0ull;
+
+	if (machine_ram(m, address))
+		memcpy(&value, machine_ram(m, address), size);
+	return size == 4 ? (u32)value : value;
+}
+
+struct model_memory machine_model_memory(struct machine *m)
+{
+	return (struct model_memory){.read = read_for_model, .ctx = m};
+}
+
+static bool hpa_in_arena(const struct machine *m, u64 address)
+{
+	return address - m->config.shift < (m->config.giant ? MACHINE_GIANT_END : ARENA_BYTES);
+}
+
+/* --- creation ---------------------------------------------------------------- */
+static void add_region(struct machine *m, u64 gpa, u64 end, u64 host, enum region_kind kind)
+{
+	if (region_add(&m->regions, gpa >> 12, (end - gpa) >> 12, host >> 12, kind))
+		abort();
+}
+
+static void make_regions(struct machine *m)
+{
+	u64 shift = m->config.shift;
+
+	region_init(&m->regions);
+	/* everything that belongs to the host is hidden unless it is said otherwise */
+	add_region(m, shift, shift + ARENA_BYTES, shift, REGION_HIDDEN);
+	if (shift && m->config.giant)
+		add_region(m, MACHINE_GIANT + shift, MACHINE_GIANT_END + shift, MACHINE_GIANT + shift, REGION_HIDDEN);
+	if (!shift) {
+		add_region(m, MACHINE_HIDDEN_END, MACHINE_HIGH, MACHINE_HIDDEN_END, REGION_MMIO);
+	} else {
+		add_region(m, MACHINE_HIDDEN, MACHINE_HIDDEN_END, MACHINE_HIDDEN + shift, REGION_HIDDEN);
+		add_region(m, MACHINE_POOL, MACHINE_POOL + MACHINE_POOL_MAX, MACHINE_POOL + shift, REGION_HIDDEN);
+	}
+	add_region(m, 0, MACHINE_LOW_END, shift, REGION_RAM);
+	add_region(m, MACHINE_HIGH, MACHINE_HIGH_END, MACHINE_HIGH + shift, REGION_RAM);
+	add_region(m, MACHINE_TRAPPED, MACHINE_TRAPPED + PAGE_SIZE, MACHINE_TRAPPED, REGION_TRAPPED);
+	if (m->config.giant)
+		add_region(m, MACHINE_GIANT, MACHINE_GIANT_END, MACHINE_GIANT + shift, REGION_RAM);
+	region_seal(&m->regions);
+}
+
+static void on_flush(void *cpu, u32 tag)
+{
+	struct machine *m = cpu;
+
+	if (m->pending_count == PENDING_MAX)
+		m->pending_count = tag = 0; /* everything is more */
+	m->pending[m->pending_count].tag = tag;
+	m->pending[m->pending_count++].page = false;
+}
+
+static void on_flush_page(void *cpu, u32 tag, gva_t gva)
+{
+	struct machine *m = cpu;
+
+	if (m->pending_count == PENDING_MAX) {
+		on_flush(cpu, 0);
+		return;
+	}
+	m->pending[m->pending_count].tag = tag;
+	m->pending[m->pending_count].gva = gva;
+	m->pending[m->pending_count++].page = true;
+}
+
+static const struct shadow_ops machine_ops = {.flush = on_flush, .flush_page = on_flush_page};
+
+struct machine *machine_create(const struct machine_config *config)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	struct shadow_config sc;
+
+	m->config = *config;
+	if (!m->config.host_phys_bits)
+		m->config.host_phys_bits = 40;
+	if (!m->config.tags)
+		m->config.tags = 8;
+	if (!m->config.pool_bytes)
+		m->config.pool_bytes = MACHINE_POOL_MAX;
+	host_arena_create_at(m->config.shift, m->config.giant ? MACHINE_GIANT_END : ARENA_BYTES);
+	rng_seed(&m->rng, config->seed);
+	m->strict = true;
+	make_regions(m);
+	memset(phys_to_virt(hpa(ONES_PAGE + m->config.shift)), 0xff, PAGE_SIZE);
+	sc = (struct shadow_config){
+		.pool = hpa(MACHINE_POOL + m->config.shift), .pool_bytes = m->config.pool_bytes,
+		.shadow_limit = m->config.shadow_limit, .low_page = hpa(LOW_PAGE + m->config.shift),
+		.host_phys_bits = m->config.host_phys_bits, .pages_1g = !m->config.no_1g,
+		.tags = m->config.tags, .regions = &m->regions, .ones_page = hpa(ONES_PAGE + m->config.shift),
+	};
+	m->shadow = shadow_create(&sc);
+	if (!m->shadow) {
+		free(m);
+		host_arena_destroy();
+		return NULL;
+	}
+	m->mmu = shadow_mmu_create(m->shadow, &machine_ops, m);
+	if (!m->mmu)
+		abort();
+	/* as after reset: paging off */
+	m->paging = (struct shadow_paging){.cr0 = CR0_PE, .pat = PAT_RESET, .phys_bits = m->config.host_phys_bits,
+					   .pages_1g = !m->config.no_1g};
+	machine_set_paging(m, &m->paging, true);
+	return m;
+}
+
+void machine_destroy(struct machine *m)
+{
+	free(m);
+	host_arena_destroy();
+}
+
+struct shadow_paging machine_long_mode(u64 cr3)
+{
+	return (struct shadow_paging){
+		.cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = cr3, .cr4 = CR4_PAE | CR4_PGE,
+		.efer = EFER_LME | EFER_LMA | EFER_NXE, .pat = PAT_RESET, .phys_bits = 40, .pages_1g = true,
+	};
+}
+
+struct model_state machine_model_state(const struct machine *m)
+{
+	const struct shadow_paging *p = &m->paging;
+	struct model_state s = {
+		.maxphyaddr = p->phys_bits, .cr3 = p->cr3, .wp = p->cr0 & CR0_WP, .smep = p->cr4 & CR4_SMEP,
+		.smap = p->cr4 & CR4_SMAP, .nxe = p->efer & EFER_NXE, .pse = p->cr4 & CR4_PSE,
+		.pages_1g = p->pages_1g,
+	};
+
+	memcpy(s.pdpte, p->pdpte, sizeof(s.pdpte));
+	if (!(p->cr0 & CR0_PG))
+		s.mode = MODEL_OFF;
+	else if (p->efer & EFER_LMA)
+		s.mode = p->cr4 & CR4_LA57 ? MODEL_5L : MODEL_4L;
+	else
+		s.mode = p->cr4 & CR4_PAE ? MODEL_PAE : MODEL_32;
+	return s;
+}
+
+struct model_result machine_naive(struct machine *m, u64 gva, struct model_access kind)
+{
+	struct model_state s = machine_model_state(m);
+	struct model_memory memory = machine_model_memory(m);
+	struct model_result r;
+
+	model_walk(&s, &memory, gva, kind, &r);
+	if (r.count && !machine_ram(m, r.entries[r.count - 1].address)) {
+		r.fault = true;
+		r.error = PF_P | PF_RSVD | (kind.write ? PF_W : 0) | (kind.user ? PF_U : 0) |
+			  (kind.fetch && (s.smep || s.nxe) ? PF_ID : 0);
+	}
+	return r;
+}
+
+u32 machine_guest_memtype(const struct machine *m, const struct model_result *r)
+{
+	return r->level ? (m->paging.pat >> (8 * r->pat_index)) & 7 : MT_WB;
+}
+
+/* --- the TLB model ------------------------------------------------------------ */
+static bool covers(u64 base, u64 bytes, u64 gva)
+{
+	return gva - base < bytes;
+}
+
+static void tlb_drop_page(struct machine *m, u32 tag, u64 gva, bool all_upper)
+{
+	u32 kept = 0;
+
+	for (u32 i = 0; i < m->tlb_count; i++)
+		if (m->tlb[i].tag != tag || !covers(m->tlb[i].gva, m->tlb[i].bytes, gva))
+			m->tlb[kept++] = m->tlb[i];
+	m->tlb_count = kept;
+	kept = 0;
+	for (u32 i = 0; i < m->psc_count; i++)
+		if (m->psc[i].tag != tag || !(all_upper || covers(m->psc[i].gva, m->psc[i].bytes, gva)))
+			m->psc[kept++] = m->psc[i];
+	m->psc_count = kept;
+}
+
+static void tlb_drop_tag(struct machine *m, u32 tag)
+{
+	u32 kept = 0;
+
+	for (u32 i = 0; i < m->tlb_count; i++)
+		if (tag && m->tlb[i].tag != tag)
+			m->tlb[kept++] = m->tlb[i];
+	m->tlb_count = kept;
+	kept = 0;
+	for (u32 i = 0; i < m->psc_count; i++)
+		if (tag && m->psc[i].tag != tag)
+			m->psc[kept++] = m->psc[i];
+	m->psc_count = kept;
+}
+
+static void apply_flushes(struct machine *m)
+{
+	for (u32 i = 0; i < m->pending_count; i++) {
+		if (m->pending[i].page)
+			tlb_drop_page(m, m->pending[i].tag, m->pending[i].gva, true);
+		else
+			tlb_drop_tag(m, m->pending[i].tag);
+	}
+	m->pending_count = 0;
+}
+
+static void tlb_insert(struct machine *m, const struct tlb_entry *e)
+{
+	for (u32 i = 0; i < m->tlb_count; i++) {
+		const struct tlb_entry *t = &m->tlb[i];
+
+		if (t->tag == e->tag && t->gva == e->gva && t->bytes == e->bytes && t->hpa == e->hpa &&
+		    t->w == e->w && t->u == e->u && t->x == e->x && t->memtype == e->memtype &&
+		    t->dirty == e->dirty)
+			return;
+	}
+	if (m->tlb_count == TLB_MAX)
+		m->tlb_count = TLB_MAX / 2; /* even this one ends somewhere */
+	m->tlb[m->tlb_count++] = *e;
+}
+
+static void psc_insert(struct machine *m, const struct psc_entry *e)
+{
+	for (u32 i = 0; i < m->psc_count; i++) {
+		const struct psc_entry *t = &m->psc[i];
+
+		if (t->tag == e->tag && t->gva == e->gva && t->level == e->level && t->table == e->table &&
+		    t->w == e->w && t->u == e->u && t->x == e->x)
+			return;
+	}
+	if (m->psc_count == PSC_MAX)
+		m->psc_count = PSC_MAX / 2;
+	m->psc[m->psc_count++] = *e;
+}
+
+/* Some cached translation of gva, or NULL; which one is up to the hardware. */
+static struct tlb_entry *tlb_find(struct machine *m, u64 gva)
+{
+	struct tlb_entry *found = NULL;
+	u32 count = 0;
+
+	for (u32 i = 0; i < m->tlb_count; i++)
+		if (m->tlb[i].tag == m->tag && covers(m->tlb[i].gva, m->tlb[i].bytes, gva) &&
+		    rng_below(&m->rng, ++count) == 0)
+			found = &m->tlb[i];
+	return found;
+}
+
+/* --- the hardware's walk ---------------------------------------------------------- */
+static bool long_format(const struct machine *m)
+{
+	return m->paging.efer & EFER_LMA;
+}
+
+static u32 format_levels(const struct machine *m)
+{
+	if (!long_format(m))
+		return 2;
+	return m->paging.cr4 & CR4_LA57 ? 5 : 4;
+}
+
+/* Hardware follows pointers only into the pool (or the page for the PAE root). */
+static u64 *shadow_table(struct machine *m, u64 table)
+{
+	u64 pool = MACHINE_POOL + m->config.shift;
+
+	if ((table - pool >= m->config.pool_bytes && table != LOW_PAGE + m->config.shift) ||
+	    (table & (PAGE_SIZE - 1))) {
+		machine_fail(m, "a shadow table at %#llx, outside of the pool", (unsigned long long)table);
+		return NULL;
+	}
+	return phys_to_virt(hpa(table));
+}
+
+static bool shadow_reserved(const struct machine *m, u32 level, u64 e)
+{
+	struct model_state s = {
+		.mode = long_format(m) ? MODEL_5L : MODEL_PAE, .maxphyaddr = m->config.host_phys_bits,
+		.nxe = true, .pages_1g = !m->config.no_1g,
+	};
+
+	return model_reserved(&s, level, e);
+}
+
+struct shadow_walk {
+	u64 table;
+	u32 level;
+	bool w, u, x;
+	bool mark;               /* set A and D as hardware does */
+	bool write;
+	u32 problem;             /* error code bits where no translation was found */
+};
+
+/* Where a walk starts: the root, or whatever the hardware has kept. */
+static bool walk_start(struct machine *m, u64 gva, bool use_psc, struct shadow_walk *w)
+{
+	u32 count = 1;
+
+	w->w = w->u = w->x = true;
+	w->level = format_levels(m);
+	w->table = m->root.v;
+	w->problem = 0;
+	if (!long_format(m)) {
+		u64 pdpte = m->pdpte[(gva >> 30) & 3];
+
+		w->table = pdpte & PTE_ADDR_MASK;
+		if (!(pdpte & PTE_P))
+			return false;
+	}
+	for (u32 i = 0; use_psc && i < m->psc_count; i++) {
+		const struct psc_entry *p = &m->psc[i];
+
+		if (p->tag == m->tag && covers(p->gva, p->bytes, gva) && rng_below(&m->rng, ++count) == 0) {
+			w->table = p->table;
+			w->level = p->level;
+			w->w = p->w;
+			w->u = p->u;
+			w->x = p->x;
+		}
+	}
+	return true;
+}
+
+static void walk_leaf(struct machine *m, u64 gva, u64 e, const struct shadow_walk *w, struct tlb_entry *out)
+{
+	u32 pat = ((e >> 3) & 3) | (((w->level == 1 ? e >> 7 : e >> 12) & 1) << 2);
+	u64 bytes = 1ull << (12 + 9 * (w->level - 1));
+
+	*out = (struct tlb_entry){
+		.tag = m->tag, .gva = gva & ~(bytes - 1), .bytes = bytes, .hpa = e & PTE_ADDR_MASK & ~(bytes - 1),
+		.w = w->w, .u = w->u, .x = w->x, .dirty = e & PTE_D, .memtype = (PAT_HOST >> (8 * pat)) & 7,
+	};
+}
+
+/* One entry further. Returns 1 at a leaf, 0 at a table, -1 where the walk ends. */
+static int walk_step(struct machine *m, u64 gva, struct shadow_walk *w, struct tlb_entry *out)
+{
+	u64 *table = shadow_table(m, w->table), e;
+	u32 index = (gva >> (12 + 9 * (w->level - 1))) & 511;
+
+	if (!table)
+		return -1;
+	e = table[index];
+	if (!(e & PTE_P))
+		return -1;
+	if (shadow_reserved(m, w->level, e)) {
+		w->problem = PF_P | PF_RSVD;
+		return -1;
+	}
+	w->w = w->w && (e & PTE_W);
+	w->u = w->u && (e & PTE_U);
+	w->x = w->x && !(e & PTE_NX);
+	if (w->mark)
+		table[index] |= PTE_A;
+	if (w->level == 1 || (e & PTE_PS)) {
+		if (w->write && w->w)
+			table[index] |= PTE_D;
+		walk_leaf(m, gva, table[index], w, out);
+		return 1;
+	}
+	w->table = e & PTE_ADDR_MASK;
+	w->level--;
+	return 0;
+}
+
+static void keep_upper(struct machine *m, u64 gva, const struct shadow_walk *w)
+{
+	u64 bytes = 1ull << (12 + 9 * w->level);
+	struct psc_entry e = {
+		.tag = m->tag, .gva = gva & ~(bytes - 1), .bytes = bytes, .level = w->level, .table = w->table,
+		.w = w->w, .u = w->u, .x = w->x,
+	};
+
+	psc_insert(m, &e);
+}
+
+/* A walk of the shadow. keep: fill the caches and use them. */
+static bool shadow_walk(struct machine *m, u64 gva, bool keep, bool write, u32 *problem, struct tlb_entry *out)
+{
+	struct shadow_walk w = {.mark = keep, .write = write};
+	bool found = walk_start(m, gva, keep, &w);
+	int step = found ? 0 : -1;
+
+	while (found && (step = walk_step(m, gva, &w, out)) == 0)
+		if (keep)
+			keep_upper(m, gva, &w);
+	*problem = w.problem;
+	return step == 1;
+}
+
+bool machine_shadow_lookup(struct machine *m, u64 gva, struct tlb_entry *out)
+{
+	u32 problem;
+
+	return shadow_walk(m, gva, false, false, &problem, out);
+}
+
+/* --- the TLB must never hold more than the shadow says ------------------------------ */
+static bool entry_allowed(struct machine *m, const struct tlb_entry *e, u64 gva)
+{
+	struct tlb_entry now;
+
+	if (!machine_shadow_lookup(m, gva, &now)) {
+		machine_fail(m, "the TLB has %#llx, gone from the shadow", (unsigned long long)gva);
+		return false;
+	}
+	if (now.hpa + (gva - now.gva) != e->hpa + (gva - e->gva) || now.memtype != e->memtype) {
+		machine_fail(m, "the TLB maps %#llx to %#llx type %u, the shadow to %#llx type %u",
+			     (unsigned long long)gva, (unsigned long long)(e->hpa + (gva - e->gva)), e->memtype,
+			     (unsigned long long)(now.hpa + (gva - now.gva)), now.memtype);
+		return false;
+	}
+	if ((e->w && !now.w) || (e->u && !now.u) || (e->x && !now.x)) {
+		machine_fail(m, "the TLB has rights %s%s%s at %#llx, the shadow %s%s%s", e->w ? "w" : "-",
+			     e->u ? "u" : "-", e->x ? "x" : "-", (unsigned long long)gva, now.w ? "w" : "-",
+			     now.u ? "u" : "-", now.x ? "x" : "-");
+		return false;
+	}
+	return true;
+}
+
+static void check_tlb_entry(struct machine *m, const struct tlb_entry *e)
+{
+	struct tlb_entry now;
+	u64 step = PAGE_SIZE;
+
+	if (machine_shadow_lookup(m, e->gva, &now) && now.bytes >= e->bytes)
+		step = e->bytes;
+	for (u64 at = 0; at < e->bytes; at += step)
+		if (!entry_allowed(m, e, e->gva + at))
+			return;
+}
+
+static void check_upper(struct machine *m, const struct psc_entry *e)
+{
+	struct shadow_walk w = {0};
+	struct tlb_entry unused;
+	bool found = walk_start(m, e->gva, false, &w);
+
+	while (found && w.level > e->level)
+		found = walk_step(m, e->gva, &w, &unused) == 0;
+	if (!found || w.table != e->table || (e->w && !w.w) || (e->u && !w.u) || (e->x && !w.x))
+		machine_fail(m, "a cached upper entry (level %u, %#llx) is stale", e->level + 1,
+			     (unsigned long long)e->gva);
+}
+
+static void check_subset(struct machine *m)
+{
+	for (u32 i = 0; i < m->tlb_count && !m->broken; i++)
+		if (m->tlb[i].tag == m->tag)
+			check_tlb_entry(m, &m->tlb[i]);
+	for (u32 i = 0; i < m->psc_count && !m->broken; i++)
+		if (m->psc[i].tag == m->tag)
+			check_upper(m, &m->psc[i]);
+}
+
+/* --- entry ---------------------------------------------------------------------------- */
+static void enter(struct machine *m)
+{
+	u32 tag = 0;
+
+	if (m->running)
+		return;
+	m->root = shadow_prepare_entry(m->mmu, &tag);
+	m->tag = tag;
+	if (tag < 1 || tag > m->config.tags)
+		machine_fail(m, "tag %u of %u", tag, m->config.tags);
+	apply_flushes(m);
+	if (!shadow_table(m, ALIGN_DOWN(m->root.v, PAGE_SIZE)))
+		return;
+	if (!long_format(m))
+		memcpy(m->pdpte, phys_to_virt(m->root), sizeof(m->pdpte));
+	m->running = true;
+	if (m->strict)
+		check_subset(m);
+}
+
+static void after_engine(struct machine *m)
+{
+	m->running = false;
+	if (m->memory_changed)
+		m->memory_changed(m, m->ctx, true);
+	if (m->audit)
+		machine_audit(m);
+}
+
+void machine_audit(struct machine *m)
+{
+	u32 errors = shadow_audit(m->mmu);
+
+	if (errors)
+		machine_fail(m, "shadow_audit: %u mismatches", errors);
+}
+
+/* --- one access -------------------------------------------------------------------------- */
+/* In hardware CR0.WP and EFER.NXE are 1; SMEP and SMAP are the guest's, and off without paging. */
+static struct model_state hardware_state(const struct machine *m)
+{
+	bool paging = m->paging.cr0 & CR0_PG;
+
+	return (struct model_state){
+		.mode = long_format(m) ? MODEL_4L : MODEL_PAE, .wp = true, .nxe = true,
+		.smep = paging && (m->paging.cr4 & CR4_SMEP), .smap = paging && (m->paging.cr4 & CR4_SMAP),
+	};
+}
+
+static u32 hardware_error(struct model_access a, u32 problem)
+{
+	return problem | (a.write ? PF_W : 0) | (a.user ? PF_U : 0) | (a.fetch ? PF_ID : 0);
+}
+
+/* Translates as hardware does; false: #PF with *error. */
+static bool hardware_translate(struct machine *m, u64 gva, struct model_access a, struct tlb_entry *out,
+			       bool *cached, u32 *error)
+{
+	struct model_state s = hardware_state(m);
+	struct tlb_entry *hit = tlb_find(m, gva);
+	u32 problem = 0;
+
+	*cached = false;
+	/* A hit may be evicted before it is used; a store through a clean one walks again. */
+	if (hit && rng_chance(&m->rng, 85) && (!a.write || hit->dirty || !hit->w)) {
+		*out = *hit;
+		*cached = true;
+		if (model_allowed(&s, out->w, out->u, out->x, a))
+			return true;
+		problem = PF_P;
+		if (rng_chance(&m->rng, 50))
+			goto fault;
+	}
+	*cached = false;
+	if (shadow_walk(m, gva, true, a.write, &problem, out)) {
+		if (model_allowed(&s, out->w, out->u, out->x, a)) {
+			tlb_insert(m, out);
+			return true;
+		}
+		problem = PF_P;
+	}
+fault:
+	*error = hardware_error(a, problem);
+	tlb_drop_page(m, m->tag, gva, false);
+	return false;
+}
+
+/* What memory the translation reached, and whether it may. */
+static void classify(struct machine *m, const struct tlb_entry *e, struct model_access a, u64 gva,
+		     struct machine_result *r)
+{
+	u64 host = e->hpa + (gva - e->gva);
+	struct region_hit hit;
+
+	r->memtype = e->memtype;
+	if (!hpa_in_arena(m, host)) {
+		r->gpa = host;
+		region_lookup(&m->regions, host >> 12, &hit);
+		r->kind = hit.kind;
+		if (hit.kind != REGION_MMIO)
+			machine_fail(m, "%#llx reached host address %#llx of kind %u", (unsigned long long)gva,
+				     (unsigned long long)host, hit.kind);
+		return;
+	}
+	r->gpa = host - m->config.shift;
+	if (gpa_is_ram(m, r->gpa)) {
+		r->kind = REGION_RAM;
+		return;
+	}
+	region_lookup(&m->regions, r->gpa >> 12, &hit);
+	if (hit.kind == REGION_MMIO && !m->config.shift) {
+		r->kind = REGION_MMIO;
+		return;
+	}
+	r->kind = REGION_HIDDEN;
+	if ((host & PAGE_MASK) != ONES_PAGE + m->config.shift || a.write)
+		machine_fail(m, "%#llx reached hidden memory at %#llx%s", (unsigned long long)gva,
+			     (unsigned long long)host, a.write ? " for writing" : "");
+}
+
+static void do_memory(struct machine *m, const struct machine_access *a, struct machine_result *r)
+{
+	void *p = r->kind == REGION_RAM ? machine_ram(m, r->gpa) : NULL;
+
+	if (r->kind == REGION_MMIO && a->kind.write)
+		m->mmio_writes++;
+	if (!p) {
+		r->value = ~0ull >> (64 - 8 * a->size);
+		return;
+	}
+	if (a->kind.write)
+		memcpy(p, &a->value, a->size);
+	else
+		memcpy(&r->value, p, a->size);
+	if (a->kind.write && m->memory_changed)
+		m->memory_changed(m, m->ctx, false);
+}
+
+/* The #PF exit. True: run the instruction again. */
+static bool page_fault(struct machine *m, const struct machine_access *a, u32 error, struct machine_result *r)
+{
+	struct shadow_fault fault = {0};
+	u32 cpl = a->kind.user || a->kind.implicit ? 3 : 0;
+	u64 rflags = RFLAGS_FIXED | (a->kind.ac ? RFLAGS_AC : 0);
+	enum shadow_result result = shadow_handle_fault(m->mmu, a->gva, error, cpl, rflags, &fault);
+
+	after_engine(m);
+	if (m->trace)
+		printf("        #PF %#llx error %#x -> %d error %#x\n", (unsigned long long)a->gva, error,
+		       (int)result, fault.error);
+	switch (result) {
+	case SHADOW_FIXED:
+	case SHADOW_RETRY:
+		return true;
+	case SHADOW_INJECT:
+		r->outcome = MACHINE_FAULT;
+		r->error = fault.error;
+		return false;
+	case SHADOW_EMULATE:
+		r->outcome = MACHINE_EMULATED;
+		r->gpa = fault.gpa.v;
+		r->kind = fault.kind;
+		r->value = ~0ull >> (64 - 8 * a->size);
+		return false;
+	}
+	machine_fail(m, "shadow_handle_fault returned %d", (int)result);
+	return false;
+}
+
+struct machine_result machine_instruction(struct machine *m, const struct machine_access *list, u32 count)
+{
+	struct machine_result r = {0}, each[16];
+	u32 exits = 0;
+
+restart:
+	for (u32 i = 0; i < count; i++) {
+		struct tlb_entry e;
+		u32 error;
+
+		r = (struct machine_result){.exits = exits};
+		enter(m);
+		if (m->broken)
+			goto broken;
+		if (!hardware_translate(m, list[i].gva, list[i].kind, &e, &r.cached, &error)) {
+			if (m->broken)
+				goto broken;
+			if (++exits > EXITS_MAX + EXITS_PER_ACCESS * (count - 1)) {
+				machine_fail(m, "livelock at %#llx, error %#x", (unsigned long long)list[i].gva, error);
+				goto broken;
+			}
+			r.exits = exits;
+			if (!page_fault(m, &list[i], error, &r))
+				return r;
+			goto restart;
+		}
+		classify(m, &e, list[i].kind, list[i].gva, &r);
+		if (m->broken)
+			goto broken;
+		each[i] = r;
+	}
+	for (u32 i = 0; i < count; i++) {
+		do_memory(m, &list[i], &each[i]);
+		r = each[i];
+	}
+	return r;
+broken:
+	r.outcome = MACHINE_BROKEN;
+	return r;
+}
+
+struct machine_result machine_access(struct machine *m, struct machine_access a)
+{
+	return machine_instruction(m, &a, 1);
+}
+
+static struct machine_result simple(struct machine *m, u64 gva, struct model_access kind, u64 value)
+{
+	return machine_access(m, (struct machine_access){.gva = gva, .kind = kind, .size = 8, .value = value});
+}
+
+struct machine_result machine_read(struct machine *m, u64 gva)
+{
+	return simple(m, gva, (struct model_access){0}, 0);
+}
+
+struct machine_result machine_write(struct machine *m, u64 gva, u64 value)
+{
+	return simple(m, gva, (struct model_access){.write = true}, value);
+}
+
+struct machine_result machine_fetch(struct machine *m, u64 gva)
+{
+	return simple(m, gva, (struct model_access){.fetch = true}, 0);
+}
+
+struct machine_result machine_user_read(struct machine *m, u64 gva)
+{
+	return simple(m, gva, (struct model_access){.user = true}, 0);
+}
+
+struct machine_result machine_user_write(struct machine *m, u64 gva, u64 value)
+{
+	return simple(m, gva, (struct model_access){.user = true, .write = true}, value);
+}
+
+struct machine_result machine_user_fetch(struct machine *m, u64 gva)
+{
+	return simple(m, gva, (struct model_access){.user = true, .fetch = true}, 0);
+}
+
+void machine_speculate(struct machine *m, u64 gva)
+{
+	struct tlb_entry e;
+	u32 problem;
+
+	enter(m);
+	if (!m->broken && shadow_walk(m, gva, true, false, &problem, &e))
+		tlb_insert(m, &e);
+}
+
+/* --- privileged operations ------------------------------------------------------------------ */
+void machine_set_paging(struct machine *m, const struct shadow_paging *paging, bool flush)
+{
+	m->paging = *paging;
+	shadow_set_paging(m->mmu, &m->paging, flush);
+	after_engine(m);
+}
+
+void machine_load_cr3(struct machine *m, u64 cr3)
+{
+	struct shadow_paging p = m->paging;
+
+	p.cr3 = cr3;
+	machine_set_paging(m, &p, true);
+}
+
+void machine_invlpg(struct machine *m, u64 gva)
+{
+	shadow_invlpg(m->mmu, gva);
+	after_engine(m);
+}
+
+void machine_flush(struct machine *m)
+{
+	shadow_flush_guest(m->mmu);
+	after_engine(m);
+}
+
+void machine_drop_all(struct machine *m)
+{
+	shadow_drop_all(m->shadow);
+	after_engine(m);
+}
+
+void machine_reenter(struct machine *m)
+{
+	m->running = false;
+	enter(m);
+}

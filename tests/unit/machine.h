@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A simulated machine that drives the shadow engine as the hypervisor would.
+ *
+ *   access -> TLB model -> walk of the shadow tables, as hardware does it
+ *          -> #PF exit -> shadow_handle_fault() -> again, inject or emulate
+ *
+ * The TLB model never forgets by itself: every translation, and every entry of
+ * an upper level that was used on the way, stays under its tag until the engine
+ * flushes it, or hardware drops it at a #PF of that address. It holds several
+ * translations of one page, and any of them may be used at any time.
+ *
+ * Guest-physical space (gpa; the host's address of RAM is gpa + shift):
+ *
+ *   0        RAM_LOW_END    8 MiB  12 MiB    MACHINE_HIGH ..+4 MiB   ..
+ *   |  RAM   |   hidden     | trapped | MMIO |     RAM    | ... MMIO
+ */
+#ifndef TESTS_MACHINE_H
+#define TESTS_MACHINE_H
+
+#include "mm/shadow.h"
+#include "tests/unit/model_walk.h"
+#include "tests/unit/rng.h"
+
+#define MACHINE_LOW_END 0x680000ull      /* RAM below; in the middle of a 2 MiB block */
+#define MACHINE_HIDDEN 0x680000ull
+#define MACHINE_HIDDEN_END 0x800000ull   /* the pool is above, at MACHINE_POOL */
+#define MACHINE_TRAPPED 0x900000ull      /* one page, in the middle of a block of MMIO */
+#define MACHINE_HIGH 0xc00000ull         /* RAM again, whole 2 MiB blocks */
+#define MACHINE_HIGH_END 0x1000000ull
+#define MACHINE_POOL 0x1000000ull        /* hidden; at most MACHINE_POOL_MAX bytes */
+#define MACHINE_POOL_MAX 0x1000000ull
+#define MACHINE_MMIO 0x2000000ull        /* everything from here to the top is MMIO */
+#define MACHINE_RAM_FRAMES ((MACHINE_LOW_END + MACHINE_HIGH_END - MACHINE_HIGH) >> 12)
+
+#define TLB_MAX 8192u
+#define PSC_MAX 8192u
+#define PENDING_MAX 4096u
+
+struct machine_config {
+	u64 pool_bytes;          /* 0: MACHINE_POOL_MAX */
+	u64 shadow_limit;        /* bytes of shadow pages; 0: all */
+	u64 shift;               /* hpa - gpa of RAM; 0 or at least 1 GiB */
+	u32 host_phys_bits;      /* 0: 40 */
+	u32 tags;                /* 0: 8 */
+	bool no_1g;              /* the CPU has no 1 GiB pages */
+	bool giant;              /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
+	u64 seed;                /* of the hardware's free choices */
+};
+#define MACHINE_GIANT 0x100000000ull
+#define MACHINE_GIANT_END 0x180000000ull
+
+/* One translation in the TLB, or in a shadow walk. */
+struct tlb_entry {
+	u32 tag;
+	u64 gva;                 /* first address */
+	u64 bytes;               /* 4K, 2M, 1G */
+	u64 hpa;                 /* of the first byte */
+	bool w, u, x, dirty;
+	u32 memtype;             /* enum memtype, by the hardware's PAT */
+};
+
+/* An upper-level entry kept by the hardware: where the next table of gva's range is. */
+struct psc_entry {
+	u32 tag;
+	u64 gva, bytes;
+	u32 level;               /* of the table it points at */
+	u64 table;               /* hpa */
+	bool w, u, x;            /* rights down to here */
+};
+
+enum machine_outcome {
+	MACHINE_OK,
+	MACHINE_FAULT,           /* #PF for the guest */
+	MACHINE_EMULATED,        /* went to the emulator: trapped or hidden memory */
+	MACHINE_BROKEN,          /* the engine did wrong; machine.failure says what */
+};
+
+struct machine_result {
+	enum machine_outcome outcome;
+	u32 error;               /* FAULT */
+	u32 kind;                /* OK, EMULATED: enum region_kind of what was reached */
+	u64 gpa;                 /* OK (RAM and MMIO), EMULATED: address of the first byte */
+	u64 value;               /* read */
+	u32 memtype;             /* OK */
+	bool cached;             /* the translation came from the TLB */
+	u32 exits;
+};
+
+struct machine_access {
+	u64 gva;
+	struct model_access kind;
+	u32 size;                /* 1, 2, 4, 8; within one page */
+	u64 value;               /* written */
+};
+
+struct machine {
+	struct machine_config config;
+	struct region_map regions;
+	struct shadow *shadow;
+	struct shadow_mmu *mmu;
+	struct shadow_paging paging;
+	struct rng rng;
+	bool running;            /* the guest runs; false: the next access enters it first */
+	hpa_t root;
+	u64 pdpte[4];            /* PAE format: as loaded at entry */
+	u32 tag;
+	struct tlb_entry tlb[TLB_MAX];
+	u32 tlb_count;
+	struct psc_entry psc[PSC_MAX];
+	u32 psc_count;
+	struct { u32 tag; bool page; u64 gva; } pending[PENDING_MAX];
+	u32 pending_count;
+	bool strict;             /* check at every entry that the TLB is a subset of the shadow */
+	bool trace;              /* print every exit */
+	bool audit;              /* audit after every exit */
+	/* Called after guest memory may have changed. by_engine: A and D bits only are allowed. */
+	void (*memory_changed)(struct machine *m, void *ctx, bool by_engine);
+	void *ctx;
+	u64 mmio_writes;
+	bool broken;
+	char failure[512];
+};
+
+struct machine *machine_create(const struct machine_config *config);
+void machine_destroy(struct machine *m);
+
+/* Marks the machine broken; the first message stays. */
+void machine_fail(struct machine *m, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Guest memory past all translation, as DMA sees it; NULL where no RAM is. */
+void *machine_ram(struct machine *m, u64 gpa);
+u64 machine_peek(struct machine *m, u64 gpa);          /* 8 bytes; all-ones outside of RAM */
+void machine_dma(struct machine *m, u64 gpa, u64 value);
+
+/* One access of the guest. */
+struct machine_result machine_access(struct machine *m, struct machine_access a);
+
+/* Shorthands: an 8-byte supervisor (or user) access. */
+struct machine_result machine_read(struct machine *m, u64 gva);
+struct machine_result machine_write(struct machine *m, u64 gva, u64 value);
+struct machine_result machine_fetch(struct machine *m, u64 gva);
+struct machine_result machine_user_read(struct machine *m, u64 gva);
+struct machine_result machine_user_write(struct machine *m, u64 gva, u64 value);
+struct machine_result machine_user_fetch(struct machine *m, u64 gva);
+
+/*
+ * An instruction that needs all of these accesses without an exit in between.
+ * The result is of the access that did not come through, else of the last.
+ */
+struct machine_result machine_instruction(struct machine *m, const struct machine_access *list, u32 count);
+
+/* Loads a translation into the TLB ahead of time, if the shadow has one. */
+void machine_speculate(struct machine *m, u64 gva);
+
+/* The guest's privileged operations. */
+void machine_set_paging(struct machine *m, const struct shadow_paging *paging, bool flush);
+void machine_load_cr3(struct machine *m, u64 cr3);     /* MOV CR3 */
+void machine_invlpg(struct machine *m, u64 gva);
+void machine_flush(struct machine *m);                 /* INVPCID of all, or the like */
+void machine_drop_all(struct machine *m);              /* memory types changed */
+void machine_reenter(struct machine *m);               /* an exit for nothing */
+
+/* The hardware's view of the shadow now: what a walk would find. False: nothing. */
+bool machine_shadow_lookup(struct machine *m, u64 gva, struct tlb_entry *out);
+
+/* Runs shadow_audit(); marks the machine broken on a mismatch. */
+void machine_audit(struct machine *m);
+
+/* What the model needs to walk this guest's tables. */
+struct model_state machine_model_state(const struct machine *m);
+struct model_memory machine_model_memory(struct machine *m);
+/* The naive walk of the guest's tables as they are now. A table outside of RAM counts as reserved. */
+struct model_result machine_naive(struct machine *m, u64 gva, struct model_access kind);
+/* The memory type that the guest asked for in a walk's leaf. */
+u32 machine_guest_memtype(const struct machine *m, const struct model_result *r);
+
+/* The paging state of a 64-bit guest with everything on. */
+struct shadow_paging machine_long_mode(u64 cr3);
+
+#endif

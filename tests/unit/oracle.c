@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The architectural oracle; see tests/unit/oracle.h. */
+#include "tests/unit/oracle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/x86.h"
+
+#define NEVER UINT32_MAX
+
+static u64 *watched(const struct oracle *o)
+{
+	return machine_ram(o->m, o->base);
+}
+
+/* The history of a word; made with its present value if there is none yet. */
+static struct oracle_slot *slot_at(struct oracle *o, u32 number, u64 value)
+{
+	struct oracle_slot *slot;
+
+	if (o->slot_of[number])
+		return &o->slots[o->slot_of[number] - 1];
+	if (o->slot_count == ORACLE_SLOTS) {
+		o->crowded = true;
+		return NULL;
+	}
+	slot = &o->slots[o->slot_count++];
+	o->slot_of[number] = (u16)o->slot_count;
+	slot->number = number;
+	slot->count = 1;
+	slot->spans[0] = (struct oracle_span){value, o->flushed, NEVER};
+	return slot;
+}
+
+static void word_changed(struct oracle *o, u32 number, u64 old, u64 now)
+{
+	struct oracle_slot *slot = slot_at(o, number, old);
+
+	o->copy[number] = now;
+	if (!slot)
+		return;
+	slot->spans[slot->count - 1].to = o->now;
+	if (slot->count == ORACLE_SPANS) {
+		/* forgets the oldest; the test is asked to flush before that matters */
+		memmove(slot->spans, slot->spans + 1, sizeof(slot->spans[0]) * --slot->count);
+	}
+	slot->spans[slot->count++] = (struct oracle_span){now, o->now, NEVER};
+	if (slot->count > ORACLE_SPANS / 2)
+		o->crowded = true;
+}
+
+static void memory_changed(struct machine *m, void *ctx, bool by_engine)
+{
+	struct oracle *o = ctx;
+	const u64 *ram = watched(o);
+
+	for (u32 f = 0; f < o->frames; f++) {
+		if (!memcmp(ram + f * 512, o->copy + f * 512, PAGE_SIZE))
+			continue;
+		for (u32 i = f * 512; i < (f + 1) * 512; i++) {
+			u64 old = o->copy[i], now = ram[i];
+
+			if (old == now)
+				continue;
+			if (by_engine && ((old & ~now) || ((old ^ now) & ~(PTE_A | PTE_D))))
+				machine_fail(m, "the engine changed guest memory at %#llx from %#llx to %#llx",
+					     (unsigned long long)(o->base + i * 8ull), (unsigned long long)old,
+					     (unsigned long long)now);
+			word_changed(o, i, old, now);
+		}
+	}
+}
+
+void oracle_init(struct oracle *o, struct machine *m, u64 base, u32 frames)
+{
+	*o = (struct oracle){.m = m, .base = base, .frames = frames, .now = 1, .flushed = 1};
+	o->copy = malloc(frames * PAGE_SIZE);
+	o->slot_of = calloc(frames * 512u, sizeof(*o->slot_of));
+	o->slots = malloc(ORACLE_SLOTS * sizeof(*o->slots));
+	memcpy(o->copy, watched(o), frames * PAGE_SIZE);
+	m->memory_changed = memory_changed;
+	m->ctx = o;
+}
+
+void oracle_free(struct oracle *o)
+{
+	o->m->memory_changed = NULL;
+	free(o->copy);
+	free(o->slot_of);
+	free(o->slots);
+}
+
+void oracle_tick(struct oracle *o)
+{
+	o->now++;
+}
+
+void oracle_flushed(struct oracle *o)
+{
+	for (u32 i = 0; i < o->slot_count; i++)
+		o->slot_of[o->slots[i].number] = 0;
+	o->slot_count = 0;
+	o->invlpg_count = 0;
+	o->crowded = false;
+	o->flushed = o->now;
+}
+
+void oracle_flushed_page(struct oracle *o, u64 gva)
+{
+	if (o->invlpg_count == ORACLE_INVLPGS)
+		return;
+	o->invlpg[o->invlpg_count].page = gva >> 12;
+	o->invlpg[o->invlpg_count++].time = o->now;
+	if (o->invlpg_count == ORACLE_INVLPGS)
+		o->crowded = true;
+}
+
+/* --- is there a path? ---------------------------------------------------------- */
+struct search {
+	struct oracle *o;
+	struct model_state s;
+	const struct machine_access *a;
+	const struct machine_result *r;
+	u32 until;               /* no value younger than this */
+	bool any_marks, any_rights; /* to say what is wrong: A and D, or the rights, do not matter */
+};
+
+static bool reaches(const struct search *q, u32 level, u64 entry)
+{
+	u64 bytes = model_page_bytes(&q->s, level);
+	u64 physical = model_entry_address(&q->s, level, entry) | (q->a->gva & (bytes - 1));
+	struct model_result leaf = {.level = level};
+	struct region_hit hit;
+
+	if (q->r->kind == REGION_HIDDEN) {
+		region_lookup(&q->o->m->regions, physical >> 12, &hit);
+		return hit.kind == REGION_HIDDEN;
+	}
+	leaf.pat_index = ((entry >> 3) & 3) | (((level == 1 ? entry >> 7 : entry >> 12) & 1) << 2);
+	return physical == q->r->gpa && machine_guest_memtype(q->o->m, &leaf) == q->r->memtype;
+}
+
+static bool search(const struct search *q, u32 level, u64 table, u32 since, bool w, bool u, bool x);
+
+/*
+ * The one known limit: with CR0.WP=0 and SMAP on, a write with AC=1 to a
+ * read-only user page leaves a supervisor mapping (S8), which SMAP does not guard
+ * when AC is cleared again, since that causes no exit.
+ */
+static struct model_access excused(const struct model_state *s, struct model_access a)
+{
+	if (s->smap && !s->wp && !a.user) {
+		a.ac = true;
+		a.implicit = false;
+	}
+	return a;
+}
+
+static bool search_value(const struct search *q, u32 level, u64 e, u32 since, bool w, bool u, bool x)
+{
+	const struct model_state *s = &q->s;
+
+	if (!(e & PTE_P) || !(q->any_marks || (e & PTE_A)) || model_reserved(s, level, e))
+		return false;
+	w = w && (e & PTE_W);
+	u = u && (e & PTE_U);
+	x = x && !(s->nxe && (e & PTE_NX));
+	if (!model_is_leaf(s, level, e))
+		return search(q, level - 1, model_entry_address(s, level, e), since, w, u, x);
+	if (q->a->kind.write && !(e & PTE_D) && !q->any_marks)
+		return false;
+	return (q->any_rights || model_allowed(s, w, u, x, excused(s, q->a->kind))) && reaches(q, level, e);
+}
+
+static bool search(const struct search *q, u32 level, u64 table, u32 since, bool w, bool u, bool x)
+{
+	u64 address = table + ((q->a->gva >> (12 + 9 * (level - 1))) & 511) * 8;
+	u64 word = (address - q->o->base) / 8;
+	const struct oracle_slot *slot;
+
+	if (address < q->o->base || word >= q->o->frames * 512ull || !q->o->slot_of[word])
+		return machine_ram(q->o->m, address) &&
+		       search_value(q, level, machine_peek(q->o->m, address), since, w, u, x);
+	slot = &q->o->slots[q->o->slot_of[word] - 1];
+	for (u32 i = slot->count; i--;) {
+		const struct oracle_span *span = &slot->spans[i];
+		u32 t = MAX(since, span->from);
+
+		if (t <= span->to && t <= q->until && search_value(q, level, span->value, t, w, u, x))
+			return true;
+	}
+	return false;
+}
+
+static bool path_exists(struct oracle *o, const struct machine_access *a, const struct machine_result *r,
+			bool any_marks, bool any_rights)
+{
+	struct search q = {.o = o, .s = machine_model_state(o->m), .a = a, .r = r, .any_marks = any_marks,
+			   .any_rights = any_rights};
+	u32 since = o->flushed, first = 0, top = q.s.mode == MODEL_5L ? 5 : 4;
+
+	if (q.s.mode != MODEL_4L && q.s.mode != MODEL_5L)
+		return false;
+	for (u32 i = 0; i < o->invlpg_count; i++)
+		if (o->invlpg[i].page == a->gva >> 12) {
+			since = o->invlpg[i].time;
+			first = i + 1;
+		}
+	for (u32 i = o->invlpg_count + 1; i-- > first;) {
+		u32 from = i > first ? o->invlpg[i - 1].time : since;
+
+		q.until = i < o->invlpg_count ? o->invlpg[i].time : NEVER;
+		if (search(&q, top, q.s.cr3 & PTE_ADDR_MASK, from, true, true, true))
+			return true;
+	}
+	return false;
+}
+
+/* --- judgement -------------------------------------------------------------------- */
+static void say(struct oracle *o, const struct machine_access *a, const struct model_result *n,
+		const struct machine_result *r, const char *what)
+{
+	machine_fail(o->m, "%s: cr0 %#llx cr4 %#llx efer %#llx gva %#llx write %u fetch %u user %u ac %u: outcome %u error %#x gpa %#llx kind %u "
+		     "type %u cached %u; naive walk: fault %u error %#x physical %#llx", what,
+		     (unsigned long long)o->m->paging.cr0, (unsigned long long)o->m->paging.cr4,
+		     (unsigned long long)o->m->paging.efer,
+		     (unsigned long long)a->gva, a->kind.write, a->kind.fetch, a->kind.user, a->kind.ac, r->outcome,
+		     r->error, (unsigned long long)r->gpa, r->kind, r->memtype, r->cached, n->fault, n->error,
+		     (unsigned long long)n->physical);
+}
+
+static bool marks_are_set(const struct model_result *n, bool write)
+{
+	for (u32 i = 0; i < n->count; i++)
+		if (!(n->entries[i].value & PTE_A))
+			return false;
+	return !write || !n->count || (n->entries[n->count - 1].value & PTE_D);
+}
+
+static bool agrees(struct oracle *o, const struct machine_access *a, const struct model_result *n,
+		   const struct machine_result *r)
+{
+	struct region_hit hit;
+
+	if (n->fault || !marks_are_set(n, a->kind.write))
+		return false;
+	region_lookup(&o->m->regions, n->physical >> 12, &hit);
+	if (hit.kind != r->kind)
+		return false;
+	if (r->outcome == MACHINE_EMULATED)
+		return r->gpa == n->physical;
+	if (r->kind == REGION_HIDDEN)
+		return true;
+	return r->gpa == n->physical && r->memtype == machine_guest_memtype(o->m, n);
+}
+
+void oracle_judge(struct oracle *o, const struct machine_access *a, const struct model_result *before,
+		  const struct machine_result *r)
+{
+	struct model_result after;
+
+	if (o->m->broken)
+		return;
+	if (r->outcome == MACHINE_FAULT) {
+		if (!before->fault || before->error != r->error)
+			say(o, a, before, r, "wrong fault");
+		return;
+	}
+	after = machine_naive(o->m, a->gva, a->kind);
+	if (agrees(o, a, &after, r))
+		return;
+	if (r->outcome == MACHINE_OK && path_exists(o, a, r, false, false))
+		return;
+	say(o, a, before, r, path_exists(o, a, r, true, false) ? "access with A or D unset" :
+	    path_exists(o, a, r, true, true) ? "access without the right" : "no hardware could do this");
+}

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One emulated machine that boots Umbra: lays out the ESP, writes the disk image,
+starts QEMU and waits for its end. Used by tools/run and by the system tests.
+Paths are relative to the tree's root, where both start."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+OVMF = "/usr/share/ovmf/OVMF.fd"
+# The marks of tools/init on the second serial port (the firmware prints there before).
+COMMAND_OUTPUT = b"\x1eumbra-output\n"
+COMMAND_STATUS = re.compile(rb"\x1eumbra-status (\d+)\n$")
+# The drivers that the tests' devices need; what a kernel lacks or has built in is skipped.
+MODULES = "virtio_pci,virtio_blk,virtio_net,efivarfs,ahci,sd_mod,e1000"
+TIMED_OUT = 124
+
+
+@dataclass
+class Machine:
+    """What boots. kernel and initrds are files; options go to the guest, umbra to the hypervisor."""
+    efi: str = "build/release/umbra.efi"
+    kernel: str = "build/kernels/cloud/vmlinuz"
+    initrds: list = field(default_factory=list)
+    options: str = "console=ttyS0"
+    umbra: str = ""
+    memory: str = "1G"
+    cpu: str = "max"
+    command: str | None = None          # run by the test initramfs instead of a shell
+    extra: list = field(default_factory=list)  # more QEMU arguments
+    entry: str | None = None            # the boot entry's text instead of the usual one ("" for no entry)
+    title: str = "Umbra"
+
+
+def initramfs(kernel_dir):
+    """The test initramfs for a kernel fetched by tools/fetch-kernel (None: one without modules)."""
+    name = os.path.basename(kernel_dir) if kernel_dir else "plain"
+    out = f"build/initramfs/{name}.cpio"
+    sources = ["tools/mkinitramfs", "tools/init", "tools/vm.py", "build/tools/umbractl"]
+    if kernel_dir:
+        sources.append(kernel_dir + "/version")
+    if not os.path.exists(out) or any(os.path.getmtime(s) > os.path.getmtime(out) for s in sources):
+        modules = ["--modules", kernel_dir, MODULES] if kernel_dir else []
+        subprocess.run(["tools/mkinitramfs", out, "--base", *modules], check=True)
+    return out
+
+
+def fetch_kernel(kind):
+    subprocess.run(["tools/fetch-kernel", kind], check=True)
+    return "build/kernels/" + kind
+
+
+def write_text(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def entry_text(machine, initrd_names):
+    lines = [f"title {machine.title}", "linux /kernel"]
+    lines += [f"initrd /{name}" for name in initrd_names]
+    lines += [f"options {machine.options}"]
+    if machine.umbra:
+        lines += [f"umbra {machine.umbra}"]
+    return "\n".join(lines) + "\n"
+
+
+def lay_out_esp(machine, tree, timeout=0):
+    """Fills the directory tree as the ESP shall look."""
+    os.makedirs(tree + "/EFI/BOOT")
+    shutil.copy(machine.efi, tree + "/EFI/BOOT/BOOTX64.EFI")
+    if machine.kernel:
+        shutil.copy(machine.kernel, tree + "/kernel")
+    names = []
+    for i, path in enumerate(machine.initrds):
+        names.append(f"initrd{i}.img")
+        shutil.copy(path, f"{tree}/{names[-1]}")
+    if machine.command is not None:
+        command = tree + ".command"
+        write_text(command, machine.command + "\n")
+        names.append("command.img")
+        subprocess.run(["tools/mkinitramfs", f"{tree}/command.img", "--file", command + ":/umbra/command"], check=True)
+    write_text(tree + "/loader/loader.conf", f"default umbra.conf\ntimeout {timeout}\n")
+    entry = entry_text(machine, names) if machine.entry is None else machine.entry
+    if entry:
+        write_text(tree + "/loader/entries/umbra.conf", entry)
+
+
+def qemu_arguments(machine, disk, serial, serial2):
+    arguments = [
+        "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", machine.cpu, "-m", memory_size(machine.memory),
+        "-bios", OVMF, "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
+        "-serial", serial,
+        "-drive", f"file={disk},format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0",
+        "-nic", "user,model=virtio-net-pci,restrict=on",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+    ]
+    if serial2:
+        arguments += ["-serial", serial2]
+    return arguments + machine.extra
+
+
+def memory_size(text):
+    """MiB without a unit, else as QEMU writes it."""
+    return text + "M" if text.isdigit() else text
+
+
+@dataclass
+class Result:
+    serial: bytes = b""
+    output: bytes = b""        # of the guest command
+    status: int | None = None  # of the guest command; TIMED_OUT; None if it never ended
+    exit: int | None = None    # the emulator's own status
+    seconds: float = 0
+
+    @property
+    def text(self):
+        return self.serial.decode(errors="replace").replace("\r\n", "\n")
+
+    @property
+    def timed_out(self):
+        return self.status == TIMED_OUT and self.exit is None
+
+
+def run(machine, timeout, until=None, log=None, echo=False):
+    """Boots the machine and waits until it powers off, until the serial log matches the
+    bytes pattern `until`, or until the timeout; then it is killed. The serial log is kept in
+    the file `log` and copied to stdout if echo is set."""
+    os.makedirs("build", exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="run.", dir="build") as work:
+        disk, output = work + "/disk.img", work + "/output"
+        log = log or work + "/serial.log"
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        lay_out_esp(machine, work + "/esp")
+        subprocess.run(["tools/mkimage", disk, work + "/esp"], check=True)
+        open(log, "wb").close()
+        open(output, "wb").close()
+        start = time.monotonic()
+        emulator = subprocess.Popen(qemu_arguments(machine, disk, f"file:{log}", f"file:{output}"),
+                                    stdin=subprocess.DEVNULL)
+        result = Result()
+        try:
+            watch(emulator, log, start + timeout, until, echo, result)
+        finally:
+            if emulator.poll() is None:
+                emulator.kill()
+                emulator.wait()
+        result.seconds = time.monotonic() - start
+        with open(log, "rb") as file:
+            result.serial = file.read()
+        with open(output, "rb") as file:
+            result.output = file.read().partition(COMMAND_OUTPUT)[2]
+        ended = COMMAND_STATUS.search(result.output)
+        if ended:
+            result.output = result.output[:ended.start()]
+            if not result.timed_out:
+                result.status = int(ended.group(1))
+        return result
+
+
+def watch(emulator, log, deadline, until, echo, result):
+    seen = b""
+    with open(log, "rb") as file:
+        while True:
+            ended = emulator.poll() is not None
+            new = file.read()
+            seen += new
+            if echo and new:
+                sys.stdout.buffer.write(new)
+                sys.stdout.buffer.flush()
+            if until and re.search(until, seen):
+                return
+            if ended:
+                result.exit = emulator.returncode
+                return
+            if time.monotonic() > deadline:
+                result.status = TIMED_OUT
+                return
+            time.sleep(0.1)
+
+
+def run_interactive(machine):
+    """Boots with the serial console on the terminal (Ctrl-A X ends the emulator)."""
+    with tempfile.TemporaryDirectory(prefix="run.", dir="build") as work:
+        disk = work + "/disk.img"
+        lay_out_esp(machine, work + "/esp")
+        subprocess.run(["tools/mkimage", disk, work + "/esp"], check=True)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the guest
+        return subprocess.run(qemu_arguments(machine, disk, "mon:stdio", None)).returncode
