@@ -119,23 +119,22 @@ build/umbra.efi: build/release/umbra.efi
 	$(Q)cp $< $@
 
 # --- unit tests: the same lib/, mm/ and parser files built for the host ------
-# UNIT_EXTRA_test_x: more of the tree's sources for one test.
+# They form one archive, so that a test takes what it needs and may replace the rest.
 # UNIT_LIBS_test_x: more libraries for one test.
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
-	$(wildcard $(foreach f,entry options bzimage guest_map text,boot/$(f).c))
+	$(wildcard $(foreach f,entry options bzimage guest_map text,boot/$(f).c)) \
+	$(sort $(wildcard $(foreach f,alu decode* emulate* insn inject,arch/x86/guest/$(f).c))) \
+	$(wildcard $(foreach f,exits segments control,svm/$(f).c))
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
-# Our own string functions must not replace the host's: they get other names.
-STRING_RENAMES := $(foreach f,memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp strchr \
-	strrchr strcpy strncpy strstr strcat,-D$(f)=umbra_$(f))
-build/unit/obj/lib/string.o build/unit/obj/tests/unit/test_string.o: UNIT_CFLAGS += $(STRING_RENAMES) -fno-builtin
+# Our own string functions must not replace the host's: there they are called lib_memcpy and so on.
+LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp strchr \
+	strrchr strcpy strncpy strstr strcat snprintf vsnprintf,-D$(f)=lib_$(f))
+build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
-GUEST_PURE := $(wildcard arch/x86/guest/decode.c arch/x86/guest/decode_table.c arch/x86/guest/emulate.c)
-UNIT_EXTRA_test_decode := $(GUEST_PURE)
-UNIT_EXTRA_test_emulate := $(GUEST_PURE)
 UNIT_LIBS_test_decode := -lZydis
 UNIT_LIBS_test_emulate := -lunicorn
 
@@ -149,7 +148,7 @@ build/unit/libhost.a: $(UNIT_LIB_OBJ)
 	$(Q)ar rcD $@ $^
 
 define UNIT_RULE
-build/unit/$(1): build/unit/obj/tests/unit/$(1).o $(UNIT_EXTRA_$(1):%.c=build/unit/obj/%.o) build/unit/libhost.a
+build/unit/$(1): build/unit/obj/tests/unit/$(1).o build/unit/libhost.a
 	$$(call say,HOSTLD,$$@)
 	$$(Q)$$(CC) -fsanitize=address,undefined $$(filter %.o %.a,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
 endef

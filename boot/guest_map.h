@@ -81,8 +81,8 @@ bool map_to_e820(const struct boot_range *ranges, uint32_t range_count,
  * The guest's EFI memory map: the firmware's descriptors, sorted, the holes cut
  * out, neighbours merged when they are alike and not for the runtime services
  * (those are matched one by one when the guest sets virtual addresses). out has
- * room for max descriptors of map->stride bytes; false when it is too small;
- * map->count + hole_count always suffices.
+ * room for max descriptors of map->stride bytes; false when it is too small.
+ * map->count + hole_count suffices where the firmware's descriptors do not overlap.
  */
 bool map_guest_efi(void *out, uint32_t max, uint32_t *count, const struct efi_map *map,
 		   const struct map_hole *holes, uint32_t hole_count);

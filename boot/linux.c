@@ -92,7 +92,7 @@ static bool place_kernel(struct linux_guest *guest, struct boot_error *error)
 	if (image->above_4g && memory_place(&where, &guest->kernel_base))
 		return true;
 	return boot_error_set(error, "not enough memory: no free block of %llu MiB for the kernel;"
-			      " add memory", MIB_OF(image->init_size));
+			      " add memory or set a smaller pool=", MIB_OF(image->init_size));
 }
 
 static bool place_initrd(struct linux_guest *guest, struct boot_error *error)

@@ -84,6 +84,12 @@ u32 gpt_entry_access(u64 entry);                  /* ACC_* of this entry alone *
 gfn_t gpt_entry_gfn(u32 level, u64 entry);        /* frame of the table or of the leaf's first page */
 /* Bits of entry that must be zero but are not (P is assumed). nx: EFER.NXE. */
 u64 gpt_entry_reserved(const struct gpt_context *ctx, enum gpt_mode mode, bool nx, u32 level, u64 entry);
+/*
+ * A 4-byte entry of a 32-bit guest as the 8-byte entry that says the same, 0 if
+ * it has reserved bits. A leaf of 4 MiB is two of 2 MiB: upper_half takes the
+ * second one. pse: CR4.PSE.
+ */
+u64 gpt_widen_entry(const struct gpt_context *ctx, bool pse, u32 level, u32 entry, bool upper_half);
 /* The entries of a table in guest RAM, or NULL where the frame is not RAM. */
 u64 *gpt_table(const struct gpt_context *ctx, gfn_t table);
 

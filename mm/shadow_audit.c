@@ -97,15 +97,15 @@ static void audit_derived(struct audit *a, u32 page, u32 index, u64 spte)
 
 	if (sp->role.direct || (sp->flags & PAGE_UNSYNC))
 		return;
-	gpte = gpt_read_entry(&a->mmu->gpt, sp->gfn, index);
-	entry_derive(a->mmu, page, gpte, spte, &d);
+	gpte = guest_entry(a->mmu, page, gpt_table(&a->mmu->gpt, sp->gfn), index);
+	entry_derive(a->mmu, page, index, gpte, spte, &d);
 	if (!spte_is_leaf(sp->role.level, spte)) {
 		if (!link_follows(sp, &s->pages[page_of_link(s, spte)], &d))
 			mismatch(a, "S6", page, index, "link is not what the guest's entry says");
 		return;
 	}
 	/* D may have been set on another path since: the entry as it was while clean. */
-	entry_derive(a->mmu, page, gpte & ~PTE_D, spte, &clean);
+	entry_derive(a->mmu, page, index, gpte & ~PTE_D, spte, &clean);
 	if (!leaf_follows(sp->role, spte, d.leaf) && !leaf_follows(sp->role, spte, clean.leaf))
 		mismatch(a, "S6", page, index, "leaf is not what the guest's entry says");
 }

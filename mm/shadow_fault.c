@@ -97,7 +97,8 @@ static void fill_child_name(const struct fill *f, u32 level, gfn_t *gfn, union r
 
 	if (level >= f->guest_leaf) {
 		*gfn = w->table_gfn[level];
-		*role = role_child(f->mmu->base_role, level, w->access_at[level]);
+		*role = role_child(f->mmu->base_role, level, w->access_at[level],
+				   f->mmu->gpt.mode == GPT_32 ? level_index(2, f->gva) & 1 : 0);
 	} else {
 		*gfn = align_gfn(w->gfn, level + 1);
 		*role = role_direct(level, f->rights, f->memtype, f->key);
@@ -173,11 +174,11 @@ static void prefetch_guest(struct fill *f, u32 page, u32 index)
 
 	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
 		struct derived d;
-		u64 gpte = __atomic_load_n(&table[i], __ATOMIC_RELAXED);
+		u64 gpte = guest_entry(f->mmu, page, table, i);
 
 		if (i == index || (sptes[i] & PTE_P) || !(gpte & PTE_P) || !(gpte & PTE_A))
 			continue;
-		entry_derive(f->mmu, page, gpte, 0, &d);
+		entry_derive(f->mmu, page, i, gpte, 0, &d);
 		if (!d.leaf)
 			continue;
 		leaf_install(s, page, i, d.leaf);

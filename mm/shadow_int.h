@@ -47,7 +47,8 @@ union role {
 		u32 memtype : 3;     /* direct: enum memtype of every entry */
 		u32 key : 4;         /* direct: protection key of every entry */
 		u32 keys_on : 1;     /* CR4.PKE */
-		u32 quadrant : 2;    /* 32-bit guests */
+		u32 quadrant : 2;    /* 32-bit guests: which part of the guest's table this page shadows */
+		u32 pse : 1;         /* 32-bit guests: CR4.PSE */
 	};
 };
 _Static_assert(sizeof(union role) == 4, "the role is compared as one word");
@@ -248,7 +249,7 @@ static inline u32 leaf_key(union role role, u64 gpte) { return role.keys_on ? (g
 /* May the guest's large leaf stay one leaf of this level? hit: of its first frame. */
 bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable,
 		       const struct region_hit *hit);
-union role role_child(union role parent, u32 level, u32 access);
+union role role_child(union role parent, u32 level, u32 access, u32 quadrant);
 union role role_direct(u32 level, u32 access, u32 memtype, u32 key);
 
 /* What an entry of a guest's table asks for. */
@@ -263,7 +264,9 @@ struct derived {
  * rights the guest has without a further fault (A set; W only if D is set).
  * spte: what is there, since a large guest leaf may be either kind.
  */
-void entry_derive(struct shadow_mmu *mmu, u32 page, u64 gpte, u64 spte, struct derived *d);
+/* The guest's entry behind entry index of a page that is not direct, in 8-byte form. */
+u64 guest_entry(const struct shadow_mmu *mmu, u32 page, const u64 *table, u32 index);
+void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spte, struct derived *d);
 
 /* --- shadow_sync.c ---------------------------------------------------------------- */
 /* The guest flushed everything: protects all unsync tables and re-derives them. */

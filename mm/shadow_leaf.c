@@ -110,8 +110,28 @@ bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writab
 	return true;
 }
 
-union role role_child(union role parent, u32 level, u32 access)
+/*
+ * A 32-bit guest's table has 1024 entries of 4 bytes, ours 512 of 8: a page
+ * directory (4 GiB) is shadowed by four pages, a page table (4 MiB) by two.
+ *
+ *   guest PDE i (4 MiB)  ->  shadow PDEs 2i, 2i + 1 (2 MiB each)
+ *   guest PTE i          ->  shadow PTE i of the lower or upper page
+ */
+u64 guest_entry(const struct shadow_mmu *mmu, u32 page, const u64 *table, u32 index)
 {
+	union role role = mmu->s->pages[page].role;
+	u32 narrow;
+
+	if (likely(role.mode != GPT_32))
+		return __atomic_load_n(&table[index], __ATOMIC_RELAXED);
+	narrow = role.level == 1 ? role.quadrant * ENTRIES + index : (role.quadrant * ENTRIES + index) / 2;
+	return gpt_widen_entry(&mmu->gpt, role.pse, role.level,
+			       __atomic_load_n((const u32 *)table + narrow, __ATOMIC_RELAXED), index & 1);
+}
+
+union role role_child(union role parent, u32 level, u32 access, u32 quadrant)
+{
+	parent.quadrant = quadrant & 3;
 	parent.level = level & 7;
 	parent.access = access & 7;
 	return parent;
@@ -140,7 +160,7 @@ static void derive_large(struct shadow_mmu *mmu, u32 level, u64 spte, const stru
 	d->role = role_direct(level - 1, leaf->access, leaf->memtype, leaf->key);
 }
 
-void entry_derive(struct shadow_mmu *mmu, u32 page, u64 gpte, u64 spte, struct derived *d)
+void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spte, struct derived *d)
 {
 	union role role = mmu->s->pages[page].role;
 	u32 level = role.level, access = role.access & gpt_entry_access(gpte);
@@ -157,7 +177,7 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u64 gpte, u64 spte, struct d
 	if (!gpt_entry_is_leaf(level, gpte)) {
 		d->link = true;
 		d->gfn = gfn;
-		d->role = role_child(role, level - 1, access);
+		d->role = role_child(role, level - 1, access, role.mode == GPT_32 ? index & 1 : 0);
 		return;
 	}
 	region_lookup(mmu->s->regions, gfn, &hit);

@@ -41,6 +41,7 @@ static union role role_of(const struct gpt_context *ctx)
 		return role_direct(0, ACC_ALL, MT_WB, 0);
 	return (union role){
 		.access = ACC_ALL, .mode = ctx->mode & 7, .nx = ctx->nx, .wp = ctx->wp,
+		.pse = ctx->pse && ctx->mode == GPT_32,
 		.smep_no_wp = ctx->smep && !ctx->wp, .smap_no_wp = ctx->smap && !ctx->wp,
 		.keys_on = ctx->pke && ctx->mode >= GPT_4L,
 	};
@@ -116,7 +117,7 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
  */
 static void root_pin_table(struct shadow_mmu *mmu, u32 slot, u32 level, bool present, gfn_t gfn)
 {
-	union role role = role_child(mmu->base_role, level, ACC_ALL);
+	union role role = role_child(mmu->base_role, level, ACC_ALL, mmu->gpt.mode == GPT_32 ? slot : 0);
 
 	if (!present || !frame_of_gfn(mmu->s, gfn)) {
 		gfn = 0;
@@ -125,22 +126,35 @@ static void root_pin_table(struct shadow_mmu *mmu, u32 slot, u32 level, bool pre
 	root_pin(mmu, slot, gfn, role);
 }
 
+static void root_pin_quarter(struct shadow_mmu *mmu, u32 i)
+{
+	const struct gpt_context *ctx = &mmu->gpt;
+
+	switch ((enum gpt_mode)ctx->mode) {
+	case GPT_PAE:
+		root_pin_table(mmu, i, 2, ctx->pdpte[i] & PTE_P, (ctx->pdpte[i] & PTE_ADDR_MASK) >> PAGE_SHIFT);
+		break;
+	case GPT_32:
+		root_pin_table(mmu, i, 2, true, (ctx->cr3 & BITS(31, 12)) >> PAGE_SHIFT);
+		break;
+	default:
+		root_pin(mmu, i, (gfn_t)i << 18, role_child(mmu->base_role, 2, ACC_ALL, 0));
+		break;
+	}
+}
+
 /*
  * PAE format: the PDPT below 4 GiB points at four pages of level 2: the guest's
- * by the PDPTEs it loaded, or direct ones where its paging is off. The four are
- * no unit that could own a tag for longer than it is loaded.
+ * by the PDPTEs it loaded, the quarters of a 32-bit guest's directory, or direct
+ * ones where paging is off. The four are no unit that could own a tag for
+ * longer than it is loaded.
  */
 static void root_load_pae(struct shadow_mmu *mmu)
 {
 	u64 *pdpt = phys_to_virt(mmu->s->low_page);
 
 	for (u32 i = 0; i < 4; i++) {
-		u64 pdpte = mmu->gpt.pdpte[i];
-
-		if (mmu->gpt.mode == GPT_NONE)
-			root_pin(mmu, i, (gfn_t)i << 18, role_child(mmu->base_role, 2, ACC_ALL));
-		else
-			root_pin_table(mmu, i, 2, pdpte & PTE_P, (pdpte & PTE_ADDR_MASK) >> PAGE_SHIFT);
+		root_pin_quarter(mmu, i);
 		spte_write(&pdpt[i], page_hpa(mmu->s, mmu->root[i]).v | SPTE_LINK_PDPTE);
 	}
 	tag_drop(mmu->s, mmu->root[0]);
@@ -215,7 +229,8 @@ static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
 
 		if (!(old & PTE_P))
 			break;
-		if (sync_entry(mmu, page, index, gpt_read_entry(&mmu->gpt, s->pages[page].gfn, index))) {
+		if (sync_entry(mmu, page, index,
+			       guest_entry(mmu, page, gpt_table(&mmu->gpt, s->pages[page].gfn), index))) {
 			changes++;
 			*leaf_only = *leaf_only && level == 1;
 			break;

@@ -30,7 +30,7 @@ bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 	u64 spte = page_table(s, page)[index];
 	struct derived d;
 
-	entry_derive(mmu, page, gpte, spte, &d);
+	entry_derive(mmu, page, index, gpte, spte, &d);
 	if (!spte_is_leaf(s->pages[page].role.level, spte)) {
 		if (link_matches(s, spte, &d))
 			return false;
@@ -57,7 +57,7 @@ static void sync_page(struct shadow_mmu *mmu, u32 page)
 		if (!(sptes[i] & PTE_P))
 			continue;
 		left--;
-		sync_entry(mmu, page, i, __atomic_load_n(&table[i], __ATOMIC_RELAXED));
+		sync_entry(mmu, page, i, guest_entry(mmu, page, table, i));
 	}
 	STAT(s, syncs);
 }

@@ -119,6 +119,7 @@ void core_main(u64 boot_info_hpa)
 {
 	const struct boot_info *info = (const void *)(DIRECT_MAP_BASE + boot_info_hpa);
 
+	phys_map_offset = DIRECT_MAP_BASE;
 	percpu_init(&percpu_boot, 0, &percpu_boot_stacks);
 	idt_init();
 	idt_load();

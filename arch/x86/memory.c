@@ -301,7 +301,6 @@ static void make_tables(const struct boot_info *info)
 
 void memory_init(const struct boot_info *info)
 {
-	phys_map_offset = DIRECT_MAP_BASE;
 	check_map(info);
 	make_regions(info);
 	divide_pool(info);

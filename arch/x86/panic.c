@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Panic: the hypervisor is broken. Single-shot (a panic inside a panic stops at
- * once), takes no locks, prints all it can on serial and screen, and stops.
+ * Panic: the hypervisor is broken. Single-shot (a panic inside a panic says
+ * where it happened, on serial alone, and stops), takes no locks, prints all it
+ * can on serial and screen, and stops.
  */
 #include "arch/x86/panic.h"
 
@@ -9,6 +10,7 @@
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/log.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/screen.h"
 #include "arch/x86/symbols.h"
 #include "arch/x86/vendor.h"
 #include "lib/printf.h"
@@ -25,11 +27,19 @@ void cpu_stop(void)
 		cpu_halt();
 }
 
-static void enter_panic(void)
+static void enter_panic(u64 rip)
 {
-	if (__atomic_exchange_n(&panicking, 1, __ATOMIC_ACQ_REL))
+	switch (__atomic_fetch_add(&panicking, 1, __ATOMIC_ACQ_REL)) {
+	case 0:
+		log_take_console();
+		return;
+	case 1:
+		screen_off();
+		log_error("\nPANIC inside the panic at %016lx\n", (unsigned long)rip);
 		cpu_stop();
-	log_take_console();
+	default:
+		cpu_stop();
+	}
 }
 
 static bool in_stack(u64 address, const u8 *stack, u64 size)
@@ -121,7 +131,7 @@ static NORETURN void finish(u64 rip, u64 rbp)
 
 void panic_trap(const struct trap_frame *frame)
 {
-	enter_panic();
+	enter_panic(frame->rip);
 	log_error("PANIC on CPU %u: exception %lu (%s), error code 0x%lx\n", this_cpu()->id,
 		  (unsigned long)frame->vector, trap_name(frame->vector), (unsigned long)frame->error);
 	print_frame(frame);
@@ -133,7 +143,7 @@ void panic(const char *format, ...)
 	char text[MESSAGE_MAX];
 	va_list args;
 
-	enter_panic();
+	enter_panic((u64)__builtin_return_address(0));
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);

@@ -94,3 +94,8 @@ void screen_put(char c)
 	draw(c);
 	screen.column++;
 }
+
+void screen_off(void)
+{
+	screen.pixels = NULL;
+}

@@ -14,4 +14,7 @@ void screen_init(const struct boot_framebuffer *fb);
 
 void screen_put(char c);
 
+/* No more output: the framebuffer cannot be trusted. */
+void screen_off(void);
+
 #endif

@@ -282,20 +282,21 @@ static void check_large_page(const struct hole *h)
 	}
 }
 
+/* A page already shadowed as all-ones is read without an exit; every write exits. */
 static void check_counters(u64 reads, u64 writes)
 {
-	u64 r = umbra_counter("hidden_reads"), w = umbra_counter("hidden_writes");
+	u64 r = umbra_counter("shadow_hidden_reads"), w = umbra_counter("shadow_hidden_writes");
 
 	map_page(VA, holes[0].base);
-	load(VA);
 	store(VA, 1);
-	check(umbra_counter("hidden_reads") > r && r > reads, "reads of hidden memory are counted", "%lu", r);
-	check(umbra_counter("hidden_writes") > w && w > writes, "writes to hidden memory are counted", "%lu", w);
+	check(r > reads, "reads of hidden memory are counted", "%lu after %lu", r, reads);
+	check(umbra_counter("shadow_hidden_writes") > w && w > writes, "each write to hidden memory is counted",
+	      "%lu after %lu", w, writes);
 }
 
 void run_tests(void)
 {
-	u64 reads = umbra_counter("hidden_reads"), writes = umbra_counter("hidden_writes");
+	u64 reads = umbra_counter("shadow_hidden_reads"), writes = umbra_counter("shadow_hidden_writes");
 
 	find_holes();
 	if (!check(hole_count > 0, "the memory map has the hypervisor's holes", "none below %lu MiB",

@@ -44,9 +44,12 @@ static bool faults_reserved(enum access_kind kind, bool user, u64 va)
 	return !access(kind, user, va) && caught.vector == VEC_PF && caught.cr2 == va && (caught.error & PF_RSVD);
 }
 
-#define CHECK(condition, name) \
-	check(condition, name, "line %u: vector %u error %lx cr2 %lx rip %lx value %lx", (u32)__LINE__, \
-	      caught.vector, caught.error, caught.cr2, caught.rip, access_value)
+/* The condition first: it fills in what the message shows. */
+#define CHECK(condition, name) do { \
+	bool holds = (condition); \
+	check(holds, name, "line %u: vector %u error %lx cr2 %lx rip %lx value %lx", (u32)__LINE__, \
+	      caught.vector, caught.error, caught.cr2, caught.rip, access_value); \
+} while (0)
 
 /* --- error codes and rights --- */
 static void test_rights(void)
@@ -357,18 +360,18 @@ static void test_large(void)
 		invlpg(VA2 + 7 * PAGE_SIZE);
 		CHECK(access(A_READ, true, VA2 + 7 * PAGE_SIZE) && access_value == 8 * PAGE_SIZE, "the table's edit counts");
 		*pde = block | RWU | PTE_PS;
-		invlpg(VA2);
+		invlpg(VA2 + 7 * PAGE_SIZE);
 		CHECK(access(A_READ, true, VA2 + 7 * PAGE_SIZE) && access_value == 7 * PAGE_SIZE, "and back into a 2 MiB page");
 		/* the block's own first page, used as the table: same frame, large leaf and table by turns */
 		for (u64 i = 0; i < 512; i++)
 			store(block + i * 8, (block + LARGE + i * PAGE_SIZE) | RWU);
 		for (u32 round = 0; round < 20; round++) {
 			*pde = block | RWU;
-			invlpg(VA2);
+			invlpg(VA2 + 9 * PAGE_SIZE);
 			CHECK(access(A_READ, true, VA2 + 9 * PAGE_SIZE) && access_value == LARGE + 9 * PAGE_SIZE,
 			      "one frame as table and large page by turns: table");
 			*pde = block | RWU | PTE_PS;
-			invlpg(VA2);
+			invlpg(VA2 + 9 * PAGE_SIZE);
 			CHECK(access(A_READ, true, VA2 + 9 * PAGE_SIZE) && access_value == 9 * PAGE_SIZE,
 			      "one frame as table and large page by turns: large page");
 		}

@@ -252,14 +252,6 @@ def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
 
 
-def test_hypervisor_memory_reads_all_ones_through_dev_mem():
-    machine = debian(command=r"""
-ranges=$(dmesg | sed -n 's/.*umbra_hidden=\([0-9a-fx,]*\).*/\1/p' | head -n 1)
-umbractl stats | grep hidden
-""")
-    run_command("dev-mem", machine)
-
-
 @slow
 def test_hung_guest_is_ended_at_the_timeout_with_status_124():
     machine = debian(command="echo started; sleep 1000")
@@ -303,7 +295,7 @@ def test_error_truncated_kernel():
     machine.kernel = "build/truncated"
     with open(machine.kernel, "wb") as file:
         file.write(data[:len(data) // 2])
-    check_error("error-truncated", machine, r"umbra: .*(truncated|cut short|incomplete|smaller)")
+    check_error("error-truncated", machine, r"umbra: .*cut off")
 
 
 def test_error_unknown_key():
@@ -319,14 +311,18 @@ def test_error_unknown_hypervisor_option():
 def run_image(name, bare):
     """Boots build/guest/NAME.bin; its own PASS: and FAIL: lines are counted one by one."""
     where = "bare" if bare else "umbra"
-    machine = vm.Machine(kernel=f"build/guest/{name}.bin", options="", umbra="bare" if bare else "", memory="512M")
+    machine = vm.Machine(kernel=f"build/guest/{name}.bin", options="ram_mib=512", umbra="bare" if bare else "", memory="512M")
     result = boot(f"image-{name}-{where}", machine, timeout=120)
-    lines = re.findall(r"^(PASS|FAIL): (.*?)\s*$", result.text, re.M)
-    for verdict, text in lines:
-        report(f"{name}[{where}]: {text}", None if verdict == "PASS" else "see the serial log")
-    require(lines, "the image printed no result")
+    checks = {}  # a check made many times counts once
+    for verdict, text in re.findall(r"^(PASS|FAIL): (.*?)\s*$", result.text, re.M):
+        check, _, detail = text.partition(" - ")
+        if verdict == "FAIL" or check not in checks:
+            checks[check] = None if verdict == "PASS" else detail or "see the serial log"
+    for check, reason in checks.items():
+        report(f"{name}[{where}]: {check}", reason)
+    require(checks, "the image printed no result")
     require(not result.timed_out, "the image did not end")
-    if not any(verdict == "FAIL" for verdict, _ in lines):
+    if not any(checks.values()):
         require(result.exit == IMAGE_PASSED, f"the emulator's status is {result.exit}")
 
 

@@ -11,7 +11,7 @@
 
 /* Registers, table 10-1 */
 enum {
-	APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0,
+	APIC_TPR = 0x80, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0,
 	APIC_ICR_LOW = 0x300, APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330, APIC_LVT_PERF = 0x340,
 	APIC_LVT_LINT0 = 0x350, APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370, APIC_TIMER_INITIAL = 0x380,
 	APIC_TIMER_DIVIDE = 0x3e0,
@@ -29,6 +29,7 @@ enum {
 enum { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_RESERVED, MODE_NMI, MODE_INIT, MODE_STARTUP };
 enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 
+#define APIC_PAGE_RESET 0xfee00000ull
 #define APIC_BASE_RESERVED (BITS(7, 0) | BIT(9))
 #define APIC_BASE_ADDRESS (~0ull << PAGE_SHIFT)
 
@@ -37,7 +38,7 @@ void apic_init(struct vcpu *vcpu)
 	struct guest *g = guest_of(vcpu);
 
 	if (hw_msr_read(MSR_APIC_BASE, &vcpu->apic_base))
-		vcpu->apic_base = APIC_PAGE | APIC_BASE_ENABLE | APIC_BASE_BSP;
+		vcpu->apic_base = APIC_PAGE_RESET | APIC_BASE_ENABLE | APIC_BASE_BSP;
 	g->hw_x2apic = vcpu->apic_base & APIC_BASE_X2APIC;
 }
 
@@ -78,7 +79,7 @@ u64 apic_read(struct vcpu *vcpu, u32 offset, u32 size)
 	if (!page_is_live(vcpu))
 		return ~0ull;
 	/* Only the first four bytes of every sixteen are a register. */
-	value = hw_apic_read(offset & ~0xfu);
+	value = hw_apic_read(hpa(apic_page(vcpu)), offset & ~0xfu);
 	if (offset & 0xf || size != 4)
 		value = offset & 0xc ? 0 : value >> 8 * (offset & 3);
 	return value;
@@ -95,27 +96,25 @@ void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
 	}
 	if (offset == APIC_ICR_LOW && !icr_is_allowed(vcpu, value))
 		return;
-	hw_apic_write(offset, value);
+	hw_apic_write(hpa(apic_page(vcpu)), offset, value);
 }
 
 /*
  * The state of a disabled APIC, section 10.4.3: no interrupts of its own, the
  * two pins lead straight to the CPU.
  */
-static void quiesce(bool pins)
+static void quiesce(struct vcpu *vcpu, bool pins)
 {
-	static const u16 lvt[] = {APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PERF, APIC_LVT_ERROR};
+	const struct { u16 offset; u32 value; } reset[] = {
+		{APIC_LVT_TIMER, LVT_MASKED}, {APIC_LVT_THERMAL, LVT_MASKED}, {APIC_LVT_PERF, LVT_MASKED},
+		{APIC_LVT_ERROR, LVT_MASKED}, {APIC_TIMER_INITIAL, 0}, {APIC_TIMER_DIVIDE, 0}, {APIC_TPR, 0},
+		{APIC_LDR, 0}, {APIC_DFR, ~0u},
+		{APIC_LVT_LINT0, pins ? LVT_EXTINT : LVT_MASKED}, {APIC_LVT_LINT1, pins ? LVT_NMI : LVT_MASKED},
+		{APIC_SVR, SVR_RESET | (pins ? SVR_ENABLE : 0)},
+	};
 
-	for (u32 i = 0; i < ARRAY_SIZE(lvt); i++)
-		hw_apic_write(lvt[i], LVT_MASKED);
-	hw_apic_write(APIC_TIMER_INITIAL, 0);
-	hw_apic_write(APIC_TIMER_DIVIDE, 0);
-	hw_apic_write(APIC_TPR, 0);
-	hw_apic_write(APIC_LVT_LINT0, pins ? LVT_EXTINT : LVT_MASKED);
-	hw_apic_write(APIC_LVT_LINT1, pins ? LVT_NMI : LVT_MASKED);
-	hw_apic_write(APIC_LDR, 0);
-	hw_apic_write(APIC_DFR, ~0u);
-	hw_apic_write(APIC_SVR, SVR_RESET | (pins ? SVR_ENABLE : 0));
+	for (u32 i = 0; i < ARRAY_SIZE(reset); i++)
+		hw_apic_write(hpa(apic_page(vcpu)), reset[i].offset, reset[i].value);
 }
 
 /* Transitions of table 10-5 that the hardware allows. */
@@ -150,7 +149,7 @@ int apic_write_base(struct vcpu *vcpu, u64 value)
 	changed = value ^ vcpu->apic_base;
 	vcpu->apic_base = value;
 	if (changed & APIC_BASE_ENABLE && !g->hw_x2apic)
-		quiesce(!(value & APIC_BASE_ENABLE));
+		quiesce(vcpu, !(value & APIC_BASE_ENABLE));
 	return 0;
 }
 

@@ -78,7 +78,7 @@ static const struct {
 		"fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a "
 		"avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er "
 		"avx512cd sha_ni avx512bw avx512vl"},
-	[F_7_ECX] = {7, 0, CPUID_ECX, ECX7_PKU | ECX7_OSPKE | ECX7_SHSTK | ECX7_LA57 | ECX7_KEY_LOCKER |
+	[F_7_ECX] = {7, 0, CPUID_ECX, ECX7_PKU | ECX7_OSPKE | ECX7_SHSTK | ECX7_KEY_LOCKER |
 				      ECX7_ENQCMD | ECX7_SGX_LC | ECX7_PKS,
 		"- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 shstk gfni vaes vpclmulqdq avx512_vnni "
 		"avx512_bitalg tme avx512_vpopcntdq - la57 - - - - - rdpid - bus_lock_detect cldemote - "

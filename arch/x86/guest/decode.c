@@ -415,15 +415,31 @@ static bool is_state_store(const struct insn *insn)
 	return false;
 }
 
-/* FST, FIST, FBSTP, FNSAVE, FNSTENV, FNSTCW, FNSTSW: dropped whole, the pops too late to matter. */
+/* FSTP, FISTP, FISTTP, FBSTP */
+bool insn_pops_x87(const struct insn *insn)
+{
+	u8 reg = insn->reg & 7;
+
+	if (insn->map || insn->encoding != INSN_LEGACY || !insn->has_mem)
+		return false;
+	switch (insn->opcode) {
+	case 0xd9: return reg == 3;
+	case 0xdb: return reg == 1 || reg == 3 || reg == 7;
+	case 0xdd: return reg == 1 || reg == 3;
+	case 0xdf: return reg == 1 || reg == 3 || reg == 6 || reg == 7;
+	default: return false;
+	}
+}
+
+/* Those, and FST, FIST, FNSAVE, FNSTENV, FNSTCW, FNSTSW */
 static bool is_x87_store(const struct insn *insn)
 {
 	u8 reg = insn->reg & 7;
 
 	switch (insn->opcode) {
-	case 0xd9: return reg == 2 || reg == 6 || reg == 7;
-	case 0xdb: case 0xdf: return reg == 2;
-	case 0xdd: return reg == 2 || reg == 7;
+	case 0xd9: return reg == 2 || reg == 6 || reg == 7 || insn_pops_x87(insn);
+	case 0xdb: case 0xdf: return reg == 2 || insn_pops_x87(insn);
+	case 0xdd: return reg == 2 || reg == 6 || reg == 7 || insn_pops_x87(insn);
 	default: return false;
 	}
 }

@@ -42,7 +42,11 @@ struct insn {
  */
 MUST_CHECK int insn_decode(struct insn *insn, const u8 *bytes, u32 len, u32 bits);
 
-/* A store to memory that changes no register or flag (vector, x87, MOVNTI...): it may be dropped. */
+/*
+ * A store to memory that changes no register or flag (vector, x87, MOVNTI...),
+ * save that some x87 ones pop their stack: it may be dropped.
+ */
 bool insn_is_plain_store(const struct insn *insn);
+bool insn_pops_x87(const struct insn *insn);
 
 #endif

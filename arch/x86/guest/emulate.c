@@ -10,6 +10,7 @@
 #include "arch/x86/guest/emulate.h"
 #include "arch/x86/guest/emulate_int.h"
 #include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/state.h"
@@ -333,8 +334,11 @@ static int execute_unknown(struct emu *e, const struct shadow_fault *fault)
 	if (guest_once(guest_of(vcpu), ONCE_EMULATE))
 		log_warn("guest: instruction at %llx (map %u opcode %02x) on memory at %llx not emulated\n",
 			 (unsigned long long)vcpu->rip, insn->map, insn->opcode, (unsigned long long)fault->gpa.v);
-	if (insn_is_plain_store(insn))
+	if (insn_is_plain_store(insn)) {
+		if (insn_pops_x87(insn))
+			hw_fpu_pop();
 		return 0;
+	}
 	inject_gp(vcpu);
 	return -EFAULT;
 }

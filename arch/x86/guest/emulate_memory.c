@@ -17,9 +17,9 @@ static void device_read(struct vcpu *vcpu, gpa_t at, void *buf, u32 len)
 {
 	u64 value = ~0ull;
 
-	if (apic_owns(at) && len <= sizeof(value))
+	if (apic_owns(vcpu, at) && len <= sizeof(value))
 		value = apic_read(vcpu, at.v & ~PAGE_MASK, len);
-	else if (!apic_owns(at) && guest_once(guest_of(vcpu), ONCE_DEVICE))
+	else if (!apic_owns(vcpu, at) && guest_once(guest_of(vcpu), ONCE_DEVICE))
 		log_warn("guest: emulated instruction reads device memory at %llx: all-ones\n",
 			 (unsigned long long)at.v);
 	memset(buf, 0xff, len);
@@ -30,7 +30,7 @@ static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 {
 	u64 value = 0;
 
-	if (!apic_owns(at)) {
+	if (!apic_owns(vcpu, at)) {
 		if (guest_once(guest_of(vcpu), ONCE_DEVICE))
 			log_warn("guest: emulated instruction writes device memory at %llx: dropped\n",
 				 (unsigned long long)at.v);
@@ -59,9 +59,11 @@ static int translate(struct vcpu *vcpu, gva_t gva, bool write, gpa_t *out)
 	return 0;
 }
 
-static bool hint_is_apic(const struct guest *g, gva_t gva)
+static bool hint_is_apic(const struct vcpu *vcpu, gva_t gva)
 {
-	return g->hint_valid && gva == g->hint_gva && apic_owns(g->hint_gpa);
+	const struct guest *g = guest_of(vcpu);
+
+	return g->hint_valid && gva == g->hint_gva && apic_owns(vcpu, g->hint_gpa);
 }
 
 /* One access inside a page. */
@@ -73,7 +75,7 @@ static int access_piece(struct vcpu *vcpu, gva_t gva, void *buf, u32 len, bool w
 	int err = -EIO;
 	gpa_t at;
 
-	if (!hint_is_apic(guest_of(vcpu), gva))
+	if (!hint_is_apic(vcpu, gva))
 		err = write ? shadow_write_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error)
 			    : shadow_read_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error);
 	if (err == -EFAULT)

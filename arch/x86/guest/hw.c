@@ -3,8 +3,6 @@
 #include "arch/x86/guest/hw.h"
 #include "mm/phys.h"
 
-#define APIC_PAGE 0xfee00000ull
-
 #define PORT_RESET 0xcf9
 #define PORT_KEYBOARD 0x64
 #define KEYBOARD_PULSE_RESET 0xfe
@@ -41,13 +39,20 @@ void hw_out(u16 port, u32 size, u32 value)
 		out32(port, value);
 }
 
-static volatile u32 *apic_register(u32 offset)
+/* The instruction that the guest was at waits for x87 exceptions: none is pending. */
+void hw_fpu_pop(void)
 {
-	return (volatile u32 *)((u8 *)phys_to_virt(hpa(APIC_PAGE)) + (offset & 0xff0));
+	if (!(read_cr0() & (CR0_EM | CR0_TS)))
+		asm volatile("ffree %st(0); fincstp");
 }
 
-u32 hw_apic_read(u32 offset) { return *apic_register(offset); }
-void hw_apic_write(u32 offset, u32 value) { *apic_register(offset) = value; }
+static volatile u32 *apic_register(hpa_t page, u32 offset)
+{
+	return (volatile u32 *)((u8 *)phys_to_virt(page) + (offset & 0xff0));
+}
+
+u32 hw_apic_read(hpa_t page, u32 offset) { return *apic_register(page, offset); }
+void hw_apic_write(hpa_t page, u32 offset, u32 value) { *apic_register(page, offset) = value; }
 
 static void delay(void)
 {

@@ -14,11 +14,13 @@ MUST_CHECK int hw_msr_read(u32 msr, u64 *value);
 MUST_CHECK int hw_msr_write(u32 msr, u64 value);
 MUST_CHECK int hw_xsetbv(u32 index, u64 value);
 void hw_wbinvd(void);
+/* Pops the guest's x87 stack, which is in the CPU. */
+void hw_fpu_pop(void);
 u32 hw_in(u16 port, u32 size);
 void hw_out(u16 port, u32 size, u32 value);
-/* A register of the local APIC, by its offset in the page; only in xAPIC mode. */
-u32 hw_apic_read(u32 offset);
-void hw_apic_write(u32 offset, u32 value);
+/* A register of the local APIC, by the page's address and the offset in it; only in xAPIC mode. */
+u32 hw_apic_read(hpa_t page, u32 offset);
+void hw_apic_write(hpa_t page, u32 offset, u32 value);
 /* Resets the machine: port 0xcf9, then the keyboard controller, then a triple fault. */
 NORETURN void hw_reset(void);
 NORETURN void hw_stop(void);

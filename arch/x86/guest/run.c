@@ -12,8 +12,8 @@
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/msr.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/log.h"
 #include "arch/x86/memory.h"
-#include "lib/log.h"
 #include "lib/printf.h"
 #include "mm/shadow.h"
 
@@ -194,6 +194,7 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
+	log_take_console();
 	log_error("guest stopped: %s\n", message);
 	log_error("rip %016llx after %llu exits\n", (unsigned long long)vcpu->rip,
 		  (unsigned long long)vcpu->exits);

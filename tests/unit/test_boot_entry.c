@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Boot entries, loader.conf, the key "umbra" and the judgement of the CPU: what
+ * is accepted, in which order, and that every mistake gives one line that names
+ * what is wrong. check.c is included, since no library of the build carries it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "boot/check.c"
+#include "boot/entry.h"
+#include "boot/options.h"
+
+static struct boot_entry entry;
+static struct boot_error error;
+
+/* The text in a block of its own size, so that a read beyond it is caught. */
+static bool parse(const char *file, const char *text)
+{
+	size_t size = strlen(text);
+	char *copy = malloc(size ? size : 1);
+	bool good;
+
+	memcpy(copy, text, size);
+	memset(&entry, 0xa5, sizeof(entry));
+	good = entry_parse(&entry, file, copy, size);
+	free(copy);
+	return good;
+}
+
+static void assert_error_has(const struct boot_error *e, const char *part)
+{
+	if (!strstr(e->text, part))
+		fail_msg("\"%s\" is not in \"%s\"", part, e->text);
+	assert_null(strchr(e->text, '\n'));
+}
+
+static void every_key_of_a_full_entry_is_read(void **state)
+{
+	assert_true(parse("debian-6.1.conf",
+		"# comment\n"
+		"title\t Debian GNU/Linux  12 \r\n"
+		"version 6.1.0-56\n"
+		"machine-id 4098b3f648d74c13b1f04ccfba7798e8\n"
+		"sort-key debian\n"
+		"\n"
+		"architecture X64\n"
+		"linux /vmlinuz\n"
+		"initrd \\initrd one.gz\n"
+		"initrd /two\n"
+		"options root=/dev/sda1 ro\n"
+		"  options   console=ttyS0  \n"
+		"umbra pool=32M\n"
+		"umbra bare\n"
+		"devicetree /x.dtb\n"
+		"efi /ignored.efi"));
+	assert_string_equal(entry.id, "debian-6.1.conf");
+	assert_string_equal(entry.title, "Debian GNU/Linux  12");
+	assert_string_equal(entry.version, "6.1.0-56");
+	assert_string_equal(entry.machine_id, "4098b3f648d74c13b1f04ccfba7798e8");
+	assert_string_equal(entry.sort_key, "debian");
+	assert_string_equal(entry.kernel, "/vmlinuz");
+	assert_int_equal(entry.initrd_count, 2);
+	assert_string_equal(entry.initrd[0], "\\initrd one.gz");
+	assert_string_equal(entry.initrd[1], "/two");
+	assert_string_equal(entry.options, "root=/dev/sda1 ro console=ttyS0");
+	assert_string_equal(entry.umbra, "pool=32M bare");
+	assert_false(entry.other_architecture);
+	assert_false(entry.broken);
+}
+
+static void a_missing_title_is_made_from_the_file_name(void **state)
+{
+	assert_true(parse("one.CONF", "\xef\xbb\xbflinux /k"));
+	assert_string_equal(entry.title, "one");
+	assert_string_equal(entry.kernel, "/k");
+}
+
+static void empty_options_are_allowed(void **state)
+{
+	assert_true(parse("a.conf", "linux /k\noptions\numbra   \n"));
+	assert_string_equal(entry.options, "");
+}
+
+static void an_unknown_key_is_named_with_file_and_line(void **state)
+{
+	assert_false(parse("a.conf", "title x\r\n\r\n# c\r\nlinus /vmlinuz\r\nlinux /k\r\n"));
+	assert_true(entry.broken);
+	assert_error_has(&entry.error, "a.conf line 4");
+	assert_error_has(&entry.error, "\"linus\"");
+	assert_false(parse("a.conf", "Linux /k\n"));
+	assert_false(parse("a.conf", "linu /k\n"));
+	assert_false(parse("a.conf", "linuxx /k\n"));
+}
+
+static void mistakes_in_an_entry_are_explained(void **state)
+{
+	assert_false(parse("a.conf", "title x\n"));
+	assert_error_has(&entry.error, "no line \"linux\"");
+	assert_false(parse("a.conf", ""));
+	assert_false(parse("a.conf", "linux\n"));
+	assert_error_has(&entry.error, "a.conf line 1: key \"linux\" has no value");
+	assert_false(parse("a.conf", "linux /a\nlinux /b\n"));
+	assert_error_has(&entry.error, "line 2: key \"linux\" is given twice");
+	assert_false(parse("a.conf", "linux /a\ninitrd 1\ninitrd 2\ninitrd 3\ninitrd 4\ninitrd 5\n"
+			   "initrd 6\ninitrd 7\ninitrd 8\ninitrd 9\n"));
+	assert_error_has(&entry.error, "line 10");
+	assert_int_equal(entry.initrd_count, ENTRY_MAX_INITRDS);
+}
+
+static void what_is_too_long_is_refused(void **state)
+{
+	char text[8192], name[200];
+
+	strcpy(text, "linux /");
+	memset(text + 7, 'x', ENTRY_PATH_MAX);
+	strcpy(text + 7 + ENTRY_PATH_MAX, "\n");
+	assert_false(parse("a.conf", text));
+	assert_error_has(&entry.error, "too long");
+	strcpy(text, "linux /k\noptions ");
+	memset(text + 17, 'y', 4096);
+	text[17 + 4096] = '\0';
+	assert_false(parse("a.conf", text));
+	text[17 + 4095] = '\0';
+	assert_true(parse("a.conf", text));
+	assert_int_equal(strlen(entry.options), 4095);
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	assert_false(parse(name, "linux /k"));
+	assert_error_has(&entry.error, "name is too long");
+}
+
+static void another_architecture_is_marked(void **state)
+{
+	assert_true(parse("a.conf", "linux /k\narchitecture aa64\n"));
+	assert_true(entry.other_architecture);
+}
+
+static void loader_conf_gives_default_and_timeout(void **state)
+{
+	struct loader_config config;
+	const char *text = "timeout 5\n#x\ndefault debian-*\nconsole-mode max\neditor no\n";
+
+	assert_true(loader_config_parse(&config, text, strlen(text), &error));
+	assert_int_equal(config.timeout, 5);
+	assert_string_equal(config.default_pattern, "debian-*");
+	assert_true(loader_config_parse(&config, "", 0, &error));
+	assert_int_equal(config.timeout, 0);
+	text = "timeout menu-force";
+	assert_true(loader_config_parse(&config, text, strlen(text), &error));
+	assert_int_equal(config.timeout, LOADER_WAIT_FOREVER);
+}
+
+static void mistakes_in_loader_conf_are_explained(void **state)
+{
+	struct loader_config config;
+	const char *text = "timeout 5\ndefalt x\n";
+
+	assert_false(loader_config_parse(&config, text, strlen(text), &error));
+	assert_error_has(&error, "loader.conf line 2: unknown key \"defalt\"");
+	text = "timeout soon\n";
+	assert_false(loader_config_parse(&config, text, strlen(text), &error));
+	assert_error_has(&error, "\"soon\"");
+	text = "timeout 99999999999\n";
+	assert_false(loader_config_parse(&config, text, strlen(text), &error));
+	text = "timeout\n";
+	assert_false(loader_config_parse(&config, text, strlen(text), &error));
+}
+
+static void globs_match_as_the_shell_does(void **state)
+{
+	assert_true(text_glob("*", ""));
+	assert_true(text_glob("", ""));
+	assert_false(text_glob("", "a"));
+	assert_true(text_glob("deb*.conf", "debian-6.CONF"));
+	assert_true(text_glob("*a*b*c", "xxaxxabxbxc"));
+	assert_false(text_glob("*a*b*c", "xxaxxabxbxcd"));
+	assert_true(text_glob("a?c", "abc"));
+	assert_false(text_glob("a?c", "ac"));
+	assert_true(text_glob("[a-cx]1", "B1"));
+	assert_false(text_glob("[!a-c]1", "b1"));
+	assert_true(text_glob("[]]x", "]x"));
+	assert_true(text_glob("[abc", "[abc"));
+	assert_true(text_glob("a\\*", "a*"));
+	assert_false(text_glob("a\\*", "ab"));
+	assert_false(text_glob("a*", ""));
+}
+
+static void make(struct boot_entry *e, const char *id, const char *sort_key, const char *machine,
+		 const char *version)
+{
+	memset(e, 0, sizeof(*e));
+	strcpy(e->id, id);
+	strcpy(e->sort_key, sort_key);
+	strcpy(e->machine_id, machine);
+	strcpy(e->version, version);
+}
+
+static void the_menu_is_ordered_as_the_specification_says(void **state)
+{
+	static struct boot_entry e[7];
+	struct boot_entry *p[7];
+	static const char *const wanted[] = {"e", "c", "d", "b", "linux-6.10.conf",
+		"linux-6.9.conf", "linux-6.9~rc1.conf"};
+	uint32_t i;
+
+	make(&e[0], "linux-6.9~rc1.conf", "", "", "");
+	make(&e[1], "linux-6.9.conf", "", "", "");
+	make(&e[2], "linux-6.10.conf", "", "", "");
+	make(&e[3], "b", "debian", "2", "9");
+	make(&e[4], "c", "debian", "1", "6.1.10");
+	make(&e[5], "d", "debian", "1", "6.1.9");
+	make(&e[6], "e", "arch", "9", "1");
+	for (i = 0; i < 7; i++)
+		p[i] = &e[i];
+	entry_sort(p, 7);
+	for (i = 0; i < 7; i++)
+		assert_string_equal(p[i]->id, wanted[i]);
+}
+
+static void the_default_is_found_with_and_without_conf(void **state)
+{
+	static struct boot_entry e[3];
+	struct boot_entry *p[3] = {&e[0], &e[1], &e[2]};
+
+	make(&e[0], "first.conf", "", "", "");
+	make(&e[1], "second.conf", "", "", "");
+	make(&e[2], "second-b.conf", "", "", "");
+	assert_int_equal(entry_find_default(p, 3, ""), 0);
+	assert_int_equal(entry_find_default(p, 3, "second.conf"), 1);
+	assert_int_equal(entry_find_default(p, 3, "second"), 1);
+	assert_int_equal(entry_find_default(p, 3, "second-*"), 2);
+	assert_int_equal(entry_find_default(p, 3, "SECOND*"), 1);
+	assert_int_equal(entry_find_default(p, 3, "third"), 3);
+}
+
+/* Each string is older than the next; the list is that of the version format specification. */
+static void versions_are_ordered(void **state)
+{
+	static const char *const order[] = {
+		"~rc1", "", "122.1", "123~rc1-1", "123", "123-a", "123-a.1", "123-1",
+		"123-1.1", "123^post1", "123.a-1", "123.1-1", "123a-1", "124-1",
+	};
+	size_t i, j, n = sizeof(order) / sizeof(order[0]);
+
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < n; j++) {
+			int c = text_compare_versions(order[i], order[j]);
+
+			if ((c < 0) != (i < j) || (c > 0) != (i > j))
+				fail_msg("%s against %s: %d", order[i], order[j], c);
+		}
+	}
+	assert_int_equal(text_compare_versions("1.01", "1.1"), 0);
+	assert_int_equal(text_compare_versions("1_0", "1+0"), 0);
+	assert_true(text_compare_versions("6.1.0-100", "6.1.0-99") > 0);
+}
+
+static struct umbra_options options;
+
+static void umbra_options_have_defaults(void **state)
+{
+	assert_true(options_parse(&options, "", &error));
+	assert_int_equal(options.hv.serial_port, 0x3f8);
+	assert_int_equal(options.hv.serial_baud, 115200);
+	assert_int_equal(options.hv.log_level, 2);
+	assert_int_equal(options.hv.pool_bytes, 0);
+	assert_int_equal(options.hv.shadow_bytes, 0);
+	assert_int_equal(options.hv.audit_interval, 0);
+	assert_string_equal(options.hv.cpuid_hide, "");
+	assert_false(options.bare);
+}
+
+static void umbra_options_are_read(void **state)
+{
+	const char *line = "serial=ttyS1,9600 pool=64M  shadow=3072K loglevel=debug"
+		" cpuid=-pku,-la57 audit=1000 cpuid=-sse4_1 bare";
+
+	assert_true(options_parse(&options, line, &error));
+	assert_int_equal(options.hv.serial_port, 0x2f8);
+	assert_int_equal(options.hv.serial_baud, 9600);
+	assert_int_equal(options.hv.pool_bytes, 64 << 20);
+	assert_int_equal(options.hv.shadow_bytes, 3 << 20);
+	assert_int_equal(options.hv.log_level, 3);
+	assert_int_equal(options.hv.audit_interval, 1000);
+	assert_string_equal(options.hv.cpuid_hide, "-pku,-la57,-sse4_1");
+	assert_string_equal(options.hv.raw, line);
+	assert_true(options.bare);
+	assert_true(options_parse(&options, "serial=0x2e8", &error));
+	assert_int_equal(options.hv.serial_port, 0x2e8);
+	assert_int_equal(options.hv.serial_baud, 115200);
+	assert_true(options_parse(&options, "serial=none", &error));
+	assert_int_equal(options.hv.serial_port, 0);
+	assert_true(options_parse(&options, "pool=0x1000000 shadow=1g", &error));
+	assert_int_equal(options.hv.pool_bytes, 16 << 20);
+}
+
+static void wrong_umbra_options_are_named(void **state)
+{
+	static const char *const wrong[] = {
+		"serial=", "serial", "serial=ttyS4", "serial=ttyS0,", "serial=ttyS0,7000",
+		"serial=ttyS0,0", "serial=0x3f8,115200x", "serial=0", "serial=0x10000",
+		"pool=", "pool=1M", "pool=x", "pool=99999999T", "pool=16MM", "shadow=0",
+		"loglevel=loud", "loglevel", "cpuid=", "cpuid=pku", "cpuid=-", "cpuid=-a,",
+		"cpuid=-a,,-b", "cpuid=-A", "audit=", "audit=-1", "audit=4294967296", "bare=1",
+		"colour=red", "=", "Bare",
+	};
+	char line[64];
+	size_t i;
+
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(line, sizeof(line), "audit=5 %s", wrong[i]);
+		if (options_parse(&options, line, &error))
+			fail_msg("%s was accepted", wrong[i]);
+		assert_error_has(&error, wrong[i]);
+	}
+	assert_false(options_parse(&options, "frob", &error));
+	assert_error_has(&error, "unknown umbra option \"frob\"");
+}
+
+static void long_umbra_options_are_refused(void **state)
+{
+	char line[1024] = "cpuid=-";
+
+	memset(line + 7, 'a', 300);
+	line[307] = '\0';
+	assert_false(options_parse(&options, line, &error));
+	memset(line, ' ', 1000);
+	line[1000] = '\0';
+	assert_false(options_parse(&options, line, &error));
+	assert_error_has(&error, "longer than 511");
+}
+
+static void numbers_and_sizes_do_not_overflow(void **state)
+{
+	uint64_t v;
+
+	assert_true(text_parse_u64((struct text_span){"18446744073709551615", 20}, &v));
+	assert_true(v == UINT64_MAX);
+	assert_false(text_parse_u64((struct text_span){"18446744073709551616", 20}, &v));
+	assert_true(text_parse_u64((struct text_span){"0xffffffffffffffff", 18}, &v));
+	assert_false(text_parse_u64((struct text_span){"0x10000000000000000", 19}, &v));
+	assert_false(text_parse_u64((struct text_span){"0x", 2}, &v));
+	assert_false(text_parse_u64((struct text_span){"", 0}, &v));
+	assert_true(text_parse_size((struct text_span){"16383P", 5}, &v));
+	assert_int_equal(v, 16383);
+	assert_true(text_parse_size((struct text_span){"16777215T", 9}, &v));
+	assert_false(text_parse_size((struct text_span){"16777216T", 9}, &v));
+	assert_false(text_parse_size((struct text_span){"M", 1}, &v));
+}
+
+static void text_is_formatted(void **state)
+{
+	char line[16];
+
+	assert_int_equal(text_format(line, sizeof(line), "%s %u%%", "ab", 7u), 5);
+	assert_string_equal(line, "ab 7%");
+	text_format(line, sizeof(line), "%08x|%4u|%llx", 0xbeefu, 12u, 0x123456789ull);
+	assert_string_equal(line, "0000beef|  12|1");
+	text_format(line, sizeof(line), "%.*s%c", 2, "xyz", '!');
+	assert_string_equal(line, "xy!");
+	text_format(line, sizeof(line), "%s", "a line longer than the space");
+	assert_string_equal(line, "a line longer t");
+}
+
+static void a_cpu_with_svm_is_accepted(void **state)
+{
+	struct cpu_facts facts = {.svm = true};
+
+	assert_true(check_cpu(&facts, false, &error));
+}
+
+static void a_cpu_without_virtualisation_is_refused(void **state)
+{
+	struct cpu_facts facts = {.svm = false};
+
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "neither SVM nor VMX");
+	assert_true(check_cpu(&facts, true, &error));
+}
+
+static void svm_locked_off_is_refused(void **state)
+{
+	struct cpu_facts facts = {.svm = true, .vm_cr = 0x18};
+
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "VM_CR.SVMDIS");
+	facts.svm_key = true;
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "with a key");
+	facts.vm_cr = 0x8;
+	assert_true(check_cpu(&facts, false, &error));
+}
+
+static void vmx_locked_off_is_refused(void **state)
+{
+	struct cpu_facts facts = {.vmx = true, .feature_control = 1};
+
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "IA32_FEATURE_CONTROL");
+	facts.feature_control = 3; /* inside SMX only */
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "IA32_FEATURE_CONTROL");
+}
+
+static void vmx_itself_is_not_mistaken_for_locked(void **state)
+{
+	static const uint64_t open[] = {0, 4, 5};
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		struct cpu_facts facts = {.vmx = true, .feature_control = open[i]};
+
+		if (!check_cpu(&facts, false, &error))
+			assert_null(strstr(error.text, "locked"));
+	}
+}
+
+static void five_level_paging_is_refused_in_every_mode(void **state)
+{
+	struct cpu_facts facts = {.svm = true, .la57 = true};
+
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "LA57");
+	assert_false(check_cpu(&facts, true, &error));
+}
+
+static void too_little_memory_is_refused(void **state)
+{
+	struct memory_needs needs = {16 << 20, 1 << 20, 10 << 20};
+
+	assert_true(check_memory(81ull << 20, &needs, &error));
+	assert_false(check_memory((81ull << 20) - 1, &needs, &error));
+	assert_error_has(&error, "not enough memory");
+	needs.pool_bytes = UINT64_MAX;
+	assert_false(check_memory(UINT64_MAX / 2, &needs, &error));
+	needs = (struct memory_needs){16 << 20, 1 << 20, 100 << 20};
+	assert_true(check_memory(117ull << 20, &needs, &error));
+	assert_false(check_memory(116ull << 20, &needs, &error));
+	/* reading the CPU needs ring 0: only that it is there */
+	assert_non_null(check_read_cpu);
+}
+
+/* Random bytes, and random pieces of real entries: no crash, and an error has a text. */
+static void random_text_is_survived(void **state)
+{
+	static const char *const pieces[] = {"linux", "initrd", "options", "umbra", "title", " ",
+		"\n", "\r\n", "\t", "#", "/k", "x=y", "\xef\xbb\xbf", "sort-key", "\\", "\xff"};
+	char text[512];
+	unsigned int round;
+
+	srand(1);
+	for (round = 0; round < 20000; round++) {
+		size_t n = 0, wanted = (size_t)rand() % 400;
+
+		while (n < wanted) {
+			const char *piece = pieces[rand() % 16];
+
+			if (rand() % 8 == 0)
+				text[n++] = (char)(rand() % 255 + 1);
+			strcpy(text + n, piece);
+			n += strlen(piece);
+		}
+		text[n] = '\0';
+		if (!parse("r.conf", text))
+			assert_true(entry.broken && entry.error.text[0]);
+		else if (!options_parse(&options, entry.umbra, &error))
+			assert_true(error.text[0]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_key_of_a_full_entry_is_read),
+		cmocka_unit_test(a_missing_title_is_made_from_the_file_name),
+		cmocka_unit_test(empty_options_are_allowed),
+		cmocka_unit_test(an_unknown_key_is_named_with_file_and_line),
+		cmocka_unit_test(mistakes_in_an_entry_are_explained),
+		cmocka_unit_test(what_is_too_long_is_refused),
+		cmocka_unit_test(another_architecture_is_marked),
+		cmocka_unit_test(loader_conf_gives_default_and_timeout),
+		cmocka_unit_test(mistakes_in_loader_conf_are_explained),
+		cmocka_unit_test(globs_match_as_the_shell_does),
+		cmocka_unit_test(the_menu_is_ordered_as_the_specification_says),
+		cmocka_unit_test(the_default_is_found_with_and_without_conf),
+		cmocka_unit_test(versions_are_ordered),
+		cmocka_unit_test(umbra_options_have_defaults),
+		cmocka_unit_test(umbra_options_are_read),
+		cmocka_unit_test(wrong_umbra_options_are_named),
+		cmocka_unit_test(long_umbra_options_are_refused),
+		cmocka_unit_test(numbers_and_sizes_do_not_overflow),
+		cmocka_unit_test(text_is_formatted),
+		cmocka_unit_test(a_cpu_with_svm_is_accepted),
+		cmocka_unit_test(a_cpu_without_virtualisation_is_refused),
+		cmocka_unit_test(svm_locked_off_is_refused),
+		cmocka_unit_test(vmx_locked_off_is_refused),
+		cmocka_unit_test(vmx_itself_is_not_mistaken_for_locked),
+		cmocka_unit_test(five_level_paging_is_refused_in_every_mode),
+		cmocka_unit_test(too_little_memory_is_refused),
+		cmocka_unit_test(random_text_is_survived),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

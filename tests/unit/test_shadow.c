@@ -1,0 +1,1525 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Directed tests of the shadow engine on the simulated machine: what a hostile
+ * or merely odd guest does, one test for each kind of behaviour. After every
+ * exit the TLB model is compared with the shadow and shadow_audit() must find
+ * nothing (machine.strict, machine.audit).
+ *
+ * The guest's memory in these tests: tables from 1 MiB on, each also mapped
+ * through WINDOW, so that the guest edits its tables by ordinary writes; data
+ * pages where the tests put them.
+ */
+#include "tests/unit/host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/x86.h"
+#include "mm/phys.h"
+#include "tests/unit/machine.h"
+
+#define TABLES 0x100000ull
+#define TABLES_END 0x180000ull
+#define DATA 0x180000ull             /* and further */
+#define WINDOW 0xffff900000000000ull /* + gpa, for the first 2 MiB */
+#define CODE 0x400000ull             /* a user address to map things at */
+#define LINK (PTE_P | PTE_W | PTE_U)
+#define KERNEL (PTE_P | PTE_W)
+#define USER (PTE_P | PTE_W | PTE_U)
+
+struct guest {
+	struct machine *m;
+	u64 next;                    /* next free table */
+	u64 root;
+};
+
+static struct guest g;
+
+/* --- building ------------------------------------------------------------------- */
+static void check(void)
+{
+	if (g.m->broken)
+		fail_msg("%s", g.m->failure);
+}
+
+static u64 new_table(void)
+{
+	u64 table = g.next;
+
+	assert_true(table < TABLES_END);
+	g.next += PAGE_SIZE;
+	memset(machine_ram(g.m, table), 0, PAGE_SIZE);
+	return table;
+}
+
+static u64 slot_in(u64 table, u64 gva, u32 level)
+{
+	return table + ((gva >> (12 + 9 * (level - 1))) & 511) * 8;
+}
+
+/* Address of the entry of that level for gva, with tables made on the way down. */
+static u64 slot(u64 root, u64 gva, u32 level)
+{
+	u64 table = root;
+
+	for (u32 l = 4; l > level; l--) {
+		u64 at = slot_in(table, gva, l);
+
+		if (!(machine_peek(g.m, at) & PTE_P))
+			machine_dma(g.m, at, new_table() | LINK);
+		table = machine_peek(g.m, at) & PTE_ADDR_MASK;
+	}
+	return slot_in(table, gva, level);
+}
+
+/* Maps before anything was shadowed, or where nothing was present. */
+static void map(u64 gva, u32 level, u64 entry)
+{
+	machine_dma(g.m, slot(g.root, gva, level), entry);
+}
+
+static u64 new_root(void)
+{
+	u64 root = new_table();
+
+	machine_dma(g.m, slot_in(root, WINDOW, 4), machine_peek(g.m, slot_in(g.root, WINDOW, 4)));
+	return root;
+}
+
+static void start(const struct machine_config *config, u64 more_cr4)
+{
+	struct shadow_paging p;
+
+	g.m = machine_create(config);
+	assert_non_null(g.m);
+	g.m->audit = true;
+	g.next = TABLES;
+	g.root = new_table();
+	for (u64 a = TABLES; a < 0x200000; a += PAGE_SIZE)
+		map(WINDOW + a, 1, a | KERNEL);
+	p = machine_long_mode(g.root);
+	p.cr4 |= more_cr4;
+	p.phys_bits = g.m->config.host_phys_bits;
+	p.pages_1g = !g.m->config.no_1g;
+	machine_set_paging(g.m, &p, true);
+}
+
+static int setup(void **state)
+{
+	static const struct machine_config plain = {.seed = 1};
+
+	start(&plain, 0);
+	return 0;
+}
+
+static int setup_shifted(void **state)
+{
+	static const struct machine_config shifted = {.seed = 1, .shift = 0x40000000};
+
+	start(&shifted, 0);
+	return 0;
+}
+
+static int setup_giant(void **state)
+{
+	static const struct machine_config giant = {.seed = 1, .giant = true};
+
+	start(&giant, 0);
+	g.m->audit = false; /* too many frames for one audit an exit */
+	return 0;
+}
+
+static int setup_small(void **state)
+{
+	static const struct machine_config small = {.seed = 1, .shadow_limit = 64 * PAGE_SIZE};
+
+	start(&small, 0);
+	return 0;
+}
+
+static int setup_wide(void **state)
+{
+	static const struct machine_config wide = {.seed = 1, .host_phys_bits = 52};
+
+	start(&wide, 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	machine_destroy(g.m);
+	return 0;
+}
+
+/* --- acting and expecting ------------------------------------------------------------ */
+static struct machine_result act(u64 gva, struct model_access kind, u64 value)
+{
+	struct machine_result r = machine_access(g.m, (struct machine_access){
+		.gva = gva, .kind = kind, .size = 8, .value = value});
+
+	check();
+	return r;
+}
+
+#define READ ((struct model_access){0})
+#define WRITE ((struct model_access){.write = true})
+#define FETCH ((struct model_access){.fetch = true})
+#define USER_READ ((struct model_access){.user = true})
+#define USER_WRITE ((struct model_access){.user = true, .write = true})
+#define USER_FETCH ((struct model_access){.user = true, .fetch = true})
+
+static void expect_ok(u64 gva, struct model_access kind, u64 gpa)
+{
+	struct machine_result r = act(gva, kind, 0x1122334455667788ull);
+
+	if (r.outcome != MACHINE_OK)
+		print_message("%#llx: outcome %u error %#x\n", (unsigned long long)gva, r.outcome, r.error);
+	assert_int_equal(r.outcome, MACHINE_OK);
+	assert_int_equal(r.kind, REGION_RAM);
+	assert_int_equal(r.gpa, gpa);
+}
+
+static void expect_fault(u64 gva, struct model_access kind, u32 error)
+{
+	struct machine_result r = act(gva, kind, 0);
+
+	assert_int_equal(r.outcome, MACHINE_FAULT);
+	assert_int_equal(r.error, error);
+}
+
+/* The guest writes to its own table. */
+static void store(u64 gpa, u64 value)
+{
+	struct machine_result r = act(WINDOW + gpa, (struct model_access){.write = true, .ac = true}, value);
+
+	assert_int_equal(r.outcome, MACHINE_OK);
+	assert_int_equal(machine_peek(g.m, gpa), value);
+}
+
+static void store_entry(u64 gva, u32 level, u64 entry)
+{
+	store(slot(g.root, gva, level), entry);
+}
+
+static u64 entry(u64 gva, u32 level)
+{
+	return machine_peek(g.m, slot(g.root, gva, level));
+}
+
+static void reload_cr3(void)
+{
+	machine_load_cr3(g.m, g.m->paging.cr3);
+	check();
+}
+
+static void invlpg(u64 gva)
+{
+	machine_invlpg(g.m, gva);
+	check();
+}
+
+static void set_control(u64 cr0_clear, u64 cr0_set, u64 cr4_clear, u64 cr4_set, bool flush)
+{
+	struct shadow_paging p = g.m->paging;
+
+	p.cr0 = (p.cr0 & ~cr0_clear) | cr0_set;
+	p.cr4 = (p.cr4 & ~cr4_clear) | cr4_set;
+	machine_set_paging(g.m, &p, flush);
+	check();
+}
+
+static void set_nxe(bool on)
+{
+	struct shadow_paging p = g.m->paging;
+
+	p.efer = on ? p.efer | EFER_NXE : p.efer & ~EFER_NXE;
+	machine_set_paging(g.m, &p, true);
+	check();
+}
+
+/* --- rights and roles ------------------------------------------------------------------ */
+static void one_table_under_two_parents_has_the_rights_of_each(void **state)
+{
+	u64 table = new_table(), page = DATA;
+
+	machine_dma(g.m, slot_in(table, CODE, 1), page | USER | PTE_A | PTE_D);
+	map(CODE, 2, table | LINK);
+	map(CODE + 0x200000, 2, table | PTE_P | PTE_U);
+	map(CODE + 0x400000, 2, table | PTE_P | PTE_W);
+	map(CODE + 0x600000, 2, table | LINK | PTE_NX);
+	expect_ok(CODE, USER_WRITE, page);
+	expect_ok(CODE + 0x200000, USER_READ, page);
+	expect_fault(CODE + 0x200000, USER_WRITE, PF_P | PF_W | PF_U);
+	expect_fault(CODE + 0x400000, USER_READ, PF_P | PF_U);
+	expect_ok(CODE + 0x400000, WRITE, page);
+	expect_ok(CODE, USER_FETCH, page);
+	expect_fault(CODE + 0x600000, USER_FETCH, PF_P | PF_U | PF_ID);
+	expect_ok(CODE, USER_WRITE, page);
+}
+
+/* CVE-2026-53359: page number and frame of a reused child must both be compared. */
+static void slot_changes_between_large_leaf_and_table_of_the_same_frame(void **state)
+{
+	u64 frame = 0x200000, page = DATA;
+
+	for (u32 i = 0; i < 512; i++)
+		machine_dma(g.m, frame + 8 * i, (page + (i % 8) * PAGE_SIZE) | USER);
+	map(CODE, 2, frame | USER | PTE_PS);
+	for (u32 round = 0; round < 20; round++) {
+		store_entry(CODE, 2, frame | USER | PTE_PS);
+		reload_cr3();
+		expect_ok(CODE + 0x3000, USER_READ, frame + 0x3000);
+		store_entry(CODE, 2, frame | LINK);
+		if (round & 1)
+			invlpg(CODE + 0x3000);
+		else
+			reload_cr3();
+		expect_ok(CODE + 0x3000, USER_READ, page + 3 * PAGE_SIZE);
+		if (round % 5 == 0)
+			expect_ok(CODE + 0x2000, USER_WRITE, page + 2 * PAGE_SIZE);
+	}
+}
+
+static void write_with_wp_clear_then_every_other_access(void **state)
+{
+	map(CODE, 1, DATA | PTE_P | PTE_U);
+	for (u32 smep = 0; smep < 2; smep++) {
+		set_control(CR0_WP, 0, smep ? 0 : CR4_SMEP, smep ? CR4_SMEP : 0, true);
+		for (u32 round = 0; round < 3; round++) {
+			expect_ok(CODE, WRITE, DATA);
+			assert_true(entry(CODE, 1) & PTE_D);
+			expect_ok(CODE, USER_READ, DATA);
+			expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U);
+			expect_ok(CODE, WRITE, DATA);
+			expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U);
+			expect_ok(CODE, WRITE, DATA);
+			if (smep)
+				expect_fault(CODE, FETCH, PF_P | PF_ID);
+			else
+				expect_ok(CODE, FETCH, DATA);
+			expect_ok(CODE, USER_FETCH, DATA);
+			expect_ok(CODE, READ, DATA);
+		}
+	}
+	set_control(0, CR0_WP, 0, 0, false);
+	expect_fault(CODE, WRITE, PF_P | PF_W);
+	expect_ok(CODE, USER_READ, DATA);
+}
+
+static void write_with_wp_clear_dirties_the_right_large_alias(void **state)
+{
+	u64 other = CODE + 0x200000, frame = MACHINE_HIGH;
+
+	map(CODE, 2, frame | PTE_P | PTE_U | PTE_PS);
+	map(other, 2, frame | PTE_P | PTE_U | PTE_PS);
+	set_control(CR0_WP, 0, 0, 0, false);
+	expect_ok(CODE + 0x5000, READ, frame + 0x5000);
+	expect_ok(other + 0x5000, READ, frame + 0x5000);
+	expect_ok(other + 0x5000, WRITE, frame + 0x5000);
+	assert_false(entry(CODE, 2) & PTE_D);
+	assert_true(entry(other, 2) & PTE_D);
+	expect_ok(CODE + 0x6000, WRITE, frame + 0x6000);
+	assert_true(entry(CODE, 2) & PTE_D);
+}
+
+/* The same in a block that holds tables, so that the leaves are splintered. */
+static void write_with_wp_clear_dirties_the_right_splintered_alias(void **state)
+{
+	u64 other = CODE + 0x200000;
+
+	map(CODE, 2, PTE_P | PTE_U | PTE_PS);
+	map(other, 2, PTE_P | PTE_U | PTE_PS);
+	set_control(CR0_WP, 0, 0, 0, false);
+	expect_ok(CODE + 0x5000, READ, 0x5000);
+	expect_ok(other + 0x5000, WRITE, 0x5000);
+	assert_false(entry(CODE, 2) & PTE_D);
+	assert_true(entry(other, 2) & PTE_D);
+	expect_ok(CODE + 0x5000, USER_READ, 0x5000);
+	expect_fault(CODE + 0x5000, USER_WRITE, PF_P | PF_W | PF_U);
+	expect_ok(CODE + 0x5000, WRITE, 0x5000);
+	assert_true(entry(CODE, 2) & PTE_D);
+}
+
+static void readonly_and_clean_large_aliases(void **state)
+{
+	static const u64 frames[] = {MACHINE_HIGH, 0};
+
+	for (u32 i = 0; i < 2; i++) {
+		u64 read_only = 0x10000000 + 0x1000000ull * i, clean = read_only + 0x200000, frame = frames[i];
+
+		map(read_only, 2, frame | PTE_P | PTE_U | PTE_PS);
+		map(clean, 2, frame | USER | PTE_PS);
+		expect_ok(read_only + 0x7000, USER_READ, frame + 0x7000);
+		expect_ok(clean + 0x7000, USER_READ, frame + 0x7000);
+		assert_false(entry(clean, 2) & PTE_D);
+		expect_fault(read_only + 0x7000, USER_WRITE, PF_P | PF_W | PF_U);
+		expect_ok(clean + 0x7000, USER_WRITE, frame + 0x7000);
+		assert_true(entry(clean, 2) & PTE_D);
+		assert_false(entry(read_only, 2) & PTE_D);
+		expect_fault(read_only + 0x7000, USER_WRITE, PF_P | PF_W | PF_U);
+		expect_fault(read_only + 0x8000, WRITE, PF_P | PF_W);
+	}
+}
+
+/* A fetch and a write in one read-only user page, small and large, with WP clear. */
+static void instruction_that_writes_to_its_own_page_with_wp_clear(void **state)
+{
+	static const struct { u64 gva, gpa; u32 level; } places[] = {
+		{0x10000000, DATA, 1}, {0x11000000, MACHINE_HIGH, 2}, {0x12000000, 0, 2},
+	};
+
+	set_control(CR0_WP, 0, 0, 0, false);
+	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
+		u64 gva = places[i].gva, far = places[i].level == 2 ? 0x30000 : 0;
+		struct machine_access list[] = {
+			{.gva = gva, .kind = FETCH, .size = 8},
+			{.gva = gva + far + 0x100, .kind = WRITE, .size = 8, .value = 7},
+		};
+
+		map(gva, places[i].level, places[i].gpa | PTE_P | PTE_U | (places[i].level > 1 ? PTE_PS : 0));
+		for (u32 n = 0; n < 4; n++) {
+			assert_int_equal(machine_instruction(g.m, list, 2).outcome, MACHINE_OK);
+			check();
+			expect_ok(gva, USER_READ, places[i].gpa);
+		}
+	}
+}
+
+static void nxe_toggled_with_bit_63_in_live_entries(void **state)
+{
+	map(CODE, 1, DATA | USER | PTE_NX);
+	map(CODE + PAGE_SIZE, 1, (DATA + PAGE_SIZE) | USER);
+	for (u32 round = 0; round < 3; round++) {
+		set_nxe(true);
+		expect_ok(CODE, USER_READ, DATA);
+		expect_fault(CODE, USER_FETCH, PF_P | PF_U | PF_ID);
+		expect_ok(CODE + PAGE_SIZE, USER_FETCH, DATA + PAGE_SIZE);
+		set_nxe(false);
+		expect_fault(CODE, USER_READ, PF_P | PF_U | PF_RSVD);
+		expect_ok(CODE + PAGE_SIZE, USER_FETCH, DATA + PAGE_SIZE);
+	}
+}
+
+static void wp_smep_smap_toggled_under_the_same_cr3(void **state)
+{
+	map(CODE, 1, DATA | PTE_P | PTE_U);
+	map(CODE + PAGE_SIZE, 1, (DATA + PAGE_SIZE) | PTE_P);
+	for (u32 bits = 0; bits < 32; bits++) {
+		bool wp = bits & 1, smep = bits & 2, smap = bits & 4, warm = bits & 8;
+		struct machine_result r;
+
+		set_control(CR0_WP, wp ? CR0_WP : 0, CR4_SMEP | CR4_SMAP, (smep ? CR4_SMEP : 0) | (smap ? CR4_SMAP : 0),
+			    bits & 16);
+		if (warm)
+			expect_ok(CODE, USER_READ, DATA);
+		r = act(CODE, READ, 0);
+		assert_int_equal(r.outcome, smap ? MACHINE_FAULT : MACHINE_OK);
+		r = act(CODE, FETCH, 0);
+		assert_int_equal(r.outcome, smep ? MACHINE_FAULT : MACHINE_OK);
+		r = act(CODE, WRITE, 1);
+		assert_int_equal(r.outcome, smap || wp ? MACHINE_FAULT : MACHINE_OK);
+		r = act(CODE + PAGE_SIZE, WRITE, 1);
+		assert_int_equal(r.outcome, wp ? MACHINE_FAULT : MACHINE_OK);
+		expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U);
+		expect_ok(CODE, USER_READ, DATA);
+		expect_fault(CODE + PAGE_SIZE, USER_READ, PF_P | PF_U);
+	}
+}
+
+static void pge_and_pse_toggled_flush_and_change_nothing_else(void **state)
+{
+	map(CODE, 1, DATA | USER | PTE_G);
+	for (u32 i = 0; i < 4; i++) {
+		expect_ok(CODE, USER_WRITE, DATA);
+		store_entry(CODE, 1, (DATA + PAGE_SIZE) | USER | PTE_G);
+		set_control(0, 0, i & 1 ? 0 : CR4_PGE, i & 1 ? CR4_PGE : 0, true);
+		expect_ok(CODE, USER_READ, DATA + PAGE_SIZE);
+		store_entry(CODE, 1, DATA | USER | PTE_G);
+		set_control(0, 0, i & 1 ? 0 : CR4_PSE, i & 1 ? CR4_PSE : 0, true);
+		expect_ok(CODE, USER_READ, DATA);
+	}
+}
+
+static void implicit_supervisor_access_ignores_ac_under_smap(void **state)
+{
+	struct model_access implicit = {.implicit = true, .ac = true}, explicit = {.ac = true};
+
+	set_control(0, 0, 0, CR4_SMAP, true);
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, explicit, DATA);
+	expect_fault(CODE, implicit, PF_P);
+	expect_ok(CODE, explicit, DATA);
+	expect_fault(CODE, READ, PF_P);
+}
+
+static void address_beyond_maxphyaddr_is_a_reserved_bit(void **state)
+{
+	map(CODE, 1, BIT(40) | USER);
+	map(CODE + PAGE_SIZE, 1, BIT(51) | USER);
+	map(CODE + 0x200000, 2, BIT(45) | USER | PTE_PS);
+	map(0x8000000000, 3, BIT(41) | USER | PTE_PS);
+	expect_fault(CODE, USER_READ, PF_P | PF_U | PF_RSVD);
+	expect_fault(CODE + PAGE_SIZE, USER_WRITE, PF_P | PF_W | PF_U | PF_RSVD);
+	expect_fault(CODE + 0x200000, READ, PF_P | PF_RSVD);
+	expect_fault(0x8000000000, FETCH, PF_P | PF_RSVD | PF_ID);
+}
+
+static void large_leaf_at_a_huge_address_is_not_truncated(void **state)
+{
+	struct machine_result r;
+
+	map(CODE, 2, (BIT(39) + 0x200000) | USER | PTE_PS);
+	map(0x8000000000, 3, BIT(39) | USER | PTE_PS);
+	r = act(CODE + 0x1234, USER_READ, 0);
+	assert_int_equal(r.outcome, MACHINE_OK);
+	assert_int_equal(r.kind, REGION_MMIO);
+	assert_int_equal(r.gpa, BIT(39) + 0x201234);
+	r = act(0x8000000000 + 0x12345678, USER_WRITE, 0);
+	assert_int_equal(r.outcome, MACHINE_OK);
+	assert_int_equal(r.gpa, BIT(39) + 0x12345678);
+}
+
+static void huge_addresses_with_52_bits(void **state)
+{
+	struct machine_result r;
+
+	map(CODE, 1, BITS(51, 12) | USER);
+	r = act(CODE, USER_READ, 0);
+	assert_int_equal(r.outcome, MACHINE_OK);
+	assert_int_equal(r.gpa, BITS(51, 12));
+	map(CODE + 0x200000, 2, BITS(51, 21) | USER | PTE_PS);
+	r = act(CODE + 0x200000 + 0x1ff000, USER_WRITE, 0);
+	assert_int_equal(r.outcome, MACHINE_OK);
+	assert_int_equal(r.gpa, BITS(51, 12));
+	map(CODE + PAGE_SIZE, 1, DATA | USER);
+	expect_ok(CODE + PAGE_SIZE, USER_WRITE, DATA);
+}
+
+static void every_reserved_bit_at_every_level_faults(void **state)
+{
+	static const u64 base[] = {0, DATA | USER, 0x200000 | USER | PTE_PS, USER | PTE_PS};
+
+	for (u32 level = 1; level <= 4; level++)
+		for (u32 bit = 7; bit < 64; bit++) {
+			u64 gva = 0x10000000000 + ((u64)level << 40), e, old;
+			struct model_state s = machine_model_state(g.m);
+
+			(void)slot(g.root, gva, 1);
+			old = machine_peek(g.m, slot(g.root, gva, level));
+			e = (level < 4 ? base[level] : old) | BIT(bit);
+			machine_dma(g.m, slot(g.root, gva, level), e);
+			if (model_reserved(&s, level, e))
+				expect_fault(gva, USER_READ, PF_P | PF_U | PF_RSVD);
+			machine_dma(g.m, slot(g.root, gva, level), old);
+			machine_drop_all(g.m);
+		}
+}
+
+static void bit_7_of_a_lowest_entry_is_a_memory_type(void **state)
+{
+	map(CODE, 1, DATA | USER | PTE_PAT_4K);
+	expect_ok(CODE, USER_WRITE, DATA);
+}
+
+/* --- accessed and dirty --------------------------------------------------------------------- */
+static void reads_set_a_and_writes_set_d(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_READ, DATA);
+	for (u32 level = 1; level <= 4; level++) {
+		assert_true(entry(CODE, level) & PTE_A);
+		assert_false(entry(CODE, level) & PTE_D);
+	}
+	expect_ok(CODE, USER_WRITE, DATA);
+	assert_true(entry(CODE, 1) & PTE_D);
+	for (u32 level = 2; level <= 4; level++)
+		assert_false(entry(CODE, level) & PTE_D);
+}
+
+static void refused_access_marks_nothing(void **state)
+{
+	map(CODE, 1, DATA | PTE_P);
+	expect_fault(CODE, USER_READ, PF_P | PF_U);
+	expect_fault(CODE, WRITE, PF_P | PF_W);
+	for (u32 level = 1; level <= 4; level++)
+		assert_false(entry(CODE, level) & (PTE_A | PTE_D));
+}
+
+static void cleared_marks_are_set_again_after_a_flush(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	for (u32 i = 0; i < 4; i++) {
+		expect_ok(CODE, USER_WRITE, DATA);
+		for (u32 level = 1; level <= 4; level++)
+			store_entry(CODE, level, entry(CODE, level) & ~(PTE_A | PTE_D));
+		if (i & 1)
+			reload_cr3();
+		else
+			invlpg(CODE);
+		for (u32 level = 1; level <= 4; level++)
+			assert_false(entry(CODE, level) & (PTE_A | PTE_D));
+		expect_ok(CODE, USER_READ, DATA);
+		for (u32 level = 1; level <= 4; level++)
+			assert_true(entry(CODE, level) & PTE_A);
+		assert_false(entry(CODE, 1) & PTE_D);
+		expect_ok(CODE, USER_WRITE, DATA);
+		assert_true(entry(CODE, 1) & PTE_D);
+	}
+}
+
+static void dirty_information_survives_protection_and_reload(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_WRITE, DATA);
+	store_entry(CODE, 1, entry(CODE, 1) & ~PTE_W);
+	reload_cr3();
+	assert_true(entry(CODE, 1) & PTE_D);
+	expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U);
+	expect_ok(CODE, USER_READ, DATA);
+	assert_true(entry(CODE, 1) & PTE_D);
+}
+
+static void neighbours_not_accessed_are_not_marked(void **state)
+{
+	for (u32 i = 0; i < 16; i++)
+		map(CODE + i * PAGE_SIZE, 1, (DATA + i * PAGE_SIZE) | USER | (i & 1 ? PTE_A : 0));
+	expect_ok(CODE, USER_READ, DATA);
+	for (u32 i = 1; i < 16; i++) {
+		assert_int_equal(!!(entry(CODE + i * PAGE_SIZE, 1) & PTE_A), i & 1);
+		assert_false(entry(CODE + i * PAGE_SIZE, 1) & PTE_D);
+	}
+	for (u32 i = 0; i < 16; i++) {
+		expect_ok(CODE + i * PAGE_SIZE, USER_WRITE, DATA + i * PAGE_SIZE);
+		assert_true(entry(CODE + i * PAGE_SIZE, 1) & PTE_D);
+	}
+}
+
+/* --- staleness and ordering --------------------------------------------------------------------- */
+static void table_edited_while_unlinked_is_fresh_when_linked_again(void **state)
+{
+	u64 table, linked;
+
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_WRITE, DATA);
+	linked = entry(CODE, 2);
+	table = linked & PTE_ADDR_MASK;
+	for (u32 i = 1; i < 30; i++) {
+		u64 to = DATA + (i % 8) * PAGE_SIZE;
+
+		store_entry(CODE, 2, 0);
+		reload_cr3();
+		expect_fault(CODE, USER_READ, PF_U);
+		store(slot_in(table, CODE, 1), to | USER);
+		store_entry(CODE, 2, linked);
+		expect_ok(CODE, USER_READ, to);    /* absent to present needs no flush */
+		expect_ok(CODE, USER_WRITE, to);
+	}
+}
+
+/* The same one level further up, with the edit two levels below the link. */
+static void subtree_edited_while_unlinked_is_fresh_when_linked_again(void **state)
+{
+	u64 linked, at;
+
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_WRITE, DATA);
+	linked = entry(CODE, 4);
+	at = slot(g.root, CODE, 1);
+	for (u32 i = 1; i < 30; i++) {
+		u64 to = DATA + (i % 8) * PAGE_SIZE;
+
+		store(slot_in(g.root, CODE, 4), 0);
+		reload_cr3();
+		expect_fault(CODE, USER_READ, PF_U);
+		store(at, to | USER);
+		store(slot_in(g.root, CODE, 4), linked);
+		expect_ok(CODE, USER_WRITE, to);
+	}
+}
+
+/* An edit under one root, then the other root, whose shadow of the table is older. */
+static void table_shared_by_two_roots_is_fresh_under_both(void **state)
+{
+	u64 second = new_root();
+
+	map(CODE, 1, DATA | USER);
+	machine_dma(g.m, slot_in(second, CODE, 4), entry(CODE, 4));
+	for (u32 i = 0; i < 20; i++) {
+		u64 to = DATA + (i % 8) * PAGE_SIZE;
+
+		store_entry(CODE, 1, to | USER);
+		machine_load_cr3(g.m, i & 1 ? g.root : second);
+		expect_ok(CODE, USER_WRITE, to);
+		expect_ok(CODE, USER_READ, to);
+	}
+}
+
+static void entry_retargeted_by_dma_harms_nobody(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_WRITE, DATA);
+	g.m->audit = false;
+	machine_dma(g.m, slot(g.root, CODE, 1), MACHINE_POOL | USER);
+	expect_ok(CODE, USER_READ, DATA);
+	machine_dma(g.m, slot(g.root, CODE, 2), MACHINE_TRAPPED | LINK | PTE_PS);
+	machine_dma(g.m, slot(g.root, CODE, 3), BIT(50) | LINK);
+	reload_cr3();
+	(void)act(CODE, USER_WRITE, 1);
+	machine_drop_all(g.m);
+	machine_audit(g.m);
+	expect_fault(CODE, USER_WRITE, PF_P | PF_U | PF_W | PF_RSVD);
+}
+
+static void entry_goes_from_ram_to_mmio_and_back(void **state)
+{
+	struct machine_result r;
+
+	map(CODE, 1, DATA | USER);
+	for (u32 i = 0; i < 6; i++) {
+		expect_ok(CODE, USER_WRITE, DATA);
+		store_entry(CODE, 1, (i & 1 ? MACHINE_MMIO : MACHINE_TRAPPED) | USER);
+		invlpg(CODE);
+		r = act(CODE + 8, USER_WRITE, 0);
+		assert_int_equal(r.outcome, i & 1 ? MACHINE_OK : MACHINE_EMULATED);
+		assert_int_equal(r.gpa, (i & 1 ? MACHINE_MMIO : MACHINE_TRAPPED) + 8);
+		assert_int_equal(r.kind, i & 1 ? REGION_MMIO : REGION_TRAPPED);
+		store_entry(CODE, 1, DATA | USER);
+		reload_cr3();
+	}
+}
+
+static void two_unsync_leaf_tables_map_each_other(void **state)
+{
+	u64 a = CODE, b = CODE + 0x200000, table_a, table_b;
+
+	table_a = slot(g.root, a, 1) & PAGE_MASK;
+	table_b = slot(g.root, b, 1) & PAGE_MASK;
+	map(a, 1, table_b | USER);           /* a shows the table of b's block, and the reverse */
+	map(b, 1, table_a | USER);
+	map(a + PAGE_SIZE, 1, DATA | USER);
+	map(b + PAGE_SIZE, 1, DATA | USER);
+	for (u32 i = 0; i < 20; i++) {
+		u64 to = DATA + (1 + i % 7) * PAGE_SIZE;
+
+		assert_int_equal(act(a + 8, USER_WRITE, to | USER).outcome, MACHINE_OK);
+		assert_int_equal(act(b + 8, USER_WRITE, (to + PAGE_SIZE) | USER).outcome, MACHINE_OK);
+		reload_cr3();
+		expect_ok(b + PAGE_SIZE, USER_READ, to);
+		expect_ok(a + PAGE_SIZE, USER_READ, to + PAGE_SIZE);
+	}
+}
+
+static void invlpg_of_large_splintered_and_unmapped_pages(void **state)
+{
+	static const u64 frames[] = {MACHINE_HIGH, 0x200000, 0};
+
+	for (u32 i = 0; i < 3; i++) {
+		u64 gva = 0x20000000 + i * 0x200000ull;
+
+		map(gva, 2, frames[i] | USER | PTE_PS);
+		expect_ok(gva + 0x3000, USER_WRITE, frames[i] + 0x3000);
+		expect_ok(gva + 0x9000, USER_READ, frames[i] + 0x9000);
+		store_entry(gva, 2, (MACHINE_HIGH + 0x200000) | USER | PTE_PS);
+		invlpg(gva + 0x1ff000); /* anywhere in the page */
+		expect_ok(gva + 0x3000, USER_WRITE, MACHINE_HIGH + 0x203000);
+		expect_ok(gva + 0x9000, USER_READ, MACHINE_HIGH + 0x209000);
+		store_entry(gva, 2, 0);
+		invlpg(gva);
+		expect_fault(gva + 0x3000, USER_READ, PF_U);
+		expect_fault(gva + 0x9000, USER_READ, PF_U);
+		invlpg(gva);
+	}
+	invlpg(0x800000000000);
+	invlpg(~0ull);
+	invlpg(0x123456789abcdef0);
+	invlpg(0x7000000000);
+}
+
+static void invlpg_takes_effect_for_one_small_page(void **state)
+{
+	for (u32 i = 0; i < 8; i++)
+		map(CODE + i * PAGE_SIZE, 1, (DATA + i * PAGE_SIZE) | USER | PTE_A | PTE_D);
+	for (u32 i = 0; i < 8; i++)
+		expect_ok(CODE + i * PAGE_SIZE, USER_WRITE, DATA + i * PAGE_SIZE);
+	for (u32 i = 0; i < 8; i++) {
+		store_entry(CODE + i * PAGE_SIZE, 1, (DATA + 0x10000) | PTE_P | PTE_U);
+		invlpg(CODE + i * PAGE_SIZE + 0x123);
+		expect_fault(CODE + i * PAGE_SIZE, USER_WRITE, PF_P | PF_W | PF_U);
+		expect_ok(CODE + i * PAGE_SIZE, USER_READ, DATA + 0x10000);
+	}
+}
+
+static void reload_takes_effect_at_every_level(void **state)
+{
+	u64 other = 0x7000000000;
+
+	map(CODE, 1, DATA | USER);
+	map(other + CODE, 1, (DATA + PAGE_SIZE) | USER);
+	for (u32 level = 1; level <= 4; level++) {
+		u64 mine = entry(CODE, level), theirs = entry(other + CODE, level);
+
+		expect_ok(CODE, USER_WRITE, DATA);
+		store(slot(g.root, CODE, level), theirs);
+		reload_cr3();
+		expect_ok(CODE, USER_WRITE, DATA + PAGE_SIZE);
+		store(slot(g.root, CODE, level), mine);
+		invlpg(CODE);
+		expect_ok(CODE, USER_WRITE, DATA);
+		expect_ok(other + CODE, USER_WRITE, DATA + PAGE_SIZE);
+	}
+}
+
+static void absent_to_present_needs_no_flush_at_any_level(void **state)
+{
+	struct rng r;
+	u64 places[8], saved[8];
+
+	rng_seed(&r, 7);
+	g.m->audit = false;
+	for (u32 i = 0; i < 8; i++)
+		map(CODE + (u64)i * 0x40200000, 1, (DATA + i * PAGE_SIZE) | USER);
+	for (u32 n = 0; n < 10000; n++) {
+		u32 i = rng_below(&r, 8), level = 1 + rng_below(&r, 4);
+		u64 gva = CODE + (u64)i * 0x40200000;
+
+		places[i] = slot(g.root, gva, level);
+		saved[i] = machine_peek(g.m, places[i]);
+		store(places[i], 0);
+		if (rng_chance(&r, 50))
+			invlpg(gva);
+		else
+			reload_cr3();
+		expect_fault(gva, USER_READ, PF_U);
+		store(places[i], saved[i]);
+		if (rng_chance(&r, 50))
+			expect_ok(gva, USER_READ, DATA + i * PAGE_SIZE);
+		expect_ok(gva, USER_WRITE, DATA + i * PAGE_SIZE);
+		if (n % 100 == 0)
+			machine_audit(g.m);
+	}
+	check();
+}
+
+static void recursive_mapping(void **state)
+{
+	const u64 self = 0x1ff;               /* slot of the root that points at itself */
+	u64 tables = 0xffff000000000000ull | self << 39; /* the leaf tables, as pages */
+	u64 root_page, old;
+
+	machine_dma(g.m, g.root + 8 * self, g.root | LINK);
+	map(CODE, 1, DATA | USER);
+	for (u32 i = 0; i < 20; i++) {
+		u64 at = tables + (CODE >> 12) * 8, to = DATA + (i % 8) * PAGE_SIZE;
+
+		assert_int_equal(act(at, USER_WRITE, to | USER).outcome, MACHINE_OK);
+		assert_int_equal(entry(CODE, 1) & ~(PTE_A | PTE_D), to | USER);
+		if (i & 1)
+			invlpg(CODE);
+		else
+			reload_cr3();
+		expect_ok(CODE, USER_WRITE, to);
+		assert_int_equal(act(at, USER_READ, 0).value & ~(PTE_A | PTE_D), to | USER);
+	}
+	/* the root as a page: the guest takes its own mapping away and gets it back */
+	root_page = (tables | self << 30 | self << 21 | self << 12) + 8 * ((CODE >> 39) & 511);
+	old = machine_peek(g.m, slot_in(g.root, CODE, 4));
+	assert_int_equal(act(root_page, USER_WRITE, 0).outcome, MACHINE_OK);
+	reload_cr3();
+	expect_fault(CODE, USER_READ, PF_U);
+	assert_int_equal(act(root_page, USER_WRITE, old).outcome, MACHINE_OK);
+	expect_ok(CODE, USER_READ, DATA + 3 * PAGE_SIZE);
+}
+
+static void tables_mapped_writable_for_the_user(void **state)
+{
+	u64 view = 0x8050000000;
+
+	map(CODE, 1, DATA | USER);
+	for (u32 level = 1; level <= 4; level++)
+		map(view + level * PAGE_SIZE, 1, (slot(g.root, CODE, level) & PAGE_MASK) | USER);
+	for (u32 round = 0; round < 3; round++)
+		for (u32 level = 1; level <= 4; level++) {
+			u64 at = view + level * PAGE_SIZE + (slot(g.root, CODE, level) & 0xfff);
+			u64 old = machine_peek(g.m, slot(g.root, CODE, level));
+
+			expect_ok(CODE, USER_WRITE, DATA);
+			assert_int_equal(act(at, USER_WRITE, old & ~PTE_W).outcome, MACHINE_OK);
+			invlpg(CODE);
+			expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U);
+			expect_ok(CODE, USER_READ, DATA);
+			assert_int_equal(act(at, USER_WRITE, old).outcome, MACHINE_OK);
+			invlpg(CODE);
+			expect_ok(CODE, USER_WRITE, DATA);
+		}
+}
+
+static void leaf_table_promoted_to_an_upper_level_and_back(void **state)
+{
+	u64 table, upper = 0x60000000, gva2 = 0x8000000000;
+
+	map(CODE, 1, DATA | USER);
+	table = slot(g.root, CODE, 1) & PAGE_MASK;
+	(void)slot(g.root, gva2, 1);
+	for (u32 i = 0; i < 10; i++) {
+		expect_ok(CODE, USER_WRITE, DATA);
+		store(slot_in(table, CODE + PAGE_SIZE, 1), (DATA + PAGE_SIZE) | USER); /* unsync now */
+		/* the same table as a level 2 table: its entries are links to what they mapped */
+		memset(machine_ram(g.m, DATA), 0, PAGE_SIZE);
+		machine_dma(g.m, DATA, (DATA + 0x5000) | USER);
+		store_entry(upper, 3, table | LINK);
+		reload_cr3();
+		expect_ok(upper + ((CODE >> 12) & 511) * 0x200000, USER_WRITE, DATA + 0x5000);
+		expect_fault(upper + ((CODE >> 12) & 511) * 0x200000 + PAGE_SIZE, USER_WRITE, PF_W | PF_U);
+		expect_ok(CODE, USER_READ, DATA);
+		/* the page that it maps is a table now: writes to it must be seen */
+		assert_int_equal(act(CODE + 8, USER_WRITE, (DATA + 0x6000) | USER).outcome, MACHINE_OK);
+		expect_ok(upper + ((CODE >> 12) & 511) * 0x200000 + PAGE_SIZE, USER_WRITE, DATA + 0x6000);
+		store_entry(upper, 3, 0);
+		reload_cr3();
+		assert_int_equal(act(CODE + 8, USER_WRITE, 0).outcome, MACHINE_OK);
+	}
+}
+
+/* --- writes to tables ------------------------------------------------------------------------- */
+static void entry_written_in_halves_and_bytes(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	for (u32 order = 0; order < 2; order++)
+		for (u32 size = 1; size <= 4; size *= 4) {
+			u64 at = slot(g.root, CODE, 1), want = (DATA + 0x3000) | USER | PTE_NX;
+
+			expect_ok(CODE, USER_WRITE, DATA);
+			for (u32 i = 0; i < 8; i += size) {
+				u32 byte = order ? 8 - size - i : i;
+				struct machine_access a = {.gva = WINDOW + at + byte, .kind = WRITE, .size = size,
+							   .value = want >> (8 * byte)};
+
+				assert_int_equal(machine_access(g.m, a).outcome, MACHINE_OK);
+				check();
+			}
+			assert_int_equal(machine_peek(g.m, at), want);
+			invlpg(CODE);
+			expect_ok(CODE, USER_WRITE, DATA + 0x3000);
+			expect_fault(CODE, USER_FETCH, PF_P | PF_U | PF_ID);
+			store(at, DATA | USER);
+			reload_cr3();
+		}
+}
+
+static void write_across_two_entries_and_two_tables(void **state)
+{
+	u64 a = CODE + 0x1ff000, b = CODE + 0x200000, at;
+	struct machine_access list[2];
+
+	map(a, 1, DATA | USER);
+	map(b, 1, (DATA + PAGE_SIZE) | USER);
+	map(b + PAGE_SIZE, 1, (DATA + PAGE_SIZE) | USER);
+	expect_ok(a, USER_READ, DATA);
+	expect_ok(b, USER_READ, DATA + PAGE_SIZE);
+	expect_ok(b + PAGE_SIZE, USER_READ, DATA + PAGE_SIZE);
+	at = slot(g.root, b, 1);
+	/* the upper half of entry 0 and the lower half of entry 1 */
+	assert_int_equal(act(WINDOW + at + 4, WRITE, (DATA + 0x2000) << 32 | USER << 32).outcome, MACHINE_OK);
+	reload_cr3();
+	expect_ok(b + PAGE_SIZE, USER_READ, DATA + 0x2000);
+	/* one instruction that crosses from one table's page into the next one's */
+	list[0] = (struct machine_access){.gva = WINDOW + slot(g.root, a, 1) + 4, .kind = WRITE, .size = 4, .value = 0};
+	list[1] = (struct machine_access){.gva = WINDOW + at, .kind = WRITE, .size = 4,
+					  .value = (DATA + 0x4000) | USER};
+	assert_int_equal(machine_instruction(g.m, list, 2).outcome, MACHINE_OK);
+	reload_cr3();
+	expect_ok(b, USER_READ, DATA + 0x4000);
+	expect_ok(a, USER_READ, DATA);
+}
+
+/* The write goes to the table that maps it, to the one above, and so on. */
+static void write_to_the_tables_that_map_the_write(void **state)
+{
+	u64 view = 0x50000000;
+
+	for (u32 level = 1; level <= 4; level++)
+		map(view + level * PAGE_SIZE, 1, (slot(g.root, view, level) & PAGE_MASK) | USER);
+	for (u32 round = 0; round < 10; round++)
+		for (u32 level = 1; level <= 4; level++) {
+			u64 free_slot = 8 * (300 + round), to = DATA | USER;
+
+			assert_int_equal(act(view + level * PAGE_SIZE + free_slot, USER_WRITE, to).outcome, MACHINE_OK);
+			assert_int_equal(machine_peek(g.m, (slot(g.root, view, level) & PAGE_MASK) + free_slot), to);
+			assert_int_equal(act(view + level * PAGE_SIZE + free_slot, USER_WRITE, 0).outcome, MACHINE_OK);
+			if (round & 1)
+				reload_cr3();
+		}
+}
+
+static void user_write_to_a_readonly_page_that_is_a_table(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	map(CODE + PAGE_SIZE, 1, (slot(g.root, CODE, 1) & PAGE_MASK) | PTE_P | PTE_U);
+	expect_ok(CODE, USER_READ, DATA);
+	for (u32 i = 0; i < 5; i++) {
+		expect_fault(CODE + PAGE_SIZE, USER_WRITE, PF_P | PF_W | PF_U);
+		expect_fault(CODE + PAGE_SIZE, WRITE, PF_P | PF_W);
+		expect_ok(CODE + PAGE_SIZE, USER_READ, slot(g.root, CODE, 1) & PAGE_MASK);
+	}
+}
+
+static void hypervisor_writes_to_a_table_for_the_guest(void **state)
+{
+	struct gpt_access a = {.write = true};
+	u64 at, value, gva = 0;
+	u32 error = 0;
+
+	map(CODE, 1, DATA | USER);
+	map(CODE + PAGE_SIZE, 1, MACHINE_POOL | USER);
+	map(CODE + 2 * PAGE_SIZE, 1, MACHINE_TRAPPED | USER);
+	at = slot(g.root, CODE, 1);
+	for (u32 i = 0; i < 10; i++) {
+		expect_ok(CODE, USER_WRITE, DATA + (i % 4) * PAGE_SIZE);
+		value = (DATA + ((i + 1) % 4) * PAGE_SIZE) | USER;
+		assert_int_equal(shadow_write_guest(g.m->mmu, WINDOW + at, &value, 8, a, &gva, &error), 0);
+		machine_reenter(g.m);
+		reload_cr3();
+	}
+	value = 5;
+	assert_int_equal(shadow_write_guest(g.m->mmu, CODE + PAGE_SIZE, &value, 8, a, &gva, &error), 0);
+	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + PAGE_SIZE, &value, 8, (struct gpt_access){0}, &gva, &error), 0);
+	assert_true(value == ~0ull);
+	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + 2 * PAGE_SIZE, &value, 8, (struct gpt_access){0}, &gva,
+					   &error), -EIO);
+	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + 3 * PAGE_SIZE - 4, &value, 8, (struct gpt_access){0}, &gva,
+					   &error), -EIO);
+	map(CODE + 5 * PAGE_SIZE, 1, DATA | USER);
+	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + 6 * PAGE_SIZE - 4, &value, 8, (struct gpt_access){0}, &gva,
+					   &error), -EFAULT);
+	assert_int_equal(gva, CODE + 6 * PAGE_SIZE);
+	assert_int_equal(error, 0);
+}
+
+/* --- bounds --------------------------------------------------------------------------------------- */
+static void cr3_anywhere_faults_only_on_access(void **state)
+{
+	static const u64 places[] = {
+		MACHINE_MMIO, MACHINE_HIDDEN, MACHINE_POOL, MACHINE_TRAPPED, 0x8000000000, 0xfffffff000, BIT(45),
+		BITS(51, 12),
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
+		machine_load_cr3(g.m, places[i]);
+		check();
+		expect_fault(CODE, READ, PF_P | PF_RSVD);
+		expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U | PF_RSVD);
+		invlpg(CODE);
+		machine_load_cr3(g.m, g.root);
+		expect_ok(WINDOW + DATA, WRITE, DATA);
+	}
+}
+
+static void tables_that_name_hidden_memory(void **state)
+{
+	static const u64 places[] = {MACHINE_HIDDEN, MACHINE_HIDDEN + 0x1000, MACHINE_HIDDEN + 0x2000, MACHINE_POOL,
+				     MACHINE_POOL + 0x10000};
+	u64 reads = shadow_stat(g.m->shadow, SHADOW_STAT_hidden_reads);
+	u64 writes = shadow_stat(g.m->shadow, SHADOW_STAT_hidden_writes);
+
+	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
+		u64 gva = CODE + i * PAGE_SIZE;
+		struct machine_result r;
+
+		map(gva, 1, places[i] | USER);
+		r = act(gva, USER_READ, 0);
+		assert_true(r.value == ~0ull);
+		r = act(gva, USER_WRITE, 0x55);
+		assert_int_equal(r.outcome, MACHINE_EMULATED);
+		assert_int_equal(r.kind, REGION_HIDDEN);
+		assert_int_equal(r.gpa, places[i]);
+		assert_true(act(gva, USER_READ, 0).value == ~0ull);
+		assert_true(act(gva, USER_FETCH, 0).outcome == MACHINE_OK);
+	}
+	assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_hidden_reads) > reads);
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_hidden_writes), writes + ARRAY_SIZE(places));
+}
+
+/* A table pointer into hidden memory: it reads as all-ones, which has reserved bits. */
+static void table_pointers_into_hidden_memory(void **state)
+{
+	for (u32 level = 2; level <= 4; level++) {
+		u64 gva = (u64)level << 42;
+
+		machine_dma(g.m, slot(g.root, gva, level), (MACHINE_POOL + 0x4000) | LINK);
+		expect_fault(gva, USER_READ, PF_P | PF_U | PF_RSVD);
+		expect_fault(gva, WRITE, PF_P | PF_W | PF_RSVD);
+	}
+}
+
+static void large_leaf_over_hidden_trapped_and_ram(void **state)
+{
+	u64 low = 0x10000000, high = 0x10200000;
+	struct machine_result r;
+
+	map(low, 2, 0x600000 | USER | PTE_PS);
+	map(high, 2, 0x800000 | USER | PTE_PS);
+	expect_ok(low + 0x1000, USER_WRITE, 0x601000);
+	expect_ok(low + 0x7f000, USER_WRITE, 0x67f000);
+	r = act(low + 0x80000, USER_WRITE, 0);
+	assert_int_equal(r.outcome, MACHINE_EMULATED);
+	assert_int_equal(r.kind, REGION_HIDDEN);
+	assert_true(act(low + 0x80000, USER_READ, 0).value == ~0ull);
+	r = act(high + 0x100000, USER_READ, 0);
+	assert_int_equal(r.outcome, MACHINE_EMULATED);
+	assert_int_equal(r.kind, REGION_TRAPPED);
+	assert_int_equal(r.gpa, MACHINE_TRAPPED);
+	r = act(high + 0x101000, USER_READ, 0);
+	assert_int_equal(r.outcome, MACHINE_OK);
+	assert_int_equal(r.kind, REGION_MMIO);
+	assert_int_equal(r.gpa, MACHINE_TRAPPED + 0x1000);
+}
+
+static void giant_leaf_over_everything(void **state)
+{
+	u64 gva = 0x8000000000;
+
+	map(gva, 3, USER | PTE_PS);
+	expect_ok(gva + DATA, USER_WRITE, DATA);
+	assert_int_equal(act(gva + MACHINE_POOL, USER_WRITE, 0).outcome, MACHINE_EMULATED);
+	assert_true(act(gva + MACHINE_POOL + 0x5008, USER_READ, 0).value == ~0ull);
+	assert_int_equal(act(gva + MACHINE_TRAPPED, USER_READ, 0).outcome, MACHINE_EMULATED);
+	assert_int_equal(act(gva + MACHINE_MMIO, USER_WRITE, 0).kind, REGION_MMIO);
+	/* a table seen through it is written, and the write is noticed */
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_READ, DATA);
+	assert_int_equal(act(gva + slot(g.root, CODE, 1), USER_WRITE, (DATA + PAGE_SIZE) | USER).outcome, MACHINE_OK);
+	reload_cr3();
+	expect_ok(CODE, USER_READ, DATA + PAGE_SIZE);
+}
+
+static void one_gigabyte_pages_stay_large(void **state)
+{
+	u64 gva = 0x8000000000, table = MACHINE_GIANT + 0x123000;
+	struct tlb_entry e;
+
+	map(gva, 3, MACHINE_GIANT | USER | PTE_PS);
+	map(gva + 0x40000000, 3, (MACHINE_GIANT + 0x40000000) | USER | PTE_PS);
+	expect_ok(gva + 0x12345678, USER_WRITE, MACHINE_GIANT + 0x12345678);
+	assert_true(machine_shadow_lookup(g.m, gva, &e));
+	assert_int_equal(e.bytes, 1 << 30);
+	/* one frame of it becomes a table: no writable large leaf may cover it any more */
+	memset(machine_ram(g.m, table), 0, PAGE_SIZE);
+	machine_dma(g.m, table, DATA | USER);
+	store_entry(CODE, 2, table | LINK);
+	expect_ok(CODE, USER_WRITE, DATA);
+	assert_int_equal(act(gva + 0x123000, USER_WRITE, (DATA + PAGE_SIZE) | USER).outcome, MACHINE_OK);
+	reload_cr3();
+	expect_ok(CODE, USER_WRITE, DATA + PAGE_SIZE);
+	expect_ok(gva + 0x30000000, USER_WRITE, MACHINE_GIANT + 0x30000000);
+	expect_ok(gva + 0x40000000, USER_WRITE, MACHINE_GIANT + 0x40000000);
+	assert_true(machine_shadow_lookup(g.m, gva + 0x40000000, &e));
+	assert_int_equal(e.bytes, 1 << 30);
+	machine_audit(g.m);
+	check();
+}
+
+static void large_pages_stay_large_where_nothing_forbids_it(void **state)
+{
+	struct tlb_entry e;
+
+	map(CODE, 2, MACHINE_HIGH | USER | PTE_PS);
+	expect_ok(CODE + 0x1000, USER_READ, MACHINE_HIGH + 0x1000);
+	assert_true(machine_shadow_lookup(g.m, CODE, &e));
+	assert_int_equal(e.bytes, 0x200000);
+	assert_false(e.w);
+	expect_ok(CODE + 0x1000, USER_WRITE, MACHINE_HIGH + 0x1000);
+	assert_true(machine_shadow_lookup(g.m, CODE, &e));
+	assert_int_equal(e.bytes, 0x200000);
+	assert_true(e.w);
+}
+
+static void large_page_is_splintered_when_a_frame_of_it_becomes_a_table(void **state)
+{
+	u64 view = CODE + 0x200000, table = MACHINE_HIGH + 0x5000;
+
+	map(view, 2, MACHINE_HIGH | USER | PTE_PS);
+	expect_ok(view + 0x5000, USER_WRITE, MACHINE_HIGH + 0x5000);
+	for (u32 i = 0; i < 6; i++) {
+		memset(machine_ram(g.m, table), 0, PAGE_SIZE);
+		assert_int_equal(act(view + 0x5000, USER_WRITE, (DATA + i * PAGE_SIZE) | USER).outcome, MACHINE_OK);
+		store_entry(CODE, 2, table | LINK);
+		reload_cr3();
+		expect_ok(CODE, USER_WRITE, DATA + i * PAGE_SIZE);
+		expect_ok(view + 0x6000, USER_WRITE, MACHINE_HIGH + 0x6000);
+		assert_int_equal(act(view + 0x5000, USER_WRITE, (DATA + 0x8000) | USER).outcome, MACHINE_OK);
+		reload_cr3();
+		expect_ok(CODE, USER_WRITE, DATA + 0x8000);
+		store_entry(CODE, 2, 0);
+		reload_cr3();
+	}
+}
+
+static void one_table_referenced_from_every_slot(void **state)
+{
+	u64 leaf = new_table(), middle = new_table(), upper = new_table();
+
+	g.m->audit = false;
+	for (u32 i = 0; i < 512; i++) {
+		machine_dma(g.m, leaf + 8 * i, DATA | USER);
+		machine_dma(g.m, middle + 8 * i, leaf | LINK);
+		machine_dma(g.m, upper + 8 * i, middle | LINK);
+	}
+	for (u32 i = 0; i < 256; i++)
+		machine_dma(g.m, g.root + 8 * i, upper | LINK);
+	for (u64 i = 0; i < 512; i++) {
+		u64 gva = ((i * 7) % 256) << 39 | i << 30 | ((i * 3) % 512) << 21 | ((i * 5) % 512) << 12;
+
+		expect_ok(gva, USER_WRITE, DATA);
+		expect_ok(i << 12, USER_WRITE, DATA);
+		expect_ok(i << 21, USER_WRITE, DATA);
+		expect_ok((i % 256) << 39, USER_WRITE, DATA);
+	}
+	machine_audit(g.m);
+	check();
+	store(leaf, (DATA + PAGE_SIZE) | USER);
+	store(middle, 0);
+	reload_cr3();
+	expect_fault(0, USER_READ, PF_U);
+	expect_ok(0x200000, USER_READ, DATA + PAGE_SIZE);
+	machine_drop_all(g.m);
+	machine_audit(g.m);
+	check();
+}
+
+/* One frame mapped writable from everywhere: its list has a limit, and then it becomes a table. */
+static void frame_with_more_mappings_than_its_list_holds(void **state)
+{
+	u64 gva = 0x8000000000, table = DATA + 0x10000;
+	u64 tables[5];
+
+	g.m->audit = false;
+	for (u32 t = 0; t < 5; t++) {
+		tables[t] = slot(g.root, gva + t * 0x200000ull, 1) & PAGE_MASK;
+		for (u32 i = 0; i < 512; i++)
+			machine_dma(g.m, tables[t] + 8 * i, table | USER);
+	}
+	for (u32 i = 0; i < 5 * 512; i++)
+		expect_ok(gva + i * PAGE_SIZE, USER_WRITE, table);
+	machine_audit(g.m);
+	machine_dma(g.m, table, DATA | USER);
+	machine_dma(g.m, slot(g.root, CODE, 2), table | LINK);
+	expect_ok(CODE, USER_READ, DATA);
+	machine_audit(g.m);
+	for (u32 i = 0; i < 5 * 512; i += 300) {
+		u64 to = DATA + (i / 300) * PAGE_SIZE;
+
+		assert_int_equal(act(gva + i * PAGE_SIZE, USER_WRITE, to | USER).outcome, MACHINE_OK);
+		reload_cr3();
+		expect_ok(CODE, USER_READ, to);
+	}
+	machine_audit(g.m);
+	check();
+}
+
+static void more_address_spaces_than_the_pool_holds(void **state)
+{
+	u64 roots[20];
+
+	for (u32 i = 0; i < 20; i++) {
+		roots[i] = new_root();
+		machine_dma(g.m, slot(roots[i], CODE, 1), (DATA + i * PAGE_SIZE) | USER);
+		machine_dma(g.m, slot(roots[i], CODE + 0x200000, 2), MACHINE_HIGH | USER | PTE_PS);
+	}
+	for (u32 round = 0; round < 5; round++)
+		for (u32 i = 0; i < 20; i++) {
+			machine_load_cr3(g.m, roots[(i * 7 + round) % 20]);
+			expect_ok(CODE, USER_WRITE, DATA + ((i * 7 + round) % 20) * PAGE_SIZE);
+			expect_ok(CODE + 0x200000, USER_WRITE, MACHINE_HIGH);
+			store(slot(roots[i], CODE, 1), (DATA + i * PAGE_SIZE) | USER);
+		}
+	assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_reclaims) > 0);
+}
+
+/* One address space that alone needs more than the pool has, with wide instructions. */
+static void one_address_space_larger_than_the_pool(void **state)
+{
+	struct machine_access list[6];
+
+	for (u64 i = 0; i < 25; i++)
+		map(CODE + (i << 30), 1, (DATA + i * PAGE_SIZE) | USER);
+	for (u64 round = 0; round < 40; round++) {
+		for (u64 i = 0; i < 6; i++)
+			list[i] = (struct machine_access){.gva = CODE + (((round * 5 + i * 4) % 25) << 30),
+							  .kind = USER_WRITE, .size = 8, .value = i};
+		assert_int_equal(machine_instruction(g.m, list, 6).outcome, MACHINE_OK);
+		check();
+	}
+	assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_reclaims) > 0);
+}
+
+static void everything_dropped_at_once(void **state)
+{
+	g.m->audit = false;
+	for (u64 i = 0; i < 40; i++)
+		map(CODE + (i << 24), 1, (DATA + i * PAGE_SIZE) | USER);
+	for (u32 round = 0; round < 5; round++) {
+		for (u64 i = 0; i < 40; i++)
+			expect_ok(CODE + (i << 24), USER_WRITE, DATA + i * PAGE_SIZE);
+		machine_audit(g.m);
+		machine_drop_all(g.m);
+		machine_audit(g.m);
+		check();
+	}
+}
+
+static void flush_of_everything_resyncs(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_WRITE, DATA);
+	store_entry(CODE, 1, (DATA + PAGE_SIZE) | USER);
+	machine_flush(g.m);
+	expect_ok(CODE, USER_WRITE, DATA + PAGE_SIZE);
+}
+
+/* --- memory types -------------------------------------------------------------------------------- */
+static u64 with_type(u32 index, bool large)
+{
+	return (index & 1 ? PTE_PWT : 0) | (index & 2 ? PTE_PCD : 0) |
+	       (index & 4 ? (large ? PTE_PAT_LARGE : PTE_PAT_4K) : 0);
+}
+
+static void every_memory_type_reaches_the_hardware(void **state)
+{
+	static const u64 pats[] = {PAT_RESET, 0x0706050401000406ull, 0x0000010407060506ull};
+
+	for (u32 p = 0; p < ARRAY_SIZE(pats); p++) {
+		struct shadow_paging paging = g.m->paging;
+
+		paging.pat = pats[p];
+		machine_set_paging(g.m, &paging, true);
+		for (u32 i = 0; i < 8; i++) {
+			u64 small = 0x30000000 + (i << 12), large = 0x40000000 + (i << 21), split = 0x50000000 + (i << 21);
+			u32 want = (pats[p] >> (8 * i)) & 7;
+
+			if (p == 0) {
+				map(small, 1, (DATA + i * PAGE_SIZE) | USER | with_type(i, false));
+				map(large, 2, MACHINE_HIGH | USER | PTE_PS | with_type(i, true));
+				map(split, 2, USER | PTE_PS | with_type(i, true));
+			}
+			assert_int_equal(act(small, USER_WRITE, 0).memtype, want);
+			assert_int_equal(act(large + 0x3000, USER_WRITE, 0).memtype, want);
+			assert_int_equal(act(split + 0x3000, USER_READ, 0).memtype, want);
+			assert_int_equal(act(split + 0x4000, USER_READ, 0).memtype, want);
+		}
+	}
+}
+
+static void conflicting_types_for_one_frame_are_the_guests_affair(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	map(CODE + PAGE_SIZE, 1, DATA | USER | PTE_PCD | PTE_PWT);
+	for (u32 i = 0; i < 4; i++) {
+		assert_int_equal(act(CODE, USER_WRITE, 1).memtype, MT_WB);
+		assert_int_equal(act(CODE + PAGE_SIZE, USER_WRITE, 1).memtype, MT_UC);
+	}
+}
+
+/* --- paging off ----------------------------------------------------------------------------------- */
+static void set_paging_off(void)
+{
+	struct shadow_paging p = g.m->paging;
+
+	p.cr0 &= ~CR0_PG;
+	p.efer &= ~EFER_LMA;
+	machine_set_paging(g.m, &p, true);
+	check();
+}
+
+static void set_paging_on(void)
+{
+	struct shadow_paging p = machine_long_mode(g.root);
+
+	machine_set_paging(g.m, &p, true);
+	check();
+}
+
+static void paging_off_is_the_identity(void **state)
+{
+	struct machine_result r;
+
+	set_paging_off();
+	expect_ok(DATA + 8, WRITE, DATA + 8);
+	expect_ok(MACHINE_HIGH + 0x123000, USER_WRITE, MACHINE_HIGH + 0x123000);
+	expect_ok(DATA, USER_FETCH, DATA);
+	expect_ok(DATA, FETCH, DATA);
+	r = act(MACHINE_TRAPPED + 0x20, WRITE, 0);
+	assert_int_equal(r.outcome, MACHINE_EMULATED);
+	assert_int_equal(r.gpa, MACHINE_TRAPPED + 0x20);
+	r = act(0xfee00020, WRITE, 0);
+	assert_int_equal(r.outcome, MACHINE_OK);
+	assert_int_equal(r.kind, REGION_MMIO);
+	assert_int_equal(r.gpa, 0xfee00020);
+	assert_true(act(MACHINE_POOL + 0x3000, READ, 0).value == ~0ull);
+	assert_int_equal(act(MACHINE_POOL + 0x3000, WRITE, 0).outcome, MACHINE_EMULATED);
+	invlpg(DATA);
+	reload_cr3();
+	expect_ok(DATA, WRITE, DATA);
+}
+
+static void tables_written_with_paging_off_hold_when_it_is_on(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	for (u32 i = 0; i < 12; i++) {
+		u64 to = DATA + (i % 5) * PAGE_SIZE;
+
+		if (i) {
+			set_paging_off();
+			assert_int_equal(act(slot(g.root, CODE, 1), WRITE, to | USER).outcome, MACHINE_OK);
+			set_paging_on();
+		}
+		expect_ok(CODE, USER_WRITE, to);
+	}
+}
+
+static void smep_and_smap_mean_nothing_with_paging_off(void **state)
+{
+	set_control(0, 0, 0, CR4_SMEP | CR4_SMAP, true);
+	set_paging_off();
+	expect_ok(DATA, READ, DATA);
+	expect_ok(DATA, FETCH, DATA);
+	expect_ok(DATA, USER_WRITE, DATA);
+}
+
+/* --- tags and creation ------------------------------------------------------------------------------ */
+static void roots_share_few_tags(void **state)
+{
+	struct machine_config config = {.seed = 3, .tags = 2};
+	u64 roots[5];
+
+	teardown(state);
+	start(&config, 0);
+	for (u32 i = 0; i < 5; i++) {
+		roots[i] = new_root();
+		machine_dma(g.m, slot(roots[i], CODE, 1), (DATA + i * PAGE_SIZE) | USER);
+	}
+	for (u32 n = 0; n < 60; n++) {
+		u32 i = (n * n + n / 3) % 5;
+
+		machine_load_cr3(g.m, roots[i]);
+		expect_ok(CODE, USER_WRITE, DATA + i * PAGE_SIZE);
+	}
+}
+
+static void pool_that_is_too_small_is_refused(void **state)
+{
+	static const u64 sizes[] = {PAGE_SIZE, 16 * PAGE_SIZE, 40 * PAGE_SIZE};
+
+	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct machine_config config = {.pool_bytes = sizes[i]};
+
+		assert_null(machine_create(&config));
+	}
+}
+
+static void least_pool_that_is_promised_works(void **state)
+{
+	struct machine_config config = {.seed = 4,
+		.pool_bytes = ALIGN_UP(SHADOW_POOL_MIN + MACHINE_RAM_FRAMES * PAGE_SIZE / 500, PAGE_SIZE)};
+
+	start(&config, 0);
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_WRITE, DATA);
+	teardown(state);
+}
+
+static void counters_have_names_and_count(void **state)
+{
+	u64 walks = shadow_stat(g.m->shadow, SHADOW_STAT_walks);
+
+	for (u32 i = 0; i < SHADOW_STAT_COUNT; i++)
+		assert_true(strlen(shadow_stat_name(i)) > 0);
+	assert_string_equal(shadow_stat_name(SHADOW_STAT_walks), "walks");
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_WRITE, DATA);
+	assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_walks) > walks);
+	shadow_stat_add(g.m->shadow, SHADOW_STAT_emulations, 3);
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_emulations), 3);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_ON(how, name) {#name " (" #how ")", name, setup_##how, teardown, NULL}
+
+/* The argument, if there is one: which tests to run, with * and ?. */
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(one_table_under_two_parents_has_the_rights_of_each),
+		TEST(slot_changes_between_large_leaf_and_table_of_the_same_frame),
+		TEST(write_with_wp_clear_then_every_other_access),
+		TEST(write_with_wp_clear_dirties_the_right_large_alias),
+		TEST(write_with_wp_clear_dirties_the_right_splintered_alias),
+		TEST(readonly_and_clean_large_aliases),
+		TEST(instruction_that_writes_to_its_own_page_with_wp_clear),
+		TEST(nxe_toggled_with_bit_63_in_live_entries),
+		TEST(wp_smep_smap_toggled_under_the_same_cr3),
+		TEST(pge_and_pse_toggled_flush_and_change_nothing_else),
+		TEST(implicit_supervisor_access_ignores_ac_under_smap),
+		TEST(address_beyond_maxphyaddr_is_a_reserved_bit),
+		TEST(large_leaf_at_a_huge_address_is_not_truncated),
+		TEST_ON(wide, huge_addresses_with_52_bits),
+		TEST(every_reserved_bit_at_every_level_faults),
+		TEST(bit_7_of_a_lowest_entry_is_a_memory_type),
+		TEST(reads_set_a_and_writes_set_d),
+		TEST(refused_access_marks_nothing),
+		TEST(cleared_marks_are_set_again_after_a_flush),
+		TEST(dirty_information_survives_protection_and_reload),
+		TEST(neighbours_not_accessed_are_not_marked),
+		TEST(table_edited_while_unlinked_is_fresh_when_linked_again),
+		TEST(subtree_edited_while_unlinked_is_fresh_when_linked_again),
+		TEST(table_shared_by_two_roots_is_fresh_under_both),
+		TEST(entry_retargeted_by_dma_harms_nobody),
+		TEST(entry_goes_from_ram_to_mmio_and_back),
+		TEST(two_unsync_leaf_tables_map_each_other),
+		TEST(invlpg_of_large_splintered_and_unmapped_pages),
+		TEST(invlpg_takes_effect_for_one_small_page),
+		TEST(reload_takes_effect_at_every_level),
+		TEST(absent_to_present_needs_no_flush_at_any_level),
+		TEST_ON(small, absent_to_present_needs_no_flush_at_any_level),
+		TEST(recursive_mapping),
+		TEST_ON(shifted, recursive_mapping),
+		TEST(tables_mapped_writable_for_the_user),
+		TEST(leaf_table_promoted_to_an_upper_level_and_back),
+		TEST(entry_written_in_halves_and_bytes),
+		TEST(write_across_two_entries_and_two_tables),
+		TEST(write_to_the_tables_that_map_the_write),
+		TEST(user_write_to_a_readonly_page_that_is_a_table),
+		TEST(hypervisor_writes_to_a_table_for_the_guest),
+		TEST(cr3_anywhere_faults_only_on_access),
+		TEST_ON(shifted, cr3_anywhere_faults_only_on_access),
+		TEST(tables_that_name_hidden_memory),
+		TEST(table_pointers_into_hidden_memory),
+		TEST_ON(wide, table_pointers_into_hidden_memory),
+		TEST(large_leaf_over_hidden_trapped_and_ram),
+		TEST_ON(giant, giant_leaf_over_everything),
+		TEST_ON(giant, one_gigabyte_pages_stay_large),
+		TEST(large_pages_stay_large_where_nothing_forbids_it),
+		TEST(large_page_is_splintered_when_a_frame_of_it_becomes_a_table),
+		TEST(one_table_referenced_from_every_slot),
+		TEST_ON(small, one_table_referenced_from_every_slot),
+		TEST(frame_with_more_mappings_than_its_list_holds),
+		TEST_ON(small, frame_with_more_mappings_than_its_list_holds),
+		TEST_ON(small, more_address_spaces_than_the_pool_holds),
+		TEST_ON(small, one_address_space_larger_than_the_pool),
+		TEST(everything_dropped_at_once),
+		TEST(flush_of_everything_resyncs),
+		TEST(every_memory_type_reaches_the_hardware),
+		TEST(conflicting_types_for_one_frame_are_the_guests_affair),
+		TEST(paging_off_is_the_identity),
+		TEST(tables_written_with_paging_off_hold_when_it_is_on),
+		TEST(smep_and_smap_mean_nothing_with_paging_off),
+		TEST(roots_share_few_tags),
+		cmocka_unit_test(pool_that_is_too_small_is_refused),
+		cmocka_unit_test(least_pool_that_is_promised_works),
+		TEST(counters_have_names_and_count),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
