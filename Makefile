@@ -219,6 +219,9 @@ check: check-build ## Unit tests, then whole boots (less than 15 minutes)
 check-all: check-build ## The same with the tests that take long
 	@tests/system/run.py --all --unit $(UNIT_BIN)
 
+stress: check-build ## stress-ng in the guest with audits, twice five minutes (STRESS_SECONDS=)
+	@STRESS_SECONDS=$(STRESS_SECONDS) tests/system/stress.py
+
 test-%: check-build ## Only the system tests and unit programs with % in their names
 	@tests/system/run.py --only $* --unit $(UNIT_BIN)
 
@@ -250,4 +253,4 @@ help: ## Print this list
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: all deps unit unit-build check-includes guests run run-bare check-build check check-all image clean help
+.PHONY: all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help

@@ -56,8 +56,8 @@ bool gpt_entry_is_leaf(u32 level, u64 entry)
 
 u32 gpt_entry_access(u64 entry)
 {
-	return (entry & PTE_W ? ACC_W : 0) | (entry & PTE_U ? ACC_U : 0) |
-	       (entry & PTE_NX ? 0 : ACC_X);
+	_Static_assert(PTE_W >> 1 == ACC_W && PTE_U >> 1 == ACC_U && PTE_NX >> 61 == ACC_X, "shifted together");
+	return gpt_access_of(entry ^ PTE_NX);
 }
 
 gfn_t gpt_entry_gfn(u32 level, u64 entry)
@@ -69,20 +69,34 @@ gfn_t gpt_entry_gfn(u32 level, u64 entry)
 	return frame >> PAGE_SHIFT;
 }
 
-static ALWAYS_INLINE u64 reserved_bits(const struct gpt_format *f, const struct gpt_context *ctx,
-				       bool nx, u32 level, u64 entry)
+/* Bits that must be zero in every entry of a wide format. */
+static ALWAYS_INLINE u64 reserved_always(const struct gpt_format *f, const struct gpt_context *ctx, bool nx)
 {
-	u64 mask = ctx->phys_bits < 52 ? BITS(51, ctx->phys_bits) : 0;
+	u64 mask = PTE_ADDR_MASK & (~0ull << ctx->phys_bits);
 
 	if (!nx)
 		mask |= PTE_NX;
 	if (f->wide_reserved)
 		mask |= BITS(62, 52);
-	if (level == 1 || !(entry & PTE_PS))
-		return entry & mask;
+	return mask;
+}
+
+/* Bits that must be zero in an entry with PS set, above level 1. */
+static ALWAYS_INLINE u64 reserved_large(const struct gpt_format *f, const struct gpt_context *ctx, u32 level)
+{
 	if (!(f->leaf_levels & BIT(level)) || (level == 3 && !ctx->pages_1g))
-		return entry & (mask | PTE_PS);
-	return entry & (mask | BITS(level_shift(level) - 1, 13));
+		return PTE_PS;
+	return BITS(level_shift(level) - 1, 13);
+}
+
+static ALWAYS_INLINE u64 reserved_bits(const struct gpt_format *f, const struct gpt_context *ctx,
+				       bool nx, u32 level, u64 entry)
+{
+	u64 mask = reserved_always(f, ctx, nx);
+
+	if (level > 1 && (entry & PTE_PS))
+		mask |= reserved_large(f, ctx, level);
+	return entry & mask;
 }
 
 /*
@@ -139,26 +153,13 @@ u64 gpt_entry_reserved(const struct gpt_context *ctx, enum gpt_mode mode, bool n
 	return f->narrow ? 0 : reserved_bits(f, ctx, nx, level, entry);
 }
 
-/* The last RAM region a walk met: tables mostly lie in the same one. */
-struct ram_window {
-	gfn_t first, end;
-	s64 offset;          /* pfn - gfn */
-};
-
 /* The table's entries, or NULL where the frame is not RAM. */
-static ALWAYS_INLINE u64 *table_pointer(const struct gpt_context *ctx, struct ram_window *window, gfn_t gfn)
+static ALWAYS_INLINE u64 *table_pointer(const struct gpt_context *ctx, gfn_t gfn)
 {
-	if (unlikely(gfn - window->first >= window->end - window->first)) {
-		struct region_hit hit;
+	struct region_hit hit;
 
-		region_lookup(ctx->regions, gfn, &hit);
-		if (hit.kind != REGION_RAM)
-			return NULL;
-		window->first = hit.first;
-		window->end = hit.end;
-		window->offset = (s64)hit.pfn - (s64)gfn;
-	}
-	return phys_to_virt(pfn_to_hpa((pfn_t)((s64)gfn + window->offset)));
+	region_lookup(ctx->regions, gfn, &hit);
+	return likely(hit.kind == REGION_RAM) ? phys_to_virt(pfn_to_hpa(hit.pfn)) : NULL;
 }
 
 static ALWAYS_INLINE u64 load_entry(const struct gpt_format *f, const u64 *table, u32 index)
@@ -172,21 +173,12 @@ static ALWAYS_INLINE u64 load_entry(const struct gpt_format *f, const u64 *table
 
 u64 *gpt_table(const struct gpt_context *ctx, gfn_t table)
 {
-	struct ram_window window = {0};
-
-	return table_pointer(ctx, &window, table);
+	return table_pointer(ctx, table);
 }
 
 u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
 {
 	return load_entry(format_of(ctx->mode), gpt_table(ctx, table), index);
-}
-
-/* W, U and I/D of the error code, which do not depend on the tables. */
-static u32 access_error_bits(const struct gpt_context *ctx, bool nx, struct gpt_access access)
-{
-	return (access.write ? PF_W : 0) | (access.user ? PF_U : 0) |
-	       (access.fetch && (nx || ctx->smep) ? PF_ID : 0);
 }
 
 /* Protection-key check of a data access to a user page, SDM vol. 3 section 4.6.2. */
@@ -216,29 +208,28 @@ static ALWAYS_INLINE bool rights_allow(const struct gpt_context *ctx, u32 rights
 }
 
 /* Sets want in the entry, in its own size, if it still reads as expected; false if it changed. */
-static ALWAYS_INLINE bool mark_entry(const struct gpt_format *f, u64 *table, u32 index, u64 *expected, u64 want)
+static bool mark_entry(bool narrow, void *slot, u64 *expected, u64 want)
 {
 	u64 old = *expected, updated = old | want;
 	u32 old32 = (u32)old;
 
 	*expected = updated;
-	if (f->narrow)
-		return __atomic_compare_exchange_n((u32 *)table + index, &old32, (u32)updated, false,
+	if (narrow)
+		return __atomic_compare_exchange_n((u32 *)slot, &old32, (u32)updated, false,
 						   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-	return __atomic_compare_exchange_n(&table[index], &old, updated, false,
-					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n((u64 *)slot, &old, updated, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-static ALWAYS_INLINE enum gpt_status set_accessed_dirty(const struct gpt_format *f, struct gpt_walk *w,
-							u64 *const *tables, bool write)
+static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, struct gpt_walk *w, bool write)
 {
 	for (u32 level = w->top_level; level >= w->leaf_level; level--) {
+		struct gpt_step *step = &w->step[level];
 		u64 want = PTE_A | (write && level == w->leaf_level ? PTE_D : 0);
-		u64 missing = want & ~w->entry[level];
+		u64 missing = want & ~step->entry;
 
-		if (likely(!missing))
+		if (!missing)
 			continue;
-		if (!mark_entry(f, tables[level], w->index[level], &w->entry[level], want))
+		if (!mark_entry(narrow, step->slot, &step->entry, want))
 			return GPT_RETRY;
 		w->a_sets += !!(missing & PTE_A);
 		w->d_sets += !!(missing & PTE_D);
@@ -246,91 +237,148 @@ static ALWAYS_INLINE enum gpt_status set_accessed_dirty(const struct gpt_format 
 	return GPT_OK;
 }
 
-static enum gpt_status fault(struct gpt_walk *w, u32 error)
+bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 {
-	w->error = error;
+	bool narrow = ctx->mode == GPT_32;
+
+	for (u32 level = w->leaf_level; level && level <= w->top_level; level++) {
+		const struct gpt_step *step = &w->step[level];
+		u64 now = narrow ? __atomic_load_n((const u32 *)step->slot, __ATOMIC_RELAXED)
+				 : __atomic_load_n((const u64 *)step->slot, __ATOMIC_RELAXED);
+
+		if (now != step->entry)
+			return false;
+	}
+	return true;
+}
+
+/* Ends a walk that cannot succeed; bits: what the tables add to the error code. */
+static NOINLINE enum gpt_status fault(const struct gpt_context *ctx, bool narrow, const struct gpt_access *access,
+				      u32 level, u32 bits, struct gpt_walk *w)
+{
+	bool execute_bit = (ctx->nx && !narrow) || ctx->smep;
+
+	w->last_level = level;
+	w->error = bits | (access->write ? PF_W : 0) | (access->user ? PF_U : 0) |
+		   (access->fetch && execute_bit ? PF_ID : 0);
 	return GPT_FAULT;
 }
 
+/* Why a walk stops at an entry, as bits of the error code; ~0: it does not stop there for a fault. */
+static NOINLINE u32 stop_bits(const struct gpt_format *f, const struct gpt_context *ctx, u32 level, u64 entry)
+{
+	u64 bad;
+
+	if (!(entry & PTE_P))
+		return 0;
+	bad = f->narrow ? reserved_bits_narrow(ctx, level, entry) : reserved_bits(f, ctx, ctx->nx, level, entry);
+	return bad ? PF_P | PF_RSVD : ~0u;
+}
+
+/* The main RAM region, with the way from its addresses to pointers. */
+struct ground {
+	u64 base, bytes, to_pointer;
+};
+
+/* The entries of the table, or NULL where it is not RAM. */
+static ALWAYS_INLINE void *step_table(const struct gpt_context *ctx, const struct ground *g, u64 table)
+{
+	if (likely(table - g->base < g->bytes))
+		return (void *)(uintptr_t)(table + g->to_pointer);
+	return table_pointer(ctx, table >> PAGE_SHIFT);
+}
+
 static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, const struct gpt_context *ctx,
-						 u64 top, gva_t gva, struct gpt_access access,
+						 u64 table, gva_t gva, const struct gpt_access *access,
 						 enum gpt_effects effects, struct gpt_walk *w)
 {
-	struct ram_window window = {0};
-	u64 *tables[GPT_LEVELS_MAX + 1];
-	gfn_t table = top >> PAGE_SHIFT;
-	bool nx = ctx->nx && !f->narrow;
-	u32 rights = ACC_ALL, level = f->top_level, error = access_error_bits(ctx, nx, access);
-	u64 entry;
+	const struct region_main *m = &ctx->regions->main;
+	const struct ground g = {m->base_gpa, m->bytes, phys_map_offset + m->hpa - m->base_gpa};
+	/* One comparison tells an ordinary entry of a wide format: present, no large leaf, nothing reserved. */
+	u64 odd = PTE_P | PTE_PS | (f->narrow ? 0 : reserved_always(f, ctx, ctx->nx));
+	u64 all = ~0ull, entry = 0;
+	u32 level, bits = 0;
 
-	w->top_level = level;
-	for (;; level--) {
+	w->top_level = f->top_level;
+#pragma GCC unroll 5
+	for (level = f->top_level; level >= 1; level--) {
+		struct gpt_step *step = &w->step[level];
 		u32 index = (gva >> format_shift(f, level)) & (BIT(f->index_bits) - 1);
-		u64 bad;
+		u8 *slot = step_table(ctx, &g, table);
 
-		tables[level] = table_pointer(ctx, &window, table);
-		entry = load_entry(f, tables[level], index);
-		w->table_gfn[level] = table;
-		w->index[level] = (u16)index;
-		w->entry[level] = entry;
-		w->access_at[level] = rights;
-		w->last_level = level;
-		if (!(entry & PTE_P))
-			return fault(w, error);
-		bad = f->narrow ? reserved_bits_narrow(ctx, level, entry) : reserved_bits(f, ctx, nx, level, entry);
-		if (unlikely(!tables[level] || bad))
-			return fault(w, error | PF_P | PF_RSVD);
-		if (f->narrow)
-			entry = widen(ctx->pse, level, entry);
-		rights &= gpt_entry_access(entry);
-		if (level == 1 || (entry & PTE_PS))
+		step->table = table;
+		step->above = all;
+		step->slot = slot;
+		if (unlikely(!slot)) {
+			step->entry = f->narrow ? ~0u : ~0ull;
+			return fault(ctx, f->narrow, access, level, PF_P | PF_RSVD, w);
+		}
+		step->slot = slot += index * (f->narrow ? sizeof(u32) : sizeof(u64));
+		step->entry = entry = f->narrow ? __atomic_load_n((const u32 *)slot, __ATOMIC_RELAXED)
+						: __atomic_load_n((const u64 *)slot, __ATOMIC_RELAXED);
+		if (unlikely((entry & (level == 1 ? odd & ~PTE_PS : odd)) != PTE_P)) {
+			bits = stop_bits(f, ctx, level, entry);
+			if (bits != ~0u)
+				return fault(ctx, f->narrow, access, level, bits, w);
+			bits = 0;
+			if (f->narrow)
+				entry = widen(ctx->pse, level, entry);
+			if (level > 1 && (entry & PTE_PS))
+				break;
+		}
+		all &= entry ^ PTE_NX;
+		if (level == 1)
 			break;
-		table = (entry & PTE_ADDR_MASK) >> PAGE_SHIFT;
+		table = entry & PTE_ADDR_MASK;
 	}
-	w->leaf_level = level;
-	if (!rights_allow(ctx, rights, access))
-		error |= PF_P;
-	if (f->keys && ctx->pke && (rights & ACC_U) && !access.fetch && key_violation(ctx, entry, access))
-		error |= PF_P | PF_PK;
-	if (error & PF_P)
-		return fault(w, error);
-	w->access = rights;
+	if (level > 1)
+		all &= entry ^ PTE_NX;
+	w->leaf_level = w->last_level = level;
+	w->access = gpt_access_of(all);
+	if (unlikely(!rights_allow(ctx, w->access, *access)))
+		bits = PF_P;
+	if (f->keys && unlikely(ctx->pke) && (w->access & ACC_U) && !access->fetch &&
+	    key_violation(ctx, entry, *access))
+		bits = PF_P | PF_PK;
+	if (unlikely(bits))
+		return fault(ctx, f->narrow, access, level, bits, w);
 	w->gfn = gpt_entry_gfn(level, entry) |
 		 ((gva >> PAGE_SHIFT) & (BIT(f->index_bits * (level - 1)) - 1));
-	if (effects == GPT_SET_AD && set_accessed_dirty(f, w, tables, access.write) != GPT_OK)
+	if (effects == GPT_SET_AD && unlikely(!(all & PTE_A) || (access->write && !(entry & PTE_D))) &&
+	    set_accessed_dirty(f->narrow, w, access->write) != GPT_OK)
 		return GPT_RETRY;
-	w->dirty = w->entry[level] & PTE_D;
+	w->dirty = w->step[level].entry & PTE_D;
 	return GPT_OK;
 }
 
 /* SDM vol. 3 section 4.3: bits 31:12 of CR3 hold the page directory. */
-static enum gpt_status walk_32(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
-			       enum gpt_effects effects, struct gpt_walk *w)
+static NOINLINE enum gpt_status walk_32(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
+                                        enum gpt_effects effects, struct gpt_walk *w)
 {
 	return walk_tables(&format_32, ctx, ctx->cr3 & BITS(31, 12), (u32)gva, access, effects, w);
 }
 
-static enum gpt_status walk_4l(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
-			       enum gpt_effects effects, struct gpt_walk *w)
+static NOINLINE enum gpt_status walk_4l(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
+                                        enum gpt_effects effects, struct gpt_walk *w)
 {
 	return walk_tables(&format_4l, ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, w);
 }
 
-static enum gpt_status walk_5l(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
-			       enum gpt_effects effects, struct gpt_walk *w)
+static NOINLINE enum gpt_status walk_5l(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
+                                        enum gpt_effects effects, struct gpt_walk *w)
 {
 	return walk_tables(&format_5l, ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, w);
 }
 
 /* The four PDPTEs were validated when CR3 was loaded; they have no rights and no A bit. */
-static enum gpt_status walk_pae(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
-				enum gpt_effects effects, struct gpt_walk *w)
+static NOINLINE enum gpt_status walk_pae(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
+                                         enum gpt_effects effects, struct gpt_walk *w)
 {
 	u64 pdpte = ctx->pdpte[(gva >> 30) & 3];
 
 	if (!(pdpte & PTE_P)) {
-		w->top_level = w->last_level = 3;
-		return fault(w, access_error_bits(ctx, ctx->nx, access));
+		w->top_level = 3;
+		return fault(ctx, false, access, 3, 0, w);
 	}
 	return walk_tables(&format_pae, ctx, pdpte & PTE_ADDR_MASK, (u32)gva, access, effects, w);
 }
@@ -352,13 +400,13 @@ enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_ac
 	walk->a_sets = walk->d_sets = 0;
 	switch ((enum gpt_mode)ctx->mode) {
 	case GPT_4L:
-		return walk_4l(ctx, gva, access, effects, walk);
+		return walk_4l(ctx, gva, &access, effects, walk);
 	case GPT_5L:
-		return walk_5l(ctx, gva, access, effects, walk);
+		return walk_5l(ctx, gva, &access, effects, walk);
 	case GPT_PAE:
-		return walk_pae(ctx, gva, access, effects, walk);
+		return walk_pae(ctx, gva, &access, effects, walk);
 	case GPT_32:
-		return walk_32(ctx, gva, access, effects, walk);
+		return walk_32(ctx, gva, &access, effects, walk);
 	case GPT_NONE:
 		break;
 	}

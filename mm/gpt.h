@@ -33,15 +33,23 @@ struct gpt_context {
 
 /* One access, as the hardware reports it. */
 struct gpt_access {
-	bool write, fetch, user;
-	bool implicit;       /* supervisor access to a descriptor table or TSS: AC is ignored */
-	bool ac;             /* RFLAGS.AC */
+	bool write : 1, fetch : 1, user : 1;
+	bool implicit : 1;   /* supervisor access to a descriptor table or TSS: AC is ignored */
+	bool ac : 1;         /* RFLAGS.AC */
 };
 
 enum gpt_status {
 	GPT_OK,
 	GPT_FAULT,           /* give #PF to the guest; walk.error */
 	GPT_RETRY,           /* an entry changed while it was being read or marked; walk again */
+};
+
+/* One level of a walk: what was read, and where. */
+struct gpt_step {
+	u64 table;           /* gpa of the table */
+	u64 entry;           /* the entry, after A/D were set */
+	void *slot;          /* where it is in memory; NULL if the table is not RAM */
+	u64 above;           /* AND of the entries above, their NX turned over: see gpt_access_above() */
 };
 
 struct gpt_walk {
@@ -55,11 +63,19 @@ struct gpt_walk {
 	u32 top_level;       /* level of the first entry read; 0: none */
 	u32 error;           /* GPT_FAULT: the #PF error code */
 	u32 last_level;      /* the lowest level read */
-	gfn_t table_gfn[GPT_LEVELS_MAX + 1]; /* [level]: frame of the table read at that level */
-	u16 index[GPT_LEVELS_MAX + 1];       /* [level]: entry number in it */
-	u64 entry[GPT_LEVELS_MAX + 1];       /* [level]: the entry after A/D were set */
-	u32 access_at[GPT_LEVELS_MAX + 1];   /* [level]: rights of the entries above it (role of its table) */
+	struct gpt_step step[GPT_LEVELS_MAX + 1]; /* [level], from top_level down to last_level */
 };
+
+/* Rights that the entries above a level leave (role of its table). W and U are bits 1 and 2 of an entry. */
+static ALWAYS_INLINE u32 gpt_access_of(u64 all)
+{
+	return ((u32)(all >> 1) & (ACC_W | ACC_U)) | ((u32)(all >> 61) & ACC_X);
+}
+
+static ALWAYS_INLINE u32 gpt_access_above(const struct gpt_walk *walk, u32 level)
+{
+	return gpt_access_of(walk->step[level].above);
+}
 
 /* What a walk may do to the guest's tables. */
 enum gpt_effects { GPT_PEEK /* nothing is written */, GPT_SET_AD };
@@ -74,6 +90,9 @@ enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_ac
 
 /* Reads one guest entry; all-ones where the table is not in RAM. */
 u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index);
+
+/* True if every entry that a successful walk used still reads the same. */
+bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *walk);
 
 /*
  * What one entry of a table at some level says on its own, for those who derive

@@ -52,6 +52,7 @@ void region_init(struct region_map *map)
 {
 	map->count = 0;
 	map->ram_frames = 0;
+	map->main = (struct region_main){0};
 }
 
 /* Replaces regions [first, last) by the n given ones. */
@@ -64,6 +65,7 @@ static int splice(struct region_map *map, u32 first, u32 last, const struct regi
 	memmove(at + n, &map->regions[last], (map->count - last) * sizeof(*at));
 	memcpy(at, with, n * sizeof(*at));
 	map->count = map->count - (last - first) + n;
+	map->main.bytes = 0;
 	return 0;
 }
 
@@ -108,11 +110,20 @@ int region_add(struct region_map *map, gfn_t base, u64 pages, pfn_t pfn, enum re
 void region_seal(struct region_map *map)
 {
 	map->ram_frames = 0;
+	map->main = (struct region_main){0};
 	for (u32 i = 0; i < map->count; i++) {
+		struct region *r = &map->regions[i];
+
 		/* Set for every kind, so that the array is sorted by it too. */
-		map->regions[i].frame_index = map->ram_frames;
-		if (map->regions[i].kind == REGION_RAM)
-			map->ram_frames += map->regions[i].pages;
+		r->frame_index = map->ram_frames;
+		if (r->kind != REGION_RAM)
+			continue;
+		map->ram_frames += r->pages;
+		if (r->pages << PAGE_SHIFT > map->main.bytes)
+			map->main = (struct region_main){
+				.base_gpa = r->base << PAGE_SHIFT, .bytes = r->pages << PAGE_SHIFT,
+				.hpa = r->pfn << PAGE_SHIFT, .frame_index = r->frame_index,
+			};
 	}
 }
 
@@ -126,7 +137,7 @@ static void lookup_gap(const struct region_map *map, gfn_t gfn, u32 next, struct
 	hit->end = next < map->count ? map->regions[next].base : GFN_END;
 }
 
-void region_lookup(const struct region_map *map, gfn_t gfn, struct region_hit *hit)
+void region_search(const struct region_map *map, gfn_t gfn, struct region_hit *hit)
 {
 	const struct region *r = map->regions;
 	u32 n = map->count;

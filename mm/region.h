@@ -27,9 +27,16 @@ struct region {
 
 #define REGION_MAX 512
 
+/* The largest RAM region, where most look-ups end: found with one comparison. Addresses and bytes. */
+struct region_main {
+	u64 base_gpa, bytes, hpa;
+	u64 frame_index;
+};
+
 struct region_map {
 	u32 count;
 	u64 ram_frames;     /* RAM frames in all: size of the frame tables */
+	struct region_main main; /* bytes 0 until sealed */
 	struct region regions[REGION_MAX];
 };
 
@@ -43,7 +50,7 @@ void region_init(struct region_map *map);
  */
 MUST_CHECK int region_add(struct region_map *map, gfn_t base, u64 pages, pfn_t pfn, enum region_kind kind);
 
-/* Numbers the RAM frames; call after the last region_add, before any look-up. */
+/* Numbers the RAM frames and picks the main region; call after the last region_add, before any look-up. */
 void region_seal(struct region_map *map);
 
 struct region_hit {
@@ -53,11 +60,25 @@ struct region_hit {
 	gfn_t first, end;   /* gfns [first, end) around gfn with the same kind and linear mapping */
 };
 
-/*
- * Looks up one frame. Always succeeds (see the rule for uncovered frames).
- * A binary search; the engine calls it for every fault.
- */
-void region_lookup(const struct region_map *map, gfn_t gfn, struct region_hit *hit);
+/* Looks up one frame by binary search; region_lookup() for what is not in the main region. */
+void region_search(const struct region_map *map, gfn_t gfn, struct region_hit *hit);
+
+/* Looks up one frame. Always succeeds (see the rule for uncovered frames). */
+static ALWAYS_INLINE void region_lookup(const struct region_map *map, gfn_t gfn, struct region_hit *hit)
+{
+	const struct region_main *m = &map->main;
+	u64 offset = (gfn << PAGE_SHIFT) - m->base_gpa;
+
+	if (unlikely(offset >= m->bytes || gfn >> (64 - PAGE_SHIFT))) {
+		region_search(map, gfn, hit);
+		return;
+	}
+	hit->kind = REGION_RAM;
+	hit->pfn = (m->hpa + offset) >> PAGE_SHIFT;
+	hit->frame_index = m->frame_index + (offset >> PAGE_SHIFT);
+	hit->first = m->base_gpa >> PAGE_SHIFT;
+	hit->end = (m->base_gpa + m->bytes) >> PAGE_SHIFT;
+}
 
 /* The gfn of a RAM frame index below ram_frames; the inverse of region_hit.frame_index. */
 gfn_t region_frame_gfn(const struct region_map *map, u64 frame_index);

@@ -97,7 +97,7 @@ static void audit_derived(struct audit *a, u32 page, u32 index, u64 spte)
 
 	if (sp->role.direct || (sp->flags & PAGE_UNSYNC))
 		return;
-	gpte = guest_entry(a->mmu, page, gpt_table(&a->mmu->gpt, sp->gfn), index);
+	gpte = guest_entry(a->mmu, sp->role, gpt_table(&a->mmu->gpt, sp->gfn), index);
 	entry_derive(a->mmu, page, index, gpte, spte, &d);
 	if (!spte_is_leaf(sp->role.level, spte)) {
 		if (!link_follows(sp, &s->pages[page_of_link(s, spte)], &d))

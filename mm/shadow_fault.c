@@ -26,6 +26,7 @@ struct fill {
 	u32 memtype, key;
 	u32 path[GPT_LEVELS_MAX + 1]; /* [level]: page number */
 	u32 made;                 /* BIT(level): page was made now */
+	u32 unlinked;             /* BIT(level): its page does not yet link to the one below */
 };
 
 static struct gpt_access decode_access(u32 error, u32 cpl, u64 rflags)
@@ -60,7 +61,7 @@ static void fill_plan(struct fill *f)
 	 * writes in one large page would fault for ever.
 	 */
 	bool supervisor_write = !f->access.user && (f->access.write || (w->leaf_level > 1 && w->dirty));
-	u64 gpte = w->entry[w->leaf_level];
+	u64 gpte = w->step[w->leaf_level].entry;
 
 	f->top = mmu->root_level == 3 ? 2 : mmu->root_level;
 	f->map_level = 1;
@@ -96,8 +97,8 @@ static void fill_child_name(const struct fill *f, u32 level, gfn_t *gfn, union r
 	const struct gpt_walk *w = &f->walk;
 
 	if (level >= f->guest_leaf) {
-		*gfn = w->table_gfn[level];
-		*role = role_child(f->mmu->base_role, level, w->access_at[level],
+		*gfn = w->step[level].table >> PAGE_SHIFT;
+		*role = role_child(f->mmu->base_role, level, gpt_access_above(w, level),
 				   f->mmu->gpt.mode == GPT_32 ? level_index(2, f->gva) & 1 : 0);
 	} else {
 		*gfn = align_gfn(w->gfn, level + 1);
@@ -105,44 +106,37 @@ static void fill_child_name(const struct fill *f, u32 level, gfn_t *gfn, union r
 	}
 }
 
-/* Finds or makes every page of the path; links nothing yet. */
+/*
+ * Finds or makes every page of the path; links nothing yet. Mostly all links
+ * are there and lead to pages of the right names: then f->unlinked stays 0.
+ */
 static void fill_path(struct fill *f)
 {
 	struct shadow *s = f->mmu->s;
+	u32 page = f->mmu->root[f->mmu->root_level == 3 ? level_index(3, f->gva) & 3 : 0];
 
-	f->path[f->top] = f->mmu->root[f->mmu->root_level == 3 ? level_index(3, f->gva) & 3 : 0];
-	f->made = 0;
-	for (u32 level = f->top - 1; level >= f->map_level && level < f->top; level--) {
-		u64 spte = page_table(s, f->path[level + 1])[level_index(level + 1, f->gva)];
+	f->path[f->top] = page;
+	f->made = f->unlinked = 0;
+	for (u32 level = f->top; level > f->map_level; level--) {
+		u64 spte = page_table(s, page)[level_index(level, f->gva)];
 		struct shadow_page *sp;
 		union role role;
-		u32 child = 0;
 		gfn_t gfn;
 		bool made;
 
-		fill_child_name(f, level, &gfn, &role);
-		if ((spte & PTE_P) && !(spte & PTE_PS))
-			child = page_of_link(s, spte);
-		if (!child || s->pages[child].gfn != gfn || s->pages[child].role.word != role.word) {
-			child = page_get(s, gfn, role, &made);
-			f->made |= made ? 1u << level : 0;
+		fill_child_name(f, level - 1, &gfn, &role);
+		page = (spte & (PTE_P | PTE_PS)) == PTE_P ? page_of_link(s, spte) : 0;
+		sp = &s->pages[page];
+		if (unlikely(!page || sp->gfn != gfn || sp->role.word != role.word)) {
+			page = page_get(s, gfn, role, &made);
+			sp = &s->pages[page];
+			f->unlinked |= 1u << level;
+			f->made |= made ? 1u << (level - 1) : 0;
 		}
-		sp = &s->pages[child];
 		sp->flags |= PAGE_USED;
 		sp->idle_writes = 0;
-		f->path[level] = child;
+		f->path[level - 1] = page;
 	}
-}
-
-/* The walk ran without the lock: do the entries still read the same? (S2) */
-static bool fill_unchanged(const struct fill *f)
-{
-	const struct gpt_walk *w = &f->walk;
-
-	for (u32 level = w->top_level; level && level >= w->leaf_level; level--)
-		if (gpt_read_entry(&f->mmu->gpt, w->table_gfn[level], w->index[level]) != w->entry[level])
-			return false;
-	return true;
 }
 
 static void fill_link(struct fill *f)
@@ -150,15 +144,14 @@ static void fill_link(struct fill *f)
 	struct shadow *s = f->mmu->s;
 
 	for (u32 level = f->top; level > f->map_level; level--) {
-		u32 page = f->path[level], child = f->path[level - 1], index = level_index(level, f->gva);
-		u64 spte = page_table(s, page)[index];
+		u32 child = f->path[level - 1], index = level_index(level, f->gva);
 
-		if ((spte & PTE_P) && !(spte & PTE_PS) && page_of_link(s, spte) == child)
+		if (!(f->unlinked & 1u << level))
 			continue;
-		page_drop_entry(s, page, index);
+		page_drop_entry(s, f->path[level], index);
 		if (!(f->made & 1u << (level - 1)))
 			sync_refresh(f->mmu, child);
-		page_link(s, page, index, child, false);
+		page_link(s, f->path[level], index, child, false);
 		if (level == f->guest_leaf)
 			STAT(s, splinters);
 	}
@@ -168,15 +161,16 @@ static void fill_link(struct fill *f)
 static void prefetch_guest(struct fill *f, u32 page, u32 index)
 {
 	struct shadow *s = f->mmu->s;
-	const u64 *table = gpt_table(&f->mmu->gpt, f->walk.table_gfn[1]);
-	u64 *sptes = page_table(s, page);
+	union role role = s->pages[page].role;
+	const u64 *table = gpt_table(&f->mmu->gpt, f->walk.step[1].table >> PAGE_SHIFT);
+	const u64 *sptes = page_table(s, page);
 	u32 first = index & ~(PREFETCH_GROUP - 1);
 
 	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
+		u64 gpte = guest_entry(f->mmu, role, table, i);
 		struct derived d;
-		u64 gpte = guest_entry(f->mmu, page, table, i);
 
-		if (i == index || (sptes[i] & PTE_P) || !(gpte & PTE_P) || !(gpte & PTE_A))
+		if ((~gpte & (PTE_P | PTE_A)) || (sptes[i] & PTE_P))
 			continue;
 		entry_derive(f->mmu, page, i, gpte, 0, &d);
 		if (!d.leaf)
@@ -284,9 +278,11 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 		return SHADOW_RETRY;
 	if (frame && f->access.write && (f->rights & ACC_W) && frame_is_protected(*frame))
 		frame_release(s, gfn, frame);
-	if (!fill_unchanged(f))
+	/* The walk ran without the lock: do the entries still read the same? (S2) */
+	if (!gpt_walk_unchanged(&f->mmu->gpt, &f->walk))
 		return SHADOW_RETRY;
-	fill_link(f);
+	if (unlikely(f->unlinked))
+		fill_link(f);
 	return fill_install(f, error, fault);
 }
 
@@ -311,9 +307,12 @@ static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shad
 enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
 				       u32 cpl, u64 rflags, struct shadow_fault *fault)
 {
-	struct fill f = {.mmu = mmu, .gva = gva, .access = decode_access(error, cpl, rflags)};
 	enum shadow_result result;
+	struct fill f;
 
+	f.mmu = mmu;
+	f.gva = gva;
+	f.access = decode_access(error, cpl, rflags);
 	STAT(mmu->s, walks);
 	switch (gpt_walk(&mmu->gpt, gva, f.access, GPT_SET_AD, &f.walk)) {
 	case GPT_RETRY:

@@ -114,6 +114,7 @@ struct shadow {
 	u32 free_head, free_count;
 	u32 clock_hand;
 	u32 node_free, node_pages;
+	u32 victim_turn;         /* where the next full list gives up a member */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
 	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
 	bool identity;           /* gfn == pfn for all RAM */
@@ -249,7 +250,14 @@ static inline u32 leaf_key(union role role, u64 gpte) { return role.keys_on ? (g
 /* May the guest's large leaf stay one leaf of this level? hit: of its first frame. */
 bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable,
 		       const struct region_hit *hit);
-union role role_child(union role parent, u32 level, u32 access, u32 quadrant);
+/* The name's role of a table below one with role parent. */
+static ALWAYS_INLINE union role role_child(union role parent, u32 level, u32 access, u32 quadrant)
+{
+	parent.level = level & 7;
+	parent.access = access & 7;
+	parent.quadrant = quadrant & 3;
+	return parent;
+}
 union role role_direct(u32 level, u32 access, u32 memtype, u32 key);
 
 /* What an entry of a guest's table asks for. */
@@ -264,8 +272,21 @@ struct derived {
  * rights the guest has without a further fault (A set; W only if D is set).
  * spte: what is there, since a large guest leaf may be either kind.
  */
-/* The guest's entry behind entry index of a page that is not direct, in 8-byte form. */
-u64 guest_entry(const struct shadow_mmu *mmu, u32 page, const u64 *table, u32 index);
+/*
+ * The guest's entry behind entry index of a page that is not direct, in 8-byte
+ * form. A 32-bit guest's table has 1024 entries of 4 bytes, ours 512 of 8: a
+ * page directory (4 GiB) is shadowed by four pages, a page table (4 MiB) by two.
+ *
+ *   guest PDE i (4 MiB)  ->  shadow PDEs 2i, 2i + 1 (2 MiB each)
+ *   guest PTE i          ->  shadow PTE i of the lower or upper page
+ */
+u64 guest_entry_narrow(const struct shadow_mmu *mmu, union role role, const u64 *table, u32 index);
+static ALWAYS_INLINE u64 guest_entry(const struct shadow_mmu *mmu, union role role, const u64 *table, u32 index)
+{
+	if (unlikely(role.mode == GPT_32))
+		return guest_entry_narrow(mmu, role, table, index);
+	return __atomic_load_n(&table[index], __ATOMIC_RELAXED);
+}
 void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spte, struct derived *d);
 
 /* --- shadow_sync.c ---------------------------------------------------------------- */

@@ -110,31 +110,12 @@ bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writab
 	return true;
 }
 
-/*
- * A 32-bit guest's table has 1024 entries of 4 bytes, ours 512 of 8: a page
- * directory (4 GiB) is shadowed by four pages, a page table (4 MiB) by two.
- *
- *   guest PDE i (4 MiB)  ->  shadow PDEs 2i, 2i + 1 (2 MiB each)
- *   guest PTE i          ->  shadow PTE i of the lower or upper page
- */
-u64 guest_entry(const struct shadow_mmu *mmu, u32 page, const u64 *table, u32 index)
+u64 guest_entry_narrow(const struct shadow_mmu *mmu, union role role, const u64 *table, u32 index)
 {
-	union role role = mmu->s->pages[page].role;
-	u32 narrow;
+	u32 at = role.level == 1 ? role.quadrant * ENTRIES + index : (role.quadrant * ENTRIES + index) / 2;
 
-	if (likely(role.mode != GPT_32))
-		return __atomic_load_n(&table[index], __ATOMIC_RELAXED);
-	narrow = role.level == 1 ? role.quadrant * ENTRIES + index : (role.quadrant * ENTRIES + index) / 2;
 	return gpt_widen_entry(&mmu->gpt, role.pse, role.level,
-			       __atomic_load_n((const u32 *)table + narrow, __ATOMIC_RELAXED), index & 1);
-}
-
-union role role_child(union role parent, u32 level, u32 access, u32 quadrant)
-{
-	parent.quadrant = quadrant & 3;
-	parent.level = level & 7;
-	parent.access = access & 7;
-	return parent;
+			       __atomic_load_n((const u32 *)table + at, __ATOMIC_RELAXED), index & 1);
 }
 
 union role role_direct(u32 level, u32 access, u32 memtype, u32 key)

@@ -118,10 +118,28 @@ static bool list_try_add(struct shadow *s, u32 *head, u32 id)
 	return true;
 }
 
+/*
+ * Whom to drop for want of room. The gap is filled with the newest member, so
+ * the place changes each time: a few members that one instruction needs together
+ * (or a fault and its prefetch) must not push each other out for ever.
+ */
+static u32 list_victim(struct shadow *s, u32 head)
+{
+	u32 value = head & LIST_VALUE, skip = 1 + (s->victim_turn += 5) % 17;
+	const struct list_node *node;
+
+	if (!(value & LIST_CHAIN))
+		return value;
+	node = node_at(s, value & ~(u32)LIST_CHAIN);
+	while (skip-- && node->next)
+		node = node_at(s, node->next);
+	return node->entry[0];
+}
+
 void list_add(struct shadow *s, u32 *head, u32 id)
 {
 	while (!list_try_add(s, head, id))
-		page_drop_id(s, list_first(s, *head));
+		page_drop_id(s, list_victim(s, *head));
 }
 
 /* Takes the last member of the first node out, to fill a gap elsewhere. */

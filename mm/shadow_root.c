@@ -230,7 +230,8 @@ static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
 		if (!(old & PTE_P))
 			break;
 		if (sync_entry(mmu, page, index,
-			       guest_entry(mmu, page, gpt_table(&mmu->gpt, s->pages[page].gfn), index))) {
+			       guest_entry(mmu, s->pages[page].role,
+					   gpt_table(&mmu->gpt, s->pages[page].gfn), index))) {
 			changes++;
 			*leaf_only = *leaf_only && level == 1;
 			break;

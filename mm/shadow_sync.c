@@ -57,7 +57,7 @@ static void sync_page(struct shadow_mmu *mmu, u32 page)
 		if (!(sptes[i] & PTE_P))
 			continue;
 		left--;
-		sync_entry(mmu, page, i, guest_entry(mmu, page, table, i));
+		sync_entry(mmu, page, i, guest_entry(mmu, sp->role, table, i));
 	}
 	STAT(s, syncs);
 }

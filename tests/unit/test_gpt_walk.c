@@ -89,9 +89,9 @@ static bool compare_entries(const struct gpt_walk *w, const struct model_result 
 	for (u32 i = 0; i < r->count; i++) {
 		const struct model_entry *e = &r->entries[i];
 
-		EXPECT("table", w->table_gfn[e->level], e->address >> 12);
-		EXPECT("index", w->index[e->level], (e->address & 0xfff) / r->size);
-		EXPECT("entry", w->entry[e->level], set_ad ? e->after : e->value);
+		EXPECT("table", w->step[e->level].table >> 12, e->address >> 12);
+		EXPECT("slot", !w->step[e->level].slot || (((u64)w->step[e->level].slot ^ e->address) & 0xfff) == 0, true);
+		EXPECT("entry", w->step[e->level].entry, set_ad ? e->after : e->value);
 	}
 	if (r->count) {
 		EXPECT("last level", w->last_level, r->entries[r->count - 1].level);
@@ -108,7 +108,7 @@ static bool compare_role(const struct gpt_walk *w, const struct model_result *r,
 	for (u32 i = 0; i < r->count; i++) {
 		u64 e = r->entries[i].value;
 
-		EXPECT("rights above", w->access_at[r->entries[i].level], access);
+		EXPECT("rights above", gpt_access_above(w, r->entries[i].level), access);
 		if (!(e & PTE_W))
 			access &= ~(u32)ACC_W;
 		if (!(e & PTE_U))

@@ -39,6 +39,7 @@
 
 #define FULL (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)
 #define LINK (PTE_P | PTE_W | PTE_U | PTE_A)
+#define READ ((struct model_access){0})
 
 struct world {
 	struct machine *m;
@@ -329,6 +330,94 @@ static void op_invlpg(struct world *w)
 		      .size = 8, .value = any_entry(w, 1)});
 }
 
+/*
+ * What kernels do all day: change the leaf of a page that the TLB holds, flush
+ * just that page, use it.
+ */
+static void op_hot(struct world *w)
+{
+	struct machine *m = w->m;
+	struct model_result n;
+	struct machine_access a = {.size = 8};
+	u64 place, gva;
+
+	if (!m->tlb_count)
+		return;
+	gva = m->tlb[rng_below(&w->rng, m->tlb_count)].gva;
+	n = machine_naive(m, gva, READ);
+	if (!n.count)
+		return;
+	place = n.entries[rng_chance(&w->rng, 80) ? n.count - 1 : rng_below(&w->rng, n.count)].address;
+	if (place - frame(FIRST) >= frame(WATCHED))
+		return;
+	judged_access(w, (struct machine_access){
+		.gva = window((u32)(place >> 12)) + (place & 0xfff), .kind = {.write = true, .ac = true}, .size = 8,
+		.value = rng_chance(&w->rng, 60) ? any_entry(w, 1) : machine_peek(m, place) ^ PTE_W});
+	a.gva = gva;
+	a.kind = any_kind(w);
+	if (rng_chance(&w->rng, 80)) {
+		TRACE(w, "invlpg %#llx", (unsigned long long)gva);
+		machine_invlpg(m, gva);
+		oracle_flushed_page(&w->oracle, gva);
+	}
+	judged_access(w, a);
+}
+
+static void edit(struct world *w, u64 place, u64 value)
+{
+	judged_access(w, (struct machine_access){
+		.gva = window((u32)(place >> 12)) + (place & 0xfff), .kind = {.write = true, .ac = true}, .size = 8,
+		.value = value});
+}
+
+/* The gva one slot further in the table of that level, or in one below it. */
+static u64 sibling(struct world *w, u64 gva, u32 level)
+{
+	u32 at = 1 + rng_below(&w->rng, level);
+	u32 index = at == 1 ? slot1(w) : at == 2 ? PICK(w, slots2) : PICK(w, slots3);
+
+	return (gva & ~(511ull << (12 + 9 * (at - 1)))) | (u64)index << (12 + 9 * (at - 1));
+}
+
+/*
+ * A table is taken out, edited, and linked again (or linked at a second place):
+ * what lies under it must be as it reads now.
+ */
+static void op_link(struct world *w)
+{
+	static const u32 first[] = {0, LOWER, MIDDLE, UPPER}, count[] = {0, 7, 3, 2};
+	u32 level = 1 + rng_below(&w->rng, 3), table = first[level] + rng_below(&w->rng, count[level]);
+	u64 gva = any_gva(w), parent;
+	struct model_result n = machine_naive(w->m, gva, READ);
+	u32 up = 4 - (level + 1);
+
+	if (n.count <= up)
+		return;
+	parent = n.entries[up].address;
+	if (parent - frame(FIRST) >= frame(WATCHED))
+		return;
+	if (rng_chance(&w->rng, 60)) {
+		edit(w, parent, frame(table) | LINK);
+		for (u32 i = 0; i < 3; i++)
+			judged_access(w, (struct machine_access){.gva = sibling(w, gva, level), .kind = any_kind(w), .size = 8});
+	}
+	edit(w, parent, 0);
+	TRACE(w, "invlpg %#llx", (unsigned long long)gva);
+	machine_invlpg(w->m, gva);
+	oracle_flushed_page(&w->oracle, gva);
+	for (u32 i = 0; i < 3; i++) {
+		u32 slot = level == 1 ? slot1(w) : level == 2 ? PICK(w, slots2) : PICK(w, slots3);
+
+		edit(w, frame(table) + 8 * slot, any_entry(w, level));
+		oracle_tick(&w->oracle);
+	}
+	edit(w, parent, frame(table) | LINK);
+	oracle_tick(&w->oracle);
+	for (u32 i = 0; i < 6; i++)
+		judged_access(w, (struct machine_access){.gva = sibling(w, gva, level), .kind = any_kind(w), .size = 8,
+			      .value = any_entry(w, 1)});
+}
+
 static void reads_after_flush(struct world *w)
 {
 	for (u32 i = 0; i < 3; i++)
@@ -514,7 +603,7 @@ static void op_rebuild(struct world *w)
 }
 
 static const struct { u32 weight; void (*run)(struct world *w); } operations[] = {
-	{300, op_access}, {180, op_edit}, {60, op_tweak}, {60, op_dma}, {120, op_speculate}, {70, op_invlpg},
+	{300, op_access}, {180, op_edit}, {60, op_tweak}, {60, op_dma}, {120, op_speculate}, {70, op_invlpg}, {80, op_hot}, {40, op_link},
 	{50, op_cr3}, {15, op_flush}, {40, op_control}, {4, op_paging_off}, {30, op_instruction},
 	{25, op_guest_copy}, {15, op_translate}, {3, op_drop_all}, {2, op_rebuild},
 };

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest benchmark: what its files share. main.c runs each workload in a
+ * process of its own and measures it; the work_*.c files hold the workloads.
+ */
+#ifndef TOOLS_BENCH_GUEST_BENCH_H
+#define TOOLS_BENCH_GUEST_BENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_PATH "/init"
+#define NULL_PATH "/bin/null"  /* null.c */
+#define PAGE 4096ul
+#define KIB 1024ul
+#define MIB (1024ul * KIB)
+
+struct workload {
+	const char *name;
+	unsigned warmup;      /* rounds run before the measured ones */
+	unsigned rounds;      /* measured */
+	unsigned ops;         /* operations in one round */
+	void (*setup)(void);  /* or NULL */
+	void (*run)(unsigned rounds);
+	void (*cleanup)(void); /* or NULL: the process ends anyhow */
+};
+
+extern const struct workload process_workloads[];
+extern const struct workload memory_workloads[];
+extern const struct workload file_workloads[];
+extern const struct workload compile_workloads[];
+
+/* Programs inside the one binary, chosen by argv[1]; they return the exit status. */
+int compile_front(const char *source_dir);
+int compile_back(const char *object);
+
+/* Ends the run with a message on the console. */
+__attribute__((noreturn, format(printf, 1, 2))) void fail(const char *format, ...);
+
+/* Waits for a child and fails unless it ended with status 0. */
+void wait_for(int pid);
+
+/* Anonymous private memory of 4 KiB pages (huge = 1: of huge pages, aligned to 2 MiB). */
+void *map_memory(size_t size, int huge);
+void unmap_memory(void *memory, size_t size);
+
+/* Writes one byte to every page. */
+void touch_pages(void *memory, size_t size);
+
+/* xorshift: the same sequence in every run. */
+static inline uint64_t next_random(uint64_t *state)
+{
+	uint64_t x = *state;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return *state = x;
+}
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest benchmark, /init of an initramfs: runs workloads of fixed length and
+ * prints a line for each on the console. Time is the TSC: under QEMU's
+ * -icount shift=0 that is instructions, executed by guest and hypervisor together.
+ * The kernel's parameter bench=NAME,NAME picks workloads (it reaches us as an
+ * environment variable).
+ */
+#include "bench.h"
+#include "counters.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <fcntl.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+/* A line of ours on the console begins with this. */
+#define LINE "@bench "
+
+static enum host host;
+
+__attribute__((noreturn)) static void finish(void)
+{
+	fflush(stdout);
+	sync();
+	/* Our KVM monitor has no ACPI; it ends at a reset. */
+	reboot(host == HOST_KVM ? RB_AUTOBOOT : RB_POWER_OFF);
+	for (;;)
+		pause();
+}
+
+void fail(const char *format, ...)
+{
+	int error = errno;
+	va_list args;
+
+	va_start(args, format);
+	printf("\n" LINE "{\"error\":\"");
+	vprintf(format, args);
+	printf(": %s\"}\n", strerror(error));
+	va_end(args);
+	fflush(stdout);
+	if (getpid() != 1)
+		_exit(1);
+	finish();
+}
+
+void wait_for(int pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		fail("waitpid");
+	if (status)
+		fail("a child ended with status %#x", status);
+}
+
+static void print_result(const struct workload *w, uint64_t ticks, const struct counters *before,
+			 const struct counters *after)
+{
+	printf(LINE "{\"name\":\"%s\",\"ops\":%llu,\"instructions\":%llu,\"counters\":{", w->name,
+	       (unsigned long long)w->rounds * w->ops, (unsigned long long)ticks);
+	counters_print(before, after);
+	printf("}}\n");
+}
+
+/* In a process of its own, so that no workload leaves anything to the next. */
+static void measure(const struct workload *w)
+{
+	static struct counters before, after;
+	uint64_t start, end;
+
+	if (w->setup)
+		w->setup();
+	if (w->warmup)
+		w->run(w->warmup);
+	counters_open(&before);
+	start = __rdtsc();
+	w->run(w->rounds);
+	end = __rdtsc();
+	counters_close(&after);
+	if (w->cleanup)
+		w->cleanup();
+	print_result(w, end - start, &before, &after);
+	fflush(stdout);
+}
+
+/* Is name in the list (NULL: everything)? */
+static int is_wanted(const char *list, const char *name)
+{
+	size_t length = strlen(name);
+
+	if (!list || !*list)
+		return 1;
+	while (list) {
+		if (!strncmp(list, name, length) && (list[length] == ',' || !list[length]))
+			return 1;
+		list = strchr(list, ',');
+		if (list)
+			list++;
+	}
+	return 0;
+}
+
+static void measure_all(const struct workload *w, const char *wanted)
+{
+	for (; w->name; w++) {
+		pid_t pid;
+
+		if (!is_wanted(wanted, w->name))
+			continue;
+		fflush(stdout);
+		pid = fork();
+		if (pid < 0)
+			fail("fork");
+		if (!pid) {
+			measure(w);
+			_exit(0);
+		}
+		wait_for(pid);
+	}
+}
+
+static void prepare_system(void)
+{
+	mkdir("/dev", 0755);
+	mkdir("/proc", 0755);
+	mkdir("/tmp", 0755);
+	if (mount("dev", "/dev", "devtmpfs", 0, NULL) || mount("proc", "/proc", "proc", 0, NULL) ||
+	    mount("tmp", "/tmp", "tmpfs", 0, NULL))
+		fail("mount");
+	for (int fd = 0; fd < 3; fd++) {
+		close(fd);
+		if (open("/dev/console", O_RDWR) != fd)
+			_exit(1);
+	}
+}
+
+static void run_all(void)
+{
+	static const char *const hosts[] = {"bare", "umbra", "kvm", "other"};
+	const char *wanted = getenv("bench");
+
+	prepare_system();
+	host = counters_init();
+	printf("\n" LINE "{\"host\":\"%s\"}\n", hosts[host]);
+	measure_all(process_workloads, wanted);
+	measure_all(memory_workloads, wanted);
+	measure_all(file_workloads, wanted);
+	measure_all(compile_workloads, wanted);
+	printf(LINE "{\"end\":true}\n");
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 3 && !strcmp(argv[1], "compile-front"))
+		return compile_front(argv[2]);
+	if (argc >= 3 && !strcmp(argv[1], "compile-back"))
+		return compile_back(argv[2]);
+	if (getpid() != 1) {
+		fputs("bench: this is an /init, to be run in a virtual machine\n", stderr);
+		return 1;
+	}
+	run_all();
+	finish();
+}

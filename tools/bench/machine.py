@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The benchmark's emulated machine: one deterministic QEMU in which a nanosecond of guest
+time is one instruction, booted through Umbra's own boot entry."""
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import vm
+
+MEMORY = "1G"
+OPTIONS = "console=ttyS0 quiet mitigations=off panic=-1"
+QEMU = [
+    "qemu-system-x86_64", "-machine", "q35,smm=off", "-accel", "tcg,thread=single", "-cpu", "EPYC,-monitor",
+    "-smp", "1", "-nodefaults", "-display", "none", "-icount", "shift=0,sleep=off",
+    "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1", "-no-reboot", "-bios", vm.OVMF,
+]
+INITRAMFS = "build/bench/guest.cpio"
+GUEST = "build/bench/init"
+NULL = "build/bench/null"
+LINE = "@bench "
+TIMEOUT = 1200
+
+
+class BenchError(Exception):
+    pass
+
+
+def initramfs():
+    """The guest: the benchmark as /init, the smallest program, a shell. Returns the file."""
+    subprocess.run(["tools/mkinitramfs", INITRAMFS, "--file", GUEST + ":init", "--file", NULL + ":bin/null",
+                    "--file", "/bin/busybox:bin/sh"], check=True)
+    return INITRAMFS
+
+
+def digest(*items):
+    """One hash of files (names that exist) and strings."""
+    total = hashlib.sha256()
+    for item in items:
+        if os.path.isfile(item):
+            with open(item, "rb") as file:
+                total.update(hashlib.sha256(file.read()).digest())
+        else:
+            total.update(hashlib.sha256(item.encode()).digest())
+    return total.hexdigest()
+
+
+def parse(text):
+    """The guest's lines. Returns (host, {name: result}); raises when the run was not complete."""
+    host, results, ended = None, {}, False
+    for line in text.splitlines():
+        if not line.startswith(LINE):
+            continue
+        item = json.loads(line[len(LINE):])
+        if "error" in item:
+            raise BenchError("the guest says: " + item["error"])
+        host = item.get("host", host)
+        ended = ended or "end" in item
+        if "name" in item:
+            results[item["name"]] = item
+    if not ended:
+        raise BenchError("the guest did not come to its end; the last of its console:\n" + text[-2000:])
+    return host, results
+
+
+def with_only(options, only):
+    return options + (" bench=" + ",".join(only) if only else "")
+
+
+def boot(machine, log, extra=(), timeout=TIMEOUT, progress=True):
+    """Runs the machine to its end. Returns (console text, seconds). Raises BenchError on a timeout."""
+    os.makedirs("build/bench", exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="run.", dir="build/bench") as work:
+        disk = work + "/disk.img"
+        vm.lay_out_esp(machine, work + "/esp")
+        subprocess.run(["tools/mkimage", disk, work + "/esp"], check=True)
+        open(log, "wb").close()
+        arguments = QEMU + [
+            "-m", machine.memory, "-serial", f"file:{log}",
+            "-drive", f"file={disk},format=raw,if=none,id=boot,snapshot=on",
+            "-device", "virtio-blk-pci,drive=boot,bootindex=0", *extra,
+        ]
+        start = time.monotonic()
+        emulator = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
+        try:
+            watch(emulator, log, start + timeout, progress)
+        finally:
+            if emulator.poll() is None:
+                emulator.kill()
+                emulator.wait()
+        with open(log, encoding="utf-8", errors="replace") as file:
+            return file.read().replace("\r\n", "\n"), time.monotonic() - start
+
+
+def watch(emulator, log, deadline, progress):
+    """Waits for the emulator's end; names the workloads as their lines arrive."""
+    pending = ""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        while True:
+            ended = emulator.poll() is not None
+            pending += file.read()
+            *lines, pending = pending.split("\n")
+            for line in lines:
+                if line.startswith(LINE + '{"name"') and progress:
+                    print(" " + json.loads(line[len(LINE):])["name"], end="", file=sys.stderr, flush=True)
+                if "Kernel panic" in line or "umbra: panic" in line:
+                    raise BenchError(f"a panic: {line.strip()} (see {log})")
+            if ended:
+                if progress:
+                    print(file=sys.stderr)
+                return
+            if time.monotonic() > deadline:
+                raise BenchError(f"the guest did not end in time (see {log})")
+            time.sleep(0.1)
+
+
+def run_guest(efi, bare, only):
+    """One run of the benchmark. Returns {name: result}."""
+    kind = "bare" if bare else "umbra"
+    machine = vm.Machine(efi=efi, kernel=vm.fetch_kernel("cloud") + "/vmlinuz", initrds=[initramfs()],
+                         options=with_only(OPTIONS, only), umbra="bare" if bare else os.environ.get("UMBRA_OPTS", ""),
+                         memory=MEMORY)
+    print(f"{kind}:", end="", file=sys.stderr, flush=True)
+    text, seconds = boot(machine, f"build/bench/{kind}.log")
+    host, results = parse(text)
+    if host != kind:
+        raise BenchError(f"the guest was to run {kind}, but found itself under: {host}")
+    print(f"{kind}: {seconds:.0f} seconds", file=sys.stderr)
+    return results
+
+
+def bare_results(efi, only, fresh):
+    """The bare figures change only with guest, kernel, firmware and emulator: kept in a file."""
+    cache_file = "build/bench/bare.json"
+    version = subprocess.run([QEMU[0], "--version"], capture_output=True, text=True, check=True).stdout
+    key = digest(initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", vm.OVMF, version, OPTIONS, MEMORY, *QEMU[1:])
+    try:
+        with open(cache_file) as file:
+            cache = json.load(file)
+    except (OSError, ValueError):
+        cache = {}
+    if cache.get("key") != key:
+        cache = {"key": key, "results": {}}
+    if fresh or not only or any(name not in cache["results"] for name in only):
+        if fresh or not cache.get("complete"):
+            # Always all of them, so that a part is compared with the same figures as the whole.
+            cache = {"key": key, "results": run_guest(efi, True, []), "complete": True}
+            with open(cache_file, "w") as file:
+                json.dump(cache, file)
+    return cache["results"]
