@@ -64,7 +64,7 @@ static void release_if_protected(struct shadow_mmu *mmu, gfn_t gfn)
 
 	spin_lock(&s->lock);
 	if (frame_is_protected(*frame))
-		frame_release(s, gfn, frame);
+		frame_release(mmu, gfn, frame);
 	spin_unlock(&s->lock);
 }
 

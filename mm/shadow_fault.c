@@ -240,7 +240,7 @@ static enum shadow_result fill_spurious(struct fill *f, u32 error, struct shadow
 	return SHADOW_FIXED;
 }
 
-static enum shadow_result fill_install(struct fill *f, u32 error, struct shadow_fault *fault)
+static enum shadow_result fill_install(struct fill *f, u64 before, u32 error, struct shadow_fault *fault)
 {
 	struct shadow *s = f->mmu->s;
 	u32 page = f->path[f->map_level], index = level_index(f->map_level, f->gva);
@@ -249,9 +249,10 @@ static enum shadow_result fill_install(struct fill *f, u32 error, struct shadow_
 	};
 	u64 spte = leaf_entry(s, &leaf);
 
-	if (page_table(s, page)[index] == spte)
+	if (before == spte && !f->unlinked)
 		return fill_spurious(f, error, fault);
-	leaf_install(s, page, index, spte);
+	if (page_table(s, page)[index] != spte)
+		leaf_install(s, page, index, spte);
 	if (f->map_level == 1)
 		STAT(s, fills);
 	else
@@ -260,11 +261,30 @@ static enum shadow_result fill_install(struct fill *f, u32 error, struct shadow_
 	return SHADOW_FIXED;
 }
 
+/*
+ * The guest writes to a table: let it, and remember the way it came. Pages on
+ * the path are in use now, so their count of idle writes is 0 and they stay.
+ */
+static void fill_release(struct fill *f, u32 *frame)
+{
+	struct shadow *s = f->mmu->s;
+	u32 page = page_first_of_gfn(s, f->walk.gfn);
+
+	if (f->map_level == 1 && page)
+		s->pages[page].home = entry_id(f->path[1], level_index(1, f->gva));
+	if (!frame_is_protected(*frame))
+		return;
+	frame_release(f->mmu, f->walk.gfn, frame);
+	if (++s->releases == BULK_RELEASE_AFTER)
+		release_address_space(f->mmu);
+}
+
 static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *fault)
 {
 	struct shadow *s = f->mmu->s;
 	gfn_t gfn = f->walk.gfn;
 	u32 *frame = NULL;
+	u64 before;
 
 	pages_reserve(s, PAGES_PER_FILL);
 	root_load(f->mmu);
@@ -272,18 +292,19 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 		frame = &s->frames[f->hit.frame_index];
 	fill_plan(f);
 	fill_path(f);
+	before = page_table(s, f->path[f->map_level])[level_index(f->map_level, f->gva)];
 	/* The path may just have made this very frame a table: look now, not earlier. */
 	if (f->map_level > 1 && (f->rights & ACC_W) &&
 	    !leaf_may_be_large(s, f->map_level, align_gfn(gfn, f->map_level), true, &f->hit))
 		return SHADOW_RETRY;
-	if (frame && f->access.write && (f->rights & ACC_W) && frame_is_protected(*frame))
-		frame_release(s, gfn, frame);
+	if (frame && f->access.write && (f->rights & ACC_W) && (*frame & FRAME_TRACKED))
+		fill_release(f, frame);
 	/* The walk ran without the lock: do the entries still read the same? (S2) */
 	if (!gpt_walk_unchanged(&f->mmu->gpt, &f->walk))
 		return SHADOW_RETRY;
 	if (unlikely(f->unlinked))
 		fill_link(f);
-	return fill_install(f, error, fault);
+	return fill_install(f, before, error, fault);
 }
 
 static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shadow_fault *fault)
@@ -304,6 +325,21 @@ static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shad
 	return fill(f, error, fault);
 }
 
+/* A guest that is given a page fault will most likely write the entry that it stopped at. */
+static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
+{
+	struct shadow *s = mmu->s;
+	u32 *frame;
+
+	if ((w->error & PF_RSVD) || mmu->gpt.mode == GPT_PAE)
+		return;
+	spin_lock(&s->lock);
+	frame = frame_of_gfn(s, w->step[w->last_level].table >> PAGE_SHIFT);
+	if (frame && frame_is_protected(*frame))
+		frame_release(mmu, w->step[w->last_level].table >> PAGE_SHIFT, frame);
+	spin_unlock(&s->lock);
+}
+
 enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
 				       u32 cpl, u64 rflags, struct shadow_fault *fault)
 {
@@ -320,6 +356,7 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 	case GPT_FAULT:
 		STAT(mmu->s, guest_faults);
 		fault->error = f.walk.error;
+		release_faulting(mmu, &f.walk);
 		return SHADOW_INJECT;
 	case GPT_OK:
 		break;

@@ -13,6 +13,7 @@
 #ifndef MM_SHADOW_INT_H
 #define MM_SHADOW_INT_H
 
+#include "lib/bits.h"
 #include "lib/log.h"
 #include "lib/spinlock.h"
 #include "lib/x86.h"
@@ -88,6 +89,14 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 #define PAGE_UNSYNC BIT(0)       /* its guest table may have been written since the last sync */
 #define PAGE_USED BIT(1)         /* second chance in reclaim */
 
+/*
+ * Writes to so many tables since the last sync look like fork, exit or a large
+ * munmap: the rest of the address space's tables is released at once (at most
+ * BULK_RELEASE_MAX of them).
+ */
+#define BULK_RELEASE_AFTER 2u
+#define BULK_RELEASE_MAX 64u
+
 /* How often a table may be released for writing with no use in between. */
 #define IDLE_WRITES_MAX 3
 
@@ -103,6 +112,8 @@ struct shadow_page {
 	u8 idle_writes;
 	u8 pins;                 /* roots in use */
 	u16 tag;                 /* roots: TLB tag, 0: none */
+	u32 home;                /* entry through which the guest last wrote to the table, 0: unknown */
+	u64 live_map[ENTRIES / 64]; /* which entries are present */
 };
 
 struct shadow {
@@ -116,6 +127,7 @@ struct shadow {
 	u32 node_free, node_pages;
 	u32 victim_turn;         /* where the next full list gives up a member */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
+	u32 releases;            /* tables released by a write since the last sync */
 	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
 	bool identity;           /* gfn == pfn for all RAM */
 	bool pages_1g;
@@ -185,6 +197,24 @@ static inline u32 level_index(u32 level, gva_t gva)
 	return (gva >> (PAGE_SHIFT + INDEX_BITS * (level - 1))) & (ENTRIES - 1);
 }
 
+static inline void live_set(struct shadow_page *sp, u32 index)
+{
+	sp->live++;
+	sp->live_map[index / 64] |= BIT(index % 64);
+}
+
+static inline void live_clear(struct shadow_page *sp, u32 index)
+{
+	sp->live--;
+	sp->live_map[index / 64] &= ~BIT(index % 64);
+}
+
+/* For each present entry of a page; the body may drop it. Declares index. */
+#define for_each_live(sp, index) \
+	for (u32 word_ = 0; word_ < ENTRIES / 64; word_++) \
+		for (u64 bits_ = (sp)->live_map[word_]; bits_; bits_ &= bits_ - 1) \
+			for (u32 index = word_ * 64 + bit_lowest(bits_), once_ = 1; once_; once_ = 0)
+
 static inline void spte_write(u64 *spte, u64 value) { __atomic_store_n(spte, value, __ATOMIC_RELEASE); }
 
 /* --- shadow_list.c -------------------------------------------------------------- */
@@ -217,12 +247,18 @@ u32 *frame_of_gfn(struct shadow *s, gfn_t gfn);
 /* The list that a writable RAM leaf of this level on this host frame belongs to. */
 u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn);
 /* The first shadow page of a frame came, the last one went. */
-void track_frame(struct shadow *s, gfn_t gfn);
+u32 track_frame(struct shadow *s, gfn_t gfn); /* as frame_protect() */
 void untrack_frame(struct shadow *s, gfn_t gfn);
 /* Takes every write right to the frame away. */
-void frame_protect(struct shadow *s, gfn_t gfn, u32 *frame);
-/* Lets the guest write to a tracked frame until the next sync. */
-void frame_release(struct shadow *s, gfn_t gfn, u32 *frame);
+/* Returns an entry that had the right, 0 if there was none. */
+u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame);
+/*
+ * Lets the guest write to a tracked frame until the next sync, through the entry
+ * it last wrote through, or by a fault if that is gone.
+ */
+void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame);
+/* Releases the tables of the current address space, kernel half left out. */
+void release_address_space(struct shadow_mmu *mmu);
 static inline bool frame_is_protected(u32 frame) { return (frame & (FRAME_TRACKED | FRAME_UNSYNC)) == FRAME_TRACKED; }
 void unsync_list_add(struct shadow *s, u32 page);
 void unsync_list_remove(struct shadow *s, u32 page);

@@ -87,7 +87,7 @@ void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte)
 	if (spte & SPTE_RMAP)
 		list_add(s, leaf_list(s, level, spte_pfn(level, spte)), entry_id(page, index));
 	if (!(*at & PTE_P))
-		s->pages[page].live++;
+		live_set(&s->pages[page], index);
 	spte_write(at, spte);
 }
 

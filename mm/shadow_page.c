@@ -72,6 +72,7 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 {
 	u32 page = page_find(s, gfn, role), *bucket;
 	struct shadow_page *sp;
+	u32 home = 0;
 
 	*made = !page;
 	if (page) {
@@ -88,7 +89,8 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 		.flags = PAGE_USED,
 	};
 	if (!role.direct)
-		track_frame(s, gfn);
+		home = track_frame(s, gfn);
+	sp->home = home;
 	*bucket = page;
 	if (!role.direct && (*frame_of_gfn(s, gfn) & FRAME_UNSYNC))
 		unsync_list_add(s, page);
@@ -101,7 +103,7 @@ void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
 	list_add(s, &s->pages[child].parents, entry_id(parent, index));
 	spte_write(&page_table(s, parent)[index],
 		   page_hpa(s, child).v | (pdpte ? SPTE_LINK_PDPTE : SPTE_LINK));
-	s->pages[parent].live++;
+	live_set(&s->pages[parent], index);
 }
 
 void page_drop_entry(struct shadow *s, u32 page, u32 index)
@@ -112,7 +114,7 @@ void page_drop_entry(struct shadow *s, u32 page, u32 index)
 	if (!(old & PTE_P))
 		return;
 	spte_write(spte, 0);
-	s->pages[page].live--;
+	live_clear(&s->pages[page], index);
 	s->flush_due = true; /* FLUSH: drop */
 	if (!spte_is_leaf(level, old))
 		list_remove(s, &s->pages[page_of_link(s, old)].parents, entry_id(page, index));
@@ -145,7 +147,7 @@ void page_zap(struct shadow *s, u32 page)
 	gfn_t gfn = sp->gfn;
 	bool direct = sp->role.direct;
 
-	for (u32 i = 0; sp->live && i < ENTRIES; i++)
+	for_each_live(sp, i)
 		page_drop_entry(s, page, i);
 	while (sp->parents & LIST_VALUE)
 		page_drop_id(s, list_first(s, sp->parents));

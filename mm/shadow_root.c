@@ -97,6 +97,33 @@ static void tag_assign(struct shadow_mmu *mmu, u32 page)
 	mmu->tag = tag;
 }
 
+/*
+ * Operating systems share the upper half among all address spaces: link what is
+ * there already instead of waiting for a fault at each entry.
+ */
+static void link_upper_half(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[page];
+	const u64 *table = gpt_table(&mmu->gpt, sp->gfn);
+
+	for (u32 i = ENTRIES / 2; i < ENTRIES; i++) {
+		u64 gpte = __atomic_load_n(&table[i], __ATOMIC_RELAXED);
+		struct derived d;
+		u32 child;
+
+		if (~gpte & (PTE_P | PTE_A))
+			continue;
+		entry_derive(mmu, page, i, gpte, 0, &d);
+		child = d.link ? page_find(s, d.gfn, d.role) : 0;
+		if (!child)
+			continue;
+		sync_refresh(mmu, child);
+		page_link(s, page, i, child, false);
+		s->pages[child].flags |= PAGE_USED;
+	}
+}
+
 static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role role)
 {
 	struct shadow *s = mmu->s;
@@ -109,6 +136,8 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
 	s->pages[page].idle_writes = 0;
 	if (!made)
 		sync_refresh(mmu, page);
+	else if (role.level >= 4 && !role.direct)
+		link_upper_half(mmu, page);
 }
 
 /*

@@ -4,9 +4,9 @@
  * value of the guest's entry is what a TLB may hold until the guest flushes;
  * when it flushes, every such entry is derived again:
  *
- *   rights may shrink or stay; a right to write is never given here (S6)
- *   a changed frame, a changed table, a cleared A: the entry goes
  *   unchanged: left alone
+ *   a changed leaf: made anew, by the rights the guest has without a fault
+ *   a changed table, a cleared A: the entry goes
  */
 #include "mm/shadow_int.h"
 
@@ -15,13 +15,6 @@ static bool link_matches(const struct shadow *s, u64 spte, const struct derived 
 	const struct shadow_page *child = &s->pages[page_of_link(s, spte)];
 
 	return d->link && child->gfn == d->gfn && child->role.word == d->role.word;
-}
-
-static bool leaf_matches(u64 spte, u64 leaf)
-{
-	if (leaf == spte)
-		return true;
-	return !(spte & PTE_W) && spte == (leaf & ~(PTE_W | SPTE_RMAP));
 }
 
 bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
@@ -36,15 +29,32 @@ bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 			return false;
 		page_drop_entry(s, page, index);
 	} else {
-		if (leaf_matches(spte, d.leaf))
+		if (spte == d.leaf)
 			return false;
-		page_drop_entry(s, page, index);
-		/* Smaller rights to the same frame: keep what is left of it. */
-		if (d.leaf && !((d.leaf ^ spte) & PTE_ADDR_MASK) && !(d.leaf & ~spte & PTE_W))
+		if (d.leaf)
 			leaf_install(s, page, index, d.leaf);
+		else
+			page_drop_entry(s, page, index);
 	}
 	STAT(s, sync_changes);
 	return true;
+}
+
+/*
+ * The usual leaf, in a few instructions: identity, write-back, all rights from
+ * above, WP set. True if it is certainly what entry_derive() would make; a leaf
+ * without W may be so for a protected frame, which is left as it is too.
+ */
+static ALWAYS_INLINE bool leaf_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
+{
+	const u64 same = PTE_ADDR_MASK | PTE_U | PTE_NX | PTE_PWT | PTE_PCD | PTE_PAT_4K;
+	u64 writable = gpte & (gpte >> 5) & PTE_W; /* D is bit 6 */
+
+	if (!s->identity || role.level != 1 || role.access != ACC_ALL || !role.wp || role.keys_on)
+		return false;
+	if (((spte ^ gpte) & same) || (gpte & (PTE_PWT | PTE_PCD | PTE_PAT_4K)) || (~gpte & (PTE_P | PTE_A)))
+		return false;
+	return (spte & PTE_W) == writable;
 }
 
 static void sync_page(struct shadow_mmu *mmu, u32 page)
@@ -52,12 +62,13 @@ static void sync_page(struct shadow_mmu *mmu, u32 page)
 	struct shadow *s = mmu->s;
 	struct shadow_page *sp = &s->pages[page];
 	const u64 *sptes = page_table(s, page), *table = gpt_table(&mmu->gpt, sp->gfn);
+	bool plain = sp->role.mode != GPT_32;
 
-	for (u32 i = 0, left = sp->live; left && i < ENTRIES; i++) {
-		if (!(sptes[i] & PTE_P))
-			continue;
-		left--;
-		sync_entry(mmu, page, i, guest_entry(mmu, sp->role, table, i));
+	for_each_live(sp, i) {
+		u64 gpte = guest_entry(mmu, sp->role, table, i);
+
+		if ((sptes[i] & PTE_P) && !(plain && leaf_unchanged(s, sp->role, sptes[i], gpte)))
+			sync_entry(mmu, page, i, gpte);
 	}
 	STAT(s, syncs);
 }
@@ -66,8 +77,13 @@ static void protect_list(struct shadow *s, u32 page)
 {
 	for (; page; page = s->pages[page].unsync_next) {
 		gfn_t gfn = s->pages[page].gfn;
+		u32 *frame = frame_of_gfn(s, gfn), home;
 
-		frame_protect(s, gfn, frame_of_gfn(s, gfn));
+		if (!(*frame & FRAME_UNSYNC))
+			continue;
+		home = frame_protect(s, gfn, frame);
+		if (home)
+			s->pages[page_first_of_gfn(s, gfn)].home = home;
 	}
 }
 
@@ -81,6 +97,7 @@ void sync_all(struct shadow_mmu *mmu)
 	struct shadow *s = mmu->s;
 	u32 page;
 
+	s->releases = 0;
 	if (!s->unsync_leaf && !s->unsync_upper)
 		return;
 	protect_list(s, s->unsync_upper);

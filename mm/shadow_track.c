@@ -60,40 +60,44 @@ static void drop_all(struct shadow *s, u32 *head)
 }
 
 /* Writable 4 KiB leaves keep their place but lose the right (and leave the list). */
-static void strip_writable(struct shadow *s, u32 *frame)
+static u32 strip_writable(struct shadow *s, u32 *frame)
 {
-	while (*frame & LIST_VALUE) {
-		u32 id = list_first(s, *frame);
-		u64 *spte = entry_pointer(s, id);
+	u32 id = 0;
 
+	while (*frame & LIST_VALUE) {
+		u64 *spte;
+
+		id = list_first(s, *frame);
+		spte = entry_pointer(s, id);
 		list_remove(s, frame, id);
 		spte_write(spte, *spte & ~(PTE_W | SPTE_RMAP));
 		s->flush_due = true; /* FLUSH: protect */
 	}
+	return id;
 }
 
 /*
  * S10: flush_due may already be set by a writable entry that went earlier; its
  * flush is still to come, and it comes before the guest runs again.
  */
-void frame_protect(struct shadow *s, gfn_t gfn, u32 *frame)
+u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame)
 {
 	*frame &= ~FRAME_UNSYNC;
-	strip_writable(s, frame);
 	drop_all(s, &s->blocks[gfn >> 9].leaves);
 	drop_all(s, &s->giga[gfn >> 18]);
+	return strip_writable(s, frame);
 }
 
-void track_frame(struct shadow *s, gfn_t gfn)
+u32 track_frame(struct shadow *s, gfn_t gfn)
 {
 	u32 *frame = frame_of_gfn(s, gfn);
 
 	BUG_ON(!frame);
 	if (*frame & FRAME_TRACKED)
-		return;
+		return 0;
 	*frame |= FRAME_TRACKED;
 	s->blocks[gfn >> 9].tracked++;
-	frame_protect(s, gfn, frame);
+	return frame_protect(s, gfn, frame);
 }
 
 void untrack_frame(struct shadow *s, gfn_t gfn)
@@ -135,12 +139,43 @@ void unsync_list_remove(struct shadow *s, u32 page)
 }
 
 /*
+ * Gives the right to write back to the entry that had it, if that still maps the
+ * frame and the guest may write through it without a further fault (S9).
+ */
+static void reopen_home(struct shadow_mmu *mmu, u32 home, pfn_t pfn)
+{
+	struct shadow *s = mmu->s;
+	u32 page = entry_page(home), index = home & (ENTRIES - 1);
+	const struct shadow_page *sp = &s->pages[page];
+	u64 spte;
+
+	if (!page || sp->state != PAGE_TABLE || sp->role.level != 1)
+		return;
+	spte = page_table(s, page)[index];
+	if (!(spte & PTE_P) || (spte & PTE_W) || spte_pfn(1, spte) != pfn)
+		return;
+	if (!sp->role.direct) {
+		struct derived d;
+
+		entry_derive(mmu, page, index, guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), index),
+			     spte, &d);
+		if (d.leaf != (spte | PTE_W | SPTE_RMAP))
+			return;
+	} else if (!(sp->role.access & ACC_W)) {
+		return;
+	}
+	leaf_install(s, page, index, spte | PTE_W | SPTE_RMAP);
+}
+
+/*
  * A page that is written again and again with no use in between is no table any
  * more: it is dropped instead, and with the last one the frame is plain memory.
  */
-void frame_release(struct shadow *s, gfn_t gfn, u32 *frame)
+void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
 {
-	u32 page = page_first_of_gfn(s, gfn), next;
+	struct shadow *s = mmu->s;
+	u32 page = page_first_of_gfn(s, gfn), home = s->pages[page].home, next;
+	struct region_hit hit;
 
 	*frame |= FRAME_UNSYNC;
 	for (; page; page = next) {
@@ -152,5 +187,46 @@ void frame_release(struct shadow *s, gfn_t gfn, u32 *frame)
 		else
 			unsync_list_add(s, page);
 	}
+	region_lookup(s->regions, gfn, &hit);
+	reopen_home(mmu, home, hit.pfn);
 	STAT(s, unsyncs);
+}
+
+static bool release_page(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow_page *sp = &mmu->s->pages[page];
+	u32 *frame = frame_of_gfn(mmu->s, sp->gfn);
+
+	if (!frame_is_protected(*frame))
+		return false;
+	sp->idle_writes = 0;
+	frame_release(mmu, sp->gfn, frame);
+	return true;
+}
+
+/* Tables below a page; the page itself is not released. Returns what is left of the budget. */
+static u32 release_below(struct shadow_mmu *mmu, u32 page, u32 end, u32 budget)
+{
+	struct shadow *s = mmu->s;
+
+	for_each_live(&s->pages[page], i) {
+		u64 spte = page_table(s, page)[i];
+		u32 level = s->pages[page].role.level, child;
+
+		if (i >= end || !budget || !(spte & PTE_P) || spte_is_leaf(level, spte))
+			continue;
+		child = page_of_link(s, spte);
+		if (s->pages[child].role.direct)
+			continue;
+		budget -= release_page(mmu, child);
+		if (level > 2)
+			budget = release_below(mmu, child, ENTRIES, budget);
+	}
+	return budget;
+}
+
+void release_address_space(struct shadow_mmu *mmu)
+{
+	if (mmu->root_level != 3 && !mmu->s->pages[mmu->root[0]].role.direct)
+		release_below(mmu, mmu->root[0], ENTRIES / 2, BULK_RELEASE_MAX);
 }
