@@ -110,6 +110,9 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
  */
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush);
 
+/* MOV CR3 with nothing else changed, in a mode whose tables CR3 alone names (not PAE). Flushes. */
+void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3);
+
 /* The guest flushed everything (INVPCID, WBINVD-like events, MTRR or PAT changes). */
 void shadow_flush_guest(struct shadow_mmu *mmu);
 
@@ -136,6 +139,13 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag);
 /* Translates without side effects. Returns GPT_OK or GPT_FAULT. */
 enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
 				 struct gpt_walk *walk);
+
+/*
+ * The bytes of code at gva as the CPU sees them through the shadow, for an
+ * instruction that has just been executed: a pointer good until the next guest
+ * entry and the bytes left in the page; NULL where it takes a walk to tell.
+ */
+const u8 *shadow_peek_code(const struct shadow_mmu *mmu, gva_t gva, u32 *room);
 
 /*
  * Copies len bytes from or to guest memory at gva as an access of the given

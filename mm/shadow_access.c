@@ -22,6 +22,30 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
 	return gpt_walk(&mmu->gpt, gva, access, GPT_PEEK, walk);
 }
 
+const u8 *shadow_peek_code(const struct shadow_mmu *mmu, gva_t gva, u32 *room)
+{
+	const struct shadow *s = mmu->s;
+	const struct region_main *m = &s->regions->main;
+	u32 page = mmu->root[0], level = mmu->root_level;
+	u64 spte, at;
+
+	if (level < 4 || !page)
+		return NULL;
+	for (;; level--) {
+		spte = s->pool[(u64)page * ENTRIES + level_index(level, gva)];
+		if (!(spte & PTE_P))
+			return NULL;
+		if (spte_is_leaf(level, spte))
+			break;
+		page = page_of_link(s, spte);
+	}
+	at = spte_pfn(level, spte) << PAGE_SHIFT | (gva & (BIT(PAGE_SHIFT + INDEX_BITS * (level - 1)) - 1));
+	if (at - m->hpa >= m->bytes)
+		return NULL;
+	*room = (u32)(PAGE_SIZE - (gva & (PAGE_SIZE - 1)));
+	return phys_to_virt(hpa(at));
+}
+
 static enum gpt_status walk_settled(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
 				    struct gpt_walk *walk)
 {

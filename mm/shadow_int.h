@@ -88,6 +88,7 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 
 #define PAGE_UNSYNC BIT(0)       /* its guest table may have been written since the last sync */
 #define PAGE_USED BIT(1)         /* second chance in reclaim */
+#define PAGE_RAW BIT(2)          /* free page that was never a table: not known to be zero */
 
 /*
  * Writes to so many tables since the last sync look like fork, exit or a large
@@ -260,6 +261,8 @@ void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame);
 /* Releases the tables of the current address space, kernel half left out. */
 void release_address_space(struct shadow_mmu *mmu);
 static inline bool frame_is_protected(u32 frame) { return (frame & (FRAME_TRACKED | FRAME_UNSYNC)) == FRAME_TRACKED; }
+/* The entry that may write to the frame again, now that nothing protects it. */
+void frame_reopen(struct shadow_mmu *mmu, u32 home, gfn_t gfn);
 void unsync_list_add(struct shadow *s, u32 page);
 void unsync_list_remove(struct shadow *s, u32 page);
 

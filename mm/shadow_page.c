@@ -12,7 +12,7 @@
 void pages_init(struct shadow *s)
 {
 	for (u32 page = s->page_count - 1; page >= 1; page--) {
-		s->pages[page] = (struct shadow_page){.hash_next = s->free_head};
+		s->pages[page] = (struct shadow_page){.hash_next = s->free_head, .flags = PAGE_RAW};
 		s->free_head = page;
 		s->free_count++;
 	}
@@ -81,8 +81,9 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	}
 	page = page_alloc_raw(s);
 	BUG_ON(!page);
-	memset(page_table(s, page), 0, PAGE_SIZE);
 	sp = &s->pages[page];
+	if (sp->flags & PAGE_RAW) /* else every entry was dropped when the page was */
+		memset(page_table(s, page), 0, PAGE_SIZE);
 	bucket = bucket_of(s, gfn);
 	*sp = (struct shadow_page){
 		.gfn = gfn, .role = role, .hash_next = *bucket, .state = PAGE_TABLE,
@@ -146,6 +147,7 @@ void page_zap(struct shadow *s, u32 page)
 	struct shadow_page *sp = &s->pages[page];
 	gfn_t gfn = sp->gfn;
 	bool direct = sp->role.direct;
+	u32 home = sp->home;
 
 	for_each_live(sp, i)
 		page_drop_entry(s, page, i);
@@ -156,8 +158,10 @@ void page_zap(struct shadow *s, u32 page)
 	root_forget(s, page);
 	unhash(s, page);
 	page_free_raw(s, page);
-	if (!direct && !page_first_of_gfn(s, gfn))
+	if (!direct && !page_first_of_gfn(s, gfn)) {
 		untrack_frame(s, gfn);
+		frame_reopen(s->mmus[0], home, gfn);
+	}
 	STAT(s, zaps);
 }
 

@@ -233,6 +233,15 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	spin_unlock(&s->lock);
 }
 
+void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
+{
+	spin_lock(&mmu->s->lock);
+	mmu->paging.cr3 = mmu->gpt.cr3 = cr3;
+	root_release(mmu);
+	sync_all(mmu);
+	spin_unlock(&mmu->s->lock);
+}
+
 void shadow_flush_guest(struct shadow_mmu *mmu)
 {
 	spin_lock(&mmu->s->lock);

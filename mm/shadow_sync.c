@@ -73,6 +73,21 @@ static void sync_page(struct shadow_mmu *mmu, u32 page)
 	STAT(s, syncs);
 }
 
+static bool lower_half_live(const struct shadow_page *sp)
+{
+	return sp->live_map[0] | sp->live_map[1] | sp->live_map[2] | sp->live_map[3];
+}
+
+/* After a sync: an empty table, or a root whose address space was taken down, is not worth keeping. */
+static void sync_settle(struct shadow *s, u32 page, bool had_lower_half)
+{
+	struct shadow_page *sp = &s->pages[page];
+	bool taken_down = sp->role.level >= 4 && had_lower_half && !lower_half_live(sp);
+
+	if (!sp->pins && (!sp->live || taken_down))
+		page_zap(s, page);
+}
+
 static void protect_list(struct shadow *s, u32 page)
 {
 	for (; page; page = s->pages[page].unsync_next) {
@@ -103,10 +118,11 @@ void sync_all(struct shadow_mmu *mmu)
 	protect_list(s, s->unsync_upper);
 	protect_list(s, s->unsync_leaf);
 	while ((page = s->unsync_upper ? s->unsync_upper : s->unsync_leaf)) {
+		bool lower = lower_half_live(&s->pages[page]);
+
 		unsync_list_remove(s, page);
 		sync_page(mmu, page);
-		if (!s->pages[page].live && !s->pages[page].pins)
-			page_zap(s, page);
+		sync_settle(s, page, lower);
 	}
 }
 

@@ -142,17 +142,19 @@ void unsync_list_remove(struct shadow *s, u32 page)
  * Gives the right to write back to the entry that had it, if that still maps the
  * frame and the guest may write through it without a further fault (S9).
  */
-static void reopen_home(struct shadow_mmu *mmu, u32 home, pfn_t pfn)
+void frame_reopen(struct shadow_mmu *mmu, u32 home, gfn_t gfn)
 {
 	struct shadow *s = mmu->s;
 	u32 page = entry_page(home), index = home & (ENTRIES - 1);
 	const struct shadow_page *sp = &s->pages[page];
+	struct region_hit hit;
 	u64 spte;
 
 	if (!page || sp->state != PAGE_TABLE || sp->role.level != 1)
 		return;
 	spte = page_table(s, page)[index];
-	if (!(spte & PTE_P) || (spte & PTE_W) || spte_pfn(1, spte) != pfn)
+	region_lookup(s->regions, gfn, &hit);
+	if (!(spte & PTE_P) || (spte & PTE_W) || spte_pfn(1, spte) != hit.pfn)
 		return;
 	if (!sp->role.direct) {
 		struct derived d;
@@ -175,7 +177,6 @@ void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
 {
 	struct shadow *s = mmu->s;
 	u32 page = page_first_of_gfn(s, gfn), home = s->pages[page].home, next;
-	struct region_hit hit;
 
 	*frame |= FRAME_UNSYNC;
 	for (; page; page = next) {
@@ -187,8 +188,7 @@ void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
 		else
 			unsync_list_add(s, page);
 	}
-	region_lookup(s->regions, gfn, &hit);
-	reopen_home(mmu, home, hit.pfn);
+	frame_reopen(mmu, home, gfn);
 	STAT(s, unsyncs);
 }
 
@@ -204,7 +204,7 @@ static bool release_page(struct shadow_mmu *mmu, u32 page)
 	return true;
 }
 
-/* Tables below a page; the page itself is not released. Returns what is left of the budget. */
+/* Releases the tables below a page, through entries before end. Returns what is left of the budget. */
 static u32 release_below(struct shadow_mmu *mmu, u32 page, u32 end, u32 budget)
 {
 	struct shadow *s = mmu->s;
@@ -227,6 +227,8 @@ static u32 release_below(struct shadow_mmu *mmu, u32 page, u32 end, u32 budget)
 
 void release_address_space(struct shadow_mmu *mmu)
 {
-	if (mmu->root_level != 3 && !mmu->s->pages[mmu->root[0]].role.direct)
-		release_below(mmu, mmu->root[0], ENTRIES / 2, BULK_RELEASE_MAX);
+	if (mmu->root_level == 3 || mmu->s->pages[mmu->root[0]].role.direct)
+		return;
+	release_page(mmu, mmu->root[0]);
+	release_below(mmu, mmu->root[0], ENTRIES / 2, BULK_RELEASE_MAX);
 }

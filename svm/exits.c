@@ -44,6 +44,8 @@ enum exit_kind svm_exit_kind(u64 raw, u64 info1)
 {
 	u32 code = code_of(raw);
 
+	if (likely(code == SVM_EXIT_EXCP_PF))
+		return EXIT_PAGE_FAULT;
 	if (is_exception(code))
 		return exception_kind(code);
 	if (is_cr_read(code))
@@ -228,13 +230,14 @@ void svm_decode_exit(const struct vmcb *vmcb, struct svm_assists assists, struct
 {
 	u32 code = code_of(vmcb->exit_code);
 
-	*exit = (struct vcpu_exit){
-		.kind = svm_exit_kind(vmcb->exit_code, vmcb->exit_info1),
-		.raw = vmcb->exit_code,
-		.info1 = vmcb->exit_info1,
-		.info2 = vmcb->exit_info2,
-		.interrupted = svm_interrupted_event(vmcb->exit_int_info),
-	};
+	/* Field by field: most of the structure matters to few exits. */
+	exit->kind = svm_exit_kind(vmcb->exit_code, vmcb->exit_info1);
+	exit->raw = vmcb->exit_code;
+	exit->info1 = vmcb->exit_info1;
+	exit->info2 = vmcb->exit_info2;
+	exit->interrupted = svm_interrupted_event(vmcb->exit_int_info);
+	exit->insn_len = exit->insn_bytes_len = 0;
+	exit->operand_known = exit->clts = exit->lmsw = false;
 	switch (exit->kind) {
 	case EXIT_PAGE_FAULT:
 		decode_page_fault(vmcb, assists.decode, exit);

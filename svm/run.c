@@ -62,6 +62,7 @@ static void store_guest(struct vcpu *vcpu)
 	vcpu->cr0 = (vcpu->cr0 & ~CR0_NATIVE) | (vmcb->cr0 & CR0_NATIVE);
 	vcpu->cr2 = vmcb->cr2;
 	vcpu->cpl = vmcb->cpl;
+	vcpu->code_bits = (vmcb->cs.attributes & VMCB_ATTR_L) && (vmcb->efer & EFER_LMA) ? 64 : 0;
 	vcpu->interrupt_shadow = vmcb->interrupt_shadow & VMCB_INTERRUPT_SHADOW;
 	vmcb->clean = svm_features()->clean_bits ? CLEAN_ALL : 0;
 }

@@ -80,6 +80,7 @@ enum { EVENTINJ_INTR = 0, EVENTINJ_NMI = 2, EVENTINJ_EXCEPTION = 3, EVENTINJ_SOF
 #define IO_INFO_SIZE_MASK 7u     /* 1, 2 or 4 bytes */
 #define IO_INFO_PORT_SHIFT 16
 
+#define VMCB_ATTR_L BIT(9)    /* of struct vmcb_segment.attributes */
 struct vmcb_segment {
 	u16 selector;
 	u16 attributes;          /* descriptor bits 55:52 and 47:40 packed into 12 bits */

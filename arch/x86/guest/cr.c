@@ -201,7 +201,10 @@ int cr_write_cr3(struct vcpu *vcpu, u64 value)
 			return err;
 	}
 	vcpu->cr3 = value;
-	set_paging(vcpu, !no_flush);
+	if (likely(in_long_mode(vcpu) && !no_flush))
+		shadow_set_cr3(vcpu->mmu, value);
+	else
+		set_paging(vcpu, !no_flush);
 	return 0;
 }
 
@@ -288,6 +291,7 @@ void cr_handle_read(struct vcpu *vcpu)
 	struct insn insn = {0};
 	u64 value;
 
+	insn_quick(vcpu);
 	if (!exit->operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	if (exit->lmsw) {
@@ -327,6 +331,7 @@ void cr_handle_write(struct vcpu *vcpu)
 	struct insn insn;
 	int err;
 
+	insn_quick(vcpu);
 	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	/* The length first: the write may change how code is decoded. */

@@ -40,6 +40,7 @@ static void handle_cpuid(struct vcpu *vcpu)
 {
 	struct cpuid_regs r = cpuid_answer(vcpu, vcpu->gpr[GPR_RAX], vcpu->gpr[GPR_RCX]);
 
+	insn_quick(vcpu);
 	vcpu->gpr[GPR_RAX] = r.eax;
 	vcpu->gpr[GPR_RBX] = r.ebx;
 	vcpu->gpr[GPR_RCX] = r.ecx;
@@ -51,6 +52,7 @@ static void handle_msr_read(struct vcpu *vcpu)
 {
 	u64 value;
 
+	insn_quick(vcpu);
 	if (msr_guest_read(vcpu, vcpu->gpr[GPR_RCX], &value)) {
 		inject_gp(vcpu);
 		return;
@@ -64,6 +66,7 @@ static void handle_msr_write(struct vcpu *vcpu)
 {
 	u64 value = (u32)vcpu->gpr[GPR_RAX] | vcpu->gpr[GPR_RDX] << 32;
 
+	insn_quick(vcpu);
 	if (msr_guest_write(vcpu, vcpu->gpr[GPR_RCX], value))
 		inject_gp(vcpu);
 	else
@@ -74,6 +77,7 @@ static void handle_invlpg(struct vcpu *vcpu)
 {
 	struct insn insn;
 
+	insn_quick(vcpu);
 	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	shadow_invlpg(vcpu->mmu, vcpu->exit.gva);

@@ -13,6 +13,8 @@ u32 insn_code_bits(const struct vcpu *vcpu)
 {
 	struct segment cs;
 
+	if (likely(vcpu->code_bits == 64 || vcpu->rip >> 32)) /* no other code lies above 4 GiB */
+		return 64;
 	if (!(vcpu->cr0 & CR0_PE) || vcpu->rflags & RFLAGS_VM)
 		return 16;
 	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
@@ -74,6 +76,50 @@ int insn_fetch(struct vcpu *vcpu, struct insn *insn)
 		return err;
 	err = fetch_bytes(vcpu, bits == 64 ? at + first : (u32)(at + first), bytes + first, INSN_MAX - first);
 	return err ? err : decode(vcpu, insn, bytes, INSN_MAX, bits);
+}
+
+#define REX_B BIT(0)
+#define REX_R BIT(2)
+#define MODRM_MOD_REG 0xc0
+
+/* The bytes after 0F of MOV CR (20, 22) and INVLPG (01 /7) in their usual forms; length or 0. */
+static u32 quick_operands(struct vcpu *vcpu, const u8 *b, u8 rex)
+{
+	struct vcpu_exit *exit = &vcpu->exit;
+	u8 mod = b[1] & MODRM_MOD_REG, reg = b[1] >> 3 & 7, rm = b[1] & 7;
+
+	if (b[0] == 0x20 || b[0] == 0x22) {
+		exit->cr = reg | (rex & REX_R ? 8 : 0);
+		exit->gpr = rm | (rex & REX_B ? 8 : 0);
+	} else if (b[0] == 0x01 && reg == 7 && mod == 0 && rm != GPR_RSP && rm != GPR_RBP) {
+		exit->gva = vcpu->gpr[rm | (rex & REX_B ? 8 : 0)];
+	} else {
+		return 0;
+	}
+	exit->operand_known = true;
+	return 2;
+}
+
+/* See insn_quick() in insn.h. CPUID is 0F A2, RDMSR 0F 32, WRMSR 0F 30. */
+void insn_quick(struct vcpu *vcpu)
+{
+	u32 room, len, rex_len;
+	const u8 *b;
+
+	if (vcpu->exit.insn_len || insn_code_bits(vcpu) != 64)
+		return;
+	b = shadow_peek_code(vcpu->mmu, vcpu->rip, &room);
+	if (!b || room < 4)
+		return;
+	rex_len = (b[0] & 0xf0) == 0x40;
+	if (b[rex_len] != 0x0f)
+		return;
+	if (b[rex_len + 1] == 0xa2 || b[rex_len + 1] == 0x32 || b[rex_len + 1] == 0x30)
+		len = 1;
+	else
+		len = quick_operands(vcpu, b + rex_len + 1, rex_len ? b[0] : 0);
+	if (len)
+		vcpu->exit.insn_len = (u8)(rex_len + 1 + len);
 }
 
 void insn_advance(struct vcpu *vcpu, u32 len)

@@ -97,6 +97,7 @@ struct vcpu {
 	u64 cr0, cr2, cr3, cr4, efer; /* the guest's view */
 	u64 pat, apic_base;
 	u32 cpl;              /* of the last exit */
+	u8 code_bits;         /* 64: the exit was from 64-bit code; 0: the backend did not look */
 	bool interrupt_shadow;/* STI or MOV SS blocking */
 	bool nmi_blocked;
 	struct vcpu_exit exit;
