@@ -259,8 +259,8 @@ static NOINLINE enum gpt_status fault(const struct gpt_context *ctx, bool narrow
 	bool execute_bit = (ctx->nx && !narrow) || ctx->smep;
 
 	w->last_level = level;
-	w->error = bits | (access->write ? PF_W : 0) | (access->user ? PF_U : 0) |
-		   (access->fetch && execute_bit ? PF_ID : 0);
+	_Static_assert(sizeof(struct gpt_access) == 4, "one word, with the bits of the error code");
+	w->error = bits | (access->word & (PF_W | PF_U | (execute_bit ? PF_ID : 0)));
 	return GPT_FAULT;
 }
 

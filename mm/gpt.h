@@ -31,12 +31,19 @@ struct gpt_context {
 	u32 pkru, pkrs;
 };
 
-/* One access, as the hardware reports it. */
+/* One access, as the hardware reports it: W, U and I/D stand where the #PF error code has them. */
 struct gpt_access {
-	bool write : 1, fetch : 1, user : 1;
-	bool implicit : 1;   /* supervisor access to a descriptor table or TSS: AC is ignored */
-	bool ac : 1;         /* RFLAGS.AC */
+	union {
+		u32 word;
+		struct {
+			u32 : 1, write : 1, user : 1, : 1, fetch : 1;
+			u32 implicit : 1;    /* supervisor access to a descriptor table or TSS: AC is ignored */
+			u32 ac : 1;          /* RFLAGS.AC */
+		};
+	};
 };
+#define GPT_ACCESS_IMPLICIT BIT(5)
+#define GPT_ACCESS_AC BIT(6)
 
 enum gpt_status {
 	GPT_OK,

@@ -32,8 +32,8 @@ struct fill {
 static struct gpt_access decode_access(u32 error, u32 cpl, u64 rflags)
 {
 	return (struct gpt_access){
-		.write = error & PF_W, .fetch = error & PF_ID, .user = error & PF_U,
-		.implicit = cpl == 3 && !(error & PF_U), .ac = rflags & RFLAGS_AC,
+		.word = (error & (PF_W | PF_U | PF_ID)) | (cpl == 3 && !(error & PF_U) ? GPT_ACCESS_IMPLICIT : 0) |
+			(rflags & RFLAGS_AC ? GPT_ACCESS_AC : 0),
 	};
 }
 
@@ -92,7 +92,7 @@ static void fill_plan(struct fill *f)
 }
 
 /* Name of the page one level below: the guest's table, or a direct page under its leaf. */
-static void fill_child_name(const struct fill *f, u32 level, gfn_t *gfn, union role *role)
+static ALWAYS_INLINE void fill_child_name(const struct fill *f, u32 level, gfn_t *gfn, union role *role)
 {
 	const struct gpt_walk *w = &f->walk;
 
@@ -106,37 +106,61 @@ static void fill_child_name(const struct fill *f, u32 level, gfn_t *gfn, union r
 	}
 }
 
+static ALWAYS_INLINE bool fill_name_matches(const struct fill *f, u32 level, u32 page)
+{
+	const struct shadow_page *sp = &f->mmu->s->pages[page];
+	union role role;
+	gfn_t gfn;
+
+	fill_child_name(f, level, &gfn, &role);
+	return sp->gfn == gfn && sp->role.word == role.word;
+}
+
+static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
+{
+	struct shadow_page *sp = &f->mmu->s->pages[page];
+
+	sp->flags |= PAGE_USED;
+	sp->idle_writes = 0;
+	f->path[level] = page;
+}
+
 /*
- * Finds or makes every page of the path; links nothing yet. Mostly all links
+ * Finds or makes every page of the path; links nothing yet. A hint leads to the
+ * lowest page at once while no link was changed since it was taken. Mostly all links
  * are there and lead to pages of the right names: then f->unlinked stays 0.
  */
 static void fill_path(struct fill *f)
 {
 	struct shadow *s = f->mmu->s;
+	struct path_hint *hint = &f->mmu->hints[(f->gva >> 21) % PATH_HINTS];
+	u64 key = f->gva >> 21 << 24 | f->mmu->root[0];
 	u32 page = f->mmu->root[f->mmu->root_level == 3 ? level_index(3, f->gva) & 3 : 0];
 
 	f->path[f->top] = page;
 	f->made = f->unlinked = 0;
+	if (f->map_level == 1 && f->guest_leaf == 1 && hint->key == key && hint->links == s->link_changes &&
+	    fill_name_matches(f, 1, hint->page)) {
+		fill_use_page(f, 1, hint->page);
+		return;
+	}
 	for (u32 level = f->top; level > f->map_level; level--) {
 		u64 spte = page_table(s, page)[level_index(level, f->gva)];
-		struct shadow_page *sp;
 		union role role;
 		gfn_t gfn;
 		bool made;
 
-		fill_child_name(f, level - 1, &gfn, &role);
 		page = (spte & (PTE_P | PTE_PS)) == PTE_P ? page_of_link(s, spte) : 0;
-		sp = &s->pages[page];
-		if (unlikely(!page || sp->gfn != gfn || sp->role.word != role.word)) {
+		if (unlikely(!page || !fill_name_matches(f, level - 1, page))) {
+			fill_child_name(f, level - 1, &gfn, &role);
 			page = page_get(s, gfn, role, &made);
-			sp = &s->pages[page];
 			f->unlinked |= 1u << level;
 			f->made |= made ? 1u << (level - 1) : 0;
 		}
-		sp->flags |= PAGE_USED;
-		sp->idle_writes = 0;
-		f->path[level - 1] = page;
+		fill_use_page(f, level - 1, page);
 	}
+	if (!f->unlinked)
+		*hint = (struct path_hint){key, s->link_changes, page};
 }
 
 static void fill_link(struct fill *f)

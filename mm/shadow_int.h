@@ -128,6 +128,7 @@ struct shadow {
 	u32 node_free, node_pages;
 	u32 victim_turn;         /* where the next full list gives up a member */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
+	u64 link_changes;        /* links made or dropped, from 1 on */
 	u32 releases;            /* tables released by a write since the last sync */
 	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
 	bool identity;           /* gfn == pfn for all RAM */
@@ -149,6 +150,14 @@ struct shadow {
 	u64 stats[SHADOW_STAT_COUNT];
 };
 
+/* Where the path of a 2 MiB range ended, valid while no link changed. */
+#define PATH_HINTS 16u
+struct path_hint {
+	u64 key;                 /* gva >> 21, number of the root */
+	u64 links;               /* s->link_changes then */
+	u32 page;                /* of level 1 */
+};
+
 struct shadow_mmu {
 	struct shadow *s;
 	const struct shadow_ops *ops;
@@ -162,6 +171,7 @@ struct shadow_mmu {
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
 	gva_t last_gva;
 	u64 last_token;
+	struct path_hint hints[PATH_HINTS];
 };
 
 #define STAT(s, name) ((s)->stats[SHADOW_STAT_##name]++)

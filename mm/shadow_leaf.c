@@ -25,6 +25,14 @@ static u32 host_pat_index(u32 memtype)
 	}
 }
 
+static u64 memtype_bits(u32 memtype, u32 level)
+{
+	u32 pat = host_pat_index(memtype);
+
+	return (pat & 1 ? PTE_PWT : 0) | (pat & 2 ? PTE_PCD : 0) |
+	       (pat & 4 ? level == 1 ? PTE_PAT_4K : PTE_PAT_LARGE : 0);
+}
+
 /* SDM vol. 3 section 11.12.3: the guest's PAT entry that the leaf selects. */
 u32 leaf_memtype(const struct shadow_mmu *mmu, u32 guest_level, u64 gpte)
 {
@@ -51,23 +59,22 @@ u32 leaf_access(union role role, u32 access, bool dirty, bool supervisor_write)
 u64 leaf_entry(struct shadow *s, const struct leaf *leaf)
 {
 	const struct region_hit *hit = leaf->hit;
-	u32 memtype = leaf->memtype, pat, access = leaf->access;
-	u64 spte = hit->pfn << PAGE_SHIFT | PTE_P | PTE_A | PTE_D;
+	u32 memtype = leaf->memtype, access = leaf->access;
+	u64 spte = hit->pfn << PAGE_SHIFT;
 
-	if (hit->kind == REGION_TRAPPED)
+	if (unlikely(hit->kind == REGION_TRAPPED))
 		return 0;
-	if (hit->kind == REGION_HIDDEN) {
-		spte = s->ones_page.v | PTE_P | PTE_A | PTE_D;
+	if (unlikely(hit->kind == REGION_HIDDEN)) {
+		spte = s->ones_page.v;
 		access &= ~ACC_W;
 		memtype = MT_WB;
 	}
-	pat = host_pat_index(memtype);
-	spte |= (pat & 1 ? PTE_PWT : 0) | (pat & 2 ? PTE_PCD : 0);
-	if (pat & 4)
-		spte |= leaf->level == 1 ? PTE_PAT_4K : PTE_PAT_LARGE;
+	if (unlikely(memtype != MT_WB))
+		spte |= memtype_bits(memtype, leaf->level);
 	if (leaf->level > 1)
 		spte |= PTE_PS;
-	spte |= (access & ACC_U ? PTE_U : 0) | (access & ACC_X ? 0 : PTE_NX) | (u64)leaf->key << 59;
+	/* ACC_U is bit 1 and PTE_U bit 2; ACC_X is bit 2, turned over at bit 63. */
+	spte |= PTE_P | PTE_A | PTE_D | (access & ACC_U) << 1 | (u64)(~access & ACC_X) << 61 | (u64)leaf->key << 59;
 	if (!(access & ACC_W))
 		return spte;
 	if (hit->kind != REGION_RAM)

@@ -17,6 +17,7 @@ void pages_init(struct shadow *s)
 		s->free_count++;
 	}
 	s->clock_hand = 1;
+	s->link_changes = 1;
 }
 
 u32 page_alloc_raw(struct shadow *s)
@@ -105,6 +106,7 @@ void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
 	spte_write(&page_table(s, parent)[index],
 		   page_hpa(s, child).v | (pdpte ? SPTE_LINK_PDPTE : SPTE_LINK));
 	live_set(&s->pages[parent], index);
+	s->link_changes++;
 }
 
 void page_drop_entry(struct shadow *s, u32 page, u32 index)
@@ -117,10 +119,12 @@ void page_drop_entry(struct shadow *s, u32 page, u32 index)
 	spte_write(spte, 0);
 	live_clear(&s->pages[page], index);
 	s->flush_due = true; /* FLUSH: drop */
-	if (!spte_is_leaf(level, old))
+	if (!spte_is_leaf(level, old)) {
+		s->link_changes++;
 		list_remove(s, &s->pages[page_of_link(s, old)].parents, entry_id(page, index));
-	else if (old & SPTE_RMAP)
+	} else if (old & SPTE_RMAP) {
 		list_remove(s, leaf_list(s, level, spte_pfn(level, old)), entry_id(page, index));
+	}
 }
 
 void page_drop_id(struct shadow *s, u32 id)
@@ -156,6 +160,7 @@ void page_zap(struct shadow *s, u32 page)
 	if (sp->flags & PAGE_UNSYNC)
 		unsync_list_remove(s, page);
 	root_forget(s, page);
+	s->link_changes++;
 	unhash(s, page);
 	page_free_raw(s, page);
 	if (!direct && !page_first_of_gfn(s, gfn)) {
@@ -172,6 +177,7 @@ static void reclaim_step(struct shadow *s)
 
 	if (++s->clock_hand >= s->page_count)
 		s->clock_hand = 1;
+	s->link_changes = 1;
 	sp = &s->pages[s->clock_hand];
 	if (sp->state != PAGE_TABLE || sp->pins)
 		return;

@@ -187,6 +187,7 @@ static void root_load_pae(struct shadow_mmu *mmu)
 		spte_write(&pdpt[i], page_hpa(mmu->s, mmu->root[i]).v | SPTE_LINK_PDPTE);
 	}
 	tag_drop(mmu->s, mmu->root[0]);
+	mmu->s->link_changes++; /* hints name a root by its first page */
 }
 
 void root_load(struct shadow_mmu *mmu)

@@ -101,10 +101,13 @@ void svm_tlb_flush(struct vcpu *vcpu, u32 tag)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
 
-	if (tag == 0)
+	svm->flush_due = true;
+	if (tag == 0) {
 		svm->flush_all = true;
-	else
+	} else {
+		svm->any_stale = true;
 		svm->stale[tag / 64] |= BIT(tag % 64);
+	}
 }
 
 void svm_tlb_flush_page(struct vcpu *vcpu, u32 tag, gva_t gva)
@@ -112,7 +115,7 @@ void svm_tlb_flush_page(struct vcpu *vcpu, u32 tag, gva_t gva)
 	struct svm_vcpu *svm = svm_of(vcpu);
 
 	if (tag == 0)
-		svm->flush_all = true;
+		svm_tlb_flush(vcpu, 0);
 	else if (!svm->flush_all && !tag_stale(svm, tag))
 		insn_invlpga(gva, tag);
 }
@@ -125,8 +128,10 @@ void svm_tlb_prepare(struct svm_vcpu *svm)
 
 	if (svm->flush_all || (stale && !svm_features()->flush_by_asid)) {
 		vmcb->tlb_control = TLB_FLUSH_ALL;
-		svm->flush_all = false;
-		memset(svm->stale, 0, PAGE_SIZE);
+		svm->flush_all = svm->flush_due = false;
+		if (svm->any_stale)
+			memset(svm->stale, 0, PAGE_SIZE);
+		svm->any_stale = false;
 	} else if (stale) {
 		vmcb->tlb_control = TLB_FLUSH_ASID;
 		svm->stale[vmcb->asid / 64] &= ~BIT(vmcb->asid % 64);

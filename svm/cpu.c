@@ -22,23 +22,18 @@
 #define SVM_EDX_DECODE BIT(7)
 #define LEAF7_EBX_INVPCID BIT(10)
 
-static struct svm_features features;
-
-const struct svm_features *svm_features(void)
-{
-	return &features;
-}
+struct svm_features svm_found;
 
 static void find_features(void)
 {
 	struct cpuid_regs r = cpuid(LEAF_SVM, 0);
 
-	features.asids = r.ebx;
-	features.assists.next_rip = r.edx & SVM_EDX_NRIP;
-	features.assists.decode = r.edx & SVM_EDX_DECODE;
-	features.clean_bits = r.edx & SVM_EDX_CLEAN;
-	features.flush_by_asid = r.edx & SVM_EDX_FLUSH_BY_ASID;
-	features.invpcid = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & LEAF7_EBX_INVPCID);
+	svm_found.asids = r.ebx;
+	svm_found.assists.next_rip = r.edx & SVM_EDX_NRIP;
+	svm_found.assists.decode = r.edx & SVM_EDX_DECODE;
+	svm_found.clean_bits = r.edx & SVM_EDX_CLEAN;
+	svm_found.flush_by_asid = r.edx & SVM_EDX_FLUSH_BY_ASID;
+	svm_found.invpcid = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & LEAF7_EBX_INVPCID);
 }
 
 const char *svm_unsupported(void)
@@ -56,16 +51,16 @@ const char *svm_unsupported(void)
 
 void svm_describe(char *buf, u32 size)
 {
-	snprintf(buf, size, "%u ASIDs%s%s%s%s", features.asids,
-		 features.assists.next_rip ? ", NRIP save" : ", no NRIP save",
-		 features.assists.decode ? ", decode assists" : ", no decode assists",
-		 features.flush_by_asid ? ", flush by ASID" : ", no flush by ASID",
-		 features.clean_bits ? ", clean bits" : ", no clean bits");
+	snprintf(buf, size, "%u ASIDs%s%s%s%s", svm_found.asids,
+		 svm_found.assists.next_rip ? ", NRIP save" : ", no NRIP save",
+		 svm_found.assists.decode ? ", decode assists" : ", no decode assists",
+		 svm_found.flush_by_asid ? ", flush by ASID" : ", no flush by ASID",
+		 svm_found.clean_bits ? ", clean bits" : ", no clean bits");
 }
 
 u32 svm_tags(void)
 {
-	return MIN(features.asids - 1, SVM_TAGS_MAX);
+	return MIN(svm_found.asids - 1, SVM_TAGS_MAX);
 }
 
 static struct svm_cpu *alloc_cpu(void)

@@ -14,6 +14,10 @@ static void load_event(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	struct vcpu_event *event = &vcpu->inject;
 
+	if (likely(event->type == EVENT_NONE)) {
+		vmcb->event_inj = 0;
+		return;
+	}
 	vmcb->event_inj = svm_event_inj(event);
 	/* A soft event returns behind its instruction: the CPU pushes this RIP. */
 	if (event->type >= EVENT_SOFT_INTERRUPT) {
@@ -47,7 +51,10 @@ static void load_guest(struct vcpu *vcpu)
 	vmcb->interrupt_shadow = vcpu->interrupt_shadow ? VMCB_INTERRUPT_SHADOW : 0;
 	load_event(vcpu, vmcb);
 	load_debug(vcpu, vmcb);
-	svm_tlb_prepare(svm_of(vcpu));
+	if (unlikely(svm_of(vcpu)->flush_due))
+		svm_tlb_prepare(svm_of(vcpu));
+	else
+		vmcb->tlb_control = TLB_KEEP;
 }
 
 /* NMI blocking stays in the CPU: NMIs and IRET are the guest's own. */

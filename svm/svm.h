@@ -31,6 +31,8 @@ struct svm_vcpu {
 	u8 *msrpm, *iopm;
 	u32 requested;       /* INTERCEPT_* as neutral code asked */
 	bool flush_all;      /* at the next entry */
+	bool flush_due;      /* flush_all, or some tag may be stale */
+	bool any_stale;      /* some bit of stale may be set */
 	u64 *stale;          /* bitmap: tags to be flushed before they are used again */
 };
 
@@ -49,7 +51,8 @@ static inline void svm_set_intercept(struct vmcb *vmcb, enum svm_exit code, bool
 }
 
 /* cpu.c */
-const struct svm_features *svm_features(void);
+extern struct svm_features svm_found;
+static inline const struct svm_features *svm_features(void) { return &svm_found; }
 const char *svm_unsupported(void);
 void svm_describe(char *buf, u32 size);
 int svm_cpu_enable(void);

@@ -12,12 +12,7 @@
 #include "svm/segments.h"
 #include "svm/svm.h"
 
-static struct svm_features fake_features;
-
-const struct svm_features *svm_features(void)
-{
-	return &fake_features;
-}
+struct svm_features svm_found;
 
 /* --- exits ----------------------------------------------------------------- */
 
@@ -241,7 +236,7 @@ static int fresh(void **state)
 	svm = (struct svm_vcpu){.vmcb = &vmcb, .stale = stale};
 	vcpu.hw = &svm;
 	vmcb.asid = 1;
-	fake_features = (struct svm_features){.asids = 16};
+	svm_found = (struct svm_features){.asids = 16};
 	return 0;
 }
 
@@ -290,7 +285,7 @@ static void wp_off_intercepts_every_cr0_write(void **state)
 
 static void flush_of_one_tag(void **state)
 {
-	fake_features.flush_by_asid = true;
+	svm_found.flush_by_asid = true;
 	svm_tlb_flush(&vcpu, 2);
 	svm_tlb_prepare(&svm);
 	assert_int_equal(vmcb.tlb_control, TLB_KEEP);
@@ -314,7 +309,7 @@ static void without_flush_by_asid_a_stale_tag_flushes_all(void **state)
 
 static void flush_of_all_covers_every_tag(void **state)
 {
-	fake_features.flush_by_asid = true;
+	svm_found.flush_by_asid = true;
 	svm_tlb_flush(&vcpu, 7);
 	svm_tlb_flush(&vcpu, 0);
 	svm_tlb_prepare(&svm);

@@ -121,10 +121,13 @@ static void record(struct guest *g, const struct vcpu *vcpu)
 {
 	const struct vcpu_exit *exit = &vcpu->exit;
 
-	g->ring[g->ring_next++ % EXIT_RING] = (struct exit_record){
-		.kind = exit->kind, .rip = vcpu->rip, .raw = exit->raw, .info1 = exit->info1,
-		.info2 = exit->info2, .error = exit->error, .gva = exit->gva,
-	};
+	struct exit_record *r = &g->ring[g->ring_next++ % EXIT_RING];
+
+	r->kind = exit->kind;
+	r->rip = vcpu->rip;
+	r->raw = exit->raw;
+	r->info1 = exit->info1;
+	r->info2 = exit->info2;
 }
 
 static void audit(struct guest *g, struct vcpu *vcpu)
@@ -179,10 +182,10 @@ static void dump_ring(const struct guest *g)
 	for (u32 i = g->ring_next - count; i != g->ring_next; i++) {
 		const struct exit_record *r = &g->ring[i % EXIT_RING];
 
-		log_error("  %-24s rip %016llx raw %llx info %llx %llx error %x gva %llx\n",
+		log_error("  %-24s rip %016llx raw %llx info %llx %llx\n",
 			  r->kind < EXIT_KIND_COUNT ? kind_text[r->kind] : "?", (unsigned long long)r->rip,
 			  (unsigned long long)r->raw, (unsigned long long)r->info1,
-			  (unsigned long long)r->info2, r->error, (unsigned long long)r->gva);
+			  (unsigned long long)r->info2);
 	}
 }
 

@@ -38,7 +38,7 @@ struct guest_cpuid {
 
 /* The last exits, for guest_stop(). */
 #define EXIT_RING 64
-struct exit_record { u64 rip, raw, info1, info2; u32 kind, error; gva_t gva; };
+struct exit_record { u64 rip, raw, info1, info2; u32 kind; };
 
 #define IO_TRAP_MAX 8
 struct io_trap {
