@@ -18,7 +18,7 @@
 
 /* Which of the two a backend of this build exists for. */
 static const bool has_svm_backend = true;
-static const bool has_vmx_backend = false;
+static const bool has_vmx_backend = true;
 
 struct cpuid_result {
 	uint32_t eax, ebx, ecx, edx;

@@ -21,10 +21,13 @@ static bool is_intel(void)
 
 const struct vendor *vendor_select(const char **why)
 {
-	*why = svm_vendor.unsupported();
-	if (!*why)
+	const char *no_svm = svm_vendor.unsupported(), *no_vmx;
+
+	if (!no_svm)
 		return &svm_vendor;
-	if (is_intel())
-		*why = "this is an Intel CPU, and this version of Umbra drives AMD SVM only: use an AMD CPU";
+	no_vmx = vmx_vendor.unsupported();
+	if (!no_vmx)
+		return &vmx_vendor;
+	*why = is_intel() ? no_vmx : no_svm;
 	return NULL;
 }

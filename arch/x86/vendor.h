@@ -48,7 +48,7 @@ struct vendor {
 	const char *(*exit_name)(u64 raw);
 };
 
-extern const struct vendor svm_vendor;
+extern const struct vendor svm_vendor, vmx_vendor;
 
 /* The vendor this CPU has, or NULL with *why set to one clear line. */
 const struct vendor *vendor_select(const char **why);

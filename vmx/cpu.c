@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VMX on one CPU: is it there, what can it do, turning it on and off (SDM vol. 3
+ * sections 23.6 to 23.8). Interrupts are off in the hypervisor; an NMI that comes
+ * while it runs is counted by the trap handler and passed on by run.c.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/percpu.h"
+#include "lib/log.h"
+#include "lib/printf.h"
+#include "mm/phys.h"
+#include "vmx/insn.h"
+#include "vmx/vmx.h"
+
+#define CPUID1_ECX_VMX BIT(5)
+#define CPUID7_ECX_WAITPKG BIT(5)
+#define CPUID7_ECX_RDPID BIT(22)
+#define CPUIDD1_EAX_XSAVES BIT(3)
+#define EXT1_EDX_RDTSCP BIT(27)
+#define WHY_MAX 160
+
+/* The same on every CPU of a machine; filled by vmx_unsupported() on the boot CPU. */
+static struct vmx_capability capability;
+static struct vmx_controls controls;
+
+const struct vmx_capability *vmx_capability(void)
+{
+	return &capability;
+}
+
+const struct vmx_controls *vmx_controls(void)
+{
+	return &controls;
+}
+
+/* MAXPHYADDR, or 32 where VMX structures must lie below 4 GiB (appendix A.1) */
+u32 vmx_phys_bits(void)
+{
+	if (capability.basic & BASIC_ADDRESSES_32BIT)
+		return 32;
+	return cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+}
+
+static int read_msr(u32 msr, u64 *value)
+{
+	return rdmsr_safe(msr, value);
+}
+
+static void find_instructions(struct vmx_capability *c)
+{
+	u32 max = cpuid(0, 0).eax;
+
+	c->rdtscp = cpuid(0x80000001, 0).edx & EXT1_EDX_RDTSCP;
+	if (max >= 7) {
+		c->rdtscp = c->rdtscp || cpuid(7, 0).ecx & CPUID7_ECX_RDPID;
+		c->user_wait = cpuid(7, 0).ecx & CPUID7_ECX_WAITPKG;
+	}
+	c->xsaves = max >= 0xd && cpuid(0xd, 1).eax & CPUIDD1_EAX_XSAVES;
+}
+
+static void log_capability(const struct vmx_capability *c)
+{
+	log_debug("VMX: basic %llx misc %llx EPT/VPID %llx\n", (unsigned long long)c->basic,
+		  (unsigned long long)c->misc, (unsigned long long)c->ept_vpid);
+	log_debug("VMX: CR0 fixed %llx %llx, CR4 fixed %llx %llx\n", (unsigned long long)c->cr0_fixed0,
+		  (unsigned long long)c->cr0_fixed1, (unsigned long long)c->cr4_fixed0,
+		  (unsigned long long)c->cr4_fixed1);
+	for (u32 w = 0; w < VMX_CONTROL_WORDS; w++)
+		log_debug("VMX: %ss %016llx, used %08x\n", vmx_control_word_name((enum vmx_control_word)w),
+			  (unsigned long long)c->control[w], controls.word[w]);
+}
+
+const char *vmx_unsupported(void)
+{
+	static char why[WHY_MAX];
+	const char *error;
+	u64 feature_control;
+
+	if (!(cpuid(1, 0).ecx & CPUID1_ECX_VMX))
+		return "this CPU has no Intel VMX: use a CPU with VMX, or turn it on in the firmware setup";
+	if (!rdmsr_safe(MSR_FEATURE_CONTROL, &feature_control)) {
+		error = vmx_feature_control_error(feature_control);
+		if (error)
+			return error;
+	}
+	vmx_capability_read(&capability, read_msr);
+	find_instructions(&capability);
+	return vmx_controls_compute(&capability, &controls, why, sizeof(why)) ? why : NULL;
+}
+
+static bool has(enum vmx_control_word word, u32 bit)
+{
+	return vmx_may(&capability, word, bit);
+}
+
+void vmx_describe(char *buf, u32 size)
+{
+	const struct vmx_controls *c = &controls;
+
+	snprintf(buf, size, "%strue controls, %s%s, EFER %s, %svirtual NMIs; left unused:%s%s%s",
+		 capability.basic & BASIC_TRUE_CONTROLS ? "" : "no ",
+		 c->vpid ? "VPID with INVVPID" : "no VPID",
+		 !c->vpid ? "" : c->invvpid_address ? " of a page" : c->invvpid_single ? " of one" : " of all",
+		 c->efer ? "by controls" : "by hand", c->virtual_nmis ? "" : "no ",
+		 has(VMX_SECONDARY, SECONDARY_EPT) ? " EPT" : "",
+		 has(VMX_SECONDARY, SECONDARY_UNRESTRICTED) ? " unrestricted guest" : "",
+		 has(VMX_SECONDARY, SECONDARY_EPT) ? "" : " nothing");
+}
+
+u32 vmx_tags(void)
+{
+	return controls.vpid ? VMX_TAGS : 1;
+}
+
+/* Not locked yet: allow VMX and lock, or VMXON raises #GP. */
+static int open_feature_control(void)
+{
+	u64 value;
+
+	if (rdmsr_safe(MSR_FEATURE_CONTROL, &value) || value & FEATURE_CONTROL_LOCK)
+		return 0;
+	if (wrmsr_safe(MSR_FEATURE_CONTROL, value | FEATURE_CONTROL_VMX | FEATURE_CONTROL_LOCK)) {
+		log_error("VMX: IA32_FEATURE_CONTROL is not locked but refuses to be written\n");
+		return -EIO;
+	}
+	return 0;
+}
+
+static struct vmx_cpu *alloc_cpu(void)
+{
+	struct vmx_cpu *cpu = memory_alloc(0);
+	u32 *region = memory_alloc(0);
+
+	if (!cpu || !region)
+		return NULL;
+	region[0] = (u32)(capability.basic & BASIC_REVISION);
+	cpu->region = virt_to_phys(region);
+	return cpu;
+}
+
+int vmx_cpu_enable(void)
+{
+	struct vmx_cpu *cpu = alloc_cpu();
+
+	if (!cpu) {
+		log_error("VMX: no memory for the VMXON region\n");
+		return -ENOMEM;
+	}
+	if (open_feature_control())
+		return -EIO;
+	write_cr0(vmx_fix_cr0(&capability, read_cr0()));
+	write_cr4(vmx_fix_cr4(&capability, read_cr4() | CR4_VMXE));
+	if (insn_vmxon(cpu->region) != VMX_OK) {
+		log_error("VMX: VMXON refuses its region at 0x%lx\n", (unsigned long)cpu->region.v);
+		write_cr4(read_cr4() & ~CR4_VMXE);
+		return -EIO;
+	}
+	this_cpu()->backend = cpu;
+	log_capability(&capability);
+	return 0;
+}
+
+void vmx_cpu_disable(void)
+{
+	if (!this_cpu()->backend)
+		return;
+	this_cpu()->backend = NULL;
+	if (insn_vmxoff() == VMX_OK)
+		write_cr4(read_cr4() & ~CR4_VMXE);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The VMX half of the vendor contract (arch/x86/vendor.h). */
+#include "vmx/vmx.h"
+
+#include "vmx/segments.h"
+
+static void get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
+{
+	vmx_segment_get(which, out);
+}
+
+static void set_segment(struct vcpu *vcpu, enum segment_name which, const struct segment *in)
+{
+	vmx_segment_put(which, in);
+}
+
+const struct vendor vmx_vendor = {
+	.name = "VMX",
+	.unsupported = vmx_unsupported,
+	.describe = vmx_describe,
+	.cpu_enable = vmx_cpu_enable,
+	.cpu_disable = vmx_cpu_disable,
+	.vcpu_init = vmx_vcpu_init,
+	.tags = vmx_tags,
+	.run = vmx_run,
+	.update_control = vmx_update_control,
+	.set_shadow_root = vmx_set_shadow_root,
+	.tlb_flush = vmx_tlb_flush,
+	.tlb_flush_page = vmx_tlb_flush_page,
+	.set_intercepts = vmx_set_intercepts,
+	.set_msr_intercept = vmx_set_msr_intercept,
+	.set_io_intercept = vmx_set_io_intercept,
+	.get_segment = get_segment,
+	.set_segment = set_segment,
+	.get_msr = vmx_get_msr,
+	.set_msr = vmx_set_msr,
+	.dump = vmx_dump,
+	.exit_name = vmx_exit_name,
+};

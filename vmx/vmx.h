@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VMX backend's own state, shared by its files. A virtual CPU's VMCS is the
+ * current one of the CPU that it runs on from vmx_vcpu_init() on, so all that
+ * reads or writes VMCS fields takes the vcpu of this CPU.
+ */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include "arch/x86/vendor.h"
+#include "vmx/capability.h"
+#include "vmx/exits.h"
+#include "vmx/vmcs.h"
+
+/* One per CPU, at this_cpu()->backend. */
+struct vmx_cpu {
+	hpa_t region;        /* VMXON region */
+};
+
+#define VMX_TAGS 64u         /* VPIDs used where there are any */
+#define VMX_TAG_FIRST 1u
+
+/* vcpu->hw */
+struct vmx_vcpu {
+	hpa_t vmcs;
+	u8 *msr_bitmap, *io_bitmap;
+	bool launched;       /* VMRESUME, not VMLAUNCH */
+	u32 requested;       /* INTERCEPT_* as neutral code asked */
+	u32 word[VMX_CONTROL_WORDS]; /* what the VMCS holds */
+	u32 exception_bitmap;
+	u64 cr0_owned, cr4_owned;    /* bits that the guest changes without an exit */
+	/* As the VMCS holds them since the last exit: written only when changed. */
+	u64 rip, rsp, rflags;
+	u32 interruptibility;
+	u64 nmi_seen;        /* of this_cpu()->nmi_count: passed on or waiting */
+	bool nmi_waiting;    /* one NMI for the guest that it blocks */
+	bool nmi_window;     /* an exit is asked for when it may go in */
+};
+
+static inline struct vmx_vcpu *vmx_of(const struct vcpu *vcpu) { return vcpu->hw; }
+
+/* cpu.c */
+const struct vmx_capability *vmx_capability(void);
+const struct vmx_controls *vmx_controls(void);
+u32 vmx_phys_bits(void);
+const char *vmx_unsupported(void);
+void vmx_describe(char *buf, u32 size);
+int vmx_cpu_enable(void);
+void vmx_cpu_disable(void);
+u32 vmx_tags(void);
+
+/* vcpu.c */
+int vmx_vcpu_init(struct vcpu *vcpu);
+
+/* control.c: control registers, intercepts, TLB */
+#define VMX_CR0_NATIVE (CR0_MP | CR0_EM | CR0_TS | CR0_AM)
+#define VMX_CR4_NATIVE (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT)
+/* Loads the guest's view into the VMCS, whatever it is. */
+void vmx_load_control(struct vcpu *vcpu);
+/* The same for the vendor table: stops a guest that VMX cannot run. */
+void vmx_update_control(struct vcpu *vcpu);
+/* What of CR0 and CR4 the guest changed by itself. */
+void vmx_store_control(struct vcpu *vcpu);
+void vmx_set_shadow_root(struct vcpu *vcpu, hpa_t root, u32 tag);
+void vmx_set_intercepts(struct vcpu *vcpu, u32 mask);
+/* Asks for an exit when the guest can take an NMI. */
+void vmx_set_nmi_window(struct vcpu *vcpu, bool on);
+void vmx_tlb_flush(struct vcpu *vcpu, u32 tag);
+void vmx_tlb_flush_page(struct vcpu *vcpu, u32 tag, gva_t gva);
+
+/* msr.c */
+#define VMX_IO_BITMAP_ORDER 1        /* A and B, one behind the other */
+void vmx_set_msr_intercept(struct vcpu *vcpu, u32 msr, bool read, bool write);
+void vmx_set_io_intercept(struct vcpu *vcpu, u16 port, bool on);
+bool vmx_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);
+bool vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
+
+/* run.c */
+void vmx_run(struct vcpu *vcpu);
+
+/* dump.c */
+void vmx_dump(const struct vcpu *vcpu);
+
+/*
+ * enter.asm: loads the general registers from vcpu->gpr, runs the guest until an
+ * exit, stores them back. Returns enum vmx_status (vmx/insn.h): the flags of
+ * VMLAUNCH or VMRESUME. host_rsp_field: VMCS_HOST_RSP.
+ */
+u32 vmx_enter(struct vcpu *vcpu, u32 resume, u64 host_rsp_field);
+/* Where exits arrive; never called. */
+void vmx_exit(void);
+
+#endif
