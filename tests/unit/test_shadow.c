@@ -1189,6 +1189,28 @@ static void large_page_is_splintered_when_a_frame_of_it_becomes_a_table(void **s
 	}
 }
 
+/* The tables that map a large page lie in it, and nothing of it was a table before the first write. */
+static void large_leaf_over_its_own_tables(void **state)
+{
+	u64 gva = 0x8000000000, upper = MACHINE_HIGH + 0x3000, middle = MACHINE_HIGH + 0x4000;
+
+	memset(machine_ram(g.m, upper), 0, 2 * PAGE_SIZE);
+	machine_dma(g.m, slot_in(g.root, gva, 4), upper | LINK);
+	machine_dma(g.m, slot_in(upper, gva, 3), middle | LINK);
+	machine_dma(g.m, slot_in(middle, gva, 2), MACHINE_HIGH | USER | PTE_PS);
+	machine_dma(g.m, slot_in(middle, gva + 0x200000, 2), MACHINE_HIGH | USER | PTE_PS);
+	expect_ok(gva + 0x9000, USER_WRITE, MACHINE_HIGH + 0x9000);
+	expect_ok(gva + 0x200000, USER_READ, MACHINE_HIGH);
+	for (u32 i = 0; i < 6; i++) {
+		u64 to = MACHINE_HIGH + (i & 1 ? 0 : 0x200000);
+		struct machine_result r = act(gva + 0x4008, USER_WRITE, to | USER | PTE_PS);
+
+		assert_int_equal(r.outcome, MACHINE_OK);
+		reload_cr3();
+		expect_ok(gva + 0x209000, USER_READ, to + 0x9000);
+	}
+}
+
 static void one_table_referenced_from_every_slot(void **state)
 {
 	u64 leaf = new_table(), middle = new_table(), upper = new_table();
@@ -1535,6 +1557,7 @@ int main(int argc, char **argv)
 		TEST_ON(giant, one_gigabyte_pages_stay_large),
 		TEST(large_pages_stay_large_where_nothing_forbids_it),
 		TEST(large_page_is_splintered_when_a_frame_of_it_becomes_a_table),
+		TEST(large_leaf_over_its_own_tables),
 		TEST(one_table_referenced_from_every_slot),
 		TEST_ON(small, one_table_referenced_from_every_slot),
 		TEST(frame_with_more_mappings_than_its_list_holds),

@@ -39,6 +39,7 @@
 
 #define FULL (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)
 #define LINK (PTE_P | PTE_W | PTE_U | PTE_A)
+#define OTHER_PAT 0x0607050401000406ull
 #define READ ((struct model_access){0})
 
 struct world {
@@ -450,7 +451,7 @@ static void op_control(struct world *w)
 	struct shadow_paging p = w->m->paging;
 	bool flush = false;
 
-	switch (rng_below(&w->rng, 6)) {
+	switch (rng_below(&w->rng, 7)) {
 	case 0:
 	case 1:
 		p.cr0 ^= CR0_WP;
@@ -464,6 +465,10 @@ static void op_control(struct world *w)
 		break;
 	case 4:
 		p.cr4 ^= CR4_PGE;
+		flush = true;
+		break;
+	case 5:
+		p.pat = p.pat == PAT_RESET ? OTHER_PAT : PAT_RESET;
 		flush = true;
 		break;
 	default:
@@ -675,7 +680,7 @@ static struct world *world_create(u64 seed, bool single)
 	build(w);
 	p.phys_bits = c.host_phys_bits;
 	p.pages_1g = !c.no_1g && rng_chance(&w->rng, 80);
-	p.pat = rng_chance(&w->rng, 50) ? PAT_RESET : 0x0607050401000406ull;
+	p.pat = rng_chance(&w->rng, 50) ? PAT_RESET : OTHER_PAT;
 	machine_set_paging(w->m, &p, true);
 	oracle_flushed(&w->oracle);
 	return w;

@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The neutral half of the virtual CPU over a fake CPU: legality of control
+ * registers, MSRs of every index, CPUID, and the rules by which events merge.
+ * A fake vendor and a fake shadow engine record what they are told.
+ */
+#include "tests/unit/host.h"
+
+#include <string.h>
+
+#include "arch/x86/guest/cpuid.h"
+#include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/inject.h"
+#include "arch/x86/guest/io.h"
+#include "arch/x86/guest/msr.h"
+#include "arch/x86/guest/state.h"
+#include "arch/x86/log.h"
+#include "arch/x86/memory.h"
+
+#define PHYS_BITS 40
+#define APIC 0xfee00000ull
+
+/* --- the fake machine ------------------------------------------------------------ */
+
+static struct vcpu vcpu;
+static struct shadow_paging paging;
+static bool flushed;
+static u32 set_pagings, drops, intercepts, updates;
+static struct segment cs;
+static u8 code[16];
+static u64 pdpte_source[512];
+static u64 written_msrs;
+static u32 passed_msrs;
+
+static int vcpu_init(struct vcpu *v) { return 0; }
+static void update_control(struct vcpu *v) { updates++; }
+static void set_intercepts(struct vcpu *v, u32 mask) { intercepts = mask; }
+static void set_msr_intercept(struct vcpu *v, u32 msr, bool read, bool write) { passed_msrs++; }
+static void set_io_intercept(struct vcpu *v, u16 port, bool on) { }
+static void get_segment(const struct vcpu *v, enum segment_name which, struct segment *out)
+{
+	*out = (struct segment){ .limit = ~0u, .attributes = 0xc093 };
+	if (which == SEG_CS)
+		*out = cs;
+}
+static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in)
+{
+	if (which == SEG_CS)
+		cs = *in;
+}
+static bool get_msr(const struct vcpu *v, u32 msr, u64 *value) { *value = 0; return msr == MSR_STAR; }
+static bool set_msr(struct vcpu *v, u32 msr, u64 value) { return msr == MSR_STAR; }
+static const char *exit_name(u64 raw) { return "?"; }
+
+static const struct vendor vendor = {
+	.name = "fake", .vcpu_init = vcpu_init, .update_control = update_control,
+	.set_intercepts = set_intercepts, .set_msr_intercept = set_msr_intercept,
+	.set_io_intercept = set_io_intercept, .get_segment = get_segment, .set_segment = set_segment,
+	.get_msr = get_msr, .set_msr = set_msr, .exit_name = exit_name,
+};
+
+static u8 guest_memory[16 * 4096] ALIGNED(16);
+void *memory_alloc(u32 order) { memset(guest_memory, 0, sizeof(guest_memory)); return guest_memory; }
+struct region_map *memory_regions(void) { return NULL; }
+void log_take_console(void) { }
+
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu)
+{
+	return (struct shadow_mmu *)guest_memory;
+}
+void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *p, bool flush)
+{
+	paging = *p;
+	flushed = flush;
+	set_pagings++;
+}
+void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
+{
+	paging.cr3 = cr3;
+	flushed = true;
+	set_pagings++;
+}
+/* Every other time the code must be read by a walk, so both ways of decoding are used. */
+static u32 peeks;
+const u8 *shadow_peek_code(const struct shadow_mmu *mmu, gva_t gva, u32 *room)
+{
+	*room = sizeof(code);
+	return peeks++ % 2 ? code : NULL;
+}
+void shadow_drop_all(struct shadow *s) { drops++; }
+static gva_t invlpg_gva;
+void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva) { invlpg_gva = gva; }
+u64 shadow_stat(const struct shadow *s, enum shadow_stat which) { return 1000 + which; }
+const char *shadow_stat_name(enum shadow_stat which) { return which ? "other" : "walks"; }
+u32 shadow_audit(struct shadow_mmu *mmu) { return 0; }
+hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag) { *tag = 1; return hpa(0x1000); }
+static enum shadow_result fault_result;
+enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags,
+				       struct shadow_fault *fault)
+{
+	fault->error = error;
+	return fault_result;
+}
+enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
+				 struct gpt_walk *walk)
+{
+	walk->gfn = gva >> PAGE_SHIFT;
+	return GPT_OK;
+}
+int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
+		      gva_t *fault_gva, u32 *error)
+{
+	memset(buf, 0, len);
+	if (access.fetch)
+		memcpy(buf, code, MIN(len, sizeof(code)));
+	return 0;
+}
+int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len, struct gpt_access access,
+		       gva_t *fault_gva, u32 *error) { return 0; }
+u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index) { return pdpte_source[index]; }
+
+/* A CPU with everything. */
+struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
+{
+	struct cpuid_regs r = { ~0u, ~0u, ~0u, ~0u };
+
+	if (leaf == 0)
+		r = (struct cpuid_regs){ 0x20, 0x68747541, 0x444d4163, 0x69746e65 };
+	if (leaf == 0x80000000)
+		r.eax = 0x80000021;
+	if (leaf == 0xd && subleaf == 0)
+		r = (struct cpuid_regs){ 0x602e7, 0x240, 0x3000, 0 };
+	if (leaf == 0xd && subleaf >= 2)
+		r = (struct cpuid_regs){ 0x40, 0x240 + 0x40 * subleaf, 0, 0 };
+	return r;
+}
+int hw_msr_read(u32 msr, u64 *value)
+{
+	*value = msr == MSR_APIC_BASE ? APIC | APIC_BASE_ENABLE | APIC_BASE_BSP : msr == MSR_MTRRCAP ? 8 : 0;
+	if (msr == MSR_MTRR_DEF_TYPE)
+		*value = 0xc06;
+	return msr & 0x4000 ? -EFAULT : 0;
+}
+int hw_msr_write(u32 msr, u64 value)
+{
+	written_msrs++;
+	assert_true(msr != MSR_EFER && msr != MSR_VM_HSAVE_PA && msr != MSR_PAT && msr != MSR_SYSCFG &&
+		    msr != MSR_APIC_BASE && msr != MSR_TOP_MEM && msr != MSR_TOP_MEM2 && msr != 0x79 &&
+		    msr != 0xc0010020 && msr != MSR_MTRR_DEF_TYPE && msr != MSR_X2APIC_ICR);
+	return msr & 0x4000 ? -EFAULT : 0;
+}
+static u64 xcr0;
+int hw_xsetbv(u32 index, u64 value) { xcr0 = value; return 0; }
+static u32 wbinvds;
+void hw_wbinvd(void) { wbinvds++; }
+void hw_fpu_pop(void) { }
+u32 hw_in(u16 port, u32 size) { return 0xdeadbeef; }
+static u32 out_value;
+void hw_out(u16 port, u32 size, u32 value) { out_value = value; }
+u32 hw_apic_read(hpa_t page, u32 offset) { return 0; }
+void hw_apic_write(hpa_t page, u32 offset, u32 value) { }
+NORETURN void hw_reset(void) { panic("machine reset"); }
+NORETURN void hw_stop(void) { panic("guest stopped"); }
+
+static const struct boot_guest_state start = { .mode = BOOT_GUEST_LONG64, .rip = 0x100000, .cr3 = 0x5000,
+					       .cs = 0x10, .ds = 0x18 };
+
+static void create(const char *hide)
+{
+	struct guest_config config = { .vendor = &vendor, .start = &start, .cpuid_hide = hide,
+				       .host_phys_bits = PHYS_BITS };
+
+	vcpu = (struct vcpu){0};
+	assert_int_equal(guest_create(&vcpu, &config), 0);
+	memset(code, 0x90, sizeof(code));
+	set_pagings = drops = updates = 0;
+}
+
+/* Flat code outside long mode, paging off. */
+static void make_protected32(void)
+{
+	create("");
+	vcpu.cr0 = CR0_PE | CR0_ET;
+	vcpu.cr4 = 0;
+	vcpu.efer = 0;
+	cs.attributes = 0xc09b;
+}
+
+/* --- control registers -------------------------------------------------------------- */
+
+static void the_guest_starts_in_long_mode(void **state)
+{
+	create("");
+	assert_true(vcpu.efer & EFER_LMA && vcpu.cr0 & CR0_PG && cs.attributes & SEG_ATTR_L);
+	assert_true(paging.cr3 == 0x5000 && paging.phys_bits == PHYS_BITS && paging.pat == PAT_RESET && flushed);
+	assert_true(paging.pages_1g);
+	assert_int_equal(intercepts, INTERCEPT_CR3_READ | INTERCEPT_INVLPG);
+}
+
+static void illegal_cr0_values_are_refused(void **state)
+{
+	u64 old;
+
+	create("");
+	old = vcpu.cr0;
+	assert_int_equal(cr_write_cr0(&vcpu, old | BIT(32)), -EINVAL);
+	assert_int_equal(cr_write_cr0(&vcpu, old | CR0_NW), -EINVAL);
+	assert_int_equal(cr_write_cr0(&vcpu, old & ~CR0_PE), -EINVAL);
+	assert_int_equal(cr_write_cr0(&vcpu, old & ~CR0_PG), -EINVAL); /* in 64-bit code */
+	assert_true(vcpu.cr0 == old);
+	assert_int_equal(cr_write_cr0(&vcpu, old | CR0_NW | CR0_CD), 0);
+	assert_int_equal(cr_write_cr0(&vcpu, old & ~CR0_ET), 0);
+	assert_true(vcpu.cr0 & CR0_ET);
+}
+
+static void write_protect_change_is_no_flush_but_a_new_role(void **state)
+{
+	create("");
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 & ~CR0_WP), 0);
+	assert_int_equal(set_pagings, 1);
+	assert_false(flushed);
+	assert_true(intercepts & INTERCEPT_CR0_READ);
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_WP), 0);
+	assert_false(intercepts & INTERCEPT_CR0_READ);
+	set_pagings = 0;
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_TS), 0);
+	assert_int_equal(set_pagings, 0);
+}
+
+static void long_mode_is_entered_and_left_by_the_book(void **state)
+{
+	make_protected32();
+	assert_int_equal(cr_write_cr4(&vcpu, CR4_LA57), 0);
+	assert_int_equal(cr_write_cr4(&vcpu, 0), 0);
+	assert_int_equal(cr_write_efer(&vcpu, EFER_LME), 0);
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL);  /* no PAE */
+	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE), 0);
+	cs.attributes |= SEG_ATTR_L;
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL);  /* CS.L */
+	cs.attributes &= ~SEG_ATTR_L;
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), 0);
+	assert_true(vcpu.efer & EFER_LMA && flushed);
+	assert_int_equal(cr_write_efer(&vcpu, vcpu.efer & ~EFER_LME), -EINVAL);
+	assert_int_equal(cr_write_cr4(&vcpu, 0), -EINVAL);
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 & ~CR0_PG), 0);       /* compatibility mode */
+	assert_false(vcpu.efer & EFER_LMA);
+	assert_true(vcpu.efer & EFER_LME);
+}
+
+static void cr4_follows_cpuid(void **state)
+{
+	/* LA57 is shown, but may not change in long mode. */
+	static const u64 hidden[] = { CR4_LA57, CR4_VMXE, CR4_SMXE, CR4_PCIDE, CR4_PKE, CR4_CET, CR4_PKS,
+				      BIT(15), BIT(25), BIT(63) };
+
+	create("-smap");
+	for (u32 i = 0; i < ARRAY_SIZE(hidden); i++)
+		assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | hidden[i]), -EINVAL);
+	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_SMAP), -EINVAL);
+	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_SMEP | CR4_OSXSAVE | CR4_UMIP), 0);
+	assert_true(flushed);
+	assert_int_equal(cr_write_cr4(&vcpu, vcpu.cr4 | CR4_TSD), 0);
+	assert_false(flushed);
+	assert_int_equal(cr_write_cr4(&vcpu, vcpu.cr4 | CR4_PGE), 0);
+	assert_true(flushed);
+	assert_true(cpuid_has(&vcpu, 1, CPUID_ECX, 27));
+	create("");
+	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_SMAP), 0);
+	assert_false(cpuid_has(&vcpu, 1, CPUID_ECX, 27));
+}
+
+static void cr3_reserved_bits_are_refused_in_long_mode(void **state)
+{
+	create("");
+	assert_int_equal(cr_write_cr3(&vcpu, BIT(PHYS_BITS)), -EINVAL);
+	assert_int_equal(cr_write_cr3(&vcpu, CR3_NO_FLUSH), -EINVAL);
+	assert_int_equal(cr_write_cr3(&vcpu, 0x123456fff), 0);
+	assert_true(vcpu.cr3 == 0x123456fff && flushed);
+}
+
+static void pdptes_load_at_the_right_moments(void **state)
+{
+	make_protected32();
+	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE), 0);
+	assert_int_equal(cr_write_cr3(&vcpu, 0x7060), 0);
+	pdpte_source[12] = 0x1001;
+	pdpte_source[13] = 0x2 | BIT(63);      /* not present: anything goes */
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), 0);
+	assert_true(paging.pdpte[0] == 0x1001);
+	pdpte_source[12] = 0x3001;
+	assert_int_equal(cr_write_cr4(&vcpu, vcpu.cr4 | CR4_TSD), 0);
+	assert_true(paging.pdpte[0] == 0x1001);
+	assert_int_equal(cr_write_cr3(&vcpu, 0x7060), 0);
+	assert_true(paging.pdpte[0] == 0x3001);
+	pdpte_source[14] = 1 | BIT(1);
+	assert_int_equal(cr_write_cr3(&vcpu, 0x7060), -EINVAL);
+	pdpte_source[14] = 1 | BIT(PHYS_BITS);
+	assert_int_equal(cr_write_cr4(&vcpu, vcpu.cr4 | CR4_PGE), -EINVAL);
+	assert_false(vcpu.cr4 & CR4_PGE);
+	memset(pdpte_source, 0, sizeof(pdpte_source));
+}
+
+static void efer_keeps_svm_and_reserved_bits_out(void **state)
+{
+	create("");
+	assert_int_equal(cr_write_efer(&vcpu, vcpu.efer | EFER_SVME), -EINVAL);
+	assert_int_equal(cr_write_efer(&vcpu, vcpu.efer | BIT(21)), -EINVAL);
+	assert_int_equal(cr_write_efer(&vcpu, (vcpu.efer & ~EFER_LMA) | EFER_NXE | EFER_SCE), 0);
+	assert_true(vcpu.efer & EFER_LMA && vcpu.efer & EFER_NXE);
+	create("-nx");
+	assert_int_equal(cr_write_efer(&vcpu, vcpu.efer | EFER_NXE), -EINVAL);
+}
+
+static void do_exit(enum exit_kind kind, const char *bytes, u32 len)
+{
+	memset(code, 0x90, sizeof(code));
+	memcpy(code, bytes, len);
+	vcpu.inject.type = EVENT_NONE;
+	vcpu.exit.kind = kind;
+	vcpu.exit.insn_len = 0;
+	vcpu.exit.operand_known = false;
+	exit_dispatch(&vcpu);
+}
+
+static void exits_without_decode_assists_are_decoded(void **state)
+{
+	create("");
+	vcpu.gpr[GPR_R9] = 0x9000;
+	do_exit(EXIT_CR_WRITE, "\x41\x0f\x22\xd9", 4);         /* MOV CR3, R9 */
+	assert_true(vcpu.cr3 == 0x9000 && vcpu.rip == 0x100004);
+	do_exit(EXIT_CR_READ, "\x0f\x20\xd8", 3);              /* MOV RAX, CR3 */
+	assert_true(vcpu.gpr[GPR_RAX] == 0x9000 && vcpu.rip == 0x100007);
+	vcpu.cr0 |= CR0_TS;
+	do_exit(EXIT_CR_WRITE, "\x0f\x06", 2);                 /* CLTS */
+	assert_false(vcpu.cr0 & CR0_TS);
+	vcpu.gpr[GPR_RDX] = CR0_TS;
+	do_exit(EXIT_CR_WRITE, "\x0f\x01\xf2", 3);             /* LMSW DX: PE stays */
+	assert_true(vcpu.cr0 & CR0_TS && vcpu.cr0 & CR0_PE && !(vcpu.cr0 & CR0_MP));
+	do_exit(EXIT_CR_READ, "\x0f\x01\xe2", 3);              /* SMSW EDX */
+	assert_true(vcpu.gpr[GPR_RDX] == (u32)vcpu.cr0);
+	vcpu.gpr[GPR_RBX] = 0xffff800000001000ull;
+	do_exit(EXIT_INVLPG, "\x0f\x01\x7b\x08", 4);           /* INVLPG [RBX+8] */
+	assert_true(invlpg_gva == 0xffff800000001008ull);
+	vcpu.gpr[GPR_RAX] = 0;
+	do_exit(EXIT_CR_WRITE, "\x0f\x22\xe0", 3);             /* MOV CR4, RAX: PAE off in long mode */
+	assert_int_equal(vcpu.inject.vector, VEC_GP);
+	do_exit(EXIT_INVD, "\x0f\x08", 2);
+	assert_int_equal(wbinvds, 1);
+	do_exit(EXIT_VIRT_INSN, "\x0f\x01\xd8", 3);
+	assert_int_equal(vcpu.inject.vector, VEC_UD);
+}
+
+static void xsetbv_takes_only_legal_combinations(void **state)
+{
+	static const struct { u64 value; bool legal; } cases[] = {
+		{1, true}, {3, true}, {7, true}, {0, false}, {2, false}, {5, false}, {0xe7, true}, {0x67, false},
+		{0xe3, false}, {0x207, false}, {0x60007, true}, {0x20007, false}, {0x1f, false}, {BIT(63) | 1, false},
+	};
+
+	create("");
+	vcpu.gpr[GPR_RAX] = 7;
+	do_exit(EXIT_XSETBV, "\x0f\x01\xd1", 3);
+	assert_int_equal(vcpu.inject.vector, VEC_UD);
+	assert_int_equal(cr_write_cr4(&vcpu, vcpu.cr4 | CR4_OSXSAVE), 0);
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		xcr0 = 0;
+		vcpu.gpr[GPR_RAX] = (u32)cases[i].value;
+		vcpu.gpr[GPR_RDX] = cases[i].value >> 32;
+		do_exit(EXIT_XSETBV, "\x0f\x01\xd1", 3);
+		if ((vcpu.inject.type == EVENT_NONE) != cases[i].legal || xcr0 != (cases[i].legal ? cases[i].value : 0))
+			fail_msg("XCR0 %llx", (unsigned long long)cases[i].value);
+	}
+	vcpu.cpl = 3;
+	do_exit(EXIT_XSETBV, "\x0f\x01\xd1", 3);
+	assert_int_equal(vcpu.inject.vector, VEC_GP);
+}
+
+/* --- MSRs ---------------------------------------------------------------------------- */
+
+static void every_msr_index_is_survived(void **state)
+{
+	static const u32 bases[] = {0, 0x40000000, 0xc0000000, 0xc0010000, 0x80000000, 0xffffe000};
+	static const u64 values[] = {0, 1, ~0ull, 0x8000000000000000ull, 0x0606060606060606ull};
+	u64 value;
+
+	create("");
+	host_log_quiet = true;
+	for (u32 b = 0; b < ARRAY_SIZE(bases); b++) {
+		for (u32 i = 0; i < 0x2000; i++) {
+			(void)!msr_guest_read(&vcpu, bases[b] + i, &value);
+			for (u32 v = 0; v < ARRAY_SIZE(values); v++)
+				(void)!msr_guest_write(&vcpu, bases[b] + i, values[v]);
+		}
+	}
+	host_log_quiet = false;
+	assert_true(vcpu.efer & EFER_LMA && !(vcpu.efer & EFER_SVME));
+}
+
+static void virtual_msrs_read_as_the_guest_left_them(void **state)
+{
+	u64 value;
+
+	create("");
+	assert_int_equal(msr_guest_write(&vcpu, MSR_PAT, 0x0007040600070401ull), 0);
+	assert_true(drops == 1 && paging.pat == 0x0007040600070401ull);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_PAT, 0x0007040600070402ull), -EFAULT);
+	assert_int_equal(msr_guest_read(&vcpu, MSR_PAT, &value), 0);
+	assert_true(value == 0x0007040600070401ull);
+	assert_int_equal(msr_guest_read(&vcpu, MSR_VM_CR, &value), 0);
+	assert_int_equal(value, 0x18);
+	assert_int_equal(msr_guest_read(&vcpu, MSR_VM_HSAVE_PA, &value), -EFAULT);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_VM_HSAVE_PA, 0), -EFAULT);
+	assert_int_equal(msr_guest_read(&vcpu, MSR_APIC_BASE, &value), 0);
+	assert_true(value == (APIC | APIC_BASE_ENABLE | APIC_BASE_BSP));
+	host_log_quiet = true;
+	written_msrs = 0;
+	assert_int_equal(msr_guest_write(&vcpu, MSR_SYSCFG, ~0ull), 0);
+	assert_int_equal(msr_guest_write(&vcpu, 0x79, 0), 0);
+	assert_int_equal(written_msrs, 0);
+	host_log_quiet = false;
+}
+
+static void mtrrs_are_the_guests_own_copies(void **state)
+{
+	u64 value;
+
+	create("");
+	assert_int_equal(msr_guest_read(&vcpu, MSR_MTRR_DEF_TYPE, &value), 0);
+	assert_int_equal(value, 0xc06);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_MTRR_DEF_TYPE, 0xc00), 0);
+	assert_int_equal(drops, 1);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_MTRR_DEF_TYPE, 0xc02), -EFAULT);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_MTRR_DEF_TYPE, 0x1c06), -EFAULT);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_MTRR_PHYSBASE0, 0x80000106), -EFAULT);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_MTRR_PHYSBASE0, BIT(PHYS_BITS) | 6), -EFAULT);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_MTRR_PHYSBASE0 + 2 * 7, 0x80000006), 0);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_MTRR_PHYSMASK0, 0x80000800), 0);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_MTRR_FIX4K_C0000, 0x0606060606060602ull), -EFAULT);
+	assert_int_equal(msr_guest_write(&vcpu, MSR_MTRRCAP, 0), -EFAULT);
+}
+
+/* --- CPUID --------------------------------------------------------------------------- */
+
+static void cpuid_hides_what_is_not_virtualised(void **state)
+{
+	struct cpuid_regs r;
+
+	create("-avx2,rdrand, -no_such_thing");
+	r = cpuid_answer(&vcpu, 1, 0);
+	assert_true(r.ecx & BIT(31));
+	assert_false(r.ecx & (BIT(5) | BIT(17) | BIT(21) | BIT(27) | BIT(30)));
+	assert_true(r.edx & BIT(9));
+	r = cpuid_answer(&vcpu, 7, 0);
+	assert_false(r.ebx & (BIT(5) | BIT(10) | BIT(25)));
+	assert_false(r.ecx & (BIT(3) | BIT(4) | BIT(7) | BIT(31)));
+	assert_false(r.edx & BIT(20));
+	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_ECX, 2));
+	r = cpuid_answer(&vcpu, 0x8000000a, 0);
+	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
+	r = cpuid_answer(&vcpu, 0xd, 0);
+	assert_int_equal(r.eax, 0x600e7);
+	vcpu.apic_base &= ~APIC_BASE_ENABLE;
+	assert_false(cpuid_has(&vcpu, 1, CPUID_EDX, 9));
+	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_EDX, 9));
+}
+
+static void counters_are_readable_by_cpuid(void **state)
+{
+	struct cpuid_regs r;
+	char name[64];
+
+	create("");
+	vcpu.exits = 0x123456789aull;
+	vcpu.exit_count[EXIT_CPUID] = 5;
+	r = cpuid_answer(&vcpu, 0x40000000, 0);
+	assert_int_equal(r.eax, 0x40000011);
+	assert_memory_equal(&r.ebx, "Umbra Shadow", 12);
+	r = cpuid_answer(&vcpu, 0x40000001, 0);
+	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT);
+	r = cpuid_answer(&vcpu, 0x40000010, 0);
+	assert_true(r.eax == 0x3456789a && r.edx == 0x12);
+	r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_CPUID);
+	assert_int_equal(r.eax, 5);
+	r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_KIND_COUNT + 3);
+	assert_int_equal(r.eax, 1003);
+	for (u32 i = 0; i < 4; i++) {
+		r = cpuid_answer(&vcpu, 0x40000011, (1 + EXIT_PAGE_FAULT) * 4 + i);
+		memcpy(name + 16 * i, &r, 16);
+	}
+	assert_string_equal(name, "exit_page_fault");
+	r = cpuid_answer(&vcpu, 0x40000011, (1 + EXIT_KIND_COUNT) * 4);
+	assert_memory_equal(&r, "shadow_walks", 13);
+	r = cpuid_answer(&vcpu, 0x40000011, ~0u);
+	assert_int_equal(r.eax, 0);
+	r = cpuid_answer(&vcpu, 0x40000010, ~0u);
+	assert_int_equal(r.eax, 0);
+}
+
+/* --- events ---------------------------------------------------------------------------- */
+
+static struct vcpu_event event(enum event_type type, u8 vector)
+{
+	return (struct vcpu_event){ .type = type, .vector = vector };
+}
+
+/* The second exception during the first: the vector that is delivered. */
+static u8 merged(u8 first, u8 second)
+{
+	vcpu.inject.type = EVENT_NONE;
+	vcpu.exit.interrupted = event(EVENT_EXCEPTION, first);
+	inject_exception(&vcpu, second, 0x10);
+	return vcpu.inject.vector;
+}
+
+static void exceptions_merge_as_in_table_6_5(void **state)
+{
+	static const u8 contributory[] = {VEC_DE, VEC_TS, VEC_NP, VEC_SS, VEC_GP};
+
+	create("");
+	host_log_quiet = true;
+	for (u32 i = 0; i < ARRAY_SIZE(contributory); i++) {
+		for (u32 n = 0; n < ARRAY_SIZE(contributory); n++)
+			assert_int_equal(merged(contributory[i], contributory[n]), VEC_DF);
+		assert_int_equal(merged(contributory[i], VEC_PF), VEC_PF);
+		assert_int_equal(merged(VEC_PF, contributory[i]), VEC_DF);
+		assert_int_equal(merged(VEC_UD, contributory[i]), contributory[i]);
+		assert_int_equal(merged(contributory[i], VEC_UD), VEC_UD);
+		assert_panics(merged(VEC_DF, contributory[i]));
+	}
+	assert_int_equal(merged(VEC_PF, VEC_PF), VEC_DF);
+	assert_true(vcpu.inject.has_error && vcpu.inject.error == 0);
+	assert_panics(merged(VEC_DF, VEC_PF));
+	host_log_quiet = false;
+	assert_int_equal(merged(VEC_DF, VEC_DB), VEC_DB);
+}
+
+static void an_interrupted_delivery_is_not_lost(void **state)
+{
+	create("");
+	fault_result = SHADOW_FIXED;
+	vcpu.exit.gva = 0x7000;
+	vcpu.exit.interrupted = event(EVENT_INTERRUPT, 0xf3);
+	do_exit(EXIT_PAGE_FAULT, "", 0);
+	assert_true(vcpu.inject.type == EVENT_INTERRUPT && vcpu.inject.vector == 0xf3);
+	vcpu.exit.interrupted = (struct vcpu_event){ .type = EVENT_EXCEPTION, .vector = VEC_PF,
+						     .has_error = true, .error = 7 };
+	do_exit(EXIT_PAGE_FAULT, "", 0);
+	assert_true(vcpu.inject.type == EVENT_EXCEPTION && vcpu.inject.error == 7);
+	/* INT n runs again by itself. */
+	vcpu.exit.interrupted = event(EVENT_SOFT_INTERRUPT, 0x80);
+	do_exit(EXIT_PAGE_FAULT, "", 0);
+	assert_int_equal(vcpu.inject.type, EVENT_NONE);
+	fault_result = SHADOW_INJECT;
+	vcpu.exit.error = PF_W;
+	do_exit(EXIT_PAGE_FAULT, "", 0);
+	assert_true(vcpu.inject.vector == VEC_PF && vcpu.inject.error == PF_W && vcpu.cr2 == 0x7000);
+	vcpu.exit.interrupted = event(EVENT_EXCEPTION, VEC_GP);
+	do_exit(EXIT_PAGE_FAULT, "", 0);
+	assert_int_equal(vcpu.inject.vector, VEC_PF);
+	vcpu.exit.interrupted.vector = VEC_PF;
+	do_exit(EXIT_PAGE_FAULT, "", 0);
+	assert_int_equal(vcpu.inject.vector, VEC_DF);
+}
+
+/* --- ports --------------------------------------------------------------------------- */
+
+static u32 port_seen;
+static void port_access(struct vcpu *v, void *arg, u16 port, u32 size, bool in, u32 *value)
+{
+	port_seen = port;
+	if (in)
+		*value = 0x1234abcd;
+}
+
+static void trapped_ports_reach_their_owner(void **state)
+{
+	create("");
+	assert_int_equal(io_trap(&vcpu, 0x3f8, 8, port_access, NULL), 0);
+	vcpu.exit = (struct vcpu_exit){ .port = 0x3fd, .io_size = 1, .io_in = true };
+	vcpu.gpr[GPR_RAX] = 0x1111111111111111ull;
+	do_exit(EXIT_IO, "\xec", 1);
+	assert_true(port_seen == 0x3fd && vcpu.gpr[GPR_RAX] == 0x11111111111111cdull);
+	vcpu.exit.io_size = 4;
+	do_exit(EXIT_IO, "\xed", 1);
+	assert_true(vcpu.gpr[GPR_RAX] == 0x1234abcd);
+	vcpu.exit = (struct vcpu_exit){ .port = 0x400, .io_size = 2 };
+	do_exit(EXIT_IO, "\x66\xef", 2);
+	assert_int_equal(out_value, 0xabcd);
+	vcpu.exit = (struct vcpu_exit){ .port = 0x3f8, .io_size = 1, .io_in = true, .io_string = true, .io_rep = true };
+	vcpu.gpr[GPR_RCX] = 2;
+	vcpu.gpr[GPR_RDI] = 0x5000;
+	vcpu.rip = 0x100000;
+	do_exit(EXIT_IO, "\xf3\x6c", 2);
+	assert_true(vcpu.rip == 0x100000 && vcpu.gpr[GPR_RCX] == 1 && vcpu.gpr[GPR_RDI] == 0x5001);
+	do_exit(EXIT_IO, "\xf3\x6c", 2);
+	assert_true(vcpu.rip == 0x100002 && vcpu.gpr[GPR_RCX] == 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_guest_starts_in_long_mode),
+		cmocka_unit_test(illegal_cr0_values_are_refused),
+		cmocka_unit_test(write_protect_change_is_no_flush_but_a_new_role),
+		cmocka_unit_test(long_mode_is_entered_and_left_by_the_book),
+		cmocka_unit_test(cr4_follows_cpuid),
+		cmocka_unit_test(cr3_reserved_bits_are_refused_in_long_mode),
+		cmocka_unit_test(pdptes_load_at_the_right_moments),
+		cmocka_unit_test(efer_keeps_svm_and_reserved_bits_out),
+		cmocka_unit_test(exits_without_decode_assists_are_decoded),
+		cmocka_unit_test(xsetbv_takes_only_legal_combinations),
+		cmocka_unit_test(every_msr_index_is_survived),
+		cmocka_unit_test(virtual_msrs_read_as_the_guest_left_them),
+		cmocka_unit_test(mtrrs_are_the_guests_own_copies),
+		cmocka_unit_test(cpuid_hides_what_is_not_virtualised),
+		cmocka_unit_test(counters_are_readable_by_cpuid),
+		cmocka_unit_test(exceptions_merge_as_in_table_6_5),
+		cmocka_unit_test(an_interrupted_delivery_is_not_lost),
+		cmocka_unit_test(trapped_ports_reach_their_owner),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
