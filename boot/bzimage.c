@@ -6,11 +6,13 @@
 #define SETUP_SECTS_DEFAULT 4u
 #define HEADER_MAGIC 0x53726448u /* "HdrS" */
 #define BOOT_FLAG 0xaa55u
-#define PROTOCOL_MIN 0x020cu     /* 2.12: xloadflags */
+#define PROTOCOL_MIN 0x020au     /* 2.10: pref_address, init_size */
+#define PROTOCOL_XLOADFLAGS 0x020cu
 #define LOADFLAG_LOADED_HIGH 0x01u
 #define XLF_KERNEL_64 0x0001u
 #define XLF_CAN_BE_LOADED_ABOVE_4G 0x0002u
 #define PAGE 4096u
+#define PARAGRAPH 16u
 #define MEMORY_LIMIT (1ull << 46)
 
 /* Offsets in the file, "Details of Header Fields" */
@@ -38,13 +40,20 @@ static void read_fields(struct bzimage *image, const uint8_t *p)
 	image->protocol = (uint16_t)read_le(p + VERSION, 2);
 	image->header_end = HEADER + p[JUMP + 1];
 	image->payload_offset = (uint64_t)(sectors + 1) * SECTOR;
-	image->payload_size = read_le(p + SYSSIZE, 4) * 16;
+	image->payload_size = read_le(p + SYSSIZE, 4) * PARAGRAPH;
 	image->init_size = (read_le(p + INIT_SIZE, 4) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 	image->pref_address = read_le(p + PREF_ADDRESS, 8);
 	image->alignment = read_le(p + KERNEL_ALIGNMENT, 4);
 	image->initrd_max = read_le(p + INITRD_ADDR_MAX, 4);
 	image->cmdline_max = (uint32_t)read_le(p + CMDLINE_SIZE, 4);
-	image->above_4g = read_le(p + XLOADFLAGS, 2) & XLF_CAN_BE_LOADED_ABOVE_4G;
+	image->relocatable = p[RELOCATABLE_KERNEL];
+	image->entry_64 = image->above_4g = false;
+	if (image->protocol >= PROTOCOL_XLOADFLAGS) {
+		uint64_t flags = read_le(p + XLOADFLAGS, 2);
+
+		image->entry_64 = flags & XLF_KERNEL_64;
+		image->above_4g = image->entry_64 && flags & XLF_CAN_BE_LOADED_ABOVE_4G;
+	}
 }
 
 static bool is_bzimage(const uint8_t *p, size_t size)
@@ -71,15 +80,17 @@ bool bzimage_check(struct bzimage *image, const uint8_t *probe, size_t probe_siz
 				      " give a bzImage in the line \"linux\"", name);
 	read_fields(image, probe);
 	if (image->protocol < PROTOCOL_MIN)
-		return boot_error_set(error, "%s uses boot protocol %u.%u, and 2.12 is needed;"
-				      " use Linux 3.8 or later", name,
+		return boot_error_set(error, "%s uses boot protocol %u.%u, and 2.10 is needed;"
+				      " use Linux 2.6.31 or later", name,
 				      image->protocol >> 8, image->protocol & 0xffu);
-	if (!(read_le(probe + XLOADFLAGS, 2) & XLF_KERNEL_64) ||
-	    !(probe[LOADFLAGS] & LOADFLAG_LOADED_HIGH))
-		return boot_error_set(error, "%s has no 64-bit entry; use an x86-64 kernel", name);
-	if (!probe[RELOCATABLE_KERNEL])
-		return boot_error_set(error, "%s is not relocatable;"
-				      " use a kernel built with CONFIG_RELOCATABLE", name);
+	if (!(probe[LOADFLAGS] & LOADFLAG_LOADED_HIGH))
+		return boot_error_set(error, "%s is a zImage, which runs below 1 MiB;"
+				      " use a bzImage", name);
+	/* The size is given in paragraphs, rounded up: the last may be a part of one in the file. */
+	if (file_size > image->payload_offset &&
+	    image->payload_size - PARAGRAPH < file_size - image->payload_offset &&
+	    image->payload_size > file_size - image->payload_offset)
+		image->payload_size = file_size - image->payload_offset;
 	if (is_damaged(image))
 		return boot_error_set(error, "%s has a damaged header; copy the kernel again", name);
 	if (file_size < image->payload_offset + image->payload_size)

@@ -123,28 +123,28 @@ bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_
 	hv->pool_size = ROUND_UP(pool_bytes ? pool_bytes : default_pool(&fw->map), POOL_ALIGNMENT);
 	hv->reserve_size = hv->image_size + ROUND_UP(sizeof(struct boot_info), PAGE_BYTES) +
 		ROUND_UP(hv->ranges_max * sizeof(struct boot_range), PAGE_BYTES) +
-		hv->table_pages * PAGE_BYTES + STACK_BYTES;
+		hv->table_pages * PAGE_BYTES + PAGE_BYTES + STACK_BYTES;
 	return true;
 }
 
-/* Below 4 GiB when it fits, else anywhere. */
-static bool place(uint64_t bytes, uint64_t alignment, uint64_t *base)
+static bool place(uint64_t bytes, uint64_t alignment, uint64_t limit, uint64_t *base)
 {
-	struct placement low = {bytes, alignment, LOW_MEMORY, BELOW_4G, true};
-	struct placement any = {bytes, alignment, LOW_MEMORY, UINT64_MAX, true};
+	struct placement where = {bytes, alignment, LOW_MEMORY, limit, true};
 
-	return memory_place(&low, base) || memory_place(&any, base);
+	return memory_place(&where, base);
 }
 
 bool core_reserve(struct hv_memory *hv, struct boot_error *error)
 {
-	if (!place(hv->pool_size, POOL_ALIGNMENT, &hv->pool_base))
+	if (!place(hv->pool_size, POOL_ALIGNMENT, BELOW_4G, &hv->pool_base) &&
+	    !place(hv->pool_size, POOL_ALIGNMENT, UINT64_MAX, &hv->pool_base))
 		return boot_error_set(error, "not enough memory: no free block of %llu MiB for the"
 				      " hypervisor's pool; add memory or set a smaller pool=",
 				      MIB_OF(hv->pool_size));
-	if (!place(hv->reserve_size, PAGE_BYTES, &hv->reserve_base))
-		return boot_error_set(error, "not enough memory: no free block of %llu MiB for the"
-				      " hypervisor; add memory", MIB_OF(hv->reserve_size));
+	if (!place(hv->reserve_size, PAGE_BYTES, BELOW_4G, &hv->reserve_base))
+		return boot_error_set(error, "not enough memory: no free block of %llu MiB below"
+				      " 4 GiB for the hypervisor; add memory",
+				      MIB_OF(hv->reserve_size));
 	hv->holes[0] = (struct map_hole){hv->reserve_base, hv->reserve_size, BOOT_MEM_HV_IMAGE};
 	hv->holes[1] = (struct map_hole){hv->pool_base, hv->pool_size, BOOT_MEM_HV_POOL};
 	return true;
@@ -161,6 +161,8 @@ static void lay_out(struct hv_memory *hv)
 	at += ROUND_UP(hv->ranges_max * sizeof(struct boot_range), PAGE_BYTES);
 	hv->tables = at;
 	at += hv->table_pages * PAGE_BYTES;
+	hv->handoff = at_address(at);
+	at += PAGE_BYTES;
 	hv->stack_top = at + STACK_BYTES;
 }
 

@@ -2,15 +2,17 @@
 /*
  * The hypervisor's ELF file and its two blocks of memory:
  *
- *   HV_IMAGE  | load segments | boot_info | ranges | page tables | stack |
- *   HV_POOL   | 2 MiB aligned, one block                                 |
+ *   HV_IMAGE  | load segments | boot_info | ranges | page tables | handoff | stack |
+ *   HV_POOL   | 2 MiB aligned, one block                                           |
  *
- * Both lie below 4 GiB when they fit, as high as possible, and are hidden from
- * the guest, in mode bare too.
+ * Both are hidden from the guest, in mode bare too, and as high as possible:
+ * HV_IMAGE below 4 GiB (the handoff to a 32-bit guest runs there), the pool too
+ * when it fits.
  */
 #ifndef BOOT_CORE_H
 #define BOOT_CORE_H
 
+#include "boot/handoff.h"
 #include "boot/memory.h"
 
 #define CORE_HOLES 2
@@ -24,6 +26,7 @@ struct hv_memory {
 	struct boot_range *ranges;
 	uint32_t ranges_max;
 	uint64_t tables, table_pages;
+	struct handoff_page *handoff;
 	uint64_t stack_top;
 	uint64_t extent;                      /* physical memory that the tables map */
 	struct map_hole holes[CORE_HOLES];

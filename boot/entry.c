@@ -11,7 +11,10 @@ enum key_action {
 	KEY_COPY,      /* the value replaces the field */
 	KEY_APPEND,    /* the value is joined to the field with a blank */
 	KEY_KERNEL,
+	KEY_MULTIBOOT, /* a path and the command line */
+	KEY_MODULE,    /* a path and a string */
 	KEY_INITRD,
+	KEY_FLAG,      /* takes no value */
 	KEY_ARCHITECTURE,
 	KEY_IGNORE,    /* defined by the specification, without meaning for a hypervisor */
 };
@@ -31,6 +34,9 @@ static const struct key keys[] = {
 	{"sort-key", KEY_COPY, FIELD(sort_key)},
 	{"linux", KEY_KERNEL, FIELD(kernel)},
 	{"initrd", KEY_INITRD, 0, 0},
+	{"multiboot", KEY_MULTIBOOT, FIELD(kernel)},
+	{"module", KEY_MODULE, 0, 0},
+	{"force", KEY_FLAG, FIELD(force)},
 	{"options", KEY_APPEND, FIELD(options)},
 	{"umbra", KEY_APPEND, FIELD(umbra)},
 	{"architecture", KEY_ARCHITECTURE, 0, 0},
@@ -97,6 +103,27 @@ static bool equal_ignoring_case(struct text_span span, const char *s)
 	return s[i] == '\0';
 }
 
+static bool store_module(struct entry_module *module, struct text_span value)
+{
+	struct text_span path = {value.at, 0};
+
+	text_next_word(&value, &path);
+	return text_copy(module->path, sizeof(module->path), path) &&
+		text_copy(module->string, sizeof(module->string), text_trim(value));
+}
+
+/* The path goes to field, the rest of the line to the command line. */
+static bool store_multiboot(struct boot_entry *entry, struct text_span value)
+{
+	struct text_span path = {value.at, 0};
+
+	entry->multiboot = true;
+	text_next_word(&value, &path);
+	value = text_trim(value);
+	return text_copy(entry->kernel, sizeof(entry->kernel), path) &&
+		(!value.length || text_append_word(entry->options, sizeof(entry->options), value));
+}
+
 /* Stores one line's value; NULL, or what is wrong with it. */
 static const char *store_value(struct boot_entry *entry, const struct key *key,
 			       struct text_span value)
@@ -106,9 +133,21 @@ static const char *store_value(struct boot_entry *entry, const struct key *key,
 
 	switch (key->action) {
 	case KEY_KERNEL:
+	case KEY_MULTIBOOT:
 		if (entry->kernel[0])
-			return "is given twice; keep one";
-		fits = text_copy(field, key->size, value);
+			return "names a second kernel; keep one";
+		fits = key->action == KEY_KERNEL ? text_copy(field, key->size, value) :
+			store_multiboot(entry, value);
+		break;
+	case KEY_MODULE:
+		if (entry->module_count == ENTRY_MAX_MODULES)
+			return "is given more than 16 times; put the files together";
+		fits = store_module(&entry->module[entry->module_count++], value);
+		break;
+	case KEY_FLAG:
+		if (value.length)
+			return "takes no value; remove it";
+		*(bool *)field = true;
 		break;
 	case KEY_COPY:
 		fits = text_copy(field, key->size, value);
@@ -130,6 +169,25 @@ static const char *store_value(struct boot_entry *entry, const struct key *key,
 	return fits ? NULL : "has a value that is too long; shorten it";
 }
 
+/* What the lines say together. */
+static bool check_kernel(struct boot_entry *entry)
+{
+	const char *wrong = NULL;
+
+	if (!entry->kernel[0])
+		wrong = "has no line \"linux\" or \"multiboot\"; add one with the kernel's path";
+	else if (entry->multiboot && entry->initrd_count)
+		wrong = "has \"initrd\" for a multiboot kernel; write \"module\"";
+	else if (!entry->multiboot && entry->module_count)
+		wrong = "has \"module\" for a Linux kernel; write \"initrd\"";
+	return !wrong || boot_error_set(&entry->error, "%s%s %s", ENTRIES_FOLDER, entry->id, wrong);
+}
+
+static bool may_be_empty(const struct key *key)
+{
+	return key->action == KEY_APPEND || key->action == KEY_FLAG;
+}
+
 static bool parse_lines(struct boot_entry *entry, struct text_span text)
 {
 	struct line line = {.number = 0};
@@ -143,7 +201,7 @@ static bool parse_lines(struct boot_entry *entry, struct text_span text)
 				"%s%s line %u: unknown key \"%.*s\"; correct or remove the line",
 				ENTRIES_FOLDER, entry->id, line.number,
 				(int)line.key.length, line.key.at);
-		wrong = line.value.length || key->action == KEY_APPEND ?
+		wrong = line.value.length || may_be_empty(key) ?
 			store_value(entry, key, line.value) :
 			"has no value; write one or remove the line";
 		if (wrong)
@@ -151,11 +209,7 @@ static bool parse_lines(struct boot_entry *entry, struct text_span text)
 					      ENTRIES_FOLDER, entry->id, line.number,
 					      key->name, wrong);
 	}
-	if (!entry->kernel[0])
-		return boot_error_set(&entry->error,
-			"%s%s has no line \"linux\"; add one with the kernel's path",
-			ENTRIES_FOLDER, entry->id);
-	return true;
+	return check_kernel(entry);
 }
 
 /* The length of an id without its .conf. */

@@ -13,20 +13,32 @@
 #include "boot/text.h"
 
 #define ENTRY_MAX_INITRDS 8
+#define ENTRY_MAX_MODULES 16
 #define ENTRY_PATH_MAX 256
+#define ENTRY_STRING_MAX 512
+
+/* Key "module": a file for a multiboot kernel and the string that it gets with it. */
+struct entry_module {
+	char path[ENTRY_PATH_MAX];
+	char string[ENTRY_STRING_MAX];
+};
 
 struct boot_entry {
 	char id[128];                   /* the file's name, with .conf */
 	char title[128];                /* as written, or made from the id */
 	char version[96], machine_id[64], sort_key[96];
-	char kernel[ENTRY_PATH_MAX];    /* key "linux"; a path with slashes or backslashes */
+	char kernel[ENTRY_PATH_MAX];    /* key "linux" or "multiboot"; a path with slashes or backslashes */
+	bool multiboot;                 /* it was "multiboot" */
+	bool force;                     /* load over memory that the firmware reserves */
 	char initrd[ENTRY_MAX_INITRDS][ENTRY_PATH_MAX];
 	uint32_t initrd_count;
+	struct entry_module module[ENTRY_MAX_MODULES];
+	uint32_t module_count;
 	bool other_architecture;        /* the entry is not for x64 */
 	bool broken;                    /* then error says why */
 	struct boot_error error;
 	char umbra[512];                /* the lines "umbra", joined by blanks */
-	char options[4096];             /* the lines "options", joined by blanks */
+	char options[4096];             /* the words behind the multiboot path and the lines "options", joined by blanks */
 };
 
 #define LOADER_WAIT_FOREVER UINT32_MAX
@@ -39,7 +51,8 @@ struct loader_config {
 /*
  * Reads one entry. file is the name without a folder (for the id and the
  * messages). Returns false and marks the entry broken on an unknown key, a key
- * without value, a second linux line, something too long, or no linux line.
+ * without value, a second kernel, something too long, no kernel, an initrd for a
+ * multiboot kernel or a module for Linux.
  */
 bool entry_parse(struct boot_entry *entry, const char *file, const char *text, size_t size);
 

@@ -376,6 +376,70 @@ bool map_find_free(const struct efi_map *map, uint64_t size, uint64_t alignment,
 	return found;
 }
 
+uint64_t map_free_at(const struct efi_map *map, uint64_t at, uint64_t end)
+{
+	uint32_t i;
+
+	for (i = 0; i < map->count; i++) {
+		const struct efi_descriptor *d = descriptor_at(map, i);
+		struct extent e = extent_of(d);
+
+		if (d->type == EFI_KIND_CONVENTIONAL && e.base <= at && at < e.end)
+			return (e.end < end ? e.end : end) - at;
+	}
+	return 0;
+}
+
+bool map_find_conflict(const struct boot_range *ranges, uint32_t count, uint64_t base,
+		       uint64_t end, struct boot_range *conflict)
+{
+	uint32_t i;
+
+	for (i = 0; i < count && base < end; i++) {
+		const struct boot_range *r = &ranges[i];
+
+		if (range_end(r) <= base)
+			continue;
+		if (r->base > base)
+			break;
+		if (r->kind != BOOT_MEM_USABLE) {
+			*conflict = *r;
+			return true;
+		}
+		base = range_end(r);
+	}
+	if (base >= end)
+		return false;
+	*conflict = (struct boot_range){.base = base, .size = end - base};
+	if (i < count && ranges[i].base < end)
+		conflict->size = ranges[i].base - base;
+	return true;
+}
+
+const char *map_type_name(const struct boot_range *range)
+{
+	if (!range->kind)
+		return "no memory";
+	if (is_hidden(range))
+		return "the hypervisor's";
+	switch (range->efi_type) {
+	case EFI_KIND_RUNTIME_CODE:
+	case EFI_KIND_RUNTIME_DATA:
+		return "runtime services";
+	case EFI_KIND_ACPI_RECLAIM:
+		return "ACPI tables";
+	case EFI_KIND_ACPI_NVS:
+		return "ACPI NVS";
+	case EFI_KIND_MMIO:
+	case EFI_KIND_MMIO_PORTS:
+		return "device memory";
+	case EFI_KIND_UNUSABLE:
+		return "faulty memory";
+	default:
+		return "reserved";
+	}
+}
+
 uint64_t map_usable_bytes(const struct efi_map *map)
 {
 	uint64_t bytes = 0;

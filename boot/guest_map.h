@@ -94,6 +94,20 @@ bool map_guest_efi(void *out, uint32_t max, uint32_t *count, const struct efi_ma
 bool map_find_free(const struct efi_map *map, uint64_t size, uint64_t alignment, uint64_t min,
 		   uint64_t max, bool from_top, uint64_t *base);
 
+/* Bytes that are free (conventional) from at on, up to end; 0 if at is in use. Both page aligned. */
+uint64_t map_free_at(const struct efi_map *map, uint64_t at, uint64_t end);
+
+/*
+ * The first part of [base, end) that the guest's image must not be put in: not
+ * RAM that is free once the firmware is left. ranges is map_build()'s. False if
+ * there is none. kind 0: no memory there at all.
+ */
+bool map_find_conflict(const struct boot_range *ranges, uint32_t count, uint64_t base,
+		       uint64_t end, struct boot_range *conflict);
+
+/* What a range with an EFI memory type is, in words for a message. */
+const char *map_type_name(const struct boot_range *range);
+
 /* Bytes of RAM that will be free once the firmware is left. */
 uint64_t map_usable_bytes(const struct efi_map *map);
 

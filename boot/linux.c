@@ -2,6 +2,7 @@
 /* Loads a Linux kernel as the guest; see linux.h. */
 #include "boot/linux.h"
 #include "boot/console.h"
+#include "boot/guest.h"
 #include "boot/page_tables.h"
 
 #define BELOW_4G (1ull << 32)
@@ -15,6 +16,7 @@
 
 /* Flat segments: present, accessed, granularity 4 KiB; SDM vol. 3 section 3.4.5 */
 #define GDT_CODE_64 0x00af9b000000ffffull
+#define GDT_CODE_32 0x00cf9b000000ffffull
 #define GDT_DATA 0x00cf93000000ffffull
 #define GDT_ENTRIES 4
 
@@ -77,6 +79,30 @@ uint64_t linux_bytes(const struct linux_guest *guest)
 	return guest->image.init_size + guest->initrd_size;
 }
 
+bool linux_claim(struct linux_guest *guest, const struct boot_range *ranges, uint32_t count,
+		 struct boot_error *error)
+{
+	const struct bzimage *image = &guest->image;
+
+	if (image->relocatable)
+		return true;
+	return guest_claim_fixed(guest->entry, ranges, count, image->pref_address,
+				 image->init_size, error);
+}
+
+/* The kernel's file waits above 1 MiB until its own address is free. */
+static bool place_staging(struct linux_guest *guest, struct boot_error *error)
+{
+	const struct bzimage *image = &guest->image;
+	struct placement where = {image->payload_size, PAGE_BYTES, LOW_MEMORY, UINT64_MAX, true};
+
+	guest->kernel_base = image->pref_address;
+	return memory_place(&where, &guest->staging) ||
+		boot_error_set(error, "not enough memory: no free block of %llu KiB for the"
+			       " kernel's file; add memory",
+			       (unsigned long long)image->payload_size >> 10);
+}
+
 /* At its preferred address, or aligned above it. */
 static bool place_kernel(struct linux_guest *guest, struct boot_error *error)
 {
@@ -84,6 +110,8 @@ static bool place_kernel(struct linux_guest *guest, struct boot_error *error)
 	struct placement where = {image->init_size, image->alignment, image->pref_address,
 		BELOW_4G, false};
 
+	if (!image->relocatable)
+		return place_staging(guest, error);
 	guest->kernel_base = image->pref_address;
 	if (memory_claim(image->pref_address, image->init_size) ||
 	    memory_place(&where, &guest->kernel_base))
@@ -113,14 +141,15 @@ static bool place_initrd(struct linux_guest *guest, struct boot_error *error)
 static bool read_files(struct linux_guest *guest, struct boot_error *error)
 {
 	const struct bzimage *image = &guest->image;
-	char *to = at_address(guest->kernel_base), *from;
+	char *to = at_address(guest->staging ? guest->staging : guest->kernel_base), *from;
 	uint64_t at = 0;
 	uint32_t i;
 
 	if (!file_read_progress(&guest->kernel_file, image->payload_offset, to,
 				image->payload_size, error))
 		return false;
-	ZeroMem(to + image->payload_size, image->init_size - image->payload_size);
+	if (!guest->staging)
+		ZeroMem(to + image->payload_size, image->init_size - image->payload_size);
 	from = at_address(guest->initrd_base);
 	for (i = 0; i < guest->entry->initrd_count; i++) {
 		struct boot_file *file = &guest->initrd_files[i];
@@ -175,24 +204,6 @@ static bool place_block(struct linux_guest *guest, const struct firmware_map *fw
 	return true;
 }
 
-/* The ACPI 2.0 root pointer if there is one, else that of ACPI 1.0, else 0. */
-static uint64_t find_rsdp(void)
-{
-	EFI_GUID acpi_2 = ACPI_20_TABLE_GUID, acpi_1 = ACPI_TABLE_GUID;
-	uint64_t rsdp = 0;
-	UINTN i;
-
-	for (i = 0; i < ST->NumberOfTableEntries; i++) {
-		EFI_CONFIGURATION_TABLE *table = &ST->ConfigurationTable[i];
-
-		if (CompareMem(&table->VendorGuid, &acpi_2, sizeof(acpi_2)) == 0)
-			return address_of(table->VendorTable);
-		if (CompareMem(&table->VendorGuid, &acpi_1, sizeof(acpi_1)) == 0)
-			rsdp = address_of(table->VendorTable);
-	}
-	return rsdp;
-}
-
 static uint8_t secure_boot_state(void)
 {
 	EFI_GUID global = EFI_GLOBAL_VARIABLE;
@@ -232,8 +243,11 @@ static void fill_params(struct linux_guest *guest)
 	const char *options = guest->entry->options;
 
 	CopyMem(guest->cmdline, (void *)options, text_length(options) + 1);
-	params->acpi_rsdp = find_rsdp();
+	params->acpi_rsdp = guest_find_rsdp();
 	params->secure_boot = secure_boot_state();
+	/* A 32-bit kernel cannot call 64-bit firmware: to it this is a machine without EFI. */
+	if (!guest->image.entry_64)
+		return;
 	params->efi.signature = LINUX_EFI_SIGNATURE_64;
 	params->efi.systab = (uint32_t)address_of(ST);
 	params->efi.systab_high = (uint32_t)(address_of(ST) >> 32);
@@ -247,7 +261,7 @@ static void fill_cpu_tables(struct linux_guest *guest, uint64_t extent)
 	uint64_t *gdt = at_address(guest->descriptor_page);
 	struct page_tables tables;
 
-	gdt[BOOT_CS / 8] = GDT_CODE_64;
+	gdt[BOOT_CS / 8] = guest->image.entry_64 ? GDT_CODE_64 : GDT_CODE_32;
 	gdt[BOOT_DS / 8] = GDT_DATA;
 	/* place_block() counted the pages for exactly this, so they cannot run out */
 	page_tables_init(&tables, guest->tables, guest->table_pages);
@@ -255,13 +269,14 @@ static void fill_cpu_tables(struct linux_guest *guest, uint64_t extent)
 }
 
 bool linux_load(struct linux_guest *guest, const struct firmware_map *fw, uint64_t extent,
-		struct boot_error *error)
+		const struct linux_screen_info *screen, struct boot_error *error)
 {
 	if (!place_kernel(guest, error) ||
 	    (guest->initrd_size && !place_initrd(guest, error)) ||
 	    !place_block(guest, fw, extent, error) || !read_files(guest, error) ||
 	    !fill_header(guest, error))
 		return false;
+	guest->params->screen = *screen;
 	fill_params(guest);
 	fill_cpu_tables(guest, extent);
 	return true;
@@ -295,20 +310,37 @@ bool linux_set_maps(struct linux_guest *guest, const struct boot_range *ranges, 
 			   hole_count))
 		return boot_error_set(error, "the firmware's memory map grew beyond the space set"
 				      " aside for it; start again");
+	if (!efi->signature)
+		return true;
 	efi->descriptor_size = fw->map.stride;
 	efi->descriptor_version = fw->version;
 	efi->map_size = descriptors * fw->map.stride;
 	return true;
 }
 
+uint32_t linux_copies(const struct linux_guest *guest, struct handoff_copy *copies)
+{
+	const struct bzimage *image = &guest->image;
+
+	if (!guest->staging)
+		return 0;
+	copies[0] = (struct handoff_copy){
+		.from = guest->staging, .to = guest->kernel_base, .bytes = image->payload_size,
+		.zero = image->init_size - image->payload_size,
+	};
+	return 1;
+}
+
 void linux_state(const struct linux_guest *guest, struct boot_guest_state *state)
 {
+	bool entry_64 = guest->image.entry_64;
+
 	*state = (struct boot_guest_state){
-		.mode = BOOT_GUEST_LONG64,
-		.rip = guest->kernel_base + BZIMAGE_ENTRY_64,
+		.mode = entry_64 ? BOOT_GUEST_LONG64 : BOOT_GUEST_PROTECTED32,
+		.rip = guest->kernel_base + (entry_64 ? BZIMAGE_ENTRY_64 : 0),
 		.rsp = guest->descriptor_page + PAGE_BYTES,
 		.rsi = address_of(guest->params),
-		.cr3 = guest->tables,
+		.cr3 = entry_64 ? guest->tables : 0,
 		.gdt_base = guest->descriptor_page,
 		.gdt_limit = GDT_ENTRIES * 8 - 1,
 		.cs = BOOT_CS,

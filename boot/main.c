@@ -9,8 +9,8 @@
 #include "boot/core.h"
 #include "boot/entry.h"
 #include "boot/file.h"
+#include "boot/guest.h"
 #include "boot/handoff.h"
-#include "boot/linux.h"
 #include "boot/memory.h"
 #include "boot/menu.h"
 #include "boot/options.h"
@@ -39,7 +39,8 @@ struct loader {
 	struct hv_memory hv;
 	uint64_t hv_cr3;
 	struct boot_framebuffer framebuffer;
-	struct linux_guest guest;
+	struct linux_screen_info screen;
+	struct guest guest;
 	struct boot_error error;
 	EFI_STATUS status;                       /* what a failing stage returns */
 };
@@ -163,7 +164,7 @@ static bool check_machine(struct loader *loader)
 
 static bool open_guest(struct loader *loader)
 {
-	return linux_open(&loader->guest, &loader->volume, loader->entry, &loader->error);
+	return guest_open(&loader->guest, &loader->volume, loader->entry, &loader->error);
 }
 
 static bool reserve_memory(struct loader *loader)
@@ -175,8 +176,9 @@ static bool reserve_memory(struct loader *loader)
 	    !core_plan(&loader->hv, loader->options.hv.pool_bytes, &loader->fw, &loader->error))
 		return false;
 	needs = (struct memory_needs){loader->hv.pool_size, loader->hv.reserve_size,
-		linux_bytes(&loader->guest)};
+		guest_bytes(&loader->guest)};
 	return check_memory(map_usable_bytes(&loader->fw.map), &needs, &loader->error) &&
+		guest_claim(&loader->guest, &loader->fw, &loader->error) &&
 		core_reserve(&loader->hv, &loader->error);
 }
 
@@ -184,15 +186,11 @@ static bool load_all(struct loader *loader)
 {
 	const struct hv_memory *hv = &loader->hv;
 
-	if (!linux_load(&loader->guest, &loader->fw, hv->extent, &loader->error))
+	screen_describe(&loader->screen, &loader->framebuffer);
+	if (!guest_load(&loader->guest, &loader->fw, hv->extent, &loader->screen, &loader->error))
 		return false;
 	loader->status = EFI_LOAD_ERROR;
-	screen_describe(&loader->guest.params->screen, &loader->framebuffer);
 	loader->hv_cr3 = core_load(&loader->hv);
-	console_print("umbra: kernel at 0x%llx, initrd of %llu KiB at 0x%llx\n",
-		      (unsigned long long)loader->guest.kernel_base,
-		      (unsigned long long)loader->guest.initrd_size >> 10,
-		      (unsigned long long)loader->guest.initrd_base);
 	console_print("umbra: hidden from the guest: image 0x%llx + %llu KiB, pool 0x%llx +"
 		      " %llu MiB\n", (unsigned long long)hv->reserve_base,
 		      (unsigned long long)hv->reserve_size >> 10,
@@ -211,13 +209,28 @@ static void fill_info(struct loader *loader)
 		.image_base = hv->reserve_base, .image_size = hv->image_size,
 		.reserve_base = hv->reserve_base, .reserve_size = hv->reserve_size,
 		.pool_base = hv->pool_base, .pool_size = hv->pool_size,
-		.acpi_rsdp = loader->guest.params->acpi_rsdp,
+		.acpi_rsdp = guest_find_rsdp(),
 		.efi_system_table = address_of(ST),
 		.tsc_at_entry = loader->tsc_at_entry,
 		.framebuffer = loader->framebuffer,
 		.options = loader->options.hv,
 	};
-	linux_state(&loader->guest, &hv->info->guest);
+	guest_state(&loader->guest, &hv->info->guest);
+}
+
+static void fill_handoff(struct loader *loader)
+{
+	const struct hv_memory *hv = &loader->hv;
+	struct handoff_page *page = hv->handoff;
+
+	CopyMem(page->code, (void *)handoff_code, (UINTN)(handoff_code_end - handoff_code));
+	page->handoff = (struct handoff){
+		.cr3 = loader->hv_cr3, .stack = hv->stack_top,
+		.copies = address_of(page->copies),
+		.copy_count = guest_copies(&loader->guest, page->copies),
+		.core_entry = loader->options.bare ? 0 : hv->entry,
+		.info = address_of(hv->info), .guest = address_of(&hv->info->guest),
+	};
 }
 
 /* All that depends on the last memory map; allocates nothing. */
@@ -229,7 +242,7 @@ static bool set_maps(struct loader *loader)
 		       hv->holes, CORE_HOLES))
 		return boot_error_set(&loader->error, "the firmware's memory map grew beyond the"
 				      " space set aside for it; start again");
-	return linux_set_maps(&loader->guest, hv->ranges, hv->info->map_count, &loader->fw,
+	return guest_set_maps(&loader->guest, hv->ranges, hv->info->map_count, &loader->fw,
 			      hv->holes, CORE_HOLES, &loader->error);
 }
 
@@ -259,15 +272,10 @@ static bool leave_firmware(struct loader *loader)
 
 __attribute__((noreturn)) static void hand_over(struct loader *loader)
 {
-	const struct boot_guest_state *state = &loader->hv.info->guest;
-	struct handoff_gdt gdt = {state->gdt_limit, state->gdt_base};
+	const struct handoff_page *page = loader->hv.handoff;
 
 	console_leave_firmware();
-	if (loader->options.bare)
-		handoff_guest(state->cr3, state->rip, state->rsi, state->rsp, &gdt,
-			      state->cs | (uint32_t)state->ds << 16);
-	handoff_core(loader->hv_cr3, loader->hv.entry, address_of(loader->hv.info),
-		     loader->hv.stack_top);
+	handoff_start(&page->handoff, page->code);
 }
 
 /* Up to the point of no return; false with error and status set. */
@@ -280,7 +288,8 @@ static bool prepare(struct loader *loader)
 	    !reserve_memory(loader) || !load_all(loader))
 		return false;
 	fill_info(loader);
-	linux_close(&loader->guest);
+	fill_handoff(loader);
+	guest_close(&loader->guest);
 	volume_close(&loader->volume);
 	return true;
 }
@@ -301,7 +310,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 			hand_over(&loader);
 	}
 	console_error(&loader.error);
-	linux_close(&loader.guest);
+	guest_close(&loader.guest);
 	volume_close(&loader.volume);
 	memory_free_all();
 	menu_pause(ERROR_PAUSE_SECONDS);

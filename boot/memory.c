@@ -2,7 +2,7 @@
 /* Remembered page allocations and the firmware's memory map; see memory.h. */
 #include "boot/memory.h"
 
-#define MAX_ALLOCATIONS 64
+#define MAX_ALLOCATIONS 256
 /* Descriptors more than the map has now: each allocation may add two. */
 #define MAP_SLACK 64
 #define PLACE_TRIES 4
@@ -63,6 +63,27 @@ bool memory_claim(uint64_t base, uint64_t bytes)
 	EFI_PHYSICAL_ADDRESS address = base;
 
 	return allocate(AllocateAddress, bytes, &address);
+}
+
+bool memory_claim_free(uint64_t base, uint64_t bytes)
+{
+	uint64_t end = ROUND_UP(base + bytes, PAGE_BYTES), at;
+	struct firmware_map fw;
+	struct boot_error ignored;
+	bool claimed = true;
+
+	base &= ~(PAGE_BYTES - 1);
+	if (!firmware_map_init(&fw, &ignored))
+		return false;
+	for (at = base; at < end && claimed;) {
+		uint64_t size = map_free_at(&fw.map, at, end);
+
+		if (size)
+			claimed = memory_claim(at, size);
+		at += size ? size : PAGE_BYTES;
+	}
+	memory_free(fw.buffer);
+	return claimed;
 }
 
 bool memory_place(const struct placement *where, uint64_t *base)

@@ -21,6 +21,13 @@ void memory_free_all(void);
 /* Allocates exactly [base, base + bytes) as EfiLoaderData, not zeroed; false if it is not free. */
 bool memory_claim(uint64_t base, uint64_t bytes);
 
+/*
+ * Claims whatever is free of [base, base + bytes), whose ends need not be page
+ * aligned, so that nothing that must live on is put there. What the firmware's
+ * boot services still use of it is free only once they are gone.
+ */
+bool memory_claim_free(uint64_t base, uint64_t bytes);
+
 /* What map_find_free() takes, for memory_place(). */
 struct placement {
 	uint64_t bytes, alignment, min, max;

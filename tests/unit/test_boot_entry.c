@@ -108,11 +108,54 @@ static void mistakes_in_an_entry_are_explained(void **state)
 	assert_false(parse("a.conf", "linux\n"));
 	assert_error_has(&entry.error, "a.conf line 1: key \"linux\" has no value");
 	assert_false(parse("a.conf", "linux /a\nlinux /b\n"));
-	assert_error_has(&entry.error, "line 2: key \"linux\" is given twice");
+	assert_error_has(&entry.error, "line 2: key \"linux\" names a second kernel");
 	assert_false(parse("a.conf", "linux /a\ninitrd 1\ninitrd 2\ninitrd 3\ninitrd 4\ninitrd 5\n"
 			   "initrd 6\ninitrd 7\ninitrd 8\ninitrd 9\n"));
 	assert_error_has(&entry.error, "line 10");
 	assert_int_equal(entry.initrd_count, ENTRY_MAX_INITRDS);
+}
+
+static void multiboot_entries_have_modules_and_command_line(void **state)
+{
+	assert_true(parse("mb.conf", "multiboot /kernel.elf one two=2 \nmodule /a first  string\noptions three\n"
+			  "module \\b\nforce\n"));
+	assert_true(entry.multiboot);
+	assert_true(entry.force);
+	assert_string_equal(entry.kernel, "/kernel.elf");
+	assert_string_equal(entry.options, "one two=2 three");
+	assert_int_equal(entry.module_count, 2);
+	assert_string_equal(entry.module[0].path, "/a");
+	assert_string_equal(entry.module[0].string, "first  string");
+	assert_string_equal(entry.module[1].path, "\\b");
+	assert_string_equal(entry.module[1].string, "");
+	assert_true(parse("mb.conf", "multiboot /k\n"));
+	assert_string_equal(entry.options, "");
+	assert_false(entry.force);
+	assert_true(parse("a.conf", "linux /k\n"));
+	assert_false(entry.multiboot);
+}
+
+static void mistakes_in_multiboot_entries_are_explained(void **state)
+{
+	char text[1024];
+	int i;
+
+	assert_false(parse("a.conf", "multiboot /a\nlinux /b\n"));
+	assert_error_has(&entry.error, "line 2: key \"linux\" names a second kernel");
+	assert_false(parse("a.conf", "linux /b\nmultiboot /a\n"));
+	assert_false(parse("a.conf", "multiboot /a\ninitrd /b\n"));
+	assert_error_has(&entry.error, "write \"module\"");
+	assert_false(parse("a.conf", "linux /a\nmodule /b\n"));
+	assert_error_has(&entry.error, "write \"initrd\"");
+	assert_false(parse("a.conf", "multiboot\n"));
+	assert_false(parse("a.conf", "multiboot /a\nmodule\n"));
+	assert_false(parse("a.conf", "multiboot /a\nforce yes\n"));
+	assert_error_has(&entry.error, "line 2: key \"force\" takes no value");
+	strcpy(text, "multiboot /k\n");
+	for (i = 0; i <= ENTRY_MAX_MODULES; i++)
+		strcat(text, "module /m\n");
+	assert_false(parse("a.conf", text));
+	assert_error_has(&entry.error, "line 18");
 }
 
 static void what_is_too_long_is_refused(void **state)
@@ -484,6 +527,8 @@ int main(void)
 		cmocka_unit_test(empty_options_are_allowed),
 		cmocka_unit_test(an_unknown_key_is_named_with_file_and_line),
 		cmocka_unit_test(mistakes_in_an_entry_are_explained),
+		cmocka_unit_test(multiboot_entries_have_modules_and_command_line),
+		cmocka_unit_test(mistakes_in_multiboot_entries_are_explained),
 		cmocka_unit_test(what_is_too_long_is_refused),
 		cmocka_unit_test(another_architecture_is_marked),
 		cmocka_unit_test(loader_conf_gives_default_and_timeout),

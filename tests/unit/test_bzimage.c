@@ -122,31 +122,49 @@ static void short_files_are_not_kernels(void **state)
 
 static void a_truncated_kernel_is_refused(void **state)
 {
-	assert_false(check(sizeof(header), FILE_SIZE - 1));
+	assert_false(check(sizeof(header), FILE_SIZE - 16));
 	assert_non_null(strstr(error.text, "cut off"));
+	assert_true(check(sizeof(header), FILE_SIZE - 15)); /* the last paragraph is a part of one */
+	assert_int_equal(image.payload_size, PARAGRAPHS * 16 - 15);
 	assert_false(check(sizeof(header), sizeof(header)));
 }
 
 static void an_old_protocol_is_refused(void **state)
 {
-	put(0x206, 2, 0x020b);
-	assert_refused("2.11");
-	put(0x206, 2, 0x020c);
+	put(0x206, 2, 0x0209);
+	assert_refused("2.9");
+	put(0x206, 2, 0x020a);
 	assert_true(check(sizeof(header), FILE_SIZE));
 }
 
-static void a_32_bit_kernel_is_refused(void **state)
+static void a_32_bit_kernel_has_its_32_bit_entry_alone(void **state)
 {
+	assert_true(check(sizeof(header), FILE_SIZE));
+	assert_true(image.entry_64);
 	put(0x236, 2, 0x7e);
-	assert_refused("no 64-bit entry");
-	put(0x211, 1, 0);
-	assert_refused("no 64-bit entry");
+	assert_true(check(sizeof(header), FILE_SIZE));
+	assert_false(image.entry_64);
+	assert_false(image.above_4g);
+	put(0x206, 2, 0x020b); /* the field xloadflags means nothing yet */
+	put(0x236, 2, 0x7f);
+	assert_true(check(sizeof(header), FILE_SIZE));
+	assert_false(image.entry_64);
+	assert_false(image.above_4g);
 }
 
-static void a_kernel_that_is_not_relocatable_is_refused(void **state)
+static void a_zimage_is_refused(void **state)
 {
+	put(0x211, 1, 0);
+	assert_refused("zImage");
+}
+
+static void a_kernel_that_is_not_relocatable_says_so(void **state)
+{
+	assert_true(check(sizeof(header), FILE_SIZE));
+	assert_true(image.relocatable);
 	put(0x234, 1, 0);
-	assert_refused("not relocatable");
+	assert_true(check(sizeof(header), FILE_SIZE));
+	assert_false(image.relocatable);
 }
 
 static void headers_that_contradict_themselves_are_refused(void **state)
@@ -211,8 +229,9 @@ int main(void)
 		cmocka_unit_test_setup(short_files_are_not_kernels, make_header),
 		cmocka_unit_test_setup(a_truncated_kernel_is_refused, make_header),
 		cmocka_unit_test_setup(an_old_protocol_is_refused, make_header),
-		cmocka_unit_test_setup(a_32_bit_kernel_is_refused, make_header),
-		cmocka_unit_test_setup(a_kernel_that_is_not_relocatable_is_refused, make_header),
+		cmocka_unit_test_setup(a_32_bit_kernel_has_its_32_bit_entry_alone, make_header),
+		cmocka_unit_test_setup(a_zimage_is_refused, make_header),
+		cmocka_unit_test_setup(a_kernel_that_is_not_relocatable_says_so, make_header),
 		cmocka_unit_test_setup(headers_that_contradict_themselves_are_refused, make_header),
 		cmocka_unit_test_setup(sizes_do_not_overflow, make_header),
 		cmocka_unit_test_setup(random_headers_are_survived, make_header),
