@@ -25,7 +25,7 @@ REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=. -fno-ident
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all unit image stress test-%,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all unit image stress test-% bench bench-%,$(MAKECMDGOALS))
 DEPS := $(if $(NEED_DEPS),deps)
 
 all: $(B)/umbra.efi build/compile_commands.json $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
@@ -124,9 +124,10 @@ build/umbra.efi: build/release/umbra.efi
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
-	$(wildcard $(foreach f,entry options bzimage guest_map text,boot/$(f).c)) \
-	$(sort $(wildcard $(foreach f,alu decode* emulate* insn inject,arch/x86/guest/$(f).c))) \
-	$(wildcard $(foreach f,exits segments control,svm/$(f).c))
+	$(wildcard $(foreach f,entry options bzimage guest_map multiboot multiboot_info text,boot/$(f).c)) \
+	$(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
+	$(wildcard $(foreach f,exits segments control,svm/$(f).c)) \
+	$(wildcard $(foreach f,capability check check_guest control exits segments,vmx/$(f).c))
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
@@ -145,7 +146,7 @@ build/unit/obj/%.o: %.c Makefile | $(DEPS)
 
 build/unit/libhost.a: $(UNIT_LIB_OBJ)
 	$(Q)rm -f $@
-	$(Q)ar rcD $@ $^
+	$(Q)ar qcD $@ $^
 
 define UNIT_RULE
 build/unit/$(1): build/unit/obj/tests/unit/$(1).o build/unit/libhost.a
@@ -187,30 +188,74 @@ build/guest/%.elf: build/guest/%.c.o $(GUEST_LIB_OBJ) tests/guest/lib/guest.ld
 build/guest/%.bin: build/guest/%.elf
 	$(Q)$(OBJCOPY) -O binary $< $@
 
-guests: $(GUEST_IMAGES)
+# Multiboot test kernels (tests/guest/multiboot/): the version, the ELF class, a flat file
+# whose header has the addresses, and one where OVMF keeps memory for itself.
+MB := build/guest/multiboot
+MULTIBOOT_IMAGES := $(MB)/mb1-elf32.elf $(MB)/mb1-flat.bin $(MB)/mb1-high.elf $(MB)/mb2-elf32.elf $(MB)/mb2-elf64.elf
+MB_CFLAGS = $(filter-out -mcmodel=small -mno-red-zone,$(GUEST_CFLAGS))
+MB_LD = $(LD) -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack -T tests/guest/multiboot/kernel.ld
+
+$(MB)/%.32.o: tests/guest/multiboot/%.c Makefile | $(DEPS)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MB_CFLAGS) -m32 -march=i686 -MMD -MP -c $< -o $@
+
+$(MB)/%.64.o: tests/guest/multiboot/%.c Makefile | $(DEPS)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MB_CFLAGS) -m64 -mno-red-zone -MMD -MP -c $< -o $@
+
+$(MB)/entry%.o: tests/guest/multiboot/entry32.asm Makefile | $(DEPS)
+	$(call say,NASM,$@)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f $(if $(findstring 64,$*),elf64,elf32) -DVERSION=$(if $(findstring 1,$*),1,2) \
+		-DADDRESSES=$(if $(findstring flat,$*),1,0) -DLONG=$(if $(findstring 64,$*),1,0) -o $@ $<
+
+$(MB)/mb1-elf32.elf: $(MB)/entry1.o $(MB)/kernel.32.o $(MB)/version1.32.o
+$(MB)/mb1-flat.elf: $(MB)/entry1flat.o $(MB)/kernel.32.o $(MB)/version1.32.o
+$(MB)/mb1-high.elf: $(MB)/entry1.o $(MB)/kernel.32.o $(MB)/version1.32.o
+$(MB)/mb2-elf32.elf: $(MB)/entry2.o $(MB)/kernel.32.o $(MB)/version2.32.o
+$(MB)/mb2-elf64.elf: $(MB)/entry2-64.o $(MB)/kernel.64.o $(MB)/version2.64.o
+
+$(MB)/%.elf: tests/guest/multiboot/kernel.ld Makefile
+	$(call say,LD,$@)
+	$(Q)$(MB_LD) -m $(if $(findstring 64,$*),elf_x86_64,elf_i386) --defsym BASE=$(if $(findstring high,$*),0x7f0000,0x100000) \
+		--defsym MORE=$(if $(findstring high,$*),0x120000,0) --defsym GAP=$(if $(filter %32 %64,$*),0x100000,0) \
+		-o $@ $(filter %.o,$^)
+
+$(MB)/mb1-flat.bin: $(MB)/mb1-flat.elf
+	$(Q)$(OBJCOPY) -O binary $< $@
+
+guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES)
 
 # --- running -----------------------------------------------------------------
 # Variables of `make run`, all optional: GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD
-# GUEST_APPEND UMBRA_OPTS BARE QEMU_EXTRA TIMEOUT (README.md says what they do).
-RUN_VARIABLES := GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE QEMU_EXTRA TIMEOUT
+# GUEST_APPEND UMBRA_OPTS BARE QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND (README.md says what they do).
+RUN_VARIABLES := GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE QEMU_EXTRA TIMEOUT \
+	MULTIBOOT MODULE APPEND
 # Passed on as written: make must not expand a $ in a guest command.
 $(foreach v,$(RUN_VARIABLES),$(eval override $(v) := $$(value $(v))))
 export $(RUN_VARIABLES)
 
-build/tools/umbractl: tools/umbractl.c Makefile | $(DEPS)
-	$(call say,HOSTCC,$<)
+# umbractl stands on no library: the same compiler makes it for either guest.
+UMBRACTL := build/tools/umbractl build/tools/umbractl-i386
+build/tools/umbractl: UMBRACTL_CFLAGS := -m64
+build/tools/umbractl-i386: UMBRACTL_CFLAGS := -m32
+$(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
+	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -Os $(WARN) $(REPRODUCIBLE) -static -s $< -o $@
+	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
+		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $< -o $@
 
-run: $(B)/umbra.efi build/tools/umbractl ## Boot Debian in QEMU; GUEST_CMD='...' runs one command instead of a shell
+run: $(B)/umbra.efi $(UMBRACTL) ## Boot Debian in QEMU; GUEST_CMD='...' runs one command instead of a shell
 	@UMBRA_EFI=$(B)/umbra.efi tools/run
 
-run-bare: $(B)/umbra.efi build/tools/umbractl ## The same without the hypervisor
+run-bare: $(B)/umbra.efi $(UMBRACTL) ## The same without the hypervisor
 	@UMBRA_EFI=$(B)/umbra.efi BARE=1 tools/run
 
 # --- checking ----------------------------------------------------------------
 # Both builds of the image, every test image and unit test first; then one runner counts all.
-check-build: build/release/umbra.efi build/tools/umbractl $(UNIT_BIN) guests check-includes
+check-build: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) guests check-includes
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)
@@ -230,6 +275,44 @@ image: build/umbra.img ## Make build/umbra.img, to be written to a USB stick
 build/umbra.img: build/umbra.efi build/tools/umbractl tools/make-stick tools/vm.py tools/mkimage
 	$(call say,IMAGE,$@)
 	$(Q)tools/make-stick $@ $(or $(KERNEL),full)
+
+# --- the benchmark (tools/bench/, docs/performance.md) ------------------------
+# BENCH_ONLY=fork,exec: only these. BENCH_BARE=1: bare again too. PEER=kvm: KVM npt=0 instead of Umbra.
+BENCH_C := $(filter-out tools/bench/guest/null.c,$(sort $(wildcard tools/bench/guest/*.c)))
+BENCH_CFLAGS := -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s
+BENCH_GUEST := build/bench/init build/bench/null
+BENCH_RUN = @UMBRA_EFI=$(B)/umbra.efi BENCH_ONLY="$(BENCH_ONLY)" BENCH_BARE="$(BENCH_BARE)" tools/bench/bench
+
+build/bench/init: $(BENCH_C) $(wildcard tools/bench/guest/*.h) Makefile | $(DEPS)
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_CFLAGS) $(BENCH_C) -o $@
+
+build/bench/null: tools/bench/guest/null.c Makefile | $(DEPS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_CFLAGS) -nostdlib $< -o $@
+
+build/bench/vmm: tools/bench/vmm.c Makefile | $(DEPS)
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_CFLAGS) $< -o $@
+
+bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; PEER=kvm, BENCH_ONLY=fork,exec
+	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,run)
+
+bench-compare: $(B)/umbra.efi $(BENCH_GUEST) ## The same, and name what moved more than 1% against the baseline
+	$(BENCH_RUN) compare
+
+bench-baseline: ## Make the last whole run the baseline
+	$(BENCH_RUN) baseline
+
+bench-doc: ## Put the last whole run into docs/performance.md and .svg
+	$(BENCH_RUN) doc
+
+bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
+	$(BENCH_RUN) esp
+
+.PHONY: bench bench-compare bench-baseline bench-doc bench-esp
 
 # --- compile_commands.json for editors ---------------------------------------
 json = {"directory": "$(CURDIR)"$(COMMA) "file": "$(1)"$(COMMA) "command": "$(CC) $(2) -c $(1)"}

@@ -2,19 +2,121 @@
 /*
  * umbractl: talks to the hypervisor from inside the guest, through its CPUID
  * leaves alone, so it needs no privileges and no driver. A small static
- * program; the test initramfs carries it as /bin/umbractl.
+ * program; the test initramfs carries it as /bin/umbractl. It stands on no
+ * library, so that it is built for x86-64 and i386 guests alike.
  */
 #include <cpuid.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 
 #define LEAF_SIGNATURE 0x40000000u
 #define LEAF_INFO 0x40000001u
 #define LEAF_COUNTER 0x40000010u
 #define LEAF_COUNTER_NAME 0x40000011u
 #define NAME_PARTS 4
+
+/* --- the system ----------------------------------------------------------------- */
+
+#define STDOUT 1
+#define STDERR 2
+
+/* Where the kernel starts a program: the stack holds argc, then argv. */
+#ifdef __x86_64__
+#define NR_WRITE 1
+#define NR_EXIT 60
+__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall start\n");
+
+static long system_call(long number, long a, long b, long c)
+{
+	long r;
+
+	__asm__ volatile("syscall" : "=a"(r) : "0"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+	return r;
+}
+#else
+#define NR_WRITE 4
+#define NR_EXIT 1
+__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %esp, %eax\n\tand $-16, %esp\n"
+	"\tsub $12, %esp\n\tpush %eax\n\tcall start\n");
+
+static long system_call(long number, long a, long b, long c)
+{
+	long r;
+
+	__asm__ volatile("int $0x80" : "=a"(r) : "0"(number), "b"(a), "c"(b), "d"(c) : "memory");
+	return r;
+}
+#endif
+
+void *memcpy(void *to, const void *from, size_t n);
+void *memset(void *p, int c, size_t n);
+__attribute__((noreturn, used)) void start(long *stack);
+
+/* The compiler may call these two. */
+void *memcpy(void *to, const void *from, size_t n)
+{
+	void *at = to;
+
+	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(n) : : "memory");
+	return to;
+}
+
+void *memset(void *p, int c, size_t n)
+{
+	void *at = p;
+
+	__asm__ volatile("rep stosb" : "+D"(at), "+c"(n) : "a"(c) : "memory");
+	return p;
+}
+
+static size_t length(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n])
+		n++;
+	return n;
+}
+
+static bool equal(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static void print_to(int fd, const char *s)
+{
+	system_call(NR_WRITE, fd, (long)s, (long)length(s));
+}
+
+static void print(const char *s)
+{
+	print_to(STDOUT, s);
+}
+
+/* Decimal, right-aligned in width columns; by halves, since i386 has no division of 64 bits. */
+static void print_number(uint64_t v, unsigned width)
+{
+	char text[80];
+	unsigned at = sizeof(text) - 1;
+
+	text[at] = '\0';
+	do {
+		uint32_t high = (uint32_t)(v >> 32), low = (uint32_t)v, quotient, digit;
+
+		__asm__("divl %4" : "=a"(quotient), "=d"(digit)
+			: "0"(low), "1"(high % 10), "rm"(10u) : "cc");
+		text[--at] = (char)('0' + digit);
+		v = (uint64_t)(high / 10) << 32 | quotient;
+	} while (v);
+	while (sizeof(text) - 1 - at < width)
+		text[--at] = ' ';
+	print(text + at);
+}
+
+/* --- the hypervisor's leaves ------------------------------------------------------ */
 
 struct regs { uint32_t a, b, c, d; };
 
@@ -35,7 +137,7 @@ static bool under_umbra(void)
 	memcpy(signature, &r.b, 4);
 	memcpy(signature + 4, &r.c, 4);
 	memcpy(signature + 8, &r.d, 4);
-	return !strcmp(signature, "Umbra Shadow") && r.a >= LEAF_COUNTER_NAME;
+	return equal(signature, "Umbra Shadow") && r.a >= LEAF_COUNTER_NAME;
 }
 
 static uint64_t counter_value(uint32_t index)
@@ -69,32 +171,45 @@ static void print_stats(bool hide_zeros)
 		if (hide_zeros && !value)
 			continue;
 		counter_name(i, name);
-		printf("%-48s %20llu\n", name, (unsigned long long)value);
+		print(name);
+		print_number(value, 69 - (unsigned)length(name));
+		print("\n");
 	}
 }
 
 static int usage(void)
 {
-	fputs("usage: umbractl stats [-0]   counters by name (-0: without those that are zero)\n"
-	      "       umbractl version      version of the hypervisor's interface\n", stderr);
+	print_to(STDERR, "usage: umbractl stats [-0]   counters by name (-0: without those that are zero)\n"
+		 "       umbractl version      version of the hypervisor's interface\n");
 	return 2;
 }
 
-int main(int argc, char **argv)
+static int run(long argc, char **argv)
 {
-	bool stats = argc >= 2 && !strcmp(argv[1], "stats");
-	bool version = argc == 2 && !strcmp(argv[1], "version");
-	bool hide_zeros = stats && argc == 3 && !strcmp(argv[2], "-0");
+	bool stats = argc >= 2 && equal(argv[1], "stats");
+	bool version = argc == 2 && equal(argv[1], "version");
+	bool hide_zeros = stats && argc == 3 && equal(argv[2], "-0");
 
 	if (!version && !(stats && (argc == 2 || hide_zeros)))
 		return usage();
 	if (!under_umbra()) {
-		fputs("umbractl: this machine does not run under Umbra\n", stderr);
+		print_to(STDERR, "umbractl: this machine does not run under Umbra\n");
 		return 1;
 	}
-	if (version)
-		printf("Umbra interface version %u\n", cpuid(LEAF_INFO, 0).a);
-	else
+	if (version) {
+		print("Umbra interface version ");
+		print_number(cpuid(LEAF_INFO, 0).a, 0);
+		print("\n");
+	} else {
 		print_stats(hide_zeros);
+	}
 	return 0;
+}
+
+void start(long *stack)
+{
+	int status = run(stack[0], (char **)(stack + 1));
+
+	for (;;)
+		system_call(NR_EXIT, status, 0, 0);
 }

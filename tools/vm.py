@@ -31,6 +31,9 @@ class Machine:
     umbra: str = ""
     memory: str = "1G"
     cpu: str = "max"
+    multiboot: bool = False             # kernel is a multiboot kernel, options its command line
+    modules: list = field(default_factory=list)  # its modules: (file, string)
+    force: bool = False                 # load over memory that the firmware reserves
     command: str | None = None          # run by the test initramfs instead of a shell
     extra: list = field(default_factory=list)  # more QEMU arguments
     entry: str | None = None            # the boot entry's text instead of the usual one ("" for no entry)
@@ -41,13 +44,21 @@ def initramfs(kernel_dir):
     """The test initramfs for a kernel fetched by tools/fetch-kernel (None: one without modules)."""
     name = os.path.basename(kernel_dir) if kernel_dir else "plain"
     out = f"build/initramfs/{name}.cpio"
-    sources = ["tools/mkinitramfs", "tools/init", "tools/vm.py", "build/tools/umbractl"]
+    base = base_arguments(kernel_dir)
+    sources = ["tools/mkinitramfs", "tools/init", "tools/vm.py", base[-1]]
     if kernel_dir:
         sources.append(kernel_dir + "/version")
     if not os.path.exists(out) or any(os.path.getmtime(s) > os.path.getmtime(out) for s in sources):
         modules = ["--modules", kernel_dir, MODULES] if kernel_dir else []
-        subprocess.run(["tools/mkinitramfs", out, "--base", *modules], check=True)
+        subprocess.run(["tools/mkinitramfs", out, *modules, *base], check=True)
     return out
+
+
+def base_arguments(kernel_dir):
+    """mkinitramfs's arguments for the programs of an initramfs for this kernel; the last is umbractl."""
+    i386 = kernel_dir and os.path.exists(kernel_dir + "/busybox")  # tools/fetch-kernel puts it there
+    busybox = ["--busybox", kernel_dir + "/busybox"] if i386 else []
+    return ["--base", *busybox, "--umbractl", "build/tools/umbractl" + ("-i386" if i386 else "")]
 
 
 def fetch_kernel(kind):
@@ -62,9 +73,14 @@ def write_text(path, text):
 
 
 def entry_text(machine, initrd_names):
-    lines = [f"title {machine.title}", "linux /kernel"]
-    lines += [f"initrd /{name}" for name in initrd_names]
-    lines += [f"options {machine.options}"]
+    lines = [f"title {machine.title}"]
+    if machine.multiboot:
+        lines += [f"multiboot /kernel {machine.options}"]
+        lines += [f"module /module{i} {string}" for i, (_, string) in enumerate(machine.modules)]
+    else:
+        lines += ["linux /kernel", *(f"initrd /{name}" for name in initrd_names), f"options {machine.options}"]
+    if machine.force:
+        lines += ["force"]
     if machine.umbra:
         lines += [f"umbra {machine.umbra}"]
     return "\n".join(lines) + "\n"
@@ -76,6 +92,8 @@ def lay_out_esp(machine, tree, timeout=0):
     shutil.copy(machine.efi, tree + "/EFI/BOOT/BOOTX64.EFI")
     if machine.kernel:
         shutil.copy(machine.kernel, tree + "/kernel")
+    for i, (path, _) in enumerate(machine.modules):
+        shutil.copy(path, f"{tree}/module{i}")
     names = []
     for i, path in enumerate(machine.initrds):
         names.append(f"initrd{i}.img")
@@ -97,7 +115,7 @@ def qemu_arguments(machine, disk, serial, serial2):
         "-bios", OVMF, "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
         "-serial", serial,
         "-drive", f"file={disk},format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0",
-        "-nic", "user,model=virtio-net-pci,restrict=on",
+        "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
     ]
     if serial2:

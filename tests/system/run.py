@@ -15,9 +15,11 @@ import os
 import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -90,7 +92,7 @@ DATA_DRIVE = ["-drive", f"file={DATA_DISK},format=raw,if=none,id=data,snapshot=o
 DEVICES = {
     "cloud": ("vdb", DATA_DRIVE + ["-device", "virtio-blk-pci,drive=data"]),
     "full": ("sda", DATA_DRIVE + ["-device", "ahci,id=ahci", "-device", "ide-hd,drive=data,bus=ahci.0",
-                                  "-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1"]),
+                                  "-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile="]),
 }
 INSPECT = """
 section() { printf '\\n== %s\\n' "$1"; }
@@ -255,7 +257,7 @@ def test_debug_build_audits_without_a_mismatch():
 
 
 def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
-    result = run_command("small-pool", debian(efi=DEBUG, umbra="audit=1000 pool=2M", command=BUSY))
+    result = run_command("small-pool", debian(efi=DEBUG, umbra="audit=1000 shadow=2M", command=BUSY))
     text = result.output.decode()
     require(counter(text, "reclaims") > 0, "nothing was reclaimed")
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
@@ -335,14 +337,17 @@ def run_image(name, bare):
     """Boots build/guest/NAME.bin; its own PASS: and FAIL: lines are counted one by one."""
     where = "bare" if bare else "umbra"
     machine = vm.Machine(kernel=f"build/guest/{name}.bin", options="ram_mib=512", umbra="bare" if bare else "", memory="512M")
-    result = boot(f"image-{name}-{where}", machine, timeout=120)
+    judge_image(f"{name}[{where}]", boot(f"image-{name}-{where}", machine, timeout=120))
+
+
+def judge_image(label, result):
     checks = {}  # a check made many times counts once
     for verdict, text in re.findall(r"^(PASS|FAIL): (.*?)\s*$", result.text, re.M):
         check, _, detail = text.partition(" - ")
         if verdict == "FAIL" or check not in checks:
             checks[check] = None if verdict == "PASS" else detail or "see the serial log"
     for check, reason in checks.items():
-        report(f"{name}[{where}]: {check}", reason)
+        report(f"{label}: {check}", reason)
     require(checks, "the image printed no result")
     require(not result.timed_out, "the image did not end")
     if not any(checks.values()):
@@ -360,6 +365,119 @@ def image_tests():
                 test.slow = False
                 tests[f"image_{name}_{'bare' if bare else 'under_umbra'}_runs_to_its_end"] = test
     return tests
+
+
+# --- 32-bit and multiboot guests --------------------------------------------------
+
+def check_i386(kind, **settings):
+    result = run_command(kind, debian(kind, command="uname -rm; umbractl stats", **settings))
+    require(re.search(rf"^\S+-{kind} i686$", result.output.decode(), re.M), "uname shows another kernel")
+    require(counter(result.output.decode(), "walks") > 0, "umbractl counts no walks")
+    return result.output.decode()
+
+
+def test_i386_kernel_with_pae_boots():
+    check_i386("686-pae")
+
+
+def test_i386_kernel_without_pae_boots():
+    check_i386("686")
+
+
+@slow
+def test_i386_kernels_are_audited_without_a_mismatch():
+    for kind in ("686-pae", "686"):
+        text = check_i386(kind, efi=DEBUG, umbra="audit=1000")
+        require(counter(text, "audits") > 0, "no audit ran")
+        require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
+
+
+MULTIBOOT = "build/guest/multiboot/"
+MODULE_SIZES = (5000, 123)
+
+
+def multiboot_machine(image, bare, **settings):
+    modules = []
+    for k, size in enumerate(MODULE_SIZES):
+        path = f"build/module{k}"
+        with open(path, "wb") as file:
+            file.write(bytes((k + 7 * i) & 255 for i in range(size)))
+        modules.append((path, f"module {k} bytes={size}"))
+    options = f"umbra-test ram_mib=512 modules={len(modules)}"
+    options += (" symbols=1" if image.endswith(".elf") else "") + (" forced=1" if settings.get("force") else "")
+    return vm.Machine(kernel=MULTIBOOT + image, multiboot=True, modules=modules, options=options, memory="512M",
+                      umbra="bare" if bare else "", **settings)
+
+
+def run_multiboot(image, bare):
+    label = f"{image}[{'bare' if bare else 'umbra'}]"
+    machine = multiboot_machine(image, bare, force="-high" in image)
+    judge_image(label, boot(f"multiboot-{image}-{'bare' if bare else 'umbra'}", machine, timeout=120))
+
+
+def multiboot_tests():
+    tests = {}
+    for image in ("mb1-elf32.elf", "mb1-flat.bin", "mb1-high.elf", "mb2-elf32.elf", "mb2-elf64.elf"):
+        for bare in (True, False):
+            test = functools.partial(run_multiboot, image, bare)
+            test.slow = False
+            tests[f"multiboot_{image}_{'bare' if bare else 'under_umbra'}_is_told_the_truth"] = test
+    return tests
+
+
+def test_error_multiboot_kernel_over_memory_of_the_firmware():
+    check_error("error-multiboot", multiboot_machine("mb1-high.elf", False),
+                r"umbra: error: .*0x800000 to 0x808000.*not free.*force")
+
+
+def test_error_multiboot_kernel_without_header():
+    machine = multiboot_machine("mb1-flat.bin", False)
+    machine.kernel = "LICENSE"
+    check_error("error-no-header", machine, r"umbra: error: .*not a multiboot kernel")
+
+
+# memtest86+ has no option for what it tests: in its configuration menu, tests 0 to 4 from 32 to 64 MiB.
+MEMTEST_KEYS = ["1", "1", "1", "4", "0", "ret", "4", "ret", "0",
+                "2", "1", *"32m", "ret", "2", *"64m", "ret", "0", "0"]
+
+
+def press_keys(path, log, after, keys):
+    """Sends keys through QEMU's QMP socket once the log has the bytes `after`."""
+    deadline = time.monotonic() + 60
+    while after not in open(log, "rb").read() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    with socket.socket(socket.AF_UNIX) as qmp:
+        qmp.connect(path)
+        qmp.sendall(b'{"execute": "qmp_capabilities"}')
+        for key in keys:
+            time.sleep(0.7)
+            qmp.recv(65536)  # what came before is done
+            qmp.sendall(b'{"execute": "send-key", "arguments": {"hold-time": 80, "keys":'
+                        b' [{"type": "qcode", "data": "%s"}]}}' % key.encode())
+        time.sleep(1)
+
+
+def run_memtest(kind):
+    name, path = f"memtest-{kind}", f"build/memtest-{kind}.qmp"
+    machine = vm.Machine(kernel=f"{vm.fetch_kernel('memtest86+')}/memtest86+{kind}.bin", memory="128M",
+                         options="nosmp nobench nosm nopause nobigstatus keyboard=legacy console=ttyS0,115200",
+                         extra=["-qmp", f"unix:{path},server=on,wait=off"])
+    vm.write_text(log_path(name), "")
+    keys = threading.Thread(target=press_keys, args=(path, log_path(name), b"Pass:  0", MEMTEST_KEYS), daemon=True)
+    keys.start()
+    passed = rb"Pass: +[1-9]\d* +Errors: (\d+) "
+    result = boot(name, machine, until=passed)
+    require(not result.timed_out, "no pass was completed in time")
+    require(re.search(passed, result.serial).group(1) == b"0", "it found errors")
+    require(b"32MB - 64MB" in result.serial, "it did not test the range asked for")
+
+
+def test_memtest86_64_bit_completes_a_pass_over_a_small_range():
+    run_memtest("x64")
+
+
+def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
+    run_memtest("ia32")
 
 
 # --- the runner -----------------------------------------------------------------
@@ -422,6 +540,7 @@ def main():
 
     tests = {name[5:]: test for name, test in globals().items() if name.startswith("test_")}
     tests.update(image_tests())
+    tests.update(multiboot_tests())
     tests = {name: test for name, test in tests.items()
              if args.only in name and (args.all or args.only or not getattr(test, "slow", False))}
     if args.list:

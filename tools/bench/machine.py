@@ -9,10 +9,12 @@ import sys
 import tempfile
 import time
 
+import firmware
 import vm
 
 MEMORY = "1G"
-OPTIONS = "console=ttyS0 quiet mitigations=off panic=-1"
+# The last two: random places differ in how many tables they need, so each run would differ.
+OPTIONS = "console=ttyS0 quiet mitigations=off panic=-1 nokaslr norandmaps"
 QEMU = [
     "qemu-system-x86_64", "-machine", "q35,smm=off", "-accel", "tcg,thread=single", "-cpu", "EPYC,-monitor",
     "-smp", "1", "-nodefaults", "-display", "none", "-icount", "shift=0,sleep=off",
@@ -21,6 +23,7 @@ QEMU = [
 INITRAMFS = "build/bench/guest.cpio"
 GUEST = "build/bench/init"
 NULL = "build/bench/null"
+BARE_CACHE = "build/bench/bare.json"
 LINE = "@bench "
 TIMEOUT = 1200
 
@@ -48,6 +51,10 @@ def digest(*items):
     return total.hexdigest()
 
 
+def emulator_version():
+    return subprocess.run([QEMU[0], "--version"], capture_output=True, text=True, check=True).stdout
+
+
 def parse(text):
     """The guest's lines. Returns (host, {name: result}); raises when the run was not complete."""
     host, results, ended = None, {}, False
@@ -70,32 +77,41 @@ def with_only(options, only):
     return options + (" bench=" + ",".join(only) if only else "")
 
 
-def boot(machine, log, extra=(), timeout=TIMEOUT, progress=True):
-    """Runs the machine to its end. Returns (console text, seconds). Raises BenchError on a timeout."""
+def boot(machine, log, timeout=TIMEOUT, logging=None):
+    """Runs the machine to its end. Returns (console text, seconds). Raises BenchError on a timeout.
+    QEMU's log of VMRUNs and exits goes to the file or pipe logging.
+    The console goes to the file log in the end: several runs at a time do not meet."""
     os.makedirs("build/bench", exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run.", dir="build/bench") as work:
         disk = work + "/disk.img"
         vm.lay_out_esp(machine, work + "/esp")
         subprocess.run(["tools/mkimage", disk, work + "/esp"], check=True)
-        open(log, "wb").close()
-        arguments = QEMU + [
-            "-m", machine.memory, "-serial", f"file:{log}",
+        fixed = QEMU + ["-m", machine.memory]
+        arguments = fixed + [
             "-drive", f"file={disk},format=raw,if=none,id=boot,snapshot=on",
-            "-device", "virtio-blk-pci,drive=boot,bootindex=0", *extra,
+            "-device", "virtio-blk-pci,drive=boot,bootindex=0", "-serial",
         ]
+        state = f"build/bench/firmware-{digest(emulator_version(), vm.OVMF, *fixed)[:16]}.state"
+        if not os.path.exists(state):
+            first = work + "/firmware.log"
+            firmware.make_state(state, [*arguments, "file:" + first], first, work)
+        console = work + "/console.log"
         start = time.monotonic()
-        emulator = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
+        # in_asm has the exits in it, and next to nothing else with this filter.
+        exits = ["-d", "in_asm", "-dfilter", "0+1", "-D", logging] if logging else []
+        emulator = firmware.start(state, [*arguments, "file:" + console, *exits], work)
         try:
-            watch(emulator, log, start + timeout, progress)
+            watch(emulator, console, start + timeout)
         finally:
             if emulator.poll() is None:
                 emulator.kill()
                 emulator.wait()
+            os.replace(console, log)
         with open(log, encoding="utf-8", errors="replace") as file:
             return file.read().replace("\r\n", "\n"), time.monotonic() - start
 
 
-def watch(emulator, log, deadline, progress):
+def watch(emulator, log, deadline):
     """Waits for the emulator's end; names the workloads as their lines arrive."""
     pending = ""
     with open(log, encoding="utf-8", errors="replace") as file:
@@ -104,16 +120,15 @@ def watch(emulator, log, deadline, progress):
             pending += file.read()
             *lines, pending = pending.split("\n")
             for line in lines:
-                if line.startswith(LINE + '{"name"') and progress:
+                if line.startswith(LINE + '{"name"'):
                     print(" " + json.loads(line[len(LINE):])["name"], end="", file=sys.stderr, flush=True)
                 if "Kernel panic" in line or "umbra: panic" in line:
-                    raise BenchError(f"a panic: {line.strip()} (see {log})")
+                    raise BenchError(f"a panic: {line.strip()}")
             if ended:
-                if progress:
-                    print(file=sys.stderr)
+                print(file=sys.stderr)
                 return
             if time.monotonic() > deadline:
-                raise BenchError(f"the guest did not end in time (see {log})")
+                raise BenchError("the guest did not end in time")
             time.sleep(0.1)
 
 
@@ -124,7 +139,11 @@ def run_guest(efi, bare, only):
                          options=with_only(OPTIONS, only), umbra="bare" if bare else os.environ.get("UMBRA_OPTS", ""),
                          memory=MEMORY)
     print(f"{kind}:", end="", file=sys.stderr, flush=True)
-    text, seconds = boot(machine, f"build/bench/{kind}.log")
+    log = f"build/bench/{kind}.log"
+    try:
+        text, seconds = boot(machine, log)
+    except BenchError as error:
+        raise BenchError(f"{error} (see {log})") from None
     host, results = parse(text)
     if host != kind:
         raise BenchError(f"the guest was to run {kind}, but found itself under: {host}")
@@ -134,20 +153,19 @@ def run_guest(efi, bare, only):
 
 def bare_results(efi, only, fresh):
     """The bare figures change only with guest, kernel, firmware and emulator: kept in a file."""
-    cache_file = "build/bench/bare.json"
-    version = subprocess.run([QEMU[0], "--version"], capture_output=True, text=True, check=True).stdout
-    key = digest(initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", vm.OVMF, version, OPTIONS, MEMORY, *QEMU[1:])
+    key = digest(initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", vm.OVMF, emulator_version(), OPTIONS, MEMORY,
+                 *QEMU[1:])
     try:
-        with open(cache_file) as file:
+        with open(BARE_CACHE) as file:
             cache = json.load(file)
     except (OSError, ValueError):
         cache = {}
     if cache.get("key") != key:
         cache = {"key": key, "results": {}}
-    if fresh or not only or any(name not in cache["results"] for name in only):
-        if fresh or not cache.get("complete"):
-            # Always all of them, so that a part is compared with the same figures as the whole.
-            cache = {"key": key, "results": run_guest(efi, True, []), "complete": True}
-            with open(cache_file, "w") as file:
-                json.dump(cache, file)
+    if fresh or not cache["results"]:
+        # Always all of them, so that a part is compared with the same figures as the whole.
+        cache["results"] = run_guest(efi, True, [])
+        with open(BARE_CACHE + ".new", "w") as file:
+            json.dump(cache, file)
+        os.replace(BARE_CACHE + ".new", BARE_CACHE)
     return cache["results"]

@@ -35,6 +35,7 @@ WORKLOADS = [
     Workload("thread", "pthread create + join"),
     Workload("shell", "shell loop, per program", Peer(376356, 4.56, 130, None, 132)),
     Workload("mmap", "mmap, touch one page, munmap", Peer(19230, 1.62, 3, 1.82, 3)),
+    Workload("mmaplone", "the same, the tables come and go"),
     Workload("mmap64", "mmap 64 MiB, touch each, per page", Peer(4351, 2.70, 2.0, 4.48, 2.05)),
     Workload("thp", "the same, huge pages, per 4 KiB", Peer(1134, 1.05, 0.011, 1.67, 0.02)),
     Workload("mprotect", "mprotect of a touched 1 MiB, toggled", Peer(91610, 4.97, 6.2, 9.96, 6.7)),

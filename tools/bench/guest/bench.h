@@ -40,8 +40,8 @@ __attribute__((noreturn, format(printf, 1, 2))) void fail(const char *format, ..
 /* Waits for a child and fails unless it ended with status 0. */
 void wait_for(int pid);
 
-/* Anonymous private memory of 4 KiB pages (huge = 1: of huge pages, aligned to 2 MiB). */
-void *map_memory(size_t size, int huge);
+/* Anonymous private memory of 4 KiB pages. */
+void *map_memory(size_t size);
 void unmap_memory(void *memory, size_t size);
 
 /* Writes one byte to every page. */

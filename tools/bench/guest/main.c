@@ -32,7 +32,7 @@ __attribute__((noreturn)) static void finish(void)
 {
 	fflush(stdout);
 	sync();
-	/* Our KVM monitor has no ACPI; it ends at a reset. */
+	/* Our KVM monitor cannot power off; it ends at a reset. */
 	reboot(host == HOST_KVM ? RB_AUTOBOOT : RB_POWER_OFF);
 	for (;;)
 		pause();

@@ -76,7 +76,7 @@ static void *arena_take(size_t size)
 
 	size = (size + 15) & ~15ul;
 	if ((size_t)(arena_end - arena_at) < size) {
-		arena_at = map_memory(ARENA_CHUNK, 0);
+		arena_at = map_memory(ARENA_CHUNK);
 		arena_end = arena_at + ARENA_CHUNK;
 	}
 	memory = arena_at;
@@ -215,7 +215,7 @@ int compile_front(const char *source_dir)
 int compile_back(const char *object)
 {
 	size_t size = 0, capacity = 4 * MIB;
-	char *text = map_memory(capacity, 0);
+	char *text = map_memory(capacity);
 	uint64_t hash = 1;
 	ssize_t got;
 	int fd;

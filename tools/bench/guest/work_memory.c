@@ -14,27 +14,45 @@
 #define RANDOM (256 * MIB)
 #define HEAP (1 * MIB)
 #define ARENA (1 * MIB)
+#define LONELY_PLACE ((void *)(1ul << 46))
 
 static unsigned char *area;
 
-void *map_memory(size_t size, int huge)
+static unsigned char *map_anonymous(size_t size)
 {
-	size_t slack = huge ? HUGE_PAGE : 0;
-	unsigned char *memory = mmap(NULL, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		fail("mmap of %zu bytes", size);
-	if (huge) {
-		size_t head = -(uintptr_t)memory & (HUGE_PAGE - 1);
+	return memory;
+}
 
-		if (head)
-			munmap(memory, head);
-		memory += head;
-		if (head != slack)
-			munmap(memory + size, slack - head);
-	}
-	if (madvise(memory, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+static void advise(void *memory, size_t size, int advice)
+{
+	if (madvise(memory, size, advice))
 		fail("madvise");
+}
+
+void *map_memory(size_t size)
+{
+	void *memory = map_anonymous(size);
+
+	advise(memory, size, MADV_NOHUGEPAGE);
+	return memory;
+}
+
+/* At a multiple of 2 MiB: how many tables map it does not depend on what lies around. */
+static void *map_aligned(size_t size, int advice)
+{
+	unsigned char *memory = map_anonymous(size + HUGE_PAGE);
+	size_t head = -(uintptr_t)memory & (HUGE_PAGE - 1);
+
+	if (head)
+		unmap_memory(memory, head);
+	memory += head;
+	if (head != HUGE_PAGE)
+		unmap_memory(memory + size, HUGE_PAGE - head);
+	advise(memory, size, advice);
 	return memory;
 }
 
@@ -52,34 +70,45 @@ void touch_pages(void *memory, size_t size)
 		bytes[at] = 1;
 }
 
-static void run_mmap(unsigned rounds)
+static void map_page(void *where, int flags)
 {
-	while (rounds--) {
-		unsigned char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *page = mmap(where, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 
-		if (page == MAP_FAILED)
-			fail("mmap");
-		touch_pages(page, PAGE);
-		unmap_memory(page, PAGE);
-	}
+	if (page == MAP_FAILED)
+		fail("mmap");
+	touch_pages(page, PAGE);
+	unmap_memory(page, PAGE);
 }
 
-static void map_touch_unmap(unsigned rounds, int huge)
+static void run_mmap(unsigned rounds)
+{
+	while (rounds--)
+		map_page(NULL, 0);
+}
+
+/* A page far from everything: its tables, three of them, come and go with it. */
+static void run_mmap_lone(unsigned rounds)
+{
+	while (rounds--)
+		map_page(LONELY_PLACE, MAP_FIXED_NOREPLACE);
+}
+
+static void map_touch_unmap(unsigned rounds, int advice)
 {
 	while (rounds--) {
-		void *memory = map_memory(LARGE, huge);
+		void *memory = map_aligned(LARGE, advice);
 
 		touch_pages(memory, LARGE);
 		unmap_memory(memory, LARGE);
 	}
 }
 
-static void run_mmap64(unsigned rounds) { map_touch_unmap(rounds, 0); }
-static void run_thp(unsigned rounds) { map_touch_unmap(rounds, 1); }
+static void run_mmap64(unsigned rounds) { map_touch_unmap(rounds, MADV_NOHUGEPAGE); }
+static void run_thp(unsigned rounds) { map_touch_unmap(rounds, MADV_HUGEPAGE); }
 
 static void setup_area(size_t size)
 {
-	area = map_memory(size, 0);
+	area = map_aligned(size, MADV_NOHUGEPAGE);
 	touch_pages(area, size);
 }
 
@@ -132,8 +161,7 @@ static void run_random(unsigned rounds)
 static void run_dontneed(unsigned rounds)
 {
 	while (rounds--) {
-		if (madvise(area, ARENA, MADV_DONTNEED))
-			fail("madvise");
+		advise(area, ARENA, MADV_DONTNEED);
 		touch_pages(area, ARENA);
 	}
 }
@@ -156,25 +184,32 @@ static void run_brk(unsigned rounds)
 
 #define MOVED (4 * MIB)
 
-static void setup_moved(void) { setup_area(MOVED); }
+static void *other_place;
+
+static void setup_moved(void)
+{
+	setup_area(MOVED);
+	other_place = map_aligned(MOVED, MADV_NOHUGEPAGE);
+	unmap_memory(other_place, MOVED);
+}
 
 /* What realloc() of a large block does: the pages stay, the tables move. */
 static void run_mremap(unsigned rounds)
 {
 	while (rounds--) {
-		void *target = mmap(NULL, MOVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		void *old = area;
 
-		if (target == MAP_FAILED)
-			fail("mmap");
-		area = mremap(area, MOVED, MOVED, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+		area = mremap(old, MOVED, MOVED, MREMAP_MAYMOVE | MREMAP_FIXED, other_place);
 		if (area == MAP_FAILED)
 			fail("mremap");
+		other_place = old;
 		touch_pages(area, MOVED);
 	}
 }
 
 const struct workload memory_workloads[] = {
 	{"mmap", 100, 1000, 1, NULL, run_mmap, NULL},
+	{"mmaplone", 100, 1000, 1, NULL, run_mmap_lone, NULL},
 	{"mmap64", 1, 2, LARGE / PAGE, NULL, run_mmap64, NULL},
 	{"thp", 1, 4, LARGE / PAGE, NULL, run_thp, NULL},
 	{"mprotect", 20, 200, 1, setup_protected, run_mprotect, NULL},

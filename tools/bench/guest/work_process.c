@@ -117,7 +117,7 @@ static void setup_ring(unsigned members, size_t working_set)
 
 	ring.working_set = working_set;
 	if (working_set)
-		ring.memory = map_memory(working_set, 0);
+		ring.memory = map_memory(working_set);
 	for (unsigned i = 0; i < members; i++)
 		if (pipe(pipes + 2 * i))
 			fail("pipe");
@@ -158,7 +158,7 @@ static void setup_signal(void)
 {
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
 
-	guarded = map_memory(PAGE, 0);
+	guarded = map_memory(PAGE);
 	touch_pages(guarded, PAGE);
 	sigaction(SIGSEGV, &action, NULL);
 }

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the benchmark's figures look like: rows, tables, differences, the chart."""
+import math
+
+from table import BY_NAME, WORKLOADS, exit_name
+
+MOVED = 0.01       # relative; less is not reported
+EXITS_LEAST = 0.02  # exits per operation below which a difference is a stray interrupt's
+
+
+def make_row(bare, umbra):
+    """Per operation: instructions bare and under Umbra, exits, exits by kind, other counters."""
+    ops = umbra["ops"]
+    if bare["ops"] != ops:
+        raise RuntimeError(f"{bare['name']}: the two runs differ in length")
+    counters = {name: value / ops for name, value in umbra["counters"].items()}
+    return {
+        "bare": bare["instructions"] / ops,
+        "umbra": umbra["instructions"] / ops,
+        "exits": counters.pop("exits", 0),
+        "kinds": {k: v for k, v in counters.items() if k.startswith("exit_")},
+        "events": {k: v for k, v in counters.items() if not k.startswith("exit_")},
+    }
+
+
+def ratio(row):
+    return row["umbra"] / row["bare"]
+
+
+def per_exit(row, key="umbra"):
+    """Hypervisor instructions per exit, None where there are next to no exits."""
+    return (row[key] - row["bare"]) / row["exits"] if row["exits"] >= EXITS_LEAST / 4 else None
+
+
+def geometric_mean(values):
+    values = list(values)
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else float("nan")
+
+
+def means(rows, value):
+    """Geometric means of value(name, row): of all, and of those the peers were measured with."""
+    counted = [n for n in rows if not BY_NAME[n].null_exit]
+    peers = [n for n in counted if BY_NAME[n].peer]
+    return [geometric_mean(v for v in (value(n, rows[n]) for n in names) if v) for names in (counted, peers)]
+
+
+def number(value, digits=0):
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def exits_text(value):
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3f}" if 0 < value < 0.1 else f"{value:.1f}"
+
+
+def kinds_text(kinds, least=0.05):
+    """pf 40.2, cr write 4.0: the largest first, what is next to nothing left out."""
+    total = sum(kinds.values())
+    shown = sorted(((v, k) for k, v in kinds.items() if v >= max(least * min(1, total), 0.001)), reverse=True)
+    return ", ".join(f"{exit_name(k)} {exits_text(v)}" for v, k in shown)
+
+
+def change(new, old):
+    if not old:
+        return ""
+    percent = 100 * (new / old - 1)
+    return f"{percent:+.1f}%" if abs(percent) >= 0.05 else "="
+
+
+def kvm_ratio(name, row, kvm):
+    """(ratio, exits) under KVM: from the last run of ours, else quoted."""
+    peer = BY_NAME[name].peer
+    if kvm and name in kvm:
+        return kvm[name]["kvm"] / row["bare"], kvm[name]["exits"]
+    return (peer.kvm, peer.kvm_exits) if peer else (None, None)
+
+
+def text_table(rows, baseline, kvm):
+    head = ("workload", "bare", "umbra", "ratio", "kvm", "exits", "insn/exit", "change", "exits by kind")
+    lines = []
+    for name, row in rows.items():
+        digits = 1 if row["bare"] < 10000 else 0
+        kvm_value = kvm_ratio(name, row, kvm)[0]
+        lines.append((name, number(row["bare"], digits), number(row["umbra"], digits), f"{ratio(row):.3f}",
+                      number(kvm_value, 2), exits_text(row["exits"]), number(per_exit(row)),
+                      change(row["umbra"], baseline.get(name, {}).get("umbra")), kinds_text(row["kinds"])))
+    widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
+
+    def formatted(line):
+        cells = [line[0].ljust(widths[0])] + [line[i].rjust(widths[i]) for i in range(1, len(head) - 1)]
+        return "  ".join([*cells, line[-1]]).rstrip()
+
+    whole, peers = means(rows, lambda name, row: ratio(row))
+    return "\n".join([formatted(head), *map(formatted, lines),
+                      f"geometric mean of the ratios, without cpuid: {whole:.3f}; "
+                      f"of the peers' workloads alone: {peers:.3f}"])
+
+
+def peer_table(kvm, bare):
+    """The figures of a run under KVM."""
+    lines = [f"{'workload':10} {'bare':>12} {'kvm':>14} {'ratio':>7} {'exits':>8} {'insn/exit':>9}  exits by kind"]
+    for name, row in kvm.items():
+        base = bare[name]["instructions"] / bare[name]["ops"]
+        row = {**row, "bare": base}
+        lines.append(f"{name:10} {number(base, 1):>12} {number(row['kvm'], 1):>14} {row['kvm'] / base:7.3f} "
+                     f"{exits_text(row['exits']):>8} {number(per_exit(row, 'kvm')):>9}  {kinds_text(row['kinds'])}")
+    return "\n".join(lines)
+
+
+def differences(rows, baseline):
+    """(lines, whether a row got worse): rows that moved more than MOVED in any figure."""
+    lines, worse = [], False
+    for name, row in rows.items():
+        if name not in baseline:
+            lines.append(f"{name}: new, not in the baseline")
+            continue
+        for key in ("bare", "umbra", "exits"):
+            new, old = row[key], baseline[name][key]
+            if key == "exits" and abs(new - old) < EXITS_LEAST:
+                continue
+            if abs(new - old) <= MOVED * old:
+                continue
+            is_worse = new > old and key != "bare"
+            worse |= is_worse
+            verdict = "" if key == "bare" else " WORSE" if is_worse else " better"
+            lines.append(f"{name}: {key} {old:,.3f} -> {new:,.3f} ({change(new, old)}){verdict}")
+    return lines, worse
+
+
+def markdown(rows, kvm):
+    """The table of docs/performance.md."""
+    lines = ["| workload (one operation) | bare, instructions | Umbra, ratio | exits | instructions per exit | "
+             "KVM npt=0, ratio | exits | Xen shadow, ratio (quoted) | exits (quoted) |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for name, row in rows.items():
+        workload = BY_NAME[name]
+        peer = workload.peer
+        kvm_value, kvm_exits = kvm_ratio(name, row, kvm)
+        measured = kvm and name in kvm
+        mark = "" if measured or kvm_value is None else " (q)"
+        kinds = kinds_text(row["kinds"])
+        null = workload.null_exit
+        lines.append("| " + " | ".join([
+            workload.title, number(row["bare"], 1 if row["bare"] < 100 else 0),
+            f"{number(row['umbra'])} instructions" if null else f"**{ratio(row):.2f}**",
+            exits_text(row["exits"]) + (f": {kinds}" if kinds and not null else ""), number(per_exit(row)),
+            f"{number(kvm[name]['kvm'])} instructions" if null and measured else
+            "2,873 instructions (q)" if null else number(kvm_value, 2) + mark, exits_text(kvm_exits),
+            "2,689 instructions" if null else number(peer.xen if peer else None, 2),
+            exits_text(peer.xen_exits if peer else None)]) + " |")
+    for text, index in (("all but cpuid", 0), ("the peers' workloads", 1)):
+        lines.append(f"| **geometric mean, {text}** | | **{means(rows, lambda n, r: ratio(r))[index]:.2f}** | | | "
+                     f"{means(rows, lambda n, r: kvm_ratio(n, r, kvm)[0])[index]:.2f} | | "
+                     f"{'2.55' if index else ''} | |")
+    return "\n".join(lines) + "\n"
+
+
+# --- the chart: two groups of horizontal bars, one row for each workload ---
+
+BAR, GAP, LABEL, PLOT, TOP = 7, 10, 250, 560, 70
+COLOURS = {"bare": "#9aa0a6", "umbra": "#1a5fb4", "kvm": "#e66100"}
+STYLE = ("<style>text{font:12px sans-serif;fill:#222}.t{font-weight:bold;font-size:15px}.v{font-size:10px}"
+         "line{stroke:#ccc}</style>")
+
+
+def bars(out, top, title, rows, values, scale, ticks, format_value):
+    """One panel. values(name) gives [(series, value or None)]; scale maps a value to pixels."""
+    out.append(f'<text class="t" x="10" y="{top - 32}">{title}</text>')
+    series = [s for s, _ in values(next(iter(rows)))]
+    for i, name in enumerate(series):
+        x = LABEL + 110 * i
+        out.append(f'<rect x="{x}" y="{top - 24}" width="10" height="10" fill="{COLOURS[name]}"/>'
+                   f'<text x="{x + 15}" y="{top - 15}">{LEGEND[name]}</text>')
+    row_height = len(series) * BAR + GAP
+    height = row_height * len(rows)
+    for tick in ticks:
+        x = LABEL + scale(tick)
+        out.append(f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{top + height}"/>'
+                   f'<text class="v" text-anchor="middle" x="{x:.1f}" y="{top + height + 12}">{tick:g}</text>')
+    for i, name in enumerate(rows):
+        y = top + i * row_height + GAP / 2
+        out.append(f'<text text-anchor="end" x="{LABEL - 8}" y="{y + row_height / 2:.1f}">{BY_NAME[name].title}</text>')
+        for j, (which, value) in enumerate(values(name)):
+            if value is None:
+                continue
+            width = max(scale(value), 0.5)
+            out.append(f'<rect x="{LABEL}" y="{y + j * BAR:.1f}" width="{width:.1f}" height="{BAR - 1}" '
+                       f'fill="{COLOURS[which]}"/><text class="v" x="{LABEL + width + 4:.1f}" '
+                       f'y="{y + j * BAR + BAR:.1f}">{format_value(value)}</text>')
+    return top + height + 30
+
+
+LEGEND = {"bare": "bare", "umbra": "Umbra", "kvm": "KVM npt=0"}
+
+
+def chart(rows, kvm):
+    """Instructions relative to bare (linear), exits per operation (logarithmic)."""
+    timed = {n: r for n, r in rows.items() if not BY_NAME[n].null_exit}
+    ratios = {n: [("bare", 1.0), ("umbra", ratio(r)), ("kvm", kvm_ratio(n, r, kvm)[0])] for n, r in timed.items()}
+    top_ratio = max(v for group in ratios.values() for _, v in group if v) * 1.05
+    exits = {n: [("umbra", r["exits"]), ("kvm", kvm_ratio(n, r, kvm)[1])] for n, r in timed.items()}
+    largest = max(10, max(v for group in exits.values() for _, v in group if v is not None))
+    decades = math.log10(largest) + 2
+
+    def exit_scale(value):
+        return PLOT * max(0.0, math.log10(max(value, 0.01)) + 2) / decades
+
+    out = []
+    middle = bars(out, TOP, "Instructions per operation, relative to bare", timed, ratios.get,
+                  lambda v: PLOT * v / top_ratio, range(0, int(top_ratio) + 1), lambda v: f"{v:.2f}")
+    end = bars(out, middle + TOP, "Exits per operation (logarithmic)", timed, exits.get, exit_scale,
+               [10.0 ** i for i in range(-2, int(math.log10(largest)) + 1)], exits_text)
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{LABEL + PLOT + 80}" height="{end}">{STYLE}'
+            f'<rect width="100%" height="100%" fill="#fff"/>\n' + "\n".join(out) + "\n</svg>\n")
