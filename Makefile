@@ -160,6 +160,23 @@ unit-build: $(UNIT_BIN)
 unit: $(UNIT_BIN) check-includes ## Run the host unit tests
 	@tests/system/run.py --unit-only --unit $(UNIT_BIN)
 
+mutate: $(UNIT_BIN) ## Remove each TLB flush from the shadow engine in turn; a test must fail for each
+	@tests/unit/mutate
+
+# Instructions of a walk and of a fault, counted by callgrind on the host build.
+bench-mm: build/bench/mm ## Instructions per guest page-table walk and per fault handled
+	@for what in walk fault; do \
+		n=$$(build/bench/mm $$what); \
+		total=$$(valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=measure_$$what \
+			build/bench/mm $$what 2>&1 | sed -n 's/.*Collected : //p'); \
+		echo "$$what: $$((total / n)) instructions"; \
+	done
+
+build/bench/mm: tests/bench/mm.c $(wildcard mm/*.c lib/*.c mm/*.h lib/*.h) Makefile | $(DEPS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN) \
+		tests/bench/mm.c $(wildcard mm/*.c) lib/string.c -o $@
+
 check-includes: ## Check the direction of dependencies over the include lines
 	@tools/check-includes
 
@@ -336,4 +353,4 @@ help: ## Print this list
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help
+.PHONY: mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help

@@ -6,6 +6,8 @@
 #define POOL_ALIGNMENT (2ull << 20)
 #define POOL_DEFAULT_MIN (16ull << 20)
 #define POOL_SHARE 64
+#define POOL_METADATA_SHARE 512
+#define POOL_LEAST (1ull << 20)
 #define STACK_BYTES (16ull << 10)
 #define EXTENT_MIN (4ull << 30)
 #define EXTENT_UNIT (1ull << 30)
@@ -109,6 +111,12 @@ static uint64_t default_pool(const struct efi_map *map)
 	return share > POOL_DEFAULT_MIN ? share : POOL_DEFAULT_MIN;
 }
 
+/* What the core lays out in the pool: metadata (0.2% of RAM at most) and the least it runs with. */
+static uint64_t least_pool(const struct efi_map *map)
+{
+	return ROUND_UP(map_usable_bytes(map) / POOL_METADATA_SHARE + POOL_LEAST, POOL_ALIGNMENT);
+}
+
 bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_map *fw,
 	       struct boot_error *error)
 {
@@ -118,6 +126,10 @@ bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_
 	if (!measure(hv))
 		return boot_error_set(error, "the hypervisor inside this image is damaged;"
 				      " copy umbra.efi again");
+	if (pool_bytes && ROUND_UP(pool_bytes, POOL_ALIGNMENT) < least_pool(&fw->map))
+		return boot_error_set(error, "pool= is too small for this machine's memory:"
+				      " leave it out, or set pool=%lluM or more",
+				      MIB_OF(least_pool(&fw->map)));
 	hv->extent = ram_end > EXTENT_MIN ? ram_end : EXTENT_MIN;
 	hv->table_pages = page_tables_pages(hv->extent) + page_tables_pages_4k(hv->image_size);
 	hv->pool_size = ROUND_UP(pool_bytes ? pool_bytes : default_pool(&fw->map), POOL_ALIGNMENT);

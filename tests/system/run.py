@@ -291,6 +291,10 @@ def test_error_too_little_memory():
     check_error("error-memory", debian(umbra="pool=900M"), r"umbra: error: .*memory")
 
 
+def test_error_pool_too_small_for_the_memory():
+    check_error("error-pool", debian(memory="1G", umbra="pool=2M"), r"umbra: error: pool= is too small.*pool=\d+M")
+
+
 def test_error_no_entry():
     check_error("error-no-entry", debian(entry=""), r"umbra: error: .*entr(y|ies)")
 

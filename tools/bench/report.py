@@ -158,7 +158,7 @@ def markdown(rows, kvm):
 
 # --- the chart: two groups of horizontal bars, one row for each workload ---
 
-BAR, GAP, LABEL, PLOT, TOP = 7, 10, 250, 560, 70
+BAR, GAP, LABEL, PLOT, TOP = 7, 10, 270, 560, 70
 COLOURS = {"bare": "#9aa0a6", "umbra": "#1a5fb4", "kvm": "#e66100"}
 STYLE = ("<style>text{font:12px sans-serif;fill:#222}.t{font-weight:bold;font-size:15px}.v{font-size:10px}"
          "line{stroke:#ccc}</style>")
