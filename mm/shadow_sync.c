@@ -17,7 +17,8 @@ static bool link_matches(const struct shadow *s, u64 spte, const struct derived 
 	return d->link && child->gfn == d->gfn && child->role.word == d->role.word;
 }
 
-bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+/* Derives the entry in full; false if it did not change after all. */
+static bool sync_changed_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
 	struct shadow *s = mmu->s;
 	u64 spte = page_table(s, page)[index];
@@ -57,18 +58,48 @@ static ALWAYS_INLINE bool leaf_unchanged(const struct shadow *s, union role role
 	return (spte & PTE_W) == writable;
 }
 
+/* The usual link, likewise: a table of the same frame, seen with the same rights. */
+static ALWAYS_INLINE bool link_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
+{
+	const struct shadow_page *child;
+
+	if (role.mode < GPT_4L || !role.nx || (gpte & PTE_PS) || (~gpte & (PTE_P | PTE_A)))
+		return false;
+	child = &s->pages[page_of_link(s, spte)];
+	return child->gfn == (gpte & PTE_ADDR_MASK) >> PAGE_SHIFT &&
+	       child->role.word ==
+		       role_child(role, role.level - 1, role.access & gpt_access_of(gpte ^ PTE_NX), 0).word;
+}
+
+static ALWAYS_INLINE bool entry_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
+{
+	return role.level == 1 ? leaf_unchanged(s, role, spte, gpte)
+			       : !(spte & PTE_PS) && link_unchanged(s, role, spte, gpte);
+}
+
+bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	const struct shadow *s = mmu->s;
+	union role role = s->pages[page].role;
+
+	if (role.mode != GPT_32 && entry_unchanged(s, role, s->pool[entry_id(page, index)], gpte))
+		return false;
+	return sync_changed_entry(mmu, page, index, gpte);
+}
+
 static void sync_page(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
 	struct shadow_page *sp = &s->pages[page];
+	union role role = sp->role;
 	const u64 *sptes = page_table(s, page), *table = gpt_table(&mmu->gpt, sp->gfn);
-	bool plain = sp->role.mode != GPT_32;
+	bool plain = role.mode != GPT_32;
 
 	for_each_live(sp, i) {
-		u64 gpte = guest_entry(mmu, sp->role, table, i);
+		u64 gpte = guest_entry(mmu, role, table, i);
 
-		if ((sptes[i] & PTE_P) && !(plain && leaf_unchanged(s, sp->role, sptes[i], gpte)))
-			sync_entry(mmu, page, i, gpte);
+		if ((sptes[i] & PTE_P) && !(plain && entry_unchanged(s, role, sptes[i], gpte)))
+			sync_changed_entry(mmu, page, i, gpte);
 	}
 	STAT(s, syncs);
 }
