@@ -14,6 +14,7 @@
 #include "svm/svm.h"
 
 #define LEAF_SVM 0x8000000au
+#define LEAF_HYPERVISOR 0x40000000u
 #define EXT1_ECX_SVM BIT(2)
 #define VM_CR_SVMDIS BIT(4)
 #define SVM_EDX_NRIP BIT(3)
@@ -24,6 +25,14 @@
 
 struct svm_features svm_found;
 
+/* QEMU's own processor calls itself "TCGTCGTCGTCG". */
+static bool is_tcg(void)
+{
+	struct cpuid_regs r = cpuid(LEAF_HYPERVISOR, 0);
+
+	return r.ebx == 0x54474354 && r.ecx == 0x43544743 && r.edx == 0x47435447;
+}
+
 static void find_features(void)
 {
 	struct cpuid_regs r = cpuid(LEAF_SVM, 0);
@@ -33,6 +42,7 @@ static void find_features(void)
 	svm_found.assists.decode = r.edx & SVM_EDX_DECODE;
 	svm_found.clean_bits = r.edx & SVM_EDX_CLEAN;
 	svm_found.flush_by_asid = r.edx & SVM_EDX_FLUSH_BY_ASID;
+	svm_found.repeats_interrupts = is_tcg();
 	svm_found.invpcid = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & LEAF7_EBX_INVPCID);
 }
 

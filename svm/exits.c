@@ -186,6 +186,16 @@ u64 svm_event_inj(const struct vcpu_event *event)
 	return inj;
 }
 
+bool svm_queue_virtual_interrupt(u64 *virtual_interrupt, u8 vector)
+{
+	u64 queued = V_IRQ | V_IGN_TPR | (u64)vector << V_INTR_VECTOR_SHIFT;
+
+	if (*virtual_interrupt & V_IRQ && (*virtual_interrupt & V_INTR_VECTOR) != (queued & V_INTR_VECTOR))
+		return false;
+	*virtual_interrupt = (*virtual_interrupt & ~V_INTR_VECTOR) | queued;
+	return true;
+}
+
 static void decode_cr(u32 code, u64 info1, bool assists, struct vcpu_exit *exit)
 {
 	exit->cr = code == SVM_EXIT_CR0_SEL_WRITE ? 0 : code & 0xf;

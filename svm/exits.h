@@ -27,6 +27,12 @@ struct vcpu_event svm_interrupted_event(u64 exit_int_info);
 /* EVENTINJ for an event; 0 for type NONE. */
 u64 svm_event_inj(const struct vcpu_event *event);
 
+/*
+ * Makes vector the pending virtual interrupt in *virtual_interrupt, which the CPU
+ * delivers once the guest takes interrupts. False if another one is pending there.
+ */
+bool svm_queue_virtual_interrupt(u64 *virtual_interrupt, u8 vector);
+
 /* Fills *exit from the VMCB of a CPU that has just left the guest. */
 void svm_decode_exit(const struct vmcb *vmcb, struct svm_assists assists, struct vcpu_exit *exit);
 

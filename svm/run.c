@@ -10,12 +10,32 @@
 /* Bits of CR0 that a guest changes without an exit. */
 #define CR0_NATIVE (CR0_TS | CR0_MP)
 
+/*
+ * QEMU's TCG (7.2) does not forget an external interrupt that EVENTINJ brought: if
+ * a device calls before the next exit, the vector is delivered a second time,
+ * interrupts off or not. Its virtual interrupts have no such fault. The event
+ * was cut short, so the guest takes interrupts: it comes before anything else.
+ */
+static bool load_virtual_interrupt(const struct vcpu_event *event, struct vmcb *vmcb)
+{
+	if (!svm_features()->repeats_interrupts || event->type != EVENT_INTERRUPT ||
+	    !svm_queue_virtual_interrupt(&vmcb->virtual_interrupt, event->vector))
+		return false;
+	svm_dirty(vmcb, CLEAN_TPR);
+	return true;
+}
+
 static void load_event(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	struct vcpu_event *event = &vcpu->inject;
 
 	if (likely(event->type == EVENT_NONE)) {
 		vmcb->event_inj = 0;
+		return;
+	}
+	if (load_virtual_interrupt(event, vmcb)) {
+		vmcb->event_inj = 0;
+		event->type = EVENT_NONE;
 		return;
 	}
 	vmcb->event_inj = svm_event_inj(event);

@@ -14,6 +14,7 @@
 struct svm_features {
 	u32 asids;
 	bool flush_by_asid, clean_bits, invpcid;
+	bool repeats_interrupts; /* QEMU's TCG: see load_event() */
 	struct svm_assists assists;
 };
 

@@ -58,6 +58,12 @@ enum svm_exit { SVM_EXITS(X) };
 /* TLB_CONTROL, APM vol. 2 section 15.16.1 */
 enum { TLB_KEEP = 0, TLB_FLUSH_ALL = 1, TLB_FLUSH_ASID = 3 };
 
+/* virtual_interrupt, APM vol. 2 section 15.21.4 */
+#define V_IRQ BIT(8)
+#define V_IGN_TPR BIT(20)
+#define V_INTR_VECTOR_SHIFT 32
+#define V_INTR_VECTOR BITS(39, 32)
+
 #define VMCB_INTERRUPT_SHADOW BIT(0)
 
 /* EXITINTINFO and EVENTINJ, APM vol. 2 sections 15.7.2 and 15.20 */

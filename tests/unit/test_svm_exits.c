@@ -328,6 +328,20 @@ static void a_new_tag_is_told_to_the_cpu(void **state)
 	assert_int_equal(vmcb.clean, CLEAN_ALL & ~(CLEAN_CR | CLEAN_ASID));
 }
 
+static void a_virtual_interrupt_is_not_lost_to_another(void **state)
+{
+	u64 v = 0x00ff0000000f00ffull; /* other fields keep their values */
+
+	assert_true(svm_queue_virtual_interrupt(&v, 0x31));
+	assert_true(v == (0x00ff0000000f00ffull | 1 << 8 | 1 << 20 | 0x31ull << 32));
+	assert_true(svm_queue_virtual_interrupt(&v, 0x31));
+	assert_false(svm_queue_virtual_interrupt(&v, 0xec));
+	assert_true((v & V_INTR_VECTOR) == 0x31ull << 32);
+	v &= ~(u64)V_IRQ; /* the CPU delivered it */
+	assert_true(svm_queue_virtual_interrupt(&v, 0xec));
+	assert_true((v & V_INTR_VECTOR) == 0xecull << 32 && v & V_IRQ);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +355,7 @@ int main(void)
 		cmocka_unit_test(interrupted_events_are_decoded_with_their_quirks),
 		cmocka_unit_test(events_are_encoded),
 		cmocka_unit_test(what_is_injected_and_cut_short_comes_back),
+		cmocka_unit_test(a_virtual_interrupt_is_not_lost_to_another),
 		cmocka_unit_test(attributes_survive_the_round_trip),
 		cmocka_unit_test(every_segment_has_its_own_place),
 		cmocka_unit_test_setup(paging_off_runs_over_a_pae_shadow, fresh),
