@@ -247,9 +247,10 @@ guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES)
 
 # --- running -----------------------------------------------------------------
 # Variables of `make run`, all optional: GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD
-# GUEST_APPEND UMBRA_OPTS BARE QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND (README.md says what they do).
-RUN_VARIABLES := GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE QEMU_EXTRA TIMEOUT \
-	MULTIBOOT MODULE APPEND
+# GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND (README.md
+# says what they do).
+RUN_VARIABLES := GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL \
+	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND
 # Passed on as written: make must not expand a $ in a guest command.
 $(foreach v,$(RUN_VARIABLES),$(eval override $(v) := $$(value $(v))))
 export $(RUN_VARIABLES)
@@ -264,7 +265,7 @@ $(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
 	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
 		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $< -o $@
 
-run: $(B)/umbra.efi $(UMBRACTL) ## Boot Debian in QEMU; GUEST_CMD='...' runs one command instead of a shell
+run: $(B)/umbra.efi $(UMBRACTL) ## Boot Debian in QEMU (EMU=bochs: in Bochs); GUEST_CMD='...' runs one command instead of a shell
 	@UMBRA_EFI=$(B)/umbra.efi tools/run
 
 run-bare: $(B)/umbra.efi $(UMBRACTL) ## The same without the hypervisor

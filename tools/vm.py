@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """One emulated machine that boots Umbra: lays out the ESP, writes the disk image,
-starts QEMU and waits for its end. Used by tools/run and by the system tests.
+starts QEMU or Bochs and waits for its end. Used by tools/run and by the system tests.
 Paths are relative to the tree's root, where both start."""
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
+import tty
 from dataclasses import dataclass, field
+
+import bochs
 
 OVMF = "/usr/share/ovmf/OVMF.fd"
 # The marks of tools/init on the second serial port (the firmware prints there before).
@@ -30,7 +36,10 @@ class Machine:
     options: str = "console=ttyS0"
     umbra: str = ""
     memory: str = "1G"
-    cpu: str = "max"
+    emulator: str = "qemu"              # or "bochs"
+    accel: str = "tcg"                  # QEMU's: or "kvm"
+    cpu: str = "max"                    # QEMU's
+    bochs_cpu: str = bochs.DEFAULT_MODEL
     multiboot: bool = False             # kernel is a multiboot kernel, options its command line
     modules: list = field(default_factory=list)  # its modules: (file, string)
     force: bool = False                 # load over memory that the firmware reserves
@@ -111,7 +120,7 @@ def lay_out_esp(machine, tree, timeout=0):
 
 def qemu_arguments(machine, disk, serial, serial2):
     arguments = [
-        "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", machine.cpu, "-m", memory_size(machine.memory),
+        "qemu-system-x86_64", "-machine", "q35", "-accel", machine.accel, "-cpu", machine.cpu, "-m", memory_size(machine.memory),
         "-bios", OVMF, "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
         "-serial", serial,
         "-drive", f"file={disk},format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0",
@@ -132,6 +141,7 @@ def memory_size(text):
 class Result:
     serial: bytes = b""
     output: bytes = b""        # of the guest command
+    panic: str | None = None   # Bochs's reason for giving up
     status: int | None = None  # of the guest command; TIMED_OUT; None if it never ended
     exit: int | None = None    # the emulator's own status
     seconds: float = 0
@@ -145,10 +155,22 @@ class Result:
         return self.status == TIMED_OUT and self.exit is None
 
 
+def start(machine, work, disk, serial, serial2):
+    """Starts the emulator. serial: a file for the console; serial2: one for the guest command."""
+    if machine.emulator == "bochs":
+        return bochs.Process(work, machine.bochs_cpu, machine.memory, OVMF, disk,
+                             f"mode=file, dev={serial}", f"mode=file, dev={serial2}")
+    return subprocess.Popen(qemu_arguments(machine, disk, f"file:{serial}", f"file:{serial2}"),
+                            stdin=subprocess.DEVNULL)
+
+
 def run(machine, timeout, until=None, log=None, echo=False):
     """Boots the machine and waits until it powers off, until the serial log matches the
     bytes pattern `until`, or until the timeout; then it is killed. The serial log is kept in
-    the file `log` and copied to stdout if echo is set."""
+    the file `log` and copied to stdout if echo is set. In Bochs `until` is the power-off,
+    if nothing else is asked for."""
+    if machine.emulator == "bochs":
+        until = until or bochs.END
     os.makedirs("build", exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run.", dir="build") as work:
         disk, output = work + "/disk.img", work + "/output"
@@ -158,17 +180,17 @@ def run(machine, timeout, until=None, log=None, echo=False):
         subprocess.run(["tools/mkimage", disk, work + "/esp"], check=True)
         open(log, "wb").close()
         open(output, "wb").close()
-        start = time.monotonic()
-        emulator = subprocess.Popen(qemu_arguments(machine, disk, f"file:{log}", f"file:{output}"),
-                                    stdin=subprocess.DEVNULL)
+        began = time.monotonic()
+        emulator = start(machine, work, disk, log, output)
         result = Result()
         try:
-            watch(emulator, log, start + timeout, until, echo, result)
+            watch(emulator, log, began + timeout, until, echo, result)
         finally:
             if emulator.poll() is None:
                 emulator.kill()
                 emulator.wait()
-        result.seconds = time.monotonic() - start
+        result.seconds = time.monotonic() - began
+        result.panic = emulator.panic() if machine.emulator == "bochs" else None
         with open(log, "rb") as file:
             result.serial = file.read()
         with open(output, "rb") as file:
@@ -208,5 +230,51 @@ def run_interactive(machine):
         disk = work + "/disk.img"
         lay_out_esp(machine, work + "/esp")
         subprocess.run(["tools/mkimage", disk, work + "/esp"], check=True)
+        if machine.emulator == "bochs":
+            return run_bochs_interactive(machine, work, disk)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the guest
         return subprocess.run(qemu_arguments(machine, disk, "mon:stdio", None)).returncode
+
+
+def run_bochs_interactive(machine, work, disk):
+    """The guest's serial line is a pseudo terminal; this relays between it and ours."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    emulator = bochs.Process(work, machine.bochs_cpu, machine.memory, OVMF, disk,
+                             f"mode=term, dev={os.ttyname(slave)}", f"mode=file, dev={work}/output")
+    saved = termios.tcgetattr(0) if sys.stdin.isatty() else None
+    try:
+        if saved:
+            tty.setraw(0)
+        relay(emulator, master)
+    finally:
+        if saved:
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+        panic = emulator.panic()
+        if emulator.poll() is None:
+            emulator.kill()
+            emulator.wait()
+    if panic:
+        print(f"tools/run: Bochs gave up: {panic}", file=sys.stderr)
+    return 1 if panic else 0
+
+
+def relay(emulator, master):
+    """Copies both ways until the guest has halted, Bochs has ended or Ctrl-A X was typed."""
+    inputs, tail, typed = [master, 0], b"", b""
+    while emulator.poll() is None:
+        for source in select.select(inputs, [], [], 1)[0]:
+            data = os.read(source, 4096)
+            if source == 0:
+                if not data:
+                    inputs.remove(0)  # the end of a file; the guest goes on
+                typed = typed[-1:] + data
+                if b"\x01x" in typed:
+                    return
+                os.write(master, data)
+                continue
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+            tail = (tail + data)[-256 - len(data):]
+            if re.search(bochs.END, tail):
+                return

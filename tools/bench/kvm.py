@@ -74,8 +74,8 @@ def initramfs(work, only):
 
 
 def measure(only):
-    """Runs the benchmark. Returns {name: {kvm, exits, kinds}} per operation."""
-    machine.bare_results(os.environ.get("UMBRA_EFI") or "build/release/umbra.efi", only, False)
+    """Runs the benchmark. Returns {name: {kvm, exits, kinds}} per operation, and the bare results."""
+    bare = machine.bare_results(os.environ.get("UMBRA_EFI") or "build/release/umbra.efi", only, False)
     with tempfile.TemporaryDirectory(prefix="kvm.", dir="build/bench") as work:
         kernel, initrd = initramfs(work, only)
         pipe = work + "/exits"
@@ -91,7 +91,7 @@ def measure(only):
         raise machine.BenchError(f"the guest found itself under {host}; {len(log.windows)} windows, "
                                  f"{len(results)} results (see build/bench/kvm.log)")
     print(f"kvm: {seconds:.0f} seconds")
-    return {name: make_row(result, window) for (name, result), window in zip(results.items(), log.windows)}
+    return {name: make_row(result, window) for (name, result), window in zip(results.items(), log.windows)}, bare
 
 
 def make_row(result, window):

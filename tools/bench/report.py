@@ -4,7 +4,8 @@ import math
 
 from table import BY_NAME, WORKLOADS, exit_name
 
-MOVED = 0.01       # relative; less is not reported
+MOVED = 0.01        # relative; less is not reported
+MOVED_PART = 0.02   # of a run of some workloads: what ran before them in a whole run is missing
 EXITS_LEAST = 0.02  # exits per operation below which a difference is a stray interrupt's
 
 
@@ -108,8 +109,8 @@ def peer_table(kvm, bare):
     return "\n".join(lines)
 
 
-def differences(rows, baseline):
-    """(lines, whether a row got worse): rows that moved more than MOVED in any figure."""
+def differences(rows, baseline, limit):
+    """(lines, whether a row got worse): rows of which a figure moved by more than limit."""
     lines, worse = [], False
     for name, row in rows.items():
         if name not in baseline:
@@ -119,7 +120,7 @@ def differences(rows, baseline):
             new, old = row[key], baseline[name][key]
             if key == "exits" and abs(new - old) < EXITS_LEAST:
                 continue
-            if abs(new - old) <= MOVED * old:
+            if abs(new - old) <= limit * old:
                 continue
             is_worse = new > old and key != "bare"
             worse |= is_worse
@@ -147,12 +148,12 @@ def markdown(rows, kvm):
             exits_text(row["exits"]) + (f": {kinds}" if kinds and not null else ""), number(per_exit(row)),
             f"{number(kvm[name]['kvm'])} instructions" if null and measured else
             "2,873 instructions (q)" if null else number(kvm_value, 2) + mark, exits_text(kvm_exits),
-            "2,689 instructions" if null else number(peer.xen if peer else None, 2),
+            "2,689 instructions" if null else peer.xen_text if peer else "-",
             exits_text(peer.xen_exits if peer else None)]) + " |")
     for text, index in (("all but cpuid", 0), ("the peers' workloads", 1)):
         lines.append(f"| **geometric mean, {text}** | | **{means(rows, lambda n, r: ratio(r))[index]:.2f}** | | | "
                      f"{means(rows, lambda n, r: kvm_ratio(n, r, kvm)[0])[index]:.2f} | | "
-                     f"{'2.55' if index else ''} | |")
+                     f"{'2.55' if index else '-'} | |")
     return "\n".join(lines) + "\n"
 
 

@@ -79,6 +79,6 @@ const struct workload file_workloads[] = {
 	{"write", 1, 4, FILE_SIZE / PAGE, setup_file, run_write, remove_file},
 	{"read", 1, 8, FILE_SIZE / PAGE, setup_file, run_read, remove_file},
 	{"filemap", 1, 16, FILE_SIZE / PAGE, setup_file, run_map, remove_file},
-	{"open", 100, 1000, 1, setup_file, run_open, remove_file},
+	{"open", 500, 8000, 1, setup_file, run_open, remove_file},
 	{0},
 };

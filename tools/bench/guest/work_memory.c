@@ -209,7 +209,7 @@ static void run_mremap(unsigned rounds)
 
 const struct workload memory_workloads[] = {
 	{"mmap", 100, 1000, 1, NULL, run_mmap, NULL},
-	{"mmaplone", 100, 1000, 1, NULL, run_mmap_lone, NULL},
+	{"mmaplone", 200, 3000, 1, NULL, run_mmap_lone, NULL},
 	{"mmap64", 1, 2, LARGE / PAGE, NULL, run_mmap64, NULL},
 	{"thp", 1, 4, LARGE / PAGE, NULL, run_thp, NULL},
 	{"mprotect", 20, 200, 1, setup_protected, run_mprotect, NULL},
@@ -217,6 +217,6 @@ const struct workload memory_workloads[] = {
 	{"random", 1, 10, READS, setup_random, run_random, NULL},
 	{"dontneed", 4, 20, ARENA / PAGE, setup_arena, run_dontneed, NULL},
 	{"brk", 4, 20, HEAP / PAGE, NULL, run_brk, NULL},
-	{"mremap", 5, 50, MOVED / PAGE, setup_moved, run_mremap, NULL},
+	{"mremap", 10, 500, MOVED / PAGE, setup_moved, run_mremap, NULL},
 	{0},
 };

@@ -220,7 +220,7 @@ const struct workload process_workloads[] = {
 	{"pipe", 200, 2000, 1, setup_pair, run_ring, NULL},
 	{"ring16", 20, 200, 1, setup_ring16, run_ring, NULL},
 	{"ring64", 5, 50, 1, setup_ring64, run_ring, NULL},
-	{"signal", 100, 1000, 1, setup_signal, run_signal, NULL},
+	{"signal", 200, 2000, 1, setup_signal, run_signal, NULL},
 	{"thread", 100, 1000, 1, NULL, run_thread, NULL},
 	{"shell", 1, 1, SHELL_PROGRAMS, NULL, run_shell, NULL},
 	{0},

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Debian's Bochs as the machine of tools/vm.py: its configuration, its process, its end.
+It has no ACPI, so a guest that powers off only halts: whoever watches the console ends it."""
+import os
+import pty
+import re
+import subprocess
+import threading
+
+MODELS = ("corei7_skylake_x", "core2_penryn_t9600", "corei5_arrandale_m520", "corei7_sandy_bridge_2600k",
+          "corei7_haswell_4770", "corei7_icelake_u", "tigerlake")
+DEFAULT_MODEL = MODELS[0]
+DEFAULT_MEMORY = "512M"
+# The console's last words: the guest has powered off, or there is no guest to wait for.
+HALTED = rb"reboot: (?:System halted|Power down)"
+END = HALTED + rb"|umbra: error: [^\n]*\n|the hypervisor has stopped"
+# What Bochs says when it cannot go on; it is set to report it only, as the debugger would wait else.
+PANIC = re.compile(r">>PANIC<< (.*)")
+
+CONFIGURATION = """\
+display_library: term
+romimage: file={firmware}
+vgaromimage: file=/usr/share/vgabios/vgabios.bin
+vga: extension=vbe, update_freq=5
+cpu: model={model}, count=1, ips=50000000, reset_on_triple_fault=0
+memory: guest={memory}, host={memory}
+pci: enabled=1, chipset=i440fx, slot1=pcivga
+ata0-master: type=disk, path="{disk}", mode=flat
+boot: disk
+com1: enabled=1, {com1}
+com2: enabled=1, {com2}
+log: {work}/bochs.log
+panic: action=report
+error: action=ignore
+info: action=ignore
+debug: action=ignore
+clock: sync=none
+speaker: enabled=0, mode=none
+sound: driver=dummy
+"""
+
+
+def mebibytes(text):
+    """512, 256M or 1G in MiB."""
+    match = re.fullmatch(r"(\d+)([MG]?)", text)
+    if not match:
+        raise ValueError(f"not a size of memory: {text}")
+    return int(match.group(1)) << (10 if match.group(2) == "G" else 0)
+
+
+def known_models():
+    """The CPU models that this Bochs knows."""
+    text = subprocess.run(["bochs", "--help", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+    return re.findall(r"^(\w+)$", text.decode(errors="replace"), re.M)
+
+
+class Process:
+    """A running Bochs. poll, wait, kill and returncode are like subprocess.Popen's."""
+
+    def __init__(self, work, model, memory, firmware, disk, com1, com2):
+        """work: a directory of this run's own; com1 and com2 as Bochs's configuration has them."""
+        self.log = work + "/bochs.log"
+        with open(work + "/bochsrc", "w") as file:
+            file.write(CONFIGURATION.format(firmware=firmware, model=model, memory=mebibytes(memory), disk=disk,
+                                            com1=com1, com2=com2, work=work))
+        with open(work + "/commands", "w") as file:
+            file.write("c\n")  # Debian's Bochs is built with its debugger: continue
+        # The display wants a terminal; nobody looks at it. As its controlling terminal it also ends
+        # Bochs when we are killed.
+        screen, terminal = pty.openpty()
+        self.child = subprocess.Popen(["setsid", "--ctty", "bochs", "-q", "-f", work + "/bochsrc", "-rc", work + "/commands"],
+                                      stdin=terminal, stdout=terminal, stderr=terminal,
+                                      env={**os.environ, "TERM": "xterm"})
+        os.close(terminal)
+        threading.Thread(target=drain, args=(screen,), daemon=True).start()
+
+    def panic(self):
+        """What Bochs gave up with, or None."""
+        try:
+            with open(self.log, errors="replace") as file:
+                found = PANIC.search(file.read())
+        except FileNotFoundError:
+            return None
+        return found.group(1) if found else None
+
+    @property
+    def returncode(self):
+        return self.child.returncode
+
+    def poll(self):
+        """A Bochs that has panicked counts as ended."""
+        if self.child.poll() is None and self.panic():
+            self.kill()
+            self.wait()
+        return self.child.poll()
+
+    def wait(self):
+        return self.child.wait()
+
+    def kill(self):
+        self.child.kill()
+
+
+def drain(screen):
+    try:
+        while os.read(screen, 65536):
+            pass
+    except OSError:  # the other side is gone
+        pass
+    os.close(screen)
