@@ -35,7 +35,7 @@ def per_exit(row, key="umbra"):
 
 def geometric_mean(values):
     values = list(values)
-    return math.exp(sum(map(math.log, values)) / len(values)) if values else float("nan")
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
 
 
 def means(rows, value):
@@ -94,8 +94,8 @@ def text_table(rows, baseline, kvm):
 
     whole, peers = means(rows, lambda name, row: ratio(row))
     return "\n".join([formatted(head), *map(formatted, lines),
-                      f"geometric mean of the ratios, without cpuid: {whole:.3f}; "
-                      f"of the peers' workloads alone: {peers:.3f}"])
+                      f"geometric mean of the ratios, without cpuid: {number(whole, 3)}; "
+                      f"of the peers' workloads alone: {number(peers, 3)}"])
 
 
 def peer_table(kvm, bare):
