@@ -455,6 +455,23 @@ def check_i386(kind, **settings):
     return result.output.decode()
 
 
+def check_i386_in_bochs(kind):
+    machine = debian(kind, emulator="bochs", memory=bochs.DEFAULT_MEMORY, command="uname -rm; umbractl stats")
+    output = run_command(f"bochs-{kind}", machine, timeout=BOCHS_TIMEOUT).output.decode()
+    require(re.search(rf"^\S+-{kind} i686$", output, re.M), "uname shows another kernel")
+    require(counter(output, "walks") > 0, "umbractl counts no walks")
+
+
+@slow
+def test_i386_kernel_with_pae_boots_in_bochs_on_vmx():
+    check_i386_in_bochs("686-pae")
+
+
+@slow
+def test_i386_kernel_without_pae_boots_in_bochs_on_vmx():
+    check_i386_in_bochs("686")
+
+
 def test_i386_kernel_with_pae_boots():
     check_i386("686-pae")
 
@@ -484,6 +501,7 @@ def multiboot_machine(image, bare, **settings):
         modules.append((path, f"module {k} bytes={size}"))
     options = f"umbra-test ram_mib=512 modules={len(modules)}"
     options += (" symbols=1" if image.endswith(".elf") else "") + (" forced=1" if settings.get("force") else "")
+    options += " screen=1 acpi=1" if settings.get("emulator") != "bochs" else ""
     return vm.Machine(kernel=MULTIBOOT + image, multiboot=True, modules=modules, options=options, memory="512M",
                       umbra="bare" if bare else "", **settings)
 
@@ -492,6 +510,16 @@ def run_multiboot(image, bare):
     label = f"{image}[{'bare' if bare else 'umbra'}]"
     machine = multiboot_machine(image, bare, force="-high" in image)
     judge_image(label, boot(f"multiboot-{image}-{'bare' if bare else 'umbra'}", machine, timeout=120))
+
+
+@slow
+def test_multiboot_kernels_are_told_the_truth_in_bochs_on_vmx():
+    for image in ("mb1-elf32.elf", "mb2-elf64.elf"):
+        ended = rb"END: (\d+) failures"
+        result = boot(f"bochs-{image}", multiboot_machine(image, False, emulator="bochs"), timeout=BOCHS_TIMEOUT,
+                      until=ended)
+        judge_checks(f"{image}[bochs]", result)
+        require(re.search(ended, result.serial), f"{image} did not end")
 
 
 def multiboot_tests():

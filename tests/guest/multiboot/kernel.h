@@ -5,8 +5,9 @@
  * end the emulator through the debug exit port, like the other test images. Built
  * for 32 and for 64 bits; addresses are physical and below 4 GiB.
  *
- * The command line is "umbra-test ram_mib=N modules=N [forced=1] [symbols=1]";
- * module K holds the bytes (K + 7 * i) & 0xff and has the string
+ * The command line is "umbra-test ram_mib=N modules=N", then what else holds:
+ * forced=1 (loaded over reserved memory), symbols=1 (from an ELF file), screen=1
+ * and acpi=1 (the firmware has a 32-bit framebuffer, ACPI tables); module K holds the bytes (K + 7 * i) & 0xff and has the string
  * "module K bytes=N".
  */
 #ifndef TESTS_GUEST_MULTIBOOT_KERNEL_H
