@@ -299,8 +299,9 @@ static void fill_release(struct fill *f, u32 *frame)
 	if (!frame_is_protected(*frame))
 		return;
 	frame_release(f->mmu, f->walk.gfn, frame);
-	if (++s->releases == BULK_RELEASE_AFTER)
-		release_address_space(f->mmu);
+	page = page_first_of_gfn(s, f->walk.gfn); /* the release may have dropped pages */
+	if (page)
+		release_others(f->mmu, page);
 }
 
 static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *fault)

@@ -98,29 +98,27 @@ static void tag_assign(struct shadow_mmu *mmu, u32 page)
 }
 
 /*
- * Operating systems share the upper half among all address spaces: link what is
- * there already instead of waiting for a fault at each entry.
+ * Operating systems share the upper half among all address spaces: link what the
+ * root before this one had, where the guest's entries say the same, instead of
+ * waiting for a fault at each entry.
  */
 static void link_upper_half(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
-	const struct shadow_page *sp = &s->pages[page];
+	const struct shadow_page *sp = &s->pages[page], *like = &s->pages[mmu->last_root];
 	const u64 *table = gpt_table(&mmu->gpt, sp->gfn);
 
-	for (u32 i = ENTRIES / 2; i < ENTRIES; i++) {
-		u64 gpte = __atomic_load_n(&table[i], __ATOMIC_RELAXED);
-		struct derived d;
-		u32 child;
+	if (like->state != PAGE_TABLE || like->role.word != sp->role.word || mmu->last_root == page)
+		return;
+	sync_refresh(mmu, page);
+	for_each_live(like, i) {
+		u64 spte = page_table(s, mmu->last_root)[i];
 
-		if (~gpte & (PTE_P | PTE_A))
+		if (i < ENTRIES / 2 || !(spte & PTE_P) ||
+		    !link_unchanged(s, sp->role, spte, __atomic_load_n(&table[i], __ATOMIC_RELAXED)))
 			continue;
-		entry_derive(mmu, page, i, gpte, 0, &d);
-		child = d.link ? page_find(s, d.gfn, d.role) : 0;
-		if (!child)
-			continue;
-		sync_refresh(mmu, child);
-		page_link(s, page, i, child, false);
-		s->pages[child].flags |= PAGE_USED;
+		page_link(s, page, i, page_of_link(s, spte), false);
+		s->pages[page_of_link(s, spte)].flags |= PAGE_USED;
 	}
 }
 
@@ -138,6 +136,7 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
 		sync_refresh(mmu, page);
 	else if (role.level >= 4 && !role.direct)
 		link_upper_half(mmu, page);
+	mmu->last_root = page;
 }
 
 /*

@@ -58,19 +58,6 @@ static ALWAYS_INLINE bool leaf_unchanged(const struct shadow *s, union role role
 	return (spte & PTE_W) == writable;
 }
 
-/* The usual link, likewise: a table of the same frame, seen with the same rights. */
-static ALWAYS_INLINE bool link_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
-{
-	const struct shadow_page *child;
-
-	if (role.mode < GPT_4L || !role.nx || (gpte & PTE_PS) || (~gpte & (PTE_P | PTE_A)))
-		return false;
-	child = &s->pages[page_of_link(s, spte)];
-	return child->gfn == (gpte & PTE_ADDR_MASK) >> PAGE_SHIFT &&
-	       child->role.word ==
-		       role_child(role, role.level - 1, role.access & gpt_access_of(gpte ^ PTE_NX), 0).word;
-}
-
 static ALWAYS_INLINE bool entry_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
 {
 	return role.level == 1 ? leaf_unchanged(s, role, spte, gpte)
@@ -110,10 +97,10 @@ static bool lower_half_live(const struct shadow_page *sp)
 }
 
 /* After a sync: an empty table, or a root whose address space was taken down, is not worth keeping. */
-static void sync_settle(struct shadow *s, u32 page, bool had_lower_half)
+static void sync_settle(struct shadow *s, u32 page)
 {
 	struct shadow_page *sp = &s->pages[page];
-	bool taken_down = sp->role.level >= 4 && had_lower_half && !lower_half_live(sp);
+	bool taken_down = sp->role.level >= 4 && (sp->flags & PAGE_LOWER) && !lower_half_live(sp);
 
 	if (!sp->pins && (!sp->live || taken_down))
 		page_zap(s, page);
@@ -143,17 +130,15 @@ void sync_all(struct shadow_mmu *mmu)
 	struct shadow *s = mmu->s;
 	u32 page;
 
-	s->releases = 0;
+	s->releases = s->release_top = 0;
 	if (!s->unsync_leaf && !s->unsync_upper)
 		return;
 	protect_list(s, s->unsync_upper);
 	protect_list(s, s->unsync_leaf);
 	while ((page = s->unsync_upper ? s->unsync_upper : s->unsync_leaf)) {
-		bool lower = lower_half_live(&s->pages[page]);
-
 		unsync_list_remove(s, page);
 		sync_page(mmu, page);
-		sync_settle(s, page, lower);
+		sync_settle(s, page);
 	}
 }
 
