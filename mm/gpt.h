@@ -26,10 +26,18 @@ struct gpt_context {
 	u32 phys_bits;       /* MAXPHYADDR that the guest sees */
 	u64 cr3;             /* as the guest wrote it */
 	u64 pdpte[4];        /* PAE: loaded at CR3 writes (SDM vol. 3 section 4.4.1) */
-	bool wp, smep, smap, nx, pse, pages_1g;
-	bool pke, pks;
+	union {
+		u32 controls;
+		struct {
+			bool wp : 1, smep : 1, smap : 1; /* bits 2:0 choose the table of rights */
+			bool pke : 1, pks : 1;
+			bool nx : 1, pse : 1, pages_1g : 1;
+		};
+	};
 	u32 pkru, pkrs;
 };
+#define GPT_CONTROLS_RIGHTS BITS(2, 0)
+#define GPT_CONTROLS_KEYS BITS(4, 3)
 
 /* One access, as the hardware reports it: W, U and I/D stand where the #PF error code has them. */
 struct gpt_access {
@@ -56,32 +64,39 @@ struct gpt_step {
 	u64 table;           /* gpa of the table */
 	u64 entry;           /* the entry, after A/D were set */
 	void *slot;          /* where it is in memory; NULL if the table is not RAM */
-	u64 above;           /* AND of the entries above, their NX turned over: see gpt_access_above() */
 };
 
 struct gpt_walk {
 	/* GPT_OK */
 	gfn_t gfn;           /* frame of the 4 KiB page that holds gva */
-	u32 leaf_level;      /* 1: 4 KiB, 2: 2 MiB (4 MiB for GPT_32), 3: 1 GiB; 0: paging off */
 	u32 access;          /* ACC_*: AND over all levels */
-	bool dirty;          /* D of the leaf, after the walk */
-	u8 a_sets, d_sets;   /* entries in which the walk set A, D */
+	/* GPT_FAULT */
+	u32 error;           /* the #PF error code */
 	/* always */
-	u32 top_level;       /* level of the first entry read; 0: none */
-	u32 error;           /* GPT_FAULT: the #PF error code */
-	u32 last_level;      /* the lowest level read */
+	u8 top_level;        /* level of the first entry read; 0: none */
+	u8 last_level;       /* the lowest level read */
+	/* GPT_OK */
+	u8 leaf_level;       /* 1: 4 KiB, 2: 2 MiB (4 MiB for GPT_32), 3: 1 GiB; 0: paging off */
+	u8 a_sets, d_sets;   /* entries in which the walk set A, D */
+	bool dirty;          /* D of the leaf, after the walk */
+	/* always */
 	struct gpt_step step[GPT_LEVELS_MAX + 1]; /* [level], from top_level down to last_level */
 };
 
-/* Rights that the entries above a level leave (role of its table). W and U are bits 1 and 2 of an entry. */
+/* Rights in the AND of entries whose NX was turned over. W and U are bits 1 and 2 of an entry. */
 static ALWAYS_INLINE u32 gpt_access_of(u64 all)
 {
 	return ((u32)(all >> 1) & (ACC_W | ACC_U)) | ((u32)(all >> 61) & ACC_X);
 }
 
+/* Rights that the entries above a level leave: the role of its table. */
 static ALWAYS_INLINE u32 gpt_access_above(const struct gpt_walk *walk, u32 level)
 {
-	return gpt_access_of(walk->step[level].above);
+	u64 all = ~0ull;
+
+	for (u32 above = walk->top_level; above > level; above--)
+		all &= walk->step[above].entry ^ BIT(63);
+	return gpt_access_of(all);
 }
 
 /* What a walk may do to the guest's tables. */
