@@ -23,19 +23,20 @@ struct gpt_format {
 	bool narrow;         /* entries of 4 bytes: no NX, large leaves of 4 MiB if CR4.PSE */
 	bool keys;           /* protection keys apply */
 	bool wide_reserved;  /* bits 62:52 are reserved (PAE) */
+	u64 upper_zero;      /* clear in an ordinary entry above level 1, means something else in level 1 */
 };
 
 static const struct gpt_format format_32 = {
-	.top_level = 2, .index_bits = 10, .leaf_levels = BIT(2), .narrow = true,
+	.top_level = 2, .index_bits = 10, .leaf_levels = BIT(2), .narrow = true, .upper_zero = PTE_PS,
 };
 static const struct gpt_format format_pae = {
-	.top_level = 2, .index_bits = 9, .leaf_levels = BIT(2), .wide_reserved = true,
+	.top_level = 2, .index_bits = 9, .leaf_levels = BIT(2), .wide_reserved = true, .upper_zero = PTE_PS,
 };
 static const struct gpt_format format_4l = {
-	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true,
+	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true, .upper_zero = PTE_PS,
 };
 static const struct gpt_format format_5l = {
-	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true,
+	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true, .upper_zero = PTE_PS,
 };
 
 static ALWAYS_INLINE u32 format_shift(const struct gpt_format *f, u32 level)
@@ -181,30 +182,53 @@ u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
 	return load_entry(format_of(ctx->mode), gpt_table(ctx, table), index);
 }
 
-/* Protection-key check of a data access to a user page, SDM vol. 3 section 4.6.2. */
-static bool key_violation(const struct gpt_context *ctx, u64 leaf, struct gpt_access access)
-{
-	u32 bits = ctx->pkru >> (2 * ((leaf >> 59) & 0xf));
-
-	if (bits & 1)
-		return true;
-	return (bits & 2) && access.write && (access.user || ctx->wp);
-}
-
-/* SDM vol. 3 section 4.6.1. Returns true if the rights allow the access. */
-static ALWAYS_INLINE bool rights_allow(const struct gpt_context *ctx, u32 rights, struct gpt_access access)
+/* Protection keys of user and supervisor pages, SDM vol. 3 section 4.6.2. */
+static NOINLINE bool key_forbids(const struct gpt_context *ctx, u64 leaf, u32 rights, struct gpt_access access)
 {
 	bool user_page = rights & ACC_U;
+	u32 bits = (user_page ? ctx->pkru : ctx->pkrs) >> (2 * ((leaf >> 59) & 0xf));
 
-	if (access.user && !user_page)
+	if (access.fetch || !(user_page ? ctx->pke : ctx->pks))
 		return false;
-	if (access.fetch)
-		return (rights & ACC_X) && (access.user || !user_page || !ctx->smep);
-	if (!access.user && user_page && ctx->smap && (access.implicit || !access.ac))
-		return false;
-	if (access.write && !(rights & ACC_W))
-		return !access.user && !ctx->wp;
-	return true;
+	return (bits & 1) || ((bits & 2) && access.write && (access.user || ctx->wp));
+}
+
+/*
+ * SDM vol. 3 section 4.6.1 as a table: allowed[control state][access] has a bit
+ * for each value of ACC_*. A state is WP, SMEP, SMAP as in gpt_context.controls,
+ * an access the word of gpt_access without bit 0.
+ */
+#define WITH_W 0xaau             /* the values that have ACC_W, and so on */
+#define WITH_U 0xccu
+#define WITH_X 0xf0u
+#define RIGHTS_ALL 0xffu
+#define IS_WRITE(a) ((a) & 1)
+#define IS_USER(a) ((a) & 2)
+#define IS_FETCH(a) ((a) & 8)
+#define AC_COUNTS(a) (((a) & 0x30) == 0x20) /* AC set, and not an implicit access */
+#define HAS_WP(s) ((s) & 1)
+#define HAS_SMEP(s) ((s) & 2)
+#define HAS_SMAP(s) ((s) & 4)
+
+#define FETCH_RIGHTS(s, a) (WITH_X & (!IS_USER(a) && HAS_SMEP(s) ? ~WITH_U : RIGHTS_ALL))
+#define DATA_RIGHTS(s, a) \
+	((!IS_USER(a) && HAS_SMAP(s) && !AC_COUNTS(a) ? ~WITH_U : RIGHTS_ALL) & \
+	 (IS_WRITE(a) && (IS_USER(a) || HAS_WP(s)) ? WITH_W : RIGHTS_ALL))
+#define ALLOWED(s, a) \
+	(RIGHTS_ALL & (IS_USER(a) ? WITH_U : RIGHTS_ALL) & (IS_FETCH(a) ? FETCH_RIGHTS(s, a) : DATA_RIGHTS(s, a)))
+
+#define ALLOWED_4(s, a) ALLOWED(s, a), ALLOWED(s, (a) + 1), ALLOWED(s, (a) + 2), ALLOWED(s, (a) + 3)
+#define ALLOWED_16(s, a) ALLOWED_4(s, a), ALLOWED_4(s, (a) + 4), ALLOWED_4(s, (a) + 8), ALLOWED_4(s, (a) + 12)
+#define ALLOWED_64(s) {ALLOWED_16(s, 0), ALLOWED_16(s, 16), ALLOWED_16(s, 32), ALLOWED_16(s, 48)}
+
+static const u8 allowed[8][64] = {
+	ALLOWED_64(0), ALLOWED_64(1), ALLOWED_64(2), ALLOWED_64(3),
+	ALLOWED_64(4), ALLOWED_64(5), ALLOWED_64(6), ALLOWED_64(7),
+};
+
+static ALWAYS_INLINE bool rights_allow(const struct gpt_context *ctx, u32 rights, struct gpt_access access)
+{
+	return allowed[ctx->controls & GPT_CONTROLS_RIGHTS][access.word >> 1 & 63] >> rights & 1;
 }
 
 /* Sets want in the entry, in its own size, if it still reads as expected; false if it changed. */
@@ -253,134 +277,198 @@ bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 }
 
 /* Ends a walk that cannot succeed; bits: what the tables add to the error code. */
-static NOINLINE enum gpt_status fault(const struct gpt_context *ctx, bool narrow, const struct gpt_access *access,
-				      u32 level, u32 bits, struct gpt_walk *w)
+static NOINLINE enum gpt_status fault(const struct gpt_context *ctx, u32 level, u32 bits, struct gpt_access access,
+				      struct gpt_walk *w)
 {
-	bool execute_bit = (ctx->nx && !narrow) || ctx->smep;
+	bool execute_bit = (ctx->nx && ctx->mode != GPT_32) || ctx->smep;
 
-	w->last_level = level;
 	_Static_assert(sizeof(struct gpt_access) == 4, "one word, with the bits of the error code");
-	w->error = bits | (access->word & (PF_W | PF_U | (execute_bit ? PF_ID : 0)));
+	w->last_level = (u8)level;
+	w->error = bits | (access.word & (PF_W | PF_U | (execute_bit ? PF_ID : 0)));
 	return GPT_FAULT;
 }
 
-/* Why a walk stops at an entry, as bits of the error code; ~0: it does not stop there for a fault. */
-static NOINLINE u32 stop_bits(const struct gpt_format *f, const struct gpt_context *ctx, u32 level, u64 entry)
+static ALWAYS_INLINE u64 load_slot(const struct gpt_format *f, const void *slot)
 {
-	u64 bad;
-
-	if (!(entry & PTE_P))
-		return 0;
-	bad = f->narrow ? reserved_bits_narrow(ctx, level, entry) : reserved_bits(f, ctx, ctx->nx, level, entry);
-	return bad ? PF_P | PF_RSVD : ~0u;
+	return f->narrow ? __atomic_load_n((const u32 *)slot, __ATOMIC_RELAXED)
+			 : __atomic_load_n((const u64 *)slot, __ATOMIC_RELAXED);
 }
 
-/* The main RAM region, with the way from its addresses to pointers. */
-struct ground {
-	u64 base, bytes, to_pointer;
+/* Byte offset in the table of the entry for address. */
+static ALWAYS_INLINE u64 entry_offset(const struct gpt_format *f, u32 level, u64 address)
+{
+	u32 size_shift = f->narrow ? 2 : 3;
+
+	return (address >> (format_shift(f, level) - size_shift)) & ((BIT(f->index_bits) - 1) << size_shift);
+}
+
+/* What an optimistic descent has seen: AND and OR over the entries of all levels, and the leaf. */
+struct descent {
+	u64 all, any, leaf;
+	u32 unread;          /* not 0: stopped there, for the table is not in the main region */
 };
 
-/* The entries of the table, or NULL where it is not RAM. */
-static ALWAYS_INLINE void *step_table(const struct gpt_context *ctx, const struct ground *g, u64 table)
+/*
+ * Reads one entry of each level as if all of them were ordinary: present, no
+ * large leaf, nothing reserved. Whether they are is seen from the AND and OR at
+ * the end. What an absent entry points to may be anything, but only the guest's
+ * main region is read, so a read too many does no harm.
+ */
+static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct region_map *regions, u64 table,
+				  u64 address, struct gpt_step *steps, struct descent *d)
 {
-	if (likely(table - g->base < g->bytes))
-		return (void *)(uintptr_t)(table + g->to_pointer);
-	return table_pointer(ctx, table >> PAGE_SHIFT);
-}
+	const struct region_main *m = &regions->main;
+	u64 base = m->base_gpa, bytes = m->bytes;
+	u8 *memory = (u8 *)(uintptr_t)(m->hpa + phys_map_offset);
 
-static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, const struct gpt_context *ctx,
-						 u64 table, gva_t gva, const struct gpt_access *access,
-						 enum gpt_effects effects, struct gpt_walk *w)
-{
-	const struct region_main *m = &ctx->regions->main;
-	const struct ground g = {m->base_gpa, m->bytes, phys_map_offset + m->hpa - m->base_gpa};
-	/* One comparison tells an ordinary entry of a wide format: present, no large leaf, nothing reserved. */
-	u64 odd = PTE_P | PTE_PS | (f->narrow ? 0 : reserved_always(f, ctx, ctx->nx));
-	u64 all = ~0ull, entry = 0;
-	u32 level, bits = 0;
-
-	w->top_level = f->top_level;
+	d->all = ~0ull;
+	d->any = 0;
 #pragma GCC unroll 5
-	for (level = f->top_level; level >= 1; level--) {
-		struct gpt_step *step = &w->step[level];
-		u32 index = (gva >> format_shift(f, level)) & (BIT(f->index_bits) - 1);
-		u8 *slot = step_table(ctx, &g, table);
+	for (u32 level = f->top_level; level >= 1; level--) {
+		struct gpt_step *step = &steps[level];
+		u64 entry;
+		u8 *slot;
 
+		d->unread = level;
+		if (unlikely(table - base >= bytes))
+			return;
+		slot = memory + (table - base) + entry_offset(f, level, address);
 		step->table = table;
-		step->above = all;
 		step->slot = slot;
-		if (unlikely(!slot)) {
-			step->entry = f->narrow ? ~0u : ~0ull;
-			return fault(ctx, f->narrow, access, level, PF_P | PF_RSVD, w);
-		}
-		step->slot = slot += index * (f->narrow ? sizeof(u32) : sizeof(u64));
-		step->entry = entry = f->narrow ? __atomic_load_n((const u32 *)slot, __ATOMIC_RELAXED)
-						: __atomic_load_n((const u64 *)slot, __ATOMIC_RELAXED);
-		if (unlikely((entry & (level == 1 ? odd & ~PTE_PS : odd)) != PTE_P)) {
-			bits = stop_bits(f, ctx, level, entry);
-			if (bits != ~0u)
-				return fault(ctx, f->narrow, access, level, bits, w);
-			bits = 0;
-			if (f->narrow)
-				entry = widen(ctx->pse, level, entry);
-			if (level > 1 && (entry & PTE_PS))
-				break;
-		}
-		all &= entry ^ PTE_NX;
-		if (level == 1)
-			break;
+		step->entry = entry = load_slot(f, slot);
+		d->all &= entry;
+		d->any |= level > 1 ? entry : entry & ~f->upper_zero;
+		d->leaf = entry;
 		table = entry & PTE_ADDR_MASK;
 	}
-	if (level > 1)
-		all &= entry ^ PTE_NX;
-	w->leaf_level = w->last_level = level;
-	w->access = gpt_access_of(all);
-	if (unlikely(!rights_allow(ctx, w->access, *access)))
-		bits = PF_P;
-	if (f->keys && unlikely(ctx->pke) && (w->access & ACC_U) && !access->fetch &&
-	    key_violation(ctx, entry, *access))
-		bits = PF_P | PF_PK;
-	if (unlikely(bits))
-		return fault(ctx, f->narrow, access, level, bits, w);
+	d->unread = 0;
+}
+
+enum verdict { GO_ON, LEAF, ABSENT, RESERVED };
+
+static ALWAYS_INLINE enum verdict judge_entry(const struct gpt_format *f, const struct gpt_context *ctx, u32 level,
+					      u64 entry)
+{
+	if (!(entry & PTE_P))
+		return ABSENT;
+	if (f->narrow ? reserved_bits_narrow(ctx, level, entry) : reserved_bits(f, ctx, ctx->nx, level, entry))
+		return RESERVED;
+	return level == 1 || ((entry & PTE_PS) && (!f->narrow || ctx->pse)) ? LEAF : GO_ON;
+}
+
+/* The entry of a level, wherever its table may be; all-ones and slot NULL where that is not RAM. */
+static ALWAYS_INLINE void read_step(const struct gpt_format *f, const struct gpt_context *ctx, u32 level, u64 table,
+				    u64 address, struct gpt_step *step)
+{
+	u8 *at = (u8 *)table_pointer(ctx, table >> PAGE_SHIFT);
+
+	step->table = table;
+	step->slot = at ? at + entry_offset(f, level, address) : NULL;
+	step->entry = at ? load_slot(f, step->slot) : f->narrow ? ~0u : ~0ull;
+}
+
+/* The access is judged, A and D are set. rights: ACC_* over all levels; entry: the leaf, widened. */
+static ALWAYS_INLINE enum gpt_status finish(const struct gpt_format *f, const struct gpt_context *ctx, gva_t gva,
+					    struct gpt_access access, enum gpt_effects effects, u32 level,
+					    u64 entry, u64 all, u32 rights, struct gpt_walk *w)
+{
+	w->top_level = (u8)f->top_level;
+	w->last_level = w->leaf_level = (u8)level;
+	w->a_sets = w->d_sets = 0;
+	w->access = rights;
+	if (f->keys && unlikely(ctx->controls & GPT_CONTROLS_KEYS) && key_forbids(ctx, entry, rights, access))
+		return fault(ctx, level, PF_P | PF_PK, access, w);
+	if (unlikely(!rights_allow(ctx, rights, access)))
+		return fault(ctx, level, PF_P, access, w);
 	w->gfn = gpt_entry_gfn(level, entry) |
 		 ((gva >> PAGE_SHIFT) & (BIT(f->index_bits * (level - 1)) - 1));
-	if (effects == GPT_SET_AD && unlikely(!(all & PTE_A) || (access->write && !(entry & PTE_D))) &&
-	    set_accessed_dirty(f->narrow, w, access->write) != GPT_OK)
-		return GPT_RETRY;
-	w->dirty = w->step[level].entry & PTE_D;
+	w->dirty = entry & PTE_D;
+	if (unlikely(!(all & PTE_A) || (access.write && !(entry & PTE_D))) && effects == GPT_SET_AD) {
+		w->dirty = access.write || (entry & PTE_D);
+		return set_accessed_dirty(f->narrow, w, access.write);
+	}
 	return GPT_OK;
 }
 
-/* SDM vol. 3 section 4.3: bits 31:12 of CR3 hold the page directory. */
-static NOINLINE enum gpt_status walk_32(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
-                                        enum gpt_effects effects, struct gpt_walk *w)
+/* A walk that is not ordinary, level by level; entries above level unread were read already. */
+static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const struct gpt_context *ctx, u64 table,
+					       gva_t gva, struct gpt_access access, enum gpt_effects effects,
+					       u32 unread, struct gpt_walk *w)
 {
-	return walk_tables(&format_32, ctx, ctx->cr3 & BITS(31, 12), (u32)gva, access, effects, w);
+	u64 all = ~0ull, entry;
+	u32 level;
+
+	w->top_level = (u8)f->top_level;
+	for (level = f->top_level;; level--) {
+		enum verdict verdict;
+
+		if (level <= unread)
+			read_step(f, ctx, level, table, gva, &w->step[level]);
+		entry = w->step[level].entry;
+		if (!w->step[level].slot)
+			return fault(ctx, level, PF_P | PF_RSVD, access, w);
+		verdict = judge_entry(f, ctx, level, entry);
+		if (verdict == ABSENT || verdict == RESERVED)
+			return fault(ctx, level, verdict == ABSENT ? 0 : PF_P | PF_RSVD, access, w);
+		if (f->narrow)
+			entry = widen(ctx->pse, level, entry);
+		all &= entry ^ PTE_NX;
+		if (verdict == LEAF)
+			break;
+		table = entry & PTE_ADDR_MASK;
+	}
+	return finish(f, ctx, gva, access, effects, level, entry, all, gpt_access_of(all), w);
 }
 
-static NOINLINE enum gpt_status walk_4l(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
-                                        enum gpt_effects effects, struct gpt_walk *w)
+typedef enum gpt_status slow_walk(const struct gpt_context *ctx, u64 table, gva_t gva, struct gpt_access access,
+				  enum gpt_effects effects, u32 unread, struct gpt_walk *w);
+
+static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow,
+						 const struct gpt_context *ctx, u64 table, gva_t gva,
+						 struct gpt_access access, enum gpt_effects effects,
+						 struct gpt_walk *w)
 {
-	return walk_tables(&format_4l, ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, w);
+	u64 zero = f->upper_zero | (f->narrow ? 0 : reserved_always(f, ctx, ctx->nx));
+	struct descent d;
+
+	descend(f, ctx->regions, table, gva, w->step, &d);
+	if (unlikely(d.unread || !(d.all & PTE_P) || (d.any & zero)))
+		return slow(ctx, table, gva, access, effects, d.unread, w);
+	return finish(f, ctx, gva, access, effects, 1, d.leaf, d.all,
+		      gpt_access_of((d.all & ~PTE_NX) | (~d.any & PTE_NX)), w);
 }
 
-static NOINLINE enum gpt_status walk_5l(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
-                                        enum gpt_effects effects, struct gpt_walk *w)
-{
-	return walk_tables(&format_5l, ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, w);
-}
+/* Each format's walk and its slow path, made of the same two bodies. */
+#define FORMAT_WALKS(name) \
+	static NOINLINE enum gpt_status slow_##name(const struct gpt_context *ctx, u64 table, gva_t gva, \
+						    struct gpt_access access, enum gpt_effects effects, \
+						    u32 unread, struct gpt_walk *w) \
+	{ \
+		return walk_slow(&format_##name, ctx, table, gva, access, effects, unread, w); \
+	} \
+	static NOINLINE enum gpt_status walk_##name(const struct gpt_context *ctx, u64 table, gva_t gva, \
+						    struct gpt_access access, enum gpt_effects effects, \
+						    struct gpt_walk *w) \
+	{ \
+		return walk_tables(&format_##name, slow_##name, ctx, table, gva, access, effects, w); \
+	}
+
+FORMAT_WALKS(32)
+FORMAT_WALKS(pae)
+FORMAT_WALKS(4l)
+FORMAT_WALKS(5l)
 
 /* The four PDPTEs were validated when CR3 was loaded; they have no rights and no A bit. */
-static NOINLINE enum gpt_status walk_pae(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
-                                         enum gpt_effects effects, struct gpt_walk *w)
+static NOINLINE enum gpt_status walk_pdpte(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
+					   enum gpt_effects effects, struct gpt_walk *w)
 {
 	u64 pdpte = ctx->pdpte[(gva >> 30) & 3];
 
 	if (!(pdpte & PTE_P)) {
 		w->top_level = 3;
-		return fault(ctx, false, access, 3, 0, w);
+		return fault(ctx, 3, 0, access, w);
 	}
-	return walk_tables(&format_pae, ctx, pdpte & PTE_ADDR_MASK, (u32)gva, access, effects, w);
+	return walk_pae(ctx, pdpte & PTE_ADDR_MASK, (u32)gva, access, effects, w);
 }
 
 /* Paging off: linear addresses are physical addresses of 32 bits (SDM vol. 3 section 4.1.1). */
@@ -389,6 +477,7 @@ static enum gpt_status walk_none(gva_t gva, struct gpt_walk *w)
 	w->gfn = (gva & 0xffffffffu) >> PAGE_SHIFT;
 	w->leaf_level = 0;
 	w->top_level = w->last_level = 0;
+	w->a_sets = w->d_sets = 0;
 	w->access = ACC_ALL;
 	w->dirty = true;
 	return GPT_OK;
@@ -397,16 +486,15 @@ static enum gpt_status walk_none(gva_t gva, struct gpt_walk *w)
 enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
 			 enum gpt_effects effects, struct gpt_walk *walk)
 {
-	walk->a_sets = walk->d_sets = 0;
 	switch ((enum gpt_mode)ctx->mode) {
 	case GPT_4L:
-		return walk_4l(ctx, gva, &access, effects, walk);
+		return walk_4l(ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, walk);
 	case GPT_5L:
-		return walk_5l(ctx, gva, &access, effects, walk);
+		return walk_5l(ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, walk);
 	case GPT_PAE:
-		return walk_pae(ctx, gva, &access, effects, walk);
-	case GPT_32:
-		return walk_32(ctx, gva, &access, effects, walk);
+		return walk_pdpte(ctx, gva, access, effects, walk);
+	case GPT_32: /* SDM vol. 3 section 4.3: bits 31:12 of CR3 hold the page directory */
+		return walk_32(ctx, ctx->cr3 & BITS(31, 12), (u32)gva, access, effects, walk);
 	case GPT_NONE:
 		break;
 	}

@@ -26,10 +26,18 @@ struct gpt_context {
 	u32 phys_bits;       /* MAXPHYADDR that the guest sees */
 	u64 cr3;             /* as the guest wrote it */
 	u64 pdpte[4];        /* PAE: loaded at CR3 writes (SDM vol. 3 section 4.4.1) */
-	bool wp, smep, smap, nx, pse, pages_1g;
-	bool pke, pks;
+	union {
+		u32 controls;
+		struct {
+			bool wp : 1, smep : 1, smap : 1; /* bits 2:0 choose the table of rights */
+			bool pke : 1, pks : 1;
+			bool nx : 1, pse : 1, pages_1g : 1;
+		};
+	};
 	u32 pkru, pkrs;
 };
+#define GPT_CONTROLS_RIGHTS BITS(2, 0)
+#define GPT_CONTROLS_KEYS BITS(4, 3)
 
 /* One access, as the hardware reports it: W, U and I/D stand where the #PF error code has them. */
 struct gpt_access {
@@ -56,32 +64,39 @@ struct gpt_step {
 	u64 table;           /* gpa of the table */
 	u64 entry;           /* the entry, after A/D were set */
 	void *slot;          /* where it is in memory; NULL if the table is not RAM */
-	u64 above;           /* AND of the entries above, their NX turned over: see gpt_access_above() */
 };
 
 struct gpt_walk {
 	/* GPT_OK */
 	gfn_t gfn;           /* frame of the 4 KiB page that holds gva */
-	u32 leaf_level;      /* 1: 4 KiB, 2: 2 MiB (4 MiB for GPT_32), 3: 1 GiB; 0: paging off */
 	u32 access;          /* ACC_*: AND over all levels */
-	bool dirty;          /* D of the leaf, after the walk */
-	u8 a_sets, d_sets;   /* entries in which the walk set A, D */
+	/* GPT_FAULT */
+	u32 error;           /* the #PF error code */
 	/* always */
-	u32 top_level;       /* level of the first entry read; 0: none */
-	u32 error;           /* GPT_FAULT: the #PF error code */
-	u32 last_level;      /* the lowest level read */
+	u8 top_level;        /* level of the first entry read; 0: none */
+	u8 last_level;       /* the lowest level read */
+	/* GPT_OK */
+	u8 leaf_level;       /* 1: 4 KiB, 2: 2 MiB (4 MiB for GPT_32), 3: 1 GiB; 0: paging off */
+	u8 a_sets, d_sets;   /* entries in which the walk set A, D */
+	bool dirty;          /* D of the leaf, after the walk */
+	/* always */
 	struct gpt_step step[GPT_LEVELS_MAX + 1]; /* [level], from top_level down to last_level */
 };
 
-/* Rights that the entries above a level leave (role of its table). W and U are bits 1 and 2 of an entry. */
+/* Rights in the AND of entries whose NX was turned over. W and U are bits 1 and 2 of an entry. */
 static ALWAYS_INLINE u32 gpt_access_of(u64 all)
 {
 	return ((u32)(all >> 1) & (ACC_W | ACC_U)) | ((u32)(all >> 61) & ACC_X);
 }
 
+/* Rights that the entries above a level leave: the role of its table. */
 static ALWAYS_INLINE u32 gpt_access_above(const struct gpt_walk *walk, u32 level)
 {
-	return gpt_access_of(walk->step[level].above);
+	u64 all = ~0ull;
+
+	for (u32 above = walk->top_level; above > level; above--)
+		all &= walk->step[above].entry ^ BIT(63);
+	return gpt_access_of(all);
 }
 
 /* What a walk may do to the guest's tables. */
@@ -118,5 +133,81 @@ u64 gpt_entry_reserved(const struct gpt_context *ctx, enum gpt_mode mode, bool n
 u64 gpt_widen_entry(const struct gpt_context *ctx, bool pse, u32 level, u32 entry, bool upper_half);
 /* The entries of a table in guest RAM, or NULL where the frame is not RAM. */
 u64 *gpt_table(const struct gpt_context *ctx, gfn_t table);
+
+/* --- EPT: the tables of a guest that is a hypervisor itself -------------------
+ * SDM vol. 3 section 28.3. Umbra never gives such tables to the hardware; this
+ * walks them for what the guest (or the debugger) asks about them.
+ */
+#define EPT_R BIT(0)
+#define EPT_W BIT(1)
+#define EPT_X BIT(2)         /* mode-based execute control on: of supervisor-mode addresses */
+#define EPT_IPAT BIT(6)      /* leaf: the guest's PAT is ignored */
+#define EPT_PS BIT(7)
+#define EPT_A BIT(8)
+#define EPT_D BIT(9)
+#define EPT_XU BIT(10)       /* mode-based execute control on: execution of user-mode addresses */
+#define EPTP_AD BIT(6)       /* accessed and dirty flags are on */
+
+/* Exit qualification of an EPT violation, SDM vol. 3 table 27-7. Bits 2:0 say what was tried. */
+#define EPT_Q_READ BIT(0)
+#define EPT_Q_WRITE BIT(1)
+#define EPT_Q_FETCH BIT(2)
+#define EPT_Q_READABLE BIT(3)    /* bits 6:3: what the entries allow together; 0 if one is not present */
+#define EPT_Q_WRITABLE BIT(4)
+#define EPT_Q_EXECUTABLE BIT(5)
+#define EPT_Q_USER_EXECUTABLE BIT(6) /* 0 while mode-based execute control is off (the SDM: undefined) */
+#define EPT_Q_LINEAR_VALID BIT(7)
+#define EPT_Q_FINAL BIT(8)       /* the access was to the translation of the linear address, not to a guest table */
+
+enum gpt_ept_status {
+	EPT_OK,
+	EPT_VIOLATION,       /* walk.qualification */
+	EPT_MISCONFIG,       /* walk.last_level is where */
+	EPT_RETRY,           /* an entry changed while A or D was being set; walk again */
+};
+
+/* What an EPT walk depends on. */
+struct gpt_ept {
+	const struct region_map *regions; /* the space that the tables are in, and that EPT translates to */
+	u64 eptp;            /* bits 5:3: levels - 1 (3 or 4); bit 6: A/D; bits 51:12: the top table */
+	u32 phys_bits;       /* MAXPHYADDR: address bits from there to 51 are reserved */
+	bool exec_only;      /* IA32_VMX_EPT_VPID_CAP bit 0: X without R is legal */
+	bool pages_2m;       /* bit 16 */
+	bool pages_1g;       /* bit 17 */
+	bool mbec;           /* "mode-based execute control for EPT" is 1 */
+};
+
+/* One access to a guest-physical address. A read-modify-write may set read and write. */
+struct gpt_ept_access {
+	bool read, write, fetch;
+	bool user;           /* mbec, fetch: of a user-mode linear address (U/S of the guest's tables) */
+	bool walk;           /* by the guest's page walk, to a guest table's entry: a write too if A/D is on */
+	bool linear;         /* there is a guest-linear address: bit 7 of the qualification, and 8 unless walk */
+};
+
+struct gpt_ept_walk {
+	/* EPT_OK */
+	u64 address;         /* that gpa translates to, to the byte */
+	u32 leaf_level;      /* 1: 4 KiB, 2: 2 MiB, 3: 1 GiB */
+	u32 rights;          /* EPT_R, EPT_W, EPT_X, with mbec EPT_XU: AND over all levels */
+	u32 memtype;         /* enum memtype of the leaf: UC, WC, WT, WP or WB */
+	bool ipat;
+	/* always */
+	u32 top_level;       /* 4 or 5 */
+	u32 last_level;      /* the lowest level read; 0: none (gpa is wider than the tables) */
+	u64 qualification;   /* EPT_VIOLATION: EPT_Q_* bits 8:0; else 0 */
+	u64 entry[GPT_LEVELS_MAX + 1]; /* [level] top_level down to last_level, after A/D were set */
+};
+
+/*
+ * Walks gpa for one access. Level by level: not present (R, W, X and with mbec
+ * XU all clear) is a violation, then a misconfigured entry (section 28.3.3.1) a
+ * misconfiguration; rights are judged at the end. A table that is not RAM is a
+ * misconfiguration: it reads as all-ones. With A/D on in the EPTP, GPT_SET_AD
+ * sets A at every level and D in the leaf for a write, when the access is allowed.
+ * A gpa with bits beyond 48 (4 levels) is a violation with no entry read. No lock.
+ */
+enum gpt_ept_status gpt_walk_ept(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
+				 enum gpt_effects effects, struct gpt_ept_walk *walk);
 
 #endif
