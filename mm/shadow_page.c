@@ -179,7 +179,6 @@ static void reclaim_step(struct shadow *s)
 
 	if (++s->clock_hand >= s->page_count)
 		s->clock_hand = 1;
-	s->link_changes = 1;
 	sp = &s->pages[s->clock_hand];
 	if (sp->state != PAGE_TABLE || sp->pins)
 		return;
