@@ -155,7 +155,16 @@ void machine_speculate(struct machine *m, u64 gva);
 
 /* The guest's privileged operations. */
 void machine_set_paging(struct machine *m, const struct shadow_paging *paging, bool flush);
-void machine_load_cr3(struct machine *m, u64 cr3);     /* MOV CR3 */
+/*
+ * A write to a register that translation depends on, as the processor does it:
+ * LMA follows PG and LME, a PAE guest's four PDPTEs are loaded where the SDM says
+ * so (vol. 3 section 4.4.1) and stay as they are otherwise. False: #GP, since a
+ * PDPTE has reserved bits; nothing changed then. *flushed: it flushed the TLB too.
+ * Whether the combination is legal is the caller's affair.
+ */
+enum machine_register { MACHINE_CR0, MACHINE_CR3, MACHINE_CR4, MACHINE_EFER };
+bool machine_mov(struct machine *m, enum machine_register which, u64 value, bool *flushed);
+void machine_load_cr3(struct machine *m, u64 cr3);     /* MOV CR3 that must not give #GP */
 void machine_invlpg(struct machine *m, u64 gva);
 void machine_flush(struct machine *m);                 /* INVPCID of all, or the like */
 void machine_drop_all(struct machine *m);              /* memory types changed */
