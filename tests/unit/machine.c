@@ -55,7 +55,7 @@ void machine_dma(struct machine *m, u64 gpa, u64 value)
 {
 	memcpy(machine_ram(m, gpa), &value, 8);
 	if (m->memory_changed)
-		m->memory_changed(m, m->ctx, false);
+		m->memory_changed(m, m->ctx, gpa, 8, false);
 }
 
 static u64 read_for_model(void *ctx, u64 address, u32 size)
@@ -543,11 +543,22 @@ static void enter(struct machine *m)
 		check_subset(m);
 }
 
+static void look_for_marks(struct machine *m)
+{
+	u64 marks = shadow_stat(m->shadow, SHADOW_STAT_a_sets) + shadow_stat(m->shadow, SHADOW_STAT_d_sets);
+
+	if (marks == m->marks_seen && ++m->marks_unseen < MARKS_TRUST)
+		return;
+	m->marks_seen = marks;
+	m->marks_unseen = 0;
+	m->memory_changed(m, m->ctx, 0, ~0ull, true);
+}
+
 static void after_engine(struct machine *m)
 {
 	m->running = false;
 	if (m->memory_changed)
-		m->memory_changed(m, m->ctx, true);
+		look_for_marks(m);
 	if (m->audit)
 		machine_audit(m);
 }
@@ -658,7 +669,7 @@ static void do_memory(struct machine *m, const struct machine_access *a, struct 
 	else
 		memcpy(&r->value, p, a->size);
 	if (a->kind.write && m->memory_changed)
-		m->memory_changed(m, m->ctx, false);
+		m->memory_changed(m, m->ctx, r->gpa, a->size, false);
 }
 
 /* The #PF exit. True: run the instruction again. */
@@ -669,6 +680,8 @@ static bool page_fault(struct machine *m, const struct machine_access *a, u32 er
 	u64 rflags = RFLAGS_FIXED | (a->kind.ac ? RFLAGS_AC : 0);
 	enum shadow_result result = shadow_handle_fault(m->mmu, a->gva, error, cpl, rflags, &fault);
 
+	if (result == SHADOW_RETRY)
+		m->marks_unseen = MARKS_TRUST; /* it may have stopped halfway, and counted nothing */
 	after_engine(m);
 	if (m->trace)
 		printf("        #PF %#llx error %#x -> %d error %#x\n", (unsigned long long)a->gva, error,

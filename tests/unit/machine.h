@@ -36,6 +36,7 @@
 #define TLB_MAX 8192u
 #define PSC_MAX 8192u
 #define PENDING_MAX 4096u
+#define MARKS_TRUST 16u
 
 struct machine_config {
 	u64 pool_bytes;          /* 0: MACHINE_POOL_MAX */
@@ -114,9 +115,15 @@ struct machine {
 	bool strict;             /* check at every entry that the TLB is a subset of the shadow */
 	bool trace;              /* print every exit */
 	bool audit;              /* audit after every exit */
-	/* Called after guest memory may have changed. by_engine: A and D bits only are allowed. */
-	void (*memory_changed)(struct machine *m, void *ctx, bool by_engine);
+	/*
+	 * Called after guest memory in [gpa, gpa + bytes) may have changed; by_engine:
+	 * A and D bits only are allowed, anywhere. After an exit the engine is believed
+	 * when its counters say that it set none, but for one exit in MARKS_TRUST.
+	 */
+	void (*memory_changed)(struct machine *m, void *ctx, u64 gpa, u64 bytes, bool by_engine);
 	void *ctx;
+	u64 marks_seen;
+	u32 marks_unseen;
 	u64 mmio_writes;
 	bool broken;
 	char failure[512];

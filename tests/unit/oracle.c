@@ -58,26 +58,36 @@ static u64 word_marks(const struct oracle *o)
 	return machine_model_state(o->m).mode == MODEL_32 ? marks | marks << 32 : marks;
 }
 
-static void memory_changed(struct machine *m, void *ctx, bool by_engine)
+static void compare_words(struct oracle *o, u32 first, u32 end, bool by_engine)
 {
-	struct oracle *o = ctx;
 	const u64 *ram = watched(o), marks = word_marks(o);
 
-	for (u32 f = 0; f < o->frames; f++) {
-		if (!memcmp(ram + f * 512, o->copy + f * 512, PAGE_SIZE))
-			continue;
-		for (u32 i = f * 512; i < (f + 1) * 512; i++) {
-			u64 old = o->copy[i], now = ram[i];
+	for (u32 i = first; i < end; i++) {
+		u64 old = o->copy[i], now = ram[i];
 
-			if (old == now)
-				continue;
-			if (by_engine && ((old & ~now) || ((old ^ now) & ~marks)))
-				machine_fail(m, "the engine changed guest memory at %#llx from %#llx to %#llx",
-					     (unsigned long long)(o->base + i * 8ull), (unsigned long long)old,
-					     (unsigned long long)now);
-			word_changed(o, i, old, now);
-		}
+		if (old == now)
+			continue;
+		if (by_engine && ((old & ~now) || ((old ^ now) & ~marks)))
+			machine_fail(o->m, "the engine changed guest memory at %#llx from %#llx to %#llx",
+				     (unsigned long long)(o->base + i * 8ull), (unsigned long long)old,
+				     (unsigned long long)now);
+		word_changed(o, i, old, now);
 	}
+}
+
+static void memory_changed(struct machine *m, void *ctx, u64 gpa, u64 bytes, bool by_engine)
+{
+	struct oracle *o = ctx;
+	u64 size = o->frames * PAGE_SIZE;
+
+	if (bytes <= 8) {
+		if (gpa >= o->base && gpa - o->base < size)
+			compare_words(o, (u32)((gpa - o->base) / 8), (u32)((gpa + bytes - o->base + 7) / 8), by_engine);
+		return;
+	}
+	for (u32 f = 0; f < o->frames; f++)
+		if (memcmp(watched(o) + f * 512, o->copy + f * 512, PAGE_SIZE))
+			compare_words(o, f * 512, (f + 1) * 512, by_engine);
 }
 
 void oracle_init(struct oracle *o, struct machine *m, u64 base, u32 frames)

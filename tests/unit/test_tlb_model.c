@@ -142,7 +142,7 @@ static void op_dma(struct world *w)
 
 		TRACE(w, "dma %#llx = %#llx", (unsigned long long)place.gpa, (unsigned long long)value);
 		memcpy(machine_ram(w->m, place.gpa), &value, place.size);
-		w->m->memory_changed(w->m, w->m->ctx, false);
+		w->m->memory_changed(w->m, w->m->ctx, place.gpa, place.size, false);
 	}
 }
 
@@ -463,7 +463,7 @@ static void op_guest_copy(struct world *w)
 	else
 		result = shadow_read_guest(w->m->mmu, gva, &got, 8, ga, &fault_gva, &error);
 	w->m->running = false;
-	w->m->memory_changed(w->m, w->m->ctx, !k.write);
+	w->m->memory_changed(w->m, w->m->ctx, 0, ~0ull, !k.write);
 	if (n.fault) {
 		if (result != -EFAULT || error != n.error || fault_gva != gva)
 			machine_fail(w->m, "copy at %#llx: result %d error %#x, naive walk %#x",
@@ -495,7 +495,7 @@ static void op_translate(struct world *w)
 	struct gpt_walk walk;
 	enum gpt_status status = shadow_translate(w->m->mmu, gva, ga, &walk);
 
-	w->m->memory_changed(w->m, w->m->ctx, true);
+	w->m->memory_changed(w->m, w->m->ctx, 0, ~0ull, true);
 	if (n.fault ? status != GPT_FAULT || walk.error != n.error : status != GPT_OK || walk.gfn != n.physical >> 12)
 		machine_fail(w->m, "translate %#llx: status %d", (unsigned long long)gva, (int)status);
 }
@@ -658,19 +658,19 @@ static void run_guests(u32 modes, u32 percent)
 }
 
 static void random_4_level_guests(void **state) { run_guests(GUEST_4L, 100); }
-static void random_5_level_guests(void **state) { run_guests(GUEST_5L, 40); }
-static void random_pae_guests(void **state) { run_guests(GUEST_PAE, 60); }
-static void random_32_bit_guests(void **state) { run_guests(GUEST_32, 60); }
+static void random_5_level_guests(void **state) { run_guests(GUEST_5L, 60); }
+static void random_pae_guests(void **state) { run_guests(GUEST_PAE, 100); }
+static void random_32_bit_guests(void **state) { run_guests(GUEST_32, 100); }
 
 /* Up to long mode and back, as a boot loader and a kernel do, and any other way. */
 static void random_guests_that_change_their_mode(void **state)
 {
-	run_guests(GUEST_32 | GUEST_PAE | GUEST_4L | GUEST_5L, 60);
+	run_guests(GUEST_32 | GUEST_PAE | GUEST_4L | GUEST_5L, 100);
 }
 
 static void random_guests_between_32_bit_and_pae(void **state)
 {
-	run_guests(GUEST_32 | GUEST_PAE, 40);
+	run_guests(GUEST_32 | GUEST_PAE, 60);
 }
 
 int main(int argc, char **argv)
