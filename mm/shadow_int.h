@@ -134,6 +134,7 @@ struct shadow {
 	u32 releases;            /* tables of it released by a write since the last sync */
 	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
 	bool identity;           /* gfn == pfn for all RAM */
+	bool narrow;             /* the shadows of tables are of a 32-bit guest's */
 	bool pages_1g;
 	u32 host_phys_bits;
 	u32 tags, next_tag;

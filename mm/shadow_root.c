@@ -215,10 +215,24 @@ void shadow_drop_all(struct shadow *s)
 	spin_unlock(&s->lock);
 }
 
+/*
+ * Shadows of 4-byte and of 8-byte tables never live together: the A and D bits
+ * that a walk sets in a 4-byte entry may be address bits of the 8-byte entry
+ * that a protected frame's other shadow was made from.
+ */
+static bool entry_size_changes(struct shadow *s, u32 mode)
+{
+	bool narrow = mode == GPT_32, changes = mode != GPT_NONE && narrow != s->narrow;
+
+	if (changes)
+		s->narrow = narrow;
+	return changes;
+}
+
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush)
 {
 	struct shadow *s = mmu->s;
-	bool new_types = mmu->paging.pat != paging->pat;
+	bool all_new = mmu->paging.pat != paging->pat;
 
 	spin_lock(&s->lock);
 	mmu->paging = *paging;
@@ -226,7 +240,7 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	mmu->base_role = role_of(&mmu->gpt);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
 	root_release(mmu);
-	if (new_types)
+	if (entry_size_changes(s, mmu->gpt.mode) || all_new)
 		drop_everything(s);
 	if (flush)
 		sync_all(mmu);

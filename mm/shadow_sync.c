@@ -53,6 +53,8 @@ static ALWAYS_INLINE bool leaf_unchanged(const struct shadow *s, union role role
 
 	if (!s->identity || role.level != 1 || role.access != ACC_ALL || !role.wp || role.keys_on)
 		return false;
+	if (role.mode == GPT_PAE && (gpte & BITS(62, 52))) /* reserved there, ignored in long mode */
+		return false;
 	if (((spte ^ gpte) & same) || (gpte & (PTE_PWT | PTE_PCD | PTE_PAT_4K)) || (~gpte & (PTE_P | PTE_A)))
 		return false;
 	return (spte & PTE_W) == writable;
