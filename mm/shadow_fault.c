@@ -181,26 +181,35 @@ static void fill_link(struct fill *f)
 	}
 }
 
-/* Neighbours of a guest's 4 KiB leaf that it has already accessed. */
-static void prefetch_guest(struct fill *f, u32 page, u32 index)
+/* One that the guest has already accessed. */
+static NOINLINE void prefetch_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
-	struct shadow *s = f->mmu->s;
-	union role role = s->pages[page].role;
+	struct shadow *s = mmu->s;
+	struct derived d;
+
+	d.leaf = role_is_plain(mmu, s->pages[page].role) ? plain_leaf(mmu, gpte) : 0;
+	if (!d.leaf)
+		entry_derive(mmu, page, index, gpte, 0, &d);
+	if (!d.leaf)
+		return;
+	leaf_install(s, page, index, d.leaf);
+	STAT(s, prefetches);
+}
+
+/* Neighbours of a guest's 4 KiB leaf. */
+static ALWAYS_INLINE void prefetch_guest(struct fill *f, u32 page, u32 index)
+{
+	union role role = f->mmu->s->pages[page].role;
 	const u64 *table = gpt_table(&f->mmu->gpt, f->walk.step[1].table >> PAGE_SHIFT);
-	const u64 *sptes = page_table(s, page);
+	const u64 *sptes = page_table(f->mmu->s, page);
 	u32 first = index & ~(PREFETCH_GROUP - 1);
 
+#pragma GCC unroll 8
 	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
 		u64 gpte = guest_entry(f->mmu, role, table, i);
-		struct derived d;
 
-		if ((~gpte & (PTE_P | PTE_A)) || (sptes[i] & PTE_P))
-			continue;
-		entry_derive(f->mmu, page, i, gpte, 0, &d);
-		if (!d.leaf)
-			continue;
-		leaf_install(s, page, i, d.leaf);
-		STAT(s, prefetches);
+		if ((~gpte & (PTE_P | PTE_A)) == 0 && !(sptes[i] & PTE_P))
+			prefetch_entry(f->mmu, page, i, gpte);
 	}
 }
 
@@ -269,7 +278,8 @@ static enum shadow_result fill_install(struct fill *f, u64 before, u32 error, st
 	struct shadow *s = f->mmu->s;
 	u32 page = f->path[f->map_level], index = level_index(f->map_level, f->gva);
 	struct leaf leaf = {
-		.level = f->map_level, .access = f->rights, .memtype = f->memtype, .key = f->key, .hit = &f->hit,
+		.level = f->map_level, .access = f->rights, .memtype = f->memtype, .key = f->key,
+		.dirty = f->walk.dirty || f->map_level < f->guest_leaf, .hit = &f->hit,
 	};
 	u64 spte = leaf_entry(s, &leaf);
 

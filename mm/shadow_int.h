@@ -89,6 +89,7 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 #define PAGE_UNSYNC BIT(0)       /* its guest table may have been written since the last sync */
 #define PAGE_USED BIT(1)         /* second chance in reclaim */
 #define PAGE_RAW BIT(2)          /* free page that was never a table: not known to be zero */
+#define PAGE_TYPED BIT(4)        /* it had a 4 KiB leaf that was not write-back */
 #define PAGE_LOWER BIT(3)        /* its lower half had a link once */
 
 /*
@@ -170,6 +171,7 @@ struct shadow_mmu {
 	union role base_role;    /* the bits of the role that control state decides */
 	u32 root_level;          /* 4 or 5; 3: PAE format, four pages of level 2 */
 	u32 root[4];             /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
+	bool plain;              /* guest frames are host frames, and PAT entry 0 is write-back */
 	u32 last_root;           /* the last page that was made a root; it may have been dropped since */
 	u32 tag;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
@@ -287,6 +289,7 @@ struct leaf {
 	u32 access;              /* ACC_*; W only where the guest could write at once (dirty) */
 	u32 memtype;             /* enum memtype */
 	u32 key;
+	bool dirty;              /* D of the guest's leaf; true where there is none */
 	const struct region_hit *hit; /* of its first frame */
 };
 /* The shadow entry; without W where the frame is protected; 0 for trapped memory. */
@@ -341,6 +344,38 @@ static ALWAYS_INLINE u64 guest_entry(const struct shadow_mmu *mmu, union role ro
 	return __atomic_load_n(&table[index], __ATOMIC_RELAXED);
 }
 void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spte, struct derived *d);
+
+/* Where a 4 KiB leaf has its memory type; all zero: entry 0 of the PAT, write-back in ours. */
+#define PTE_TYPE_4K (PTE_PWT | PTE_PCD | PTE_PAT_4K)
+/* What a plain leaf takes from the guest's entry as it is. */
+#define PLAIN_SAME (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_NX | PTE_ADDR_MASK | PTE_TYPE_4K)
+
+/*
+ * Are the leaves of pages with this role plain: the guest's entry, with little
+ * changed? Level 1 of a 64-bit guest, all rights from above, WP and NXE set.
+ */
+static ALWAYS_INLINE bool role_is_plain(const struct shadow_mmu *mmu, union role role)
+{
+	return mmu->plain && role.level == 1 && !role.direct && role.access == ACC_ALL && role.mode >= GPT_4L &&
+	       role.wp && role.nx && !role.keys_on;
+}
+
+/*
+ * The shadow entry that entry_derive() would make in a plain page, or 0 for what
+ * it must look at itself: A clear, another memory type, outside the main region.
+ */
+static ALWAYS_INLINE u64 plain_leaf(const struct shadow_mmu *mmu, u64 gpte)
+{
+	const struct region_main *m = &mmu->s->regions->main;
+	u64 offset = (gpte & PTE_ADDR_MASK) - m->base_gpa, spte = gpte & (PLAIN_SAME & ~PTE_W);
+
+	if ((gpte & (PTE_P | PTE_A | PTE_TYPE_4K)) != (PTE_P | PTE_A) || offset >= m->bytes)
+		return 0;
+	if (!(gpte & PTE_W) || !(gpte & PTE_D) ||
+	    frame_is_protected(mmu->s->frames[m->frame_index + (offset >> PAGE_SHIFT)]))
+		return spte;
+	return spte | PTE_W | SPTE_RMAP;
+}
 
 /*
  * Does a link of a page with this role say what the guest's entry says: a table of the

@@ -236,6 +236,7 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 
 	spin_lock(&s->lock);
 	mmu->paging = *paging;
+	mmu->plain = s->identity && (paging->pat & 7) == MT_WB;
 	context_set(mmu, paging);
 	mmu->base_role = role_of(&mmu->gpt);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
