@@ -5,14 +5,18 @@
  *   gva   | 9 bits | 9 bits | 9 bits | 9 bits |   12 bits   |
  *           level 4  level 3  level 2  level 1    offset
  *
- * Levels are numbered as by the shadow: 1 is the lowest table. Presence is
- * tested before reserved bits, level by level; rights are accumulated on the
- * way and judged once at the end; A and D are written last, and only when the
+ * Levels are numbered as by the shadow: 1 is the lowest table. What must hold:
+ * presence is tested before reserved bits, level by level; rights are judged
+ * once at the end, over all levels; A and D are written last, and only when the
  * access is allowed.
+ *
+ * Nearly all walks find nothing but present tables and a 4 KiB page. So a walk
+ * first descends as if that were so, keeps the AND and the OR of the entries,
+ * and tests them once at the end. Whatever does not pass is walked again, level
+ * by level and to the letter, from the entries that were read.
  */
 #include "mm/gpt.h"
 
-#include "lib/x86.h"
 #include "mm/phys.h"
 
 /* What distinguishes the formats. */
@@ -22,14 +26,14 @@ struct gpt_format {
 	u32 leaf_levels;     /* BIT(level) where PS makes a large leaf */
 	bool narrow;         /* entries of 4 bytes: no NX, large leaves of 4 MiB if CR4.PSE */
 	bool keys;           /* protection keys apply */
-	bool wide_reserved;  /* bits 62:52 are reserved (PAE) */
+	bool pdptes;         /* PAE: four registers stand above the tables, and bits 62:52 are reserved */
 };
 
 static const struct gpt_format format_32 = {
 	.top_level = 2, .index_bits = 10, .leaf_levels = BIT(2), .narrow = true,
 };
 static const struct gpt_format format_pae = {
-	.top_level = 2, .index_bits = 9, .leaf_levels = BIT(2), .wide_reserved = true,
+	.top_level = 2, .index_bits = 9, .leaf_levels = BIT(2), .pdptes = true,
 };
 static const struct gpt_format format_4l = {
 	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true,
@@ -49,34 +53,14 @@ static ALWAYS_INLINE u32 level_shift(u32 level)
 	return PAGE_SHIFT + 9 * (level - 1);
 }
 
-bool gpt_entry_is_leaf(u32 level, u64 entry)
-{
-	return level == 1 || ((level == 2 || level == 3) && (entry & PTE_PS));
-}
-
-u32 gpt_entry_access(u64 entry)
-{
-	_Static_assert(PTE_W >> 1 == ACC_W && PTE_U >> 1 == ACC_U && PTE_NX >> 61 == ACC_X, "shifted together");
-	return gpt_access_of(entry ^ PTE_NX);
-}
-
-gfn_t gpt_entry_gfn(u32 level, u64 entry)
-{
-	u64 frame = entry & PTE_ADDR_MASK;
-
-	if (gpt_entry_is_leaf(level, entry))
-		frame &= ~(BIT(level_shift(level)) - 1);
-	return frame >> PAGE_SHIFT;
-}
-
 /* Bits that must be zero in every entry of a wide format. */
 static ALWAYS_INLINE u64 reserved_always(const struct gpt_format *f, const struct gpt_context *ctx, bool nx)
 {
-	u64 mask = PTE_ADDR_MASK & (~0ull << ctx->phys_bits);
+	u64 mask = PTE_ADDR_MASK >> ctx->phys_bits << ctx->phys_bits;
 
 	if (!nx)
 		mask |= PTE_NX;
-	if (f->wide_reserved)
+	if (f->pdptes)
 		mask |= BITS(62, 52);
 	return mask;
 }
@@ -146,7 +130,7 @@ static const struct gpt_format *format_of(enum gpt_mode mode)
 	}
 }
 
-u64 gpt_entry_reserved(const struct gpt_context *ctx, enum gpt_mode mode, bool nx, u32 level, u64 entry)
+u64 gpt_entry_reserved_exact(const struct gpt_context *ctx, enum gpt_mode mode, bool nx, u32 level, u64 entry)
 {
 	const struct gpt_format *f = format_of(mode);
 
@@ -181,30 +165,54 @@ u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
 	return load_entry(format_of(ctx->mode), gpt_table(ctx, table), index);
 }
 
-/* Protection-key check of a data access to a user page, SDM vol. 3 section 4.6.2. */
-static bool key_violation(const struct gpt_context *ctx, u64 leaf, struct gpt_access access)
-{
-	u32 bits = ctx->pkru >> (2 * ((leaf >> 59) & 0xf));
-
-	if (bits & 1)
-		return true;
-	return (bits & 2) && access.write && (access.user || ctx->wp);
-}
-
-/* SDM vol. 3 section 4.6.1. Returns true if the rights allow the access. */
-static ALWAYS_INLINE bool rights_allow(const struct gpt_context *ctx, u32 rights, struct gpt_access access)
+/* Protection keys of user and supervisor pages, SDM vol. 3 section 4.6.2. */
+static NOINLINE bool key_forbids(const struct gpt_context *ctx, u64 leaf, u32 rights, struct gpt_access access)
 {
 	bool user_page = rights & ACC_U;
+	u32 bits = (user_page ? ctx->pkru : ctx->pkrs) >> (2 * ((leaf >> 59) & 0xf));
 
-	if (access.user && !user_page)
+	if (access.fetch || !(user_page ? ctx->pke : ctx->pks))
 		return false;
-	if (access.fetch)
-		return (rights & ACC_X) && (access.user || !user_page || !ctx->smep);
-	if (!access.user && user_page && ctx->smap && (access.implicit || !access.ac))
-		return false;
-	if (access.write && !(rights & ACC_W))
-		return !access.user && !ctx->wp;
-	return true;
+	return (bits & 1) || ((bits & 2) && access.write && (access.user || ctx->wp));
+}
+
+/*
+ * SDM vol. 3 section 4.6.1 as a table: for each access and control state, a bit
+ * for each value of ACC_*. The index is four times the word of gpt_access (its
+ * bit 0 is clear) plus the state, WP, SMEP and SMAP as in gpt_context.controls.
+ */
+#define WITH_W 0xaau             /* the values that have ACC_W, and so on */
+#define WITH_U 0xccu
+#define WITH_X 0xf0u
+#define RIGHTS_ALL 0xffu
+#define HAS_WP(i) ((i) & 1)
+#define HAS_SMEP(i) ((i) & 2)
+#define HAS_SMAP(i) ((i) & 4)
+#define IS(word, i) ((i) >> 2 & (word))
+#define IS_USER(i) IS(PF_U, i)
+#define AC_COUNTS(i) (IS(GPT_ACCESS_AC, i) && !IS(GPT_ACCESS_IMPLICIT, i))
+
+#define FETCH_RIGHTS(i) (WITH_X & (!IS_USER(i) && HAS_SMEP(i) ? ~WITH_U : RIGHTS_ALL))
+#define DATA_RIGHTS(i) \
+	((!IS_USER(i) && HAS_SMAP(i) && !AC_COUNTS(i) ? ~WITH_U : RIGHTS_ALL) & \
+	 (IS(PF_W, i) && (IS_USER(i) || HAS_WP(i)) ? WITH_W : RIGHTS_ALL))
+#define ALLOWED(i) \
+	(RIGHTS_ALL & (IS_USER(i) ? WITH_U : RIGHTS_ALL) & (IS(PF_ID, i) ? FETCH_RIGHTS(i) : DATA_RIGHTS(i)))
+
+#define FOUR(i) ALLOWED(i), ALLOWED((i) + 1), ALLOWED((i) + 2), ALLOWED((i) + 3)
+#define SIXTEEN(i) FOUR(i), FOUR((i) + 4), FOUR((i) + 8), FOUR((i) + 12)
+#define SIXTY_FOUR(i) SIXTEEN(i), SIXTEEN((i) + 16), SIXTEEN((i) + 32), SIXTEEN((i) + 48)
+
+static const u8 allowed[GPT_ACCESS_END << 2] = {
+	SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192),
+	SIXTY_FOUR(256), SIXTY_FOUR(320), SIXTY_FOUR(384), SIXTY_FOUR(448),
+};
+
+static ALWAYS_INLINE bool rights_allow(const struct gpt_context *ctx, u32 rights, struct gpt_access access)
+{
+	u32 set = allowed[(access.word << 2) + (ctx->controls & GPT_CONTROLS_RIGHTS)];
+
+	return set >> rights & 1;
 }
 
 /* Sets want in the entry, in its own size, if it still reads as expected; false if it changed. */
@@ -220,8 +228,13 @@ static bool mark_entry(bool narrow, void *slot, u64 *expected, u64 want)
 	return __atomic_compare_exchange_n((u64 *)slot, &old, updated, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, struct gpt_walk *w, bool write)
+static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, enum gpt_effects effects, struct gpt_access access,
+						   struct gpt_walk *w)
 {
+	bool write = access.write;
+
+	if (effects != GPT_SET_AD)
+		return GPT_OK;
 	for (u32 level = w->top_level; level >= w->leaf_level; level--) {
 		struct gpt_step *step = &w->step[level];
 		u64 want = PTE_A | (write && level == w->leaf_level ? PTE_D : 0);
@@ -234,6 +247,7 @@ static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, struct gpt_walk 
 		w->a_sets += !!(missing & PTE_A);
 		w->d_sets += !!(missing & PTE_D);
 	}
+	w->dirty |= write;
 	return GPT_OK;
 }
 
@@ -253,142 +267,226 @@ bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 }
 
 /* Ends a walk that cannot succeed; bits: what the tables add to the error code. */
-static NOINLINE enum gpt_status fault(const struct gpt_context *ctx, bool narrow, const struct gpt_access *access,
-				      u32 level, u32 bits, struct gpt_walk *w)
+static NOINLINE enum gpt_status fault(const struct gpt_context *ctx, u32 level, u32 bits, struct gpt_access access,
+				      struct gpt_walk *w)
 {
-	bool execute_bit = (ctx->nx && !narrow) || ctx->smep;
+	bool execute_bit = (ctx->nx && ctx->mode != GPT_32) || ctx->smep;
 
-	w->last_level = level;
 	_Static_assert(sizeof(struct gpt_access) == 4, "one word, with the bits of the error code");
-	w->error = bits | (access->word & (PF_W | PF_U | (execute_bit ? PF_ID : 0)));
+	w->last_level = (u8)level;
+	w->error = bits | (access.word & (PF_W | PF_U | (execute_bit ? PF_ID : 0)));
 	return GPT_FAULT;
 }
 
-/* Why a walk stops at an entry, as bits of the error code; ~0: it does not stop there for a fault. */
-static NOINLINE u32 stop_bits(const struct gpt_format *f, const struct gpt_context *ctx, u32 level, u64 entry)
+static ALWAYS_INLINE u64 load_slot(const struct gpt_format *f, const void *slot)
 {
-	u64 bad;
-
-	if (!(entry & PTE_P))
-		return 0;
-	bad = f->narrow ? reserved_bits_narrow(ctx, level, entry) : reserved_bits(f, ctx, ctx->nx, level, entry);
-	return bad ? PF_P | PF_RSVD : ~0u;
+	return f->narrow ? __atomic_load_n((const u32 *)slot, __ATOMIC_RELAXED)
+			 : __atomic_load_n((const u64 *)slot, __ATOMIC_RELAXED);
 }
 
-/* The main RAM region, with the way from its addresses to pointers. */
-struct ground {
-	u64 base, bytes, to_pointer;
+/* Byte offset in the table of the entry for address. */
+static ALWAYS_INLINE u64 entry_offset(const struct gpt_format *f, u32 level, u64 address)
+{
+	u32 size_shift = f->narrow ? 2 : 3;
+
+	return (address >> (format_shift(f, level) - size_shift)) & ((BIT(f->index_bits) - 1) << size_shift);
+}
+
+/* What an optimistic descent has seen: AND and OR over the entries of all levels, and the leaf. */
+struct descent {
+	u64 all, upper, leaf; /* upper: OR above level 1 */
+	u32 unread;          /* not 0: stopped there, for the table is not in the main region */
 };
 
-/* The entries of the table, or NULL where it is not RAM. */
-static ALWAYS_INLINE void *step_table(const struct gpt_context *ctx, const struct ground *g, u64 table)
+/*
+ * Reads one entry of each level as if all of them were ordinary: present, no
+ * large leaf, nothing reserved. Whether they are is seen from the AND and OR at
+ * the end. What an absent entry points to may be anything, but only the guest's
+ * main region is read, so a read too many does no harm.
+ */
+static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct region_map *regions, u64 table,
+				  u64 address, struct gpt_step *steps, struct descent *d)
 {
-	if (likely(table - g->base < g->bytes))
-		return (void *)(uintptr_t)(table + g->to_pointer);
-	return table_pointer(ctx, table >> PAGE_SHIFT);
-}
+	const struct region_main *m = &regions->main;
+	u64 base = m->base_gpa, bytes = m->bytes;
+	u8 *memory = (u8 *)(uintptr_t)(m->hpa + phys_map_offset);
 
-static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, const struct gpt_context *ctx,
-						 u64 table, gva_t gva, const struct gpt_access *access,
-						 enum gpt_effects effects, struct gpt_walk *w)
-{
-	const struct region_main *m = &ctx->regions->main;
-	const struct ground g = {m->base_gpa, m->bytes, phys_map_offset + m->hpa - m->base_gpa};
-	/* One comparison tells an ordinary entry of a wide format: present, no large leaf, nothing reserved. */
-	u64 odd = PTE_P | PTE_PS | (f->narrow ? 0 : reserved_always(f, ctx, ctx->nx));
-	u64 all = ~0ull, entry = 0;
-	u32 level, bits = 0;
-
-	w->top_level = f->top_level;
+	d->all = ~0ull;
+	d->upper = 0;
 #pragma GCC unroll 5
-	for (level = f->top_level; level >= 1; level--) {
-		struct gpt_step *step = &w->step[level];
-		u32 index = (gva >> format_shift(f, level)) & (BIT(f->index_bits) - 1);
-		u8 *slot = step_table(ctx, &g, table);
+	for (u32 level = f->top_level; level >= 1; level--) {
+		struct gpt_step *step = &steps[level];
+		u64 entry;
+		u8 *slot;
 
-		step->table = table;
-		step->above = all;
+		d->unread = level;
+		if (unlikely(table - base >= bytes))
+			return;
+		slot = memory + (table - base) + entry_offset(f, level, address);
 		step->slot = slot;
-		if (unlikely(!slot)) {
-			step->entry = f->narrow ? ~0u : ~0ull;
-			return fault(ctx, f->narrow, access, level, PF_P | PF_RSVD, w);
-		}
-		step->slot = slot += index * (f->narrow ? sizeof(u32) : sizeof(u64));
-		step->entry = entry = f->narrow ? __atomic_load_n((const u32 *)slot, __ATOMIC_RELAXED)
-						: __atomic_load_n((const u64 *)slot, __ATOMIC_RELAXED);
-		if (unlikely((entry & (level == 1 ? odd & ~PTE_PS : odd)) != PTE_P)) {
-			bits = stop_bits(f, ctx, level, entry);
-			if (bits != ~0u)
-				return fault(ctx, f->narrow, access, level, bits, w);
-			bits = 0;
-			if (f->narrow)
-				entry = widen(ctx->pse, level, entry);
-			if (level > 1 && (entry & PTE_PS))
-				break;
-		}
-		all &= entry ^ PTE_NX;
-		if (level == 1)
-			break;
+		step->entry = entry = load_slot(f, slot);
+		d->all &= entry;
+		if (level > 1)
+			d->upper |= entry;
+		d->leaf = entry;
 		table = entry & PTE_ADDR_MASK;
 	}
-	if (level > 1)
-		all &= entry ^ PTE_NX;
-	w->leaf_level = w->last_level = level;
-	w->access = gpt_access_of(all);
-	if (unlikely(!rights_allow(ctx, w->access, *access)))
-		bits = PF_P;
-	if (f->keys && unlikely(ctx->pke) && (w->access & ACC_U) && !access->fetch &&
-	    key_violation(ctx, entry, *access))
-		bits = PF_P | PF_PK;
-	if (unlikely(bits))
-		return fault(ctx, f->narrow, access, level, bits, w);
+	d->unread = 0;
+}
+
+enum verdict { GO_ON, LEAF, ABSENT, RESERVED };
+
+static ALWAYS_INLINE enum verdict judge_entry(const struct gpt_format *f, const struct gpt_context *ctx, u32 level,
+					      u64 entry)
+{
+	if (!(entry & PTE_P))
+		return ABSENT;
+	if (f->narrow ? reserved_bits_narrow(ctx, level, entry) : reserved_bits(f, ctx, ctx->nx, level, entry))
+		return RESERVED;
+	return level == 1 || ((entry & PTE_PS) && (!f->narrow || ctx->pse)) ? LEAF : GO_ON;
+}
+
+/* The entry of a level, wherever its table may be; all-ones and slot NULL where that is not RAM. */
+static ALWAYS_INLINE void read_step(const struct gpt_format *f, const struct gpt_context *ctx, u32 level, u64 table,
+				    u64 address, struct gpt_step *step)
+{
+	u8 *at = (u8 *)table_pointer(ctx, table >> PAGE_SHIFT);
+
+	step->slot = at ? at + entry_offset(f, level, address) : NULL;
+	step->entry = at ? load_slot(f, step->slot) : f->narrow ? ~0u : ~0ull;
+}
+
+/* The access is judged, A and D are set. rights: ACC_* over all levels; entry: the leaf, widened. */
+static ALWAYS_INLINE enum gpt_status finish(const struct gpt_format *f, const struct gpt_context *ctx, gva_t gva,
+					    struct gpt_access access, enum gpt_effects effects, u32 level,
+					    u64 entry, u64 all, u32 rights, struct gpt_walk *w)
+{
+	w->top_level = (u8)f->top_level;
+	w->leaf_level = (u8)level;
+	w->a_sets = w->d_sets = 0;
+	w->access = rights;
+	if (f->keys && unlikely(ctx->controls & GPT_CONTROLS_KEYS) && key_forbids(ctx, entry, rights, access))
+		return fault(ctx, level, PF_P | PF_PK, access, w);
+	if (unlikely(!rights_allow(ctx, rights, access)))
+		return fault(ctx, level, PF_P, access, w);
 	w->gfn = gpt_entry_gfn(level, entry) |
 		 ((gva >> PAGE_SHIFT) & (BIT(f->index_bits * (level - 1)) - 1));
-	if (effects == GPT_SET_AD && unlikely(!(all & PTE_A) || (access->write && !(entry & PTE_D))) &&
-	    set_accessed_dirty(f->narrow, w, access->write) != GPT_OK)
-		return GPT_RETRY;
-	w->dirty = w->step[level].entry & PTE_D;
+	w->dirty = entry & PTE_D;
+	if (unlikely(!(all & PTE_A)))
+		return set_accessed_dirty(f->narrow, effects, access, w);
+	if (access.write && unlikely(!(entry & PTE_D)))
+		return set_accessed_dirty(f->narrow, effects, access, w);
 	return GPT_OK;
 }
 
-/* SDM vol. 3 section 4.3: bits 31:12 of CR3 hold the page directory. */
-static NOINLINE enum gpt_status walk_32(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
-                                        enum gpt_effects effects, struct gpt_walk *w)
+/* Where the tables in memory begin; 0 in a PAE guest's PDPTE: nowhere. */
+static ALWAYS_INLINE u64 first_table(const struct gpt_format *f, const struct gpt_context *ctx, gva_t gva)
 {
-	return walk_tables(&format_32, ctx, ctx->cr3 & BITS(31, 12), (u32)gva, access, effects, w);
+	if (f->narrow)
+		return ctx->cr3 & BITS(31, 12); /* SDM vol. 3 section 4.3 */
+	return (f->pdptes ? ctx->pdpte[(gva >> 30) & 3] : ctx->cr3) & PTE_ADDR_MASK;
 }
 
-static NOINLINE enum gpt_status walk_4l(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
-                                        enum gpt_effects effects, struct gpt_walk *w)
+/* A walk that is not ordinary, level by level; entries above level unread were read already. */
+static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const struct gpt_context *ctx, gva_t gva,
+					       struct gpt_access access, enum gpt_effects effects,
+					       u32 unread, struct gpt_walk *w)
 {
-	return walk_tables(&format_4l, ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, w);
-}
+	u64 table = first_table(f, ctx, gva), all = ~0ull, entry;
+	u32 level;
 
-static NOINLINE enum gpt_status walk_5l(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
-                                        enum gpt_effects effects, struct gpt_walk *w)
-{
-	return walk_tables(&format_5l, ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, w);
-}
+	w->top_level = (u8)f->top_level;
+	for (level = f->top_level;; level--) {
+		enum verdict verdict;
 
-/* The four PDPTEs were validated when CR3 was loaded; they have no rights and no A bit. */
-static NOINLINE enum gpt_status walk_pae(const struct gpt_context *ctx, gva_t gva, const struct gpt_access *access,
-                                         enum gpt_effects effects, struct gpt_walk *w)
-{
-	u64 pdpte = ctx->pdpte[(gva >> 30) & 3];
-
-	if (!(pdpte & PTE_P)) {
-		w->top_level = 3;
-		return fault(ctx, false, access, 3, 0, w);
+		if (level <= unread)
+			read_step(f, ctx, level, table, gva, &w->step[level]);
+		entry = w->step[level].entry;
+		if (!w->step[level].slot)
+			return fault(ctx, level, PF_P | PF_RSVD, access, w);
+		verdict = judge_entry(f, ctx, level, entry);
+		if (verdict == ABSENT || verdict == RESERVED)
+			return fault(ctx, level, verdict == ABSENT ? 0 : PF_P | PF_RSVD, access, w);
+		if (f->narrow)
+			entry = widen(ctx->pse, level, entry);
+		all &= entry ^ PTE_NX;
+		if (verdict == LEAF)
+			break;
+		table = entry & PTE_ADDR_MASK;
 	}
-	return walk_tables(&format_pae, ctx, pdpte & PTE_ADDR_MASK, (u32)gva, access, effects, w);
+	return finish(f, ctx, gva, access, effects, level, entry, all, gpt_access_of(all), w);
 }
+
+/* The most frequent fault of all, a page that is not there, needs no second look at the tables. */
+static ALWAYS_INLINE bool only_leaf_absent(const struct gpt_format *f, const struct gpt_context *ctx,
+					   const struct gpt_step *steps, const struct descent *d)
+{
+	u64 zero = PTE_PS | (f->narrow ? 0 : reserved_always(f, ctx, ctx->nx)), all = ~d->leaf;
+
+#pragma GCC unroll 5
+	for (u32 level = f->top_level; level > 1; level--)
+		all &= steps[level].entry;
+	return (all & PTE_P) && !(d->upper & zero);
+}
+
+typedef enum gpt_status slow_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
+				  enum gpt_effects effects, struct gpt_walk *w, u32 unread);
+
+static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow,
+						 const struct gpt_context *ctx, gva_t gva,
+						 struct gpt_access access, enum gpt_effects effects,
+						 struct gpt_walk *w)
+{
+	u64 table = first_table(f, ctx, gva), any;
+	struct descent d;
+
+	/* The four PDPTEs were validated when CR3 was loaded; they have no rights and no A bit. */
+	if (f->pdptes && !(ctx->pdpte[(gva >> 30) & 3] & PTE_P)) {
+		w->top_level = 3;
+		return fault(ctx, 3, 0, access, w);
+	}
+	w->first_table = table;
+	descend(f, ctx->regions, table, gva, w->step, &d);
+	if (unlikely(d.unread))
+		return slow(ctx, gva, access, effects, w, d.unread);
+	if (unlikely(!(d.all & PTE_P) || (d.upper & PTE_PS))) {
+		if (!only_leaf_absent(f, ctx, w->step, &d))
+			return slow(ctx, gva, access, effects, w, 0);
+		w->top_level = (u8)f->top_level;
+		return fault(ctx, 1, 0, access, w);
+	}
+	any = d.upper | d.leaf;
+	if (!f->narrow && unlikely(any & reserved_always(f, ctx, ctx->nx)))
+		return slow(ctx, gva, access, effects, w, 0);
+	return finish(f, ctx, gva, access, effects, 1, d.leaf, d.all, gpt_access_of_all(d.all, any), w);
+}
+
+/* Each format's walk and its slow path, made of the same two bodies. */
+#define FORMAT_WALKS(name) \
+	static NOINLINE enum gpt_status slow_##name(const struct gpt_context *ctx, gva_t gva, \
+						    struct gpt_access access, enum gpt_effects effects, \
+						    struct gpt_walk *w, u32 unread) \
+	{ \
+		return walk_slow(&format_##name, ctx, gva, access, effects, unread, w); \
+	} \
+	static NOINLINE enum gpt_status walk_##name(const struct gpt_context *ctx, gva_t gva, \
+						    struct gpt_access access, enum gpt_effects effects, \
+						    struct gpt_walk *w) \
+	{ \
+		return walk_tables(&format_##name, slow_##name, ctx, gva, access, effects, w); \
+	}
+
+FORMAT_WALKS(32)
+FORMAT_WALKS(pae)
+FORMAT_WALKS(4l)
+FORMAT_WALKS(5l)
 
 /* Paging off: linear addresses are physical addresses of 32 bits (SDM vol. 3 section 4.1.1). */
 static enum gpt_status walk_none(gva_t gva, struct gpt_walk *w)
 {
 	w->gfn = (gva & 0xffffffffu) >> PAGE_SHIFT;
-	w->leaf_level = 0;
-	w->top_level = w->last_level = 0;
+	w->top_level = w->leaf_level = 0;
+	w->a_sets = w->d_sets = 0;
 	w->access = ACC_ALL;
 	w->dirty = true;
 	return GPT_OK;
@@ -397,16 +495,15 @@ static enum gpt_status walk_none(gva_t gva, struct gpt_walk *w)
 enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
 			 enum gpt_effects effects, struct gpt_walk *walk)
 {
-	walk->a_sets = walk->d_sets = 0;
 	switch ((enum gpt_mode)ctx->mode) {
 	case GPT_4L:
-		return walk_4l(ctx, gva, &access, effects, walk);
+		return walk_4l(ctx, gva, access, effects, walk);
 	case GPT_5L:
-		return walk_5l(ctx, gva, &access, effects, walk);
+		return walk_5l(ctx, gva, access, effects, walk);
 	case GPT_PAE:
-		return walk_pae(ctx, gva, &access, effects, walk);
+		return walk_pae(ctx, gva, access, effects, walk);
 	case GPT_32:
-		return walk_32(ctx, gva, &access, effects, walk);
+		return walk_32(ctx, gva, access, effects, walk);
 	case GPT_NONE:
 		break;
 	}

@@ -97,7 +97,7 @@ static ALWAYS_INLINE void fill_child_name(const struct fill *f, u32 level, gfn_t
 	const struct gpt_walk *w = &f->walk;
 
 	if (level >= f->guest_leaf) {
-		*gfn = w->step[level].table >> PAGE_SHIFT;
+		*gfn = gpt_walk_table(w, level) >> PAGE_SHIFT;
 		*role = role_child(f->mmu->base_role, level, gpt_access_above(w, level),
 				   f->mmu->gpt.mode == GPT_32 ? level_index(2, f->gva) & 1 : 0);
 	} else {
@@ -186,7 +186,7 @@ static void prefetch_guest(struct fill *f, u32 page, u32 index)
 {
 	struct shadow *s = f->mmu->s;
 	union role role = s->pages[page].role;
-	const u64 *table = gpt_table(&f->mmu->gpt, f->walk.step[1].table >> PAGE_SHIFT);
+	const u64 *table = gpt_table(&f->mmu->gpt, gpt_walk_table(&f->walk, 1) >> PAGE_SHIFT);
 	const u64 *sptes = page_table(s, page);
 	u32 first = index & ~(PREFETCH_GROUP - 1);
 
@@ -358,9 +358,9 @@ static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 	if ((w->error & PF_RSVD) || mmu->gpt.mode == GPT_PAE)
 		return;
 	spin_lock(&s->lock);
-	frame = frame_of_gfn(s, w->step[w->last_level].table >> PAGE_SHIFT);
+	frame = frame_of_gfn(s, gpt_walk_table(w, w->last_level) >> PAGE_SHIFT);
 	if (frame && frame_is_protected(*frame))
-		frame_release(mmu, w->step[w->last_level].table >> PAGE_SHIFT, frame);
+		frame_release(mmu, gpt_walk_table(w, w->last_level) >> PAGE_SHIFT, frame);
 	spin_unlock(&s->lock);
 }
 
