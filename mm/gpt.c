@@ -5,14 +5,18 @@
  *   gva   | 9 bits | 9 bits | 9 bits | 9 bits |   12 bits   |
  *           level 4  level 3  level 2  level 1    offset
  *
- * Levels are numbered as by the shadow: 1 is the lowest table. Presence is
- * tested before reserved bits, level by level; rights are accumulated on the
- * way and judged once at the end; A and D are written last, and only when the
+ * Levels are numbered as by the shadow: 1 is the lowest table. What must hold:
+ * presence is tested before reserved bits, level by level; rights are judged
+ * once at the end, over all levels; A and D are written last, and only when the
  * access is allowed.
+ *
+ * Nearly all walks find nothing but present tables and a 4 KiB page. So a walk
+ * first descends as if that were so, keeps the AND and the OR of the entries,
+ * and tests them once at the end. Whatever does not pass is walked again, level
+ * by level and to the letter, from the entries that were read.
  */
 #include "mm/gpt.h"
 
-#include "lib/x86.h"
 #include "mm/phys.h"
 
 /* What distinguishes the formats. */
@@ -22,21 +26,27 @@ struct gpt_format {
 	u32 leaf_levels;     /* BIT(level) where PS makes a large leaf */
 	bool narrow;         /* entries of 4 bytes: no NX, large leaves of 4 MiB if CR4.PSE */
 	bool keys;           /* protection keys apply */
-	bool wide_reserved;  /* bits 62:52 are reserved (PAE) */
-	u64 upper_zero;      /* clear in an ordinary entry above level 1, means something else in level 1 */
+	bool pdptes;         /* PAE: four registers stand above the tables, and bits 62:52 are reserved */
 };
 
 static const struct gpt_format format_32 = {
-	.top_level = 2, .index_bits = 10, .leaf_levels = BIT(2), .narrow = true, .upper_zero = PTE_PS,
+	.top_level = 2, .index_bits = 10, .leaf_levels = BIT(2), .narrow = true,
 };
 static const struct gpt_format format_pae = {
-	.top_level = 2, .index_bits = 9, .leaf_levels = BIT(2), .wide_reserved = true, .upper_zero = PTE_PS,
+	.top_level = 2, .index_bits = 9, .leaf_levels = BIT(2), .pdptes = true,
 };
 static const struct gpt_format format_4l = {
-	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true, .upper_zero = PTE_PS,
+	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true,
 };
 static const struct gpt_format format_5l = {
-	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true, .upper_zero = PTE_PS,
+	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true,
+};
+
+static const struct gpt_format format_ept4 = {
+	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3),
+};
+static const struct gpt_format format_ept5 = {
+	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3),
 };
 
 static ALWAYS_INLINE u32 format_shift(const struct gpt_format *f, u32 level)
@@ -50,34 +60,14 @@ static ALWAYS_INLINE u32 level_shift(u32 level)
 	return PAGE_SHIFT + 9 * (level - 1);
 }
 
-bool gpt_entry_is_leaf(u32 level, u64 entry)
-{
-	return level == 1 || ((level == 2 || level == 3) && (entry & PTE_PS));
-}
-
-u32 gpt_entry_access(u64 entry)
-{
-	_Static_assert(PTE_W >> 1 == ACC_W && PTE_U >> 1 == ACC_U && PTE_NX >> 61 == ACC_X, "shifted together");
-	return gpt_access_of(entry ^ PTE_NX);
-}
-
-gfn_t gpt_entry_gfn(u32 level, u64 entry)
-{
-	u64 frame = entry & PTE_ADDR_MASK;
-
-	if (gpt_entry_is_leaf(level, entry))
-		frame &= ~(BIT(level_shift(level)) - 1);
-	return frame >> PAGE_SHIFT;
-}
-
 /* Bits that must be zero in every entry of a wide format. */
 static ALWAYS_INLINE u64 reserved_always(const struct gpt_format *f, const struct gpt_context *ctx, bool nx)
 {
-	u64 mask = PTE_ADDR_MASK & (~0ull << ctx->phys_bits);
+	u64 mask = PTE_ADDR_MASK >> ctx->phys_bits << ctx->phys_bits;
 
 	if (!nx)
 		mask |= PTE_NX;
-	if (f->wide_reserved)
+	if (f->pdptes)
 		mask |= BITS(62, 52);
 	return mask;
 }
@@ -147,7 +137,7 @@ static const struct gpt_format *format_of(enum gpt_mode mode)
 	}
 }
 
-u64 gpt_entry_reserved(const struct gpt_context *ctx, enum gpt_mode mode, bool nx, u32 level, u64 entry)
+u64 gpt_entry_reserved_exact(const struct gpt_context *ctx, enum gpt_mode mode, bool nx, u32 level, u64 entry)
 {
 	const struct gpt_format *f = format_of(mode);
 
@@ -155,11 +145,11 @@ u64 gpt_entry_reserved(const struct gpt_context *ctx, enum gpt_mode mode, bool n
 }
 
 /* The table's entries, or NULL where the frame is not RAM. */
-static ALWAYS_INLINE u64 *table_pointer(const struct gpt_context *ctx, gfn_t gfn)
+static ALWAYS_INLINE u64 *table_pointer(const struct region_map *regions, gfn_t gfn)
 {
 	struct region_hit hit;
 
-	region_lookup(ctx->regions, gfn, &hit);
+	region_lookup(regions, gfn, &hit);
 	return likely(hit.kind == REGION_RAM) ? phys_to_virt(pfn_to_hpa(hit.pfn)) : NULL;
 }
 
@@ -174,7 +164,7 @@ static ALWAYS_INLINE u64 load_entry(const struct gpt_format *f, const u64 *table
 
 u64 *gpt_table(const struct gpt_context *ctx, gfn_t table)
 {
-	return table_pointer(ctx, table);
+	return table_pointer(ctx->regions, table);
 }
 
 u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
@@ -194,41 +184,42 @@ static NOINLINE bool key_forbids(const struct gpt_context *ctx, u64 leaf, u32 ri
 }
 
 /*
- * SDM vol. 3 section 4.6.1 as a table: allowed[control state][access] has a bit
- * for each value of ACC_*. A state is WP, SMEP, SMAP as in gpt_context.controls,
- * an access the word of gpt_access without bit 0.
+ * SDM vol. 3 section 4.6.1 as a table: for each access and control state, a bit
+ * for each value of ACC_*. The index is four times the word of gpt_access (its
+ * bit 0 is clear) plus the state, WP, SMEP and SMAP as in gpt_context.controls.
  */
 #define WITH_W 0xaau             /* the values that have ACC_W, and so on */
 #define WITH_U 0xccu
 #define WITH_X 0xf0u
 #define RIGHTS_ALL 0xffu
-#define IS_WRITE(a) ((a) & 1)
-#define IS_USER(a) ((a) & 2)
-#define IS_FETCH(a) ((a) & 8)
-#define AC_COUNTS(a) (((a) & 0x30) == 0x20) /* AC set, and not an implicit access */
-#define HAS_WP(s) ((s) & 1)
-#define HAS_SMEP(s) ((s) & 2)
-#define HAS_SMAP(s) ((s) & 4)
+#define HAS_WP(i) ((i) & 1)
+#define HAS_SMEP(i) ((i) & 2)
+#define HAS_SMAP(i) ((i) & 4)
+#define IS(word, i) ((i) >> 2 & (word))
+#define IS_USER(i) IS(PF_U, i)
+#define AC_COUNTS(i) (IS(GPT_ACCESS_AC, i) && !IS(GPT_ACCESS_IMPLICIT, i))
 
-#define FETCH_RIGHTS(s, a) (WITH_X & (!IS_USER(a) && HAS_SMEP(s) ? ~WITH_U : RIGHTS_ALL))
-#define DATA_RIGHTS(s, a) \
-	((!IS_USER(a) && HAS_SMAP(s) && !AC_COUNTS(a) ? ~WITH_U : RIGHTS_ALL) & \
-	 (IS_WRITE(a) && (IS_USER(a) || HAS_WP(s)) ? WITH_W : RIGHTS_ALL))
-#define ALLOWED(s, a) \
-	(RIGHTS_ALL & (IS_USER(a) ? WITH_U : RIGHTS_ALL) & (IS_FETCH(a) ? FETCH_RIGHTS(s, a) : DATA_RIGHTS(s, a)))
+#define FETCH_RIGHTS(i) (WITH_X & (!IS_USER(i) && HAS_SMEP(i) ? ~WITH_U : RIGHTS_ALL))
+#define DATA_RIGHTS(i) \
+	((!IS_USER(i) && HAS_SMAP(i) && !AC_COUNTS(i) ? ~WITH_U : RIGHTS_ALL) & \
+	 (IS(PF_W, i) && (IS_USER(i) || HAS_WP(i)) ? WITH_W : RIGHTS_ALL))
+#define ALLOWED(i) \
+	(RIGHTS_ALL & (IS_USER(i) ? WITH_U : RIGHTS_ALL) & (IS(PF_ID, i) ? FETCH_RIGHTS(i) : DATA_RIGHTS(i)))
 
-#define ALLOWED_4(s, a) ALLOWED(s, a), ALLOWED(s, (a) + 1), ALLOWED(s, (a) + 2), ALLOWED(s, (a) + 3)
-#define ALLOWED_16(s, a) ALLOWED_4(s, a), ALLOWED_4(s, (a) + 4), ALLOWED_4(s, (a) + 8), ALLOWED_4(s, (a) + 12)
-#define ALLOWED_64(s) {ALLOWED_16(s, 0), ALLOWED_16(s, 16), ALLOWED_16(s, 32), ALLOWED_16(s, 48)}
+#define FOUR(i) ALLOWED(i), ALLOWED((i) + 1), ALLOWED((i) + 2), ALLOWED((i) + 3)
+#define SIXTEEN(i) FOUR(i), FOUR((i) + 4), FOUR((i) + 8), FOUR((i) + 12)
+#define SIXTY_FOUR(i) SIXTEEN(i), SIXTEEN((i) + 16), SIXTEEN((i) + 32), SIXTEEN((i) + 48)
 
-static const u8 allowed[8][64] = {
-	ALLOWED_64(0), ALLOWED_64(1), ALLOWED_64(2), ALLOWED_64(3),
-	ALLOWED_64(4), ALLOWED_64(5), ALLOWED_64(6), ALLOWED_64(7),
+static const u8 allowed[GPT_ACCESS_END << 2] = {
+	SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192),
+	SIXTY_FOUR(256), SIXTY_FOUR(320), SIXTY_FOUR(384), SIXTY_FOUR(448),
 };
 
 static ALWAYS_INLINE bool rights_allow(const struct gpt_context *ctx, u32 rights, struct gpt_access access)
 {
-	return allowed[ctx->controls & GPT_CONTROLS_RIGHTS][access.word >> 1 & 63] >> rights & 1;
+	u32 set = allowed[(access.word << 2) + (ctx->controls & GPT_CONTROLS_RIGHTS)];
+
+	return set >> rights & 1;
 }
 
 /* Sets want in the entry, in its own size, if it still reads as expected; false if it changed. */
@@ -244,33 +235,49 @@ static bool mark_entry(bool narrow, void *slot, u64 *expected, u64 want)
 	return __atomic_compare_exchange_n((u64 *)slot, &old, updated, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, struct gpt_walk *w, bool write)
+/* Sets the bits accessed in every entry of a path and dirty in its leaf, and counts; false if an entry changed. */
+static bool mark_path(bool narrow, struct gpt_step *steps, u32 top, u32 leaf, u64 accessed, u64 dirty,
+		      u8 *a_sets, u8 *d_sets)
 {
-	for (u32 level = w->top_level; level >= w->leaf_level; level--) {
-		struct gpt_step *step = &w->step[level];
-		u64 want = PTE_A | (write && level == w->leaf_level ? PTE_D : 0);
-		u64 missing = want & ~step->entry;
+	for (u32 level = top; level >= leaf; level--) {
+		u64 want = accessed | (level == leaf ? dirty : 0);
+		u64 missing = want & ~steps[level].entry;
 
 		if (!missing)
 			continue;
-		if (!mark_entry(narrow, step->slot, &step->entry, want))
-			return GPT_RETRY;
-		w->a_sets += !!(missing & PTE_A);
-		w->d_sets += !!(missing & PTE_D);
+		if (!mark_entry(narrow, steps[level].slot, &steps[level].entry, want))
+			return false;
+		*a_sets += !!(missing & accessed);
+		*d_sets += !!(missing & dirty);
 	}
-	return GPT_OK;
+	return true;
+}
+
+static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, enum gpt_effects effects, struct gpt_access access,
+						   struct gpt_walk *w)
+{
+	if (effects != GPT_SET_AD)
+		return GPT_OK;
+	w->dirty |= access.write;
+	return mark_path(narrow, w->step, w->top_level, w->leaf_level, PTE_A, access.write ? PTE_D : 0,
+			 &w->a_sets, &w->d_sets) ? GPT_OK : GPT_RETRY;
+}
+
+/* Bits in which a step's entry differs from what it reads now; entries of 8 bytes. */
+static ALWAYS_INLINE u64 step_change(const struct gpt_step *step)
+{
+	return __atomic_load_n((const u64 *)step->slot, __ATOMIC_RELAXED) ^ step->entry;
 }
 
 bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 {
-	bool narrow = ctx->mode == GPT_32;
+	const struct gpt_step *step = w->step;
 
+	if (likely(w->leaf_level == 1 && w->top_level == 4))
+		return !(step_change(step + 1) | step_change(step + 2) | step_change(step + 3) | step_change(step + 4));
 	for (u32 level = w->leaf_level; level && level <= w->top_level; level++) {
-		const struct gpt_step *step = &w->step[level];
-		u64 now = narrow ? __atomic_load_n((const u32 *)step->slot, __ATOMIC_RELAXED)
-				 : __atomic_load_n((const u64 *)step->slot, __ATOMIC_RELAXED);
-
-		if (now != step->entry)
+		if (ctx->mode == GPT_32 ? __atomic_load_n((const u32 *)step[level].slot, __ATOMIC_RELAXED) != step[level].entry
+					: !!step_change(&step[level]))
 			return false;
 	}
 	return true;
@@ -304,7 +311,7 @@ static ALWAYS_INLINE u64 entry_offset(const struct gpt_format *f, u32 level, u64
 
 /* What an optimistic descent has seen: AND and OR over the entries of all levels, and the leaf. */
 struct descent {
-	u64 all, any, leaf;
+	u64 all, upper, leaf; /* upper: OR above level 1 */
 	u32 unread;          /* not 0: stopped there, for the table is not in the main region */
 };
 
@@ -322,7 +329,7 @@ static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct regio
 	u8 *memory = (u8 *)(uintptr_t)(m->hpa + phys_map_offset);
 
 	d->all = ~0ull;
-	d->any = 0;
+	d->upper = 0;
 #pragma GCC unroll 5
 	for (u32 level = f->top_level; level >= 1; level--) {
 		struct gpt_step *step = &steps[level];
@@ -333,11 +340,11 @@ static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct regio
 		if (unlikely(table - base >= bytes))
 			return;
 		slot = memory + (table - base) + entry_offset(f, level, address);
-		step->table = table;
 		step->slot = slot;
 		step->entry = entry = load_slot(f, slot);
 		d->all &= entry;
-		d->any |= level > 1 ? entry : entry & ~f->upper_zero;
+		if (level > 1)
+			d->upper |= entry;
 		d->leaf = entry;
 		table = entry & PTE_ADDR_MASK;
 	}
@@ -357,12 +364,11 @@ static ALWAYS_INLINE enum verdict judge_entry(const struct gpt_format *f, const 
 }
 
 /* The entry of a level, wherever its table may be; all-ones and slot NULL where that is not RAM. */
-static ALWAYS_INLINE void read_step(const struct gpt_format *f, const struct gpt_context *ctx, u32 level, u64 table,
-				    u64 address, struct gpt_step *step)
+static ALWAYS_INLINE void read_step(const struct gpt_format *f, const struct region_map *regions, u32 level,
+				    u64 table, u64 address, struct gpt_step *step)
 {
-	u8 *at = (u8 *)table_pointer(ctx, table >> PAGE_SHIFT);
+	u8 *at = (u8 *)table_pointer(regions, table >> PAGE_SHIFT);
 
-	step->table = table;
 	step->slot = at ? at + entry_offset(f, level, address) : NULL;
 	step->entry = at ? load_slot(f, step->slot) : f->narrow ? ~0u : ~0ull;
 }
@@ -373,7 +379,7 @@ static ALWAYS_INLINE enum gpt_status finish(const struct gpt_format *f, const st
 					    u64 entry, u64 all, u32 rights, struct gpt_walk *w)
 {
 	w->top_level = (u8)f->top_level;
-	w->last_level = w->leaf_level = (u8)level;
+	w->leaf_level = (u8)level;
 	w->a_sets = w->d_sets = 0;
 	w->access = rights;
 	if (f->keys && unlikely(ctx->controls & GPT_CONTROLS_KEYS) && key_forbids(ctx, entry, rights, access))
@@ -383,19 +389,27 @@ static ALWAYS_INLINE enum gpt_status finish(const struct gpt_format *f, const st
 	w->gfn = gpt_entry_gfn(level, entry) |
 		 ((gva >> PAGE_SHIFT) & (BIT(f->index_bits * (level - 1)) - 1));
 	w->dirty = entry & PTE_D;
-	if (unlikely(!(all & PTE_A) || (access.write && !(entry & PTE_D))) && effects == GPT_SET_AD) {
-		w->dirty = access.write || (entry & PTE_D);
-		return set_accessed_dirty(f->narrow, w, access.write);
-	}
+	if (unlikely(!(all & PTE_A)))
+		return set_accessed_dirty(f->narrow, effects, access, w);
+	if (access.write && unlikely(!(entry & PTE_D)))
+		return set_accessed_dirty(f->narrow, effects, access, w);
 	return GPT_OK;
 }
 
+/* Where the tables in memory begin; 0 in a PAE guest's PDPTE: nowhere. */
+static ALWAYS_INLINE u64 first_table(const struct gpt_format *f, const struct gpt_context *ctx, gva_t gva)
+{
+	if (f->narrow)
+		return ctx->cr3 & BITS(31, 12); /* SDM vol. 3 section 4.3 */
+	return (f->pdptes ? ctx->pdpte[(gva >> 30) & 3] : ctx->cr3) & PTE_ADDR_MASK;
+}
+
 /* A walk that is not ordinary, level by level; entries above level unread were read already. */
-static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const struct gpt_context *ctx, u64 table,
-					       gva_t gva, struct gpt_access access, enum gpt_effects effects,
+static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const struct gpt_context *ctx, gva_t gva,
+					       struct gpt_access access, enum gpt_effects effects,
 					       u32 unread, struct gpt_walk *w)
 {
-	u64 all = ~0ull, entry;
+	u64 table = first_table(f, ctx, gva), all = ~0ull, entry;
 	u32 level;
 
 	w->top_level = (u8)f->top_level;
@@ -403,7 +417,7 @@ static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const
 		enum verdict verdict;
 
 		if (level <= unread)
-			read_step(f, ctx, level, table, gva, &w->step[level]);
+			read_step(f, ctx->regions, level, table, gva, &w->step[level]);
 		entry = w->step[level].entry;
 		if (!w->step[level].slot)
 			return fault(ctx, level, PF_P | PF_RSVD, access, w);
@@ -420,37 +434,63 @@ static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const
 	return finish(f, ctx, gva, access, effects, level, entry, all, gpt_access_of(all), w);
 }
 
-typedef enum gpt_status slow_walk(const struct gpt_context *ctx, u64 table, gva_t gva, struct gpt_access access,
-				  enum gpt_effects effects, u32 unread, struct gpt_walk *w);
+/* The most frequent fault of all, a page that is not there, needs no second look at the tables. */
+static ALWAYS_INLINE bool only_leaf_absent(const struct gpt_format *f, const struct gpt_context *ctx,
+					   const struct gpt_step *steps, const struct descent *d)
+{
+	u64 zero = PTE_PS | (f->narrow ? 0 : reserved_always(f, ctx, ctx->nx)), all = ~d->leaf;
+
+#pragma GCC unroll 5
+	for (u32 level = f->top_level; level > 1; level--)
+		all &= steps[level].entry;
+	return (all & PTE_P) && !(d->upper & zero);
+}
+
+typedef enum gpt_status slow_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
+				  enum gpt_effects effects, struct gpt_walk *w, u32 unread);
 
 static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow,
-						 const struct gpt_context *ctx, u64 table, gva_t gva,
+						 const struct gpt_context *ctx, gva_t gva,
 						 struct gpt_access access, enum gpt_effects effects,
 						 struct gpt_walk *w)
 {
-	u64 zero = f->upper_zero | (f->narrow ? 0 : reserved_always(f, ctx, ctx->nx));
+	u64 table = first_table(f, ctx, gva), any;
 	struct descent d;
 
+	/* The four PDPTEs were validated when CR3 was loaded; they have no rights and no A bit. */
+	if (f->pdptes && !(ctx->pdpte[(gva >> 30) & 3] & PTE_P)) {
+		w->top_level = 3;
+		return fault(ctx, 3, 0, access, w);
+	}
+	w->first_table = table;
 	descend(f, ctx->regions, table, gva, w->step, &d);
-	if (unlikely(d.unread || !(d.all & PTE_P) || (d.any & zero)))
-		return slow(ctx, table, gva, access, effects, d.unread, w);
-	return finish(f, ctx, gva, access, effects, 1, d.leaf, d.all,
-		      gpt_access_of((d.all & ~PTE_NX) | (~d.any & PTE_NX)), w);
+	if (unlikely(d.unread))
+		return slow(ctx, gva, access, effects, w, d.unread);
+	if (unlikely(!(d.all & PTE_P) || (d.upper & PTE_PS))) {
+		if (!only_leaf_absent(f, ctx, w->step, &d))
+			return slow(ctx, gva, access, effects, w, 0);
+		w->top_level = (u8)f->top_level;
+		return fault(ctx, 1, 0, access, w);
+	}
+	any = d.upper | d.leaf;
+	if (!f->narrow && unlikely(any & reserved_always(f, ctx, ctx->nx)))
+		return slow(ctx, gva, access, effects, w, 0);
+	return finish(f, ctx, gva, access, effects, 1, d.leaf, d.all, gpt_access_of_all(d.all, any), w);
 }
 
 /* Each format's walk and its slow path, made of the same two bodies. */
 #define FORMAT_WALKS(name) \
-	static NOINLINE enum gpt_status slow_##name(const struct gpt_context *ctx, u64 table, gva_t gva, \
+	static NOINLINE enum gpt_status slow_##name(const struct gpt_context *ctx, gva_t gva, \
 						    struct gpt_access access, enum gpt_effects effects, \
-						    u32 unread, struct gpt_walk *w) \
+						    struct gpt_walk *w, u32 unread) \
 	{ \
-		return walk_slow(&format_##name, ctx, table, gva, access, effects, unread, w); \
+		return walk_slow(&format_##name, ctx, gva, access, effects, unread, w); \
 	} \
-	static NOINLINE enum gpt_status walk_##name(const struct gpt_context *ctx, u64 table, gva_t gva, \
+	static NOINLINE enum gpt_status walk_##name(const struct gpt_context *ctx, gva_t gva, \
 						    struct gpt_access access, enum gpt_effects effects, \
 						    struct gpt_walk *w) \
 	{ \
-		return walk_tables(&format_##name, slow_##name, ctx, table, gva, access, effects, w); \
+		return walk_tables(&format_##name, slow_##name, ctx, gva, access, effects, w); \
 	}
 
 FORMAT_WALKS(32)
@@ -458,25 +498,11 @@ FORMAT_WALKS(pae)
 FORMAT_WALKS(4l)
 FORMAT_WALKS(5l)
 
-/* The four PDPTEs were validated when CR3 was loaded; they have no rights and no A bit. */
-static NOINLINE enum gpt_status walk_pdpte(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
-					   enum gpt_effects effects, struct gpt_walk *w)
-{
-	u64 pdpte = ctx->pdpte[(gva >> 30) & 3];
-
-	if (!(pdpte & PTE_P)) {
-		w->top_level = 3;
-		return fault(ctx, 3, 0, access, w);
-	}
-	return walk_pae(ctx, pdpte & PTE_ADDR_MASK, (u32)gva, access, effects, w);
-}
-
 /* Paging off: linear addresses are physical addresses of 32 bits (SDM vol. 3 section 4.1.1). */
 static enum gpt_status walk_none(gva_t gva, struct gpt_walk *w)
 {
 	w->gfn = (gva & 0xffffffffu) >> PAGE_SHIFT;
-	w->leaf_level = 0;
-	w->top_level = w->last_level = 0;
+	w->top_level = w->leaf_level = 0;
 	w->a_sets = w->d_sets = 0;
 	w->access = ACC_ALL;
 	w->dirty = true;
@@ -488,15 +514,173 @@ enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_ac
 {
 	switch ((enum gpt_mode)ctx->mode) {
 	case GPT_4L:
-		return walk_4l(ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, walk);
+		return walk_4l(ctx, gva, access, effects, walk);
 	case GPT_5L:
-		return walk_5l(ctx, ctx->cr3 & PTE_ADDR_MASK, gva, access, effects, walk);
+		return walk_5l(ctx, gva, access, effects, walk);
 	case GPT_PAE:
-		return walk_pdpte(ctx, gva, access, effects, walk);
-	case GPT_32: /* SDM vol. 3 section 4.3: bits 31:12 of CR3 hold the page directory */
-		return walk_32(ctx, ctx->cr3 & BITS(31, 12), (u32)gva, access, effects, walk);
+		return walk_pae(ctx, gva, access, effects, walk);
+	case GPT_32:
+		return walk_32(ctx, gva, access, effects, walk);
 	case GPT_NONE:
 		break;
 	}
 	return walk_none(gva, walk);
+}
+
+/* --- EPT, SDM vol. 3 section 28.3 --------------------------------------------- */
+#define EPT_RIGHTS (EPT_R | EPT_W | EPT_X)
+#define EPT_MEMTYPE(entry) ((entry) >> EPT_MEMTYPE_SHIFT & 7)
+#define EPT_UPPER_ZERO BITS(7, 3) /* clear in an entry that leads to a table */
+
+static ALWAYS_INLINE bool ept_memtype_is_legal(u32 memtype)
+{
+	return memtype != 2 && memtype != 3 && memtype != 7;
+}
+
+static ALWAYS_INLINE u64 ept_reserved_address(const struct gpt_ept *ept)
+{
+	return PTE_ADDR_MASK >> ept->phys_bits << ept->phys_bits;
+}
+
+static ALWAYS_INLINE bool ept_is_leaf(const struct gpt_format *f, const struct gpt_ept *ept, u32 level, u64 entry)
+{
+	if (level == 1)
+		return true;
+	if (!(entry & EPT_PS) || !(f->leaf_levels & BIT(level)))
+		return false;
+	return level == 2 ? ept->pages_2m : ept->pages_1g;
+}
+
+/* Tables 28-1 to 28-7 and section 28.3.3.1. */
+static ALWAYS_INLINE enum verdict ept_judge_entry(const struct gpt_format *f, const struct gpt_ept *ept, u32 level,
+						  u64 entry)
+{
+	u64 execute = ept->mbec ? EPT_X | EPT_XU : EPT_X;
+
+	if (!(entry & (EPT_R | EPT_W | execute)))
+		return ABSENT;
+	if (!(entry & EPT_R) && ((entry & EPT_W) || !ept->exec_only))
+		return RESERVED;
+	if (entry & ept_reserved_address(ept))
+		return RESERVED;
+	if (!ept_is_leaf(f, ept, level, entry))
+		return entry & EPT_UPPER_ZERO ? RESERVED : GO_ON;
+	if (level > 1 && (entry & BITS(level_shift(level) - 1, PAGE_SHIFT)))
+		return RESERVED;
+	return ept_memtype_is_legal(EPT_MEMTYPE(entry)) ? LEAF : RESERVED;
+}
+
+/* Level by level, as walk_slow(). Gives the level it ended at and the AND of the entries. */
+static ALWAYS_INLINE enum verdict ept_walk_slow(const struct gpt_format *f, const struct gpt_ept *ept, u64 gpa,
+						u32 unread, struct gpt_step *steps, u32 *level, u64 *all)
+{
+	u64 table = ept->eptp & PTE_ADDR_MASK;
+	enum verdict verdict;
+
+	*all = ~0ull;
+	for (*level = f->top_level;; --*level) {
+		struct gpt_step *step = &steps[*level];
+
+		if (*level <= unread)
+			read_step(f, ept->regions, *level, table, gpa, step);
+		if (!step->slot)
+			return RESERVED;
+		*all &= step->entry;
+		verdict = ept_judge_entry(f, ept, *level, step->entry);
+		if (verdict != GO_ON)
+			return verdict;
+		table = step->entry & PTE_ADDR_MASK;
+	}
+}
+
+static ALWAYS_INLINE enum verdict ept_walk_tables(const struct gpt_format *f, const struct gpt_ept *ept, u64 gpa,
+						  struct gpt_step *steps, u32 *level, u64 *all)
+{
+	struct descent d;
+
+	descend(f, ept->regions, ept->eptp & PTE_ADDR_MASK, gpa, steps, &d);
+	if (unlikely(d.unread || !(d.all & EPT_R) || (d.upper & EPT_UPPER_ZERO) ||
+		     ((d.upper | d.leaf) & ept_reserved_address(ept)) || !ept_memtype_is_legal(EPT_MEMTYPE(d.leaf))))
+		return ept_walk_slow(f, ept, gpa, d.unread, steps, level, all);
+	*level = 1;
+	*all = d.all;
+	return LEAF;
+}
+
+/* What the access needs; execution of user-mode addresses has a right of its own with mbec. */
+static ALWAYS_INLINE u32 ept_needed(const struct gpt_ept *ept, struct gpt_ept_access a)
+{
+	u32 needed = (a.read ? EPT_R : 0) | (a.write ? EPT_W : 0);
+
+	if (a.fetch)
+		needed |= ept->mbec && a.user ? EPT_XU : EPT_X;
+	/* Section 28.3.5: with A/D on, every access to a guest's table is a write, and reported as both. */
+	if (a.walk && (ept->eptp & EPTP_AD))
+		needed |= EPT_R | EPT_W;
+	return needed;
+}
+
+static enum gpt_ept_status ept_violation(u32 needed, u32 rights, struct gpt_ept_access a, struct gpt_ept_walk *w)
+{
+	w->qualification = (needed & EPT_RIGHTS) | (needed & EPT_XU ? EPT_Q_FETCH : 0) |
+			   (u64)(rights & EPT_RIGHTS) << 3 | (rights & EPT_XU ? EPT_Q_USER_EXECUTABLE : 0) |
+			   (a.linear ? EPT_Q_LINEAR_VALID | (a.walk ? 0 : EPT_Q_FINAL) : 0);
+	return EPT_VIOLATION;
+}
+
+static ALWAYS_INLINE enum gpt_ept_status walk_ept(const struct gpt_format *f, const struct gpt_ept *ept, u64 gpa,
+						  struct gpt_ept_access access, enum gpt_effects effects,
+						  struct gpt_ept_walk *w)
+{
+	u64 all, may = EPT_RIGHTS | (ept->mbec ? EPT_XU : 0);
+	u32 needed = ept_needed(ept, access), level;
+	struct gpt_step steps[GPT_LEVELS_MAX + 1];
+	enum gpt_ept_status status = EPT_OK;
+	enum verdict verdict;
+	u8 sets = 0;
+
+	w->top_level = f->top_level;
+	w->last_level = 0;
+	w->qualification = 0;
+	if (gpa >> (format_shift(f, f->top_level) + f->index_bits))
+		return ept_violation(needed, 0, access, w);
+	verdict = ept_walk_tables(f, ept, gpa, steps, &level, &all);
+	w->last_level = level;
+	w->rights = (u32)(all & may);
+	if (verdict == RESERVED)
+		status = EPT_MISCONFIG;
+	else if (verdict == ABSENT || (needed & ~w->rights))
+		status = ept_violation(needed, w->rights, access, w);
+	else if (effects == GPT_SET_AD && (ept->eptp & EPTP_AD) &&
+		 !mark_path(false, steps, f->top_level, level, EPT_A, needed & EPT_W ? EPT_D : 0, &sets, &sets))
+		status = EPT_RETRY;
+	for (u32 i = level; i <= f->top_level; i++)
+		w->entry[i] = steps[i].entry;
+	if (status != EPT_OK)
+		return status;
+	w->leaf_level = level;
+	w->address = gpt_entry_gfn(level, w->entry[level]) << PAGE_SHIFT | (gpa & (BIT(format_shift(f, level)) - 1));
+	w->memtype = EPT_MEMTYPE(w->entry[level]);
+	w->ipat = w->entry[level] & EPT_IPAT;
+	return EPT_OK;
+}
+
+static NOINLINE enum gpt_ept_status walk_ept4(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
+					      enum gpt_effects effects, struct gpt_ept_walk *w)
+{
+	return walk_ept(&format_ept4, ept, gpa, access, effects, w);
+}
+
+static NOINLINE enum gpt_ept_status walk_ept5(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
+					      enum gpt_effects effects, struct gpt_ept_walk *w)
+{
+	return walk_ept(&format_ept5, ept, gpa, access, effects, w);
+}
+
+enum gpt_ept_status gpt_walk_ept(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
+				 enum gpt_effects effects, struct gpt_ept_walk *walk)
+{
+	if ((ept->eptp >> 3 & 7) == 4)
+		return walk_ept5(ept, gpa, access, effects, walk);
+	return walk_ept4(ept, gpa, access, effects, walk);
 }

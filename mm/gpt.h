@@ -7,6 +7,7 @@
 #define MM_GPT_H
 
 #include "lib/types.h"
+#include "lib/x86.h"
 #include "mm/region.h"
 
 enum gpt_mode { GPT_NONE /* paging off */, GPT_32, GPT_PAE, GPT_4L, GPT_5L };
@@ -52,6 +53,7 @@ struct gpt_access {
 };
 #define GPT_ACCESS_IMPLICIT BIT(5)
 #define GPT_ACCESS_AC BIT(6)
+#define GPT_ACCESS_END BIT(7)        /* no bit from here on is set, nor bit 0 */
 
 enum gpt_status {
 	GPT_OK,
@@ -61,7 +63,6 @@ enum gpt_status {
 
 /* One level of a walk: what was read, and where. */
 struct gpt_step {
-	u64 table;           /* gpa of the table */
 	u64 entry;           /* the entry, after A/D were set */
 	void *slot;          /* where it is in memory; NULL if the table is not RAM */
 };
@@ -74,14 +75,25 @@ struct gpt_walk {
 	u32 error;           /* the #PF error code */
 	/* always */
 	u8 top_level;        /* level of the first entry read; 0: none */
-	u8 last_level;       /* the lowest level read */
+	union {
+		u8 last_level; /* the lowest level read */
+		u8 leaf_level; /* GPT_OK: 1: 4 KiB, 2: 2 MiB (4 MiB for GPT_32), 3: 1 GiB; 0: paging off */
+	};
 	/* GPT_OK */
-	u8 leaf_level;       /* 1: 4 KiB, 2: 2 MiB (4 MiB for GPT_32), 3: 1 GiB; 0: paging off */
 	u8 a_sets, d_sets;   /* entries in which the walk set A, D */
 	bool dirty;          /* D of the leaf, after the walk */
 	/* always */
+	u64 first_table;     /* gpa of the table of top_level */
 	struct gpt_step step[GPT_LEVELS_MAX + 1]; /* [level], from top_level down to last_level */
 };
+
+/* gpa of the table that the walk read at a level. */
+static ALWAYS_INLINE u64 gpt_walk_table(const struct gpt_walk *walk, u32 level)
+{
+	return level < walk->top_level ? walk->step[level + 1].entry & PTE_ADDR_MASK : walk->first_table;
+}
+
+_Static_assert(PTE_W >> 1 == ACC_W && PTE_U >> 1 == ACC_U && PTE_NX >> 61 == ACC_X, "shifted together");
 
 /* Rights in the AND of entries whose NX was turned over. W and U are bits 1 and 2 of an entry. */
 static ALWAYS_INLINE u32 gpt_access_of(u64 all)
@@ -89,14 +101,25 @@ static ALWAYS_INLINE u32 gpt_access_of(u64 all)
 	return ((u32)(all >> 1) & (ACC_W | ACC_U)) | ((u32)(all >> 61) & ACC_X);
 }
 
+/* The same from the AND and the OR of entries as they are. */
+static ALWAYS_INLINE u32 gpt_access_of_all(u64 all, u64 any)
+{
+	return ((u32)(all >> 1) & (ACC_W | ACC_U)) | ((u32)(~any >> 61) & ACC_X);
+}
+
 /* Rights that the entries above a level leave: the role of its table. */
 static ALWAYS_INLINE u32 gpt_access_above(const struct gpt_walk *walk, u32 level)
 {
-	u64 all = ~0ull;
+	u64 all = ~0ull, any = 0;
 
-	for (u32 above = walk->top_level; above > level; above--)
-		all &= walk->step[above].entry ^ BIT(63);
-	return gpt_access_of(all);
+#pragma GCC unroll 4
+	for (u32 above = level + 1; above <= GPT_LEVELS_MAX; above++) {
+		if (above > walk->top_level)
+			break;
+		all &= walk->step[above].entry;
+		any |= walk->step[above].entry;
+	}
+	return gpt_access_of_all(all, any);
 }
 
 /* What a walk may do to the guest's tables. */
@@ -120,11 +143,37 @@ bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *wa
  * What one entry of a table at some level says on its own, for those who derive
  * shadow entries without a walk. Formats with 8-byte entries.
  */
-bool gpt_entry_is_leaf(u32 level, u64 entry);
-u32 gpt_entry_access(u64 entry);                  /* ACC_* of this entry alone */
-gfn_t gpt_entry_gfn(u32 level, u64 entry);        /* frame of the table or of the leaf's first page */
+static ALWAYS_INLINE bool gpt_entry_is_leaf(u32 level, u64 entry)
+{
+	return level == 1 || ((level == 2 || level == 3) && (entry & PTE_PS));
+}
+
+/* ACC_* of this entry alone. */
+static ALWAYS_INLINE u32 gpt_entry_access(u64 entry)
+{
+	return gpt_access_of_all(entry, entry);
+}
+
+/* Frame of the table or of the leaf's first page. */
+static ALWAYS_INLINE gfn_t gpt_entry_gfn(u32 level, u64 entry)
+{
+	u64 frame = entry & PTE_ADDR_MASK;
+
+	if (gpt_entry_is_leaf(level, entry))
+		frame &= ~(BIT(PAGE_SHIFT + 9 * (level - 1)) - 1);
+	return frame >> PAGE_SHIFT;
+}
+
 /* Bits of entry that must be zero but are not (P is assumed). nx: EFER.NXE. */
-u64 gpt_entry_reserved(const struct gpt_context *ctx, enum gpt_mode mode, bool nx, u32 level, u64 entry);
+u64 gpt_entry_reserved_exact(const struct gpt_context *ctx, enum gpt_mode mode, bool nx, u32 level, u64 entry);
+static ALWAYS_INLINE u64 gpt_entry_reserved(const struct gpt_context *ctx, enum gpt_mode mode, bool nx, u32 level,
+					    u64 entry)
+{
+	u64 doubtful = BITS(62, 52) | (PTE_ADDR_MASK >> ctx->phys_bits << ctx->phys_bits) | (nx ? 0 : PTE_NX) |
+		       (level > 1 ? PTE_PS : 0);
+
+	return likely(!(entry & doubtful)) ? 0 : gpt_entry_reserved_exact(ctx, mode, nx, level, entry);
+}
 /*
  * A 4-byte entry of a 32-bit guest as the 8-byte entry that says the same, 0 if
  * it has reserved bits. A leaf of 4 MiB is two of 2 MiB: upper_half takes the
@@ -141,6 +190,7 @@ u64 *gpt_table(const struct gpt_context *ctx, gfn_t table);
 #define EPT_R BIT(0)
 #define EPT_W BIT(1)
 #define EPT_X BIT(2)         /* mode-based execute control on: of supervisor-mode addresses */
+#define EPT_MEMTYPE_SHIFT 3      /* leaf: bits 5:3, values of enum memtype */
 #define EPT_IPAT BIT(6)      /* leaf: the guest's PAT is ignored */
 #define EPT_PS BIT(7)
 #define EPT_A BIT(8)
@@ -205,7 +255,8 @@ struct gpt_ept_walk {
  * misconfiguration; rights are judged at the end. A table that is not RAM is a
  * misconfiguration: it reads as all-ones. With A/D on in the EPTP, GPT_SET_AD
  * sets A at every level and D in the leaf for a write, when the access is allowed.
- * A gpa with bits beyond 48 (4 levels) is a violation with no entry read. No lock.
+ * A gpa with bits beyond 48 (4 levels) or 57 (5) is a violation with no entry
+ * read. Takes no lock.
  */
 enum gpt_ept_status gpt_walk_ept(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
 				 enum gpt_effects effects, struct gpt_ept_walk *walk);

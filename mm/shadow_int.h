@@ -172,6 +172,7 @@ struct shadow_mmu {
 	u32 root_level;          /* 4 or 5; 3: PAE format, four pages of level 2 */
 	u32 root[4];             /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
 	bool plain;              /* guest frames are host frames, and PAT entry 0 is write-back */
+	u32 plain_role;          /* of level 1, if such pages have plain leaves now, else 0 */
 	u32 last_root;           /* the last page that was made a root; it may have been dropped since */
 	u32 tag;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
@@ -375,6 +376,35 @@ static ALWAYS_INLINE u64 plain_leaf(const struct shadow_mmu *mmu, u64 gpte)
 	    frame_is_protected(mmu->s->frames[m->frame_index + (offset >> PAGE_SHIFT)]))
 		return spte;
 	return spte | PTE_W | SPTE_RMAP;
+}
+
+/* The frame word of a plain leaf's frame. */
+static ALWAYS_INLINE u32 *plain_frame(struct shadow *s, u64 spte)
+{
+	const struct region_main *m = &s->regions->main;
+
+	return &s->frames[m->frame_index + (((spte & PTE_ADDR_MASK) - m->base_gpa) >> PAGE_SHIFT)];
+}
+
+/* leaf_install() for a plain leaf. */
+static ALWAYS_INLINE void plain_install(struct shadow *s, u32 page, u32 index, u64 spte)
+{
+	u64 *at = &page_table(s, page)[index];
+
+	if (unlikely(*at & PTE_P)) {
+		leaf_install(s, page, index, spte);
+		return;
+	}
+	if (spte & SPTE_RMAP) {
+		u32 *head = plain_frame(s, spte);
+
+		if (likely(!(*head & LIST_VALUE)))
+			*head |= entry_id(page, index);
+		else
+			list_add(s, head, entry_id(page, index));
+	}
+	live_set(&s->pages[page], index);
+	spte_write(at, spte);
 }
 
 /*

@@ -47,6 +47,13 @@ static union role role_of(const struct gpt_context *ctx)
 	};
 }
 
+static u32 plain_role_of(const struct shadow_mmu *mmu)
+{
+	union role role = role_child(mmu->base_role, 1, ACC_ALL, 0);
+
+	return role_is_plain(mmu, role) ? role.word : 0;
+}
+
 static void root_release(struct shadow_mmu *mmu)
 {
 	for (u32 i = 0; i < 4; i++) {
@@ -239,6 +246,7 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	mmu->plain = s->identity && (paging->pat & 7) == MT_WB;
 	context_set(mmu, paging);
 	mmu->base_role = role_of(&mmu->gpt);
+	mmu->plain_role = plain_role_of(mmu);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
 	root_release(mmu);
 	if (entry_size_changes(s, mmu->gpt.mode) || all_new)
