@@ -328,7 +328,7 @@ void vmx_decode_exit(const struct vmx_exit_info *info, struct vcpu_exit *exit)
 		.kind = vmx_exit_kind(info),
 		.raw = info->reason,
 		.info1 = info->qualification,
-		.info2 = info->intr_info | (u64)info->idt_info << 32,
+		.info2 = vmx_exit_info2(info),
 		.interrupted = vmx_interrupted_event(info),
 	};
 	if (is_instruction((enum exit_kind)exit->kind))

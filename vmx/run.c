@@ -4,7 +4,7 @@
  * DR3, DR6, CR2 and XCR0 are the guest's all the time.
  */
 #include "arch/x86/cpu.h"
-#include "arch/x86/guest/guest.h"
+#include "arch/x86/guest/exits.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "vmx/check.h"
@@ -196,20 +196,31 @@ static void finish_exit(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	}
 }
 
-void vmx_run(struct vcpu *vcpu)
+static void enter(struct vcpu *vcpu, struct vmx_vcpu *vmx, struct vmx_exit_info *info)
 {
-	struct vmx_vcpu *vmx = vmx_of(vcpu);
-	struct vmx_exit_info info;
 	u32 status;
 
-	load_guest(vcpu, vmx);
 	if (unlikely(!vmx->launched))
 		check_before_first_entry();
 	status = vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP);
 	if (unlikely(status != VMX_OK))
 		entry_failed(vcpu, status);
-	read_exit_info(&info);
-	vmx->launched = vmx->launched || !(info.reason & REASON_ENTRY_FAILURE);
-	store_guest(vcpu, vmx);
-	finish_exit(vcpu, &info);
+	read_exit_info(info);
+	vmx->launched = vmx->launched || !(info->reason & REASON_ENTRY_FAILURE);
+	vcpu_note_exit(vcpu, vmx_exit_kind(info), info->reason, vmcs_read_natural(VMCS_GUEST_RIP),
+		       info->qualification, vmx_exit_info2(info));
+}
+
+NORETURN void vmx_run(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = vmx_of(vcpu);
+	struct vmx_exit_info info;
+
+	for (;;) {
+		load_guest(vcpu, vmx);
+		enter(vcpu, vmx, &info);
+		store_guest(vcpu, vmx);
+		finish_exit(vcpu, &info);
+		guest_exit(vcpu);
+	}
 }

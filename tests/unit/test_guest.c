@@ -85,9 +85,8 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 }
 /* Every other time the code must be read by a walk, so both ways of decoding are used. */
 static u32 peeks;
-const u8 *shadow_peek_code(const struct shadow_mmu *mmu, gva_t gva, u32 *room)
+const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	*room = sizeof(code);
 	return peeks++ % 2 ? code : NULL;
 }
 void shadow_drop_all(struct shadow *s) { drops++; }
