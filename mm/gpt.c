@@ -42,6 +42,13 @@ static const struct gpt_format format_5l = {
 	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true,
 };
 
+static const struct gpt_format format_ept4 = {
+	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3),
+};
+static const struct gpt_format format_ept5 = {
+	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3),
+};
+
 static ALWAYS_INLINE u32 format_shift(const struct gpt_format *f, u32 level)
 {
 	return PAGE_SHIFT + f->index_bits * (level - 1);
@@ -138,11 +145,11 @@ u64 gpt_entry_reserved_exact(const struct gpt_context *ctx, enum gpt_mode mode, 
 }
 
 /* The table's entries, or NULL where the frame is not RAM. */
-static ALWAYS_INLINE u64 *table_pointer(const struct gpt_context *ctx, gfn_t gfn)
+static ALWAYS_INLINE u64 *table_pointer(const struct region_map *regions, gfn_t gfn)
 {
 	struct region_hit hit;
 
-	region_lookup(ctx->regions, gfn, &hit);
+	region_lookup(regions, gfn, &hit);
 	return likely(hit.kind == REGION_RAM) ? phys_to_virt(pfn_to_hpa(hit.pfn)) : NULL;
 }
 
@@ -157,7 +164,7 @@ static ALWAYS_INLINE u64 load_entry(const struct gpt_format *f, const u64 *table
 
 u64 *gpt_table(const struct gpt_context *ctx, gfn_t table)
 {
-	return table_pointer(ctx, table);
+	return table_pointer(ctx->regions, table);
 }
 
 u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
@@ -228,39 +235,49 @@ static bool mark_entry(bool narrow, void *slot, u64 *expected, u64 want)
 	return __atomic_compare_exchange_n((u64 *)slot, &old, updated, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, enum gpt_effects effects, struct gpt_access access,
-						   struct gpt_walk *w)
+/* Sets the bits accessed in every entry of a path and dirty in its leaf, and counts; false if an entry changed. */
+static bool mark_path(bool narrow, struct gpt_step *steps, u32 top, u32 leaf, u64 accessed, u64 dirty,
+		      u8 *a_sets, u8 *d_sets)
 {
-	bool write = access.write;
-
-	if (effects != GPT_SET_AD)
-		return GPT_OK;
-	for (u32 level = w->top_level; level >= w->leaf_level; level--) {
-		struct gpt_step *step = &w->step[level];
-		u64 want = PTE_A | (write && level == w->leaf_level ? PTE_D : 0);
-		u64 missing = want & ~step->entry;
+	for (u32 level = top; level >= leaf; level--) {
+		u64 want = accessed | (level == leaf ? dirty : 0);
+		u64 missing = want & ~steps[level].entry;
 
 		if (!missing)
 			continue;
-		if (!mark_entry(narrow, step->slot, &step->entry, want))
-			return GPT_RETRY;
-		w->a_sets += !!(missing & PTE_A);
-		w->d_sets += !!(missing & PTE_D);
+		if (!mark_entry(narrow, steps[level].slot, &steps[level].entry, want))
+			return false;
+		*a_sets += !!(missing & accessed);
+		*d_sets += !!(missing & dirty);
 	}
-	w->dirty |= write;
-	return GPT_OK;
+	return true;
+}
+
+static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, enum gpt_effects effects, struct gpt_access access,
+						   struct gpt_walk *w)
+{
+	if (effects != GPT_SET_AD)
+		return GPT_OK;
+	w->dirty |= access.write;
+	return mark_path(narrow, w->step, w->top_level, w->leaf_level, PTE_A, access.write ? PTE_D : 0,
+			 &w->a_sets, &w->d_sets) ? GPT_OK : GPT_RETRY;
+}
+
+/* Bits in which a step's entry differs from what it reads now; entries of 8 bytes. */
+static ALWAYS_INLINE u64 step_change(const struct gpt_step *step)
+{
+	return __atomic_load_n((const u64 *)step->slot, __ATOMIC_RELAXED) ^ step->entry;
 }
 
 bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 {
-	bool narrow = ctx->mode == GPT_32;
+	const struct gpt_step *step = w->step;
 
+	if (likely(w->leaf_level == 1 && w->top_level == 4))
+		return !(step_change(step + 1) | step_change(step + 2) | step_change(step + 3) | step_change(step + 4));
 	for (u32 level = w->leaf_level; level && level <= w->top_level; level++) {
-		const struct gpt_step *step = &w->step[level];
-		u64 now = narrow ? __atomic_load_n((const u32 *)step->slot, __ATOMIC_RELAXED)
-				 : __atomic_load_n((const u64 *)step->slot, __ATOMIC_RELAXED);
-
-		if (now != step->entry)
+		if (ctx->mode == GPT_32 ? __atomic_load_n((const u32 *)step[level].slot, __ATOMIC_RELAXED) != step[level].entry
+					: !!step_change(&step[level]))
 			return false;
 	}
 	return true;
@@ -347,10 +364,10 @@ static ALWAYS_INLINE enum verdict judge_entry(const struct gpt_format *f, const 
 }
 
 /* The entry of a level, wherever its table may be; all-ones and slot NULL where that is not RAM. */
-static ALWAYS_INLINE void read_step(const struct gpt_format *f, const struct gpt_context *ctx, u32 level, u64 table,
-				    u64 address, struct gpt_step *step)
+static ALWAYS_INLINE void read_step(const struct gpt_format *f, const struct region_map *regions, u32 level,
+				    u64 table, u64 address, struct gpt_step *step)
 {
-	u8 *at = (u8 *)table_pointer(ctx, table >> PAGE_SHIFT);
+	u8 *at = (u8 *)table_pointer(regions, table >> PAGE_SHIFT);
 
 	step->slot = at ? at + entry_offset(f, level, address) : NULL;
 	step->entry = at ? load_slot(f, step->slot) : f->narrow ? ~0u : ~0ull;
@@ -400,7 +417,7 @@ static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const
 		enum verdict verdict;
 
 		if (level <= unread)
-			read_step(f, ctx, level, table, gva, &w->step[level]);
+			read_step(f, ctx->regions, level, table, gva, &w->step[level]);
 		entry = w->step[level].entry;
 		if (!w->step[level].slot)
 			return fault(ctx, level, PF_P | PF_RSVD, access, w);
@@ -508,4 +525,162 @@ enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_ac
 		break;
 	}
 	return walk_none(gva, walk);
+}
+
+/* --- EPT, SDM vol. 3 section 28.3 --------------------------------------------- */
+#define EPT_RIGHTS (EPT_R | EPT_W | EPT_X)
+#define EPT_MEMTYPE(entry) ((entry) >> EPT_MEMTYPE_SHIFT & 7)
+#define EPT_UPPER_ZERO BITS(7, 3) /* clear in an entry that leads to a table */
+
+static ALWAYS_INLINE bool ept_memtype_is_legal(u32 memtype)
+{
+	return memtype != 2 && memtype != 3 && memtype != 7;
+}
+
+static ALWAYS_INLINE u64 ept_reserved_address(const struct gpt_ept *ept)
+{
+	return PTE_ADDR_MASK >> ept->phys_bits << ept->phys_bits;
+}
+
+static ALWAYS_INLINE bool ept_is_leaf(const struct gpt_format *f, const struct gpt_ept *ept, u32 level, u64 entry)
+{
+	if (level == 1)
+		return true;
+	if (!(entry & EPT_PS) || !(f->leaf_levels & BIT(level)))
+		return false;
+	return level == 2 ? ept->pages_2m : ept->pages_1g;
+}
+
+/* Tables 28-1 to 28-7 and section 28.3.3.1. */
+static ALWAYS_INLINE enum verdict ept_judge_entry(const struct gpt_format *f, const struct gpt_ept *ept, u32 level,
+						  u64 entry)
+{
+	u64 execute = ept->mbec ? EPT_X | EPT_XU : EPT_X;
+
+	if (!(entry & (EPT_R | EPT_W | execute)))
+		return ABSENT;
+	if (!(entry & EPT_R) && ((entry & EPT_W) || !ept->exec_only))
+		return RESERVED;
+	if (entry & ept_reserved_address(ept))
+		return RESERVED;
+	if (!ept_is_leaf(f, ept, level, entry))
+		return entry & EPT_UPPER_ZERO ? RESERVED : GO_ON;
+	if (level > 1 && (entry & BITS(level_shift(level) - 1, PAGE_SHIFT)))
+		return RESERVED;
+	return ept_memtype_is_legal(EPT_MEMTYPE(entry)) ? LEAF : RESERVED;
+}
+
+/* Level by level, as walk_slow(). Gives the level it ended at and the AND of the entries. */
+static ALWAYS_INLINE enum verdict ept_walk_slow(const struct gpt_format *f, const struct gpt_ept *ept, u64 gpa,
+						u32 unread, struct gpt_step *steps, u32 *level, u64 *all)
+{
+	u64 table = ept->eptp & PTE_ADDR_MASK;
+	enum verdict verdict;
+
+	*all = ~0ull;
+	for (*level = f->top_level;; --*level) {
+		struct gpt_step *step = &steps[*level];
+
+		if (*level <= unread)
+			read_step(f, ept->regions, *level, table, gpa, step);
+		if (!step->slot)
+			return RESERVED;
+		*all &= step->entry;
+		verdict = ept_judge_entry(f, ept, *level, step->entry);
+		if (verdict != GO_ON)
+			return verdict;
+		table = step->entry & PTE_ADDR_MASK;
+	}
+}
+
+static ALWAYS_INLINE enum verdict ept_walk_tables(const struct gpt_format *f, const struct gpt_ept *ept, u64 gpa,
+						  struct gpt_step *steps, u32 *level, u64 *all)
+{
+	struct descent d;
+
+	descend(f, ept->regions, ept->eptp & PTE_ADDR_MASK, gpa, steps, &d);
+	if (unlikely(d.unread || !(d.all & EPT_R) || (d.upper & EPT_UPPER_ZERO) ||
+		     ((d.upper | d.leaf) & ept_reserved_address(ept)) || !ept_memtype_is_legal(EPT_MEMTYPE(d.leaf))))
+		return ept_walk_slow(f, ept, gpa, d.unread, steps, level, all);
+	*level = 1;
+	*all = d.all;
+	return LEAF;
+}
+
+/* What the access needs; execution of user-mode addresses has a right of its own with mbec. */
+static ALWAYS_INLINE u32 ept_needed(const struct gpt_ept *ept, struct gpt_ept_access a)
+{
+	u32 needed = (a.read ? EPT_R : 0) | (a.write ? EPT_W : 0);
+
+	if (a.fetch)
+		needed |= ept->mbec && a.user ? EPT_XU : EPT_X;
+	/* Section 28.3.5: with A/D on, every access to a guest's table is a write, and reported as both. */
+	if (a.walk && (ept->eptp & EPTP_AD))
+		needed |= EPT_R | EPT_W;
+	return needed;
+}
+
+static enum gpt_ept_status ept_violation(u32 needed, u32 rights, struct gpt_ept_access a, struct gpt_ept_walk *w)
+{
+	w->qualification = (needed & EPT_RIGHTS) | (needed & EPT_XU ? EPT_Q_FETCH : 0) |
+			   (u64)(rights & EPT_RIGHTS) << 3 | (rights & EPT_XU ? EPT_Q_USER_EXECUTABLE : 0) |
+			   (a.linear ? EPT_Q_LINEAR_VALID | (a.walk ? 0 : EPT_Q_FINAL) : 0);
+	return EPT_VIOLATION;
+}
+
+static ALWAYS_INLINE enum gpt_ept_status walk_ept(const struct gpt_format *f, const struct gpt_ept *ept, u64 gpa,
+						  struct gpt_ept_access access, enum gpt_effects effects,
+						  struct gpt_ept_walk *w)
+{
+	u64 all, may = EPT_RIGHTS | (ept->mbec ? EPT_XU : 0);
+	u32 needed = ept_needed(ept, access), level;
+	struct gpt_step steps[GPT_LEVELS_MAX + 1];
+	enum gpt_ept_status status = EPT_OK;
+	enum verdict verdict;
+	u8 sets = 0;
+
+	w->top_level = f->top_level;
+	w->last_level = 0;
+	w->qualification = 0;
+	if (gpa >> (format_shift(f, f->top_level) + f->index_bits))
+		return ept_violation(needed, 0, access, w);
+	verdict = ept_walk_tables(f, ept, gpa, steps, &level, &all);
+	w->last_level = level;
+	w->rights = (u32)(all & may);
+	if (verdict == RESERVED)
+		status = EPT_MISCONFIG;
+	else if (verdict == ABSENT || (needed & ~w->rights))
+		status = ept_violation(needed, w->rights, access, w);
+	else if (effects == GPT_SET_AD && (ept->eptp & EPTP_AD) &&
+		 !mark_path(false, steps, f->top_level, level, EPT_A, needed & EPT_W ? EPT_D : 0, &sets, &sets))
+		status = EPT_RETRY;
+	for (u32 i = level; i <= f->top_level; i++)
+		w->entry[i] = steps[i].entry;
+	if (status != EPT_OK)
+		return status;
+	w->leaf_level = level;
+	w->address = gpt_entry_gfn(level, w->entry[level]) << PAGE_SHIFT | (gpa & (BIT(format_shift(f, level)) - 1));
+	w->memtype = EPT_MEMTYPE(w->entry[level]);
+	w->ipat = w->entry[level] & EPT_IPAT;
+	return EPT_OK;
+}
+
+static NOINLINE enum gpt_ept_status walk_ept4(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
+					      enum gpt_effects effects, struct gpt_ept_walk *w)
+{
+	return walk_ept(&format_ept4, ept, gpa, access, effects, w);
+}
+
+static NOINLINE enum gpt_ept_status walk_ept5(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
+					      enum gpt_effects effects, struct gpt_ept_walk *w)
+{
+	return walk_ept(&format_ept5, ept, gpa, access, effects, w);
+}
+
+enum gpt_ept_status gpt_walk_ept(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
+				 enum gpt_effects effects, struct gpt_ept_walk *walk)
+{
+	if ((ept->eptp >> 3 & 7) == 4)
+		return walk_ept5(ept, gpa, access, effects, walk);
+	return walk_ept4(ept, gpa, access, effects, walk);
 }

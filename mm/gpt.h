@@ -190,6 +190,7 @@ u64 *gpt_table(const struct gpt_context *ctx, gfn_t table);
 #define EPT_R BIT(0)
 #define EPT_W BIT(1)
 #define EPT_X BIT(2)         /* mode-based execute control on: of supervisor-mode addresses */
+#define EPT_MEMTYPE_SHIFT 3      /* leaf: bits 5:3, values of enum memtype */
 #define EPT_IPAT BIT(6)      /* leaf: the guest's PAT is ignored */
 #define EPT_PS BIT(7)
 #define EPT_A BIT(8)
@@ -254,7 +255,8 @@ struct gpt_ept_walk {
  * misconfiguration; rights are judged at the end. A table that is not RAM is a
  * misconfiguration: it reads as all-ones. With A/D on in the EPTP, GPT_SET_AD
  * sets A at every level and D in the leaf for a write, when the access is allowed.
- * A gpa with bits beyond 48 (4 levels) is a violation with no entry read. No lock.
+ * A gpa with bits beyond 48 (4 levels) or 57 (5) is a violation with no entry
+ * read. Takes no lock.
  */
 enum gpt_ept_status gpt_walk_ept(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
 				 enum gpt_effects effects, struct gpt_ept_walk *walk);
