@@ -59,6 +59,7 @@ static void op_access(struct world *w)
 	struct machine_access a = {
 		.gva = any_gva(w) + (place.gpa & 0xfff), .kind = any_kind(w),
 		.size = sizes[rng_below(&w->rng, ARRAY_SIZE(sizes))], .value = entry_for(w, place),
+		.cpl0 = rng_chance(&w->rng, 50),
 	};
 
 	if (a.size == 8)
