@@ -949,6 +949,34 @@ static void pdptes_that_share_a_directory(void **state)
 	}
 }
 
+/*
+ * Two PDPTs alike in their first entry alone; both second directories lead to one
+ * leaf table. What was learnt of a path below one must not serve below the other.
+ */
+static void pdpts_that_share_their_first_directory(void **state)
+{
+	struct pae p = make_pae();
+	u64 a = m->paging.cr3, b = new_table(), leaf;
+
+	for (u32 n = 1; n < 64; n++)
+		map(p.gva + n * PAGE_SIZE, 1, (DATA + n * PAGE_SIZE) | USER);
+	map(CODE, 1, DATA | USER);
+	leaf = entry(p.gva, 2);
+	poke(slot_in(MODEL_PAE, table_address(p.second), p.gva, 2), leaf, 8);
+	memcpy(machine_ram(m, b), machine_ram(m, a), 32);
+	poke(b + 8, p.second, 8);
+	for (u64 n = 0; n < 64; n += 16) {
+		assert_true(mov(MACHINE_CR3, a));
+		expect_ok(CODE, USER_READ, DATA);
+		expect_ok(p.gva + n * PAGE_SIZE, USER_READ, DATA + n * PAGE_SIZE);
+		expect_ok(p.gva + (n + 8) * PAGE_SIZE, USER_WRITE, DATA + (n + 8) * PAGE_SIZE);
+		assert_true(mov(MACHINE_CR3, b));
+		expect_ok(p.gva + n * PAGE_SIZE, USER_WRITE, DATA + n * PAGE_SIZE);
+		expect_ok(p.gva + (n + 8) * PAGE_SIZE, USER_READ, DATA + (n + 8) * PAGE_SIZE);
+		machine_drop_all(m);
+	}
+}
+
 /* Several PDPTs in a page, by bits 11:5 of CR3; the page is a leaf table, too. */
 static void pdpts_at_every_place_of_a_page(void **state)
 {
@@ -1287,6 +1315,7 @@ int main(int argc, char **argv)
 		TEST(pdpte_with_reserved_bits_is_refused_and_changes_nothing),
 		TEST(pdptes_that_share_a_directory),
 		TEST_ON(small, pdptes_that_share_a_directory),
+		TEST(pdpts_that_share_their_first_directory),
 		TEST(pdpts_at_every_place_of_a_page),
 		TEST(pdptes_anywhere_fault_only_on_access),
 		TEST_ON(shifted, pdptes_anywhere_fault_only_on_access),
