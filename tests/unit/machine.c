@@ -703,7 +703,7 @@ static void do_memory(struct machine *m, const struct machine_access *a, struct 
 static bool page_fault(struct machine *m, const struct machine_access *a, u32 error, struct machine_result *r)
 {
 	struct shadow_fault fault = {0};
-	u32 cpl = a->kind.user || a->kind.implicit ? 3 : 0;
+	u32 cpl = a->kind.user || (a->kind.implicit && !a->cpl0) ? 3 : 0;
 	u64 rflags = RFLAGS_FIXED | (a->kind.ac ? RFLAGS_AC : 0);
 	enum shadow_result result = shadow_handle_fault(m->mmu, a->gva, error, cpl, rflags, &fault);
 

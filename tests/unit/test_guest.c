@@ -360,6 +360,26 @@ static void exits_without_decode_assists_are_decoded(void **state)
 	assert_int_equal(vcpu.inject.vector, VEC_UD);
 }
 
+/* PCID and INVPCID are hidden: every type of INVPCID is #UD, with paging off too. */
+static void invpcid_is_undefined_in_every_mode(void **state)
+{
+	for (u32 paging_on = 0; paging_on < 2; paging_on++) {
+		if (paging_on)
+			create("");
+		else
+			make_protected32();
+		for (u64 type = 0; type < 5; type++) {
+			u64 rip = vcpu.rip;
+
+			vcpu.gpr[GPR_RAX] = type;
+			invlpg_gva = 1;
+			do_exit(EXIT_INVPCID, "\x66\x0f\x38\x82\x03", 5);    /* INVPCID RAX, [RBX] */
+			assert_int_equal(vcpu.inject.vector, VEC_UD);
+			assert_true(vcpu.rip == rip && invlpg_gva == 1);
+		}
+	}
+}
+
 static void xsetbv_takes_only_legal_combinations(void **state)
 {
 	static const struct { u64 value; bool legal; } cases[] = {
@@ -630,6 +650,7 @@ int main(void)
 		cmocka_unit_test(pdptes_load_at_the_right_moments),
 		cmocka_unit_test(efer_keeps_svm_and_reserved_bits_out),
 		cmocka_unit_test(exits_without_decode_assists_are_decoded),
+		cmocka_unit_test(invpcid_is_undefined_in_every_mode),
 		cmocka_unit_test(xsetbv_takes_only_legal_combinations),
 		cmocka_unit_test(every_msr_index_is_survived),
 		cmocka_unit_test(virtual_msrs_read_as_the_guest_left_them),
