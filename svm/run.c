@@ -127,7 +127,7 @@ static ALWAYS_INLINE void note_exit(struct vcpu *vcpu, const struct vmcb *vmcb, 
 static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	switch (shadow_handle_fault(vcpu->mmu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags,
-				    &vcpu->exit.fault)) {
+				    &vcpu->fault)) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY:
 		return ready(vcpu);
@@ -135,10 +135,10 @@ static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 		vmcb->cr2 = vmcb->exit_info2;
 		svm_dirty(vmcb, CLEAN_CR2);
 		vmcb->event_inj = EVENTINJ_VALID | EVENTINJ_ERROR_VALID | EVENTINJ_EXCEPTION << EVENTINJ_TYPE_SHIFT |
-				  VEC_PF | (u64)vcpu->exit.fault.error << EVENTINJ_ERROR_SHIFT;
+				  VEC_PF | (u64)vcpu->fault.error << EVENTINJ_ERROR_SHIFT;
 		return ready(vcpu);
 	default:
-		vcpu->exit.to_emulate = true;
+		vcpu->to_emulate = true;
 		return false;
 	}
 }
@@ -183,7 +183,10 @@ static NOINLINE bool fast_operand(struct vcpu *vcpu, struct vmcb *vmcb, u32 (*qu
 	vcpu->code_bits = 64;
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	svm_decode_exit(vmcb, svm_features()->assists, &vcpu->exit);
-	return fast_skip(vmcb, quick(vcpu)) && ready(vcpu);
+	if (!fast_skip(vmcb, quick(vcpu)))
+		return false;
+	vmcb->rax = vcpu->gpr[GPR_RAX];
+	return ready(vcpu);
 }
 
 static NOINLINE bool fast_other(struct vcpu *vcpu, struct vmcb *vmcb)
@@ -195,6 +198,8 @@ static NOINLINE bool fast_other(struct vcpu *vcpu, struct vmcb *vmcb)
 		return false;
 	if (code == SVM_EXIT_CR3_WRITE)
 		return fast_operand(vcpu, vmcb, quick_cr3_write);
+	if (code == SVM_EXIT_CR3_READ)
+		return fast_operand(vcpu, vmcb, quick_cr3_read);
 	return code == SVM_EXIT_INVLPG && fast_operand(vcpu, vmcb, quick_invlpg);
 }
 
