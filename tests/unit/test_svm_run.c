@@ -239,6 +239,21 @@ static void operands_are_handed_over_and_what_comes_due_is_done(void **state)
 	assert_int_equal(vmcb.tlb_control, TLB_KEEP);
 }
 
+static void what_the_hardware_decoded_is_handed_over(void **state)
+{
+	svm_found.assists = (struct svm_assists){ .next_rip = true, .decode = true };
+	vmcb.next_rip = vmcb.rip + 3;
+	vmcb.exit_info1 = CR_INFO_MOV | GPR_RSI;
+	assert_true(exit_with(SVM_EXIT_CR3_WRITE));
+	assert_true(vcpu.exit.operand_known && vcpu.exit.cr == 3 && vcpu.exit.gpr == GPR_RSI && vcpu.exit.insn_len == 3);
+	vmcb.exit_info1 = 0x7000;
+	assert_true(exit_with(SVM_EXIT_INVLPG));
+	assert_true(vcpu.exit.operand_known && vcpu.exit.gva == 0x7000);
+	svm_found.assists = (struct svm_assists){ .next_rip = false };
+	assert_true(exit_with(SVM_EXIT_INVLPG));
+	assert_true(!vcpu.exit.operand_known && vcpu.exit.insn_len == 0);
+}
+
 static void the_whole_way_copies_the_state_there_and_back(void **state)
 {
 	vmcb.rax = 1;
@@ -269,6 +284,7 @@ int main(void)
 		cmocka_unit_test_setup(cpuid_is_done_in_the_vmcb, fresh),
 		cmocka_unit_test_setup(steps_odd_bytes_and_other_modes_take_the_whole_way, fresh),
 		cmocka_unit_test_setup(operands_are_handed_over_and_what_comes_due_is_done, fresh),
+		cmocka_unit_test_setup(what_the_hardware_decoded_is_handed_over, fresh),
 		cmocka_unit_test_setup(the_whole_way_copies_the_state_there_and_back, fresh),
 	};
 
