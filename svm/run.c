@@ -127,7 +127,7 @@ static ALWAYS_INLINE void note_exit(struct vcpu *vcpu, const struct vmcb *vmcb, 
 static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	switch (shadow_handle_fault(vcpu->mmu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags,
-				    &vcpu->exit.fault)) {
+				    &vcpu->fault)) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY:
 		return ready(vcpu);
@@ -135,10 +135,10 @@ static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 		vmcb->cr2 = vmcb->exit_info2;
 		svm_dirty(vmcb, CLEAN_CR2);
 		vmcb->event_inj = EVENTINJ_VALID | EVENTINJ_ERROR_VALID | EVENTINJ_EXCEPTION << EVENTINJ_TYPE_SHIFT |
-				  VEC_PF | (u64)vcpu->exit.fault.error << EVENTINJ_ERROR_SHIFT;
+				  VEC_PF | (u64)vcpu->fault.error << EVENTINJ_ERROR_SHIFT;
 		return ready(vcpu);
 	default:
-		vcpu->exit.to_emulate = true;
+		vcpu->to_emulate = true;
 		return false;
 	}
 }
@@ -175,27 +175,31 @@ static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 	return true;
 }
 
-static NOINLINE bool fast_operand(struct vcpu *vcpu, struct vmcb *vmcb, u32 (*quick)(struct vcpu *vcpu))
+static NOINLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum exit_kind kind,
+			       u32 (*quick)(struct vcpu *vcpu))
 {
-	if (!fast_allowed(vmcb))
+	const struct svm_assists *assists = &svm_features()->assists;
+
+	note_exit(vcpu, vmcb, kind);
+	if (unlikely(vmcb->exit_int_info & EVENTINJ_VALID) || !fast_allowed(vmcb))
 		return false;
 	vcpu->rip = vmcb->rip;
 	vcpu->code_bits = 64;
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
-	svm_decode_exit(vmcb, svm_features()->assists, &vcpu->exit);
-	return fast_skip(vmcb, quick(vcpu)) && ready(vcpu);
+	vcpu->exit.insn_len = 0;
+	vcpu->exit.operand_known = false;
+	if (assists->next_rip || assists->decode)
+		svm_decode_exit(vmcb, *assists, &vcpu->exit);
+	if (!fast_skip(vmcb, quick(vcpu)))
+		return false;
+	vmcb->rax = vcpu->gpr[GPR_RAX];
+	return ready(vcpu);
 }
 
 static NOINLINE bool fast_other(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	u32 code = (u32)vmcb->exit_code;
-
-	note_exit(vcpu, vmcb, svm_exit_kind(code, vmcb->exit_info1));
-	if (unlikely(vmcb->exit_int_info & EVENTINJ_VALID))
-		return false;
-	if (code == SVM_EXIT_CR3_WRITE)
-		return fast_operand(vcpu, vmcb, quick_cr3_write);
-	return code == SVM_EXIT_INVLPG && fast_operand(vcpu, vmcb, quick_invlpg);
+	note_exit(vcpu, vmcb, svm_exit_kind(vmcb->exit_code, vmcb->exit_info1));
+	return false;
 }
 
 /* Called by enter.asm after every exit; true: enter the guest again. */
@@ -214,6 +218,12 @@ bool svm_exit_fast(struct vcpu *vcpu)
 	case SVM_EXIT_CPUID:
 		note_exit(vcpu, vmcb, EXIT_CPUID);
 		return fast_cpuid(vcpu, vmcb);
+	case SVM_EXIT_CR3_READ:
+		return fast_insn(vcpu, vmcb, EXIT_CR_READ, quick_cr3_read);
+	case SVM_EXIT_CR3_WRITE:
+		return fast_insn(vcpu, vmcb, EXIT_CR_WRITE, quick_cr3_write);
+	case SVM_EXIT_INVLPG:
+		return fast_insn(vcpu, vmcb, EXIT_INVLPG, quick_invlpg);
 	default:
 		return fast_other(vcpu, vmcb);
 	}

@@ -20,6 +20,7 @@
 
 struct vendor {
 	const char *name;                     /* "SVM", "VMX" */
+	const char *nested_paging;            /* what it calls the feature that is never used: "NPT", "EPT" */
 	/* NULL if this CPU can run us, else one line: what is wrong and what to do. */
 	const char *(*unsupported)(void);
 	/* One line of the features found and used, for the boot log. */

@@ -396,7 +396,7 @@ def check_bochs(model):
     result = run_command(f"bochs-{model}", bochs_debian(model, command="uname -r; umbractl stats; exit 3"), status=3,
                          timeout=BOCHS_TIMEOUT)
     text = result.output.decode(errors="replace")
-    require("VMX: " in result.text and "shadow paging, no NPT" in result.text, "the boot log does not name VMX")
+    require("VMX: " in result.text and "shadow paging, no EPT" in result.text, "the boot log does not name VMX")
     require(re.search(bochs.HALTED, result.serial), "the guest did not power off")
     require("cloud-amd64" in text, "uname shows another kernel")
     require(counter(text, "walks") > 0, "umbractl counts no walks")

@@ -533,11 +533,13 @@ static void check_subset(struct machine *m)
 /* --- entry ---------------------------------------------------------------------------- */
 static void enter(struct machine *m)
 {
-	u32 tag = 0;
+	u32 tag = m->tag;
 
 	if (m->running)
 		return;
-	m->root = shadow_prepare_entry(m->mmu, &tag);
+	/* As the run loop does it: what shadow_entry_due() misses, the guest will run with. */
+	if (shadow_entry_due(m->mmu))
+		m->root = shadow_prepare_entry(m->mmu, &tag);
 	m->tag = tag;
 	if (tag < 1 || tag > m->config.tags)
 		machine_fail(m, "tag %u of %u", tag, m->config.tags);

@@ -20,21 +20,21 @@
 
 static void handle_page_fault(struct vcpu *vcpu)
 {
-	struct vcpu_exit *exit = &vcpu->exit;
+	const struct vcpu_exit *exit = &vcpu->exit;
 	enum shadow_result result = SHADOW_EMULATE;
 
-	if (!exit->to_emulate)
-		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags, &exit->fault);
-	exit->to_emulate = false;
+	if (!vcpu->to_emulate)
+		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags, &vcpu->fault);
+	vcpu->to_emulate = false;
 	switch (result) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY:
 		return;
 	case SHADOW_INJECT:
-		inject_pf(vcpu, exit->gva, exit->fault.error);
+		inject_pf(vcpu, exit->gva, vcpu->fault.error);
 		return;
 	case SHADOW_EMULATE:
-		emulate_access(vcpu, &exit->fault);
+		emulate_access(vcpu, &vcpu->fault);
 		return;
 	}
 }

@@ -12,15 +12,28 @@ static bool gpr_valid(u32 gpr)
 	return gpr != GPR_RSP && gpr != GPR_RBP && gpr < GPR_R12;
 }
 
-u32 quick_cr3_write(struct vcpu *vcpu)
+/* MOV to or from CR3 with a register that is here? Decodes it if the hardware did not. */
+static bool is_cr3_move(struct vcpu *vcpu)
 {
 	const struct vcpu_exit *exit = &vcpu->exit;
 
 	insn_quick(vcpu);
-	if (!exit->insn_len || !exit->operand_known || exit->cr != 3 || !gpr_valid(exit->gpr) ||
-	    !in_long_mode(vcpu) || cr_write_cr3(vcpu, vcpu->gpr[exit->gpr]))
+	return exit->insn_len && exit->operand_known && exit->cr == 3 && gpr_valid(exit->gpr);
+}
+
+u32 quick_cr3_read(struct vcpu *vcpu)
+{
+	if (!is_cr3_move(vcpu))
 		return 0;
-	return exit->insn_len;
+	vcpu->gpr[vcpu->exit.gpr] = vcpu->cr3;
+	return vcpu->exit.insn_len;
+}
+
+u32 quick_cr3_write(struct vcpu *vcpu)
+{
+	if (!is_cr3_move(vcpu) || !in_long_mode(vcpu) || cr_write_cr3(vcpu, vcpu->gpr[vcpu->exit.gpr]))
+		return 0;
+	return vcpu->exit.insn_len;
 }
 
 u32 quick_invlpg(struct vcpu *vcpu)

@@ -26,6 +26,7 @@ static ALWAYS_INLINE u32 quick_cpuid_len(struct vcpu *vcpu)
 	return likely(b && (b[0] | b[1] << 8) == CPUID_BYTES) ? CPUID_LEN : 0;
 }
 
+u32 quick_cr3_read(struct vcpu *vcpu);
 u32 quick_cr3_write(struct vcpu *vcpu);
 u32 quick_invlpg(struct vcpu *vcpu);
 

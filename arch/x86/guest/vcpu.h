@@ -74,8 +74,6 @@ struct vcpu_exit {
 	u8 io_size;           /* IO: bytes */
 	bool io_in, io_string, io_rep;
 	struct vcpu_event interrupted; /* event whose delivery was cut short; type NONE if none */
-	bool to_emulate;      /* PAGE_FAULT: shadow_handle_fault() said SHADOW_EMULATE already */
-	struct shadow_fault fault; /* and this */
 };
 
 enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_GDTR, SEG_IDTR, SEG_COUNT };
@@ -114,6 +112,8 @@ struct vcpu {
 	bool interrupt_shadow;/* STI or MOV SS blocking */
 	bool nmi_blocked;
 	struct vcpu_exit exit;
+	bool to_emulate;      /* PAGE_FAULT: shadow_handle_fault() has said SHADOW_EMULATE and filled fault */
+	struct shadow_fault fault;
 	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
 	struct shadow_mmu *mmu;
 	const struct vendor *vendor;
