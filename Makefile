@@ -138,6 +138,7 @@ build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RE
 
 UNIT_LIBS_test_decode := -lZydis
 UNIT_LIBS_test_emulate := -lunicorn
+UNIT_LIBS_test_walk_unicorn := -lunicorn
 
 build/unit/obj/%.o: %.c Makefile | $(DEPS)
 	$(call say,HOSTCC,$<)
