@@ -13,7 +13,7 @@
 
 u8 *walk_ram;
 u64 walk_count;
-static struct region_map regions;
+struct region_map walk_regions;
 
 static u64 read_memory(void *ctx, u64 address, u32 size)
 {
@@ -30,10 +30,10 @@ int walk_check_setup(void **state)
 {
 	host_arena_create_at(WALK_RAM_BASE + HPA_SHIFT, WALK_RAM_PAGES * PAGE_SIZE);
 	walk_ram = phys_to_virt(hpa(WALK_RAM_BASE + HPA_SHIFT));
-	region_init(&regions);
-	assert_int_equal(region_add(&regions, WALK_RAM_BASE >> 12, WALK_RAM_PAGES, (WALK_RAM_BASE + HPA_SHIFT) >> 12, REGION_RAM), 0);
-	assert_int_equal(region_add(&regions, (WALK_RAM_BASE >> 12) + WALK_RAM_PAGES, 16, 0x3000, REGION_HIDDEN), 0);
-	region_seal(&regions);
+	region_init(&walk_regions);
+	assert_int_equal(region_add(&walk_regions, WALK_RAM_BASE >> 12, WALK_RAM_PAGES, (WALK_RAM_BASE + HPA_SHIFT) >> 12, REGION_RAM), 0);
+	assert_int_equal(region_add(&walk_regions, (WALK_RAM_BASE >> 12) + WALK_RAM_PAGES, 16, 0x3000, REGION_HIDDEN), 0);
+	region_seal(&walk_regions);
 	return 0;
 }
 
@@ -51,7 +51,7 @@ struct gpt_context walk_context(const struct model_state *s)
 		[MODEL_4L] = GPT_4L, [MODEL_5L] = GPT_5L,
 	};
 	struct gpt_context c = {
-		.regions = &regions, .mode = modes[s->mode], .phys_bits = s->maxphyaddr, .cr3 = s->cr3,
+		.regions = &walk_regions, .mode = modes[s->mode], .phys_bits = s->maxphyaddr, .cr3 = s->cr3,
 		.wp = s->wp, .smep = s->smep, .smap = s->smap, .nx = s->nxe, .pse = s->pse,
 		.pages_1g = s->pages_1g, .pke = s->pke, .pks = s->pks, .pkru = s->pkru, .pkrs = s->pkrs,
 	};
