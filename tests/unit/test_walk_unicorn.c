@@ -415,6 +415,12 @@ static int teardown(void **state)
 }
 
 /* --- comparison ---------------------------------------------------------------------- */
+/* Level of the first entry in memory: a PAE walk starts in registers. */
+static u32 top_of(const struct trial *t, const struct gpt_walk *w)
+{
+	return t->context.mode == GPT_PAE ? MIN(w->top_level, 2u) : w->top_level;
+}
+
 static u32 entry_bytes(const struct trial *t) { return t->context.mode == GPT_32 ? 4 : 8; }
 
 static u64 in_memory(const struct trial *t, const struct gpt_step *step)
@@ -427,23 +433,23 @@ static u64 in_memory(const struct trial *t, const struct gpt_step *step)
 
 static void restore(const struct trial *t, const struct gpt_walk *w)
 {
-	for (u32 level = w->last_level; w->top_level && level <= w->top_level; level++)
+	for (u32 level = w->last_level; top_of(t, w) && level <= top_of(t, w); level++)
 		if (w->step[level].slot)
 			memcpy(w->step[level].slot, pristine + ((u8 *)w->step[level].slot - ram), entry_bytes(t));
 }
 
-static bool one_entry_twice(const struct gpt_walk *w)
+static bool one_entry_twice(const struct trial *t, const struct gpt_walk *w)
 {
-	for (u32 a = w->last_level; w->top_level && a <= w->top_level; a++)
-		for (u32 b = a + 1; b <= w->top_level; b++)
+	for (u32 a = w->last_level; top_of(t, w) && a <= top_of(t, w); a++)
+		for (u32 b = a + 1; b <= top_of(t, w); b++)
 			if (w->step[a].slot && w->step[a].slot == w->step[b].slot)
 				return true;
 	return false;
 }
 
-static bool tables_are_ram(const struct gpt_walk *w)
+static bool tables_are_ram(const struct trial *t, const struct gpt_walk *w)
 {
-	for (u32 level = w->last_level; w->top_level && level <= w->top_level; level++)
+	for (u32 level = w->last_level; top_of(t, w) && level <= top_of(t, w); level++)
 		if (!w->step[level].slot)
 			return false;
 	return true;
@@ -459,7 +465,7 @@ static void say(const struct cpu *c, const struct trial *t, const struct gpt_wal
 	       g->pke, g->pkru, t->access.write, t->access.fetch, t->access.user, t->access.ac,
 	       status == GPT_OK ? "ok" : "fault", w->error, c->vector, words(c->at_fault)[word_error],
 	       (unsigned long long)c->cr2);
-	for (u32 level = w->top_level; level && level >= w->last_level; level--)
+	for (u32 level = top_of(t, w); level && level >= w->last_level; level--)
 		printf("  level %u: %#llx\n", level, (unsigned long long)w->step[level].entry);
 }
 
@@ -481,14 +487,15 @@ static void compare(struct cpu *c, const struct trial *t)
 	struct gpt_walk peek, w;
 	u64 theirs[GPT_LEVELS_MAX + 1] = {0};
 	enum gpt_status status = gpt_walk(&t->context, t->gva, t->access, GPT_PEEK, &peek);
+	u32 top = top_of(t, &peek);
 	bool good;
 
-	if (!tables_are_ram(&peek))
+	if (!tables_are_ram(t, &peek))
 		return;
 	trials++;
 	faults += status == GPT_FAULT;
 	run_access(c, t);
-	for (u32 level = peek.last_level; peek.top_level && level <= peek.top_level; level++)
+	for (u32 level = peek.last_level; top && level <= top; level++)
 		theirs[level] = in_memory(t, &peek.step[level]);
 	restore(t, &peek);
 	good = walk_again(t, &w) == status;
@@ -496,15 +503,15 @@ static void compare(struct cpu *c, const struct trial *t)
 	if (status == GPT_FAULT)
 		good = good && words(c->at_fault)[word_error] == w.error &&
 		       (is_long(t->context.mode) ? c->cr2 == t->gva : (u32)c->cr2 == (u32)t->gva);
-	for (u32 level = peek.last_level; peek.top_level && level <= peek.top_level; level++) {
+	for (u32 level = peek.last_level; top && level <= top; level++) {
 		u64 ours = in_memory(t, &w.step[level]), more = status == GPT_FAULT ? PTE_A : 0;
 
-		if (!one_entry_twice(&peek))
+		if (!one_entry_twice(t, &peek))
 			good = good && (ours & ~more) == (theirs[level] & ~more) && !(ours & ~theirs[level]);
 	}
 	if (!good) {
 		say(c, t, &peek, status);
-		for (u32 level = peek.top_level; level && level >= peek.last_level; level--)
+		for (u32 level = top; level && level >= peek.last_level; level--)
 			printf("  level %u after: walker %#llx Unicorn %#llx\n", level,
 			       (unsigned long long)in_memory(t, &w.step[level]), (unsigned long long)theirs[level]);
 		fail_msg("the walker and Unicorn differ");
