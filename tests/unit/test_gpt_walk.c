@@ -35,15 +35,18 @@ static struct model_state control(enum model_mode mode, u32 n)
 	};
 }
 
-/* Bits of one entry in these tests: P W U A D PS NX and one reserved address bit. */
+/* Bits of one entry in these tests: P W U A D PS NX, one reserved address bit; two of the protection key. */
 #define FIELD_BITS 8u
+#define KEYED_FIELD_BITS 10u
 
 static u64 field_entry(u32 field)
 {
-	static const u64 bit_of[FIELD_BITS] = {PTE_P, PTE_W, PTE_U, PTE_A, PTE_D, PTE_PS, PTE_NX, BIT(45)};
+	static const u64 bit_of[KEYED_FIELD_BITS] = {
+		PTE_P, PTE_W, PTE_U, PTE_A, PTE_D, PTE_PS, PTE_NX, BIT(45), BIT(59), BIT(62),
+	};
 	u64 e = 0;
 
-	for (u32 i = 0; i < FIELD_BITS; i++)
+	for (u32 i = 0; i < KEYED_FIELD_BITS; i++)
 		if (field & (1u << i))
 			e |= bit_of[i];
 	return e;
@@ -69,6 +72,38 @@ static void open_path(u32 top, u64 gva)
 		*slot_of(top, level, gva) = target_of(top, level) | PTE_P | PTE_W | PTE_U;
 }
 
+#define GVA_SHORT 0x123b5678ull
+
+static void put_short(enum model_mode mode, u32 level, u64 entry)
+{
+	u8 *table = walk_ram + (2 - level) * PAGE_SIZE;
+
+	if (mode == MODEL_32)
+		((u32 *)table)[GVA_SHORT >> (level == 2 ? 22 : 12) & 1023] = (u32)entry;
+	else
+		((u64 *)table)[GVA_SHORT >> (level == 2 ? 21 : 12) & 511] = entry;
+}
+
+/* Of two levels, for the modes with 32-bit linear addresses. */
+static void open_short_path(enum model_mode mode, struct model_state *s)
+{
+	s->pdpte[GVA_SHORT >> 30] = WALK_RAM_BASE | PTE_P;
+	put_short(mode, 2, (WALK_RAM_BASE + PAGE_SIZE) | PTE_P | PTE_W | PTE_U);
+	put_short(mode, 1, (WALK_RAM_BASE + 2 * PAGE_SIZE) | PTE_P | PTE_W | PTE_U);
+}
+
+static void set_short_field(enum model_mode mode, u32 level, u32 field)
+{
+	u64 e = field_entry(field);
+
+	if (mode == MODEL_32 && e & BIT(45)) /* the reserved bit of a 4 MiB leaf */
+		e |= BIT(21);
+	if (level == 2 && e & PTE_PS)
+		put_short(mode, level, e | 0xc00000);
+	else
+		put_short(mode, level, e | (WALK_RAM_BASE + (3 - level) * PAGE_SIZE));
+}
+
 static void set_field(u32 top, u32 level, u64 gva, u32 field)
 {
 	u64 e = field_entry(field);
@@ -80,19 +115,75 @@ static void set_field(u32 top, u32 level, u64 gva, u32 field)
 		*slot_of(top, level, gva) = e | target_of(top, level);
 }
 
+/* Key 0 may all, 1 not be written, 8 not be accessed, 9 neither; for supervisor pages the other way round. */
+static void turn_on_keys(struct model_state *s, u32 n)
+{
+	s->pke = n & 1;
+	s->pks = n & 2;
+	s->pkru = 2u << 2 * 1 | 1u << 2 * 8 | 3u << 2 * 9;
+	s->pkrs = 3u | 1u << 2 * 1 | 2u << 2 * 8;
+}
+
 /* Every field of one level under every control state and access. */
 static void each_level_alone(void **state)
 {
+	u32 turn = 0;
+
 	for (u32 mode = MODEL_4L; mode <= MODEL_5L; mode++)
 		for (u32 level = 1, top = mode == MODEL_4L ? 4 : 5; level <= top; level++)
-			for (u32 field = 0; field < 1u << FIELD_BITS; field++) {
+			for (u32 field = 0; field < 1u << KEYED_FIELD_BITS; field++) {
 				open_path(top, GVA);
 				set_field(top, level, GVA, field);
 				for (u32 n = 0; n < CONTROLS * ARRAY_SIZE(accesses); n++) {
 					struct model_state s = control(mode, n % CONTROLS);
 
 					s.pages_1g = field & 4;
+					turn_on_keys(&s, turn++ + field);
 					walk_check(&s, GVA, accesses[n / CONTROLS], true);
+				}
+			}
+}
+
+/* The same for the 4-byte entries and for PAE, at their two levels. */
+static void each_level_of_32_bit_and_pae(void **state)
+{
+	for (u32 level = 1; level <= 2; level++)
+		for (u32 field = 0; field < 1u << KEYED_FIELD_BITS; field++)
+			for (u32 n = 0; n < CONTROLS * ARRAY_SIZE(accesses); n++)
+				for (u32 mode = MODEL_32; mode <= MODEL_PAE; mode++) {
+					struct model_state s = control(mode, n % CONTROLS);
+
+					open_short_path(mode, &s);
+					set_short_field(mode, level, field);
+					s.pse = field & 8;
+					turn_on_keys(&s, n + field);
+					walk_check(&s, GVA_SHORT, accesses[n / CONTROLS], field % 4 == 0);
+				}
+}
+
+/*
+ * Every key in a leaf of every size, with every value of its own two bits in PKRU
+ * and PKRS and the opposite of them for all other keys.
+ */
+static void protection_keys(void **state)
+{
+	for (u32 level = 1; level <= 4; level++) /* 4: level 1 of 5-level paging */
+		for (u32 key = 0; key < 16; key++)
+			for (u32 rights = 0; rights < 8; rights++) {
+				u32 top = level == 4 ? 5 : 4, at = level == 4 ? 1 : level;
+
+				open_path(top, GVA);
+				*slot_of(top, at, GVA) = PTE_P | (rights & 1 ? PTE_W : 0) | (rights & 2 ? PTE_U : 0) |
+					(rights & 4 ? PTE_NX : 0) | (at > 1 ? PTE_PS : 0) | (u64)key << 59;
+				for (u32 n = 0; n < 64 * CONTROLS * ARRAY_SIZE(accesses); n++) {
+					struct model_state s = control(top == 5 ? MODEL_5L : MODEL_4L, n % CONTROLS);
+					u32 bits = n / CONTROLS % 64;
+
+					s.pke = bits & 1;
+					s.pks = bits & 2;
+					s.pkru = ((bits >> 2 & 3) << 2 * key) | ((bits >> 2 & 3 ? 0 : ~0u) & ~(3u << 2 * key));
+					s.pkrs = ((bits >> 4 & 3) << 2 * key) | ((bits >> 4 & 3 ? 0 : ~0u) & ~(3u << 2 * key));
+					walk_check(&s, GVA, accesses[n / CONTROLS / 64], false);
 				}
 			}
 }
@@ -193,7 +284,8 @@ static void paging_off_is_the_identity(void **state)
 }
 
 /* --- random tables ----------------------------------------------------------- */
-static u64 random_entry(struct rng *r)
+/* keys: protection keys too, which are reserved bits in PAE. */
+static u64 random_entry(struct rng *r, bool keys)
 {
 	u64 e = WALK_RAM_BASE + rng_below(r, 16) * PAGE_SIZE;
 
@@ -203,6 +295,7 @@ static u64 random_entry(struct rng *r)
 	e |= rng_next(r) & (PTE_A | PTE_D | PTE_PWT | PTE_PCD);
 	e |= rng_chance(r, 10) ? PTE_NX : 0;
 	e |= rng_chance(r, 3) ? BIT(rng_below(r, 64)) : 0;
+	e |= keys ? (rng_next(r) & 15) << 59 : 0;
 	if (rng_chance(r, 15))
 		e = (e & 0xfffull) | PTE_PS | ALIGN_DOWN(e & PTE_ADDR_MASK, 0x200000ull) | (e & PTE_NX);
 	if (rng_chance(r, 2))
@@ -210,15 +303,15 @@ static u64 random_entry(struct rng *r)
 	return e & ~PTE_G;
 }
 
-static void fill_random(struct rng *r, bool wide)
+static void fill_random(struct rng *r, bool wide, bool keys)
 {
 	for (u32 i = 0; i < 16 * PAGE_SIZE / 8; i++) {
-		u64 e = random_entry(r);
+		u64 e = random_entry(r, keys);
 
 		if (wide)
 			((u64 *)walk_ram)[i] = e;
 		else
-			((u64 *)walk_ram)[i] = (u32)e | random_entry(r) << 32;
+			((u64 *)walk_ram)[i] = (u32)e | random_entry(r, keys) << 32;
 	}
 }
 
@@ -231,6 +324,10 @@ static void random_state(struct rng *r, enum model_mode mode, struct model_state
 	s->maxphyaddr = widths[rng_below(r, 4)];
 	s->pages_1g = rng_chance(r, 50);
 	s->pse = rng_chance(r, 70);
+	s->pke = rng_chance(r, 50);
+	s->pks = rng_chance(r, 50);
+	s->pkru = rng_chance(r, 30) ? 0 : (u32)rng_next(r);
+	s->pkrs = rng_chance(r, 30) ? 0 : (u32)rng_next(r);
 	for (u32 i = 0; i < 4; i++)
 		s->pdpte[i] = (WALK_RAM_BASE + rng_below(r, 16) * PAGE_SIZE) | (rng_chance(r, 80) ? PTE_P : 0);
 }
@@ -247,11 +344,12 @@ static u64 random_gva(struct rng *r, enum model_mode mode)
 
 static void random_walks(enum model_mode mode, u64 seed)
 {
+	u32 rounds = getenv("UMBRA_LONG") ? 1000 : 40;
 	struct rng r;
 
 	rng_seed(&r, seed);
-	for (u32 round = 0; round < 40; round++) {
-		fill_random(&r, mode != MODEL_32);
+	for (u32 round = 0; round < rounds; round++) {
+		fill_random(&r, mode != MODEL_32, mode != MODEL_PAE);
 		for (u32 i = 0; i < 5000; i++) {
 			struct model_state s;
 
@@ -286,7 +384,7 @@ static void only_a_and_d_are_ever_written(void **state)
 	struct rng r;
 
 	rng_seed(&r, 5);
-	fill_random(&r, true);
+	fill_random(&r, true, true);
 	memcpy(ram_copy, walk_ram, WALK_RAM_PAGES * PAGE_SIZE);
 	for (u32 i = 0; i < 20000; i++) {
 		struct model_state s;
@@ -310,6 +408,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_level_alone),
+		cmocka_unit_test(each_level_of_32_bit_and_pae),
+		cmocka_unit_test(protection_keys),
 		cmocka_unit_test(pairs_of_levels),
 		cmocka_unit_test(rights_over_all_levels),
 		cmocka_unit_test(every_single_bit),

@@ -528,6 +528,8 @@ static void random_trial(const struct cpu *c, struct rng *r, struct trial *t)
 		.regions = &regions, .mode = c->mode, .phys_bits = PHYS_BITS, .wp = dice & 1, .smep = dice & 2,
 		.smap = dice & 4, .nx = dice & 8 && c->mode != GPT_32, .pse = dice & 16, .pages_1g = true,
 	}};
+	g->pke = is_long(c->mode) && dice & 64;
+	g->pkru = rng_chance(r, 30) ? 0 : (u32)rng_next(r);
 	g->cr3 = c->mode == GPT_PAE ? RAM_BASE : frame(rng_below(r, TABLES));
 	memcpy(g->pdpte, ram, c->mode == GPT_PAE ? sizeof(g->pdpte) : 0);
 	t->access.user = c->user;
