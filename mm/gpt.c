@@ -614,9 +614,9 @@ static ALWAYS_INLINE u32 ept_needed(const struct gpt_ept *ept, struct gpt_ept_ac
 
 	if (a.fetch)
 		needed |= ept->mbec && a.user ? EPT_XU : EPT_X;
-	/* Section 28.3.5: with A/D on, every access to a guest's table is a write, and reported as both. */
-	if (a.walk && (ept->eptp & EPTP_AD))
-		needed |= EPT_R | EPT_W;
+	/* A page walk reads; with A/D on that counts as a write as well, section 28.3.5. */
+	if (a.walk)
+		needed |= EPT_R | (ept->eptp & EPTP_AD ? EPT_W : 0);
 	return needed;
 }
 

@@ -231,7 +231,7 @@ struct gpt_ept {
 struct gpt_ept_access {
 	bool read, write, fetch;
 	bool user;           /* mbec, fetch: of a user-mode linear address (U/S of the guest's tables) */
-	bool walk;           /* by the guest's page walk, to a guest table's entry: a write too if A/D is on */
+	bool walk;           /* by the guest's page walk, to a guest table's entry: a read, a write too if A/D is on */
 	bool linear;         /* there is a guest-linear address: bit 7 of the qualification, and 8 unless walk */
 };
 

@@ -66,6 +66,7 @@ static int splice(struct region_map *map, u32 first, u32 last, const struct regi
 	memcpy(at, with, n * sizeof(*at));
 	map->count = map->count - (last - first) + n;
 	map->main.bytes = 0;
+	memset(map->begin, 0, sizeof(map->begin));
 	return 0;
 }
 
@@ -107,8 +108,20 @@ int region_add(struct region_map *map, gfn_t base, u64 pages, pfn_t pfn, enum re
 	return splice(map, first, last, with, n);
 }
 
+static void make_index(struct region_map *map)
+{
+	u32 at = 0;
+
+	for (u32 i = 0; i < REGION_INDEX; i++) {
+		while (at + 1 < map->count && map->regions[at + 1].base <= (gfn_t)i << REGION_INDEX_SHIFT)
+			at++;
+		map->begin[i] = (u16)at;
+	}
+}
+
 void region_seal(struct region_map *map)
 {
+	make_index(map);
 	map->ram_frames = 0;
 	map->main = (struct region_main){0};
 	for (u32 i = 0; i < map->count; i++) {
@@ -137,21 +150,39 @@ static void lookup_gap(const struct region_map *map, gfn_t gfn, u32 next, struct
 	hit->end = next < map->count ? map->regions[next].base : GFN_END;
 }
 
-void region_search(const struct region_map *map, gfn_t gfn, struct region_hit *hit)
+/* The last region with base <= gfn, or the first region. A conditional move a step, no branch to guess. */
+static const struct region *search_all(const struct region_map *map, gfn_t gfn)
 {
 	const struct region *r = map->regions;
 	u32 n = map->count;
-	u64 offset;
 
-	/* To the last region with base <= gfn; a conditional move a step, no branch to guess. */
 	while (n > 1) {
 		u32 half = n / 2;
 
 		r = r[half].base <= gfn ? r + half : r;
 		n -= half;
 	}
-	offset = gfn - r->base;
-	if (unlikely(n == 0 || gfn < r->base)) {
+	return r;
+}
+
+/* The same for the addresses that the index covers: few regions begin within 4 MiB. */
+static const struct region *search_near(const struct region_map *map, gfn_t gfn)
+{
+	const struct region *r = &map->regions[map->begin[gfn >> REGION_INDEX_SHIFT]];
+	const struct region *last = map->regions + map->count - 1;
+
+	while (r < last && r[1].base <= gfn)
+		r++;
+	return r;
+}
+
+void region_search(const struct region_map *map, gfn_t gfn, struct region_hit *hit)
+{
+	const struct region *r = gfn >> REGION_INDEX_SHIFT < REGION_INDEX ? search_near(map, gfn)
+									 : search_all(map, gfn);
+	u64 offset = gfn - r->base;
+
+	if (unlikely(map->count == 0 || gfn < r->base)) {
 		lookup_gap(map, gfn, 0, hit);
 		return;
 	}

@@ -33,10 +33,15 @@ struct region_main {
 	u64 frame_index;
 };
 
+/* Where to begin a look-up: one entry for each 4 MiB of the lowest 16 GiB. */
+#define REGION_INDEX_SHIFT 10
+#define REGION_INDEX 4096
+
 struct region_map {
 	u32 count;
 	u64 ram_frames;     /* RAM frames in all: size of the frame tables */
 	struct region_main main; /* bytes 0 until sealed */
+	u16 begin[REGION_INDEX]; /* the last region with base at or below the first frame, 0 if none; sealed */
 	struct region regions[REGION_MAX];
 };
 
@@ -60,7 +65,7 @@ struct region_hit {
 	gfn_t first, end;   /* gfns [first, end) around gfn with the same kind and linear mapping */
 };
 
-/* Looks up one frame by binary search; region_lookup() for what is not in the main region. */
+/* Looks up one frame wherever it is; region_lookup() is faster for the main region. */
 void region_search(const struct region_map *map, gfn_t gfn, struct region_hit *hit);
 
 /* Looks up one frame. Always succeeds (see the rule for uncovered frames). */

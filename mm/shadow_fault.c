@@ -125,6 +125,16 @@ static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
 	f->path[level] = page;
 }
 
+static ALWAYS_INLINE struct path_hint *hint_of(struct shadow_mmu *mmu, gva_t gva)
+{
+	return &mmu->hints[(gva >> 21) % PATH_HINTS];
+}
+
+static ALWAYS_INLINE u64 hint_key(const struct shadow_mmu *mmu, gva_t gva)
+{
+	return gva >> 21 << 24 | mmu->root[0];
+}
+
 /*
  * Finds or makes every page of the path; links nothing yet. A hint leads to the
  * lowest page at once while no link was changed since it was taken. Mostly all links
@@ -133,8 +143,8 @@ static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
 static void fill_path(struct fill *f)
 {
 	struct shadow *s = f->mmu->s;
-	struct path_hint *hint = &f->mmu->hints[(f->gva >> 21) % PATH_HINTS];
-	u64 key = f->gva >> 21 << 24 | f->mmu->root[0];
+	struct path_hint *hint = hint_of(f->mmu, f->gva);
+	u64 key = hint_key(f->mmu, f->gva);
 	u32 page = f->mmu->root[f->mmu->root_level == 3 ? level_index(3, f->gva) & 3 : 0];
 
 	f->path[f->top] = page;
@@ -181,26 +191,38 @@ static void fill_link(struct fill *f)
 	}
 }
 
-/* Neighbours of a guest's 4 KiB leaf that it has already accessed. */
-static void prefetch_guest(struct fill *f, u32 page, u32 index)
+/* One that the guest has already accessed. */
+static NOINLINE void prefetch_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
-	struct shadow *s = f->mmu->s;
-	union role role = s->pages[page].role;
-	const u64 *table = gpt_table(&f->mmu->gpt, gpt_walk_table(&f->walk, 1) >> PAGE_SHIFT);
-	const u64 *sptes = page_table(s, page);
+	struct shadow *s = mmu->s;
+	struct derived d;
+
+	d.leaf = s->pages[page].role.word == mmu->plain_role ? plain_leaf(mmu, gpte) : 0;
+	if (d.leaf) {
+		plain_install(s, page, index, d.leaf);
+	} else {
+		entry_derive(mmu, page, index, gpte, 0, &d);
+		if (!d.leaf)
+			return;
+		leaf_install(s, page, index, d.leaf);
+	}
+	STAT(s, prefetches);
+}
+
+/* Neighbours of a guest's 4 KiB leaf. */
+static ALWAYS_INLINE void prefetch_guest(struct fill *f, u32 page, u32 index)
+{
+	union role role = f->mmu->s->pages[page].role;
+	const u64 *table = (const u64 *)((uintptr_t)f->walk.step[1].slot & PAGE_MASK);
+	const u64 *sptes = page_table(f->mmu->s, page);
 	u32 first = index & ~(PREFETCH_GROUP - 1);
 
+#pragma GCC unroll 8
 	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
 		u64 gpte = guest_entry(f->mmu, role, table, i);
-		struct derived d;
 
-		if ((~gpte & (PTE_P | PTE_A)) || (sptes[i] & PTE_P))
-			continue;
-		entry_derive(f->mmu, page, i, gpte, 0, &d);
-		if (!d.leaf)
-			continue;
-		leaf_install(s, page, i, d.leaf);
-		STAT(s, prefetches);
+		if ((~gpte & (PTE_P | PTE_A)) == 0 && !(sptes[i] & PTE_P))
+			prefetch_entry(f->mmu, page, i, gpte);
 	}
 }
 
@@ -269,7 +291,8 @@ static enum shadow_result fill_install(struct fill *f, u64 before, u32 error, st
 	struct shadow *s = f->mmu->s;
 	u32 page = f->path[f->map_level], index = level_index(f->map_level, f->gva);
 	struct leaf leaf = {
-		.level = f->map_level, .access = f->rights, .memtype = f->memtype, .key = f->key, .hit = &f->hit,
+		.level = f->map_level, .access = f->rights, .memtype = f->memtype, .key = f->key,
+		.dirty = f->walk.dirty || f->map_level < f->guest_leaf, .hit = &f->hit,
 	};
 	u64 spte = leaf_entry(s, &leaf);
 
@@ -299,8 +322,9 @@ static void fill_release(struct fill *f, u32 *frame)
 	if (!frame_is_protected(*frame))
 		return;
 	frame_release(f->mmu, f->walk.gfn, frame);
-	if (++s->releases == BULK_RELEASE_AFTER)
-		release_address_space(f->mmu);
+	page = page_first_of_gfn(s, f->walk.gfn); /* the release may have dropped pages */
+	if (page)
+		release_others(f->mmu, page);
 }
 
 static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *fault)
@@ -349,6 +373,48 @@ static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shad
 	return fill(f, error, fault);
 }
 
+static ALWAYS_INLINE bool walk_entry_unchanged(const struct gpt_step *step)
+{
+	return __atomic_load_n((const u64 *)step->slot, __ATOMIC_RELAXED) == step->entry;
+}
+
+/*
+ * The usual fault, which does what fill() would: a plain leaf of 4 KiB, in a page
+ * that a hint leads to, for a frame that is no table. False: it is not so simple.
+ */
+static bool fill_quick(struct fill *f)
+{
+	struct shadow_mmu *mmu = f->mmu;
+	struct shadow *s = mmu->s;
+	const struct gpt_walk *w = &f->walk;
+	const struct path_hint *hint = hint_of(mmu, f->gva);
+	struct shadow_page *sp = &s->pages[hint->page];
+	u32 index = level_index(1, f->gva);
+	u64 spte, *at;
+
+	if (w->leaf_level != 1 || !mmu->plain_role || hint->key != hint_key(mmu, f->gva) ||
+	    hint->links != s->link_changes || sp->role.word != mmu->plain_role ||
+	    sp->gfn != (w->step[2].entry & PTE_ADDR_MASK) >> PAGE_SHIFT || gpt_access_above(w, 1) != ACC_ALL)
+		return false;
+	spte = plain_leaf(mmu, w->step[1].entry);
+	at = &page_table(s, hint->page)[index];
+	if (!spte || *at == spte)
+		return false;
+	if (f->access.write && (!(spte & PTE_W) || (*plain_frame(s, spte) & FRAME_TRACKED)))
+		return false;
+	for (u32 level = 1; level <= w->top_level; level++)
+		if (!walk_entry_unchanged(&w->step[level]))
+			return false;
+	sp->flags |= PAGE_USED;
+	sp->idle_writes = 0;
+	s->stats[SHADOW_STAT_a_sets] += w->a_sets;
+	s->stats[SHADOW_STAT_d_sets] += w->d_sets;
+	plain_install(s, hint->page, index, spte);
+	STAT(s, fills);
+	prefetch_guest(f, hint->page, index);
+	return true;
+}
+
 /* A guest that is given a page fault will most likely write the entry that it stopped at. */
 static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 {
@@ -386,7 +452,7 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 		break;
 	}
 	spin_lock(&mmu->s->lock);
-	result = fault_with_lock(&f, error, fault);
+	result = likely(fill_quick(&f)) ? SHADOW_FIXED : fault_with_lock(&f, error, fault);
 	spin_unlock(&mmu->s->lock);
 	return result;
 }

@@ -89,11 +89,13 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 #define PAGE_UNSYNC BIT(0)       /* its guest table may have been written since the last sync */
 #define PAGE_USED BIT(1)         /* second chance in reclaim */
 #define PAGE_RAW BIT(2)          /* free page that was never a table: not known to be zero */
+#define PAGE_TYPED BIT(4)        /* it had a 4 KiB leaf that was not write-back */
+#define PAGE_LOWER BIT(3)        /* its lower half had a link once */
 
 /*
- * Writes to so many tables since the last sync look like fork, exit or a large
- * munmap: the rest of the address space's tables is released at once (at most
- * BULK_RELEASE_MAX of them).
+ * Writes to so many tables of an address space since the last sync, or to the
+ * lowest one, look like fork, exit or a large munmap: the rest of its tables is
+ * released at once (at most BULK_RELEASE_MAX of them).
  */
 #define BULK_RELEASE_AFTER 2u
 #define BULK_RELEASE_MAX 64u
@@ -129,9 +131,11 @@ struct shadow {
 	u32 victim_turn;         /* where the next full list gives up a member */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
 	u64 link_changes;        /* links made or dropped, from 1 on */
-	u32 releases;            /* tables released by a write since the last sync */
+	u32 release_top;         /* the address space whose tables were last written to: its top page */
+	u32 releases;            /* tables of it released by a write since the last sync */
 	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
 	bool identity;           /* gfn == pfn for all RAM */
+	bool narrow;             /* the shadows of tables are of a 32-bit guest's */
 	bool pages_1g;
 	u32 host_phys_bits;
 	u32 tags, next_tag;
@@ -167,6 +171,9 @@ struct shadow_mmu {
 	union role base_role;    /* the bits of the role that control state decides */
 	u32 root_level;          /* 4 or 5; 3: PAE format, four pages of level 2 */
 	u32 root[4];             /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
+	bool plain;              /* guest frames are host frames, and PAT entry 0 is write-back */
+	u32 plain_role;          /* of level 1, if such pages have plain leaves now, else 0 */
+	u32 last_root;           /* the last page that was made a root; it may have been dropped since */
 	u32 tag;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
 	gva_t last_gva;
@@ -268,8 +275,8 @@ u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame);
  * it last wrote through, or by a fault if that is gone.
  */
 void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame);
-/* Releases the tables of the current address space, kernel half left out. */
-void release_address_space(struct shadow_mmu *mmu);
+/* The guest writes to a table: releases the others of its address space with it, where that pays. */
+void release_others(struct shadow_mmu *mmu, u32 page);
 static inline bool frame_is_protected(u32 frame) { return (frame & (FRAME_TRACKED | FRAME_UNSYNC)) == FRAME_TRACKED; }
 /* The entry that may write to the frame again, now that nothing protects it. */
 void frame_reopen(struct shadow_mmu *mmu, u32 home, gfn_t gfn);
@@ -283,6 +290,7 @@ struct leaf {
 	u32 access;              /* ACC_*; W only where the guest could write at once (dirty) */
 	u32 memtype;             /* enum memtype */
 	u32 key;
+	bool dirty;              /* D of the guest's leaf; true where there is none */
 	const struct region_hit *hit; /* of its first frame */
 };
 /* The shadow entry; without W where the frame is protected; 0 for trapped memory. */
@@ -337,6 +345,83 @@ static ALWAYS_INLINE u64 guest_entry(const struct shadow_mmu *mmu, union role ro
 	return __atomic_load_n(&table[index], __ATOMIC_RELAXED);
 }
 void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spte, struct derived *d);
+
+/* Where a 4 KiB leaf has its memory type; all zero: entry 0 of the PAT, write-back in ours. */
+#define PTE_TYPE_4K (PTE_PWT | PTE_PCD | PTE_PAT_4K)
+/* What a plain leaf takes from the guest's entry as it is. */
+#define PLAIN_SAME (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_NX | PTE_ADDR_MASK | PTE_TYPE_4K)
+
+/*
+ * Are the leaves of pages with this role plain: the guest's entry, with little
+ * changed? Level 1 of a 64-bit guest, all rights from above, WP and NXE set.
+ */
+static ALWAYS_INLINE bool role_is_plain(const struct shadow_mmu *mmu, union role role)
+{
+	return mmu->plain && role.level == 1 && !role.direct && role.access == ACC_ALL && role.mode >= GPT_4L &&
+	       role.wp && role.nx && !role.keys_on;
+}
+
+/*
+ * The shadow entry that entry_derive() would make in a plain page, or 0 for what
+ * it must look at itself: A clear, another memory type, outside the main region.
+ */
+static ALWAYS_INLINE u64 plain_leaf(const struct shadow_mmu *mmu, u64 gpte)
+{
+	const struct region_main *m = &mmu->s->regions->main;
+	u64 offset = (gpte & PTE_ADDR_MASK) - m->base_gpa, spte = gpte & (PLAIN_SAME & ~PTE_W);
+
+	if ((gpte & (PTE_P | PTE_A | PTE_TYPE_4K)) != (PTE_P | PTE_A) || offset >= m->bytes)
+		return 0;
+	if (!(gpte & PTE_W) || !(gpte & PTE_D) ||
+	    frame_is_protected(mmu->s->frames[m->frame_index + (offset >> PAGE_SHIFT)]))
+		return spte;
+	return spte | PTE_W | SPTE_RMAP;
+}
+
+/* The frame word of a plain leaf's frame. */
+static ALWAYS_INLINE u32 *plain_frame(struct shadow *s, u64 spte)
+{
+	const struct region_main *m = &s->regions->main;
+
+	return &s->frames[m->frame_index + (((spte & PTE_ADDR_MASK) - m->base_gpa) >> PAGE_SHIFT)];
+}
+
+/* leaf_install() for a plain leaf. */
+static ALWAYS_INLINE void plain_install(struct shadow *s, u32 page, u32 index, u64 spte)
+{
+	u64 *at = &page_table(s, page)[index];
+
+	if (unlikely(*at & PTE_P)) {
+		leaf_install(s, page, index, spte);
+		return;
+	}
+	if (spte & SPTE_RMAP) {
+		u32 *head = plain_frame(s, spte);
+
+		if (likely(!(*head & LIST_VALUE)))
+			*head |= entry_id(page, index);
+		else
+			list_add(s, head, entry_id(page, index));
+	}
+	live_set(&s->pages[page], index);
+	spte_write(at, spte);
+}
+
+/*
+ * Does a link of a page with this role say what the guest's entry says: a table of the
+ * same frame, seen with the same rights? Only the usual forms are recognised.
+ */
+static ALWAYS_INLINE bool link_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
+{
+	const struct shadow_page *child;
+
+	if (role.mode < GPT_4L || !role.nx || (gpte & PTE_PS) || (~gpte & (PTE_P | PTE_A)))
+		return false;
+	child = &s->pages[page_of_link(s, spte)];
+	return child->gfn == (gpte & PTE_ADDR_MASK) >> PAGE_SHIFT &&
+	       child->role.word ==
+		       role_child(role, role.level - 1, role.access & gpt_access_of(gpte ^ PTE_NX), 0).word;
+}
 
 /* --- shadow_sync.c ---------------------------------------------------------------- */
 /* The guest flushed everything: protects all unsync tables and re-derives them. */

@@ -74,7 +74,7 @@ u64 leaf_entry(struct shadow *s, const struct leaf *leaf)
 	if (leaf->level > 1)
 		spte |= PTE_PS;
 	/* ACC_U is bit 1 and PTE_U bit 2; ACC_X is bit 2, turned over at bit 63. */
-	spte |= PTE_P | PTE_A | PTE_D | (access & ACC_U) << 1 | (u64)(~access & ACC_X) << 61 | (u64)leaf->key << 59;
+	spte |= PTE_P | PTE_A | (leaf->dirty ? PTE_D : 0) | (access & ACC_U) << 1 | (u64)(~access & ACC_X) << 61 | (u64)leaf->key << 59;
 	if (!(access & ACC_W))
 		return spte;
 	if (hit->kind != REGION_RAM)
@@ -89,10 +89,13 @@ void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte)
 	u64 *at = &page_table(s, page)[index];
 	u32 level = s->pages[page].role.level;
 
-	if ((*at & PTE_P) && *at != (spte & ~(PTE_W | SPTE_RMAP)))
+	/* More rights than before need no flush. */
+	if ((*at & PTE_P) && (*at & ~PTE_D) != (spte & ~(PTE_W | PTE_D | SPTE_RMAP)))
 		page_drop_entry(s, page, index);
 	if (spte & SPTE_RMAP)
 		list_add(s, leaf_list(s, level, spte_pfn(level, spte)), entry_id(page, index));
+	if (unlikely(level == 1 && (spte & PTE_TYPE_4K)))
+		s->pages[page].flags |= PAGE_TYPED;
 	if (!(*at & PTE_P))
 		live_set(&s->pages[page], index);
 	spte_write(at, spte);
@@ -171,7 +174,8 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
 	region_lookup(mmu->s->regions, gfn, &hit);
 	leaf = (struct leaf){
 		.level = level, .access = leaf_access(role, access, gpte & PTE_D, false),
-		.memtype = leaf_memtype(mmu, level, gpte), .key = leaf_key(role, gpte), .hit = &hit,
+		.memtype = leaf_memtype(mmu, level, gpte), .key = leaf_key(role, gpte), .dirty = gpte & PTE_D,
+		.hit = &hit,
 	};
 	if (level == 1)
 		d->leaf = leaf_entry(mmu->s, &leaf);

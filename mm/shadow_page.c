@@ -106,6 +106,8 @@ void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
 	spte_write(&page_table(s, parent)[index],
 		   page_hpa(s, child).v | (pdpte ? SPTE_LINK_PDPTE : SPTE_LINK));
 	live_set(&s->pages[parent], index);
+	if (index < ENTRIES / 2)
+		s->pages[parent].flags |= PAGE_LOWER;
 	s->link_changes++;
 }
 
@@ -177,7 +179,6 @@ static void reclaim_step(struct shadow *s)
 
 	if (++s->clock_hand >= s->page_count)
 		s->clock_hand = 1;
-	s->link_changes = 1;
 	sp = &s->pages[s->clock_hand];
 	if (sp->state != PAGE_TABLE || sp->pins)
 		return;

@@ -47,6 +47,13 @@ static union role role_of(const struct gpt_context *ctx)
 	};
 }
 
+static u32 plain_role_of(const struct shadow_mmu *mmu)
+{
+	union role role = role_child(mmu->base_role, 1, ACC_ALL, 0);
+
+	return role_is_plain(mmu, role) ? role.word : 0;
+}
+
 static void root_release(struct shadow_mmu *mmu)
 {
 	for (u32 i = 0; i < 4; i++) {
@@ -98,29 +105,27 @@ static void tag_assign(struct shadow_mmu *mmu, u32 page)
 }
 
 /*
- * Operating systems share the upper half among all address spaces: link what is
- * there already instead of waiting for a fault at each entry.
+ * Operating systems share the upper half among all address spaces: link what the
+ * root before this one had, where the guest's entries say the same, instead of
+ * waiting for a fault at each entry.
  */
 static void link_upper_half(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
-	const struct shadow_page *sp = &s->pages[page];
+	const struct shadow_page *sp = &s->pages[page], *like = &s->pages[mmu->last_root];
 	const u64 *table = gpt_table(&mmu->gpt, sp->gfn);
 
-	for (u32 i = ENTRIES / 2; i < ENTRIES; i++) {
-		u64 gpte = __atomic_load_n(&table[i], __ATOMIC_RELAXED);
-		struct derived d;
-		u32 child;
+	if (like->state != PAGE_TABLE || like->role.word != sp->role.word || mmu->last_root == page)
+		return;
+	sync_refresh(mmu, page);
+	for_each_live(like, i) {
+		u64 spte = page_table(s, mmu->last_root)[i];
 
-		if (~gpte & (PTE_P | PTE_A))
+		if (i < ENTRIES / 2 || !(spte & PTE_P) ||
+		    !link_unchanged(s, sp->role, spte, __atomic_load_n(&table[i], __ATOMIC_RELAXED)))
 			continue;
-		entry_derive(mmu, page, i, gpte, 0, &d);
-		child = d.link ? page_find(s, d.gfn, d.role) : 0;
-		if (!child)
-			continue;
-		sync_refresh(mmu, child);
-		page_link(s, page, i, child, false);
-		s->pages[child].flags |= PAGE_USED;
+		page_link(s, page, i, page_of_link(s, spte), false);
+		s->pages[page_of_link(s, spte)].flags |= PAGE_USED;
 	}
 }
 
@@ -138,6 +143,7 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
 		sync_refresh(mmu, page);
 	else if (role.level >= 4 && !role.direct)
 		link_upper_half(mmu, page);
+	mmu->last_root = page;
 }
 
 /*
@@ -216,18 +222,34 @@ void shadow_drop_all(struct shadow *s)
 	spin_unlock(&s->lock);
 }
 
+/*
+ * Shadows of 4-byte and of 8-byte tables never live together: the A and D bits
+ * that a walk sets in a 4-byte entry may be address bits of the 8-byte entry
+ * that a protected frame's other shadow was made from.
+ */
+static bool entry_size_changes(struct shadow *s, u32 mode)
+{
+	bool narrow = mode == GPT_32, changes = mode != GPT_NONE && narrow != s->narrow;
+
+	if (changes)
+		s->narrow = narrow;
+	return changes;
+}
+
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush)
 {
 	struct shadow *s = mmu->s;
-	bool new_types = mmu->paging.pat != paging->pat;
+	bool all_new = mmu->paging.pat != paging->pat;
 
 	spin_lock(&s->lock);
 	mmu->paging = *paging;
+	mmu->plain = s->identity && (paging->pat & 7) == MT_WB;
 	context_set(mmu, paging);
 	mmu->base_role = role_of(&mmu->gpt);
+	mmu->plain_role = plain_role_of(mmu);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
 	root_release(mmu);
-	if (new_types)
+	if (entry_size_changes(s, mmu->gpt.mode) || all_new)
 		drop_everything(s);
 	if (flush)
 		sync_all(mmu);

@@ -41,67 +41,66 @@ static bool sync_changed_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 
 	return true;
 }
 
-/*
- * The usual leaf, in a few instructions: identity, write-back, all rights from
- * above, WP set. True if it is certainly what entry_derive() would make; a leaf
- * without W may be so for a protected frame, which is left as it is too.
- */
-static ALWAYS_INLINE bool leaf_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
+/* The same in a page whose leaves are plain. */
+static bool sync_changed_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
-	const u64 same = PTE_ADDR_MASK | PTE_U | PTE_NX | PTE_PWT | PTE_PCD | PTE_PAT_4K;
-	u64 writable = gpte & (gpte >> 5) & PTE_W; /* D is bit 6 */
+	struct shadow *s = mmu->s;
+	u64 leaf;
 
-	if (!s->identity || role.level != 1 || role.access != ACC_ALL || !role.wp || role.keys_on)
-		return false;
-	if (((spte ^ gpte) & same) || (gpte & (PTE_PWT | PTE_PCD | PTE_PAT_4K)) || (~gpte & (PTE_P | PTE_A)))
-		return false;
-	return (spte & PTE_W) == writable;
-}
-
-/* The usual link, likewise: a table of the same frame, seen with the same rights. */
-static ALWAYS_INLINE bool link_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
-{
-	const struct shadow_page *child;
-
-	if (role.mode < GPT_4L || !role.nx || (gpte & PTE_PS) || (~gpte & (PTE_P | PTE_A)))
-		return false;
-	child = &s->pages[page_of_link(s, spte)];
-	return child->gfn == (gpte & PTE_ADDR_MASK) >> PAGE_SHIFT &&
-	       child->role.word ==
-		       role_child(role, role.level - 1, role.access & gpt_access_of(gpte ^ PTE_NX), 0).word;
-}
-
-static ALWAYS_INLINE bool entry_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
-{
-	return role.level == 1 ? leaf_unchanged(s, role, spte, gpte)
-			       : !(spte & PTE_PS) && link_unchanged(s, role, spte, gpte);
+	if (gpte & PTE_P) {
+		leaf = plain_leaf(mmu, gpte);
+		if (!leaf)
+			return sync_changed_entry(mmu, page, index, gpte);
+		if (leaf == page_table(s, page)[index])
+			return false;
+		leaf_install(s, page, index, leaf);
+	} else {
+		page_drop_entry(s, page, index);
+	}
+	STAT(s, sync_changes);
+	return true;
 }
 
 bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
 	const struct shadow *s = mmu->s;
 	union role role = s->pages[page].role;
+	u64 spte = s->pool[entry_id(page, index)];
 
-	if (role.mode != GPT_32 && entry_unchanged(s, role, s->pool[entry_id(page, index)], gpte))
+	if (role_is_plain(mmu, role))
+		return sync_changed_plain(mmu, page, index, gpte);
+	if (role.level > 1 && !(spte & PTE_PS) && link_unchanged(s, role, spte, gpte))
 		return false;
 	return sync_changed_entry(mmu, page, index, gpte);
 }
 
-static void sync_page(struct shadow_mmu *mmu, u32 page)
+/* A page with plain leaves and none of another type: one comparison tells those that did not change. */
+static void sync_plain_page(struct shadow_mmu *mmu, u32 page)
 {
-	struct shadow *s = mmu->s;
-	struct shadow_page *sp = &s->pages[page];
-	union role role = sp->role;
-	const u64 *sptes = page_table(s, page), *table = gpt_table(&mmu->gpt, sp->gfn);
-	bool plain = role.mode != GPT_32;
+	struct shadow_page *sp = &mmu->s->pages[page];
+	const u64 *sptes = page_table(mmu->s, page), *table = gpt_table(&mmu->gpt, sp->gfn);
 
 	for_each_live(sp, i) {
-		u64 gpte = guest_entry(mmu, role, table, i);
+		u64 gpte = __atomic_load_n(&table[i], __ATOMIC_RELAXED);
 
-		if ((sptes[i] & PTE_P) && !(plain && entry_unchanged(s, role, sptes[i], gpte)))
-			sync_changed_entry(mmu, page, i, gpte);
+		if (unlikely((gpte ^ sptes[i]) & PLAIN_SAME) && (sptes[i] & PTE_P))
+			sync_changed_plain(mmu, page, i, gpte);
 	}
-	STAT(s, syncs);
+}
+
+static void sync_page(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow_page *sp = &mmu->s->pages[page];
+
+	STAT(mmu->s, syncs);
+	if (role_is_plain(mmu, sp->role) && !(sp->flags & PAGE_TYPED)) {
+		sync_plain_page(mmu, page);
+		return;
+	}
+	for_each_live(sp, i) {
+		if (page_table(mmu->s, page)[i] & PTE_P)
+			sync_entry(mmu, page, i, guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), i));
+	}
 }
 
 static bool lower_half_live(const struct shadow_page *sp)
@@ -110,10 +109,10 @@ static bool lower_half_live(const struct shadow_page *sp)
 }
 
 /* After a sync: an empty table, or a root whose address space was taken down, is not worth keeping. */
-static void sync_settle(struct shadow *s, u32 page, bool had_lower_half)
+static void sync_settle(struct shadow *s, u32 page)
 {
 	struct shadow_page *sp = &s->pages[page];
-	bool taken_down = sp->role.level >= 4 && had_lower_half && !lower_half_live(sp);
+	bool taken_down = sp->role.level >= 4 && (sp->flags & PAGE_LOWER) && !lower_half_live(sp);
 
 	if (!sp->pins && (!sp->live || taken_down))
 		page_zap(s, page);
@@ -143,17 +142,15 @@ void sync_all(struct shadow_mmu *mmu)
 	struct shadow *s = mmu->s;
 	u32 page;
 
-	s->releases = 0;
+	s->releases = s->release_top = 0;
 	if (!s->unsync_leaf && !s->unsync_upper)
 		return;
 	protect_list(s, s->unsync_upper);
 	protect_list(s, s->unsync_leaf);
 	while ((page = s->unsync_upper ? s->unsync_upper : s->unsync_leaf)) {
-		bool lower = lower_half_live(&s->pages[page]);
-
 		unsync_list_remove(s, page);
 		sync_page(mmu, page);
-		sync_settle(s, page, lower);
+		sync_settle(s, page);
 	}
 }
 
@@ -168,16 +165,35 @@ void sync_upper(struct shadow_mmu *mmu)
 	refresh_list(mmu, mmu->s->unsync_upper);
 }
 
+/* Re-derives what is unsync from a page down. False if that are more than budget links. */
+static bool refresh_below(struct shadow_mmu *mmu, u32 page, u32 *budget)
+{
+	struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[page];
+
+	if (sp->flags & PAGE_UNSYNC)
+		sync_page(mmu, page);
+	if (sp->role.level == 1 || sp->role.direct)
+		return true;
+	for_each_live(sp, i) {
+		u64 spte = page_table(s, page)[i];
+
+		if (!(spte & PTE_P) || spte_is_leaf(sp->role.level, spte))
+			continue;
+		if (!(*budget)-- || !refresh_below(mmu, page_of_link(s, spte), budget))
+			return false;
+	}
+	return true;
+}
+
 void sync_refresh(struct shadow_mmu *mmu, u32 page)
 {
-	const struct shadow_page *sp = &mmu->s->pages[page];
+	u32 budget = 32;
 
-	if (sp->role.level > 1) {
-		if (!sp->role.direct) {
-			sync_upper(mmu);
-			refresh_list(mmu, mmu->s->unsync_leaf);
-		}
-	} else if (sp->flags & PAGE_UNSYNC) {
-		sync_page(mmu, page);
-	}
+	if (!mmu->s->unsync_leaf && !mmu->s->unsync_upper)
+		return;
+	if (refresh_below(mmu, page, &budget))
+		return;
+	sync_upper(mmu);
+	refresh_list(mmu, mmu->s->unsync_leaf);
 }

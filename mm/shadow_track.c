@@ -225,10 +225,57 @@ static u32 release_below(struct shadow_mmu *mmu, u32 page, u32 end, u32 budget)
 	return budget;
 }
 
-void release_address_space(struct shadow_mmu *mmu)
+/* The top page through which the guest reaches a table of its lower half; 0: none, or the upper half. */
+static u32 top_of(const struct shadow_mmu *mmu, u32 page)
 {
-	if (mmu->root_level == 3 || mmu->s->pages[mmu->root[0]].role.direct)
+	const struct shadow *s = mmu->s;
+	u32 index = 0;
+
+	while (s->pages[page].role.level < mmu->root_level) {
+		u32 id = list_first(s, s->pages[page].parents);
+
+		if (!id)
+			return 0;
+		page = entry_page(id);
+		index = id & (ENTRIES - 1);
+	}
+	return index < ENTRIES / 2 ? page : 0;
+}
+
+/* Is it on the path of the lowest address that top translates? */
+static bool is_lowest(const struct shadow *s, u32 top, u32 page)
+{
+	u32 level = s->pages[page].role.level;
+
+	while (top != page && s->pages[top].role.level > level && s->pages[top].live) {
+		const u64 *map = s->pages[top].live_map;
+		u32 word = 0;
+		u64 spte;
+
+		while (!map[word])
+			word++;
+		spte = s->pool[entry_id(top, word * 64 + bit_lowest(map[word]))];
+		if (spte_is_leaf(s->pages[top].role.level, spte))
+			return false;
+		top = page_of_link(s, spte);
+	}
+	return top == page;
+}
+
+void release_others(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow *s = mmu->s;
+	u32 top = mmu->root_level == 3 ? 0 : top_of(mmu, page);
+
+	if (!top || s->pages[top].role.direct)
 		return;
-	release_page(mmu, mmu->root[0]);
-	release_below(mmu, mmu->root[0], ENTRIES / 2, BULK_RELEASE_MAX);
+	if (top != s->release_top) {
+		s->release_top = top;
+		s->releases = 0;
+	}
+	if (++s->releases < BULK_RELEASE_AFTER && !is_lowest(s, top, page))
+		return;
+	s->releases = 0;
+	release_page(mmu, top);
+	release_below(mmu, top, ENTRIES / 2, BULK_RELEASE_MAX);
 }

@@ -55,7 +55,7 @@ void machine_dma(struct machine *m, u64 gpa, u64 value)
 {
 	memcpy(machine_ram(m, gpa), &value, 8);
 	if (m->memory_changed)
-		m->memory_changed(m, m->ctx, false);
+		m->memory_changed(m, m->ctx, gpa, 8, false);
 }
 
 static u64 read_for_model(void *ctx, u64 address, u32 size)
@@ -215,7 +215,7 @@ struct model_result machine_naive(struct machine *m, u64 gva, struct model_acces
 	if (r.count && !machine_ram(m, r.entries[r.count - 1].address)) {
 		r.fault = true;
 		r.error = PF_P | PF_RSVD | (kind.write ? PF_W : 0) | (kind.user ? PF_U : 0) |
-			  (kind.fetch && (s.smep || s.nxe) ? PF_ID : 0);
+			  (kind.fetch && (s.smep || (s.nxe && s.mode != MODEL_32)) ? PF_ID : 0);
 	}
 	return r;
 }
@@ -543,11 +543,22 @@ static void enter(struct machine *m)
 		check_subset(m);
 }
 
+static void look_for_marks(struct machine *m)
+{
+	u64 marks = shadow_stat(m->shadow, SHADOW_STAT_a_sets) + shadow_stat(m->shadow, SHADOW_STAT_d_sets);
+
+	if (marks == m->marks_seen && ++m->marks_unseen < MARKS_TRUST)
+		return;
+	m->marks_seen = marks;
+	m->marks_unseen = 0;
+	m->memory_changed(m, m->ctx, 0, ~0ull, true);
+}
+
 static void after_engine(struct machine *m)
 {
 	m->running = false;
 	if (m->memory_changed)
-		m->memory_changed(m, m->ctx, true);
+		look_for_marks(m);
 	if (m->audit)
 		machine_audit(m);
 }
@@ -658,7 +669,7 @@ static void do_memory(struct machine *m, const struct machine_access *a, struct 
 	else
 		memcpy(&r->value, p, a->size);
 	if (a->kind.write && m->memory_changed)
-		m->memory_changed(m, m->ctx, false);
+		m->memory_changed(m, m->ctx, r->gpa, a->size, false);
 }
 
 /* The #PF exit. True: run the instruction again. */
@@ -669,6 +680,8 @@ static bool page_fault(struct machine *m, const struct machine_access *a, u32 er
 	u64 rflags = RFLAGS_FIXED | (a->kind.ac ? RFLAGS_AC : 0);
 	enum shadow_result result = shadow_handle_fault(m->mmu, a->gva, error, cpl, rflags, &fault);
 
+	if (result == SHADOW_RETRY)
+		m->marks_unseen = MARKS_TRUST; /* it may have stopped halfway, and counted nothing */
 	after_engine(m);
 	if (m->trace)
 		printf("        #PF %#llx error %#x -> %d error %#x\n", (unsigned long long)a->gva, error,
@@ -791,12 +804,82 @@ void machine_set_paging(struct machine *m, const struct shadow_paging *paging, b
 	after_engine(m);
 }
 
-void machine_load_cr3(struct machine *m, u64 cr3)
+static bool is_pae(const struct shadow_paging *p)
+{
+	return (p->cr0 & CR0_PG) && (p->cr4 & CR4_PAE) && !(p->efer & EFER_LMA);
+}
+
+/* SDM vol. 3 section 4.4.1; bits 2:1 and 8:5 and those above the width are reserved. */
+static bool load_pdptes(struct machine *m, struct shadow_paging *p)
+{
+	u64 table = p->cr3 & BITS(31, 5), reserved = BITS(2, 1) | BITS(8, 5) | ~0ull << p->phys_bits;
+	u64 e[4];
+
+	for (u32 i = 0; i < 4; i++) {
+		e[i] = machine_peek(m, table + 8 * i);
+		if ((e[i] & PTE_P) && (e[i] & reserved))
+			return false;
+	}
+	memcpy(p->pdpte, e, sizeof(e));
+	return true;
+}
+
+/* SDM vol. 3 sections 4.4.1 (what loads PDPTEs) and 4.10.4.1, APM vol. 2 section 5.5.2 (what flushes). */
+static bool change_register(struct shadow_paging *p, enum machine_register which, u64 value, bool *flush)
+{
+	u64 changed;
+
+	switch (which) {
+	case MACHINE_CR0:
+		changed = p->cr0 ^ value;
+		p->cr0 = value;
+		p->efer &= ~EFER_LMA;
+		if ((value & CR0_PG) && (p->efer & EFER_LME))
+			p->efer |= EFER_LMA;
+		*flush = changed & CR0_PG;
+		return changed & (CR0_PG | CR0_CD | CR0_NW);
+	case MACHINE_CR3:
+		p->cr3 = value;
+		*flush = true;
+		return true;
+	case MACHINE_CR4:
+		changed = p->cr4 ^ value;
+		p->cr4 = value;
+		*flush = (changed & (CR4_PGE | CR4_PAE | CR4_PSE)) || (changed & value & CR4_SMEP);
+		return changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP);
+	case MACHINE_EFER:
+		*flush = (p->efer ^ value) & EFER_NXE;
+		p->efer = (value & ~EFER_LMA) | (p->efer & EFER_LMA);
+		return false;
+	}
+	return false;
+}
+
+bool machine_mov(struct machine *m, enum machine_register which, u64 value, bool *flushed)
 {
 	struct shadow_paging p = m->paging;
+	bool loads = change_register(&p, which, value, flushed);
 
-	p.cr3 = cr3;
-	machine_set_paging(m, &p, true);
+	if (loads && is_pae(&p) && !load_pdptes(m, &p)) {
+		*flushed = false;
+		return false;
+	}
+	if (which == MACHINE_CR3 && long_format(m)) {
+		m->paging.cr3 = value;
+		shadow_set_cr3(m->mmu, value);
+		after_engine(m);
+	} else {
+		machine_set_paging(m, &p, *flushed);
+	}
+	return true;
+}
+
+void machine_load_cr3(struct machine *m, u64 cr3)
+{
+	bool flushed;
+
+	if (!machine_mov(m, MACHINE_CR3, cr3, &flushed))
+		machine_fail(m, "CR3 %#llx loads a PDPTE with reserved bits", (unsigned long long)cr3);
 }
 
 void machine_invlpg(struct machine *m, u64 gva)

@@ -36,6 +36,7 @@
 #define TLB_MAX 8192u
 #define PSC_MAX 8192u
 #define PENDING_MAX 4096u
+#define MARKS_TRUST 16u
 
 struct machine_config {
 	u64 pool_bytes;          /* 0: MACHINE_POOL_MAX */
@@ -114,9 +115,15 @@ struct machine {
 	bool strict;             /* check at every entry that the TLB is a subset of the shadow */
 	bool trace;              /* print every exit */
 	bool audit;              /* audit after every exit */
-	/* Called after guest memory may have changed. by_engine: A and D bits only are allowed. */
-	void (*memory_changed)(struct machine *m, void *ctx, bool by_engine);
+	/*
+	 * Called after guest memory in [gpa, gpa + bytes) may have changed; by_engine:
+	 * A and D bits only are allowed, anywhere. After an exit the engine is believed
+	 * when its counters say that it set none, but for one exit in MARKS_TRUST.
+	 */
+	void (*memory_changed)(struct machine *m, void *ctx, u64 gpa, u64 bytes, bool by_engine);
 	void *ctx;
+	u64 marks_seen;
+	u32 marks_unseen;
 	u64 mmio_writes;
 	bool broken;
 	char failure[512];
@@ -155,7 +162,16 @@ void machine_speculate(struct machine *m, u64 gva);
 
 /* The guest's privileged operations. */
 void machine_set_paging(struct machine *m, const struct shadow_paging *paging, bool flush);
-void machine_load_cr3(struct machine *m, u64 cr3);     /* MOV CR3 */
+/*
+ * A write to a register that translation depends on, as the processor does it:
+ * LMA follows PG and LME, a PAE guest's four PDPTEs are loaded where the SDM says
+ * so (vol. 3 section 4.4.1) and stay as they are otherwise. False: #GP, since a
+ * PDPTE has reserved bits; nothing changed then. *flushed: it flushed the TLB too.
+ * Whether the combination is legal is the caller's affair.
+ */
+enum machine_register { MACHINE_CR0, MACHINE_CR3, MACHINE_CR4, MACHINE_EFER };
+bool machine_mov(struct machine *m, enum machine_register which, u64 value, bool *flushed);
+void machine_load_cr3(struct machine *m, u64 cr3);     /* MOV CR3 that must not give #GP */
 void machine_invlpg(struct machine *m, u64 gva);
 void machine_flush(struct machine *m);                 /* INVPCID of all, or the like */
 void machine_drop_all(struct machine *m);              /* memory types changed */

@@ -50,26 +50,44 @@ static void word_changed(struct oracle *o, u32 number, u64 old, u64 now)
 		o->crowded = true;
 }
 
-static void memory_changed(struct machine *m, void *ctx, bool by_engine)
+/* A and D in a word of tables: of one entry, or of the two of a 32-bit guest. */
+static u64 word_marks(const struct oracle *o)
+{
+	u64 marks = PTE_A | PTE_D;
+
+	return machine_model_state(o->m).mode == MODEL_32 ? marks | marks << 32 : marks;
+}
+
+static void compare_words(struct oracle *o, u32 first, u32 end, bool by_engine)
+{
+	const u64 *ram = watched(o), marks = word_marks(o);
+
+	for (u32 i = first; i < end; i++) {
+		u64 old = o->copy[i], now = ram[i];
+
+		if (old == now)
+			continue;
+		if (by_engine && ((old & ~now) || ((old ^ now) & ~marks)))
+			machine_fail(o->m, "the engine changed guest memory at %#llx from %#llx to %#llx",
+				     (unsigned long long)(o->base + i * 8ull), (unsigned long long)old,
+				     (unsigned long long)now);
+		word_changed(o, i, old, now);
+	}
+}
+
+static void memory_changed(struct machine *m, void *ctx, u64 gpa, u64 bytes, bool by_engine)
 {
 	struct oracle *o = ctx;
-	const u64 *ram = watched(o);
+	u64 size = o->frames * PAGE_SIZE;
 
-	for (u32 f = 0; f < o->frames; f++) {
-		if (!memcmp(ram + f * 512, o->copy + f * 512, PAGE_SIZE))
-			continue;
-		for (u32 i = f * 512; i < (f + 1) * 512; i++) {
-			u64 old = o->copy[i], now = ram[i];
-
-			if (old == now)
-				continue;
-			if (by_engine && ((old & ~now) || ((old ^ now) & ~(PTE_A | PTE_D))))
-				machine_fail(m, "the engine changed guest memory at %#llx from %#llx to %#llx",
-					     (unsigned long long)(o->base + i * 8ull), (unsigned long long)old,
-					     (unsigned long long)now);
-			word_changed(o, i, old, now);
-		}
+	if (bytes <= 8) {
+		if (gpa >= o->base && gpa - o->base < size)
+			compare_words(o, (u32)((gpa - o->base) / 8), (u32)((gpa + bytes - o->base + 7) / 8), by_engine);
+		return;
 	}
+	for (u32 f = 0; f < o->frames; f++)
+		if (memcmp(watched(o) + f * 512, o->copy + f * 512, PAGE_SIZE))
+			compare_words(o, f * 512, (f + 1) * 512, by_engine);
 }
 
 void oracle_init(struct oracle *o, struct machine *m, u64 base, u32 frames)
@@ -173,24 +191,61 @@ static bool search_value(const struct search *q, u32 level, u64 e, u32 since, bo
 	return (q->any_rights || model_allowed(s, w, u, x, excused(s, q->a->kind))) && reaches(q, level, e);
 }
 
+/* The entry at an address, out of the 8 bytes that hold it. */
+static u64 entry_of_word(const struct search *q, u64 address, u64 word)
+{
+	if (q->s.mode != MODEL_32)
+		return word;
+	return (u32)(word >> (address & 4 ? 32 : 0));
+}
+
 static bool search(const struct search *q, u32 level, u64 table, u32 since, bool w, bool u, bool x)
 {
-	u64 address = table + ((q->a->gva >> (12 + 9 * (level - 1))) & 511) * 8;
+	u64 size = q->s.mode == MODEL_32 ? 4 : 8, index = q->a->gva / model_page_bytes(&q->s, level);
+	u64 address = table + index % (PAGE_SIZE / size) * size;
 	u64 word = (address - q->o->base) / 8;
 	const struct oracle_slot *slot;
 
 	if (address < q->o->base || word >= q->o->frames * 512ull || !q->o->slot_of[word])
 		return machine_ram(q->o->m, address) &&
-		       search_value(q, level, machine_peek(q->o->m, address), since, w, u, x);
+		       search_value(q, level, entry_of_word(q, address, machine_peek(q->o->m, address & ~7ull)),
+				    since, w, u, x);
 	slot = &q->o->slots[q->o->slot_of[word] - 1];
 	for (u32 i = slot->count; i--;) {
 		const struct oracle_span *span = &slot->spans[i];
 		u32 t = MAX(since, span->from);
 
-		if (t <= span->to && t <= q->until && search_value(q, level, span->value, t, w, u, x))
+		if (t <= span->to && t <= q->until &&
+		    search_value(q, level, entry_of_word(q, address, span->value), t, w, u, x))
 			return true;
 	}
 	return false;
+}
+
+/* Where a walk begins; false: nowhere. The PDPTEs of a PAE guest are in the processor. */
+static bool search_start(const struct search *q, u32 *level, u64 *table)
+{
+	u64 pdpte = q->s.pdpte[(q->a->gva >> 30) & 3];
+
+	*table = q->s.cr3 & PTE_ADDR_MASK;
+	switch (q->s.mode) {
+	case MODEL_32:
+		*level = 2;
+		*table = q->s.cr3 & BITS(31, 12);
+		return true;
+	case MODEL_PAE:
+		*level = 2;
+		*table = pdpte & PTE_ADDR_MASK;
+		return pdpte & PTE_P;
+	case MODEL_4L:
+		*level = 4;
+		return true;
+	case MODEL_5L:
+		*level = 5;
+		return true;
+	default:
+		return false;
+	}
 }
 
 static bool path_exists(struct oracle *o, const struct machine_access *a, const struct machine_result *r,
@@ -198,9 +253,10 @@ static bool path_exists(struct oracle *o, const struct machine_access *a, const 
 {
 	struct search q = {.o = o, .s = machine_model_state(o->m), .a = a, .r = r, .any_marks = any_marks,
 			   .any_rights = any_rights};
-	u32 since = o->flushed, first = 0, top = q.s.mode == MODEL_5L ? 5 : 4;
+	u32 since = o->flushed, first = 0, top;
+	u64 table;
 
-	if (q.s.mode != MODEL_4L && q.s.mode != MODEL_5L)
+	if (!search_start(&q, &top, &table))
 		return false;
 	for (u32 i = 0; i < o->invlpg_count; i++)
 		if (o->invlpg[i].page == a->gva >> 12) {
@@ -211,7 +267,7 @@ static bool path_exists(struct oracle *o, const struct machine_access *a, const 
 		u32 from = i > first ? o->invlpg[i - 1].time : since;
 
 		q.until = i < o->invlpg_count ? o->invlpg[i].time : NEVER;
-		if (search(&q, top, q.s.cr3 & PTE_ADDR_MASK, from, true, true, true))
+		if (search(&q, top, table, from, true, true, true))
 			return true;
 	}
 	return false;
@@ -266,7 +322,7 @@ static bool cut_its_own_path(const struct oracle *o, const struct machine_access
 	if (!a->kind.write || r->kind != REGION_RAM || word - o->base < o->frames * PAGE_SIZE)
 		return false;
 	for (u32 i = 0; i < before->count; i++)
-		if (before->entries[i].address == word)
+		if ((before->entries[i].address & ~7ull) == word)
 			return true;
 	return false;
 }
