@@ -317,7 +317,7 @@ static void one_entry_changes(void **state)
 
 static void two_entries_change(void **state)
 {
-	u32 rounds = getenv("UMBRA_LONG") ? 400000 : 20000;
+	u32 rounds = getenv("UMBRA_LONG") ? 100000 : 20000;
 	struct rng r;
 
 	hook();
