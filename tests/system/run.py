@@ -618,7 +618,8 @@ def run_unit_program(path):
     """cmocka prints [       OK ] and [  FAILED  ] per test; a crash is one failure more."""
     name = os.path.basename(path)
     try:
-        done = subprocess.run([path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+        done = subprocess.run([path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=1800 if os.environ.get("UMBRA_LONG") else 300)
         output, status = done.stdout.decode(errors="replace"), done.returncode
     except subprocess.TimeoutExpired as late:
         output, status = (late.stdout or b"").decode(errors="replace"), -1
@@ -656,6 +657,8 @@ def main():
     if args.list:
         print("\n".join(tests))
         return 0
+    if args.all:
+        os.environ["UMBRA_LONG"] = "1"  # the unit programs go through more cases
     for path in args.unit:
         if args.only in path:
             run_unit_program(path)
