@@ -348,8 +348,8 @@ build/bench/vmm: tools/bench/vmm.c Makefile | $(DEPS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) $< -o $@
 
-bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; PEER=kvm, BENCH_ONLY=fork,exec
-	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,run)
+bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; PEER=kvm, EMU=bochs (VMX), BENCH_ONLY=fork,exec
+	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,$(if $(filter bochs,$(EMU)),bochs,run))
 
 bench-compare: $(B)/umbra.efi $(BENCH_GUEST) ## The same, and name what moved more than 1% against the baseline
 	$(BENCH_RUN) compare
@@ -358,7 +358,7 @@ bench-baseline: ## Make the last whole run the baseline
 	$(BENCH_RUN) baseline
 
 bench-doc: ## Put the last whole run into docs/performance.md and .svg
-	$(BENCH_RUN) doc
+	$(BENCH_RUN) $(if $(filter bochs,$(EMU)),bochs_doc,doc)
 
 bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
 	$(BENCH_RUN) esp

@@ -427,6 +427,14 @@ def test_debug_build_audits_without_a_mismatch_in_bochs_on_vmx():
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
 
 
+@slow
+def test_guest_that_leaves_protected_mode_is_stopped_with_one_line_in_bochs_on_vmx():
+    machine = bochs_debian(bochs.DEFAULT_MODEL, options="console=ttyS0 reboot=bios", command="reboot -f")
+    result = boot("bochs-real-mode", machine, timeout=BOCHS_TIMEOUT)
+    require(not result.timed_out, "it was not stopped")
+    require(re.search(r"umbra: .*left protected mode.*not supported on VMX", result.text), "the serial log does not say why")
+
+
 def run_image_in_bochs(name):
     """Bochs has no debug exit: the image's last line says that it is done."""
     machine = vm.Machine(kernel=f"build/guest/{name}.bin", options="ram_mib=512", memory=bochs.DEFAULT_MEMORY,
@@ -439,7 +447,7 @@ def run_image_in_bochs(name):
 
 def bochs_image_tests():
     tests = {}
-    for name in ("cpu", "hidden", "paging"):
+    for name in ("cpu", "hidden", "nmi", "paging"):
         test = functools.partial(run_image_in_bochs, name)
         test.slow = True
         tests[f"image_{name}_runs_to_its_end_in_bochs_on_vmx"] = test
