@@ -176,6 +176,8 @@ struct path_hint {
 	u32 page;                /* of level 1 */
 };
 
+#define ROOT_HINTS 32u
+
 struct shadow_mmu {
 	struct shadow *s;
 	bool entry_due;          /* root and tag may not be those that the CPU was told */
@@ -188,6 +190,8 @@ struct shadow_mmu {
 	u32 root[4];             /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
 	bool plain;              /* guest frames are host frames, and PAT entry 0 is write-back */
 	u32 plain_role;          /* of level 1, if such pages have plain leaves now, else 0 */
+	u32 root_role;           /* of a root of 4 or 5 levels */
+	u32 root_hints[ROOT_HINTS]; /* [frame of CR3]: the root that was last made of it */
 	u32 last_root;           /* the last page that was made a root; it may have been dropped since */
 	u32 tag;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */

@@ -250,6 +250,7 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	mmu->base_role = role_of(&mmu->gpt);
 	mmu->plain_role = plain_role_of(mmu);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
+	mmu->root_role = mmu->root_level == 3 ? 0 : role_child(mmu->base_role, mmu->root_level, ACC_ALL, 0).word;
 	root_release(mmu);
 	if (entry_size_changes(s, mmu->gpt.mode) || all_new)
 		drop_everything(s);
@@ -258,12 +259,41 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	spin_unlock(&s->lock);
 }
 
+/*
+ * The usual switch between address spaces: a root that is known by its CR3 and
+ * still has its tag. False: root_load() has more to do. After a sync, so nothing
+ * is unsync.
+ */
+static bool root_switch(struct shadow_mmu *mmu, u64 cr3)
+{
+	struct shadow *s = mmu->s;
+	gfn_t gfn = (cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT;
+	u32 page = mmu->root_hints[gfn % ROOT_HINTS];
+	struct shadow_page *sp = &s->pages[page];
+
+	if (sp->gfn != gfn || sp->role.word != mmu->root_role || sp->state != PAGE_TABLE || !sp->tag)
+		return false;
+	sp->pins++;
+	sp->flags |= PAGE_USED;
+	sp->idle_writes = 0;
+	mmu->root[0] = mmu->last_root = page;
+	mmu->tag = sp->tag;
+	mmu->entry_due = true;
+	STAT(s, roots);
+	return true;
+}
+
 void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 {
 	spin_lock(&mmu->s->lock);
 	mmu->paging.cr3 = mmu->gpt.cr3 = cr3;
 	root_release(mmu);
 	sync_all(mmu);
+	if (!root_switch(mmu, cr3) && mmu->root_level >= 4) {
+		pages_reserve(mmu->s, PAGES_PER_FILL);
+		root_load(mmu);
+		mmu->root_hints[mmu->s->pages[mmu->root[0]].gfn % ROOT_HINTS] = mmu->root[0];
+	}
 	spin_unlock(&mmu->s->lock);
 }
 
