@@ -485,6 +485,9 @@ static void implicit_access_at_cpl_0_is_told_by_its_second_fault(void **state)
 	}
 	assert_int_equal(shadow_handle_fault(g.m->mmu, CODE, PF_P, 0, RFLAGS_FIXED, &fault), SHADOW_INJECT);
 	assert_int_equal(fault.error, PF_P);
+	/* from ring 3 the first one is told */
+	assert_int_equal(shadow_handle_fault(g.m->mmu, CODE, PF_P, 3, ac, &fault), SHADOW_INJECT);
+	assert_int_equal(fault.error, PF_P);
 }
 
 /* The GDT, the IDT and the TSS in user pages: every step of a delivery from ring 3 and from ring 0. */
@@ -725,6 +728,31 @@ static void table_shared_by_two_roots_is_fresh_under_both(void **state)
 		machine_load_cr3(g.m, i & 1 ? g.root : second);
 		expect_ok(CODE, USER_WRITE, to);
 		expect_ok(CODE, USER_READ, to);
+	}
+}
+
+/*
+ * A role that comes back without a flush: its new root takes over upper-half
+ * tables whose shadows are older than the link that the guest just made.
+ */
+static void upper_half_taken_over_by_a_new_root_is_fresh(void **state)
+{
+	const u64 gva = 0xffffa00000000000;
+
+	for (u64 i = 0; i < 4; i++) {
+		u64 other = new_root(), to = DATA + (i + 1) * PAGE_SIZE;
+
+		if (!i)
+			map(gva, 1, DATA | USER);
+		expect_ok(gva, USER_READ, DATA + i * PAGE_SIZE);
+		set_control(CR0_WP, 0, 0, 0, false);
+		machine_load_cr3(g.m, other);
+		expect_fault(gva, USER_READ, PF_U);
+		store(slot(g.root, gva, 1), to | USER);
+		store(slot_in(other, gva, 4), entry(gva, 4) | PTE_A);
+		set_control(0, CR0_WP, 0, 0, false);
+		expect_ok(gva, USER_READ, to);
+		machine_load_cr3(g.m, g.root);
 	}
 }
 
@@ -1741,6 +1769,7 @@ int main(int argc, char **argv)
 		TEST(table_edited_while_unlinked_is_fresh_when_linked_again),
 		TEST(subtree_edited_while_unlinked_is_fresh_when_linked_again),
 		TEST(table_shared_by_two_roots_is_fresh_under_both),
+		TEST(upper_half_taken_over_by_a_new_root_is_fresh),
 		TEST(entry_retargeted_by_dma_harms_nobody),
 		TEST(entry_goes_from_ram_to_mmio_and_back),
 		TEST(two_unsync_leaf_tables_map_each_other),
