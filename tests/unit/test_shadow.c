@@ -11,9 +11,11 @@
  */
 #include "tests/unit/host.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/x86.h"
 #include "mm/phys.h"
@@ -770,6 +772,50 @@ static void entry_retargeted_by_dma_harms_nobody(void **state)
 	machine_drop_all(g.m);
 	machine_audit(g.m);
 	expect_fault(CODE, USER_WRITE, PF_P | PF_U | PF_W | PF_RSVD);
+}
+
+static struct { void *page; u64 place, value; } race;
+
+/* The engine touches the root for the first time: the walk is over. A device strikes now. */
+static void strike(int signal_number)
+{
+	u64 *entry = machine_ram(g.m, race.place);
+
+	if (mprotect(race.page, PAGE_SIZE, PROT_READ | PROT_WRITE))
+		abort();
+	*entry = race.value;
+}
+
+/* S2: an entry of any level that changes between the walk and the fill is not used any more. */
+static void entry_changed_by_dma_during_a_fault(void **state)
+{
+	struct sigaction act_then = {.sa_handler = strike}, before;
+	struct shadow_fault fault = {0};
+
+	sigaction(SIGSEGV, &act_then, &before);
+	for (u64 n = 0; n < 8; n++) {
+		u64 gva = CODE + (n << 39), other = 0x400000000000 + gva;
+		u32 level = 1 + n % 4;
+
+		map(gva, 1, DATA | USER);
+		map(other, 1, (DATA + PAGE_SIZE) | USER);
+		machine_reenter(g.m);
+		check();
+		race.page = phys_to_virt(g.m->root);
+		race.place = slot(g.root, gva, level);
+		race.value = n < 4 ? machine_peek(g.m, slot(g.root, other, level)) : 0;
+		assert_int_equal(mprotect(race.page, PAGE_SIZE, PROT_NONE), 0);
+		assert_int_equal(shadow_handle_fault(g.m->mmu, gva, PF_U, 3, RFLAGS_FIXED, &fault), SHADOW_RETRY);
+		g.m->running = false;
+		assert_true(machine_peek(g.m, race.place) == race.value);
+		if (n < 4)
+			expect_ok(gva, USER_READ, DATA + PAGE_SIZE);
+		else
+			expect_fault(gva, USER_READ, PF_U);
+		machine_audit(g.m);
+		check();
+	}
+	sigaction(SIGSEGV, &before, NULL);
 }
 
 static void entry_goes_from_ram_to_mmio_and_back(void **state)
@@ -1771,6 +1817,7 @@ int main(int argc, char **argv)
 		TEST(table_shared_by_two_roots_is_fresh_under_both),
 		TEST(upper_half_taken_over_by_a_new_root_is_fresh),
 		TEST(entry_retargeted_by_dma_harms_nobody),
+		TEST(entry_changed_by_dma_during_a_fault),
 		TEST(entry_goes_from_ram_to_mmio_and_back),
 		TEST(two_unsync_leaf_tables_map_each_other),
 		TEST(invlpg_of_large_splintered_and_unmapped_pages),
