@@ -11,9 +11,11 @@
  */
 #include "tests/unit/host.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/x86.h"
 #include "mm/phys.h"
@@ -594,6 +596,9 @@ static void implicit_access_at_cpl_0_is_told_by_its_second_fault(void **state)
 	}
 	assert_int_equal(shadow_handle_fault(g.m->mmu, CODE, PF_P, 0, RFLAGS_FIXED, &fault), SHADOW_INJECT);
 	assert_int_equal(fault.error, PF_P);
+	/* from ring 3 the first one is told */
+	assert_int_equal(shadow_handle_fault(g.m->mmu, CODE, PF_P, 3, ac, &fault), SHADOW_INJECT);
+	assert_int_equal(fault.error, PF_P);
 }
 
 /* The GDT, the IDT and the TSS in user pages: every step of a delivery from ring 3 and from ring 0. */
@@ -837,6 +842,31 @@ static void table_shared_by_two_roots_is_fresh_under_both(void **state)
 	}
 }
 
+/*
+ * A role that comes back without a flush: its new root takes over upper-half
+ * tables whose shadows are older than the link that the guest just made.
+ */
+static void upper_half_taken_over_by_a_new_root_is_fresh(void **state)
+{
+	const u64 gva = 0xffffa00000000000;
+
+	for (u64 i = 0; i < 4; i++) {
+		u64 other = new_root(), to = DATA + (i + 1) * PAGE_SIZE;
+
+		if (!i)
+			map(gva, 1, DATA | USER);
+		expect_ok(gva, USER_READ, DATA + i * PAGE_SIZE);
+		set_control(CR0_WP, 0, 0, 0, false);
+		machine_load_cr3(g.m, other);
+		expect_fault(gva, USER_READ, PF_U);
+		store(slot(g.root, gva, 1), to | USER);
+		store(slot_in(other, gva, 4), entry(gva, 4) | PTE_A);
+		set_control(0, CR0_WP, 0, 0, false);
+		expect_ok(gva, USER_READ, to);
+		machine_load_cr3(g.m, g.root);
+	}
+}
+
 static void entry_retargeted_by_dma_harms_nobody(void **state)
 {
 	map(CODE, 1, DATA | USER);
@@ -851,6 +881,50 @@ static void entry_retargeted_by_dma_harms_nobody(void **state)
 	machine_drop_all(g.m);
 	machine_audit(g.m);
 	expect_fault(CODE, USER_WRITE, PF_P | PF_U | PF_W | PF_RSVD);
+}
+
+static struct { void *page; u64 place, value; } race;
+
+/* The engine touches the root for the first time: the walk is over. A device strikes now. */
+static void strike(int signal_number)
+{
+	u64 *entry = machine_ram(g.m, race.place);
+
+	if (mprotect(race.page, PAGE_SIZE, PROT_READ | PROT_WRITE))
+		abort();
+	*entry = race.value;
+}
+
+/* S2: an entry of any level that changes between the walk and the fill is not used any more. */
+static void entry_changed_by_dma_during_a_fault(void **state)
+{
+	struct sigaction act_then = {.sa_handler = strike}, before;
+	struct shadow_fault fault = {0};
+
+	sigaction(SIGSEGV, &act_then, &before);
+	for (u64 n = 0; n < 8; n++) {
+		u64 gva = CODE + (n << 39), other = 0x400000000000 + gva;
+		u32 level = 1 + n % 4;
+
+		map(gva, 1, DATA | USER);
+		map(other, 1, (DATA + PAGE_SIZE) | USER);
+		machine_reenter(g.m);
+		check();
+		race.page = phys_to_virt(g.m->root);
+		race.place = slot(g.root, gva, level);
+		race.value = n < 4 ? machine_peek(g.m, slot(g.root, other, level)) : 0;
+		assert_int_equal(mprotect(race.page, PAGE_SIZE, PROT_NONE), 0);
+		assert_int_equal(shadow_handle_fault(g.m->mmu, gva, PF_U, 3, RFLAGS_FIXED, &fault), SHADOW_RETRY);
+		g.m->running = false;
+		assert_true(machine_peek(g.m, race.place) == race.value);
+		if (n < 4)
+			expect_ok(gva, USER_READ, DATA + PAGE_SIZE);
+		else
+			expect_fault(gva, USER_READ, PF_U);
+		machine_audit(g.m);
+		check();
+	}
+	sigaction(SIGSEGV, &before, NULL);
 }
 
 static void entry_goes_from_ram_to_mmio_and_back(void **state)
@@ -1854,7 +1928,9 @@ int main(int argc, char **argv)
 		TEST(table_edited_while_unlinked_is_fresh_when_linked_again),
 		TEST(subtree_edited_while_unlinked_is_fresh_when_linked_again),
 		TEST(table_shared_by_two_roots_is_fresh_under_both),
+		TEST(upper_half_taken_over_by_a_new_root_is_fresh),
 		TEST(entry_retargeted_by_dma_harms_nobody),
+		TEST(entry_changed_by_dma_during_a_fault),
 		TEST(entry_goes_from_ram_to_mmio_and_back),
 		TEST(two_unsync_leaf_tables_map_each_other),
 		TEST(invlpg_of_large_splintered_and_unmapped_pages),
