@@ -86,6 +86,8 @@
 #define PTE_PAT_4K BIT(7)    /* level 1 */
 #define PTE_G BIT(8)
 #define PTE_PAT_LARGE BIT(12)
+#define PTE_KEY_SHIFT 59     /* leaves in long mode: protection key */
+#define PTE_KEY BITS(62, 59)
 #define PTE_NX BIT(63)
 #define PTE_ADDR_MASK BITS(51, 12)
 

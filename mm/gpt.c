@@ -172,15 +172,33 @@ u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
 	return load_entry(format_of(ctx->mode), gpt_table(ctx, table), index);
 }
 
+/* What PKRU (PKRS for supervisor pages) says of a leaf's key. */
+#define KEY_AD BIT(0)            /* no data access */
+#define KEY_WD BIT(1)            /* no write */
+static u32 key_bits(const struct gpt_context *ctx, bool user_page, u64 leaf)
+{
+	u32 all = ctx->pkrs;
+
+	if (user_page)
+		all = ctx->read_pkru ? ctx->read_pkru() : ctx->pkru;
+	return all >> (2 * ((leaf >> PTE_KEY_SHIFT) & 0xf));
+}
+
 /* Protection keys of user and supervisor pages, SDM vol. 3 section 4.6.2. */
 static NOINLINE bool key_forbids(const struct gpt_context *ctx, u64 leaf, u32 rights, struct gpt_access access)
 {
 	bool user_page = rights & ACC_U;
-	u32 bits = (user_page ? ctx->pkru : ctx->pkrs) >> (2 * ((leaf >> 59) & 0xf));
+	u32 bits;
 
 	if (access.fetch || !(user_page ? ctx->pke : ctx->pks))
 		return false;
-	return (bits & 1) || ((bits & 2) && access.write && (access.user || ctx->wp));
+	bits = key_bits(ctx, user_page, leaf);
+	return (bits & KEY_AD) || ((bits & KEY_WD) && access.write && (access.user || ctx->wp));
+}
+
+bool gpt_key_needs_wp(const struct gpt_context *ctx, u64 leaf)
+{
+	return ctx->pke && !ctx->wp && ctx->mode >= GPT_4L && (key_bits(ctx, true, leaf) & KEY_WD);
 }
 
 /*

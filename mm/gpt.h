@@ -36,6 +36,7 @@ struct gpt_context {
 		};
 	};
 	u32 pkru, pkrs;
+	u32 (*read_pkru)(void); /* for a PKRU that stays in the CPU; NULL: it is pkru */
 };
 #define GPT_CONTROLS_RIGHTS BITS(2, 0)
 #define GPT_CONTROLS_KEYS BITS(4, 3)
@@ -132,6 +133,12 @@ enum gpt_effects { GPT_PEEK /* nothing is written */, GPT_SET_AD };
  */
 enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
 			 enum gpt_effects effects, struct gpt_walk *walk);
+
+/*
+ * With CR0.WP clear, would this key stop the supervisor's writes to the user page
+ * of leaf if WP were set, as it is while the guest runs?
+ */
+bool gpt_key_needs_wp(const struct gpt_context *ctx, u64 leaf);
 
 /* Reads one guest entry; all-ones where the table is not in RAM. */
 u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index);

@@ -22,6 +22,8 @@ struct shadow_ops {
 	void (*flush)(void *cpu, u32 tag);
 	/* Forget the translations of the page of gva in one tag. */
 	void (*flush_page)(void *cpu, u32 tag, gva_t gva);
+	/* The guest's PKRU; called only while its CR4.PKE is set. NULL: 0. */
+	u32 (*read_pkru)(void);
 };
 
 struct shadow_config {

@@ -62,7 +62,11 @@ static void fill_plan(struct fill *f)
 	 */
 	bool supervisor_write = !f->access.user && (f->access.write || (w->leaf_level > 1 && w->dirty));
 	u64 gpte = w->step[w->leaf_level].entry;
+	u32 access = w->access;
 
+	/* A key that forbids writes under WP is like a clear W. */
+	if (unlikely(mmu->gpt.pke) && supervisor_write && gpt_key_needs_wp(&mmu->gpt, gpte))
+		access &= ~(u32)ACC_W;
 	f->top = mmu->root_level == 3 ? 2 : mmu->root_level;
 	f->map_level = 1;
 	if (mmu->gpt.mode == GPT_NONE) {
@@ -72,9 +76,9 @@ static void fill_plan(struct fill *f)
 		f->key = 0;
 	} else {
 		f->guest_leaf = w->leaf_level;
-		f->rights = leaf_access(mmu->base_role, w->access, w->dirty, supervisor_write);
+		f->rights = leaf_access(mmu->base_role, access, w->dirty, supervisor_write);
 		f->memtype = leaf_memtype(mmu, w->leaf_level, gpte);
-		f->key = leaf_key(mmu->base_role, gpte);
+		f->key = leaf_key(gpte);
 	}
 	for (u32 level = MIN(f->guest_leaf, f->top); level > 1; level--) {
 		gfn_t base = align_gfn(w->gfn, level);

@@ -47,7 +47,6 @@ union role {
 		u32 smap_no_wp : 1;  /* CR4.SMAP and not CR0.WP */
 		u32 memtype : 3;     /* direct: enum memtype of every entry */
 		u32 key : 4;         /* direct: protection key of every entry */
-		u32 keys_on : 1;     /* CR4.PKE */
 		u32 quadrant : 2;    /* 32-bit guests: which part of the guest's table this page shadows */
 		u32 pse : 1;         /* 32-bit guests: CR4.PSE */
 	};
@@ -303,7 +302,8 @@ void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte);
  */
 u32 leaf_access(union role role, u32 access, bool dirty, bool supervisor_write);
 u32 leaf_memtype(const struct shadow_mmu *mmu, u32 guest_level, u64 gpte);
-static inline u32 leaf_key(union role role, u64 gpte) { return role.keys_on ? (gpte >> 59) & 0xf : 0; }
+/* Kept whether keys are on or not: hardware looks at it while the guest's CR4.PKE is set. PAE reserves these bits. */
+static inline u32 leaf_key(u64 gpte) { return (gpte >> PTE_KEY_SHIFT) & 0xf; }
 /* May the guest's large leaf stay one leaf of this level? hit: of its first frame. */
 bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable,
 		       const struct region_hit *hit);
@@ -349,7 +349,7 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
 /* Where a 4 KiB leaf has its memory type; all zero: entry 0 of the PAT, write-back in ours. */
 #define PTE_TYPE_4K (PTE_PWT | PTE_PCD | PTE_PAT_4K)
 /* What a plain leaf takes from the guest's entry as it is. */
-#define PLAIN_SAME (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_NX | PTE_ADDR_MASK | PTE_TYPE_4K)
+#define PLAIN_SAME (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_KEY | PTE_NX | PTE_ADDR_MASK | PTE_TYPE_4K)
 
 /*
  * Are the leaves of pages with this role plain: the guest's entry, with little
@@ -358,7 +358,7 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
 static ALWAYS_INLINE bool role_is_plain(const struct shadow_mmu *mmu, union role role)
 {
 	return mmu->plain && role.level == 1 && !role.direct && role.access == ACC_ALL && role.mode >= GPT_4L &&
-	       role.wp && role.nx && !role.keys_on;
+	       role.wp && role.nx;
 }
 
 /*

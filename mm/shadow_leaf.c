@@ -74,7 +74,7 @@ u64 leaf_entry(struct shadow *s, const struct leaf *leaf)
 	if (leaf->level > 1)
 		spte |= PTE_PS;
 	/* ACC_U is bit 1 and PTE_U bit 2; ACC_X is bit 2, turned over at bit 63. */
-	spte |= PTE_P | PTE_A | (leaf->dirty ? PTE_D : 0) | (access & ACC_U) << 1 | (u64)(~access & ACC_X) << 61 | (u64)leaf->key << 59;
+	spte |= PTE_P | PTE_A | (leaf->dirty ? PTE_D : 0) | (access & ACC_U) << 1 | (u64)(~access & ACC_X) << 61 | (u64)leaf->key << PTE_KEY_SHIFT;
 	if (!(access & ACC_W))
 		return spte;
 	if (hit->kind != REGION_RAM)
@@ -174,7 +174,7 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
 	region_lookup(mmu->s->regions, gfn, &hit);
 	leaf = (struct leaf){
 		.level = level, .access = leaf_access(role, access, gpte & PTE_D, false),
-		.memtype = leaf_memtype(mmu, level, gpte), .key = leaf_key(role, gpte), .dirty = gpte & PTE_D,
+		.memtype = leaf_memtype(mmu, level, gpte), .key = leaf_key(gpte), .dirty = gpte & PTE_D,
 		.hit = &hit,
 	};
 	if (level == 1)

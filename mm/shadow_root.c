@@ -30,6 +30,7 @@ static void context_set(struct shadow_mmu *mmu, const struct shadow_paging *p)
 	ctx->nx = p->efer & EFER_NXE;
 	ctx->pse = p->cr4 & CR4_PSE;
 	ctx->pke = p->cr4 & CR4_PKE;
+	ctx->read_pkru = mmu->ops->read_pkru;
 	ctx->pages_1g = p->pages_1g;
 	for (u32 i = 0; i < 4; i++)
 		ctx->pdpte[i] = p->pdpte[i];
@@ -43,7 +44,6 @@ static union role role_of(const struct gpt_context *ctx)
 		.access = ACC_ALL, .mode = ctx->mode & 7, .nx = ctx->nx, .wp = ctx->wp,
 		.pse = ctx->pse && ctx->mode == GPT_32,
 		.smep_no_wp = ctx->smep && !ctx->wp, .smap_no_wp = ctx->smap && !ctx->wp,
-		.keys_on = ctx->pke && ctx->mode >= GPT_4L,
 	};
 }
 

@@ -84,6 +84,15 @@ static ALWAYS_INLINE u64 xgetbv(u32 index)
 	return (u64)high << 32 | low;
 }
 
+/* Needs CR4.PKE. */
+static ALWAYS_INLINE u32 rdpkru(void)
+{
+	u32 value, zero;
+
+	asm volatile("rdpkru" : "=a"(value), "=d"(zero) : "c"(0));
+	return value;
+}
+
 static ALWAYS_INLINE u64 rdtsc(void)
 {
 	u32 low, high;

@@ -26,6 +26,7 @@
 #define EXT1_EDX_PAGES_1G BIT(26)
 #define CPUID1_ECX_XSAVE BIT(26)
 #define CPUID7_EBX_SMEP BIT(7)
+#define CPUID7_ECX_PKU BIT(3)
 
 /* Laid out by linker.ld, page aligned. */
 extern char core_image_start[], core_image_end[], core_text_start[], core_text_end[];
@@ -267,6 +268,8 @@ static u64 host_cr4(void)
 		cr4 |= CR4_OSXSAVE; /* for XSETBV on the guest's behalf */
 	if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID7_EBX_SMEP))
 		cr4 |= CR4_SMEP;
+	if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ecx & CPUID7_ECX_PKU))
+		cr4 |= CR4_PKE; /* to read the guest's PKRU; our pages are supervisor pages, which it does not concern */
 	return cr4;
 }
 

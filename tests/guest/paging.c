@@ -216,6 +216,132 @@ static void test_toggles(void)
 	CHECK(access(A_READ, true, VA), "NXE on again: the page is read");
 }
 
+/* --- protection keys --- */
+#define KEY(n) ((u64)(n) << PTE_KEY_SHIFT)
+#define KEY_AD(n) (1u << (2 * (n)))
+#define KEY_WD(n) (2u << (2 * (n)))
+#define XCR0_PKRU BIT(9)
+
+static void wrpkru(u32 v)
+{
+	asm volatile("wrpkru" : : "a"(v), "c"(0), "d"(0) : "memory");
+}
+
+static u32 rdpkru(void)
+{
+	u32 v, zero;
+
+	asm volatile("rdpkru" : "=a"(v), "=d"(zero) : "c"(0));
+	return v;
+}
+
+static void check_key(u64 va, u64 *entry, u32 key)
+{
+	const u64 pk = PF_P | PF_PK;
+
+	wrpkru(KEY_AD(key));
+	CHECK(faults(A_READ, true, va, pk | PF_U), "PKRU.AD: ring 3 may not read the page");
+	CHECK(faults(A_READ, false, va, pk), "PKRU.AD: nor may the supervisor");
+	CHECK(faults(A_WRITE, true, va, pk | PF_W | PF_U), "PKRU.AD: ring 3 may not write it");
+	CHECK(access(A_FETCH, true, va), "PKRU.AD: ring 3 executes it");
+	CHECK(!(*entry & PTE_D), "PKRU.AD: a write that faults sets no D");
+	wrpkru(KEY_WD(key));
+	CHECK(access(A_READ, true, va) && access(A_READ, false, va), "PKRU.WD: the page is read");
+	CHECK(faults(A_WRITE, true, va, pk | PF_W | PF_U), "PKRU.WD: ring 3 may not write it");
+	CHECK(faults(A_WRITE, false, va, pk | PF_W), "PKRU.WD: nor may the supervisor");
+	wrpkru(~(KEY_AD(key) | KEY_WD(key)) & ~3u);
+	access_value = CODE_RETURN;
+	CHECK(access(A_WRITE, true, va) && access(A_WRITE, false, va), "PKRU of other keys: the page is written");
+	wrpkru(KEY_WD(key));
+	write_cr0(read_cr0() & ~CR0_WP);
+	CHECK(access(A_WRITE, false, va), "PKRU.WD, WP=0: the supervisor writes the page");
+	CHECK(access(A_READ, true, va), "PKRU.WD, WP=0: ring 3 reads it");
+	CHECK(faults(A_WRITE, true, va, pk | PF_W | PF_U), "PKRU.WD, WP=0: ring 3 may not write it");
+	write_cr0(read_cr0() | CR0_WP);
+	CHECK(faults(A_WRITE, false, va, pk | PF_W), "PKRU.WD, WP=1 again: the supervisor may not write it");
+	*entry = (*entry & ~PTE_KEY) | KEY(key ^ 1);
+	invlpg(va);
+	CHECK(access(A_WRITE, true, va), "a key changed in the entry counts after INVLPG");
+	wrpkru(0);
+}
+
+static void check_key_of_supervisor_page(u64 page)
+{
+	u64 *pte = space_map(&space, VA, page | KEY(3), RW, 1);
+
+	flush_tlb();
+	wrpkru(KEY_AD(3));
+	CHECK(access(A_READ, false, VA) && access(A_WRITE, false, VA), "PKRU does not concern a supervisor page");
+	wrpkru(0);
+	*pte = 0;
+	flush_tlb();
+}
+
+/* XSAVE keeps PKRU as its component 9. */
+static void check_key_state(void)
+{
+	struct cpuid_regs part = cpuid(0xd, 9);
+	u8 *area = alloc_pages(2);
+
+	CHECK(cpuid(0xd, 0).a & XCR0_PKRU, "CPUID shows PKRU among the XSAVE components");
+	CHECK(part.a == 8 && part.b + part.a <= cpuid(0xd, 0).c, "its place is within the XSAVE area");
+	write_cr4(read_cr4() | CR4_OSXSAVE);
+	asm volatile("xsetbv" : : "c"(0), "a"((u32)XCR0_PKRU | 3), "d"(0));
+	CHECK(cpuid(0xd, 0).b == part.b + part.a, "XCR0 with PKRU: CPUID shows the size with it");
+	wrpkru(0x12345670);
+	asm volatile("xsave (%0)" : : "r"(area), "a"((u32)XCR0_PKRU), "d"(0) : "memory");
+	CHECK(*(u32 *)(area + part.b) == 0x12345670, "XSAVE stores PKRU");
+	wrpkru(0);
+	asm volatile("xrstor (%0)" : : "r"(area), "a"((u32)XCR0_PKRU), "d"(0) : "memory");
+	CHECK(rdpkru() == 0x12345670, "XRSTOR loads PKRU");
+	wrpkru(0);
+	asm volatile("xsetbv" : : "c"(0), "a"(3), "d"(0));
+	write_cr4(read_cr4() & ~CR4_OSXSAVE);
+}
+
+static void test_keys(void)
+{
+	u64 page = address(page_of(CODE_RETURN)), block = address(alloc_aligned(LARGE, LARGE));
+	u64 *entry;
+
+	if (!(cpuid(7, 0).c & BIT(3))) /* PKU */
+		return;
+	CHECK(!(cpuid(7, 0).c & BIT(4)), "CPUID hides OSPKE before CR4.PKE is set");
+	write_cr4(read_cr4() | CR4_PKE);
+	CHECK(cpuid(7, 0).c & BIT(4), "CPUID shows OSPKE after CR4.PKE was set");
+	wrpkru(0xfedcba98);
+	CHECK(rdpkru() == 0xfedcba98, "RDPKRU reads what WRPKRU wrote");
+	wrpkru(0);
+	entry = space_map(&space, VA, page | KEY(6), RWU, 1);
+	flush_tlb();
+	check_key(VA, entry, 6);
+	check_key_of_supervisor_page(page);
+	for (u64 at = 0; at < LARGE; at += PAGE_SIZE)
+		store(block + at, CODE_RETURN);
+	entry = space_map(&space, VA2, block | KEY(15), RWU, 2);
+	flush_tlb();
+	check_key(VA2 + 7 * PAGE_SIZE, entry, 15);
+	/* a table in the block, so that the page is splintered */
+	space_map(&space, VA, page, RWU, 1);
+	*space_entry(&space, VA, 2) = (block + 9 * PAGE_SIZE) | RWU;
+	for (u64 i = 0; i < 512; i++)
+		store(block + 9 * PAGE_SIZE + i * 8, page | RWU);
+	flush_tlb();
+	CHECK(access(A_READ, true, VA), "a table inside of a large page maps");
+	*entry = block | RWU | PTE_PS | KEY(15);
+	flush_tlb();
+	check_key(VA2 + 7 * PAGE_SIZE, entry, 15);
+	*entry = *space_entry(&space, VA, 2) = 0;
+	check_key_state();
+	write_cr4(read_cr4() & ~CR4_PKE);
+	space_map(&space, VA, page | KEY(6), RWU, 1);
+	flush_tlb();
+	CHECK(access(A_WRITE, true, VA), "without CR4.PKE a key means nothing");
+	CHECK(!(cpuid(7, 0).c & BIT(4)), "CPUID hides OSPKE after CR4.PKE was cleared");
+	*space_entry(&space, VA, 1) = 0;
+	flush_tlb();
+}
+
 /* 8 and 9: reserved bits at every level. */
 static void test_reserved(void)
 {
@@ -927,6 +1053,7 @@ void run_tests(void)
 	test_shared_table();
 	test_wp_off();
 	test_toggles();
+	test_keys();
 	test_reserved();
 	test_accessed_dirty();
 	test_dirty_survives();

@@ -131,7 +131,13 @@ static void on_flush_page(void *cpu, u32 tag, gva_t gva)
 	m->pending[m->pending_count++].page = true;
 }
 
-static const struct shadow_ops machine_ops = {.flush = on_flush, .flush_page = on_flush_page};
+/* The instruction has no operand to tell machines apart: PKRU of the one made last. */
+static struct machine *pkru_machine;
+static u32 read_pkru(void) { return pkru_machine->pkru; }
+
+static const struct shadow_ops machine_ops = {
+	.flush = on_flush, .flush_page = on_flush_page, .read_pkru = read_pkru,
+};
 
 struct machine *machine_create(const struct machine_config *config)
 {
@@ -162,6 +168,7 @@ struct machine *machine_create(const struct machine_config *config)
 		host_arena_destroy();
 		return NULL;
 	}
+	pkru_machine = m;
 	m->mmu = shadow_mmu_create(m->shadow, &machine_ops, m);
 	if (!m->mmu)
 		abort();
@@ -278,7 +285,7 @@ static void tlb_insert(struct machine *m, const struct tlb_entry *e)
 		const struct tlb_entry *t = &m->tlb[i];
 
 		if (t->tag == e->tag && t->gva == e->gva && t->bytes == e->bytes && t->hpa == e->hpa &&
-		    t->w == e->w && t->u == e->u && t->x == e->x && t->memtype == e->memtype &&
+		    t->w == e->w && t->u == e->u && t->x == e->x && t->memtype == e->memtype && t->key == e->key &&
 		    t->dirty == e->dirty)
 			return;
 	}
@@ -396,7 +403,7 @@ static void walk_leaf(struct machine *m, u64 gva, u64 e, const struct shadow_wal
 
 	*out = (struct tlb_entry){
 		.tag = m->tag, .gva = gva & ~(bytes - 1), .bytes = bytes, .hpa = e & PTE_ADDR_MASK & ~(bytes - 1),
-		.w = w->w, .u = w->u, .x = w->x, .dirty = e & PTE_D, .memtype = (PAT_HOST >> (8 * pat)) & 7,
+		.w = w->w, .u = w->u, .x = w->x, .dirty = e & PTE_D, .memtype = (PAT_HOST >> (8 * pat)) & 7, .key = e >> 59 & 15,
 	};
 }
 
@@ -472,7 +479,8 @@ static bool entry_allowed(struct machine *m, const struct tlb_entry *e, u64 gva)
 		machine_fail(m, "the TLB has %#llx, gone from the shadow", (unsigned long long)gva);
 		return false;
 	}
-	if (now.hpa + (gva - now.gva) != e->hpa + (gva - e->gva) || now.memtype != e->memtype) {
+	if (now.hpa + (gva - now.gva) != e->hpa + (gva - e->gva) || now.memtype != e->memtype ||
+	    now.key != e->key) {
 		machine_fail(m, "the TLB maps %#llx to %#llx type %u, the shadow to %#llx type %u",
 			     (unsigned long long)gva, (unsigned long long)(e->hpa + (gva - e->gva)), e->memtype,
 			     (unsigned long long)(now.hpa + (gva - now.gva)), now.memtype);
@@ -583,6 +591,26 @@ static struct model_state hardware_state(const struct machine *m)
 	};
 }
 
+/* SDM vol. 3 section 4.6.2, CR0.WP = 1. Without paging the guest's CR4.PKE is not in the hardware's. */
+static bool key_forbids(const struct machine *m, const struct tlb_entry *e, struct model_access a)
+{
+	u32 rights = m->pkru >> (2 * e->key) & 3;
+
+	if (!(m->paging.cr4 & CR4_PKE) || !(m->paging.cr0 & CR0_PG) || !long_format(m) || !e->u || a.fetch)
+		return false;
+	return (rights & 1) || (a.write && (rights & 2));
+}
+
+/* 0, or what the error code has besides the access. */
+static u32 rights_problem(const struct machine *m, const struct tlb_entry *e, struct model_access a)
+{
+	struct model_state s = hardware_state(m);
+
+	if (key_forbids(m, e, a))
+		return PF_P | PF_PK;
+	return model_allowed(&s, e->w, e->u, e->x, a) ? 0 : PF_P;
+}
+
 static u32 hardware_error(struct model_access a, u32 problem)
 {
 	return problem | (a.write ? PF_W : 0) | (a.user ? PF_U : 0) | (a.fetch ? PF_ID : 0);
@@ -592,7 +620,6 @@ static u32 hardware_error(struct model_access a, u32 problem)
 static bool hardware_translate(struct machine *m, u64 gva, struct model_access a, struct tlb_entry *out,
 			       bool *cached, u32 *error)
 {
-	struct model_state s = hardware_state(m);
 	struct tlb_entry *hit = tlb_find(m, gva);
 	u32 problem = 0;
 
@@ -601,19 +628,19 @@ static bool hardware_translate(struct machine *m, u64 gva, struct model_access a
 	if (hit && rng_chance(&m->rng, 85) && (!a.write || hit->dirty || !hit->w)) {
 		*out = *hit;
 		*cached = true;
-		if (model_allowed(&s, out->w, out->u, out->x, a))
+		problem = rights_problem(m, out, a);
+		if (!problem)
 			return true;
-		problem = PF_P;
 		if (rng_chance(&m->rng, 50))
 			goto fault;
 	}
 	*cached = false;
 	if (shadow_walk(m, gva, true, a.write, &problem, out)) {
-		if (model_allowed(&s, out->w, out->u, out->x, a)) {
+		problem = rights_problem(m, out, a);
+		if (!problem) {
 			tlb_insert(m, out);
 			return true;
 		}
-		problem = PF_P;
 	}
 fault:
 	*error = hardware_error(a, problem);

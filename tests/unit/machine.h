@@ -58,6 +58,7 @@ struct tlb_entry {
 	u64 bytes;               /* 4K, 2M, 1G */
 	u64 hpa;                 /* of the first byte */
 	bool w, u, x, dirty;
+	u32 key;                 /* protection key */
 	u32 memtype;             /* enum memtype, by the hardware's PAT */
 };
 
@@ -106,6 +107,7 @@ struct machine {
 	hpa_t root;
 	u64 pdpte[4];            /* PAE format: as loaded at entry */
 	u32 tag;
+	u32 pkru;                /* the register, always the guest's */
 	struct tlb_entry tlb[TLB_MAX];
 	u32 tlb_count;
 	struct psc_entry psc[PSC_MAX];

@@ -156,6 +156,7 @@ static u64 xcr0;
 int hw_xsetbv(u32 index, u64 value) { xcr0 = value; return 0; }
 static u32 wbinvds;
 void hw_wbinvd(void) { wbinvds++; }
+u32 hw_read_pkru(void) { return 0; }
 void hw_fpu_pop(void) { }
 u32 hw_in(u16 port, u32 size) { return 0xdeadbeef; }
 static u32 out_value;
@@ -253,7 +254,7 @@ static void long_mode_is_entered_and_left_by_the_book(void **state)
 static void cr4_follows_cpuid(void **state)
 {
 	/* LA57 is shown, but may not change in long mode. */
-	static const u64 hidden[] = { CR4_LA57, CR4_VMXE, CR4_SMXE, CR4_PCIDE, CR4_PKE, CR4_CET, CR4_PKS,
+	static const u64 hidden[] = { CR4_LA57, CR4_VMXE, CR4_SMXE, CR4_PCIDE, CR4_CET, CR4_PKS,
 				      BIT(15), BIT(25), BIT(63) };
 
 	create("-smap");
@@ -270,6 +271,13 @@ static void cr4_follows_cpuid(void **state)
 	create("");
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_SMAP), 0);
 	assert_false(cpuid_has(&vcpu, 1, CPUID_ECX, 27));
+	/* OSPKE shows CR4.PKE, in subleaf 0. */
+	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, 4));
+	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_PKE), 0);
+	assert_true(cpuid_has(&vcpu, 7, CPUID_ECX, 4));
+	create("-pku");
+	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_PKE), -EINVAL);
+	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, 3));
 }
 
 static void cr3_reserved_bits_are_refused_in_long_mode(void **state)
@@ -357,7 +365,7 @@ static void xsetbv_takes_only_legal_combinations(void **state)
 {
 	static const struct { u64 value; bool legal; } cases[] = {
 		{1, true}, {3, true}, {7, true}, {0, false}, {2, false}, {5, false}, {0xe7, true}, {0x67, false},
-		{0xe3, false}, {0x207, false}, {0x60007, true}, {0x20007, false}, {0x1f, false}, {BIT(63) | 1, false},
+		{0xe3, false}, {0x207, true}, {0x60007, true}, {0x20007, false}, {0x1f, false}, {BIT(63) | 1, false},
 	};
 
 	create("");
@@ -374,6 +382,12 @@ static void xsetbv_takes_only_legal_combinations(void **state)
 			fail_msg("XCR0 %llx", (unsigned long long)cases[i].value);
 	}
 	vcpu.cpl = 3;
+	do_exit(EXIT_XSETBV, "\x0f\x01\xd1", 3);
+	assert_int_equal(vcpu.inject.vector, VEC_GP);
+	create("-pku");
+	assert_int_equal(cr_write_cr4(&vcpu, vcpu.cr4 | CR4_OSXSAVE), 0);
+	vcpu.gpr[GPR_RAX] = 0x207;
+	vcpu.gpr[GPR_RDX] = 0;
 	do_exit(EXIT_XSETBV, "\x0f\x01\xd1", 3);
 	assert_int_equal(vcpu.inject.vector, VEC_GP);
 }
@@ -455,16 +469,22 @@ static void cpuid_hides_what_is_not_virtualised(void **state)
 	assert_true(r.edx & BIT(9));
 	r = cpuid_answer(&vcpu, 7, 0);
 	assert_false(r.ebx & (BIT(5) | BIT(10) | BIT(25)));
-	assert_false(r.ecx & (BIT(3) | BIT(4) | BIT(7) | BIT(31)));
+	assert_false(r.ecx & (BIT(4) | BIT(7) | BIT(31)));
 	assert_false(r.edx & BIT(20));
 	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_ECX, 2));
 	r = cpuid_answer(&vcpu, 0x8000000a, 0);
 	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
 	r = cpuid_answer(&vcpu, 0xd, 0);
-	assert_int_equal(r.eax, 0x600e7);
+	assert_int_equal(r.eax, 0x602e7);
 	vcpu.apic_base &= ~APIC_BASE_ENABLE;
 	assert_false(cpuid_has(&vcpu, 1, CPUID_EDX, 9));
 	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_EDX, 9));
+	create("-pku");
+	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, 3));
+	r = cpuid_answer(&vcpu, 0xd, 0);
+	assert_int_equal(r.eax, 0x600e7);
+	r = cpuid_answer(&vcpu, 0xd, 9);
+	assert_int_equal(r.eax | r.ebx, 0);
 }
 
 static void counters_are_readable_by_cpuid(void **state)

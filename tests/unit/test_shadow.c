@@ -386,6 +386,118 @@ static void instruction_that_writes_to_its_own_page_with_wp_clear(void **state)
 	}
 }
 
+#define KEY(n) ((u64)(n) << PTE_KEY_SHIFT)
+#define KEY_AD(n) (1u << (2 * (n)))
+#define KEY_WD(n) (2u << (2 * (n)))
+
+static void expect_read_only_by_key(u64 gva, u64 gpa)
+{
+	expect_ok(gva, USER_READ, gpa);
+	expect_ok(gva, READ, gpa);
+	expect_fault(gva, USER_WRITE, PF_P | PF_W | PF_U | PF_PK);
+	expect_fault(gva, WRITE, PF_P | PF_W | PF_PK);
+}
+
+/* Key 3 of a page, small, large and splintered; PKRU changes without an exit. */
+static void protection_keys_guard_user_pages(void **state)
+{
+	static const struct { u64 gva, gpa; u32 level; } places[] = {
+		{0x10000000, DATA, 1}, {0x11000000, MACHINE_HIGH, 2}, {0x12000000, 0, 2},
+	};
+
+	map(CODE, 1, DATA | KERNEL | KEY(3));
+	map(CODE + PAGE_SIZE, 1, (DATA + PAGE_SIZE) | USER | KEY(3));
+	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
+		u64 gva = places[i].gva, gpa = places[i].gpa;
+
+		map(gva, places[i].level, gpa | USER | KEY(3) | (places[i].level > 1 ? PTE_PS : 0));
+		set_control(0, 0, CR4_PKE, 0, true);
+		g.m->pkru = KEY_AD(3);
+		expect_ok(gva, USER_WRITE, gpa);
+		set_control(0, 0, 0, CR4_PKE, true);
+		for (u32 round = 0; round < 3; round++) {
+			g.m->pkru = KEY_AD(3);
+			expect_fault(gva, USER_READ, PF_P | PF_U | PF_PK);
+			expect_fault(gva, READ, PF_P | PF_PK);
+			expect_fault(gva, USER_WRITE, PF_P | PF_W | PF_U | PF_PK);
+			expect_ok(gva, USER_FETCH, gpa);
+			expect_ok(CODE, WRITE, DATA);
+			g.m->pkru = KEY_WD(3);
+			expect_read_only_by_key(gva, gpa);
+			g.m->pkru = ~(KEY_AD(3) | KEY_WD(3));
+			expect_ok(gva, USER_WRITE, gpa);
+			expect_ok(gva, WRITE, gpa);
+		}
+	}
+	g.m->pkru = KEY_AD(3);
+	expect_ok(CODE + PAGE_SIZE, USER_FETCH, DATA + PAGE_SIZE); /* not shadowed yet */
+}
+
+/* PKRU.WD does not stop the supervisor then; hardware, whose WP is set, would. */
+static void protection_keys_with_wp_clear(void **state)
+{
+	static const struct { u64 gva, gpa; u32 level; } places[] = {
+		{0x10000000, DATA, 1}, {0x11000000, MACHINE_HIGH, 2}, {0x12000000, 0, 2},
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
+		u64 gva = places[i].gva, gpa = places[i].gpa;
+
+		map(gva, places[i].level, gpa | USER | KEY(5) | (places[i].level > 1 ? PTE_PS : 0));
+		for (u32 round = 0; round < 3; round++) {
+			set_control(CR0_WP, 0, 0, CR4_PKE, true);
+			g.m->pkru = KEY_WD(5);
+			expect_ok(gva, WRITE, gpa);
+			expect_ok(gva, USER_READ, gpa);
+			expect_fault(gva, USER_WRITE, PF_P | PF_W | PF_U | PF_PK);
+			expect_ok(gva, READ, gpa);
+			expect_ok(gva, WRITE, gpa);
+			expect_ok(gva, USER_READ, gpa);
+			g.m->pkru = KEY_AD(5);
+			expect_fault(gva, WRITE, PF_P | PF_W | PF_PK);
+			set_control(0, CR0_WP, 0, 0, false);
+			g.m->pkru = KEY_WD(5);
+			expect_read_only_by_key(gva, gpa);
+		}
+	}
+}
+
+static void a_changed_key_counts_after_a_flush(void **state)
+{
+	map(CODE, 1, DATA | USER | KEY(1) | PTE_A | PTE_D);
+	set_control(0, 0, 0, CR4_PKE, true);
+	g.m->pkru = KEY_AD(2);
+	for (u32 round = 0; round < 4; round++) {
+		expect_ok(CODE, USER_WRITE, DATA);
+		store_entry(CODE, 1, DATA | USER | KEY(2) | PTE_A | PTE_D);
+		if (round & 1)
+			invlpg(CODE);
+		else
+			reload_cr3();
+		expect_fault(CODE, USER_READ, PF_P | PF_U | PF_PK);
+		store_entry(CODE, 1, DATA | USER | KEY(1) | PTE_A | PTE_D);
+		reload_cr3();
+	}
+}
+
+static void the_engines_own_accesses_obey_keys(void **state)
+{
+	struct gpt_access user = {.user = true};
+	u64 value = 0, gva = 0;
+	u32 error = 0;
+
+	map(CODE, 1, DATA | USER | KEY(15));
+	set_control(0, 0, 0, CR4_PKE, true);
+	g.m->pkru = KEY_AD(15);
+	assert_int_equal(shadow_read_guest(g.m->mmu, CODE, &value, 8, user, &gva, &error), -EFAULT);
+	assert_true(gva == CODE && error == (PF_P | PF_U | PF_PK));
+	g.m->pkru = KEY_WD(15);
+	assert_int_equal(shadow_read_guest(g.m->mmu, CODE, &value, 8, user, &gva, &error), 0);
+	assert_int_equal(shadow_write_guest(g.m->mmu, CODE, &value, 8, user, &gva, &error), -EFAULT);
+	assert_int_equal(error, PF_P | PF_W | PF_U | PF_PK);
+	assert_false(entry(CODE, 1) & PTE_D);
+}
+
 static void nxe_toggled_with_bit_63_in_live_entries(void **state)
 {
 	map(CODE, 1, DATA | USER | PTE_NX);
@@ -1516,6 +1628,10 @@ int main(int argc, char **argv)
 		TEST(wp_smep_smap_toggled_under_the_same_cr3),
 		TEST(pge_and_pse_toggled_flush_and_change_nothing_else),
 		TEST(implicit_supervisor_access_ignores_ac_under_smap),
+		TEST(protection_keys_guard_user_pages),
+		TEST(protection_keys_with_wp_clear),
+		TEST(a_changed_key_counts_after_a_flush),
+		TEST(the_engines_own_accesses_obey_keys),
 		TEST(address_beyond_maxphyaddr_is_a_reserved_bit),
 		TEST(large_leaf_at_a_huge_address_is_not_truncated),
 		TEST_ON(wide, huge_addresses_with_52_bits),

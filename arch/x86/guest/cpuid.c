@@ -78,7 +78,7 @@ static const struct {
 		"fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a "
 		"avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er "
 		"avx512cd sha_ni avx512bw avx512vl"},
-	[F_7_ECX] = {7, 0, CPUID_ECX, ECX7_PKU | ECX7_OSPKE | ECX7_SHSTK | ECX7_KEY_LOCKER |
+	[F_7_ECX] = {7, 0, CPUID_ECX, ECX7_OSPKE | ECX7_SHSTK | ECX7_KEY_LOCKER |
 				      ECX7_ENQCMD | ECX7_SGX_LC | ECX7_PKS,
 		"- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 shstk gfni vaes vpclmulqdq avx512_vnni "
 		"avx512_bitalg tme avx512_vpopcntdq - la57 - - - - - rdpid - bus_lock_detect cldemote - "
@@ -370,8 +370,10 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 }
 
 /* Bits that follow the guest's registers. */
-static void dynamic_bits(const struct vcpu *vcpu, u32 leaf, struct cpuid_regs *r)
+static void dynamic_bits(const struct vcpu *vcpu, u32 leaf, u32 subleaf, struct cpuid_regs *r)
 {
+	if (leaf == 7 && subleaf == 0 && vcpu->cr4 & CR4_PKE)
+		r->ecx |= ECX7_OSPKE;
 	if (leaf != 1 && leaf != 0x80000001)
 		return;
 	if (!(vcpu->apic_base & APIC_BASE_ENABLE) && (leaf == 1 || guest_of(vcpu)->cpuid.amd))
@@ -389,7 +391,7 @@ struct cpuid_regs cpuid_answer(struct vcpu *vcpu, u32 leaf, u32 subleaf)
 	if ((leaf & 0xf0000000) == CPUID_HV_BASE)
 		return hypervisor_leaf(vcpu, leaf, subleaf);
 	r = slot < 0 ? filtered(c, leaf, subleaf) : c->fixed[slot];
-	dynamic_bits(vcpu, leaf, &r);
+	dynamic_bits(vcpu, leaf, subleaf, &r);
 	return r;
 }
 

@@ -35,7 +35,9 @@ static void flush_page(void *cpu, u32 tag, gva_t gva)
 	vcpu->vendor->tlb_flush_page(vcpu, tag, gva);
 }
 
-static const struct shadow_ops shadow_ops = { .flush = flush_tag, .flush_page = flush_page };
+static const struct shadow_ops shadow_ops = {
+	.flush = flush_tag, .flush_page = flush_page, .read_pkru = hw_read_pkru,
+};
 
 /* Access rights of flat segments: type, S, DPL 0, P, G, and L or D/B. */
 #define FLAT_CODE64 0xa09bu
