@@ -19,6 +19,7 @@
 #include <ucontext.h>
 
 #include "lib/x86.h"
+#include "tests/unit/model_ept.h"
 #include "tests/unit/rng.h"
 #include "tests/unit/walk_check.h"
 
@@ -167,38 +168,49 @@ static const struct change *change_of(u32 level)
 	return NULL;
 }
 
-static NORETURN void wrong(const char *what, const struct gpt_walk *w, enum gpt_status status)
+/* What a walk of either kind of table came to. */
+struct outcome {
+	enum { OK, REFUSED, AGAIN } end;
+	u64 entry[GPT_LEVELS_MAX + 1]; /* [level], as the walk gives them */
+	u32 last_level;
+	u64 a, d;            /* the bits */
+	bool write;
+};
+
+static NORETURN void wrong(const char *what, const struct outcome *o)
 {
 	for (u32 i = 0; i < trial.count; i++)
 		printf("before access %u of %u, level %u: %#llx -> %#llx\n", trial.list[i].when, accesses,
 		       trial.list[i].level, (unsigned long long)trial.list[i].old, (unsigned long long)trial.list[i].new);
-	printf("mode %u write %u fetch %u user %u: status %u error %#x gfn %#llx\n", trial.state.mode, trial.access.write,
-	       trial.access.fetch, trial.access.user, status, w->error, (unsigned long long)w->gfn);
+	printf("mode %u write %u fetch %u user %u: outcome %u\n", trial.state.mode, trial.access.write,
+	       trial.access.fetch, trial.access.user, o->end);
 	for (u32 level = top_of(trial.state.mode); level; level--)
-		printf("  level %u: walk %#llx, memory %#llx\n", level, (unsigned long long)w->step[level].entry,
+		printf("  level %u: walk %#llx, memory %#llx\n", level, (unsigned long long)o->entry[level],
 		       (unsigned long long)entry_at(level));
 	fail_msg("%s", what);
 	abort();
 }
 
 /* Memory after the walk: A and D only where the walk's own view had that value. */
-static void check_memory(const u64 before[6], const struct gpt_walk *w, enum gpt_status status)
+static void check_memory(const u64 before[6], const struct outcome *o)
 {
+	u64 marks = o->a | o->d;
+
 	for (u32 level = top_of(trial.state.mode); level; level--) {
 		const struct change *change = change_of(level);
 		u64 last = change ? change->new : before[level], now = entry_at(level), added = now ^ last;
-		bool seen = status == GPT_OK && level >= w->last_level && (w->step[level].entry | PTE_A | PTE_D) == (now | PTE_A | PTE_D);
+		bool seen = o->end == OK && level >= o->last_level && (o->entry[level] | marks) == (now | marks);
 
-		if (added & ~(PTE_A | PTE_D) || last & ~now)
-			wrong("more than A and D was written", w, status);
-		if (added && status == GPT_FAULT)
-			wrong("A or D set at a fault", w, status);
-		if (added & PTE_D && (!trial.access.write || status != GPT_OK))
-			wrong("D set without a write", w, status);
-		if (added && status == GPT_OK && !seen)
-			wrong("A or D set in an entry that the walk did not see", w, status);
-		if (status == GPT_OK && level >= w->last_level && !change && !(now & PTE_A))
-			wrong("A not set in an entry that did not change", w, status);
+		if (added & ~marks || last & ~now)
+			wrong("more than A and D was written", o);
+		if (added && o->end == REFUSED)
+			wrong("A or D set at a fault", o);
+		if (added & o->d && (!o->write || o->end != OK))
+			wrong("D set without a write", o);
+		if (added && o->end == OK && !seen)
+			wrong("A or D set in an entry that the walk did not see", o);
+		if (o->a && o->end == OK && level >= o->last_level && !change && !(now & o->a))
+			wrong("A not set in an entry that did not change", o);
 	}
 }
 
@@ -210,40 +222,118 @@ static bool memory_as_walked(const struct gpt_walk *w)
 	return true;
 }
 
+static void remember(u64 before[6])
+{
+	for (u32 level = 1; level <= top_of(trial.state.mode); level++)
+		before[level] = entry_at(level);
+	walks++;
+}
+
+static void judge(bool good, const u64 before[6], const struct outcome *o)
+{
+	retries += o->end == AGAIN;
+	if (!good && o->end != AGAIN)
+		wrong("not what any processor could see", o);
+	if (o->end == AGAIN && trial.list[0].when >= accesses)
+		wrong("nothing changed, and yet the walk gave up", o);
+	check_memory(before, o);
+}
+
+/* True if a later change may still matter. */
+static bool finish(const u64 before[6])
+{
+	for (u32 level = 1; level <= top_of(trial.state.mode); level++)
+		set_entry(level, before[level]);
+	return trial.list[trial.count - 1].when < accesses;
+}
+
 /* Walks once with the changes on the way. False: they came too late to matter. */
 static bool run_trial(void)
 {
+	struct outcome o = {.a = PTE_A, .d = PTE_D, .write = trial.access.write};
 	struct gpt_context c = walk_context(&trial.state);
-	u32 views = 1u << trial.count, top = top_of(trial.state.mode);
 	struct model_result r[1 << CHANGES_MAX];
-	u64 before[6] = {0};
+	u32 views = 1u << trial.count;
 	enum gpt_status status;
+	u64 before[6] = {0};
 	struct gpt_walk w;
-	bool good = false, late;
+	bool good = false;
 
 	for (u32 view = 0; view < views; view++) {
 		put_view(view);
 		model_walk(&trial.state, &walk_memory, trial.gva, trial.access, &r[view]);
 	}
 	put_view(0);
-	for (u32 level = 1; level <= top; level++)
-		before[level] = entry_at(level);
-	walks++;
+	remember(before);
 	status = hooked_walk(&w);
-	late = trial.list[trial.count - 1].when >= accesses;
-	retries += status == GPT_RETRY;
+	o.end = status == GPT_OK ? OK : status == GPT_FAULT ? REFUSED : AGAIN;
+	o.last_level = w.last_level;
+	for (u32 level = w.last_level; level && level <= GPT_LEVELS_MAX; level++)
+		o.entry[level] = w.step[level].entry;
 	for (u32 view = 0; view < views; view++)
 		good |= possible(view) && same(&w, status, &r[view]);
-	if (!good && status != GPT_RETRY)
-		wrong("not what any processor could see", &w, status);
-	if (status == GPT_RETRY && trial.list[0].when >= accesses)
-		wrong("nothing changed, and yet the walk gave up", &w, status);
-	check_memory(before, &w, status);
+	judge(good, before, &o);
 	if (status == GPT_OK && gpt_walk_unchanged(&c, &w) != memory_as_walked(&w))
-		wrong("gpt_walk_unchanged() is wrong", &w, status);
-	for (u32 level = 1; level <= top; level++)
-		set_entry(level, before[level]);
-	return !late;
+		wrong("gpt_walk_unchanged() is wrong", &o);
+	return finish(before);
+}
+
+/* --- EPT: the same with four levels of its entries ------------------------------------- */
+static struct model_ept_state ept_state;
+static struct model_ept_access ept_access;
+
+static enum gpt_ept_status hooked_ept_walk(struct gpt_ept_walk *w)
+{
+	struct gpt_ept ept = {.regions = &walk_regions, .eptp = ept_state.eptp, .phys_bits = ept_state.maxphyaddr,
+			      .pages_2m = true, .pages_1g = true};
+	struct gpt_ept_access a = {.read = ept_access.read, .write = ept_access.write, .fetch = ept_access.fetch,
+				   .linear = true};
+	enum gpt_ept_status status;
+
+	accesses = 0;
+	memset(w, 0x5a, sizeof(*w));
+	mprotect(walk_ram, RAM_BYTES, PROT_NONE);
+	status = gpt_walk_ept(&ept, trial.gva, a, GPT_SET_AD, w);
+	mprotect(walk_ram, RAM_BYTES, PROT_READ | PROT_WRITE);
+	return status;
+}
+
+static bool same_ept(const struct gpt_ept_walk *w, enum gpt_ept_status status, const struct model_ept_result *r)
+{
+	SAME(status, r->status == MODEL_EPT_OK ? EPT_OK : r->status == MODEL_EPT_VIOLATION ? EPT_VIOLATION : EPT_MISCONFIG);
+	for (u32 i = 0; i < r->count; i++)
+		SAME(w->entry[r->entries[i].level], status == EPT_OK ? r->entries[i].after : r->entries[i].value);
+	SAME(w->qualification, r->qualification);
+	if (status == EPT_OK)
+		SAME(w->address, r->physical);
+	return true;
+}
+
+static bool run_ept_trial(void)
+{
+	bool ad = ept_state.eptp & EPTP_AD;
+	struct outcome o = {.a = ad ? EPT_A : 0, .d = ad ? EPT_D : 0, .write = ept_access.write};
+	struct model_ept_result r[1 << CHANGES_MAX];
+	u32 views = 1u << trial.count;
+	enum gpt_ept_status status;
+	struct gpt_ept_walk w;
+	u64 before[6] = {0};
+	bool good = false;
+
+	for (u32 view = 0; view < views; view++) {
+		put_view(view);
+		model_ept_walk(&ept_state, &walk_memory, trial.gva, ept_access, &r[view]);
+	}
+	put_view(0);
+	remember(before);
+	status = hooked_ept_walk(&w);
+	o.end = status == EPT_OK ? OK : status == EPT_RETRY ? AGAIN : REFUSED;
+	o.last_level = w.last_level;
+	memcpy(o.entry, w.entry, sizeof(o.entry));
+	for (u32 view = 0; view < views; view++)
+		good |= possible(view) && same_ept(&w, status, &r[view]);
+	judge(good, before, &o);
+	return finish(before);
 }
 
 /* --- the spaces ---------------------------------------------------------------------- */
@@ -289,7 +379,7 @@ static u64 variant(u64 entry, u32 n)
 
 static void one_entry_changes(void **state)
 {
-	u32 step = getenv("UMBRA_LONG") ? 1 : 5, turn = 0;
+	u32 step = getenv("UMBRA_LONG") ? 1 : 7, turn = 0;
 
 	hook();
 	for (u32 mode = MODEL_32; mode <= MODEL_5L; mode++)
@@ -317,7 +407,7 @@ static void one_entry_changes(void **state)
 
 static void two_entries_change(void **state)
 {
-	u32 rounds = getenv("UMBRA_LONG") ? 100000 : 20000;
+	u32 rounds = getenv("UMBRA_LONG") ? 100000 : 8000;
 	struct rng r;
 
 	hook();
@@ -351,11 +441,77 @@ static void two_entries_change(void **state)
 	assert_true(retries > rounds / 200);
 }
 
+#define EPT_VARIANTS 9u
+
+static u64 ept_variant(u64 entry, u32 n)
+{
+	switch (n) {
+	case 0: return entry;
+	case 1: return entry | EPT_A;
+	case 2: return entry | EPT_A | EPT_D;
+	case 3: return 0;
+	case 4: return entry & ~EPT_W;
+	case 5: return entry & ~EPT_X;
+	case 6: return entry ^ PAGE_SIZE << 4;
+	case 7: return entry | BIT(45);
+	default: return (entry & 0x7) | EPT_PS | 6 << 3;
+	}
+}
+
+static void open_ept_path(u32 marks)
+{
+	trial.state = (struct model_state){.mode = MODEL_4L};
+	trial.size = 8;
+	trial.gva = GVA_LONG;
+	memset(walk_ram, 0, RAM_BYTES);
+	for (u32 level = 4; level; level--)
+		set_entry(level, (WALK_RAM_BASE + (5 - level) * PAGE_SIZE) | EPT_R | EPT_W | EPT_X | marks |
+				 (level == 1 ? 6 << 3 : 0));
+}
+
+static void ept_entries_change(void **state)
+{
+	static const struct model_ept_access all[] = {
+		{.read = true, .linear = true}, {.write = true, .linear = true}, {.fetch = true, .linear = true},
+	};
+	u32 rounds = getenv("UMBRA_LONG") ? 50000 : 5000;
+	struct rng r;
+
+	hook();
+	rng_seed(&r, 12);
+	walks = retries = 0;
+	for (u32 i = 0; i < rounds; i++) {
+		u32 level = 1 + rng_below(&r, 4);
+
+		open_ept_path(rng_chance(&r, 50) ? EPT_A : 0);
+		ept_state = (struct model_ept_state){
+			.eptp = WALK_RAM_BASE | 3 << 3 | (rng_chance(&r, 80) ? EPTP_AD : 0), .maxphyaddr = 40,
+			.pages_2m = true, .pages_1g = true,
+		};
+		ept_access = all[rng_below(&r, 3)];
+		trial.count = 1 + rng_below(&r, 2);
+		for (u32 k = 0; k < trial.count; k++) {
+			u64 entry = entry_at(level);
+
+			trial.list[k] = (struct change){
+				.when = k ? trial.list[0].when + rng_below(&r, 4) : rng_below(&r, 9), .level = level,
+				.old = ept_variant(entry, rng_below(&r, 3)),
+				.new = ept_variant(entry, rng_below(&r, EPT_VARIANTS)),
+			};
+			level = level % 4 + 1;
+		}
+		run_ept_trial();
+	}
+	printf("%llu walks, %llu of them to be done again\n", (unsigned long long)walks, (unsigned long long)retries);
+	assert_true(retries > rounds / 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_entry_changes),
 		cmocka_unit_test(two_entries_change),
+		cmocka_unit_test(ept_entries_change),
 	};
 
 	return cmocka_run_group_tests(tests, walk_check_setup, walk_check_teardown);
