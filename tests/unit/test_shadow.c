@@ -406,6 +406,7 @@ static void protection_keys_guard_user_pages(void **state)
 	};
 
 	map(CODE, 1, DATA | KERNEL | KEY(3));
+	map(CODE + PAGE_SIZE, 1, (DATA + PAGE_SIZE) | USER | KEY(3));
 	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
 		u64 gva = places[i].gva, gpa = places[i].gpa;
 
@@ -428,6 +429,8 @@ static void protection_keys_guard_user_pages(void **state)
 			expect_ok(gva, WRITE, gpa);
 		}
 	}
+	g.m->pkru = KEY_AD(3);
+	expect_ok(CODE + PAGE_SIZE, USER_FETCH, DATA + PAGE_SIZE); /* not shadowed yet */
 }
 
 /* PKRU.WD does not stop the supervisor then; hardware, whose WP is set, would. */
