@@ -25,13 +25,13 @@ REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=. -fno-ident
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all unit image stress test-% bench bench-%,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all unit image stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
 DEPS := $(if $(NEED_DEPS),deps)
 
 all: $(B)/umbra.efi build/compile_commands.json $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 
 deps: ## Install the Debian packages that are missing
-	@tools/deps $(if $(filter stress,$(MAKECMDGOALS)),stress)
+	@tools/deps $(filter stress fuzz,$(MAKECMDGOALS))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
 CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx debug
@@ -126,7 +126,7 @@ UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,entry options bzimage guest_map multiboot multiboot_info text,boot/$(f).c)) \
 	$(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
-	$(wildcard $(foreach f,exits segments control,svm/$(f).c)) \
+	$(wildcard $(foreach f,exits segments control run,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest control exits segments,vmx/$(f).c))
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
@@ -138,6 +138,7 @@ build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RE
 
 UNIT_LIBS_test_decode := -lZydis
 UNIT_LIBS_test_emulate := -lunicorn
+UNIT_LIBS_test_walk_unicorn := -lunicorn
 
 build/unit/obj/%.o: %.c Makefile | $(DEPS)
 	$(call say,HOSTCC,$<)
@@ -159,6 +160,38 @@ unit-build: $(UNIT_BIN)
 
 unit: $(UNIT_BIN) check-includes ## Run the host unit tests
 	@tests/system/run.py --unit-only --unit $(UNIT_BIN)
+
+# --- fuzzing: libFuzzer over the same host files, built by clang (tests/fuzz/) ----
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_BIN := $(FUZZ_TARGETS:%=build/fuzz/%)
+FUZZ_LIB_OBJ := $(UNIT_LIB_C:%.c=build/fuzz/obj/%.o) build/fuzz/obj/tests/fuzz/fuzz.o
+FUZZ_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -w
+FUZZ_LIBS_fuzz_decode := -lZydis
+FUZZ_LIBS_fuzz_emulate := -lunicorn
+build/fuzz/obj/lib/string.o build/fuzz/obj/lib/printf.o: FUZZ_CFLAGS += $(LIB_RENAMES)
+
+build/fuzz/obj/%.o: %.c Makefile | $(DEPS)
+	$(call say,CLANG,$<)
+	@mkdir -p $(@D)
+	$(Q)clang $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+
+build/fuzz/libhost.a: $(FUZZ_LIB_OBJ)
+	$(Q)rm -f $@
+	$(Q)ar qcD $@ $^
+
+define FUZZ_RULE
+build/fuzz/$(1): build/fuzz/obj/tests/fuzz/$(1).o build/fuzz/libhost.a
+	$$(call say,HOSTLD,$$@)
+	$$(Q)clang -fsanitize=fuzzer,address,undefined $$(filter %.o %.a,$$^) -o $$@ -lcmocka $(FUZZ_LIBS_$(1))
+endef
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call FUZZ_RULE,$(t))))
+
+fuzz-build: $(FUZZ_BIN)
+
+fuzz: $(FUZZ_BIN) ## Fuzz the walker, decoder, emulator and parsers, each FUZZ_SECONDS=60
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_BIN)
 
 mutate: $(UNIT_BIN) ## Remove each TLB flush from the shadow engine in turn; a test must fail for each
 	@tests/unit/mutate
@@ -315,8 +348,8 @@ build/bench/vmm: tools/bench/vmm.c Makefile | $(DEPS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) $< -o $@
 
-bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; PEER=kvm, BENCH_ONLY=fork,exec
-	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,run)
+bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; PEER=kvm, EMU=bochs (VMX), BENCH_ONLY=fork,exec
+	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,$(if $(filter bochs,$(EMU)),bochs,run))
 
 bench-compare: $(B)/umbra.efi $(BENCH_GUEST) ## The same, and name what moved more than 1% against the baseline
 	$(BENCH_RUN) compare
@@ -325,7 +358,7 @@ bench-baseline: ## Make the last whole run the baseline
 	$(BENCH_RUN) baseline
 
 bench-doc: ## Put the last whole run into docs/performance.md and .svg
-	$(BENCH_RUN) doc
+	$(BENCH_RUN) $(if $(filter bochs,$(EMU)),bochs_doc,doc)
 
 bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
 	$(BENCH_RUN) esp
@@ -354,4 +387,4 @@ help: ## Print this list
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help
+.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help

@@ -16,6 +16,13 @@
 struct shadow;
 struct shadow_mmu;
 
+/* What the two begin with: all that shadow_entry_due() looks at. */
+struct shadow_head { bool flush_due; };
+struct shadow_mmu_head {
+	const struct shadow_head *shadow;
+	bool entry_due;
+};
+
 /* What the engine asks of the CPU. Effects hold from the next guest entry on. */
 struct shadow_ops {
 	/* Forget every translation of one tag; tag 0: of all tags. */
@@ -132,9 +139,17 @@ void shadow_drop_all(struct shadow *s);
 enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
 				       u32 cpl, u64 rflags, struct shadow_fault *fault);
 
+/* Before every guest entry: is there anything for shadow_prepare_entry() to do? */
+static ALWAYS_INLINE bool shadow_entry_due(const struct shadow_mmu *mmu)
+{
+	const struct shadow_mmu_head *head = (const struct shadow_mmu_head *)mmu;
+
+	return head->entry_due | head->shadow->flush_due;
+}
+
 /*
- * To be called before every guest entry: makes sure that there is a root,
- * issues the flushes that are due. Returns the root's host address and its tag.
+ * Makes sure that there is a root, issues the flushes that are due. Returns the
+ * root's host address and its tag, which hold until it is due again.
  */
 hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag);
 
@@ -144,10 +159,11 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
 
 /*
  * The bytes of code at gva as the CPU sees them through the shadow, for an
- * instruction that has just been executed: a pointer good until the next guest
- * entry and the bytes left in the page; NULL where it takes a walk to tell.
+ * instruction that has just been executed: a pointer to SHADOW_PEEK_BYTES, good
+ * until the next guest entry; NULL where it takes a walk to tell.
  */
-const u8 *shadow_peek_code(const struct shadow_mmu *mmu, gva_t gva, u32 *room);
+#define SHADOW_PEEK_BYTES 4u
+const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva);
 
 /*
  * Copies len bytes from or to guest memory at gva as an access of the given

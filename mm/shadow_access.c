@@ -22,17 +22,20 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
 	return gpt_walk(&mmu->gpt, gva, access, GPT_PEEK, walk);
 }
 
-const u8 *shadow_peek_code(const struct shadow_mmu *mmu, gva_t gva, u32 *room)
+/* Fills the hint by a walk down the shadow; NULL if there is no leaf, or it is not of main memory. */
+static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva, struct code_hint *hint)
 {
 	const struct shadow *s = mmu->s;
 	const struct region_main *m = &s->regions->main;
 	u32 page = mmu->root[0], level = mmu->root_level;
+	const u64 *leaf;
 	u64 spte, at;
 
 	if (level < 4 || !page)
 		return NULL;
 	for (;; level--) {
-		spte = s->pool[(u64)page * ENTRIES + level_index(level, gva)];
+		leaf = &s->pool[(u64)page * ENTRIES + level_index(level, gva)];
+		spte = *leaf;
 		if (!(spte & PTE_P))
 			return NULL;
 		if (spte_is_leaf(level, spte))
@@ -42,8 +45,24 @@ const u8 *shadow_peek_code(const struct shadow_mmu *mmu, gva_t gva, u32 *room)
 	at = spte_pfn(level, spte) << PAGE_SHIFT | (gva & (BIT(PAGE_SHIFT + INDEX_BITS * (level - 1)) - 1));
 	if (at - m->hpa >= m->bytes)
 		return NULL;
-	*room = (u32)(PAGE_SIZE - (gva & (PAGE_SIZE - 1)));
+	*hint = (struct code_hint){
+		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .leaf = leaf, .value = spte,
+		.at = phys_to_virt(hpa(at & PAGE_MASK)), .root = mmu->root[0],
+	};
 	return phys_to_virt(hpa(at));
+}
+
+const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
+{
+	struct code_hint *hint = &mmu->code[(gva >> PAGE_SHIFT ^ mmu->root[0]) % CODE_HINTS];
+	u32 offset = gva & (PAGE_SIZE - 1);
+
+	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
+		return NULL;
+	if (likely(hint->page == gva >> PAGE_SHIFT && hint->root == mmu->root[0] &&
+		   hint->links == mmu->s->link_changes && *hint->leaf == hint->value))
+		return hint->at + offset;
+	return code_find(mmu, gva, hint);
 }
 
 static enum gpt_status walk_settled(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,

@@ -123,7 +123,7 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 		return NULL;
 	s->mmu_count++;
 	*mmu = (struct shadow_mmu){
-		.s = s, .ops = ops, .cpu = cpu, .root_level = 3,
+		.s = s, .entry_due = true, .ops = ops, .cpu = cpu, .root_level = 3,
 		.gpt = {.regions = s->regions, .mode = GPT_NONE, .phys_bits = s->host_phys_bits},
 		.base_role = role_direct(0, ACC_ALL, MT_WB, 0),
 		.paging = {.pat = PAT_RESET, .phys_bits = s->host_phys_bits},

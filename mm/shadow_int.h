@@ -119,6 +119,7 @@ struct shadow_page {
 };
 
 struct shadow {
+	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
 	struct spinlock lock;
 	const struct region_map *regions;
 	u64 *pool;               /* page 0 of the pool pages */
@@ -132,7 +133,6 @@ struct shadow {
 	u64 link_changes;        /* links made or dropped, from 1 on */
 	u32 release_top;         /* the address space whose tables were last written to: its top page */
 	u32 releases;            /* tables of it released by a write since the last sync */
-	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
 	bool identity;           /* gfn == pfn for all RAM */
 	bool narrow;             /* the shadows of tables are of a 32-bit guest's */
 	bool pages_1g;
@@ -153,6 +153,21 @@ struct shadow {
 	u64 stats[SHADOW_STAT_COUNT];
 };
 
+/*
+ * Where a page of code lies. The leaf still reads the same and no link changed:
+ * the address still leads there.
+ */
+#define CODE_HINTS 8u
+struct code_hint {
+	gva_t page;              /* address >> 12 */
+	u64 links;               /* s->link_changes then */
+	const u64 *leaf;
+	u64 value;               /* of *leaf then */
+	const u8 *at;            /* the page's first byte */
+	u64 root;
+	u64 unused[2];           /* a power of two is found by a shift */
+};
+
 /* Where the path of a 2 MiB range ended, valid while no link changed. */
 #define PATH_HINTS 16u
 struct path_hint {
@@ -163,6 +178,7 @@ struct path_hint {
 
 struct shadow_mmu {
 	struct shadow *s;
+	bool entry_due;          /* root and tag may not be those that the CPU was told */
 	const struct shadow_ops *ops;
 	void *cpu;
 	struct gpt_context gpt;
@@ -178,7 +194,12 @@ struct shadow_mmu {
 	gva_t last_gva;
 	u64 last_token;
 	struct path_hint hints[PATH_HINTS];
+	struct code_hint code[CODE_HINTS];
 };
+
+_Static_assert(offsetof(struct shadow, flush_due) == offsetof(struct shadow_head, flush_due), "shadow.h");
+_Static_assert(offsetof(struct shadow_mmu, s) == offsetof(struct shadow_mmu_head, shadow), "shadow.h");
+_Static_assert(offsetof(struct shadow_mmu, entry_due) == offsetof(struct shadow_mmu_head, entry_due), "shadow.h");
 
 #define STAT(s, name) ((s)->stats[SHADOW_STAT_##name]++)
 

@@ -56,6 +56,7 @@ static u32 plain_role_of(const struct shadow_mmu *mmu)
 
 static void root_release(struct shadow_mmu *mmu)
 {
+	mmu->entry_due = true;
 	for (u32 i = 0; i < 4; i++) {
 		if (mmu->root[i])
 			mmu->s->pages[mmu->root[i]].pins--;
@@ -205,6 +206,7 @@ void root_load(struct shadow_mmu *mmu)
 	else
 		root_pin_table(mmu, 0, mmu->root_level, true, (mmu->gpt.cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT);
 	tag_assign(mmu, mmu->root[0]);
+	mmu->entry_due = true;
 	STAT(mmu->s, roots);
 }
 
@@ -346,6 +348,7 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 		}
 		spin_unlock(&s->lock);
 	}
+	mmu->entry_due = false;
 	*tag = mmu->tag;
 	return mmu->root_level == 3 ? s->low_page : page_hpa(s, mmu->root[0]);
 }

@@ -1,65 +1,51 @@
 ; SPDX-License-Identifier: BSD-2-Clause
-; void svm_enter(struct vcpu *vcpu, hpa_t vmcb, hpa_t host_vmcb)
-; rdi = vcpu, rsi = vmcb, rdx = host_vmcb. VMRUN and #VMEXIT swap RAX, RSP, RIP
-; and RFLAGS themselves (APM vol. 2 section 15.5.1); VMLOAD and VMSAVE the rest.
-; GIF is 0 here and after every exit, so nothing can interrupt.
-%include "asm_offsets.inc"
+; void svm_loop(struct vcpu *vcpu): into the guest and out again, for ever.
+; VMRUN and #VMEXIT swap RAX, RSP, RIP and RFLAGS themselves (APM vol. 2 section
+; 15.5.1). GIF is 0 in the hypervisor, so nothing can interrupt it.
+;
+; svm_exit_fast() runs with the guest's FS, GS, TR, LDTR and syscall MSRs still in
+; the CPU: VMSAVE and VMLOAD are for the exits that it leaves to svm_exit_full().
+; Until then this_cpu() is not to be used and an exception has no stack of its own.
+%include "arch/x86/gpr.inc"
 
 bits 64
-global svm_enter
-
-%macro for_each_gpr 1
-	%1 rbx, VCPU_RBX
-	%1 rcx, VCPU_RCX
-	%1 rdx, VCPU_RDX
-	%1 rsi, VCPU_RSI
-	%1 rbp, VCPU_RBP
-	%1 r8, VCPU_R8
-	%1 r9, VCPU_R9
-	%1 r10, VCPU_R10
-	%1 r11, VCPU_R11
-	%1 r12, VCPU_R12
-	%1 r13, VCPU_R13
-	%1 r14, VCPU_R14
-	%1 r15, VCPU_R15
-%endmacro
-
-%macro load 2
-	mov	%1, [rdi + %2]
-%endmacro
-
-%macro store 2
-	mov	[rdi + %2], %1
-%endmacro
+extern svm_exit_fast
+extern svm_exit_full
+global svm_loop
 
 section .text
 
-svm_enter:
-	push	rbp
-	push	rbx
-	push	r12
-	push	r13
-	push	r14
-	push	r15
-	push	rdx			; host_vmcb
-	push	rdi			; vcpu
-	mov	rax, rsi
-	for_each_gpr load
+svm_loop:
+	push	rdi			; vcpu, for good
+	jmp	.enter
+
+.again:					; RBP and R12 to R15 are the guest's
+	mov	rdi, [rsp]
+	mov	rax, [rdi + VCPU_CONTROL]
+	load	rbx, VCPU_RBX
+	for_each_scratch_gpr load
 	load	rdi, VCPU_RDI
-	vmload
 	vmrun
-	vmsave				; rax is vmcb again
 	push	rdi
 	mov	rdi, [rsp + 8]		; vcpu
-	for_each_gpr store
+	store	rbx, VCPU_RBX
+	for_each_scratch_gpr store
 	pop	qword [rdi + VCPU_RDI]
-	add	rsp, 8
-	pop	rax			; host_vmcb
+	call	svm_exit_fast
+	test	al, al
+	jnz	.again
+
+	mov	rdi, [rsp]
+	for_each_kept_gpr store
+	mov	rax, [rdi + VCPU_CONTROL]
+	vmsave
+	mov	rax, [rdi + VCPU_HOST]
 	vmload
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbx
-	pop	rbp
-	ret
+	xor	ebp, ebp		; a backtrace ends here
+	call	svm_exit_full
+.enter:
+	mov	rdi, [rsp]
+	mov	rax, [rdi + VCPU_CONTROL]
+	vmload
+	for_each_kept_gpr load
+	jmp	.again

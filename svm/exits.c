@@ -5,8 +5,6 @@
  */
 #include "svm/exits.h"
 
-#define INSN_LEN_MAX 15
-
 /* The low half decides: QEMU stores VMEXIT_INVALID (-1) as 0x00000000ffffffff. */
 static u32 code_of(u64 code)
 {
@@ -44,8 +42,8 @@ enum exit_kind svm_exit_kind(u64 raw, u64 info1)
 {
 	u32 code = code_of(raw);
 
-	if (likely(code == SVM_EXIT_EXCP_PF))
-		return EXIT_PAGE_FAULT;
+	if (likely(code == SVM_EXIT_CR3_WRITE))
+		return EXIT_CR_WRITE;
 	if (is_exception(code))
 		return exception_kind(code);
 	if (is_cr_read(code))
@@ -222,18 +220,19 @@ static void decode_page_fault(const struct vmcb *vmcb, bool assists, struct vcpu
 	exit->gva = vmcb->exit_info2;
 	if (!assists)
 		return;
-	exit->insn_bytes_len = MIN(vmcb->insn_len, INSN_LEN_MAX);
+	exit->insn_bytes_len = MIN(vmcb->insn_len, SVM_INSN_LEN_MAX);
 	for (u32 i = 0; i < exit->insn_bytes_len; i++)
 		exit->insn_bytes[i] = vmcb->insn_bytes[i];
 }
 
 /* NRIP save where there is one; the next RIP of an IOIO exit is in EXITINFO2 always. */
-static u8 insn_len_of(const struct vmcb *vmcb, enum exit_kind kind, bool next_rip)
+static u8 insn_len_of(const struct vmcb *vmcb, enum exit_kind kind, struct svm_assists assists)
 {
-	u64 next = kind == EXIT_IO ? vmcb->exit_info2 : next_rip ? vmcb->next_rip : 0;
-	u64 len = next - vmcb->rip;
+	u64 len = vmcb->exit_info2 - vmcb->rip;
 
-	return next && len <= INSN_LEN_MAX ? (u8)len : 0;
+	if (kind != EXIT_IO)
+		return svm_insn_len(vmcb, assists);
+	return vmcb->exit_info2 && len <= SVM_INSN_LEN_MAX ? (u8)len : 0;
 }
 
 void svm_decode_exit(const struct vmcb *vmcb, struct svm_assists assists, struct vcpu_exit *exit)
@@ -262,6 +261,7 @@ void svm_decode_exit(const struct vmcb *vmcb, struct svm_assists assists, struct
 		break;
 	case EXIT_INVLPG:
 		exit->operand_known = assists.decode;
+		exit->gpr = 0; /* of no matter then */
 		exit->gva = assists.decode ? vmcb->exit_info1 : 0;
 		break;
 	case EXIT_IO:
@@ -270,5 +270,5 @@ void svm_decode_exit(const struct vmcb *vmcb, struct svm_assists assists, struct
 	default:
 		break;
 	}
-	exit->insn_len = insn_len_of(vmcb, exit->kind, assists.next_rip);
+	exit->insn_len = insn_len_of(vmcb, exit->kind, assists);
 }

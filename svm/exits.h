@@ -15,6 +15,8 @@ struct svm_assists {
 	bool decode;         /* instruction bytes, CR and INVLPG operands */
 };
 
+#define SVM_INSN_LEN_MAX 15
+
 /* info1 tells RDMSR from WRMSR. */
 enum exit_kind svm_exit_kind(u64 code, u64 info1);
 
@@ -32,6 +34,14 @@ u64 svm_event_inj(const struct vcpu_event *event);
  * delivers once the guest takes interrupts. False if another one is pending there.
  */
 bool svm_queue_virtual_interrupt(u64 *virtual_interrupt, u8 vector);
+
+/* The length of an instruction that exited, other than for port access; 0 if the CPU does not tell. */
+static inline u8 svm_insn_len(const struct vmcb *vmcb, struct svm_assists assists)
+{
+	u64 len = vmcb->next_rip - vmcb->rip;
+
+	return assists.next_rip && vmcb->next_rip && len <= SVM_INSN_LEN_MAX ? (u8)len : 0;
+}
 
 /* Fills *exit from the VMCB of a CPU that has just left the guest. */
 void svm_decode_exit(const struct vmcb *vmcb, struct svm_assists assists, struct vcpu_exit *exit);

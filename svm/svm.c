@@ -24,6 +24,7 @@ static void set_segment(struct vcpu *vcpu, enum segment_name which, const struct
 
 const struct vendor svm_vendor = {
 	.name = "SVM",
+	.nested_paging = "NPT",
 	.unsupported = svm_unsupported,
 	.describe = svm_describe,
 	.cpu_enable = svm_cpu_enable,

@@ -31,6 +31,7 @@ struct svm_vcpu {
 	struct vmcb *vmcb;
 	u8 *msrpm, *iopm;
 	u32 requested;       /* INTERCEPT_* as neutral code asked */
+	u32 clean;           /* CLEAN_* after an exit: 0 if the CPU has no clean bits */
 	bool flush_all;      /* at the next entry */
 	bool flush_due;      /* flush_all, or some tag may be stale */
 	bool any_stale;      /* some bit of stale may be set */
@@ -81,15 +82,16 @@ bool svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 #define SVM_IOPM_ORDER 2     /* 12 KiB */
 
 /* run.c */
-void svm_run(struct vcpu *vcpu);
+NORETURN void svm_run(struct vcpu *vcpu);
+/* The short way of an exit: true if the guest can be entered again. */
+bool svm_exit_fast(struct vcpu *vcpu);
+/* The whole way, for an exit that svm_exit_fast() has left. */
+void svm_exit_full(struct vcpu *vcpu);
 
 /* dump.c */
 void svm_dump(const struct vcpu *vcpu);
 
-/*
- * enter.asm: loads the general registers but RAX and RSP from vcpu->gpr, runs
- * the guest until an exit, stores them back, reloads the hypervisor's state.
- */
-void svm_enter(struct vcpu *vcpu, hpa_t vmcb, hpa_t host_vmcb);
+/* enter.asm: runs the guest, calls svm_exit_fast() and svm_exit_full() at exits, for ever. */
+NORETURN void svm_loop(struct vcpu *vcpu);
 
 #endif

@@ -47,6 +47,7 @@ static void init_control(struct svm_vcpu *svm)
 	vmcb->iopm_base = virt_to_phys(svm->iopm).v;
 	vmcb->asid = TAG_FIRST;
 	svm->flush_all = true;
+	svm->clean = svm_features()->clean_bits ? CLEAN_ALL : 0;
 }
 
 static void set_flat(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 attributes, u32 limit)

@@ -11,6 +11,7 @@ MODELS = ("corei7_skylake_x", "core2_penryn_t9600", "corei5_arrandale_m520", "co
           "corei7_haswell_4770", "corei7_icelake_u", "tigerlake")
 DEFAULT_MODEL = MODELS[0]
 DEFAULT_MEMORY = "512M"
+DEFAULT_IPS = 50000000  # instructions in a second of the guest's
 # The console's last words: the guest has powered off, or there is no guest to wait for.
 HALTED = rb"reboot: (?:System halted|Power down)"
 END = HALTED + rb"|umbra: error: [^\n]*\n|the hypervisor has stopped"
@@ -22,7 +23,7 @@ display_library: term
 romimage: file={firmware}
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 vga: extension=vbe, update_freq=5
-cpu: model={model}, count=1, ips=50000000, reset_on_triple_fault=0
+cpu: model={model}, count=1, ips={ips}, reset_on_triple_fault=0
 memory: guest={memory}, host={memory}
 pci: enabled=1, chipset=i440fx, slot1=pcivga
 ata0-master: type=disk, path="{disk}", mode=flat
@@ -57,12 +58,12 @@ def known_models():
 class Process:
     """A running Bochs. poll, wait, kill and returncode are like subprocess.Popen's."""
 
-    def __init__(self, work, model, memory, firmware, disk, com1, com2):
+    def __init__(self, work, model, memory, firmware, disk, com1, com2, ips=DEFAULT_IPS):
         """work: a directory of this run's own; com1 and com2 as Bochs's configuration has them."""
         self.log = work + "/bochs.log"
         with open(work + "/bochsrc", "w") as file:
             file.write(CONFIGURATION.format(firmware=firmware, model=model, memory=mebibytes(memory), disk=disk,
-                                            com1=com1, com2=com2, work=work))
+                                            com1=com1, com2=com2, work=work, ips=ips))
         with open(work + "/commands", "w") as file:
             file.write("c\n")  # Debian's Bochs is built with its debugger: continue
         # The display wants a terminal; nobody looks at it. As its controlling terminal it also ends

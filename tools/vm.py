@@ -40,6 +40,7 @@ class Machine:
     accel: str = "tcg"                  # QEMU's: or "kvm"
     cpu: str = "max"                    # QEMU's
     bochs_cpu: str = bochs.DEFAULT_MODEL
+    bochs_ips: int = bochs.DEFAULT_IPS
     multiboot: bool = False             # kernel is a multiboot kernel, options its command line
     modules: list = field(default_factory=list)  # its modules: (file, string)
     force: bool = False                 # load over memory that the firmware reserves
@@ -159,7 +160,7 @@ def start(machine, work, disk, serial, serial2):
     """Starts the emulator. serial: a file for the console; serial2: one for the guest command."""
     if machine.emulator == "bochs":
         return bochs.Process(work, machine.bochs_cpu, machine.memory, OVMF, disk,
-                             f"mode=file, dev={serial}", f"mode=file, dev={serial2}")
+                             f"mode=file, dev={serial}", f"mode=file, dev={serial2}", machine.bochs_ips)
     return subprocess.Popen(qemu_arguments(machine, disk, f"file:{serial}", f"file:{serial2}"),
                             stdin=subprocess.DEVNULL)
 

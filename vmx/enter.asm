@@ -5,36 +5,11 @@
 ; (SDM vol. 3 sections 26.3.2 and 27.5); the general registers are swapped here.
 ; Returns enum vmx_status: 0 after an exit, 1 or 2 if the entry failed early.
 ; vmx_exit is what the field HOST_RIP holds.
-%include "asm_offsets.inc"
+%include "arch/x86/gpr.inc"
 
 bits 64
 global vmx_enter
 global vmx_exit
-
-%macro for_each_gpr 1
-	%1 rax, VCPU_RAX
-	%1 rbx, VCPU_RBX
-	%1 rcx, VCPU_RCX
-	%1 rdx, VCPU_RDX
-	%1 rsi, VCPU_RSI
-	%1 rbp, VCPU_RBP
-	%1 r8, VCPU_R8
-	%1 r9, VCPU_R9
-	%1 r10, VCPU_R10
-	%1 r11, VCPU_R11
-	%1 r12, VCPU_R12
-	%1 r13, VCPU_R13
-	%1 r14, VCPU_R14
-	%1 r15, VCPU_R15
-%endmacro
-
-%macro load 2
-	mov	%1, [rdi + %2]
-%endmacro
-
-%macro store 2
-	mov	[rdi + %2], %1
-%endmacro
 
 section .text
 
@@ -46,9 +21,14 @@ vmx_enter:
 	push	r14
 	push	r15
 	push	rdi			; vcpu
+	cmp	[rdi + VCPU_HOST], rsp	; the VMCS mostly has it already
+	je	.host_known
+	mov	[rdi + VCPU_HOST], rsp
 	vmwrite	rdx, rsp
 	jbe	.failed			; CF or ZF
+.host_known:
 	test	esi, esi		; the moves below keep the flags
+	load	rax, VCPU_RAX
 	for_each_gpr load
 	load	rdi, VCPU_RDI
 	jnz	.resume
@@ -65,6 +45,7 @@ vmx_enter:
 vmx_exit:
 	push	rdi
 	mov	rdi, [rsp + 8]		; vcpu
+	store	rax, VCPU_RAX
 	for_each_gpr store
 	pop	qword [rdi + VCPU_RDI]
 	xor	eax, eax

@@ -269,6 +269,24 @@ u32 vmx_interruptibility(u32 old, const struct vcpu *vcpu, bool virtual_nmis)
 
 /* --- exits ------------------------------------------------------------------- */
 
+bool vmx_exit_is_quick(const struct vmx_exit_info *info, enum exit_kind kind)
+{
+	if (info->idt_info & INTR_INFO_VALID)
+		return false;
+	switch (kind) {
+	case EXIT_PAGE_FAULT:
+		return !(info->intr_info & INTR_INFO_NMI_UNBLOCKED);
+	case EXIT_CPUID:
+	case EXIT_INVLPG:
+		return true;
+	case EXIT_CR_READ:
+	case EXIT_CR_WRITE:
+		return (info->qualification & CR_QUAL_NUMBER) == 3;
+	default:
+		return false;
+	}
+}
+
 static void decode_exception(const struct vmx_exit_info *info, struct vcpu_exit *exit)
 {
 	exit->vector = event_vector(info->intr_info);
@@ -328,7 +346,7 @@ void vmx_decode_exit(const struct vmx_exit_info *info, struct vcpu_exit *exit)
 		.kind = vmx_exit_kind(info),
 		.raw = info->reason,
 		.info1 = info->qualification,
-		.info2 = info->intr_info | (u64)info->idt_info << 32,
+		.info2 = vmx_exit_info2(info),
 		.interrupted = vmx_interrupted_event(info),
 	};
 	if (is_instruction((enum exit_kind)exit->kind))

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One entry into the guest and the exit from it. FPU and vector state, DR0 to
- * DR3, DR6, CR2 and XCR0 are the guest's all the time.
+ * Entries into the guest and exits from it. FPU and vector state, DR0 to DR3, DR6,
+ * CR2 and XCR0 are the guest's all the time. The frequent exits take a short way
+ * that reads what it needs from the VMCS and leaves struct vcpu stale.
  */
 #include "arch/x86/cpu.h"
+#include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/guest.h"
+#include "arch/x86/guest/quick.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "vmx/check.h"
@@ -20,6 +23,11 @@
 static bool nmi_can_go(const struct vcpu *vcpu)
 {
 	return !vcpu->nmi_blocked || vcpu->exit.interrupted.type == EVENT_NMI;
+}
+
+static bool nmi_is_due(const struct vmx_vcpu *vmx)
+{
+	return unlikely(vmx->nmi_waiting || this_cpu()->nmi_count != vmx->nmi_seen);
 }
 
 /*
@@ -141,13 +149,18 @@ static void read_exit_info(struct vmx_exit_info *info)
 		info->idt_error = vmcs_read32(VMCS_IDT_ERROR);
 }
 
+static u32 guest_cpl(void)
+{
+	return ATTR_DPL(vmcs_read32(VMCS_GUEST_SS_ATTRIBUTES));
+}
+
 static void store_guest(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 {
 	vcpu->rip = vmx->rip = vmcs_read_natural(VMCS_GUEST_RIP);
 	vcpu->gpr[GPR_RSP] = vmx->rsp = vmcs_read_natural(VMCS_GUEST_RSP);
 	vcpu->rflags = vmx->rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
 	vcpu->cr2 = read_cr2();
-	vcpu->cpl = ATTR_DPL(vmcs_read32(VMCS_GUEST_SS_ATTRIBUTES));
+	vcpu->cpl = guest_cpl();
 	vmx->interruptibility = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
 	vcpu->interrupt_shadow = vmx->interruptibility & BLOCKING_SHADOW;
 	vcpu->nmi_blocked = vmx->interruptibility & BLOCKING_NMI;
@@ -196,20 +209,117 @@ static void finish_exit(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	}
 }
 
-void vmx_run(struct vcpu *vcpu)
+/* --- the short way --------------------------------------------------------------- */
+
+/* An event that is delivered ends the shadow of the instruction before. */
+static void quick_inject_pf(gva_t gva, u32 error)
 {
-	struct vmx_vcpu *vmx = vmx_of(vcpu);
-	struct vmx_exit_info info;
+	const struct vcpu_event pf = { .type = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .error = error };
+	struct vmx_entry_event event = vmx_entry_event(&pf);
+	u32 state = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (state & BLOCKING_SHADOW) {
+		vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, state & ~(u32)BLOCKING_SHADOW);
+		vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG,
+				   vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG) & ~PENDING_DEBUG_BS);
+	}
+	write_cr2(gva);
+	vmcs_write32(VMCS_ENTRY_INTR_INFO, event.info);
+	vmcs_write32(VMCS_ENTRY_INTR_ERROR, event.error);
+}
+
+static bool quick_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
+{
+	switch (shadow_handle_fault(vcpu->mmu, info->qualification, info->intr_error, guest_cpl(),
+				    vmcs_read_natural(VMCS_GUEST_RFLAGS), &vcpu->fault)) {
+	case SHADOW_FIXED:
+	case SHADOW_RETRY:
+		return true;
+	case SHADOW_INJECT:
+		quick_inject_pf(info->qualification, vcpu->fault.error);
+		return true;
+	default:
+		vcpu->to_emulate = true;
+		return false;
+	}
+}
+
+/* An address above 4 GiB is in 64-bit code, without looking at CS. */
+static u32 quick_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum exit_kind kind, u64 rip)
+{
+	if (kind == EXIT_CPUID) {
+		if ((rip + info->insn_len) >> 32 != rip >> 32)
+			return 0;
+		cpuid_execute(vcpu);
+		return info->insn_len;
+	}
+	if (!(rip >> 32))
+		return 0;
+	vcpu->rip = rip;
+	vcpu->code_bits = 64;
+	vmx_decode_exit(info, &vcpu->exit);
+	if (kind == EXIT_INVLPG)
+		return quick_invlpg(vcpu);
+	return kind == EXIT_CR_READ ? quick_cr3_read(vcpu) : quick_cr3_write(vcpu);
+}
+
+static bool quick_exit(struct vcpu *vcpu, const struct vmx_vcpu *vmx, const struct vmx_exit_info *info)
+{
+	const struct exit_record *exit = vcpu_last_exit(vcpu);
+	u32 len;
+
+	if (!vmx_exit_is_quick(info, (enum exit_kind)exit->kind) || nmi_is_due(vmx))
+		return false;
+	if (exit->kind == EXIT_PAGE_FAULT) {
+		if (!quick_page_fault(vcpu, info))
+			return false;
+	} else {
+		if (vmcs_read_natural(VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RFLAGS_RF) ||
+		    vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_SHADOW)
+			return false;
+		len = quick_insn(vcpu, info, (enum exit_kind)exit->kind, exit->rip);
+		if (!len)
+			return false;
+		vmcs_write_natural(VMCS_GUEST_RIP, exit->rip + len);
+	}
+	if (guest_entry_due(vcpu))
+		guest_prepare_entry(vcpu);
+	return true;
+}
+
+static void enter(struct vcpu *vcpu, struct vmx_vcpu *vmx, struct vmx_exit_info *info)
+{
 	u32 status;
 
-	load_guest(vcpu, vmx);
 	if (unlikely(!vmx->launched))
 		check_before_first_entry();
 	status = vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP);
 	if (unlikely(status != VMX_OK))
 		entry_failed(vcpu, status);
-	read_exit_info(&info);
-	vmx->launched = vmx->launched || !(info.reason & REASON_ENTRY_FAILURE);
-	store_guest(vcpu, vmx);
-	finish_exit(vcpu, &info);
+	read_exit_info(info);
+	vmx->launched = vmx->launched || !(info->reason & REASON_ENTRY_FAILURE);
+	vcpu_note_exit(vcpu, vmx_exit_kind(info), info->reason, vmcs_read_natural(VMCS_GUEST_RIP),
+		       info->qualification, vmx_exit_info2(info));
+}
+
+NORETURN void vmx_run(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = vmx_of(vcpu);
+	struct vmx_exit_info info;
+	bool done;
+
+	for (;;) {
+		load_guest(vcpu, vmx);
+		do {
+			enter(vcpu, vmx, &info);
+			done = quick_exit(vcpu, vmx, &info);
+		} while (done && !nmi_is_due(vmx));
+		store_guest(vcpu, vmx);
+		if (unlikely(done)) { /* an NMI came meanwhile; a #PF that it displaces comes again */
+			vcpu->exit = (struct vcpu_exit){ .kind = vcpu_last_exit(vcpu)->kind };
+			continue;
+		}
+		finish_exit(vcpu, &info);
+		guest_exit(vcpu);
+	}
 }

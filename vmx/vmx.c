@@ -16,6 +16,7 @@ static void set_segment(struct vcpu *vcpu, enum segment_name which, const struct
 
 const struct vendor vmx_vendor = {
 	.name = "VMX",
+	.nested_paging = "EPT",
 	.unsupported = vmx_unsupported,
 	.describe = vmx_describe,
 	.cpu_enable = vmx_cpu_enable,

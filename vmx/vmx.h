@@ -76,7 +76,7 @@ bool vmx_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);
 bool vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 
 /* run.c */
-void vmx_run(struct vcpu *vcpu);
+NORETURN void vmx_run(struct vcpu *vcpu);
 
 /* dump.c */
 void vmx_dump(const struct vcpu *vcpu);

@@ -30,6 +30,8 @@ void asm_offsets(void)
 	OFFSET(VCPU_R13, struct vcpu, gpr[GPR_R13]);
 	OFFSET(VCPU_R14, struct vcpu, gpr[GPR_R14]);
 	OFFSET(VCPU_R15, struct vcpu, gpr[GPR_R15]);
+	OFFSET(VCPU_CONTROL, struct vcpu, control);
+	OFFSET(VCPU_HOST, struct vcpu, host);
 	OFFSET(STACKS_MAIN, struct cpu_stacks, main);
 	DEFINE(STACK_MAIN_SIZE, STACK_MAIN_SIZE);
 	DEFINE(TRAP_FRAME_GPRS, offsetof(struct trap_frame, vector));

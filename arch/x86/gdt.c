@@ -68,3 +68,9 @@ void percpu_init(struct percpu *p, u32 id, struct cpu_stacks *stacks)
 	wrmsr(MSR_FS_BASE, 0);
 	wrmsr(MSR_GS_BASE, (u64)p);
 }
+
+/* There is one CPU so far; with several, the stack that RSP is in tells which. */
+void percpu_restore(void)
+{
+	wrmsr(MSR_GS_BASE, (u64)&percpu_boot);
+}

@@ -56,7 +56,7 @@ static const struct vendor *start_vendor(void)
 	if (vendor->cpu_enable())
 		panic("%s cannot be turned on", vendor->name);
 	vendor->describe(features, sizeof(features));
-	log_info("%s: %s; shadow paging, no NPT\n", vendor->name, features);
+	log_info("%s: %s; shadow paging, no %s\n", vendor->name, features, vendor->nested_paging);
 	return vendor;
 }
 

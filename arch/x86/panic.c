@@ -29,6 +29,7 @@ void cpu_stop(void)
 
 static void enter_panic(u64 rip)
 {
+	percpu_restore();
 	switch (__atomic_fetch_add(&panicking, 1, __ATOMIC_ACQ_REL)) {
 	case 0:
 		log_take_console();
@@ -105,15 +106,15 @@ static void print_control_registers(void)
 static void print_guest(void)
 {
 	const struct vcpu *vcpu = this_cpu()->vcpu;
+	const struct exit_record *last;
 
-	if (!vcpu)
+	if (!vcpu || !vcpu->exits)
 		return;
-	log_error("guest: rip %016lx rsp %016lx cr3 %016lx exits %lu\n", (unsigned long)vcpu->rip,
-		  (unsigned long)vcpu->gpr[GPR_RSP], (unsigned long)vcpu->cr3, (unsigned long)vcpu->exits);
-	if (vcpu->vendor)
-		log_error("guest: last exit %s (0x%lx) info %lx %lx\n",
-			  vcpu->vendor->exit_name(vcpu->exit.raw), (unsigned long)vcpu->exit.raw,
-			  (unsigned long)vcpu->exit.info1, (unsigned long)vcpu->exit.info2);
+	last = vcpu_last_exit(vcpu);
+	log_error("guest: rip %016lx cr3 %016lx exits %lu\n", (unsigned long)last->rip,
+		  (unsigned long)vcpu->cr3, (unsigned long)vcpu->exits);
+	log_error("guest: last exit %s (0x%x) info %lx %lx\n", vcpu->vendor->exit_name(last->raw), last->raw,
+		  (unsigned long)last->info1, (unsigned long)last->info2);
 }
 
 static NORETURN void finish(u64 rip, u64 rbp)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What each CPU has of its own. GS.base points at it while the hypervisor runs;
- * this_cpu() is the only way to it, so nothing else is a hidden global. The
- * backends restore GS.base after every exit.
+ * this_cpu() is the only way to it, so nothing else is a hidden global. SVM
+ * restores GS.base only for exits that take the whole way (svm/enter.asm).
  *
  *   low  +-------+ guard page, not mapped
  *        | main  | 32 KiB
@@ -53,6 +53,12 @@ extern struct cpu_stacks percpu_boot_stacks;
 
 /* Fills p, loads its GDT, TSS and GS.base on this CPU. */
 void percpu_init(struct percpu *p, u32 id, struct cpu_stacks *stacks);
+
+/*
+ * Makes this_cpu() work again where GS.base may still be the guest's: in a panic
+ * during the short way of an exit (svm/enter.asm).
+ */
+void percpu_restore(void);
 
 static ALWAYS_INLINE struct percpu *this_cpu(void)
 {

@@ -20,6 +20,7 @@
 
 struct vendor {
 	const char *name;                     /* "SVM", "VMX" */
+	const char *nested_paging;            /* what it calls the feature that is never used: "NPT", "EPT" */
 	/* NULL if this CPU can run us, else one line: what is wrong and what to do. */
 	const char *(*unsupported)(void);
 	/* One line of the features found and used, for the boot log. */
@@ -28,8 +29,12 @@ struct vendor {
 	void (*cpu_disable)(void);            /* best effort, for panic and power-off */
 	int (*vcpu_init)(struct vcpu *vcpu);  /* allocates vcpu->hw; state as after RESET but protected, flat */
 	u32 (*tags)(void);                    /* usable TLB tags (ASID, VPID), at least 1 */
-	/* Enters the guest until an exit; fills vcpu->exit. vcpu->inject is consumed. */
-	void (*run)(struct vcpu *vcpu);
+	/*
+	 * Runs the guest for ever. At each exit: vcpu_note_exit(); then either what
+	 * arch/x86/guest/quick.h does, or struct vcpu and vcpu->exit are filled and
+	 * guest_exit() is called. vcpu->inject is consumed by the next entry.
+	 */
+	NORETURN void (*run)(struct vcpu *vcpu);
 	/* The guest's view (vcpu->cr0, cr4, efer) changed: load what the hardware shall hold. */
 	void (*update_control)(struct vcpu *vcpu);
 	void (*set_shadow_root)(struct vcpu *vcpu, hpa_t root, u32 tag);

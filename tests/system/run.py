@@ -396,7 +396,7 @@ def check_bochs(model):
     result = run_command(f"bochs-{model}", bochs_debian(model, command="uname -r; umbractl stats; exit 3"), status=3,
                          timeout=BOCHS_TIMEOUT)
     text = result.output.decode(errors="replace")
-    require("VMX: " in result.text and "shadow paging, no NPT" in result.text, "the boot log does not name VMX")
+    require("VMX: " in result.text and "shadow paging, no EPT" in result.text, "the boot log does not name VMX")
     require(re.search(bochs.HALTED, result.serial), "the guest did not power off")
     require("cloud-amd64" in text, "uname shows another kernel")
     require(counter(text, "walks") > 0, "umbractl counts no walks")
@@ -427,6 +427,14 @@ def test_debug_build_audits_without_a_mismatch_in_bochs_on_vmx():
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
 
 
+@slow
+def test_guest_that_leaves_protected_mode_is_stopped_with_one_line_in_bochs_on_vmx():
+    machine = bochs_debian(bochs.DEFAULT_MODEL, options="console=ttyS0 reboot=bios", command="reboot -f")
+    result = boot("bochs-real-mode", machine, timeout=BOCHS_TIMEOUT)
+    require(not result.timed_out, "it was not stopped")
+    require(re.search(r"umbra: .*left protected mode.*not supported on VMX", result.text), "the serial log does not say why")
+
+
 def run_image_in_bochs(name):
     """Bochs has no debug exit: the image's last line says that it is done."""
     machine = vm.Machine(kernel=f"build/guest/{name}.bin", options="ram_mib=512", memory=bochs.DEFAULT_MEMORY,
@@ -439,7 +447,7 @@ def run_image_in_bochs(name):
 
 def bochs_image_tests():
     tests = {}
-    for name in ("cpu", "hidden", "paging"):
+    for name in ("cpu", "hidden", "nmi", "paging"):
         test = functools.partial(run_image_in_bochs, name)
         test.slow = True
         tests[f"image_{name}_runs_to_its_end_in_bochs_on_vmx"] = test
@@ -618,7 +626,8 @@ def run_unit_program(path):
     """cmocka prints [       OK ] and [  FAILED  ] per test; a crash is one failure more."""
     name = os.path.basename(path)
     try:
-        done = subprocess.run([path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+        done = subprocess.run([path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=1800 if os.environ.get("UMBRA_LONG") else 300)
         output, status = done.stdout.decode(errors="replace"), done.returncode
     except subprocess.TimeoutExpired as late:
         output, status = (late.stdout or b"").decode(errors="replace"), -1
@@ -656,6 +665,8 @@ def main():
     if args.list:
         print("\n".join(tests))
         return 0
+    if args.all:
+        os.environ["UMBRA_LONG"] = "1"  # the unit programs go through more cases
     for path in args.unit:
         if args.only in path:
             run_unit_program(path)

@@ -533,11 +533,13 @@ static void check_subset(struct machine *m)
 /* --- entry ---------------------------------------------------------------------------- */
 static void enter(struct machine *m)
 {
-	u32 tag = 0;
+	u32 tag = m->tag;
 
 	if (m->running)
 		return;
-	m->root = shadow_prepare_entry(m->mmu, &tag);
+	/* As the run loop does it: what shadow_entry_due() misses, the guest will run with. */
+	if (shadow_entry_due(m->mmu))
+		m->root = shadow_prepare_entry(m->mmu, &tag);
 	m->tag = tag;
 	if (tag < 1 || tag > m->config.tags)
 		machine_fail(m, "tag %u of %u", tag, m->config.tags);
@@ -703,7 +705,7 @@ static void do_memory(struct machine *m, const struct machine_access *a, struct 
 static bool page_fault(struct machine *m, const struct machine_access *a, u32 error, struct machine_result *r)
 {
 	struct shadow_fault fault = {0};
-	u32 cpl = a->kind.user || a->kind.implicit ? 3 : 0;
+	u32 cpl = a->kind.user || (a->kind.implicit && !a->cpl0) ? 3 : 0;
 	u64 rflags = RFLAGS_FIXED | (a->kind.ac ? RFLAGS_AC : 0);
 	enum shadow_result result = shadow_handle_fault(m->mmu, a->gva, error, cpl, rflags, &fault);
 

@@ -94,6 +94,7 @@ struct machine_access {
 	struct model_access kind;
 	u32 size;                /* 1, 2, 4, 8; within one page */
 	u64 value;               /* written */
+	bool cpl0;               /* implicit accesses: at CPL 0, not 3 */
 };
 
 struct machine {

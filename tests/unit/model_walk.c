@@ -129,6 +129,25 @@ bool model_allowed(const struct model_state *s, bool w, bool u, bool x, struct m
 	return !a.write || w || !s->wp;
 }
 
+bool model_key_forbids(const struct model_state *s, bool u, u32 key, struct model_access a)
+{
+	u32 rights = u ? s->pkru : s->pkrs;
+	bool ad = bit(rights, 2 * key);
+	bool wd = bit(rights, 2 * key + 1);
+
+	if (s->mode != MODEL_4L && s->mode != MODEL_5L)
+		return false;
+	if (u ? !s->pke : !s->pks)
+		return false;
+	if (a.fetch)
+		return false;
+	if (ad)
+		return true;
+	if (!wd || !a.write)
+		return false;
+	return a.user || s->wp;
+}
+
 static u32 error_code(const struct model_state *s, struct model_access a, bool present, bool reserved)
 {
 	bool pae = s->mode != MODEL_32;
@@ -147,8 +166,14 @@ static void give_fault(const struct model_state *s, struct model_access a, bool 
 static void finish(const struct model_state *s, u64 gva, struct model_access a, u32 level, u64 entry,
 		   struct model_result *r)
 {
-	if (!model_allowed(s, r->w, r->u, r->x, a)) {
+	bool key_forbids;
+
+	r->key = entry >> 59 & 15;
+	key_forbids = model_key_forbids(s, r->u, r->key, a);
+	if (key_forbids || !model_allowed(s, r->w, r->u, r->x, a)) {
 		give_fault(s, a, true, false, r);
+		if (key_forbids) /* whether or not something else forbids it too */
+			r->error |= 32;
 		return;
 	}
 	r->level = level;

@@ -19,6 +19,8 @@ struct model_state {
 	u64 cr3;
 	u64 pdpte[4];
 	bool wp, smep, smap, nxe, pse, pages_1g;
+	bool pke, pks;
+	u32 pkru, pkrs;
 };
 
 struct model_access {
@@ -47,6 +49,7 @@ struct model_result {
 	u32 level;           /* of the leaf; 0: paging off */
 	bool w, u, x;        /* combined rights of the path read so far */
 	u32 pat_index;       /* of the leaf */
+	u32 key;             /* of the leaf; 4- and 5-level paging with a leaf read */
 	u32 count;           /* entries read from memory, top first */
 	struct model_entry entries[5];
 	u32 size;            /* of an entry, bytes */
@@ -69,5 +72,11 @@ u64 model_page_bytes(const struct model_state *state, u32 level);
 
 /* May a page with these combined rights be accessed so? (SDM vol. 3 section 4.6.1) */
 bool model_allowed(const struct model_state *state, bool w, bool u, bool x, struct model_access access);
+
+/*
+ * Does protection key number key forbid this access to a user (u) or supervisor
+ * page? (SDM vol. 3 section 4.6.2)
+ */
+bool model_key_forbids(const struct model_state *state, bool u, u32 key, struct model_access access);
 
 #endif

@@ -403,7 +403,7 @@ static void build_narrow(struct world *w)
 	for (u32 p = 0; p < ARRAY_SIZE(pdpts); p++)
 		for (u32 i = 0; i < 4; i++)
 			put(w, PDPT, pdpts[p] / 8 + i,
-			    frame(MIDDLE + (i == WINDOW_L3 ? MIDDLES - 1 : (i + p) % MIDDLES)) | PTE_P);
+			    frame(MIDDLE + (i == WINDOW_L3 ? MIDDLES - 1 : (i ? i + p : p / 2) % MIDDLES)) | PTE_P);
 	for (u32 r = 0; r < ROOT32S; r++)
 		for (u32 i = 0; i < ARRAY_SIZE(slots_pd); i++)
 			put32(w, ROOT32 + r, slots_pd[i],

@@ -65,7 +65,7 @@ static int access_check(gva_t gva, struct gpt_access access, gva_t *fault_gva, u
 	return -EFAULT;
 }
 
-const u8 *shadow_peek_code(const struct shadow_mmu *mmu, gva_t gva, u32 *room) { return NULL; }
+const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva) { return NULL; }
 int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
 		      gva_t *fault_gva, u32 *error)
 {

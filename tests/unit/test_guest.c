@@ -16,6 +16,7 @@
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/io.h"
 #include "arch/x86/guest/msr.h"
+#include "arch/x86/guest/quick.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
@@ -85,9 +86,8 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 }
 /* Every other time the code must be read by a walk, so both ways of decoding are used. */
 static u32 peeks;
-const u8 *shadow_peek_code(const struct shadow_mmu *mmu, gva_t gva, u32 *room)
+const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	*room = sizeof(code);
 	return peeks++ % 2 ? code : NULL;
 }
 void shadow_drop_all(struct shadow *s) { drops++; }
@@ -361,6 +361,104 @@ static void exits_without_decode_assists_are_decoded(void **state)
 	assert_int_equal(vcpu.inject.vector, VEC_UD);
 }
 
+/* PCID and INVPCID are hidden: every type of INVPCID is #UD, with paging off too. */
+static void invpcid_is_undefined_in_every_mode(void **state)
+{
+	for (u32 paging_on = 0; paging_on < 2; paging_on++) {
+		if (paging_on)
+			create("");
+		else
+			make_protected32();
+		for (u64 type = 0; type < 5; type++) {
+			u64 rip = vcpu.rip;
+
+			vcpu.gpr[GPR_RAX] = type;
+			invlpg_gva = 1;
+			do_exit(EXIT_INVPCID, "\x66\x0f\x38\x82\x03", 5);    /* INVPCID RAX, [RBX] */
+			assert_int_equal(vcpu.inject.vector, VEC_UD);
+			assert_true(vcpu.rip == rip && invlpg_gva == 1);
+		}
+	}
+}
+
+/* What a backend does before it takes the short way. */
+static void set_code(const char *bytes, u32 len)
+{
+	memset(code, 0x90, sizeof(code));
+	memcpy(code, bytes, len);
+	vcpu.code_bits = 64;
+	vcpu.exit.insn_len = 0;
+	vcpu.exit.operand_known = false;
+	peeks = 1; /* the next look finds the code */
+}
+
+static void the_short_way_does_the_same_or_nothing(void **state)
+{
+	create("");
+	vcpu.gpr[GPR_RDI] = 0x9000;
+	vcpu.gpr[GPR_R12] = vcpu.gpr[GPR_RBP] = 0xa000;
+	set_code("\x0f\x22\xdf", 3);                          /* MOV CR3, RDI */
+	assert_true(quick_cr3_write(&vcpu) == 3 && vcpu.cr3 == 0x9000 && flushed);
+	set_code("\x0f\x20\xde", 3);                          /* MOV RSI, CR3 */
+	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x9000);
+	set_code("\x41\x0f\x22\xdc", 4);                      /* MOV CR3, R12: the backend has it */
+	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
+	set_code("\x0f\x22\xdd", 3);                          /* MOV CR3, RBP */
+	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
+	set_code("\x0f\x22\xe7", 3);                          /* MOV CR4, RDI */
+	assert_int_equal(quick_cr3_write(&vcpu), 0);
+	set_code("\x3e\x0f\x22\xdf", 4);                      /* with a prefix */
+	assert_int_equal(quick_cr3_write(&vcpu), 0);
+	vcpu.gpr[GPR_RDI] = BIT(PHYS_BITS);                    /* #GP: the whole way's business */
+	set_code("\x0f\x22\xdf", 3);
+	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000 && vcpu.inject.type == EVENT_NONE);
+	vcpu.gpr[GPR_RBX] = 0x7000;
+	set_code("\x0f\x01\x3b", 3);                          /* INVLPG [RBX] */
+	assert_true(quick_invlpg(&vcpu) == 3 && invlpg_gva == 0x7000);
+	invlpg_gva = 0;
+	set_code("\x0f\x01\x7b\x08", 4);                      /* INVLPG [RBX+8] */
+	assert_true(quick_invlpg(&vcpu) == 0 && invlpg_gva == 0);
+	set_code("\x0f\xa2", 2);
+	assert_int_equal(quick_cpuid_len(&vcpu), 2);
+	set_code("\x66\x0f\xa2", 3);
+	assert_int_equal(quick_cpuid_len(&vcpu), 0);
+	assert_true(vcpu.rip == 0x100000);
+	set_code("\x0f\x22\xdf", 3);
+	vcpu.gpr[GPR_RDI] = 0x5000;
+	vcpu.efer &= ~EFER_LMA;                                /* PAE tables have more to load */
+	assert_int_equal(quick_cr3_write(&vcpu), 0);
+}
+
+static void cpuid_answers_alike_on_registers(void **state)
+{
+	static const u32 leaves[] = { 0, 1, 2, 7, 0xd, 0x40000000, 0x80000000, 0x80000001, 0x8000000a, ~0u };
+
+	create("");
+	for (u32 i = 0; i < ARRAY_SIZE(leaves); i++) {
+		struct cpuid_regs r = cpuid_answer(&vcpu, leaves[i], 0);
+
+		vcpu.gpr[GPR_RAX] = 0xffffffff00000000ull | leaves[i];
+		vcpu.gpr[GPR_RCX] = 0xffffffff00000000ull;
+		cpuid_execute(&vcpu);
+		assert_true(vcpu.gpr[GPR_RAX] == r.eax && vcpu.gpr[GPR_RBX] == r.ebx &&
+			    vcpu.gpr[GPR_RCX] == r.ecx && vcpu.gpr[GPR_RDX] == r.edx);
+	}
+}
+
+static void an_access_found_to_be_emulated_is_not_looked_up_again(void **state)
+{
+	create("");
+	fault_result = SHADOW_FIXED;
+	vcpu.to_emulate = true;
+	vcpu.fault = (struct shadow_fault){ .gpa = gpa(APIC), .kind = REGION_TRAPPED };
+	host_log_quiet = true;
+	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);              /* MOV EAX, [RAX] */
+	host_log_quiet = false;
+	assert_true(vcpu.rip == 0x100002 && !vcpu.to_emulate);
+	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);
+	assert_true(vcpu.rip == 0x100002);
+}
+
 static void xsetbv_takes_only_legal_combinations(void **state)
 {
 	static const struct { u64 value; bool legal; } cases[] = {
@@ -631,6 +729,10 @@ int main(void)
 		cmocka_unit_test(pdptes_load_at_the_right_moments),
 		cmocka_unit_test(efer_keeps_svm_and_reserved_bits_out),
 		cmocka_unit_test(exits_without_decode_assists_are_decoded),
+		cmocka_unit_test(invpcid_is_undefined_in_every_mode),
+		cmocka_unit_test(the_short_way_does_the_same_or_nothing),
+		cmocka_unit_test(cpuid_answers_alike_on_registers),
+		cmocka_unit_test(an_access_found_to_be_emulated_is_not_looked_up_again),
 		cmocka_unit_test(xsetbv_takes_only_legal_combinations),
 		cmocka_unit_test(every_msr_index_is_survived),
 		cmocka_unit_test(virtual_msrs_read_as_the_guest_left_them),

@@ -565,6 +565,66 @@ static void implicit_supervisor_access_ignores_ac_under_smap(void **state)
 	expect_fault(CODE, READ, PF_P);
 }
 
+/*
+ * At CPL 0 to 2 hardware does not say which access is one to a descriptor table:
+ * two faults in a row at one address do, and others in between are no proof.
+ */
+static void implicit_access_at_cpl_0_is_told_by_its_second_fault(void **state)
+{
+	struct machine_access table = {.gva = CODE, .kind = {.implicit = true, .ac = true}, .size = 8, .cpl0 = true};
+	struct model_access explicit = {.ac = true}, explicit_write = {.ac = true, .write = true};
+	const u64 ac = RFLAGS_FIXED | RFLAGS_AC;
+	struct shadow_fault fault = {0};
+	struct machine_result r;
+
+	set_control(0, 0, 0, CR4_SMAP, true);
+	map(CODE, 1, DATA | USER);
+	map(CODE + PAGE_SIZE, 1, (DATA + PAGE_SIZE) | USER);
+	for (u32 i = 0; i < 4; i++) {
+		expect_ok(CODE, explicit_write, DATA);
+		expect_ok(CODE + PAGE_SIZE, explicit, DATA + PAGE_SIZE);
+		table.kind.write = i & 1;  /* a busy bit in a user page that holds the GDT */
+		r = machine_access(g.m, table);
+		check();
+		assert_int_equal(r.outcome, MACHINE_FAULT);
+		assert_int_equal(r.error, PF_P | (i & 1 ? PF_W : 0));
+		expect_ok(CODE, explicit_write, DATA);
+	}
+	for (u32 i = 0; i < 4; i++) {
+		u64 gva = CODE + (~i & 1) * PAGE_SIZE;
+
+		assert_int_equal(shadow_handle_fault(g.m->mmu, gva, PF_P, 0, ac, &fault), SHADOW_FIXED);
+	}
+	assert_int_equal(shadow_handle_fault(g.m->mmu, CODE, PF_P, 0, RFLAGS_FIXED, &fault), SHADOW_INJECT);
+	assert_int_equal(fault.error, PF_P);
+}
+
+/* The GDT, the IDT and the TSS in user pages: every step of a delivery from ring 3 and from ring 0. */
+static void descriptor_tables_in_user_pages_under_smap(void **state)
+{
+	struct model_access table = {.implicit = true, .ac = true}, stack = {.write = true, .implicit = true, .ac = true};
+
+	map(CODE, 1, DATA | USER);
+	map(CODE + PAGE_SIZE, 1, (DATA + PAGE_SIZE) | USER);
+	for (u32 smap = 0; smap < 4; smap++) {
+		struct machine_access steps[] = {
+			{.gva = CODE + 0x80, .kind = table, .size = 8, .cpl0 = smap & 2},
+			{.gva = CODE + PAGE_SIZE + 4, .kind = table, .size = 4, .cpl0 = smap & 2},
+			{.gva = CODE + PAGE_SIZE + 0xff8, .kind = stack, .size = 8, .cpl0 = smap & 2},
+		};
+		struct machine_result r;
+
+		set_control(0, 0, CR4_SMAP, smap & 1 ? CR4_SMAP : 0, false);
+		r = machine_instruction(g.m, steps, ARRAY_SIZE(steps));
+		check();
+		assert_int_equal(r.outcome, smap & 1 ? MACHINE_FAULT : MACHINE_OK);
+		if (smap & 1)
+			assert_int_equal(r.error, PF_P);
+		expect_ok(CODE, USER_READ, DATA);
+		expect_ok(CODE + PAGE_SIZE, (struct model_access){.ac = true}, DATA + PAGE_SIZE);
+	}
+}
+
 static void address_beyond_maxphyaddr_is_a_reserved_bit(void **state)
 {
 	map(CODE, 1, BIT(40) | USER);
@@ -1077,6 +1137,156 @@ static void write_across_two_entries_and_two_tables(void **state)
 	reload_cr3();
 	expect_ok(b, USER_READ, DATA + 0x4000);
 	expect_ok(a, USER_READ, DATA);
+}
+
+/* What one instruction does to a table: its accesses, all in one go. */
+static void run_instruction(const struct machine_access *list, u32 count)
+{
+	struct machine_result r = machine_instruction(g.m, list, count);
+
+	check();
+	assert_int_equal(r.outcome, MACHINE_OK);
+}
+
+#define READS(at) {.gva = WINDOW + (at), .kind = READ, .size = 8}
+#define WRITES(at, what) {.gva = WINDOW + (at), .kind = WRITE, .size = 8, .value = (what)}
+
+/* XCHG, BTS, CMPXCHG16B, a 32-byte AVX store over two tables, REP MOVS, PUSH, CALL. */
+static void tables_written_by_wide_locked_and_repeated_instructions(void **state)
+{
+	u64 at, low, page = DATA;
+
+	for (u32 i = 0; i < 514; i++)
+		map(CODE + i * PAGE_SIZE, 1, page | USER);
+	at = slot(g.root, CODE + 0x200000, 1);  /* the second table's first entry */
+	low = slot(g.root, CODE, 1);
+	for (u64 n = 0; n < 24; n++) {
+		u64 to = DATA + (n % 12 + 1) * PAGE_SIZE, e = to | USER;
+		const struct machine_access locked[] = {READS(low), WRITES(low, e)};
+		const struct machine_access wide[] = {READS(low), READS(low + 8), WRITES(low, e), WRITES(low + 8, e)};
+		const struct machine_access vector[] = {
+			WRITES(low + 510 * 8, e), WRITES(low + 511 * 8, e), WRITES(at, e), WRITES(at + 8, e)};
+		const struct machine_access call[] = {
+			{.gva = CODE + 7 * PAGE_SIZE, .kind = FETCH, .size = 8}, WRITES(low + 8, e)};
+
+		for (u32 i = 0; i < 514; i += 1 + 508 * (i == 1)) /* 0, 1, 510 to 513 */
+			expect_ok(CODE + i * PAGE_SIZE, i & 1 ? USER_READ : USER_WRITE, page);
+		switch (n % 4) {
+		case 0:
+			run_instruction(locked, 2);
+			run_instruction(call, 2);
+			break;
+		case 1:
+			run_instruction(wide, 4);
+			break;
+		default:
+			for (u64 i = 0; i < 2; i++) {
+				const struct machine_access move[] = {READS(low + 16), WRITES(low + 8 * i, e)};
+
+				run_instruction(move, 2);
+			}
+			break;
+		}
+		run_instruction(vector, 4);
+		page = to;
+		if (n & 1) {
+			reload_cr3();
+			continue;
+		}
+		for (u32 i = 0; i < 514; i += 1 + 508 * (i == 1))
+			invlpg(CODE + i * PAGE_SIZE);
+	}
+}
+
+/* Five words pushed at once onto a table, from ring 3 and from ring 0, with SMAP on or off. */
+static void interrupt_frame_pushed_onto_a_table(void **state)
+{
+	for (u32 i = 0; i < 8; i++)
+		map(CODE + i * PAGE_SIZE, 1, DATA | USER);
+	for (u64 n = 0; n < 12; n++) {
+		u64 to = DATA + (n + 1) * PAGE_SIZE, at = slot(g.root, CODE, 1);
+		struct machine_access frame[6];
+
+		set_control(0, 0, CR4_SMAP, n & 2 ? CR4_SMAP : 0, false);
+		frame[0] = (struct machine_access){.gva = WINDOW + DATA + 0x70000, .kind = {.implicit = true}, .size = 8,
+						   .cpl0 = n & 1};
+		for (u32 i = 1; i < 6; i++)
+			frame[i] = (struct machine_access){
+				.gva = WINDOW + at + 8 * (5 - i), .kind = {.write = true, .implicit = true}, .size = 8,
+				.value = to | USER, .cpl0 = n & 1};
+		run_instruction(frame, 6);
+		reload_cr3();
+		for (u32 i = 0; i < 8; i++)
+			expect_ok(CODE + i * PAGE_SIZE, USER_WRITE, i < 5 ? to : DATA);
+	}
+}
+
+/* The code that writes to a table lies in that table's page, for both rings, and in a page with D clear. */
+static void code_that_lies_in_the_table_it_writes(void **state)
+{
+	for (u32 ring = 0; ring < 2; ring++) {
+		u64 view = CODE + ring * 0x200000, table = slot(g.root, view, 1) & PAGE_MASK;
+		struct model_access fetch = {.fetch = true, .user = ring}, write = {.write = true, .user = ring};
+
+		map(view, 1, table | LINK);
+		map(view + PAGE_SIZE, 1, DATA | LINK);
+		for (u64 n = 1; n < 16; n++) {
+			u64 to = DATA + n * PAGE_SIZE;
+			const struct machine_access list[] = {
+				{.gva = view + 0x800, .kind = fetch, .size = 8},
+				{.gva = view + 8, .kind = write, .size = 8, .value = to | LINK},
+			};
+
+			run_instruction(list, 2);
+			if (n & 1)
+				invlpg(view + PAGE_SIZE);
+			else
+				reload_cr3();
+			expect_ok(view + PAGE_SIZE, USER_WRITE, to);
+		}
+	}
+}
+
+/* An instruction takes its own page away: it completes, and the next fetch faults once flushed. */
+static void instruction_that_unmaps_its_own_page(void **state)
+{
+	map(CODE, 1, DATA | USER);
+	for (u32 level = 1; level <= 4; level++) {
+		u64 at = slot(g.root, CODE, level), old = machine_peek(g.m, at);
+		const struct machine_access list[] = {
+			{.gva = CODE, .kind = FETCH, .size = 8}, WRITES(at, 0)};
+
+		for (u32 n = 0; n < 4; n++) {
+			run_instruction(list, 2);
+			if (n & 1)
+				invlpg(CODE);
+			else
+				reload_cr3();
+			expect_fault(CODE, FETCH, PF_ID);
+			store(at, old);
+			expect_ok(CODE, FETCH, DATA);
+		}
+	}
+}
+
+/* The hypervisor's own write goes to the entry that maps what it writes. */
+static void hypervisor_write_that_unmaps_its_target(void **state)
+{
+	u64 at, view = 0x70000000, value = 0, gva = 0;
+	u32 error = 0;
+
+	map(view, 1, (slot(g.root, view, 1) & PAGE_MASK) | LINK);
+	at = slot(g.root, view, 1);
+	expect_ok(view, USER_READ, at & PAGE_MASK);
+	assert_int_equal(shadow_write_guest(g.m->mmu, view + (at & 0xfff), &value, 8, (struct gpt_access){.write = true}, &gva,
+					    &error), 0);
+	assert_true(machine_peek(g.m, at) == 0);
+	machine_reenter(g.m);
+	invlpg(view);
+	expect_fault(view, USER_READ, PF_U);
+	assert_int_equal(shadow_write_guest(g.m->mmu, view + 8, &value, 8, (struct gpt_access){.write = true}, &gva, &error),
+			 -EFAULT);
+	assert_int_equal(error, PF_W);
 }
 
 /* The write goes to the table that maps it, to the one above, and so on. */
@@ -1632,6 +1842,8 @@ int main(int argc, char **argv)
 		TEST(protection_keys_with_wp_clear),
 		TEST(a_changed_key_counts_after_a_flush),
 		TEST(the_engines_own_accesses_obey_keys),
+		TEST(implicit_access_at_cpl_0_is_told_by_its_second_fault),
+		TEST(descriptor_tables_in_user_pages_under_smap),
 		TEST(address_beyond_maxphyaddr_is_a_reserved_bit),
 		TEST(large_leaf_at_a_huge_address_is_not_truncated),
 		TEST_ON(wide, huge_addresses_with_52_bits),
@@ -1660,6 +1872,11 @@ int main(int argc, char **argv)
 		TEST(leaf_table_promoted_to_an_upper_level_and_back),
 		TEST(entry_written_in_halves_and_bytes),
 		TEST(write_across_two_entries_and_two_tables),
+		TEST(tables_written_by_wide_locked_and_repeated_instructions),
+		TEST(interrupt_frame_pushed_onto_a_table),
+		TEST(code_that_lies_in_the_table_it_writes),
+		TEST(instruction_that_unmaps_its_own_page),
+		TEST(hypervisor_write_that_unmaps_its_target),
 		TEST(write_to_the_tables_that_map_the_write),
 		TEST(user_write_to_a_readonly_page_that_is_a_table),
 		TEST(hypervisor_writes_to_a_table_for_the_guest),

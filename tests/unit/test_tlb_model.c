@@ -40,6 +40,16 @@ static struct model_access any_kind(struct world *w)
 	return k;
 }
 
+/* The bytes that the hypervisor would decode are those that the guest executed. */
+static void check_code(struct world *w, u64 gva, const struct machine_result *r)
+{
+	u32 room = 0;
+	const u8 *code = shadow_peek_code(w->m->mmu, gva, &room);
+
+	if (code && (r->kind != REGION_RAM || code != machine_ram(w->m, r->gpa) || room != PAGE_SIZE - (gva & 0xfff)))
+		machine_fail(w->m, "the code at %#llx is not what the guest executed", (unsigned long long)gva);
+}
+
 static void judged_access(struct world *w, struct machine_access a)
 {
 	struct model_result before = machine_naive(w->m, a.gva, a.kind);
@@ -48,6 +58,8 @@ static void judged_access(struct world *w, struct machine_access a)
 	TRACE(w, "access %#llx write %u fetch %u user %u ac %u value %#llx size %u -> %u error %#x gpa %#llx kind %u exits %u",
 	      (unsigned long long)a.gva, a.kind.write, a.kind.fetch, a.kind.user, a.kind.ac,
 	      (unsigned long long)a.value, a.size, r.outcome, r.error, (unsigned long long)r.gpa, r.kind, r.exits);
+	if (a.kind.fetch && r.outcome == MACHINE_OK)
+		check_code(w, a.gva, &r);
 	if (!w->dma || r.outcome == MACHINE_FAULT)
 		oracle_judge(&w->oracle, &a, &before, &r);
 }
@@ -59,6 +71,7 @@ static void op_access(struct world *w)
 	struct machine_access a = {
 		.gva = any_gva(w) + (place.gpa & 0xfff), .kind = any_kind(w),
 		.size = sizes[rng_below(&w->rng, ARRAY_SIZE(sizes))], .value = entry_for(w, place),
+		.cpl0 = rng_chance(&w->rng, 50),
 	};
 
 	if (a.size == 8)

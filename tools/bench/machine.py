@@ -155,17 +155,22 @@ def bare_results(efi, only, fresh):
     """The bare figures change only with guest, kernel, firmware and emulator: kept in a file."""
     key = digest(initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", vm.OVMF, emulator_version(), OPTIONS, MEMORY,
                  *QEMU[1:])
+    # Always all of them, so that a part is compared with the same figures as the whole.
+    return kept_results(BARE_CACHE, key, fresh, lambda: run_guest(efi, True, []))
+
+
+def kept_results(path, key, fresh, run):
+    """The results in the file if they have this key, else those of run(), which are kept there."""
     try:
-        with open(BARE_CACHE) as file:
+        with open(path) as file:
             cache = json.load(file)
     except (OSError, ValueError):
         cache = {}
     if cache.get("key") != key:
         cache = {"key": key, "results": {}}
     if fresh or not cache["results"]:
-        # Always all of them, so that a part is compared with the same figures as the whole.
-        cache["results"] = run_guest(efi, True, [])
-        with open(BARE_CACHE + ".new", "w") as file:
+        cache["results"] = run()
+        with open(path + ".new", "w") as file:
             json.dump(cache, file)
-        os.replace(BARE_CACHE + ".new", BARE_CACHE)
+        os.replace(path + ".new", path)
     return cache["results"]

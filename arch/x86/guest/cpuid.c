@@ -395,6 +395,30 @@ struct cpuid_regs cpuid_answer(struct vcpu *vcpu, u32 leaf, u32 subleaf)
 	return r;
 }
 
+static void set_registers(struct vcpu *vcpu, const struct cpuid_regs *r)
+{
+	vcpu->gpr[GPR_RAX] = r->eax;
+	vcpu->gpr[GPR_RBX] = r->ebx;
+	vcpu->gpr[GPR_RCX] = r->ecx;
+	vcpu->gpr[GPR_RDX] = r->edx;
+}
+
+static NOINLINE void execute_other(struct vcpu *vcpu)
+{
+	struct cpuid_regs r = cpuid_answer(vcpu, vcpu->gpr[GPR_RAX], vcpu->gpr[GPR_RCX]);
+
+	set_registers(vcpu, &r);
+}
+
+/* Leaf 0 is what programs ask for to serialise, besides its answer. */
+void cpuid_execute(struct vcpu *vcpu)
+{
+	if ((u32)vcpu->gpr[GPR_RAX] == 0)
+		set_registers(vcpu, &guest_of(vcpu)->cpuid.fixed[0]);
+	else
+		execute_other(vcpu);
+}
+
 bool cpuid_has(struct vcpu *vcpu, u32 leaf, enum cpuid_reg reg, u32 bit)
 {
 	struct cpuid_regs max = cpuid_answer(vcpu, leaf & 0x80000000, 0), r;

@@ -13,6 +13,9 @@ void cpuid_init(struct vcpu *vcpu, const char *hide);
 
 struct cpuid_regs cpuid_answer(struct vcpu *vcpu, u32 leaf, u32 subleaf);
 
+/* CPUID on the guest's registers. */
+void cpuid_execute(struct vcpu *vcpu);
+
 /* A feature bit, subleaf 0, as the guest sees it. */
 bool cpuid_has(struct vcpu *vcpu, u32 leaf, enum cpuid_reg reg, u32 bit);
 

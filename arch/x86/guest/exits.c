@@ -21,30 +21,28 @@
 static void handle_page_fault(struct vcpu *vcpu)
 {
 	const struct vcpu_exit *exit = &vcpu->exit;
-	struct shadow_fault fault;
+	enum shadow_result result = SHADOW_EMULATE;
 
-	switch (shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags, &fault)) {
+	if (!vcpu->to_emulate)
+		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags, &vcpu->fault);
+	vcpu->to_emulate = false;
+	switch (result) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY:
 		return;
 	case SHADOW_INJECT:
-		inject_pf(vcpu, exit->gva, fault.error);
+		inject_pf(vcpu, exit->gva, vcpu->fault.error);
 		return;
 	case SHADOW_EMULATE:
-		emulate_access(vcpu, &fault);
+		emulate_access(vcpu, &vcpu->fault);
 		return;
 	}
 }
 
 static void handle_cpuid(struct vcpu *vcpu)
 {
-	struct cpuid_regs r = cpuid_answer(vcpu, vcpu->gpr[GPR_RAX], vcpu->gpr[GPR_RCX]);
-
 	insn_quick(vcpu);
-	vcpu->gpr[GPR_RAX] = r.eax;
-	vcpu->gpr[GPR_RBX] = r.ebx;
-	vcpu->gpr[GPR_RCX] = r.ecx;
-	vcpu->gpr[GPR_RDX] = r.edx;
+	cpuid_execute(vcpu);
 	insn_skip(vcpu);
 }
 

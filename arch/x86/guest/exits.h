@@ -5,8 +5,20 @@
 
 #include "arch/x86/guest/guest.h"
 
-/* Handles vcpu->exit; afterwards the guest can be entered again. */
+/* Handles vcpu->exit. */
 void exit_dispatch(struct vcpu *vcpu);
+
+/* Handles vcpu->exit and all that is due before the next entry. */
+void guest_exit(struct vcpu *vcpu);
+
+/* Is anything due before the next entry? Then call guest_prepare_entry(). */
+static ALWAYS_INLINE bool guest_entry_due(const struct vcpu *vcpu)
+{
+	return unlikely(shadow_entry_due(vcpu->mmu)) || unlikely(vcpu->exits >= vcpu->next_audit);
+}
+
+/* Audits if it is time, tells the backend a new root, has flushes done. */
+void guest_prepare_entry(struct vcpu *vcpu);
 
 /* Shutdown by triple fault: the machine resets, as the hardware would. */
 NORETURN void guest_shutdown(struct vcpu *vcpu);

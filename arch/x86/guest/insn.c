@@ -92,7 +92,8 @@ static u32 quick_operands(struct vcpu *vcpu, const u8 *b, u8 rex)
 		exit->cr = reg | (rex & REX_R ? 8 : 0);
 		exit->gpr = rm | (rex & REX_B ? 8 : 0);
 	} else if (b[0] == 0x01 && reg == 7 && mod == 0 && rm != GPR_RSP && rm != GPR_RBP) {
-		exit->gva = vcpu->gpr[rm | (rex & REX_B ? 8 : 0)];
+		exit->gpr = rm | (rex & REX_B ? 8 : 0);
+		exit->gva = vcpu->gpr[exit->gpr];
 	} else {
 		return 0;
 	}
@@ -103,13 +104,13 @@ static u32 quick_operands(struct vcpu *vcpu, const u8 *b, u8 rex)
 /* See insn_quick() in insn.h. CPUID is 0F A2, RDMSR 0F 32, WRMSR 0F 30. */
 void insn_quick(struct vcpu *vcpu)
 {
-	u32 room, len, rex_len;
+	u32 len, rex_len;
 	const u8 *b;
 
 	if (vcpu->exit.insn_len || insn_code_bits(vcpu) != 64)
 		return;
-	b = shadow_peek_code(vcpu->mmu, vcpu->rip, &room);
-	if (!b || room < 4)
+	b = shadow_peek_code(vcpu->mmu, vcpu->rip);
+	if (!b)
 		return;
 	rex_len = (b[0] & 0xf0) == 0x40;
 	if (b[rex_len] != 0x0f)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Making a virtual CPU, the loop that runs it, and the end of a guest that
- * cannot go on. The loop keeps the last exits for guest_stop(), counts all of
- * them, and has the shadow audited every so often when asked to.
+ * Making a virtual CPU, what comes between an exit and the next entry, and the
+ * end of a guest that cannot go on. The shadow is audited every so many exits
+ * when asked to.
  */
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
@@ -96,7 +96,7 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 	g->shadow = config->shadow;
 	g->phys_bits = config->host_phys_bits;
 	g->audit_interval = config->audit_interval;
-	g->next_audit = config->audit_interval;
+	vcpu->next_audit = config->audit_interval ? config->audit_interval : ~0ull;
 	vcpu->guest = g;
 	vcpu->vendor = config->vendor;
 	err = config->vendor->vcpu_init(vcpu);
@@ -119,24 +119,11 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 	return 0;
 }
 
-static void record(struct guest *g, const struct vcpu *vcpu)
-{
-	const struct vcpu_exit *exit = &vcpu->exit;
-
-	struct exit_record *r = &g->ring[g->ring_next++ % EXIT_RING];
-
-	r->kind = exit->kind;
-	r->rip = vcpu->rip;
-	r->raw = exit->raw;
-	r->info1 = exit->info1;
-	r->info2 = exit->info2;
-}
-
 static void audit(struct guest *g, struct vcpu *vcpu)
 {
 	u32 mismatches;
 
-	g->next_audit = vcpu->exits + g->audit_interval;
+	vcpu->next_audit = vcpu->exits + g->audit_interval;
 	mismatches = shadow_audit(vcpu->mmu);
 	if (mismatches)
 		panic("shadow audit after %llu exits: %u mismatches", (unsigned long long)vcpu->exits,
@@ -155,39 +142,43 @@ static void load_root(struct guest *g, struct vcpu *vcpu)
 	vcpu->vendor->set_shadow_root(vcpu, root, tag);
 }
 
-NORETURN void guest_run(struct vcpu *vcpu)
+void guest_prepare_entry(struct vcpu *vcpu)
 {
 	struct guest *g = guest_of(vcpu);
 
-	for (;;) {
-		load_root(g, vcpu);
-		vcpu->vendor->run(vcpu);
-		vcpu->exits++;
-		if (likely(vcpu->exit.kind < EXIT_KIND_COUNT))
-			vcpu->exit_count[vcpu->exit.kind]++;
-		record(g, vcpu);
-		exit_dispatch(vcpu);
-		if (unlikely(g->audit_interval && vcpu->exits >= g->next_audit))
-			audit(g, vcpu);
-	}
+	if (unlikely(vcpu->exits >= vcpu->next_audit))
+		audit(g, vcpu);
+	load_root(g, vcpu);
+}
+
+void guest_exit(struct vcpu *vcpu)
+{
+	exit_dispatch(vcpu);
+	if (guest_entry_due(vcpu))
+		guest_prepare_entry(vcpu);
+}
+
+NORETURN void guest_run(struct vcpu *vcpu)
+{
+	guest_prepare_entry(vcpu);
+	vcpu->vendor->run(vcpu);
 }
 
 #define X(name, text) text,
 static const char *const kind_text[EXIT_KIND_COUNT] = { EXIT_KINDS(X) };
 #undef X
 
-static void dump_ring(const struct guest *g)
+static void dump_ring(const struct vcpu *vcpu)
 {
-	u32 count = MIN(g->ring_next, EXIT_RING);
+	u64 count = MIN(vcpu->exits, EXIT_RING);
 
-	log_error("the last %u exits, oldest first:\n", count);
-	for (u32 i = g->ring_next - count; i != g->ring_next; i++) {
-		const struct exit_record *r = &g->ring[i % EXIT_RING];
+	log_error("the last %u exits, oldest first:\n", (u32)count);
+	for (u64 i = vcpu->exits - count; i != vcpu->exits; i++) {
+		const struct exit_record *r = &vcpu->ring[i % EXIT_RING];
 
-		log_error("  %-24s rip %016llx raw %llx info %llx %llx\n",
+		log_error("  %-24s rip %016llx raw %x info %llx %llx\n",
 			  r->kind < EXIT_KIND_COUNT ? kind_text[r->kind] : "?", (unsigned long long)r->rip,
-			  (unsigned long long)r->raw, (unsigned long long)r->info1,
-			  (unsigned long long)r->info2);
+			  r->raw, (unsigned long long)r->info1, (unsigned long long)r->info2);
 	}
 }
 
@@ -204,6 +195,6 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 	log_error("rip %016llx after %llu exits\n", (unsigned long long)vcpu->rip,
 		  (unsigned long long)vcpu->exits);
 	vcpu->vendor->dump(vcpu);
-	dump_ring(guest_of(vcpu));
+	dump_ring(vcpu);
 	hw_stop();
 }

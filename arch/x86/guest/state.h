@@ -36,10 +36,6 @@ struct guest_cpuid {
 	bool amd;
 };
 
-/* The last exits, for guest_stop(). */
-#define EXIT_RING 64
-struct exit_record { u64 rip, raw, info1, info2; u32 kind; };
-
 #define IO_TRAP_MAX 8
 struct io_trap {
 	u16 first, count;
@@ -59,7 +55,6 @@ struct guest {
 	struct shadow *shadow;
 	u32 phys_bits;
 	u32 audit_interval;
-	u64 next_audit;
 	hpa_t root;          /* what the hardware walks now */
 	u32 tag;
 	u64 pdpte[4];
@@ -75,8 +70,6 @@ struct guest {
 	struct io_trap io_trap[IO_TRAP_MAX];
 	bool logged[ONCE_COUNT];
 	u64 msr_ignored;     /* writes to denied MSRs, logged for the first few */
-	u32 ring_next;
-	struct exit_record ring[EXIT_RING];
 };
 
 static inline struct guest *guest_of(const struct vcpu *vcpu) { return vcpu->guest; }

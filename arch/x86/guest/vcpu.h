@@ -89,10 +89,21 @@ struct segment {
 #define SEG_ATTR_DB BIT(14)
 #define SEG_ATTR_UNUSABLE BIT(16)
 
+/* The last exits, for dumps. */
+#define EXIT_RING 64
+struct exit_record {
+	u64 rip;
+	u32 kind;             /* enum exit_kind */
+	u32 raw;
+	u64 info1, info2;
+};
+
 struct vendor;
 
 struct vcpu {
 	u64 gpr[GPR_COUNT];   /* offsets used by the backends' enter.asm: keep first */
+	hpa_t control;        /* for svm/enter.asm: the guest's VMCB */
+	hpa_t host;           /* for enter.asm: SVM: the hypervisor's VMCB; VMX: what HOST_RSP holds */
 	u64 rip, rflags;
 	u64 cr0, cr2, cr3, cr4, efer; /* the guest's view */
 	u64 pat, apic_base;
@@ -101,6 +112,8 @@ struct vcpu {
 	bool interrupt_shadow;/* STI or MOV SS blocking */
 	bool nmi_blocked;
 	struct vcpu_exit exit;
+	bool to_emulate;      /* PAGE_FAULT: shadow_handle_fault() has said SHADOW_EMULATE and filled fault */
+	struct shadow_fault fault;
 	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
 	struct shadow_mmu *mmu;
 	const struct vendor *vendor;
@@ -109,7 +122,25 @@ struct vcpu {
 	u32 id;
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 exits;
+	u64 next_audit;       /* number of exits at which shadow_audit() is due, ~0: never */
+	struct exit_record ring[EXIT_RING]; /* exit n is at n % EXIT_RING */
 	u64 dr6_set;          /* bits that run() sets in the guest's DR6, then clears here (#DB injected) */
 };
+
+/* Counts an exit and keeps it for dumps: the first thing after it. raw: the vendor's code or reason. */
+static ALWAYS_INLINE void vcpu_note_exit(struct vcpu *vcpu, u32 kind, u32 raw, u64 rip, u64 info1, u64 info2)
+{
+	struct exit_record *r = &vcpu->ring[vcpu->exits % EXIT_RING];
+
+	asm("" : "+r"(r)); /* one address for all five */
+	vcpu->exits++;
+	vcpu->exit_count[kind]++;
+	*r = (struct exit_record){ rip, kind, raw, info1, info2 };
+}
+
+static inline const struct exit_record *vcpu_last_exit(const struct vcpu *vcpu)
+{
+	return &vcpu->ring[(vcpu->exits - 1) % EXIT_RING];
+}
 
 #endif

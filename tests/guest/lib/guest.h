@@ -55,6 +55,8 @@ int guarded(void (*fn)(void *), void *arg);
 void try_user(u64 rip, u64 arg0, u64 arg1);
 /* Points vector's gate at an IST stack (1..7, 0: none) whose top is given. */
 void set_ist(u32 vector, u32 ist, u64 top);
+/* Handles the vector with code of the test's own, which ends in IRETQ. */
+void set_handler(u32 vector, const void *entry);
 void call_address(u64 address);
 void enter_user(u64 rip, u64 rsp, u64 arg0, u64 arg1);
 

@@ -244,6 +244,14 @@ void try_user(u64 rip, u64 arg0, u64 arg1)
 	guarded(user_thunk, &c);
 }
 
+void set_handler(u32 vector, const void *entry)
+{
+	u64 at = (u64)(uintptr_t)entry;
+
+	idt[vector] = (struct gate){(u16)at, CODE64, 0, vector == VEC_USER_RETURN ? 0xee : 0x8e, (u16)(at >> 16),
+				    (u32)(at >> 32), 0};
+}
+
 void set_ist(u32 vector, u32 ist, u64 top)
 {
 	idt[vector].ist = (u8)ist;
@@ -327,12 +335,8 @@ static void set_up_tables(void)
 	tss.iomap = sizeof(tss);
 	load_gdt(&d, TSS_SELECTOR);
 
-	for (u32 v = 0; v < 256; v++) {
-		u64 at = (u64)(uintptr_t)stubs + v * 16;
-
-		idt[v] = (struct gate){(u16)at, CODE64, 0, v == VEC_USER_RETURN ? 0xee : 0x8e, (u16)(at >> 16),
-				       (u32)(at >> 32), 0};
-	}
+	for (u32 v = 0; v < 256; v++)
+		set_handler(v, stubs + v * 16);
 	d = (struct descriptor){sizeof(idt) - 1, (u64)(uintptr_t)idt};
 	asm volatile("lidt %0" : : "m"(d));
 }

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <fcntl.h>
+#include <termios.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -28,9 +29,16 @@
 
 static enum host host;
 
-__attribute__((noreturn)) static void finish(void)
+/* A slow serial port would still be sending while the next workload runs, or at power-off. */
+static void flush_console(void)
 {
 	fflush(stdout);
+	tcdrain(STDOUT_FILENO);
+}
+
+__attribute__((noreturn)) static void finish(void)
+{
+	flush_console();
 	sync();
 	/* Our KVM monitor cannot power off; it ends at a reset. */
 	reboot(host == HOST_KVM ? RB_AUTOBOOT : RB_POWER_OFF);
@@ -91,7 +99,7 @@ static void measure(const struct workload *w)
 	if (w->cleanup)
 		w->cleanup();
 	print_result(w, end - start, &before, &after);
-	fflush(stdout);
+	flush_console();
 }
 
 /* Is name in the list (NULL: everything)? */
@@ -153,6 +161,7 @@ static void run_all(void)
 	prepare_system();
 	host = counters_init();
 	printf("\n" LINE "{\"host\":\"%s\"}\n", hosts[host]);
+	flush_console();
 	measure_all(process_workloads, wanted);
 	measure_all(memory_workloads, wanted);
 	measure_all(file_workloads, wanted);

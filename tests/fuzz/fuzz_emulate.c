@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The instruction emulator on any bytes, registers and memory (the world of
+ * test_emulate.c): it comes back; an exception leaves registers, flags and RIP as
+ * they were, unless a string instruction had got some way; without one RIP is
+ * behind the instruction unless it branched.
+ */
+#define main test_emulate_main
+#include "tests/unit/test_emulate.c"
+#undef main
+
+#include <stdlib.h>
+
+#include "tests/fuzz/fuzz.h"
+
+void fuzz_setup(void)
+{
+	host_log_quiet = true;
+}
+
+static bool is_string(const struct insn *insn)
+{
+	return insn->map == 0 && ((insn->opcode >= 0x6c && insn->opcode <= 0x6f) ||
+				  (insn->opcode >= 0xa4 && insn->opcode <= 0xaf && (insn->opcode & 0xfe) != 0xa8));
+}
+
+static void check_end(const struct vcpu *before, const struct insn *insn, int err)
+{
+	bool raised = vcpu.inject.type == EVENT_EXCEPTION;
+
+	if (raised && vcpu.rip != CODE)
+		abort();
+	if (raised && !(err == 0 && is_string(insn)) &&
+	    (memcmp(vcpu.gpr, before->gpr, sizeof(vcpu.gpr)) || vcpu.rflags != before->rflags))
+		abort();
+	if (!raised && err)
+		abort();
+	if ((vcpu.rflags ^ before->rflags) & ~(u64)(FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF) &&
+	    (vcpu.rflags ^ before->rflags) & (RFLAGS_VM | RFLAGS_FIXED | BITS(63, 22)))
+		abort();
+}
+
+/* The pattern, again and again. */
+static void fill_data(const u8 *pattern, size_t length)
+{
+	u32 total = DATA_END - DATA, have = length < total ? (u32)length : total;
+
+	if (!have) {
+		memset(memory + DATA, 0, total);
+		return;
+	}
+	memcpy(memory + DATA, pattern, have);
+	for (; have < total; have *= 2)
+		memcpy(memory + DATA + have, memory + DATA, have < total - have ? have : total - have);
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	static const u64 places[] = {DATA, DATA_END - 2, HIDDEN, HIDDEN + 0xffc, APIC, APIC + 0x300, 0, ~0ull};
+	struct fuzz_input in = {data, size};
+	u32 bits = fuzz_take(&in, 1), length;
+	struct shadow_fault fault = {.kind = bits & 2 ? REGION_TRAPPED : REGION_HIDDEN};
+	struct vcpu before;
+	struct insn insn;
+	int err;
+
+	reset_vcpu(bits & 1 ? 32 : 64);
+	vcpu.rflags |= fuzz_take(&in, 2) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF | FLAG_DF);
+	for (u32 r = 0; r < GPR_COUNT; r++) {
+		u32 pick = fuzz_take(&in, 1);
+
+		vcpu.gpr[r] = places[pick & 7] + (pick >> 3);
+		if (code_bits == 32)
+			vcpu.gpr[r] = (u32)vcpu.gpr[r];
+	}
+	vcpu.exit.gva = places[fuzz_take(&in, 1) & 7];
+	fault.gpa = gpa(vcpu.exit.gva);
+	memset(memory + CODE, 0x90, 0x1000);
+	length = in.left < INSN_MAX ? (u32)in.left : INSN_MAX;
+	memcpy(memory + CODE, in.at, length);
+	in.at += length;
+	in.left -= length;
+	fill_data(in.at, in.left);
+	before = vcpu;
+	err = insn_decode(&insn, memory + CODE, INSN_MAX, code_bits);
+	emulate_access(&vcpu, &fault);
+	check_end(&before, &insn, err);
+	return 0;
+}
+
+u32 fuzz_seed(u32 n, u8 out[FUZZ_SEED_MAX])
+{
+	static const struct { u8 len; u8 bytes[6]; } seeds[] = {
+		{3, {0x48, 0x89, 0x03}}, {2, {0x8b, 0x03}}, {3, {0xf3, 0x48, 0xab}}, {2, {0xf3, 0xa5}}, {2, {0xff, 0x33}},
+		{2, {0x8f, 0x03}}, {4, {0x48, 0x0f, 0xc7, 0x0b}}, {3, {0xf0, 0x01, 0x03}}, {4, {0x0f, 0xba, 0x2b, 5}},
+		{3, {0xd0, 0x1b, 0}}, {3, {0x0f, 0x11, 0x03}}, {3, {0xf6, 0x33, 0}}, {2, {0xff, 0x13}}, {2, {0x60, 0}},
+		{4, {0x0f, 0x38, 0xf1, 0x03}}, {1, {0xa6}}, {5, {0xc8, 8, 0, 1, 0}}, {1, {0xc9}},
+	};
+
+	if (n >= 2 * ARRAY_SIZE(seeds))
+		return 0;
+	memset(out, 0, 20);
+	out[0] = n & 1;
+	out[3 + GPR_RBX] = 4;
+	out[3 + GPR_RDI] = 2;
+	memcpy(out + 20, seeds[n / 2].bytes, seeds[n / 2].len);
+	return 20 + seeds[n / 2].len;
+}

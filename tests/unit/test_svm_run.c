@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The short way of SVM's exits: what may take it, what it changes in the VMCB,
+ * and that everything else takes the whole way with nothing done yet. Needs
+ * svm/run.c, svm/exits.c and svm/control.c over a fake neutral half.
+ */
+#include "tests/unit/host.h"
+
+#include <string.h>
+
+#include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/quick.h"
+#include "svm/svm.h"
+
+struct svm_features svm_found;
+
+/* --- the fake neutral half ----------------------------------------------------- */
+
+static struct { struct shadow_mmu_head mmu; struct shadow_head shadow; } engine;
+static enum shadow_result fault_result;
+static u32 faults, prepares, full_exits, executed, quick_calls, quick_result;
+static u64 fault_gva, fault_rflags;
+static u32 fault_error, fault_cpl;
+static const u8 *code;
+
+enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags,
+				       struct shadow_fault *fault)
+{
+	faults++;
+	fault_gva = gva;
+	fault_error = error;
+	fault_cpl = cpl;
+	fault_rflags = rflags;
+	fault->error = 0x17;
+	fault->gpa = gpa(0xfee00300);
+	return fault_result;
+}
+const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva) { return code; }
+void cpuid_execute(struct vcpu *v)
+{
+	executed++;
+	v->gpr[GPR_RAX]++;
+	v->gpr[GPR_RBX] = 0xb;
+}
+static u32 quick(struct vcpu *v)
+{
+	quick_calls++;
+	assert_int_equal(v->code_bits, 64);
+	return quick_result;
+}
+u32 quick_cr3_read(struct vcpu *v)
+{
+	v->gpr[GPR_RAX] = 0x9000;
+	return quick(v);
+}
+u32 quick_cr3_write(struct vcpu *v) { return quick(v); }
+u32 quick_invlpg(struct vcpu *v) { return quick(v); }
+void guest_prepare_entry(struct vcpu *v) { prepares++; engine.mmu.entry_due = engine.shadow.flush_due = false; }
+void guest_exit(struct vcpu *v) { full_exits++; }
+NORETURN void svm_loop(struct vcpu *v) { panic("svm_loop"); }
+
+/* --- a guest in 64-bit code ------------------------------------------------------ */
+
+static struct vmcb vmcb;
+static u64 stale[PAGE_SIZE / sizeof(u64)];
+static struct svm_vcpu svm;
+static struct vcpu vcpu;
+
+static int fresh(void **state)
+{
+	memset(&vmcb, 0, sizeof(vmcb));
+	memset(stale, 0, sizeof(stale));
+	memset(&vcpu, 0, sizeof(vcpu));
+	svm = (struct svm_vcpu){ .vmcb = &vmcb, .stale = stale, .clean = CLEAN_ALL };
+	svm_found = (struct svm_features){ .asids = 16 };
+	engine.mmu = (struct shadow_mmu_head){ .shadow = &engine.shadow };
+	engine.shadow.flush_due = false;
+	vcpu.hw = &svm;
+	vcpu.mmu = (struct shadow_mmu *)&engine;
+	vcpu.next_audit = ~0ull;
+	vmcb.asid = 1;
+	vmcb.rip = 0x401000;
+	vmcb.rflags = RFLAGS_FIXED | RFLAGS_IF;
+	vmcb.cs.attributes = VMCB_ATTR_L;
+	vmcb.efer = EFER_LMA | EFER_LME;
+	vmcb.cpl = 3;
+	vmcb.event_inj = EVENTINJ_VALID;
+	vmcb.tlb_control = TLB_FLUSH_ALL;
+	code = (const u8 *)"\x0f\xa2\x90\x90";
+	faults = prepares = full_exits = executed = quick_calls = 0;
+	quick_result = 3;
+	fault_result = SHADOW_FIXED;
+	return 0;
+}
+
+static bool exit_with(u32 exit_code)
+{
+	vmcb.exit_code = exit_code;
+	return svm_exit_fast(&vcpu);
+}
+
+static void every_exit_is_counted_once_and_kept(void **state)
+{
+	static const u32 codes[] = { SVM_EXIT_EXCP_PF, SVM_EXIT_CPUID, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG,
+				     SVM_EXIT_MSR, SVM_EXIT_IOIO, SVM_EXIT_INTR };
+
+	for (u32 i = 0; i < ARRAY_SIZE(codes); i++) {
+		const struct exit_record *last;
+
+		vmcb.exit_info1 = 2 * i;
+		vmcb.exit_info2 = 0x1000 + i;
+		vmcb.rip = 0x400000 + i;
+		if (!exit_with(codes[i]))
+			svm_exit_full(&vcpu);
+		last = vcpu_last_exit(&vcpu);
+		assert_int_equal(vcpu.exits, i + 1);
+		assert_int_equal(vcpu.exit_count[svm_exit_kind(codes[i], 2 * i)], 1);
+		assert_true(last->raw == codes[i] && last->kind == svm_exit_kind(codes[i], 2 * i) &&
+			    last->rip == 0x400000 + i && last->info1 == 2 * i && last->info2 == 0x1000 + i);
+	}
+	assert_int_equal(full_exits, 3);
+}
+
+static void what_the_last_entry_asked_for_is_gone(void **state)
+{
+	vmcb.clean = 0;
+	assert_true(exit_with(SVM_EXIT_CPUID));
+	assert_true(vmcb.event_inj == 0 && vmcb.tlb_control == TLB_KEEP && vmcb.clean == CLEAN_ALL);
+}
+
+static void a_fault_that_is_mended_changes_nothing(void **state)
+{
+	struct vmcb before;
+
+	vmcb.exit_info1 = 6;
+	vmcb.exit_info2 = 0x7fff12345678;
+	vmcb.interrupt_shadow = VMCB_INTERRUPT_SHADOW;
+	vmcb.rflags |= RFLAGS_TF | RFLAGS_RF;
+	exit_with(SVM_EXIT_EXCP_PF);
+	before = vmcb;
+	assert_true(exit_with(SVM_EXIT_EXCP_PF));
+	assert_memory_equal(&before, &vmcb, sizeof(vmcb));
+	assert_true(fault_gva == 0x7fff12345678 && fault_error == 6 && fault_cpl == 3 && fault_rflags == vmcb.rflags);
+	fault_result = SHADOW_RETRY;
+	assert_true(exit_with(SVM_EXIT_EXCP_PF));
+	assert_int_equal(prepares, 0);
+}
+
+static void the_guests_own_fault_is_injected(void **state)
+{
+	vmcb.exit_info2 = 0x1234;
+	fault_result = SHADOW_INJECT;
+	assert_true(exit_with(SVM_EXIT_EXCP_PF));
+	assert_true(vmcb.cr2 == 0x1234 && !(vmcb.clean & CLEAN_CR2));
+	assert_true(vmcb.event_inj == svm_event_inj(&(struct vcpu_event){ .type = EVENT_EXCEPTION, .vector = VEC_PF,
+									 .has_error = true, .error = 0x17 }));
+}
+
+static void an_access_to_emulate_is_not_looked_up_again(void **state)
+{
+	fault_result = SHADOW_EMULATE;
+	assert_false(exit_with(SVM_EXIT_EXCP_PF));
+	svm_exit_full(&vcpu);
+	assert_true(vcpu.to_emulate && vcpu.fault.gpa.v == 0xfee00300);
+	assert_int_equal(faults, 1);
+}
+
+static void an_event_cut_short_takes_the_whole_way(void **state)
+{
+	static const u32 codes[] = { SVM_EXIT_EXCP_PF, SVM_EXIT_CR3_READ, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG };
+
+	vmcb.exit_int_info = EVENTINJ_VALID | 0x20;
+	for (u32 i = 0; i < ARRAY_SIZE(codes); i++)
+		assert_false(exit_with(codes[i]));
+	assert_int_equal(faults + quick_calls, 0);
+	svm_exit_full(&vcpu);
+	assert_true(vcpu.exit.interrupted.type == EVENT_INTERRUPT && vcpu.exit.interrupted.vector == 0x20);
+}
+
+static void cpuid_is_done_in_the_vmcb(void **state)
+{
+	vmcb.rax = 7;
+	vmcb.interrupt_shadow = VMCB_INTERRUPT_SHADOW;
+	assert_true(exit_with(SVM_EXIT_CPUID));
+	assert_true(vmcb.rax == 8 && vmcb.rip == 0x401002 && vcpu.gpr[GPR_RBX] == 0xb && vmcb.interrupt_shadow == 0);
+	/* The CPU's own length goes before the bytes. */
+	svm_found.assists.next_rip = true;
+	vmcb.next_rip = vmcb.rip + 3;
+	code = NULL;
+	assert_true(exit_with(SVM_EXIT_CPUID));
+	assert_true(vmcb.rip == 0x401005 && executed == 2);
+}
+
+static void steps_odd_bytes_and_other_modes_take_the_whole_way(void **state)
+{
+	static const u32 codes[] = { SVM_EXIT_CPUID, SVM_EXIT_CR3_READ, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG };
+
+	for (u32 i = 0; i < ARRAY_SIZE(codes); i++) {
+		fresh(NULL);
+		vmcb.rflags |= RFLAGS_TF;
+		assert_false(exit_with(codes[i]));
+		vmcb.rflags ^= RFLAGS_TF | RFLAGS_RF;
+		assert_false(exit_with(codes[i]));
+		vmcb.rflags &= ~RFLAGS_RF;
+		vmcb.cs.attributes = 0;
+		assert_false(exit_with(codes[i]));
+		vmcb.cs.attributes = VMCB_ATTR_L;
+		vmcb.efer = 0; /* L means nothing outside long mode */
+		assert_false(exit_with(codes[i]));
+		vmcb.efer = EFER_LMA;
+		quick_result = 0;
+		code = (const u8 *)"\x48\x0f\xa2\x90";
+		assert_false(exit_with(codes[i]));
+		code = NULL;
+		assert_false(exit_with(codes[i]));
+		assert_true(vmcb.rip == 0x401000 && vmcb.rax == 0 && executed == 0);
+	}
+}
+
+static void operands_are_handed_over_and_what_comes_due_is_done(void **state)
+{
+	vmcb.rax = 0x5000;
+	engine.mmu.entry_due = true;
+	assert_true(exit_with(SVM_EXIT_CR3_WRITE));
+	assert_true(vcpu.gpr[GPR_RAX] == 0x5000 && vcpu.rip == 0x401000 && vmcb.rip == 0x401003 && prepares == 1);
+	engine.shadow.flush_due = true;
+	assert_true(exit_with(SVM_EXIT_INVLPG));
+	assert_true(vmcb.rip == 0x401006 && prepares == 2 && quick_calls == 2);
+	assert_true(exit_with(SVM_EXIT_CR3_READ));
+	assert_true(vmcb.rip == 0x401009 && vmcb.rax == 0x9000 && prepares == 2);
+	vcpu.next_audit = vcpu.exits + 1;
+	assert_true(exit_with(SVM_EXIT_EXCP_PF));
+	assert_int_equal(prepares, 3);
+	vcpu.next_audit = ~0ull;
+	svm_tlb_flush(&vcpu, 0);
+	assert_true(exit_with(SVM_EXIT_EXCP_PF));
+	assert_int_equal(vmcb.tlb_control, TLB_FLUSH_ALL);
+	assert_true(exit_with(SVM_EXIT_EXCP_PF));
+	assert_int_equal(vmcb.tlb_control, TLB_KEEP);
+}
+
+static void what_the_hardware_decoded_is_handed_over(void **state)
+{
+	svm_found.assists = (struct svm_assists){ .next_rip = true, .decode = true };
+	vmcb.next_rip = vmcb.rip + 3;
+	vmcb.exit_info1 = CR_INFO_MOV | GPR_RSI;
+	assert_true(exit_with(SVM_EXIT_CR3_WRITE));
+	assert_true(vcpu.exit.operand_known && vcpu.exit.cr == 3 && vcpu.exit.gpr == GPR_RSI && vcpu.exit.insn_len == 3);
+	vmcb.exit_info1 = 0x7000;
+	assert_true(exit_with(SVM_EXIT_INVLPG));
+	assert_true(vcpu.exit.operand_known && vcpu.exit.gva == 0x7000);
+	svm_found.assists = (struct svm_assists){ .next_rip = false };
+	assert_true(exit_with(SVM_EXIT_INVLPG));
+	assert_true(!vcpu.exit.operand_known && vcpu.exit.insn_len == 0);
+}
+
+static void the_whole_way_copies_the_state_there_and_back(void **state)
+{
+	vmcb.rax = 1;
+	vmcb.rsp = 2;
+	vmcb.cr2 = 3;
+	vmcb.cr0 = CR0_TS;
+	vmcb.interrupt_shadow = VMCB_INTERRUPT_SHADOW;
+	assert_false(exit_with(SVM_EXIT_MSR));
+	svm_exit_full(&vcpu);
+	assert_true(vcpu.gpr[GPR_RAX] == 1 && vcpu.gpr[GPR_RSP] == 2 && vcpu.cr2 == 3 && vcpu.cr0 == CR0_TS &&
+		    vcpu.cpl == 3 && vcpu.rip == 0x401000 && vcpu.interrupt_shadow && vcpu.code_bits == 64);
+	vcpu.inject = (struct vcpu_event){ .type = EVENT_EXCEPTION, .vector = VEC_GP, .has_error = true };
+	assert_false(exit_with(SVM_EXIT_MSR));
+	svm_exit_full(&vcpu);
+	assert_true(vmcb.event_inj == 0x80000b0dull && vcpu.inject.type == EVENT_NONE);
+	assert_true(vmcb.rax == 1 && vmcb.rsp == 2 && vmcb.cr2 == 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(every_exit_is_counted_once_and_kept, fresh),
+		cmocka_unit_test_setup(what_the_last_entry_asked_for_is_gone, fresh),
+		cmocka_unit_test_setup(a_fault_that_is_mended_changes_nothing, fresh),
+		cmocka_unit_test_setup(the_guests_own_fault_is_injected, fresh),
+		cmocka_unit_test_setup(an_access_to_emulate_is_not_looked_up_again, fresh),
+		cmocka_unit_test_setup(an_event_cut_short_takes_the_whole_way, fresh),
+		cmocka_unit_test_setup(cpuid_is_done_in_the_vmcb, fresh),
+		cmocka_unit_test_setup(steps_odd_bytes_and_other_modes_take_the_whole_way, fresh),
+		cmocka_unit_test_setup(operands_are_handed_over_and_what_comes_due_is_done, fresh),
+		cmocka_unit_test_setup(what_the_hardware_decoded_is_handed_over, fresh),
+		cmocka_unit_test_setup(the_whole_way_copies_the_state_there_and_back, fresh),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
