@@ -443,6 +443,8 @@ def run_image_in_bochs(name):
     result = boot(f"bochs-image-{name}", machine, timeout=BOCHS_TIMEOUT, until=ended)
     judge_checks(f"{name}[bochs]", result)
     require(re.search(ended, result.serial), f"the image did not end{': ' if result.panic else ''}{result.panic or ''}")
+    if name == "nmi":
+        require(re.search(r"^NOTE: [1-9]\d* exits at an NMI window", result.text, re.M), "no NMI had to wait")
 
 
 def bochs_image_tests():

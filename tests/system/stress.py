@@ -22,11 +22,11 @@ CLASSES = {
     "fault": "", "brk": "", "mremap": "--mremap-bytes 32M", "context": "", "vfork": "",
     "shm": "--shm-bytes 16M", "exec": "", "madvise": "",
 }
-# What fits a slow machine: about as many instructions for each class.
+# What fits a slow machine.
 BOCHS_OPS = {
-    "vm": "10000 --vm-bytes 2M", "fork": "200", "mmap": "10 --mmap-bytes 1M", "mprotect": "10000", "tlb-shootdown": "100",
-    "fault": "1000", "brk": "10000", "mremap": "50 --mremap-bytes 1M", "context": "300", "vfork": "300",
-    "shm": "20 --shm-bytes 1M", "exec": "20", "madvise": "1",
+    "vm": "5000 --vm-bytes 2M", "fork": "100", "mmap": "3 --mmap-bytes 1M", "mprotect": "3000", "tlb-shootdown": "20",
+    "fault": "300", "brk": "3000", "mremap": "20 --mremap-bytes 1M", "context": "20", "vfork": "100",
+    "shm": "4 --shm-bytes 1M", "exec": "10", "madvise": "1",
 }
 # stress-ng refuses to run these as root.
 AS_USER = {"exec": "start-stop-daemon -S -c 1000:1000 -x /bin/stress-ng --"}
