@@ -91,6 +91,52 @@ bool access(enum access_kind kind, bool user, u64 va);
 extern u64 access_value;         /* read: what was read; write: what will be written */
 #define CODE_RETURN 0x9080cd9080cd80cdull /* INT 0x80 in either ring */
 
+/* --- other modes (modes.asm, modes.c): probes of one address whose entries are changed before each --- */
+#define GDT_ENTRIES 12
+extern u64 gdt[GDT_ENTRIES];     /* 9: the TSS of probe_legacy(), 10 and 11: the LDT */
+enum probe_kind {
+	PROBE_READ, PROBE_WRITE, PROBE_FETCH,
+	PROBE_SEGMENT,           /* loads ES from the LDT in the page: a read of the supervisor's in any ring */
+	PROBE_FRESH,             /* the same with a descriptor whose accessed bit must be set */
+	PROBE_KINDS
+};
+enum probe_flush { FLUSH_NONE, FLUSH_PAGE, FLUSH_ALL, FLUSH_KEEP /* and leaves the entries alone */ };
+extern const u32 offset_of[PROBE_KINDS]; /* of the access in the page */
+#define PROBE_AT_WRITE 0x30      /* what PROBE_WRITE writes */
+
+struct probe {
+	u64 leaf, upper;             /* stored first */
+	u64 leaf_after, upper_after;
+	u64 cr2, value;              /* of a page fault; of a read */
+	u64 data[2];                 /* what lies at PROBE_AT_WRITE of either target afterwards */
+	u32 error, vector;           /* vector 0 or VEC_USER_RETURN: no fault */
+	u8 kind, user, ac, flush;
+	u32 pattern;                 /* a write's value */
+};
+
+struct probe_run {
+	u64 va;
+	u64 leaf_slot, upper_slot;   /* addresses of the entries; upper_slot may be 0 */
+	u64 target[2];               /* physical addresses of the pages that the leaf may map */
+	u64 probes;                  /* the probes' address */
+	u64 user_base;               /* ring-3 stubs: their address less that in the image */
+	u32 cr0, cr3, cr4, efer_nxe;
+	u32 narrow;                  /* entries of 4 bytes */
+	u32 count;
+};
+/* Fills a target: code, a value to read, descriptors for ES. */
+void probe_fill_target(u64 target, u32 value);
+/* Makes va the base of the LDT's page: PROBE_SEGMENT and PROBE_FRESH read there. */
+void probe_set_ldt(u64 va);
+/* Makes ready what probe_legacy() needs; once. */
+void probe_init(void);
+/* The probes in protected mode with the paging that cr0, cr3, cr4 and efer_nxe make. */
+void probe_legacy(struct probe_run *run);
+/* The probes from 64-bit or compatibility-mode code, with the control registers as they are. */
+void probe_long(struct probe_run *run, bool compat);
+/* Turns 5-level paging on or off (it is on if CR4.LA57 is set); cr3 must fit. */
+void switch_levels(u64 cr3);
+
 /* --- instructions --- */
 static inline u64 read_cr0(void) { u64 v; asm volatile("mov %%cr0, %0" : "=r"(v)); return v; }
 static inline u64 read_cr2(void) { u64 v; asm volatile("mov %%cr2, %0" : "=r"(v)); return v; }

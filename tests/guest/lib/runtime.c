@@ -30,7 +30,7 @@ struct frame { u64 vector, error, rip, cs, rflags, rsp, ss; };
 
 static struct gate idt[256] ALIGNED(16);
 static struct tss tss ALIGNED(16);
-static u64 gdt[7] ALIGNED(16);
+u64 gdt[GDT_ENTRIES] ALIGNED(16);
 extern char stubs[];
 extern u64 fault_rax;
 static u8 fault_stack[8192] ALIGNED(16);
@@ -331,6 +331,8 @@ static void set_up_tables(void)
 	gdt[4] = 0x00affb000000ffffull;              /* ring-3 64-bit code */
 	gdt[5] = (sizeof(tss) - 1) | (t & 0xffffff) << 16 | 0x89ull << 40 | (t >> 24 & 0xff) << 56;
 	gdt[6] = t >> 32;
+	gdt[7] = 0x00cf9b000000ffffull;              /* 32-bit code */
+	gdt[8] = 0x00cffb000000ffffull;              /* ring-3 32-bit code */
 	tss.rsp[0] = (u64)(uintptr_t)(fault_stack + sizeof(fault_stack));
 	tss.iomap = sizeof(tss);
 	load_gdt(&d, TSS_SELECTOR);
