@@ -256,7 +256,6 @@ static u32 quick_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum 
 	if (!(rip >> 32))
 		return 0;
 	vcpu->rip = rip;
-	vcpu->code_bits = 64;
 	vmx_decode_exit(info, &vcpu->exit);
 	if (kind == EXIT_INVLPG)
 		return quick_invlpg(vcpu);

@@ -4,10 +4,11 @@
  * without dispatch. A backend may take it when the exit cut no event short, the
  * code is 64-bit and RFLAGS.TF and RF are clear.
  *
- * Valid on entry: rip, code_bits, gpr but RSP, RBP and R12 to R15, cr0 but TS and MP,
- * cr3, cr4, efer; of vcpu->exit: insn_len, operand_known and what it says. Each returns the
- * length of the instruction, which is done; the backend goes past it and ends
- * an interrupt shadow. Or 0: nothing has happened, the exit takes the whole way.
+ * Valid on entry: rip, code_bits unless rip is above 4 GiB, gpr but RSP, RBP and
+ * R12 to R15, cr0 but TS and MP, cr3, cr4, efer; of vcpu->exit: insn_len,
+ * operand_known and what it says. Each returns the length of the instruction,
+ * which is done; the backend goes past it and ends an interrupt shadow. Or 0:
+ * nothing has happened, the exit takes the whole way.
  */
 #ifndef ARCH_X86_GUEST_QUICK_H
 #define ARCH_X86_GUEST_QUICK_H
