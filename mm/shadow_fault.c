@@ -129,14 +129,15 @@ static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
 	f->path[level] = page;
 }
 
-static ALWAYS_INLINE struct path_hint *hint_of(struct shadow_mmu *mmu, gva_t gva)
+/* Is the path the only one to its leaf? Every page has one parent, the root one user and none. */
+static bool path_alone(const struct fill *f)
 {
-	return &mmu->hints[(gva >> 21) % PATH_HINTS];
-}
+	const struct shadow_page *pages = f->mmu->s->pages;
 
-static ALWAYS_INLINE u64 hint_key(const struct shadow_mmu *mmu, gva_t gva)
-{
-	return gva >> 21 << 24 | mmu->root[0];
+	for (u32 level = f->map_level; level < f->top; level++)
+		if (pages[f->path[level]].pins || (pages[f->path[level]].parents & LIST_CHAIN))
+			return false;
+	return pages[f->path[f->top]].pins == 1 && !(pages[f->path[f->top]].parents & LIST_VALUE);
 }
 
 /*
@@ -174,7 +175,7 @@ static void fill_path(struct fill *f)
 		fill_use_page(f, level - 1, page);
 	}
 	if (!f->unlinked)
-		*hint = (struct path_hint){key, s->link_changes, page};
+		*hint = (struct path_hint){.key = key, .links = s->link_changes, .page = page, .alone = path_alone(f)};
 }
 
 static void fill_link(struct fill *f)
@@ -396,8 +397,7 @@ static bool fill_quick(struct fill *f)
 	u32 index = level_index(1, f->gva);
 	u64 spte, *at;
 
-	if (w->leaf_level != 1 || !mmu->plain_role || hint->key != hint_key(mmu, f->gva) ||
-	    hint->links != s->link_changes || sp->role.word != mmu->plain_role ||
+	if (w->leaf_level != 1 || !mmu->plain_role || !hint_holds(mmu, hint, f->gva) || sp->role.word != mmu->plain_role ||
 	    sp->gfn != (w->step[2].entry & PTE_ADDR_MASK) >> PAGE_SHIFT || gpt_access_above(w, 1) != ACC_ALL)
 		return false;
 	spte = plain_leaf(mmu, w->step[1].entry);

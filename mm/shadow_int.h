@@ -174,6 +174,7 @@ struct path_hint {
 	u64 key;                 /* gva >> 21, number of the root */
 	u64 links;               /* s->link_changes then */
 	u32 page;                /* of level 1 */
+	bool alone;              /* no other path leads there */
 };
 
 #define ROOT_HINTS 32u
@@ -460,6 +461,22 @@ void sync_refresh(struct shadow_mmu *mmu, u32 page);
 void sync_upper(struct shadow_mmu *mmu);
 /* Re-derives one present entry. Returns true if it changed. */
 bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
+
+/* --- hints --------------------------------------------------------------------- */
+static ALWAYS_INLINE struct path_hint *hint_of(struct shadow_mmu *mmu, gva_t gva)
+{
+	return &mmu->hints[(gva >> 21) % PATH_HINTS];
+}
+
+static ALWAYS_INLINE u64 hint_key(const struct shadow_mmu *mmu, gva_t gva)
+{
+	return gva >> 21 << 24 | mmu->root[0];
+}
+
+static ALWAYS_INLINE bool hint_holds(const struct shadow_mmu *mmu, const struct path_hint *hint, gva_t gva)
+{
+	return hint->key == hint_key(mmu, gva) && hint->links == mmu->s->link_changes;
+}
 
 /* --- shadow_root.c ---------------------------------------------------------------- */
 void root_forget(struct shadow *s, u32 page);

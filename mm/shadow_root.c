@@ -339,6 +339,26 @@ static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
 	return changes;
 }
 
+/* The usual INVLPG: upper tables are in step, and a hint leads to a page of plain leaves. */
+static bool invlpg_quick(struct shadow_mmu *mmu, gva_t gva)
+{
+	struct shadow *s = mmu->s;
+	const struct path_hint *hint = hint_of(mmu, gva);
+	const struct shadow_page *sp = &s->pages[hint->page];
+	u32 index = level_index(1, gva);
+	bool due = s->flush_due;
+
+	if (s->unsync_upper || !mmu->plain_role || !hint_holds(mmu, hint, gva) || sp->role.word != mmu->plain_role)
+		return false;
+	if (!(page_table(s, hint->page)[index] & PTE_P) ||
+	    !sync_entry(mmu, hint->page, index, gpt_table(&mmu->gpt, sp->gfn)[index]) || !hint->alone)
+		return true;
+	s->flush_due = due;
+	mmu->ops->flush_page(mmu->cpu, mmu->tag, gva); /* FLUSH: path */
+	STAT(s, page_flushes);
+	return true;
+}
+
 /*
  * SDM vol. 3 section 4.10.4.1: INVLPG also drops every entry of the
  * paging-structure caches, so all unsync upper tables are brought up to date.
@@ -351,6 +371,10 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 	if (mmu->gpt.mode == GPT_NONE)
 		return;
 	spin_lock(&s->lock);
+	if (likely(invlpg_quick(mmu, gva))) {
+		spin_unlock(&s->lock);
+		return;
+	}
 	sync_upper(mmu);
 	due = s->flush_due;
 	if (mmu->root[0] && path_sync(mmu, gva, &leaf_only) && leaf_only) {
