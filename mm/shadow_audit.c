@@ -66,11 +66,19 @@ static bool rights_follow(union role role, u32 have, u32 allowed)
 	return !(have & ~allowed);
 }
 
+/* The supervisor's face of a user page has no key. */
+static bool is_face(union role role, u32 have, u32 allowed)
+{
+	return !role.wp && (allowed & ~have & ACC_U);
+}
+
 static bool leaf_follows(union role role, u64 spte, u64 leaf)
 {
-	const u64 rights = PTE_W | PTE_U | PTE_NX | SPTE_RMAP;
+	u64 free = PTE_W | PTE_U | PTE_NX | SPTE_RMAP;
 
-	return leaf && !((spte ^ leaf) & ~rights) &&
+	if (is_face(role, gpt_entry_access(spte), gpt_entry_access(leaf)))
+		free |= PTE_KEY;
+	return leaf && !((spte ^ leaf) & ~free) &&
 	       rights_follow(role, gpt_entry_access(spte), gpt_entry_access(leaf));
 }
 
@@ -81,6 +89,8 @@ static bool link_follows(const struct shadow_page *sp, const struct shadow_page 
 
 	if (!d->link || child->gfn != d->gfn)
 		return false;
+	if (is_face(sp->role, child->role.access, d->role.access))
+		like.key = d->role.key;
 	like.access = d->role.access;
 	if (!child->role.direct)
 		like = child->role;

@@ -78,7 +78,8 @@ static void fill_plan(struct fill *f)
 		f->guest_leaf = w->leaf_level;
 		f->rights = leaf_access(mmu->base_role, access, w->dirty, supervisor_write);
 		f->memtype = leaf_memtype(mmu, w->leaf_level, gpte);
-		f->key = leaf_key(gpte);
+		/* The supervisor's face of a user page has no key (S8). */
+		f->key = w->access & ~f->rights & ACC_U ? 0 : leaf_key(gpte);
 	}
 	for (u32 level = MIN(f->guest_leaf, f->top); level > 1; level--) {
 		gfn_t base = align_gfn(w->gfn, level);
