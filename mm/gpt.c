@@ -330,17 +330,17 @@ static ALWAYS_INLINE u64 entry_offset(const struct gpt_format *f, u32 level, u64
 /* What an optimistic descent has seen: AND and OR over the entries of all levels, and the leaf. */
 struct descent {
 	u64 all, upper, leaf; /* upper: OR above level 1 */
-	u32 unread;          /* not 0: stopped there, for the table is not in the main region */
+	u32 unread;          /* not 0: stopped there, for the table is not RAM, or not near */
 };
 
 /*
  * Reads one entry of each level as if all of them were ordinary: present, no
  * large leaf, nothing reserved. Whether they are is seen from the AND and OR at
  * the end. What an absent entry points to may be anything, but only the guest's
- * main region is read, so a read too many does no harm.
+ * RAM is read, so a read too many does no harm. Only its main region, unless far.
  */
 static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct region_map *regions, u64 table,
-				  u64 address, struct gpt_step *steps, struct descent *d)
+				  u64 address, bool far, struct gpt_step *steps, struct descent *d)
 {
 	const struct region_main *m = &regions->main;
 	u64 base = m->base_gpa, bytes = m->bytes;
@@ -355,9 +355,16 @@ static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct regio
 		u8 *slot;
 
 		d->unread = level;
-		if (unlikely(table - base >= bytes))
-			return;
-		slot = memory + (table - base) + entry_offset(f, level, address);
+		if (unlikely(table - base >= bytes)) {
+			if (!far)
+				return;
+			slot = (u8 *)table_pointer(regions, table >> PAGE_SHIFT);
+			if (!slot)
+				return;
+			slot += entry_offset(f, level, address);
+		} else {
+			slot = memory + (table - base) + entry_offset(f, level, address);
+		}
 		step->slot = slot;
 		step->entry = entry = load_slot(f, slot);
 		d->all &= entry;
@@ -467,7 +474,8 @@ static ALWAYS_INLINE bool only_leaf_absent(const struct gpt_format *f, const str
 typedef enum gpt_status slow_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
 				  enum gpt_effects effects, struct gpt_walk *w, u32 unread);
 
-static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow,
+/* far: once more, with tables anywhere in RAM; NULL: this is that walk. */
+static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow, slow_walk *far,
 						 const struct gpt_context *ctx, gva_t gva,
 						 struct gpt_access access, enum gpt_effects effects,
 						 struct gpt_walk *w)
@@ -481,9 +489,10 @@ static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slo
 		return fault(ctx, 3, 0, access, w);
 	}
 	w->first_table = table;
-	descend(f, ctx->regions, table, gva, w->step, &d);
+	descend(f, ctx->regions, table, gva, !far, w->step, &d);
 	if (unlikely(d.unread))
-		return slow(ctx, gva, access, effects, w, d.unread);
+		return far ? far(ctx, gva, access, effects, w, d.unread)
+			   : slow(ctx, gva, access, effects, w, d.unread);
 	if (unlikely(!(d.all & PTE_P) || (d.upper & PTE_PS))) {
 		if (!only_leaf_absent(f, ctx, w->step, &d))
 			return slow(ctx, gva, access, effects, w, 0);
@@ -504,11 +513,17 @@ static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slo
 	{ \
 		return walk_slow(&format_##name, ctx, gva, access, effects, unread, w); \
 	} \
+	static NOINLINE enum gpt_status far_##name(const struct gpt_context *ctx, gva_t gva, \
+						   struct gpt_access access, enum gpt_effects effects, \
+						   struct gpt_walk *w, u32 unread) \
+	{ \
+		return walk_tables(&format_##name, slow_##name, NULL, ctx, gva, access, effects, w); \
+	} \
 	static NOINLINE enum gpt_status walk_##name(const struct gpt_context *ctx, gva_t gva, \
 						    struct gpt_access access, enum gpt_effects effects, \
 						    struct gpt_walk *w) \
 	{ \
-		return walk_tables(&format_##name, slow_##name, ctx, gva, access, effects, w); \
+		return walk_tables(&format_##name, slow_##name, far_##name, ctx, gva, access, effects, w); \
 	}
 
 FORMAT_WALKS(32)
@@ -616,7 +631,7 @@ static ALWAYS_INLINE enum verdict ept_walk_tables(const struct gpt_format *f, co
 {
 	struct descent d;
 
-	descend(f, ept->regions, ept->eptp & PTE_ADDR_MASK, gpa, steps, &d);
+	descend(f, ept->regions, ept->eptp & PTE_ADDR_MASK, gpa, true, steps, &d);
 	if (unlikely(d.unread || !(d.all & EPT_R) || (d.upper & EPT_UPPER_ZERO) ||
 		     ((d.upper | d.leaf) & ept_reserved_address(ept)) || !ept_memtype_is_legal(EPT_MEMTYPE(d.leaf))))
 		return ept_walk_slow(f, ept, gpa, d.unread, steps, level, all);

@@ -111,6 +111,23 @@ void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
 	s->link_changes++;
 }
 
+/* Mostly a frame is mapped writable once, and lies in the main region. */
+static ALWAYS_INLINE void drop_from_list(struct shadow *s, u32 level, u64 spte, u32 id)
+{
+	const struct region_main *m = &s->regions->main;
+	u64 offset = (spte & PTE_ADDR_MASK) - m->base_gpa;
+
+	if (likely(level == 1 && s->identity && offset < m->bytes)) {
+		u32 *head = &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
+
+		if (likely((*head & LIST_VALUE) == id)) {
+			*head &= ~(u32)LIST_VALUE;
+			return;
+		}
+	}
+	list_remove(s, leaf_list(s, level, spte_pfn(level, spte)), id);
+}
+
 void page_drop_entry(struct shadow *s, u32 page, u32 index)
 {
 	u64 *spte = &page_table(s, page)[index], old = *spte;
@@ -125,7 +142,7 @@ void page_drop_entry(struct shadow *s, u32 page, u32 index)
 		s->link_changes++;
 		list_remove(s, &s->pages[page_of_link(s, old)].parents, entry_id(page, index));
 	} else if (old & SPTE_RMAP) {
-		list_remove(s, leaf_list(s, level, spte_pfn(level, old)), entry_id(page, index));
+		drop_from_list(s, level, old, entry_id(page, index));
 	}
 }
 
