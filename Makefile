@@ -328,11 +328,11 @@ build/umbra.img: build/umbra.efi build/tools/umbractl tools/make-stick tools/vm.
 	$(Q)tools/make-stick $@ $(or $(KERNEL),full)
 
 # --- the benchmark (tools/bench/, docs/performance.md) ------------------------
-# BENCH_ONLY=fork,exec: only these. BENCH_BARE=1: bare again too. PEER=kvm: KVM npt=0 instead of Umbra.
+# BENCH_ONLY=fork,exec: only these. BENCH_BARE=1: bare again too. BENCH_APPEND: kernel parameters. PEER=kvm: KVM npt=0 instead of Umbra.
 BENCH_C := $(filter-out tools/bench/guest/null.c,$(sort $(wildcard tools/bench/guest/*.c)))
 BENCH_CFLAGS := -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s
 BENCH_GUEST := build/bench/init build/bench/null
-BENCH_RUN = @UMBRA_EFI=$(B)/umbra.efi BENCH_ONLY="$(BENCH_ONLY)" BENCH_BARE="$(BENCH_BARE)" tools/bench/bench
+BENCH_RUN = @UMBRA_EFI=$(B)/umbra.efi BENCH_ONLY="$(BENCH_ONLY)" BENCH_BARE="$(BENCH_BARE)" BENCH_APPEND="$(BENCH_APPEND)" tools/bench/bench
 
 build/bench/init: $(BENCH_C) $(wildcard tools/bench/guest/*.h) Makefile | $(DEPS)
 	$(call say,HOSTCC,$@)

@@ -24,9 +24,9 @@ CLASSES = {
 }
 # What fits a slow machine.
 BOCHS_OPS = {
-    "vm": "5000 --vm-bytes 2M", "fork": "100", "mmap": "3 --mmap-bytes 1M", "mprotect": "3000", "tlb-shootdown": "20",
-    "fault": "300", "brk": "3000", "mremap": "20 --mremap-bytes 1M", "context": "20", "vfork": "100",
-    "shm": "4 --shm-bytes 1M", "exec": "10", "madvise": "1",
+    "vm": "2000 --vm-bytes 1M", "fork": "50", "mmap": "1 --mmap-bytes 512K", "mprotect": "1000", "tlb-shootdown": "20",
+    "fault": "100", "brk": "1000", "mremap": "5 --mremap-bytes 1M", "context": "5", "vfork": "50",
+    "shm": "2 --shm-bytes 512K", "exec": "10", "madvise": "1",
 }
 # stress-ng refuses to run these as root.
 AS_USER = {"exec": "start-stop-daemon -S -c 1000:1000 -x /bin/stress-ng --"}
@@ -36,7 +36,7 @@ MAY_SKIP = "tlb-shootdown"
 CROWD = "for i in $(seq 20); do sleep 1000 & done; for i in 1 2 3 4 5 6; do (while :; do sleep 2; done) & done"
 # Label: the hypervisor's options and the guest's memory (the pool holds metadata for it).
 RUNS = {"usual pool": ("audit=1000", "1G"), "pool of 2 MiB": ("audit=1000 pool=2M", "320M")}
-BOCHS_RUNS = {"usual pool": ("audit=1000", "512M"), "pool of 2 MiB": ("audit=1000 pool=2M", "320M")}
+BOCHS_RUNS = {"usual pool": ("audit=3000", "512M"), "pool of 2 MiB": ("audit=3000 pool=2M", "320M")}
 BOCHS_TIMEOUT = 3600
 ARCHIVE = "build/initramfs/stress.cpio"
 

@@ -14,7 +14,8 @@ import vm
 
 MEMORY = "1G"
 # The last two: random places differ in how many tables they need, so each run would differ.
-OPTIONS = "console=ttyS0 quiet mitigations=off panic=-1 nokaslr norandmaps"
+APPEND = os.environ.get("BENCH_APPEND", "")
+OPTIONS = "console=ttyS0 quiet mitigations=off panic=-1 nokaslr norandmaps" + (" " + APPEND if APPEND else "")
 QEMU = [
     "qemu-system-x86_64", "-machine", "q35,smm=off", "-accel", "tcg,thread=single", "-cpu", "EPYC,-monitor",
     "-smp", "1", "-nodefaults", "-display", "none", "-icount", "shift=0,sleep=off",
@@ -23,7 +24,7 @@ QEMU = [
 INITRAMFS = "build/bench/guest.cpio"
 GUEST = "build/bench/init"
 NULL = "build/bench/null"
-BARE_CACHE = "build/bench/bare.json"
+BARE_CACHE = "build/bench/bare-append.json" if APPEND else "build/bench/bare.json"
 LINE = "@bench "
 TIMEOUT = 1200
 

@@ -14,7 +14,7 @@ from table import BY_NAME, WORKLOADS
 IPS = 1000000000
 TIMEOUT = 1800
 END = rb'@bench \{"(?:end|error)"|Kernel panic|umbra: panic|' + bochs.END
-BARE_CACHE = "build/bench/bochs-bare.json"
+BARE_CACHE = f"build/bench/bochs-bare{'-append' if machine.APPEND else ''}.json"
 
 
 def run_guest(efi, bare, only):
