@@ -555,8 +555,8 @@ static void queue(struct block *b, const struct probe *p)
 /*
  * What an earlier access left behind must not matter to another one with the same entries. Left out:
  * PDPTEs, which the processor may have refused, and what deviations have touched. With WP clear and
- * SMAP on, a page that the supervisor has written is open to its accesses with AC clear until ring 3 has
- * touched it: a known limit of the hypervisor.
+ * SMAP on, a page that the supervisor has written is open to its accesses with AC clear until ring 3
+ * touches it or the entry is flushed: a known limit of the hypervisor.
  */
 static bool may_be_followed(const struct block *b, const struct probe *p)
 {
@@ -616,11 +616,7 @@ static u32 list_accesses(const struct block *b, struct access_choice *list)
 	return count;
 }
 
-/*
- * All accesses with one pair of entries, in an order that differs from pair to pair. Not with WP
- * clear and SMAP on: there a page written by the supervisor is open to its accesses with AC clear
- * until ring 3 has touched it (a known limit of the hypervisor), so ring 3's write follows at once.
- */
+/* All accesses with one pair of entries, in an order that differs from pair to pair. */
 static void add_accesses(struct block *b, u64 leaf, u64 upper)
 {
 	static const u8 steps[] = {1, 7, 11, 13}; /* prime to the number of accesses, 10 or 18 */
@@ -628,8 +624,6 @@ static void add_accesses(struct block *b, u64 leaf, u64 upper)
 	u32 count = list_accesses(b, list);
 	u32 step = steps[b->random >> 8 & 3], at = b->random >> 10 & 7;
 
-	if (b->control & C_SMAP && !(b->control & C_WP))
-		step = 1, at = 0;
 	for (u32 i = 0; i < count; i++) {
 		const struct access_choice *c = &list[(at + i * step) % count];
 
