@@ -9,9 +9,30 @@
 
 #define NEVER UINT32_MAX
 
-static u64 *watched(const struct oracle *o)
+/* Watched frames are numbered, and so are the words in them. */
+static u64 address_of(const struct oracle *o, u32 f)
 {
-	return machine_ram(o->m, o->base);
+	return f < o->range ? o->base + f * PAGE_SIZE : o->odd[f - o->range];
+}
+
+static const u64 *watched(const struct oracle *o, u32 f)
+{
+	return machine_ram(o->m, address_of(o, f));
+}
+
+/* The number of the word at an address; false: it is not watched. */
+static bool word_of(const struct oracle *o, u64 address, u32 *word)
+{
+	u64 page = ALIGN_DOWN(address, PAGE_SIZE), in_page = (address - page) / 8;
+	u32 f = o->range;
+
+	if (page - o->base < o->range * PAGE_SIZE)
+		f = (u32)((page - o->base) / PAGE_SIZE);
+	else
+		while (f < o->frames && o->odd[f - o->range] != page)
+			f++;
+	*word = (u32)(f * 512ull + in_page);
+	return f < o->frames;
 }
 
 /* The history of a word; made with its present value if there is none yet. */
@@ -58,45 +79,45 @@ static u64 word_marks(const struct oracle *o)
 	return machine_model_state(o->m).mode == MODEL_32 ? marks | marks << 32 : marks;
 }
 
-static void compare_words(struct oracle *o, u32 first, u32 end, bool by_engine)
+static void compare_word(struct oracle *o, u32 number, bool by_engine)
 {
-	const u64 *ram = watched(o), marks = word_marks(o);
+	u64 old = o->copy[number], now = watched(o, number / 512)[number % 512];
 
-	for (u32 i = first; i < end; i++) {
-		u64 old = o->copy[i], now = ram[i];
-
-		if (old == now)
-			continue;
-		if (by_engine && ((old & ~now) || ((old ^ now) & ~marks)))
-			machine_fail(o->m, "the engine changed guest memory at %#llx from %#llx to %#llx",
-				     (unsigned long long)(o->base + i * 8ull), (unsigned long long)old,
-				     (unsigned long long)now);
-		word_changed(o, i, old, now);
-	}
+	if (old == now)
+		return;
+	if (by_engine && ((old & ~now) || ((old ^ now) & ~word_marks(o))))
+		machine_fail(o->m, "the engine changed guest memory at %#llx from %#llx to %#llx",
+			     (unsigned long long)(address_of(o, number / 512) + number % 512 * 8ull),
+			     (unsigned long long)old, (unsigned long long)now);
+	word_changed(o, number, old, now);
 }
 
 static void memory_changed(struct machine *m, void *ctx, u64 gpa, u64 bytes, bool by_engine)
 {
 	struct oracle *o = ctx;
-	u64 size = o->frames * PAGE_SIZE;
+	u32 number;
 
 	if (bytes <= 8) {
-		if (gpa >= o->base && gpa - o->base < size)
-			compare_words(o, (u32)((gpa - o->base) / 8), (u32)((gpa + bytes - o->base + 7) / 8), by_engine);
+		for (u64 at = ALIGN_DOWN(gpa, 8); at < gpa + bytes; at += 8)
+			if (word_of(o, at, &number))
+				compare_word(o, number, by_engine);
 		return;
 	}
 	for (u32 f = 0; f < o->frames; f++)
-		if (memcmp(watched(o) + f * 512, o->copy + f * 512, PAGE_SIZE))
-			compare_words(o, f * 512, (f + 1) * 512, by_engine);
+		if (memcmp(watched(o, f), o->copy + f * 512, PAGE_SIZE))
+			for (u32 i = 0; i < 512; i++)
+				compare_word(o, f * 512 + i, by_engine);
 }
 
-void oracle_init(struct oracle *o, struct machine *m, u64 base, u32 frames)
+void oracle_init(struct oracle *o, struct machine *m, u64 base, u32 range, const u64 *odd, u32 odd_count)
 {
-	*o = (struct oracle){.m = m, .base = base, .frames = frames, .now = 1, .flushed = 1};
-	o->copy = malloc(frames * PAGE_SIZE);
-	o->slot_of = calloc(frames * 512u, sizeof(*o->slot_of));
+	*o = (struct oracle){.m = m, .base = base, .range = range, .frames = range + odd_count, .now = 1, .flushed = 1};
+	memcpy(o->odd, odd, odd_count * sizeof(*odd));
+	o->copy = malloc(o->frames * PAGE_SIZE);
+	o->slot_of = calloc(o->frames * 512u, sizeof(*o->slot_of));
 	o->slots = malloc(ORACLE_SLOTS * sizeof(*o->slots));
-	memcpy(o->copy, watched(o), frames * PAGE_SIZE);
+	for (u32 f = 0; f < o->frames; f++)
+		memcpy(o->copy + f * 512, watched(o, f), PAGE_SIZE);
 	m->memory_changed = memory_changed;
 	m->ctx = o;
 }
@@ -203,10 +224,10 @@ static bool search(const struct search *q, u32 level, u64 table, u32 since, bool
 {
 	u64 size = q->s.mode == MODEL_32 ? 4 : 8, index = q->a->gva / model_page_bytes(&q->s, level);
 	u64 address = table + index % (PAGE_SIZE / size) * size;
-	u64 word = (address - q->o->base) / 8;
 	const struct oracle_slot *slot;
+	u32 word;
 
-	if (address < q->o->base || word >= q->o->frames * 512ull || !q->o->slot_of[word])
+	if (!word_of(q->o, address, &word) || !q->o->slot_of[word])
 		return machine_ram(q->o->m, address) &&
 		       search_value(q, level, entry_of_word(q, address, machine_peek(q->o->m, address & ~7ull)),
 				    since, w, u, x);
@@ -318,8 +339,9 @@ static bool cut_its_own_path(const struct oracle *o, const struct machine_access
 			     const struct model_result *before, const struct machine_result *r)
 {
 	u64 word = r->gpa & ~7ull;
+	u32 number;
 
-	if (!a->kind.write || r->kind != REGION_RAM || word - o->base < o->frames * PAGE_SIZE)
+	if (!a->kind.write || r->kind != REGION_RAM || word_of(o, word, &number))
 		return false;
 	for (u32 i = 0; i < before->count; i++)
 		if ((before->entries[i].address & ~7ull) == word)

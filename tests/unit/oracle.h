@@ -18,6 +18,7 @@
 #define ORACLE_SPANS 24u
 #define ORACLE_SLOTS 2048u
 #define ORACLE_INVLPGS 64u
+#define ORACLE_ODD 12u
 
 struct oracle_span { u64 value; u32 from, to; };
 
@@ -29,8 +30,10 @@ struct oracle_slot {
 
 struct oracle {
 	struct machine *m;
-	u64 base;                /* watched guest memory */
-	u32 frames;
+	u64 base;                /* watched guest memory: one range, and odd frames after it */
+	u32 range;               /* frames of the range */
+	u32 frames;              /* all of them */
+	u64 odd[ORACLE_ODD];     /* where the odd ones are */
 	u64 *copy;               /* its contents as last seen */
 	u16 *slot_of;            /* [word]: 1 + index in slots; 0: has not changed */
 	struct oracle_slot *slots;
@@ -42,7 +45,8 @@ struct oracle {
 	bool crowded;            /* no room for more history: flush everything soon */
 };
 
-void oracle_init(struct oracle *o, struct machine *m, u64 base, u32 frames);
+/* Watches a range, and some frames of RAM outside of it (odd: their addresses, at most ORACLE_ODD). */
+void oracle_init(struct oracle *o, struct machine *m, u64 base, u32 range, const u64 *odd, u32 odd_count);
 void oracle_free(struct oracle *o);
 
 /* A new operation begins. */

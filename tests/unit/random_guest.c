@@ -206,6 +206,11 @@ u64 link_entry(u32 table)
 	return frame(table) | LINK;
 }
 
+const u64 odd_tables[ODD_TABLES] = {
+	MACHINE_HIGH, MACHINE_HIGH + 0x5000, MACHINE_LOW_END - 0x1000, 0x3000, /* as in odd_page() */
+	0, 0x200000, 0x400000, 0x600000, MACHINE_HIGH + 0x200000,              /* as in large_page() */
+};
+
 u64 odd_page(struct world *w)
 {
 	static const u64 places[] = {

@@ -103,4 +103,8 @@ u64 link_entry(u32 table);
 void build_tables(struct world *w);
 bool window_works(struct world *w);
 
+/* Frames outside of the watched range that an entry may make a table: odd pages, large ones with PS gone. */
+#define ODD_TABLES 9u
+extern const u64 odd_tables[ODD_TABLES];
+
 #endif

@@ -597,7 +597,7 @@ static struct world *world_create(u64 seed, u32 modes, bool single)
 	w->dma = seed % 5 == 0;
 	w->m->trace = w->trace;
 	w->m->audit = single && !w->dma;
-	oracle_init(&w->oracle, w->m, frame(FIRST), WATCHED);
+	oracle_init(&w->oracle, w->m, frame(FIRST), WATCHED, odd_tables, ODD_TABLES);
 	p.pages_1g = !c.no_1g && rng_chance(&w->rng, 80);
 	p.pat = rng_chance(&w->rng, 50) ? PAT_RESET : OTHER_PAT;
 	if (rng_chance(&w->rng, 75))
