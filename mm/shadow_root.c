@@ -57,7 +57,7 @@ static u32 plain_role_of(const struct shadow_mmu *mmu)
 static void root_release(struct shadow_mmu *mmu)
 {
 	mmu->entry_due = true;
-	for (u32 i = 0; i < 4; i++) {
+	for (u32 i = 0; i < 4 && (i == 0 || mmu->root[i]); i++) {
 		if (mmu->root[i])
 			mmu->s->pages[mmu->root[i]].pins--;
 		mmu->root[i] = 0;

@@ -3,8 +3,8 @@
 #include "arch/x86/guest/quick.h"
 
 #include "arch/x86/guest/cr.h"
-#include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/state.h"
+#include "mm/shadow.h"
 
 /* The others are in the backend's hands still. */
 static bool gpr_valid(u32 gpr)
@@ -12,18 +12,37 @@ static bool gpr_valid(u32 gpr)
 	return gpr != GPR_RSP && gpr != GPR_RBP && gpr < GPR_R12;
 }
 
-/* MOV to or from CR3 with a register that is here? Decodes it if the hardware did not. */
-static bool is_cr3_move(struct vcpu *vcpu)
+/*
+ * The three bytes 0F opcode ModRM at RIP, if the ModRM's reg field is as said; a
+ * register operand is below 8, so that no prefix is needed. NULL: something else.
+ */
+static ALWAYS_INLINE const u8 *code_is(struct vcpu *vcpu, u8 opcode, u8 reg)
 {
-	const struct vcpu_exit *exit = &vcpu->exit;
+	const u8 *b = shadow_peek_code(vcpu->mmu, vcpu->rip);
 
-	insn_quick(vcpu);
-	return exit->insn_len && exit->operand_known && exit->cr == 3 && gpr_valid(exit->gpr);
+	return likely(b && b[0] == 0x0f && b[1] == opcode && (b[2] >> 3 & 7) == reg) ? b : NULL;
+}
+
+/* MOV to or from CR3 (0F 22, 0F 20) with a register that is here; its mod field means nothing. */
+static ALWAYS_INLINE bool is_cr3_move(struct vcpu *vcpu, u8 opcode)
+{
+	struct vcpu_exit *exit = &vcpu->exit;
+	const u8 *b;
+
+	if (!exit->operand_known) {
+		b = code_is(vcpu, opcode, 3);
+		if (!b)
+			return false;
+		exit->insn_len = 3;
+		exit->cr = 3;
+		exit->gpr = b[2] & 7;
+	}
+	return exit->insn_len && exit->cr == 3 && gpr_valid(exit->gpr);
 }
 
 u32 quick_cr3_read(struct vcpu *vcpu)
 {
-	if (!is_cr3_move(vcpu))
+	if (!is_cr3_move(vcpu, 0x20))
 		return 0;
 	vcpu->gpr[vcpu->exit.gpr] = vcpu->cr3;
 	return vcpu->exit.insn_len;
@@ -31,17 +50,25 @@ u32 quick_cr3_read(struct vcpu *vcpu)
 
 u32 quick_cr3_write(struct vcpu *vcpu)
 {
-	if (!is_cr3_move(vcpu) || !in_long_mode(vcpu) || cr_write_cr3(vcpu, vcpu->gpr[vcpu->exit.gpr]))
+	if (!is_cr3_move(vcpu, 0x22) || !in_long_mode(vcpu) || cr_write_cr3(vcpu, vcpu->gpr[vcpu->exit.gpr]))
 		return 0;
 	return vcpu->exit.insn_len;
 }
 
+/* INVLPG (0F 01 /7) of the address in a register. */
 u32 quick_invlpg(struct vcpu *vcpu)
 {
-	const struct vcpu_exit *exit = &vcpu->exit;
+	struct vcpu_exit *exit = &vcpu->exit;
+	const u8 *b;
 
-	insn_quick(vcpu);
-	if (!exit->insn_len || !exit->operand_known || !gpr_valid(exit->gpr))
+	if (!exit->operand_known) {
+		b = code_is(vcpu, 0x01, 7);
+		if (!b || b[2] >> 6 || !gpr_valid(b[2] & 7))
+			return 0;
+		exit->insn_len = 3;
+		exit->gva = vcpu->gpr[b[2] & 7];
+	}
+	if (!exit->insn_len)
 		return 0;
 	shadow_invlpg(vcpu->mmu, exit->gva);
 	return exit->insn_len;
