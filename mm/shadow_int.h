@@ -99,6 +99,12 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 #define BULK_RELEASE_AFTER 2u
 #define BULK_RELEASE_MAX 64u
 
+/*
+ * After so many INVLPGs that found all upper tables as they were, everything is
+ * protected again: else a guest that never loads CR3 pays at each INVLPG.
+ */
+#define QUIET_REFRESHES_MAX 8u
+
 /* How often a table may be released for writing with no use in between. */
 #define IDLE_WRITES_MAX 3
 
@@ -133,6 +139,7 @@ struct shadow {
 	u64 link_changes;        /* links made or dropped, from 1 on */
 	u32 release_top;         /* the address space whose tables were last written to: its top page */
 	u32 releases;            /* tables of it released by a write since the last sync */
+	u32 quiet_refreshes;     /* INVLPGs that re-derived upper tables for nothing, one after another */
 	bool identity;           /* gfn == pfn for all RAM */
 	bool narrow;             /* the shadows of tables are of a 32-bit guest's */
 	bool pages_1g;
@@ -177,7 +184,8 @@ struct path_hint {
 	bool alone;              /* no other path leads there */
 };
 
-#define ROOT_HINTS 32u
+#define ROOT_HINTS 64u
+static ALWAYS_INLINE u32 root_hint(gfn_t gfn) { return (u32)(gfn ^ gfn >> 6) % ROOT_HINTS; }
 
 struct shadow_mmu {
 	struct shadow *s;

@@ -268,7 +268,7 @@ static bool root_switch(struct shadow_mmu *mmu, u64 cr3)
 {
 	struct shadow *s = mmu->s;
 	gfn_t gfn = (cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT;
-	u32 page = mmu->root_hints[gfn % ROOT_HINTS];
+	u32 page = mmu->root_hints[root_hint(gfn)];
 	struct shadow_page *sp = &s->pages[page];
 
 	if (sp->gfn != gfn || sp->role.word != mmu->root_role || sp->state != PAGE_TABLE || !sp->tag)
@@ -292,7 +292,7 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 	if (!root_switch(mmu, cr3) && mmu->root_level >= 4) {
 		pages_reserve(mmu->s, PAGES_PER_FILL);
 		root_load(mmu);
-		mmu->root_hints[mmu->s->pages[mmu->root[0]].gfn % ROOT_HINTS] = mmu->root[0];
+		mmu->root_hints[root_hint(mmu->s->pages[mmu->root[0]].gfn)] = mmu->root[0];
 	}
 	spin_unlock(&mmu->s->lock);
 }
@@ -339,6 +339,20 @@ static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
 	return changes;
 }
 
+static void refresh_upper(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+	u64 changes = s->stats[SHADOW_STAT_sync_changes];
+
+	if (!s->unsync_upper)
+		return;
+	sync_upper(mmu);
+	if (s->stats[SHADOW_STAT_sync_changes] != changes)
+		s->quiet_refreshes = 0;
+	else if (++s->quiet_refreshes > QUIET_REFRESHES_MAX)
+		sync_all(mmu);
+}
+
 /* The usual INVLPG: upper tables are in step, and a hint leads to a page of plain leaves. */
 static bool invlpg_quick(struct shadow_mmu *mmu, gva_t gva)
 {
@@ -375,7 +389,7 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 		spin_unlock(&s->lock);
 		return;
 	}
-	sync_upper(mmu);
+	refresh_upper(mmu);
 	due = s->flush_due;
 	if (mmu->root[0] && path_sync(mmu, gva, &leaf_only) && leaf_only) {
 		s->flush_due = due;

@@ -142,7 +142,7 @@ void sync_all(struct shadow_mmu *mmu)
 	struct shadow *s = mmu->s;
 	u32 page;
 
-	s->releases = s->release_top = 0;
+	s->releases = s->release_top = s->quiet_refreshes = 0;
 	if (!s->unsync_leaf && !s->unsync_upper)
 		return;
 	protect_list(s, s->unsync_upper);

@@ -130,7 +130,7 @@ void svm_tlb_prepare(struct svm_vcpu *svm)
 		vmcb->tlb_control = TLB_FLUSH_ALL;
 		svm->flush_all = svm->flush_due = false;
 		if (svm->any_stale)
-			memset(svm->stale, 0, PAGE_SIZE);
+			memset(svm->stale, 0, (svm_tags() / 64 + 1) * sizeof(u64));
 		svm->any_stale = false;
 	} else if (stale) {
 		vmcb->tlb_control = TLB_FLUSH_ASID;
