@@ -26,7 +26,7 @@ CLASSES = {
 BOCHS_OPS = {
     "vm": "2000 --vm-bytes 1M", "fork": "50", "mmap": "1 --mmap-bytes 512K", "mprotect": "1000", "tlb-shootdown": "20",
     "fault": "100", "brk": "1000", "mremap": "5 --mremap-bytes 1M", "context": "5", "vfork": "50",
-    "shm": "2 --shm-bytes 1M", "exec": "10", "madvise": "1",
+    "shm": "2 --shm-bytes 1M", "exec": "10 --exec-max 4", "madvise": "1",
 }
 # stress-ng refuses to run these as root.
 AS_USER = {"exec": "start-stop-daemon -S -c user -x /bin/stress-ng --"}
