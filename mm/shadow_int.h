@@ -129,6 +129,7 @@ struct shadow {
 	u32 clock_hand;
 	u32 node_free, node_pages;
 	u32 victim_turn;         /* where the next full list gives up a member */
+	u64 evictions;           /* members that lists gave up */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
 	u64 link_changes;        /* links made or dropped, from 1 on */
 	u32 release_top;         /* the address space whose tables were last written to: its top page */

@@ -306,14 +306,15 @@ void shadow_flush_guest(struct shadow_mmu *mmu)
 
 /*
  * Re-derives every entry on the path of gva; returns how many changed. *leaf_only:
- * the one that changed was a leaf seen through this path alone, so forgetting
- * one page of one tag is enough.
+ * the one that changed was a leaf seen through this path alone, and its new frame's
+ * list pushed nobody out, so forgetting one page of one tag is enough.
  */
 static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
 {
 	struct shadow *s = mmu->s;
 	bool pae = mmu->root_level == 3;
 	u32 page = mmu->root[pae ? level_index(3, gva) & 3 : 0], level = pae ? 2 : mmu->root_level, changes = 0;
+	u64 evictions = s->evictions;
 
 	*leaf_only = s->pages[page].pins == 1;
 	while (!s->pages[page].role.direct) {
@@ -326,7 +327,7 @@ static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
 			       guest_entry(mmu, s->pages[page].role,
 					   gpt_table(&mmu->gpt, s->pages[page].gfn), index))) {
 			changes++;
-			*leaf_only = *leaf_only && level == 1;
+			*leaf_only = *leaf_only && level == 1 && s->evictions == evictions;
 			break;
 		}
 		if (spte_is_leaf(level, old))

@@ -1669,6 +1669,33 @@ static void frame_with_more_mappings_than_its_list_holds(void **state)
 	check();
 }
 
+/* INVLPG makes a leaf for a frame whose list is full: the mapping that gives way is flushed, too. */
+static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
+{
+	u64 gva = 0x8000000000, one = CODE, shared = DATA + 0x10000, evictions = 0;
+	struct tlb_entry e;
+
+	g.m->audit = false;
+	for (u32 t = 0; t < 2; t++) {
+		u64 table = slot(g.root, gva + t * 0x200000ull, 1) & PAGE_MASK;
+
+		for (u32 i = 0; i < 512; i++)
+			machine_dma(g.m, table + 8 * i, shared | USER);
+	}
+	map(one, 1, DATA | USER);
+	for (u32 i = 0; i < 1024; i++)
+		expect_ok(gva + i * PAGE_SIZE, USER_WRITE, shared);
+	expect_ok(one, USER_WRITE, DATA);
+	store_entry(one, 1, shared | USER | PTE_A | PTE_D);
+	invlpg(one);
+	for (u32 i = 0; i < 1024; i++)
+		evictions += !machine_shadow_lookup(g.m, gva + i * PAGE_SIZE, &e);
+	assert_int_equal(evictions, 1);
+	expect_ok(one, USER_WRITE, shared); /* at this entry the TLB is compared with the shadow */
+	machine_audit(g.m);
+	check();
+}
+
 static void more_address_spaces_than_the_pool_holds(void **state)
 {
 	u64 roots[20];
@@ -1970,6 +1997,7 @@ int main(int argc, char **argv)
 		TEST(one_table_referenced_from_every_slot),
 		TEST_ON(small, one_table_referenced_from_every_slot),
 		TEST(frame_with_more_mappings_than_its_list_holds),
+		TEST(invlpg_that_pushes_a_mapping_out_of_a_full_list),
 		TEST_ON(small, frame_with_more_mappings_than_its_list_holds),
 		TEST_ON(small, more_address_spaces_than_the_pool_holds),
 		TEST_ON(small, one_address_space_larger_than_the_pool),
