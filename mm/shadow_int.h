@@ -94,10 +94,12 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 /*
  * Writes to so many tables of an address space since the last sync, or to the
  * lowest one, look like fork, exit or a large munmap: the rest of its tables is
- * released at once (at most BULK_RELEASE_MAX of them).
+ * released at once (at most BULK_RELEASE_MAX of them, and BULK_ENTRIES_MAX entries are
+ * looked at: tables that share tables have more paths than anyone can walk, S14).
  */
 #define BULK_RELEASE_AFTER 2u
 #define BULK_RELEASE_MAX 64u
+#define BULK_ENTRIES_MAX 8192u
 
 /* How often a table may be released for writing with no use in between. */
 #define IDLE_WRITES_MAX 3
