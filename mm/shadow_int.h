@@ -271,7 +271,7 @@ u32 list_count(const struct shadow *s, u32 head);
 
 /* --- shadow_page.c -------------------------------------------------------------- */
 void pages_init(struct shadow *s);
-/* Makes sure that so many pages are free, by reclaim. Before a fill, never during one. */
+/* Makes sure that so many pages are free, by reclaim. Before a fill or a root, never during a fill. */
 void pages_reserve(struct shadow *s, u32 count);
 #define PAGES_PER_FILL (GPT_LEVELS_MAX + 3)
 u32 page_alloc_raw(struct shadow *s);                  /* 0: none */

@@ -134,8 +134,10 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
 {
 	struct shadow *s = mmu->s;
 	bool made;
-	u32 page = page_get(s, gfn, role, &made);
+	u32 page;
 
+	pages_reserve(s, PAGES_PER_FILL); /* the lists of the root before this one may have taken pages */
+	page = page_get(s, gfn, role, &made);
 	mmu->root[slot] = page;
 	s->pages[page].pins++;
 	s->pages[page].flags |= PAGE_USED;
@@ -290,7 +292,6 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 	root_release(mmu);
 	sync_all(mmu);
 	if (!root_switch(mmu, cr3) && mmu->root_level >= 4) {
-		pages_reserve(mmu->s, PAGES_PER_FILL);
 		root_load(mmu);
 		mmu->root_hints[mmu->s->pages[mmu->root[0]].gfn % ROOT_HINTS] = mmu->root[0];
 	}
@@ -368,10 +369,7 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 
 	if (unlikely(!mmu->root[0] || s->flush_due)) {
 		spin_lock(&s->lock);
-		if (!mmu->root[0]) {
-			pages_reserve(s, PAGES_PER_FILL);
-			root_load(mmu);
-		}
+		root_load(mmu);
 		if (s->flush_due) {
 			mmu->ops->flush(mmu->cpu, 0); /* FLUSH: due */
 			s->flush_due = false;
