@@ -1737,6 +1737,26 @@ static void one_address_space_larger_than_the_pool(void **state)
 	assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_reclaims) > 0);
 }
 
+/* A path that was remembered and then reclaimed is not believed again, however many links come and go. */
+static void paths_remembered_before_they_were_reclaimed(void **state)
+{
+	g.m->audit = false;
+	for (u64 i = 0; i < 40; i++)
+		for (u64 j = 0; j < 2; j++)
+			map(i << 30 | (i % 16) << 21 | j << 15, 1, (DATA + (2 * i + j) * PAGE_SIZE) | USER);
+	for (u64 round = 0; round < 60; round++)
+		for (u64 n = 0; n < 40; n++) {
+			u64 i = (n * 7 + n * n * round) % 40;
+
+			for (u64 j = 0; j < 2; j++)
+				expect_ok(i << 30 | (i % 16) << 21 | j << 15, USER_WRITE,
+					  DATA + (2 * i + j) * PAGE_SIZE);
+		}
+	assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_reclaims) > 1000);
+	machine_audit(g.m);
+	check();
+}
+
 static void everything_dropped_at_once(void **state)
 {
 	g.m->audit = false;
@@ -2006,6 +2026,7 @@ int main(int argc, char **argv)
 		TEST_ON(small, frame_with_more_mappings_than_its_list_holds),
 		TEST_ON(small, more_address_spaces_than_the_pool_holds),
 		TEST_ON(small, one_address_space_larger_than_the_pool),
+		TEST_ON(small, paths_remembered_before_they_were_reclaimed),
 		TEST(everything_dropped_at_once),
 		TEST(flush_of_everything_resyncs),
 		TEST(every_memory_type_reaches_the_hardware),
