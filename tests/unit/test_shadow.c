@@ -133,6 +133,15 @@ static int setup_giant(void **state)
 	return 0;
 }
 
+static int setup_no_1g(void **state)
+{
+	static const struct machine_config no_1g = {.seed = 1, .giant = true, .no_1g = true};
+
+	start(&no_1g, 0);
+	g.m->audit = false;
+	return 0;
+}
+
 static int setup_small(void **state)
 {
 	static const struct machine_config small = {.seed = 1, .shadow_limit = 64 * PAGE_SIZE};
@@ -1550,6 +1559,24 @@ static void one_gigabyte_pages_stay_large(void **state)
 	check();
 }
 
+/* The guest is told of 1 GiB pages; the processor that walks the shadow has none. */
+static void one_gigabyte_pages_where_the_processor_has_none(void **state)
+{
+	u64 gva = 0x8000000000;
+	struct shadow_paging p = g.m->paging;
+	struct tlb_entry e;
+
+	p.pages_1g = true;
+	machine_set_paging(g.m, &p, true);
+	map(gva, 3, MACHINE_GIANT | USER | PTE_PS);
+	expect_ok(gva + 0x12345678, USER_READ, MACHINE_GIANT + 0x12345678);
+	expect_ok(gva + 0x12345678, USER_WRITE, MACHINE_GIANT + 0x12345678);
+	assert_true(machine_shadow_lookup(g.m, gva + 0x12345678, &e));
+	assert_int_equal(e.bytes, 0x200000);
+	machine_audit(g.m);
+	check();
+}
+
 static void large_pages_stay_large_where_nothing_forbids_it(void **state)
 {
 	struct tlb_entry e;
@@ -2016,6 +2043,7 @@ int main(int argc, char **argv)
 		TEST(large_leaf_over_hidden_trapped_and_ram),
 		TEST_ON(giant, giant_leaf_over_everything),
 		TEST_ON(giant, one_gigabyte_pages_stay_large),
+		TEST_ON(no_1g, one_gigabyte_pages_where_the_processor_has_none),
 		TEST(large_pages_stay_large_where_nothing_forbids_it),
 		TEST(large_page_is_splintered_when_a_frame_of_it_becomes_a_table),
 		TEST(large_leaf_over_its_own_tables),
