@@ -340,8 +340,8 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 	u32 *frame = NULL;
 	u64 before;
 
-	pages_reserve(s, PAGES_PER_FILL);
 	root_load(f->mmu);
+	pages_reserve(s, PAGES_PER_FILL);
 	if (f->hit.kind == REGION_RAM)
 		frame = &s->frames[f->hit.frame_index];
 	fill_plan(f);

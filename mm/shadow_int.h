@@ -94,10 +94,12 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 /*
  * Writes to so many tables of an address space since the last sync, or to the
  * lowest one, look like fork, exit or a large munmap: the rest of its tables is
- * released at once (at most BULK_RELEASE_MAX of them).
+ * released at once (at most BULK_RELEASE_MAX of them, and BULK_ENTRIES_MAX entries are
+ * looked at: tables that share tables have more paths than anyone can walk, S14).
  */
 #define BULK_RELEASE_AFTER 2u
 #define BULK_RELEASE_MAX 64u
+#define BULK_ENTRIES_MAX 8192u
 
 /*
  * After so many INVLPGs that found all upper tables as they were, everything is
@@ -135,6 +137,7 @@ struct shadow {
 	u32 clock_hand;
 	u32 node_free, node_pages;
 	u32 victim_turn;         /* where the next full list gives up a member */
+	u64 evictions;           /* members that lists gave up */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
 	u64 link_changes;        /* links made or dropped, from 1 on */
 	u32 release_top;         /* the address space whose tables were last written to: its top page */
@@ -277,7 +280,7 @@ u32 list_count(const struct shadow *s, u32 head);
 
 /* --- shadow_page.c -------------------------------------------------------------- */
 void pages_init(struct shadow *s);
-/* Makes sure that so many pages are free, by reclaim. Before a fill, never during one. */
+/* Makes sure that so many pages are free, by reclaim. Before a fill or a root, never during a fill. */
 void pages_reserve(struct shadow *s, u32 count);
 #define PAGES_PER_FILL (GPT_LEVELS_MAX + 3)
 u32 page_alloc_raw(struct shadow *s);                  /* 0: none */

@@ -138,8 +138,10 @@ static u32 list_victim(struct shadow *s, u32 head)
 
 void list_add(struct shadow *s, u32 *head, u32 id)
 {
-	while (!list_try_add(s, head, id))
+	while (!list_try_add(s, head, id)) {
 		page_drop_id(s, list_victim(s, *head));
+		s->evictions++;
+	}
 }
 
 /* Takes the last member of the first node out, to fill a gap elsewhere. */

@@ -134,8 +134,10 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
 {
 	struct shadow *s = mmu->s;
 	bool made;
-	u32 page = page_get(s, gfn, role, &made);
+	u32 page;
 
+	pages_reserve(s, PAGES_PER_FILL); /* the lists of the root before this one may have taken pages */
+	page = page_get(s, gfn, role, &made);
 	mmu->root[slot] = page;
 	s->pages[page].pins++;
 	s->pages[page].flags |= PAGE_USED;
@@ -290,7 +292,6 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 	root_release(mmu);
 	sync_all(mmu);
 	if (!root_switch(mmu, cr3) && mmu->root_level >= 4) {
-		pages_reserve(mmu->s, PAGES_PER_FILL);
 		root_load(mmu);
 		mmu->root_hints[root_hint(mmu->s->pages[mmu->root[0]].gfn)] = mmu->root[0];
 	}
@@ -306,14 +307,15 @@ void shadow_flush_guest(struct shadow_mmu *mmu)
 
 /*
  * Re-derives every entry on the path of gva; returns how many changed. *leaf_only:
- * the one that changed was a leaf seen through this path alone, so forgetting
- * one page of one tag is enough.
+ * the one that changed was a leaf seen through this path alone, and its new frame's
+ * list pushed nobody out, so forgetting one page of one tag is enough.
  */
 static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
 {
 	struct shadow *s = mmu->s;
 	bool pae = mmu->root_level == 3;
 	u32 page = mmu->root[pae ? level_index(3, gva) & 3 : 0], level = pae ? 2 : mmu->root_level, changes = 0;
+	u64 evictions = s->evictions;
 
 	*leaf_only = s->pages[page].pins == 1;
 	while (!s->pages[page].role.direct) {
@@ -326,7 +328,7 @@ static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
 			       guest_entry(mmu, s->pages[page].role,
 					   gpt_table(&mmu->gpt, s->pages[page].gfn), index))) {
 			changes++;
-			*leaf_only = *leaf_only && level == 1;
+			*leaf_only = *leaf_only && level == 1 && s->evictions == evictions;
 			break;
 		}
 		if (spte_is_leaf(level, old))
@@ -405,10 +407,7 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 
 	if (unlikely(!mmu->root[0] || s->flush_due)) {
 		spin_lock(&s->lock);
-		if (!mmu->root[0]) {
-			pages_reserve(s, PAGES_PER_FILL);
-			root_load(mmu);
-		}
+		root_load(mmu);
 		if (s->flush_due) {
 			mmu->ops->flush(mmu->cpu, 0); /* FLUSH: due */
 			s->flush_due = false;

@@ -204,8 +204,13 @@ static bool release_page(struct shadow_mmu *mmu, u32 page)
 	return true;
 }
 
-/* Releases the tables below a page, through entries before end. Returns what is left of the budget. */
-static u32 release_below(struct shadow_mmu *mmu, u32 page, u32 end, u32 budget)
+/* What is left of a bulk release: tables to release, entries to look at. */
+struct bulk {
+	u32 tables, entries;
+};
+
+/* Releases the tables below a page, through entries before end. */
+static void release_below(struct shadow_mmu *mmu, u32 page, u32 end, struct bulk *left)
 {
 	struct shadow *s = mmu->s;
 
@@ -213,16 +218,18 @@ static u32 release_below(struct shadow_mmu *mmu, u32 page, u32 end, u32 budget)
 		u64 spte = page_table(s, page)[i];
 		u32 level = s->pages[page].role.level, child;
 
-		if (i >= end || !budget || !(spte & PTE_P) || spte_is_leaf(level, spte))
+		if (i >= end || !left->tables || !left->entries)
+			return;
+		left->entries--;
+		if (!(spte & PTE_P) || spte_is_leaf(level, spte))
 			continue;
 		child = page_of_link(s, spte);
 		if (s->pages[child].role.direct)
 			continue;
-		budget -= release_page(mmu, child);
+		left->tables -= release_page(mmu, child);
 		if (level > 2)
-			budget = release_below(mmu, child, ENTRIES, budget);
+			release_below(mmu, child, ENTRIES, left);
 	}
-	return budget;
 }
 
 /* The top page through which the guest reaches a table of its lower half; 0: none, or the upper half. */
@@ -266,6 +273,7 @@ void release_others(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
 	u32 top = mmu->root_level == 3 ? 0 : top_of(mmu, page);
+	struct bulk left = {.tables = BULK_RELEASE_MAX, .entries = BULK_ENTRIES_MAX};
 
 	if (!top || s->pages[top].role.direct)
 		return;
@@ -277,5 +285,5 @@ void release_others(struct shadow_mmu *mmu, u32 page)
 		return;
 	s->releases = 0;
 	release_page(mmu, top);
-	release_below(mmu, top, ENTRIES / 2, BULK_RELEASE_MAX);
+	release_below(mmu, top, ENTRIES / 2, &left);
 }

@@ -1280,6 +1280,65 @@ static void pool_exhausted_in_each_format(void **state)
 	}
 }
 
+/* Leaf tables of CODE's gigabyte, 512 entries each; entry i gets frame_of(i). */
+#define RICH_TABLES 5u
+static u64 rich_frame(u32 i) { return (i < 1024 ? MACHINE_HIGH : 0x100000) + i * PAGE_SIZE; }
+
+static void rich_fill(bool writable)
+{
+	for (u32 i = 0; i < RICH_TABLES * 512; i++)
+		poke(slot(CODE + i * PAGE_SIZE, 1), rich_frame(i % (RICH_TABLES * 256)) | PTE_P | PTE_U | MARKS |
+		     (writable ? PTE_W : 0), 8);
+}
+
+/*
+ * A PAE guest clears WP without a flush: the first of its four roots is known,
+ * and bringing its tables up to date takes many nodes of lists; others are to be made.
+ */
+static bool roots_loaded_with_few_pages_left(u32 fillers)
+{
+	enter_mode(MODEL_PAE);
+	toggle_cr0(CR0_WP);
+	rich_fill(false);
+	reload_cr3();
+	for (u32 i = 0; i < RICH_TABLES * 512; i += 8)
+		expect_ok(CODE + i * PAGE_SIZE, USER_READ, rich_frame(i % (RICH_TABLES * 256)));
+	toggle_cr0(CR0_WP);
+	map(0x40000000, 1, DATA | USER);
+	for (u32 i = 0; i < fillers; i++) {
+		poke(0x300000 + i * PAGE_SIZE, DATA | USER, 8);
+		map(0x80000000 + i * 0x200000ull, 2, (0x300000 + i * PAGE_SIZE) | LINK);
+		expect_ok(0x80000000 + i * 0x200000ull, USER_READ, DATA);
+	}
+	for (u32 i = 0; i < RICH_TABLES * 512; i += 512) {
+		expect_ok(CODE + i * PAGE_SIZE, USER_READ, rich_frame(i % (RICH_TABLES * 256)));
+		store_entry(CODE + i * PAGE_SIZE, 1, 0);
+	}
+	rich_fill(true);
+	if (shadow_stat(m->shadow, SHADOW_STAT_reclaims))
+		return false;
+	toggle_cr0(CR0_WP);
+	expect_ok(CODE, USER_WRITE, rich_frame(0));
+	expect_ok(CODE + 0x1000, USER_WRITE, rich_frame(1));
+	machine_audit(m);
+	check();
+	return true;
+}
+
+static void roots_are_made_though_lists_take_pages(void **state)
+{
+	u32 fillers = 0;
+
+	m->audit = false;
+	while (roots_loaded_with_few_pages_left(fillers)) {
+		fillers++;
+		machine_destroy(m);
+		setup_small(state);
+		m->audit = false;
+	}
+	assert_true(fillers > 4);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_ON(how, name) {#name " (" #how ")", name, setup_##how, teardown, NULL}
 
@@ -1331,6 +1390,7 @@ int main(int argc, char **argv)
 		TEST(marks_of_a_32_bit_walk_in_a_table_of_8_byte_entries),
 		TEST(pae_toggled_with_paging_on),
 		TEST_ON(small, pool_exhausted_in_each_format),
+		TEST_ON(small, roots_are_made_though_lists_take_pages),
 	};
 
 	if (argc > 1)
