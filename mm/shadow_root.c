@@ -362,12 +362,14 @@ static bool invlpg_quick(struct shadow_mmu *mmu, gva_t gva)
 	const struct path_hint *hint = hint_of(mmu, gva);
 	const struct shadow_page *sp = &s->pages[hint->page];
 	u32 index = level_index(1, gva);
+	u64 evictions = s->evictions;
 	bool due = s->flush_due;
 
 	if (s->unsync_upper || !mmu->plain_role || !hint_holds(mmu, hint, gva) || sp->role.word != mmu->plain_role)
 		return false;
 	if (!(page_table(s, hint->page)[index] & PTE_P) ||
-	    !sync_entry(mmu, hint->page, index, gpt_table(&mmu->gpt, sp->gfn)[index]) || !hint->alone)
+	    !sync_entry(mmu, hint->page, index, gpt_table(&mmu->gpt, sp->gfn)[index]) || !hint->alone ||
+	    s->evictions != evictions)
 		return true;
 	s->flush_due = due;
 	mmu->ops->flush_page(mmu->cpu, mmu->tag, gva); /* FLUSH: path */
