@@ -105,7 +105,7 @@ void svm_tlb_flush(struct vcpu *vcpu, u32 tag)
 	if (tag == 0) {
 		svm->flush_all = true;
 	} else {
-		svm->any_stale = true;
+		svm->stale_words = MAX(svm->stale_words, tag / 64 + 1);
 		svm->stale[tag / 64] |= BIT(tag % 64);
 	}
 }
@@ -129,9 +129,8 @@ void svm_tlb_prepare(struct svm_vcpu *svm)
 	if (svm->flush_all || (stale && !svm_features()->flush_by_asid)) {
 		vmcb->tlb_control = TLB_FLUSH_ALL;
 		svm->flush_all = svm->flush_due = false;
-		if (svm->any_stale)
-			memset(svm->stale, 0, (svm_tags() / 64 + 1) * sizeof(u64));
-		svm->any_stale = false;
+		memset(svm->stale, 0, svm->stale_words * sizeof(u64));
+		svm->stale_words = 0;
 	} else if (stale) {
 		vmcb->tlb_control = TLB_FLUSH_ASID;
 		svm->stale[vmcb->asid / 64] &= ~BIT(vmcb->asid % 64);

@@ -34,7 +34,7 @@ struct svm_vcpu {
 	u32 clean;           /* CLEAN_* after an exit: 0 if the CPU has no clean bits */
 	bool flush_all;      /* at the next entry */
 	bool flush_due;      /* flush_all, or some tag may be stale */
-	bool any_stale;      /* some bit of stale may be set */
+	u32 stale_words;     /* of stale, from the first: there a bit may be set */
 	u64 *stale;          /* bitmap: tags to be flushed before they are used again */
 };
 
