@@ -54,7 +54,7 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	struct code_hint *hint = &mmu->code[(gva >> PAGE_SHIFT ^ mmu->root[0]) % CODE_HINTS];
+	struct code_hint *hint = &mmu->code[(gva >> PAGE_SHIFT ^ mmu->root[0] * 5) % CODE_HINTS];
 	u32 offset = gva & (PAGE_SIZE - 1);
 
 	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))

@@ -167,7 +167,7 @@ struct shadow {
  * Where a page of code lies. The leaf still reads the same and no link changed:
  * the address still leads there.
  */
-#define CODE_HINTS 8u
+#define CODE_HINTS 64u
 struct code_hint {
 	gva_t page;              /* address >> 12 */
 	u64 links;               /* s->link_changes then */
