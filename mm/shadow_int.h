@@ -176,7 +176,7 @@ struct code_hint {
 struct path_hint {
 	u64 key;                 /* gva >> 21, number of the root */
 	u64 links;               /* s->link_changes then */
-	u32 page;                /* of level 1 */
+	u32 page;                /* of level 1; above a large leaf of that level, and then of no use */
 };
 
 #define ROOT_HINTS 32u
