@@ -228,6 +228,29 @@ static u64 audit_pages(struct audit *a)
 	return rmap;
 }
 
+/* A hint that would be believed now leads where the links lead. */
+static void audit_hint(struct audit *a, const struct path_hint *hint)
+{
+	const struct shadow_mmu *mmu = a->mmu;
+	gva_t gva = hint->key >> 24 << 21;
+	u32 level = mmu->root_level == 3 ? 2 : mmu->root_level;
+	u32 page = mmu->root[mmu->root_level == 3 ? level_index(3, gva) & 3 : 0];
+
+	if (!mmu->root[0] || hint->links != a->s->link_changes || (hint->key & BITS(23, 0)) != mmu->root[0])
+		return;
+	for (; level > a->s->pages[hint->page].role.level; level--) {
+		u64 spte = page_table(a->s, page)[level_index(level, gva)];
+
+		if (!(spte & PTE_P) || spte_is_leaf(level, spte)) {
+			mismatch(a, "hint", page, level_index(level, gva), "a remembered path is not there");
+			return;
+		}
+		page = page_of_link(a->s, spte);
+	}
+	if (page != hint->page)
+		mismatch(a, "hint", page, 0, "a remembered path leads to another page");
+}
+
 u32 shadow_audit(struct shadow_mmu *mmu)
 {
 	struct audit a = {.mmu = mmu, .s = mmu->s};
@@ -238,6 +261,8 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 	for (u32 i = 0; i < 4; i++)
 		if (mmu->root[i] && (a.s->pages[mmu->root[i]].state != PAGE_TABLE || !a.s->pages[mmu->root[i]].pins))
 			mismatch(&a, "S12", mmu->root[i], 0, "root in use is not pinned");
+	for (u32 i = 0; i < PATH_HINTS; i++)
+		audit_hint(&a, &mmu->hints[i]);
 	STAT(a.s, audits);
 	a.s->stats[SHADOW_STAT_audit_errors] += a.errors;
 	spin_unlock(&a.s->lock);

@@ -315,8 +315,9 @@ static enum shadow_result fill_install(struct fill *f, u64 before, u32 error, st
 }
 
 /*
- * The guest writes to a table: let it, and remember the way it came. Pages on
- * the path are in use now, so their count of idle writes is 0 and they stay.
+ * The guest writes to a table: let it, and remember the way it came. The lowest page
+ * of the path is in use now, so its count of idle writes is 0 and it stays. One above
+ * it that a hint passed by may go: then the next fault makes it again, without the hint.
  */
 static void fill_release(struct fill *f, u32 *frame)
 {
@@ -351,7 +352,8 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 	if (f->map_level > 1 && (f->rights & ACC_W) &&
 	    !leaf_may_be_large(s, f->map_level, align_gfn(gfn, f->map_level), true, &f->hit))
 		return SHADOW_RETRY;
-	if (frame && f->access.write && (f->rights & ACC_W) && (*frame & FRAME_TRACKED))
+	/* A write that the walk allowed has ACC_W: D is set, and with CR0.WP clear leaf_access() gives it. */
+	if (frame && f->access.write && (*frame & FRAME_TRACKED))
 		fill_release(f, frame);
 	/* The walk ran without the lock: do the entries still read the same? (S2) */
 	if (!gpt_walk_unchanged(&f->mmu->gpt, &f->walk))

@@ -118,7 +118,7 @@ static void link_upper_half(struct shadow_mmu *mmu, u32 page)
 
 	if (like->state != PAGE_TABLE || like->role.word != sp->role.word || mmu->last_root == page)
 		return;
-	sync_refresh(mmu, page);
+	sync_refresh(mmu, mmu->last_root); /* before what is below it is linked here (S7) */
 	for_each_live(like, i) {
 		u64 spte = page_table(s, mmu->last_root)[i];
 

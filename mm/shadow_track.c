@@ -249,24 +249,38 @@ static u32 top_of(const struct shadow_mmu *mmu, u32 page)
 	return index < ENTRIES / 2 ? page : 0;
 }
 
-/* Is it on the path of the lowest address that top translates? */
-static bool is_lowest(const struct shadow *s, u32 top, u32 page)
+static u32 lowest_live(const struct shadow_page *sp)
 {
+	u32 word = 0;
+
+	while (!sp->live_map[word])
+		word++;
+	return word * 64 + bit_lowest(sp->live_map[word]);
+}
+
+/*
+ * Does a write to this table look like the guest going through all tables of the
+ * address space? It is on the path of the lowest address that top translates, or
+ * that path's table was released and has lost its first entry.
+ */
+static bool is_lowest(const struct shadow_mmu *mmu, u32 top, u32 page)
+{
+	const struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[top];
 	u32 level = s->pages[page].role.level;
+	u64 spte;
 
-	while (top != page && s->pages[top].role.level > level && s->pages[top].live) {
-		const u64 *map = s->pages[top].live_map;
-		u32 word = 0;
-		u64 spte;
-
-		while (!map[word])
-			word++;
-		spte = s->pool[entry_id(top, word * 64 + bit_lowest(map[word]))];
-		if (spte_is_leaf(s->pages[top].role.level, spte))
+	while (top != page && sp->role.level > level && sp->live) {
+		spte = s->pool[entry_id(top, lowest_live(sp))];
+		if (spte_is_leaf(sp->role.level, spte))
 			return false;
 		top = page_of_link(s, spte);
+		sp = &s->pages[top];
 	}
-	return top == page;
+	if (top == page)
+		return true;
+	return (sp->flags & PAGE_UNSYNC) && sp->live &&
+	       !(guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), lowest_live(sp)) & PTE_P);
 }
 
 void release_others(struct shadow_mmu *mmu, u32 page)
@@ -281,7 +295,7 @@ void release_others(struct shadow_mmu *mmu, u32 page)
 		s->release_top = top;
 		s->releases = 0;
 	}
-	if (++s->releases < BULK_RELEASE_AFTER && !is_lowest(s, top, page))
+	if (++s->releases < BULK_RELEASE_AFTER && !is_lowest(mmu, top, page))
 		return;
 	s->releases = 0;
 	release_page(mmu, top);
