@@ -14,7 +14,7 @@ DEFAULT_MEMORY = "512M"
 DEFAULT_IPS = 50000000  # instructions in a second of the guest's
 # The console's last words: the guest has powered off, or there is no guest to wait for.
 HALTED = rb"reboot: (?:System halted|Power down)"
-END = HALTED + rb"|umbra: error: [^\n]*\n|the hypervisor has stopped"
+END = HALTED + rb"|umbra: error: [^\n]*\n|the (?:hypervisor|guest) has stopped"
 # What Bochs says when it cannot go on; it is set to report it only, as the debugger would wait else.
 PANIC = re.compile(r">>PANIC<< (.*)")
 

@@ -196,5 +196,6 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 		  (unsigned long long)vcpu->exits);
 	vcpu->vendor->dump(vcpu);
 	dump_ring(vcpu);
+	log_error("the guest has stopped; reset the machine or switch it off\n");
 	hw_stop();
 }
