@@ -175,7 +175,7 @@ static void fill_path(struct fill *f)
 		}
 		fill_use_page(f, level - 1, page);
 	}
-	if (!f->unlinked)
+	if (!f->unlinked && f->map_level == 1)
 		*hint = (struct path_hint){.key = key, .links = s->link_changes, .page = page, .alone = path_alone(f)};
 }
 

@@ -183,7 +183,7 @@ struct code_hint {
 struct path_hint {
 	u64 key;                 /* gva >> 21, number of the root */
 	u64 links;               /* s->link_changes then */
-	u32 page;                /* of level 1; above a large leaf of that level, and then of no use */
+	u32 page;                /* of level 1 */
 	bool alone;              /* no other path leads there */
 };
 

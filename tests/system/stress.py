@@ -20,7 +20,7 @@ import vm  # noqa: E402
 CLASSES = {
     "vm": "--vm-bytes 64M", "fork": "", "mmap": "--mmap-bytes 32M", "mprotect": "", "tlb-shootdown": "",
     "fault": "", "brk": "", "mremap": "--mremap-bytes 32M", "context": "", "vfork": "",
-    "shm": "--shm-bytes 8M --shm-segs 4", "exec": "", "madvise": "",
+    "shm": "--shm-bytes 8M --shm-objs 4", "exec": "", "madvise": "",
 }
 # What fits a slow machine.
 BOCHS_OPS = {
