@@ -377,16 +377,25 @@ static bool invlpg_quick(struct shadow_mmu *mmu, gva_t gva)
 	return true;
 }
 
+/* An address that 64-bit tables cannot translate. Else the levels' indexes alias it with one that they can. */
+static ALWAYS_INLINE bool is_beyond(const struct shadow_mmu *mmu, gva_t gva)
+{
+	u32 unused = mmu->gpt.mode == GPT_5L ? 64 - 57 : 64 - 48;
+
+	return mmu->gpt.mode >= GPT_4L && (gva_t)((s64)(gva << unused) >> unused) != gva;
+}
+
 /*
  * SDM vol. 3 section 4.10.4.1: INVLPG also drops every entry of the
  * paging-structure caches, so all unsync upper tables are brought up to date.
+ * An address that is not canonical makes it a NOP (SDM vol. 2).
  */
 void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 {
 	struct shadow *s = mmu->s;
 	bool due, leaf_only;
 
-	if (mmu->gpt.mode == GPT_NONE)
+	if (mmu->gpt.mode == GPT_NONE || unlikely(is_beyond(mmu, gva)))
 		return;
 	spin_lock(&s->lock);
 	if (likely(invlpg_quick(mmu, gva))) {

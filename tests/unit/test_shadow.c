@@ -1019,6 +1019,24 @@ static void invlpg_takes_effect_for_one_small_page(void **state)
 	}
 }
 
+/* SDM vol. 2, INVLPG: such an address makes it a NOP, so the flush of the real address is still to come. */
+static void invlpg_of_an_address_that_is_not_canonical(void **state)
+{
+	static const u32 bits[] = {48, 62};   /* the latter is no part of a hint's key */
+
+	for (u32 i = 0; i < 2; i++) {
+		map(CODE, 1, DATA | USER | PTE_A | PTE_D);
+		map(CODE + 9 * PAGE_SIZE, 1, DATA | USER | PTE_A | PTE_D);
+		reload_cr3();
+		expect_ok(CODE, USER_WRITE, DATA);
+		expect_ok(CODE + 9 * PAGE_SIZE, USER_WRITE, DATA);
+		store_entry(CODE, 1, (DATA + PAGE_SIZE) | USER);
+		invlpg(CODE | BIT(bits[i]));
+		invlpg(CODE);
+		expect_ok(CODE, USER_WRITE, DATA + PAGE_SIZE);
+	}
+}
+
 /* INVLPG of any address empties the caches of upper entries: an old one must not meet a new leaf. */
 static void invlpg_of_another_page_forgets_upper_entries(void **state)
 {
@@ -2017,6 +2035,7 @@ int main(int argc, char **argv)
 		TEST(two_unsync_leaf_tables_map_each_other),
 		TEST(invlpg_of_large_splintered_and_unmapped_pages),
 		TEST(invlpg_takes_effect_for_one_small_page),
+		TEST(invlpg_of_an_address_that_is_not_canonical),
 		TEST(invlpg_of_another_page_forgets_upper_entries),
 		TEST(reload_takes_effect_at_every_level),
 		TEST(absent_to_present_needs_no_flush_at_any_level),
