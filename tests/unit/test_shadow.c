@@ -1729,9 +1729,9 @@ static void frame_with_more_mappings_than_its_list_holds(void **state)
 }
 
 /* INVLPG makes a leaf for a frame whose list is full: the mapping that gives way is flushed, too. */
-static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
+static void push_out_by_invlpg(u64 one)
 {
-	u64 gva = 0x8000000000, one = CODE, shared = DATA + 0x10000, evictions = 0;
+	u64 gva = 0x8000000000, shared = DATA + 0x10000, evictions = 0;
 	struct tlb_entry e;
 
 	g.m->audit = false;
@@ -1742,9 +1742,14 @@ static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
 			machine_dma(g.m, table + 8 * i, shared | USER);
 	}
 	map(one, 1, DATA | USER);
+	map(one + 9 * PAGE_SIZE, 1, DATA | USER);
+	store_entry(one, 2, entry(one, 2)); /* the window is mapped from now on */
+	expect_ok(one, USER_WRITE, DATA); /* else its tables are protected later, and that flushes */
+	reload_cr3();
 	for (u32 i = 0; i < 1024; i++)
 		expect_ok(gva + i * PAGE_SIZE, USER_WRITE, shared);
 	expect_ok(one, USER_WRITE, DATA);
+	expect_ok(one + 9 * PAGE_SIZE, USER_WRITE, DATA); /* remembers the path */
 	store_entry(one, 1, shared | USER | PTE_A | PTE_D);
 	invlpg(one);
 	for (u32 i = 0; i < 1024; i++)
@@ -1753,6 +1758,17 @@ static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
 	expect_ok(one, USER_WRITE, shared); /* at this entry the TLB is compared with the shadow */
 	machine_audit(g.m);
 	check();
+}
+
+static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
+{
+	push_out_by_invlpg(CODE);
+}
+
+/* In the upper half nothing but the lowest table is released, so the remembered path serves. */
+static void short_invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
+{
+	push_out_by_invlpg(0xffffa00000400000);
 }
 
 static void more_address_spaces_than_the_pool_holds(void **state)
@@ -2086,6 +2102,7 @@ int main(int argc, char **argv)
 		TEST(frame_with_more_mappings_than_its_list_holds),
 		TEST_ON(far, frame_with_more_mappings_than_its_list_holds),
 		TEST(invlpg_that_pushes_a_mapping_out_of_a_full_list),
+		TEST(short_invlpg_that_pushes_a_mapping_out_of_a_full_list),
 		TEST_ON(far, invlpg_that_pushes_a_mapping_out_of_a_full_list),
 		TEST_ON(small, frame_with_more_mappings_than_its_list_holds),
 		TEST_ON(small, more_address_spaces_than_the_pool_holds),
