@@ -33,6 +33,8 @@ void machine_fail(struct machine *m, const char *format, ...)
 /* --- physical memory ------------------------------------------------------- */
 static bool gpa_is_ram(const struct machine *m, u64 gpa)
 {
+	if (m->config.far && gpa - MACHINE_SPLIT < PAGE_SIZE)
+		return false;
 	return gpa < MACHINE_LOW_END || gpa - MACHINE_HIGH < MACHINE_HIGH_END - MACHINE_HIGH ||
 	       (m->config.giant && gpa - MACHINE_GIANT < MACHINE_GIANT_END - MACHINE_GIANT);
 }
@@ -103,6 +105,8 @@ static void make_regions(struct machine *m)
 	add_region(m, 0, MACHINE_LOW_END, shift, REGION_RAM);
 	add_region(m, MACHINE_HIGH, MACHINE_HIGH_END, MACHINE_HIGH + shift, REGION_RAM);
 	add_region(m, MACHINE_TRAPPED, MACHINE_TRAPPED + PAGE_SIZE, MACHINE_TRAPPED, REGION_TRAPPED);
+	if (m->config.far)
+		add_region(m, MACHINE_SPLIT, MACHINE_SPLIT + PAGE_SIZE, MACHINE_SPLIT, REGION_TRAPPED);
 	if (m->config.giant)
 		add_region(m, MACHINE_GIANT, MACHINE_GIANT_END, MACHINE_GIANT + shift, REGION_RAM);
 	region_seal(&m->regions);

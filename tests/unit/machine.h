@@ -26,6 +26,7 @@
 #define MACHINE_HIDDEN 0x680000ull
 #define MACHINE_HIDDEN_END 0x800000ull   /* the pool is above, at MACHINE_POOL */
 #define MACHINE_TRAPPED 0x900000ull      /* one page, in the middle of a block of MMIO */
+#define MACHINE_SPLIT 0x340000ull        /* far: one trapped page, both parts of low RAM are smaller than the high one */
 #define MACHINE_HIGH 0xc00000ull         /* RAM again, whole 2 MiB blocks */
 #define MACHINE_HIGH_END 0x1000000ull
 #define MACHINE_POOL 0x1000000ull        /* hidden; at most MACHINE_POOL_MAX bytes */
@@ -45,6 +46,7 @@ struct machine_config {
 	u32 host_phys_bits;      /* 0: 40 */
 	u32 tags;                /* 0: 8 */
 	bool no_1g;              /* the CPU has no 1 GiB pages */
+	bool far;                /* a trapped page splits the low RAM: the high RAM is the main region */
 	bool giant;              /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
 	u64 seed;                /* of the hardware's free choices */
 };

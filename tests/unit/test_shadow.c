@@ -124,6 +124,15 @@ static int setup_shifted(void **state)
 	return 0;
 }
 
+/* Tables and data lie outside of the main region. */
+static int setup_far(void **state)
+{
+	static const struct machine_config far = {.seed = 1, .far = true};
+
+	start(&far, 0);
+	return 0;
+}
+
 static int setup_giant(void **state)
 {
 	static const struct machine_config giant = {.seed = 1, .giant = true};
@@ -1720,9 +1729,9 @@ static void frame_with_more_mappings_than_its_list_holds(void **state)
 }
 
 /* INVLPG makes a leaf for a frame whose list is full: the mapping that gives way is flushed, too. */
-static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
+static void push_out_by_invlpg(u64 one)
 {
-	u64 gva = 0x8000000000, one = CODE, shared = DATA + 0x10000, evictions = 0;
+	u64 gva = 0x8000000000, shared = DATA + 0x10000, evictions = 0;
 	struct tlb_entry e;
 
 	g.m->audit = false;
@@ -1733,9 +1742,14 @@ static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
 			machine_dma(g.m, table + 8 * i, shared | USER);
 	}
 	map(one, 1, DATA | USER);
+	map(one + 9 * PAGE_SIZE, 1, DATA | USER);
+	store_entry(one, 2, entry(one, 2)); /* the window is mapped from now on */
+	expect_ok(one, USER_WRITE, DATA); /* else its tables are protected later, and that flushes */
+	reload_cr3();
 	for (u32 i = 0; i < 1024; i++)
 		expect_ok(gva + i * PAGE_SIZE, USER_WRITE, shared);
 	expect_ok(one, USER_WRITE, DATA);
+	expect_ok(one + 9 * PAGE_SIZE, USER_WRITE, DATA); /* remembers the path */
 	store_entry(one, 1, shared | USER | PTE_A | PTE_D);
 	invlpg(one);
 	for (u32 i = 0; i < 1024; i++)
@@ -1744,6 +1758,17 @@ static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
 	expect_ok(one, USER_WRITE, shared); /* at this entry the TLB is compared with the shadow */
 	machine_audit(g.m);
 	check();
+}
+
+static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
+{
+	push_out_by_invlpg(CODE);
+}
+
+/* In the upper half nothing but the lowest table is released, so the remembered path serves. */
+static void short_invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
+{
+	push_out_by_invlpg(0xffffa00000400000);
 }
 
 static void more_address_spaces_than_the_pool_holds(void **state)
@@ -2032,17 +2057,23 @@ int main(int argc, char **argv)
 		TEST(entry_retargeted_by_dma_harms_nobody),
 		TEST(entry_changed_by_dma_during_a_fault),
 		TEST(entry_goes_from_ram_to_mmio_and_back),
+		TEST_ON(far, entry_goes_from_ram_to_mmio_and_back),
 		TEST(two_unsync_leaf_tables_map_each_other),
 		TEST(invlpg_of_large_splintered_and_unmapped_pages),
 		TEST(invlpg_takes_effect_for_one_small_page),
+		TEST_ON(far, invlpg_takes_effect_for_one_small_page),
 		TEST(invlpg_of_an_address_that_is_not_canonical),
 		TEST(invlpg_of_another_page_forgets_upper_entries),
 		TEST(reload_takes_effect_at_every_level),
+		TEST_ON(far, reload_takes_effect_at_every_level),
 		TEST(absent_to_present_needs_no_flush_at_any_level),
+		TEST_ON(far, absent_to_present_needs_no_flush_at_any_level),
 		TEST_ON(small, absent_to_present_needs_no_flush_at_any_level),
 		TEST(recursive_mapping),
+		TEST_ON(far, recursive_mapping),
 		TEST_ON(shifted, recursive_mapping),
 		TEST(tables_mapped_writable_for_the_user),
+		TEST_ON(far, tables_mapped_writable_for_the_user),
 		TEST(leaf_table_promoted_to_an_upper_level_and_back),
 		TEST(entry_written_in_halves_and_bytes),
 		TEST(write_across_two_entries_and_two_tables),
@@ -2069,7 +2100,10 @@ int main(int argc, char **argv)
 		TEST(one_table_referenced_from_every_slot),
 		TEST_ON(small, one_table_referenced_from_every_slot),
 		TEST(frame_with_more_mappings_than_its_list_holds),
+		TEST_ON(far, frame_with_more_mappings_than_its_list_holds),
 		TEST(invlpg_that_pushes_a_mapping_out_of_a_full_list),
+		TEST(short_invlpg_that_pushes_a_mapping_out_of_a_full_list),
+		TEST_ON(far, invlpg_that_pushes_a_mapping_out_of_a_full_list),
 		TEST_ON(small, frame_with_more_mappings_than_its_list_holds),
 		TEST_ON(small, more_address_spaces_than_the_pool_holds),
 		TEST_ON(small, one_address_space_larger_than_the_pool),

@@ -209,6 +209,43 @@ static void op_hot(struct world *w)
 }
 
 /*
+ * A process between two switches: its upper tables stay as they are, so faults and
+ * INVLPGs of one lowest table go by the paths that the engine remembers.
+ */
+static void op_settled(struct world *w)
+{
+	enum model_mode mode = mode_now(w);
+	u64 base;
+
+	if (!mode_is_long(mode) || !w->m->tlb_count)
+		return;
+	base = mode_address(mode, w->m->tlb[rng_below(&w->rng, w->m->tlb_count)].gva);
+	machine_flush(w->m);
+	oracle_flushed(&w->oracle);
+	for (u32 i = 0; i < 12; i++) {
+		struct machine_access a = {.gva = sibling(w, base, 1), .kind = any_kind(w), .size = 8};
+		struct model_result n = machine_naive(w->m, a.gva, READ);
+		struct place place = {.mode = mode, .level = 1, .size = 8};
+
+		judged_access(w, a);
+		if (n.count != mode_top(mode))
+			continue;
+		place.gpa = n.entries[n.count - 1].address;
+		if (place.gpa - frame(FIRST) >= frame(WATCHED))
+			continue;
+		if (rng_chance(&w->rng, 50))
+			edit(w, place, peek_entry(w, place) ^ (rng_chance(&w->rng, 50) ? PTE_W : frame(1)));
+		else
+			edit(w, place, entry_for(w, place));
+		if (rng_chance(&w->rng, 75)) {
+			invlpg(w, a.gva);
+			a.kind.write = rng_chance(&w->rng, 50) && !a.kind.fetch;
+			judged_access(w, a);
+		}
+	}
+}
+
+/*
  * A table is taken out, edited, and linked again (or linked at a second place):
  * what lies under it must be as it reads now.
  */
@@ -528,6 +565,7 @@ static void op_rebuild(struct world *w)
 
 static const struct { u32 weight; void (*run)(struct world *w); } operations[] = {
 	{300, op_access}, {180, op_edit}, {60, op_tweak}, {60, op_dma}, {120, op_speculate}, {70, op_invlpg}, {80, op_hot}, {40, op_link},
+	{40, op_settled},
 	{50, op_cr3}, {15, op_flush}, {40, op_control}, {4, op_paging_off}, {6, op_mode}, {10, op_toggle_pae}, {30, op_pdpt},
 	{30, op_instruction},
 	{25, op_guest_copy}, {15, op_translate}, {3, op_drop_all}, {2, op_rebuild},
@@ -578,6 +616,7 @@ static struct machine_config config_of(u64 seed)
 	c.shift = rng_chance(&r, 30) ? 0x40000000 : 0;
 	c.no_1g = rng_chance(&r, 30);
 	c.pool_bytes = 0x400000;
+	c.far = rng_chance(&r, 30); /* tables and data outside of the main region */
 	return c;
 }
 
