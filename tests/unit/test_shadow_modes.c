@@ -320,7 +320,7 @@ static u32 fetch_bits(void) { return now->mode == MODEL_32 ? 0 : PF_ID; }
 /* --- every format ----------------------------------------------------------------------------- */
 static const u64 places_32[] = {0x1000, CODE, 0x3ffff000, 0x40000000, 0x7fe00000, 0x80000000, 0xc0000000, 0xe0000000};
 static const u64 places_4l[] = {CODE, 0x7fc0000000, 0x8000000000, 0x7fffffe00000, 0xffff800000000000, 0xfffffffffff00000};
-static const u64 places_5l[] = {CODE, 0x1000000000000, 0xff8000000000000, 0xffffffffe00000, 0xff00000000000000,
+static const u64 places_5l[] = {CODE, 0x1000000000000, 0xff800000000000, 0xffffffffe00000, 0xff00000000000000,
 				0xfffff00000000000, 0xfffffffffff00000};
 
 static u32 places_of(enum model_mode mode, const u64 **places)
