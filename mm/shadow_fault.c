@@ -381,11 +381,6 @@ static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shad
 	return fill(f, error, fault);
 }
 
-static ALWAYS_INLINE bool walk_entry_unchanged(const struct gpt_step *step)
-{
-	return __atomic_load_n((const u64 *)step->slot, __ATOMIC_RELAXED) == step->entry;
-}
-
 /*
  * The usual fault, which does what fill() would: a plain leaf of 4 KiB, in a page
  * that a hint leads to, for a frame that is no table. False: it is not so simple.
@@ -409,9 +404,8 @@ static bool fill_quick(struct fill *f)
 		return false;
 	if (f->access.write && (!(spte & PTE_W) || (*plain_frame(s, spte) & FRAME_TRACKED)))
 		return false;
-	for (u32 level = 1; level <= w->top_level; level++)
-		if (!walk_entry_unchanged(&w->step[level]))
-			return false;
+	if (!gpt_walk_unchanged(&mmu->gpt, w))
+		return false;
 	sp->flags |= PAGE_USED;
 	sp->idle_writes = 0;
 	s->stats[SHADOW_STAT_a_sets] += w->a_sets;
@@ -426,14 +420,15 @@ static bool fill_quick(struct fill *f)
 static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 {
 	struct shadow *s = mmu->s;
+	gfn_t gfn = gpt_walk_table(w, w->last_level) >> PAGE_SHIFT;
 	u32 *frame;
 
 	if ((w->error & PF_RSVD) || mmu->gpt.mode == GPT_PAE)
 		return;
 	spin_lock(&s->lock);
-	frame = frame_of_gfn(s, gpt_walk_table(w, w->last_level) >> PAGE_SHIFT);
+	frame = frame_of_gfn(s, gfn);
 	if (frame && frame_is_protected(*frame))
-		frame_release(mmu, gpt_walk_table(w, w->last_level) >> PAGE_SHIFT, frame);
+		frame_release(mmu, gfn, frame);
 	spin_unlock(&s->lock);
 }
 

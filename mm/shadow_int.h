@@ -398,36 +398,34 @@ static ALWAYS_INLINE bool role_is_plain(const struct shadow_mmu *mmu, union role
 	       role.wp && role.nx;
 }
 
-/* plain_leaf() for frames outside the main region; 0 where they are not RAM. */
-u64 plain_leaf_far(struct shadow *s, u64 gpte);
+/* The frame word of a 4 KiB leaf's frame where guest frames are host frames; NULL if it is not RAM. */
+static ALWAYS_INLINE u32 *plain_frame(struct shadow *s, u64 entry)
+{
+	const struct region_main *m = &s->regions->main;
+	u64 offset = (entry & PTE_ADDR_MASK) - m->base_gpa;
+
+	if (unlikely(offset >= m->bytes))
+		return frame_of_gfn(s, (entry & PTE_ADDR_MASK) >> PAGE_SHIFT);
+	return &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
+}
+
 /*
  * The shadow entry that entry_derive() would make in a plain page, or 0 for what
  * it must look at itself: A clear, another memory type, no RAM.
  */
 static ALWAYS_INLINE u64 plain_leaf(const struct shadow_mmu *mmu, u64 gpte)
 {
-	const struct region_main *m = &mmu->s->regions->main;
-	u64 offset = (gpte & PTE_ADDR_MASK) - m->base_gpa, spte = gpte & (PLAIN_SAME & ~PTE_W);
+	u64 spte = gpte & (PLAIN_SAME & ~PTE_W);
+	const u32 *frame;
 
 	if ((gpte & (PTE_P | PTE_A | PTE_TYPE_4K)) != (PTE_P | PTE_A))
 		return 0;
-	if (unlikely(offset >= m->bytes))
-		return plain_leaf_far(mmu->s, gpte);
-	if (!(gpte & PTE_W) || !(gpte & PTE_D) ||
-	    frame_is_protected(mmu->s->frames[m->frame_index + (offset >> PAGE_SHIFT)]))
+	frame = plain_frame(mmu->s, gpte);
+	if (unlikely(!frame))
+		return 0;
+	if (!(gpte & PTE_W) || !(gpte & PTE_D) || frame_is_protected(*frame))
 		return spte;
 	return spte | PTE_W | SPTE_RMAP;
-}
-
-/* The frame word of a plain leaf's frame. */
-static ALWAYS_INLINE u32 *plain_frame(struct shadow *s, u64 spte)
-{
-	const struct region_main *m = &s->regions->main;
-	u64 offset = (spte & PTE_ADDR_MASK) - m->base_gpa;
-
-	if (unlikely(offset >= m->bytes))
-		return frame_of_gfn(s, (spte & PTE_ADDR_MASK) >> PAGE_SHIFT);
-	return &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
 }
 
 /* leaf_install() for a plain leaf. */

@@ -84,18 +84,6 @@ u64 leaf_entry(struct shadow *s, const struct leaf *leaf)
 	return spte | PTE_W | SPTE_RMAP;
 }
 
-u64 plain_leaf_far(struct shadow *s, u64 gpte)
-{
-	u64 spte = gpte & (PLAIN_SAME & ~PTE_W);
-	const u32 *frame = frame_of_gfn(s, (gpte & PTE_ADDR_MASK) >> PAGE_SHIFT);
-
-	if (!frame)
-		return 0;
-	if (!(gpte & PTE_W) || !(gpte & PTE_D) || frame_is_protected(*frame))
-		return spte;
-	return spte | PTE_W | SPTE_RMAP;
-}
-
 void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte)
 {
 	u64 *at = &page_table(s, page)[index];

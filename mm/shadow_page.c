@@ -111,14 +111,11 @@ void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
 	s->link_changes++;
 }
 
-/* Mostly a frame is mapped writable once, and lies in the main region. */
+/* Mostly a frame is mapped writable once. */
 static ALWAYS_INLINE void drop_from_list(struct shadow *s, u32 level, u64 spte, u32 id)
 {
-	const struct region_main *m = &s->regions->main;
-	u64 offset = (spte & PTE_ADDR_MASK) - m->base_gpa;
-
-	if (likely(level == 1 && s->identity && offset < m->bytes)) {
-		u32 *head = &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
+	if (likely(level == 1 && s->identity)) {
+		u32 *head = plain_frame(s, spte);
 
 		if (likely((*head & LIST_VALUE) == id)) {
 			*head &= ~(u32)LIST_VALUE;

@@ -91,15 +91,17 @@ static void sync_plain_page(struct shadow_mmu *mmu, u32 page)
 static void sync_page(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow_page *sp = &mmu->s->pages[page];
+	const u64 *table;
 
 	STAT(mmu->s, syncs);
 	if (role_is_plain(mmu, sp->role) && !(sp->flags & PAGE_TYPED)) {
 		sync_plain_page(mmu, page);
 		return;
 	}
+	table = gpt_table(&mmu->gpt, sp->gfn);
 	for_each_live(sp, i) {
 		if (page_table(mmu->s, page)[i] & PTE_P)
-			sync_entry(mmu, page, i, guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), i));
+			sync_entry(mmu, page, i, guest_entry(mmu, sp->role, table, i));
 	}
 }
 
