@@ -160,4 +160,12 @@ enum gpr {
 #define MSR_VM_CR 0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
 
+/* Is a linear address sign-extended from bit 47, with CR4.LA57 from bit 56? SDM vol. 1 section 3.3.7.1. */
+static ALWAYS_INLINE bool address_is_canonical(u64 address, bool la57)
+{
+	u32 unused = la57 ? 64 - 57 : 64 - 48;
+
+	return (u64)((s64)(address << unused) >> unused) == address;
+}
+
 #endif

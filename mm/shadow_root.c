@@ -380,9 +380,7 @@ static bool invlpg_quick(struct shadow_mmu *mmu, gva_t gva)
 /* An address that 64-bit tables cannot translate. Else the levels' indexes alias it with one that they can. */
 static ALWAYS_INLINE bool is_beyond(const struct shadow_mmu *mmu, gva_t gva)
 {
-	u32 unused = mmu->gpt.mode == GPT_5L ? 64 - 57 : 64 - 48;
-
-	return mmu->gpt.mode >= GPT_4L && (gva_t)((s64)(gva << unused) >> unused) != gva;
+	return mmu->gpt.mode >= GPT_4L && !address_is_canonical(gva, mmu->gpt.mode == GPT_5L);
 }
 
 /*

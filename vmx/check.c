@@ -9,7 +9,6 @@
 #define CHECK_TEXT_MAX 160
 #define SELECTOR_RPL_TI BITS(2, 0)
 #define EFER_DEFINED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-#define ADDRESS_BITS_4LEVEL 48
 
 void vmx_expect(struct vmx_check *k, bool holds, const char *subject, const char *check)
 {
@@ -26,9 +25,7 @@ void vmx_expect(struct vmx_check *k, bool holds, const char *subject, const char
 
 bool vmx_check_canonical(u64 address)
 {
-	u32 unused = 64 - ADDRESS_BITS_4LEVEL;
-
-	return (u64)((s64)(address << unused) >> unused) == address;
+	return address_is_canonical(address, false);
 }
 
 bool vmx_check_physical(const struct vmx_check *k, u64 address)

@@ -214,9 +214,7 @@ void vmx_tlb_flush(struct vcpu *vcpu, u32 tag)
 /* INVVPID refuses an address that is not canonical, and nothing is cached for one. */
 static bool is_canonical(gva_t gva)
 {
-	u32 unused = vmcs_read_natural(VMCS_GUEST_CR4) & CR4_LA57 ? 64 - 57 : 64 - 48;
-
-	return (gva_t)((s64)(gva << unused) >> unused) == gva;
+	return address_is_canonical(gva, vmcs_read_natural(VMCS_GUEST_CR4) & CR4_LA57);
 }
 
 void vmx_tlb_flush_page(struct vcpu *vcpu, u32 tag, gva_t gva)

@@ -106,9 +106,7 @@ int emu_pop_reg(struct emu *e)
 
 static bool is_canonical(const struct emu *e, u64 target)
 {
-	u32 unused = e->vcpu->cr4 & CR4_LA57 ? 7 : 16;
-
-	return e->bits != 64 || (u64)((s64)(target << unused) >> unused) == target;
+	return e->bits != 64 || address_is_canonical(target, e->vcpu->cr4 & CR4_LA57);
 }
 
 /* RIP changes only once nothing can fail any more. */

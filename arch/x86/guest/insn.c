@@ -146,9 +146,7 @@ void insn_skip(struct vcpu *vcpu)
 
 static bool is_canonical(const struct vcpu *vcpu, gva_t gva)
 {
-	u32 unused = vcpu->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
-
-	return (gva_t)((s64)(gva << unused) >> unused) == gva;
+	return address_is_canonical(gva, vcpu->cr4 & CR4_LA57);
 }
 
 static int segment_fault(struct vcpu *vcpu, enum segment_name segment)
