@@ -354,6 +354,9 @@ bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm)
 bench-compare: $(B)/umbra.efi $(BENCH_GUEST) ## The same, and name what moved more than 1% against the baseline
 	$(BENCH_RUN) compare
 
+bench-profile: $(B)/umbra.efi $(BENCH_GUEST) ## The hypervisor's instructions by function; BENCH_ONLY=fork,exec
+	$(BENCH_RUN) profile
+
 bench-baseline: ## Make the last whole run the baseline
 	$(BENCH_RUN) baseline
 
@@ -363,7 +366,7 @@ bench-doc: ## Put the last whole run into docs/performance.md and .svg
 bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
 	$(BENCH_RUN) esp
 
-.PHONY: bench bench-compare bench-baseline bench-doc bench-esp
+.PHONY: bench bench-compare bench-profile bench-baseline bench-doc bench-esp
 
 # --- compile_commands.json for editors ---------------------------------------
 json = {"directory": "$(CURDIR)"$(COMMA) "file": "$(1)"$(COMMA) "command": "$(CC) $(2) -c $(1)"}

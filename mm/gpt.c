@@ -228,17 +228,10 @@ bool gpt_key_needs_wp(const struct gpt_context *ctx, u64 leaf)
 #define SIXTEEN(i) FOUR(i), FOUR((i) + 4), FOUR((i) + 8), FOUR((i) + 12)
 #define SIXTY_FOUR(i) SIXTEEN(i), SIXTEEN((i) + 16), SIXTEEN((i) + 32), SIXTEEN((i) + 48)
 
-static const u8 allowed[GPT_ACCESS_END << 2] = {
+const u8 gpt_allowed[GPT_ACCESS_END << 2] = {
 	SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192),
 	SIXTY_FOUR(256), SIXTY_FOUR(320), SIXTY_FOUR(384), SIXTY_FOUR(448),
 };
-
-static ALWAYS_INLINE bool rights_allow(const struct gpt_context *ctx, u32 rights, struct gpt_access access)
-{
-	u32 set = allowed[(access.word << 2) + (ctx->controls & GPT_CONTROLS_RIGHTS)];
-
-	return set >> rights & 1;
-}
 
 /* Sets want in the entry, in its own size, if it still reads as expected; false if it changed. */
 static bool mark_entry(bool narrow, void *slot, u64 *expected, u64 want)
@@ -281,21 +274,15 @@ static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, enum gpt_effects
 			 &w->a_sets, &w->d_sets) ? GPT_OK : GPT_RETRY;
 }
 
-/* Bits in which a step's entry differs from what it reads now; entries of 8 bytes. */
-static ALWAYS_INLINE u64 step_change(const struct gpt_step *step)
-{
-	return __atomic_load_n((const u64 *)step->slot, __ATOMIC_RELAXED) ^ step->entry;
-}
-
 bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 {
 	const struct gpt_step *step = w->step;
 
 	if (likely(w->leaf_level == 1 && w->top_level == 4))
-		return !(step_change(step + 1) | step_change(step + 2) | step_change(step + 3) | step_change(step + 4));
+		return !(gpt_step_change(step + 1) | gpt_step_change(step + 2) | gpt_step_change(step + 3) | gpt_step_change(step + 4));
 	for (u32 level = w->leaf_level; level && level <= w->top_level; level++) {
 		if (ctx->mode == GPT_32 ? __atomic_load_n((const u32 *)step[level].slot, __ATOMIC_RELAXED) != step[level].entry
-					: !!step_change(&step[level]))
+					: !!gpt_step_change(&step[level]))
 			return false;
 	}
 	return true;
@@ -409,7 +396,7 @@ static ALWAYS_INLINE enum gpt_status finish(const struct gpt_format *f, const st
 	w->access = rights;
 	if (f->keys && unlikely(ctx->controls & GPT_CONTROLS_KEYS) && key_forbids(ctx, entry, rights, access))
 		return fault(ctx, level, PF_P | PF_PK, access, w);
-	if (unlikely(!rights_allow(ctx, rights, access)))
+	if (unlikely(!gpt_rights_allow(ctx, rights, access)))
 		return fault(ctx, level, PF_P, access, w);
 	w->gfn = gpt_entry_gfn(level, entry) |
 		 ((gva >> PAGE_SHIFT) & (BIT(f->index_bits * (level - 1)) - 1));

@@ -135,6 +135,22 @@ enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_ac
 			 enum gpt_effects effects, struct gpt_walk *walk);
 
 /*
+ * SDM vol. 3 section 4.6.1, protection keys aside: may the access be made with these rights
+ * (ACC_*, over all levels)? gpt_allowed: a bit for each value of ACC_*, see gpt.c.
+ */
+extern const u8 gpt_allowed[GPT_ACCESS_END << 2];
+static ALWAYS_INLINE bool gpt_rights_allow(const struct gpt_context *ctx, u32 rights, struct gpt_access access)
+{
+	return gpt_allowed[(access.word << 2) + (ctx->controls & GPT_CONTROLS_RIGHTS)] >> rights & 1;
+}
+
+/* Bits in which a step's entry differs from what it reads now; entries of 8 bytes. */
+static ALWAYS_INLINE u64 gpt_step_change(const struct gpt_step *step)
+{
+	return __atomic_load_n((const u64 *)step->slot, __ATOMIC_RELAXED) ^ step->entry;
+}
+
+/*
  * With CR0.WP clear, would this key stop the supervisor's writes to the user page
  * of leaf if WP were set, as it is while the guest runs?
  */

@@ -10,8 +10,6 @@
  */
 #include "mm/shadow_int.h"
 
-#define PREFETCH_GROUP 8u
-
 /* One fill under way. */
 struct fill {
 	struct shadow_mmu *mmu;
@@ -28,14 +26,6 @@ struct fill {
 	u32 made;                 /* BIT(level): page was made now */
 	u32 unlinked;             /* BIT(level): its page does not yet link to the one below */
 };
-
-static struct gpt_access decode_access(u32 error, u32 cpl, u64 rflags)
-{
-	return (struct gpt_access){
-		.word = (error & (PF_W | PF_U | PF_ID)) | (cpl == 3 && !(error & PF_U) ? GPT_ACCESS_IMPLICIT : 0) |
-			(rflags & RFLAGS_AC ? GPT_ACCESS_AC : 0),
-	};
-}
 
 /* The gfn at which a level's leaf or table entry containing gfn begins. */
 static gfn_t align_gfn(gfn_t gfn, u32 level)
@@ -130,36 +120,17 @@ static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
 	f->path[level] = page;
 }
 
-/* Is the path the only one to its leaf? Every page has one parent, the root one user and none. */
-static bool path_alone(const struct fill *f)
-{
-	const struct shadow_page *pages = f->mmu->s->pages;
-
-	for (u32 level = f->map_level; level < f->top; level++)
-		if (pages[f->path[level]].pins || (pages[f->path[level]].parents & LIST_CHAIN))
-			return false;
-	return pages[f->path[f->top]].pins == 1 && !(pages[f->path[f->top]].parents & LIST_VALUE);
-}
-
 /*
- * Finds or makes every page of the path; links nothing yet. A hint leads to the
- * lowest page at once while no link was changed since it was taken. Mostly all links
+ * Finds or makes every page of the path; links nothing yet. Mostly all links
  * are there and lead to pages of the right names: then f->unlinked stays 0.
  */
 static void fill_path(struct fill *f)
 {
 	struct shadow *s = f->mmu->s;
-	struct path_hint *hint = hint_of(f->mmu, f->gva);
-	u64 key = hint_key(f->mmu, f->gva);
 	u32 page = f->mmu->root[f->mmu->root_level == 3 ? level_index(3, f->gva) & 3 : 0];
 
 	f->path[f->top] = page;
 	f->made = f->unlinked = 0;
-	if (f->map_level == 1 && f->guest_leaf == 1 && hint->key == key && hint->links == s->link_changes &&
-	    fill_name_matches(f, 1, hint->page)) {
-		fill_use_page(f, 1, hint->page);
-		return;
-	}
 	for (u32 level = f->top; level > f->map_level; level--) {
 		u64 spte = page_table(s, page)[level_index(level, f->gva)];
 		union role role;
@@ -175,8 +146,6 @@ static void fill_path(struct fill *f)
 		}
 		fill_use_page(f, level - 1, page);
 	}
-	if (!f->unlinked && f->map_level == 1)
-		*hint = (struct path_hint){.key = key, .links = s->link_changes, .page = page, .alone = path_alone(f)};
 }
 
 static void fill_link(struct fill *f)
@@ -194,41 +163,6 @@ static void fill_link(struct fill *f)
 		page_link(s, f->path[level], index, child, false);
 		if (level == f->guest_leaf)
 			STAT(s, splinters);
-	}
-}
-
-/* One that the guest has already accessed. */
-static NOINLINE void prefetch_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
-{
-	struct shadow *s = mmu->s;
-	struct derived d;
-
-	d.leaf = s->pages[page].role.word == mmu->plain_role ? plain_leaf(mmu, gpte) : 0;
-	if (d.leaf) {
-		plain_install(s, page, index, d.leaf);
-	} else {
-		entry_derive(mmu, page, index, gpte, 0, &d);
-		if (!d.leaf)
-			return;
-		leaf_install(s, page, index, d.leaf);
-	}
-	STAT(s, prefetches);
-}
-
-/* Neighbours of a guest's 4 KiB leaf. */
-static ALWAYS_INLINE void prefetch_guest(struct fill *f, u32 page, u32 index)
-{
-	union role role = f->mmu->s->pages[page].role;
-	const u64 *table = (const u64 *)((uintptr_t)f->walk.step[1].slot & PAGE_MASK);
-	const u64 *sptes = page_table(f->mmu->s, page);
-	u32 first = index & ~(PREFETCH_GROUP - 1);
-
-#pragma GCC unroll 8
-	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
-		u64 gpte = guest_entry(f->mmu, role, table, i);
-
-		if ((~gpte & (PTE_P | PTE_A)) == 0 && !(sptes[i] & PTE_P))
-			prefetch_entry(f->mmu, page, i, gpte);
 	}
 }
 
@@ -261,7 +195,7 @@ static void fill_prefetch(struct fill *f, u32 page, u32 index, struct leaf *leaf
 	if (f->map_level != 1)
 		return;
 	if (f->guest_leaf == 1)
-		prefetch_guest(f, page, index);
+		prefetch_leaves(f->mmu, (const u64 *)((uintptr_t)f->walk.step[1].slot & PAGE_MASK), page, index);
 	else
 		prefetch_direct(f, page, index, leaf);
 }
@@ -360,6 +294,8 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 		return SHADOW_RETRY;
 	if (unlikely(f->unlinked))
 		fill_link(f);
+	if (f->map_level == 1 && f->guest_leaf == 1)
+		hint_take(f->mmu, f->gva, &f->walk, f->path[1]);
 	return fill_install(f, before, error, fault);
 }
 
@@ -381,41 +317,6 @@ static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shad
 	return fill(f, error, fault);
 }
 
-/*
- * The usual fault, which does what fill() would: a plain leaf of 4 KiB, in a page
- * that a hint leads to, for a frame that is no table. False: it is not so simple.
- */
-static bool fill_quick(struct fill *f)
-{
-	struct shadow_mmu *mmu = f->mmu;
-	struct shadow *s = mmu->s;
-	const struct gpt_walk *w = &f->walk;
-	const struct path_hint *hint = hint_of(mmu, f->gva);
-	struct shadow_page *sp = &s->pages[hint->page];
-	u32 index = level_index(1, f->gva);
-	u64 spte, *at;
-
-	if (w->leaf_level != 1 || !mmu->plain_role || !hint_holds(mmu, hint, f->gva) || sp->role.word != mmu->plain_role ||
-	    sp->gfn != (w->step[2].entry & PTE_ADDR_MASK) >> PAGE_SHIFT || gpt_access_above(w, 1) != ACC_ALL)
-		return false;
-	spte = plain_leaf(mmu, w->step[1].entry);
-	at = &page_table(s, hint->page)[index];
-	if (!spte || *at == spte)
-		return false;
-	if (f->access.write && (!(spte & PTE_W) || (*plain_frame(s, spte) & FRAME_TRACKED)))
-		return false;
-	if (!gpt_walk_unchanged(&mmu->gpt, w))
-		return false;
-	sp->flags |= PAGE_USED;
-	sp->idle_writes = 0;
-	s->stats[SHADOW_STAT_a_sets] += w->a_sets;
-	s->stats[SHADOW_STAT_d_sets] += w->d_sets;
-	plain_install(s, hint->page, index, spte);
-	STAT(s, fills);
-	prefetch_guest(f, hint->page, index);
-	return true;
-}
-
 /* A guest that is given a page fault will most likely write the entry that it stopped at. */
 static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 {
@@ -432,17 +333,16 @@ static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 	spin_unlock(&s->lock);
 }
 
-enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
-				       u32 cpl, u64 rflags, struct shadow_fault *fault)
+enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
+			      struct shadow_fault *fault)
 {
 	enum shadow_result result;
 	struct fill f;
 
 	f.mmu = mmu;
 	f.gva = gva;
-	f.access = decode_access(error, cpl, rflags);
-	STAT(mmu->s, walks);
-	switch (gpt_walk(&mmu->gpt, gva, f.access, GPT_SET_AD, &f.walk)) {
+	f.access = access;
+	switch (gpt_walk(&mmu->gpt, gva, access, GPT_SET_AD, &f.walk)) {
 	case GPT_RETRY:
 		return SHADOW_RETRY;
 	case GPT_FAULT:
@@ -454,7 +354,7 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 		break;
 	}
 	spin_lock(&mmu->s->lock);
-	result = likely(fill_quick(&f)) ? SHADOW_FIXED : fault_with_lock(&f, error, fault);
+	result = fault_with_lock(&f, error, fault);
 	spin_unlock(&mmu->s->lock);
 	return result;
 }

@@ -178,13 +178,21 @@ struct code_hint {
 	u64 unused[2];           /* a power of two is found by a shift */
 };
 
-/* Where the path of a 2 MiB range ended, valid while no link changed. */
-#define PATH_HINTS 16u
+/*
+ * How a walk of a 2 MiB range went, guest's tables and ours: 4 levels, to a page with
+ * plain leaves. The guest's upper entries read the same: only the leaf has to be read.
+ */
+#define PATH_HINTS 64u
 struct path_hint {
 	u64 key;                 /* gva >> 21, number of the root */
-	u64 links;               /* s->link_changes then */
+	u64 links;               /* s->link_changes when our links were last seen to lead there */
 	u32 page;                /* of level 1 */
 	bool alone;              /* no other path leads there */
+	struct shadow_page *record; /* of page */
+	u64 *sptes;              /* of page */
+	u64 *table;              /* the guest's table of level 1 */
+	struct gpt_step upper[3]; /* levels 2 to 4 */
+	u64 unused[4];           /* a power of two is found by a shift */
 };
 
 #define ROOT_HINTS 64u
@@ -478,10 +486,10 @@ void sync_upper(struct shadow_mmu *mmu);
 /* Re-derives one present entry. Returns true if it changed. */
 bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
 
-/* --- hints --------------------------------------------------------------------- */
+/* --- shadow_quick.c --------------------------------------------------------------- */
 static ALWAYS_INLINE struct path_hint *hint_of(struct shadow_mmu *mmu, gva_t gva)
 {
-	return &mmu->hints[(gva >> 21) % PATH_HINTS];
+	return &mmu->hints[(gva >> 21 ^ mmu->root[0] * 5) % PATH_HINTS];
 }
 
 static ALWAYS_INLINE u64 hint_key(const struct shadow_mmu *mmu, gva_t gva)
@@ -489,10 +497,27 @@ static ALWAYS_INLINE u64 hint_key(const struct shadow_mmu *mmu, gva_t gva)
 	return gva >> 21 << 24 | mmu->root[0];
 }
 
-static ALWAYS_INLINE bool hint_holds(const struct shadow_mmu *mmu, const struct path_hint *hint, gva_t gva)
+/* The links changed since: does the path still lead to the hint's page? */
+bool hint_renew(struct shadow_mmu *mmu, struct path_hint *hint, gva_t gva);
+
+/* Does the hint tell the path of gva? Whether the guest's upper entries are the same is not looked at. */
+static ALWAYS_INLINE bool hint_holds(struct shadow_mmu *mmu, struct path_hint *hint, gva_t gva)
 {
-	return hint->key == hint_key(mmu, gva) && hint->links == mmu->s->link_changes;
+	return hint->key == hint_key(mmu, gva) &&
+	       (likely(hint->links == mmu->s->link_changes) || hint_renew(mmu, hint, gva));
 }
+
+/* Remembers a walk that ended at a leaf of 4 KiB, whose path is linked. */
+void hint_take(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u32 page);
+
+/* Installs the neighbours of a leaf that the guest has accessed already; table: the guest's. */
+void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 index);
+
+/* --- shadow_fault.c --------------------------------------------------------------- */
+#define PREFETCH_GROUP 8u
+/* The whole way of a fault. */
+enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
+			      struct shadow_fault *fault);
 
 /* --- shadow_root.c ---------------------------------------------------------------- */
 void root_forget(struct shadow *s, u32 page);

@@ -359,16 +359,15 @@ static void refresh_upper(struct shadow_mmu *mmu)
 static bool invlpg_quick(struct shadow_mmu *mmu, gva_t gva)
 {
 	struct shadow *s = mmu->s;
-	const struct path_hint *hint = hint_of(mmu, gva);
-	const struct shadow_page *sp = &s->pages[hint->page];
+	struct path_hint *hint = hint_of(mmu, gva);
 	u32 index = level_index(1, gva);
 	u64 evictions = s->evictions;
 	bool due = s->flush_due;
 
-	if (s->unsync_upper || !mmu->plain_role || !hint_holds(mmu, hint, gva) || sp->role.word != mmu->plain_role)
+	if (s->unsync_upper || !hint_holds(mmu, hint, gva))
 		return false;
 	if (!(page_table(s, hint->page)[index] & PTE_P) ||
-	    !sync_entry(mmu, hint->page, index, gpt_table(&mmu->gpt, sp->gfn)[index]) || !hint->alone ||
+	    !sync_entry(mmu, hint->page, index, __atomic_load_n(&hint->table[index], __ATOMIC_RELAXED)) || !hint->alone ||
 	    s->evictions != evictions)
 		return true;
 	s->flush_due = due;

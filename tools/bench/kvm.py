@@ -84,7 +84,7 @@ def measure(only):
         log.start()
         outer = vm.Machine(efi=os.environ.get("UMBRA_EFI") or "build/release/umbra.efi", kernel=kernel,
                            initrds=[initrd], options=OUTER_OPTIONS, umbra="bare", memory=OUTER_MEMORY)
-        text, seconds = machine.boot(outer, "build/bench/kvm.log", timeout=TIMEOUT, logging=pipe)
+        text, seconds = machine.boot(outer, "build/bench/kvm.log", timeout=TIMEOUT, logging=machine.log_exits(pipe))
         log.join()
     host, results = machine.parse(text)
     if host != "kvm" or len(log.windows) != len(results):

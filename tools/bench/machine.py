@@ -78,9 +78,14 @@ def with_only(options, only):
     return options + (" bench=" + ",".join(only) if only else "")
 
 
-def boot(machine, log, timeout=TIMEOUT, logging=None):
+def log_exits(path):
+    """Arguments for QEMU: VMRUNs and exits are in the log of in_asm, and next to nothing else with this filter."""
+    return ["-d", "in_asm", "-dfilter", "0+1", "-D", path]
+
+
+def boot(machine, log, timeout=TIMEOUT, logging=()):
     """Runs the machine to its end. Returns (console text, seconds). Raises BenchError on a timeout.
-    QEMU's log of VMRUNs and exits goes to the file or pipe logging.
+    logging: QEMU's arguments for a log.
     The console goes to the file log in the end: several runs at a time do not meet."""
     os.makedirs("build/bench", exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run.", dir="build/bench") as work:
@@ -98,9 +103,7 @@ def boot(machine, log, timeout=TIMEOUT, logging=None):
             firmware.make_state(state, [*arguments, "file:" + first], first, work)
         console = work + "/console.log"
         start = time.monotonic()
-        # in_asm has the exits in it, and next to nothing else with this filter.
-        exits = ["-d", "in_asm", "-dfilter", "0+1", "-D", logging] if logging else []
-        emulator = firmware.start(state, [*arguments, "file:" + console, *exits], work)
+        emulator = firmware.start(state, [*arguments, "file:" + console, *logging], work)
         try:
             watch(emulator, console, start + timeout)
         finally:
@@ -133,7 +136,7 @@ def watch(emulator, log, deadline):
             time.sleep(0.1)
 
 
-def run_guest(efi, bare, only):
+def run_guest(efi, bare, only, logging=()):
     """One run of the benchmark. Returns {name: result}."""
     kind = "bare" if bare else "umbra"
     machine = vm.Machine(efi=efi, kernel=vm.fetch_kernel("cloud") + "/vmlinuz", initrds=[initramfs()],
@@ -142,7 +145,7 @@ def run_guest(efi, bare, only):
     print(f"{kind}:", end="", file=sys.stderr, flush=True)
     log = f"build/bench/{kind}.log"
     try:
-        text, seconds = boot(machine, log)
+        text, seconds = boot(machine, log, logging=logging)
     except BenchError as error:
         raise BenchError(f"{error} (see {log})") from None
     host, results = parse(text)
