@@ -14,6 +14,7 @@ from table import BY_NAME
 SYMBOLS = "build/release/core.elf"
 READING = "shadow_stat"  # what CPUID calls for a reading of the counters
 GUEST_TEXT = 0xffffffff81000000  # Linux begins here
+SHOWN = 50
 
 
 class Symbols:
@@ -22,6 +23,7 @@ class Symbols:
         rows = [line.split() for line in text.splitlines()]
         rows = [(int(row[0], 16), row[2]) for row in rows if len(row) == 3 and row[1] in "tT"]
         self.starts, self.names = [row[0] for row in rows], [row[1] for row in rows]
+        self.starts_set = set(self.starts)
         self.first, self.last = self.starts[0], min(self.starts[-1] + 0x1000, GUEST_TEXT)
 
     def at(self, address):
@@ -101,8 +103,10 @@ def report(efi, names):
         for pc, count in executed.items():
             functions[symbols.at(pc)] = functions.get(symbols.at(pc), 0) + count
         lines.append(f"{name}: {sum(functions.values()) / ops:,.1f} instructions of the hypervisor an operation")
-        for function, count in sorted(functions.items(), key=lambda item: -item[1])[:40]:
-            lines.append(f"  {count / ops:12,.1f}  {function}")
+        calls = {symbols.at(pc): count for pc, count in executed.items() if pc in symbols.starts_set}
+        lines.append("  instructions       calls  function")
+        for function, count in sorted(functions.items(), key=lambda item: -item[1])[:SHOWN]:
+            lines.append(f"  {count / ops:12,.1f}  {calls.get(function, 0) / ops:10,.2f}  {function}")
         with open(f"build/bench/profile-{name}.txt", "w") as file:
             for pc in sorted(executed):
                 file.write(f"{executed[pc] / ops:12.2f} {pc:016x} {symbols.at(pc)}\n")
