@@ -73,6 +73,8 @@
 
 /* DR6: single-step trap, SDM vol. 3 section 17.2.3 */
 #define DR6_BS BIT(14)
+/* DR7: L0, G0 to L3, G3, SDM vol. 3 section 17.2.4 */
+#define DR7_ENABLES BITS(7, 0)
 
 /* Page-table entries, SDM vol. 3 tables 4-14 to 4-20 */
 #define PTE_P BIT(0)

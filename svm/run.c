@@ -185,14 +185,19 @@ static NOINLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum exit_k
 		return false;
 	vcpu->rip = vmcb->rip;
 	vcpu->code_bits = 64;
+	vcpu->rflags = vmcb->rflags;
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
+	vcpu->gpr[GPR_RSP] = vmcb->rsp;
 	vcpu->exit.insn_len = 0;
 	vcpu->exit.operand_known = false;
+	vcpu->exit.ahead = !(vmcb->dr7 & DR7_ENABLES);
 	if (assists->next_rip || assists->decode)
 		svm_decode_exit(vmcb, *assists, &vcpu->exit);
 	if (!fast_skip(vmcb, quick(vcpu)))
 		return false;
+	vmcb->rflags = vcpu->rflags;
 	vmcb->rax = vcpu->gpr[GPR_RAX];
+	vmcb->rsp = vcpu->gpr[GPR_RSP];
 	return ready(vcpu);
 }
 

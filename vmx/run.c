@@ -244,8 +244,28 @@ static bool quick_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info
 	}
 }
 
+/* MOV to or from CR3; what else it may need or change is here only if it does. */
+static u32 quick_cr3(struct vcpu *vcpu, enum exit_kind kind, u64 rflags)
+{
+	bool rsp = vcpu->exit.gpr == GPR_RSP;
+	u32 len;
+
+	if (rsp)
+		vcpu->gpr[GPR_RSP] = vmcs_read_natural(VMCS_GUEST_RSP);
+	if (kind == EXIT_CR_WRITE)
+		return quick_cr3_write(vcpu);
+	vcpu->rflags = rflags;
+	vcpu->exit.ahead = !(vmcs_read_natural(VMCS_GUEST_DR7) & DR7_ENABLES);
+	len = quick_cr3_read(vcpu);
+	if (len && rsp)
+		vmcs_write_natural(VMCS_GUEST_RSP, vcpu->gpr[GPR_RSP]);
+	if (vcpu->rflags != rflags)
+		vmcs_write_natural(VMCS_GUEST_RFLAGS, vcpu->rflags);
+	return len;
+}
+
 /* An address above 4 GiB is in 64-bit code, without looking at CS. */
-static u32 quick_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum exit_kind kind, u64 rip)
+static u32 quick_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum exit_kind kind, u64 rip, u64 rflags)
 {
 	if (kind == EXIT_CPUID) {
 		if ((rip + info->insn_len) >> 32 != rip >> 32)
@@ -259,12 +279,13 @@ static u32 quick_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum 
 	vmx_decode_exit(info, &vcpu->exit);
 	if (kind == EXIT_INVLPG)
 		return quick_invlpg(vcpu);
-	return kind == EXIT_CR_READ ? quick_cr3_read(vcpu) : quick_cr3_write(vcpu);
+	return quick_cr3(vcpu, kind, rflags);
 }
 
 static bool quick_exit(struct vcpu *vcpu, const struct vmx_vcpu *vmx, const struct vmx_exit_info *info)
 {
 	const struct exit_record *exit = vcpu_last_exit(vcpu);
+	u64 rflags;
 	u32 len;
 
 	if (!vmx_exit_is_quick(info, (enum exit_kind)exit->kind) || nmi_is_due(vmx))
@@ -273,10 +294,11 @@ static bool quick_exit(struct vcpu *vcpu, const struct vmx_vcpu *vmx, const stru
 		if (!quick_page_fault(vcpu, info))
 			return false;
 	} else {
-		if (vmcs_read_natural(VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RFLAGS_RF) ||
+		rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
+		if (rflags & (RFLAGS_TF | RFLAGS_RF) ||
 		    vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_SHADOW)
 			return false;
-		len = quick_insn(vcpu, info, (enum exit_kind)exit->kind, exit->rip);
+		len = quick_insn(vcpu, info, (enum exit_kind)exit->kind, exit->rip, rflags);
 		if (!len)
 			return false;
 		vmcs_write_natural(VMCS_GUEST_RIP, exit->rip + len);

@@ -88,7 +88,7 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 static u32 peeks;
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	return peeks++ % 2 ? code : NULL;
+	return gva != vcpu.rip || peeks++ % 2 ? code + (gva - vcpu.rip) : NULL;
 }
 void shadow_drop_all(struct shadow *s) { drops++; }
 static gva_t invlpg_gva;
@@ -401,6 +401,17 @@ static void the_short_way_does_the_same_or_nothing(void **state)
 	assert_true(quick_cr3_write(&vcpu) == 3 && vcpu.cr3 == 0x9000 && flushed);
 	set_code("\x0f\x20\xde", 3);                          /* MOV RSI, CR3 */
 	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x9000);
+	vcpu.rflags = 0x8d7;
+	vcpu.exit.ahead = true;
+	set_code("\x0f\x20\xde\x48\x81\xce\x00\x10\x00\x00\x0f\x22\xde", 13); /* OR RSI, 0x1000; MOV CR3, RSI */
+	assert_true(quick_cr3_read(&vcpu) == 13 && vcpu.gpr[GPR_RSI] == 0x9000 && vcpu.cr3 == 0x9000 && vcpu.rflags == 0x6);
+	vcpu.cr3 = 0x8000;
+	set_code("\x0f\x20\xde\x48\x0f\xba\xee\x3f\x0f\x22\xde", 11);   /* BTS RSI, 63: the MOV is a #GP of its own */
+	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000 && vcpu.rflags == 0x6);
+	vcpu.exit.ahead = false;                               /* a breakpoint is on */
+	set_code("\x0f\x20\xde\x48\x81\xce\x00\x10\x00\x00\x0f\x22\xde", 13);
+	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000);
+	vcpu.cr3 = 0x9000;
 	set_code("\x41\x0f\x22\xdc", 4);                      /* MOV CR3, R12: the backend has it */
 	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
 	set_code("\x0f\x22\xdd", 3);                          /* MOV CR3, RBP */

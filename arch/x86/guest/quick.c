@@ -2,6 +2,7 @@
 /* See quick.h. */
 #include "arch/x86/guest/quick.h"
 
+#include "arch/x86/guest/ahead.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/state.h"
 #include "mm/shadow.h"
@@ -9,7 +10,7 @@
 /* The others are in the backend's hands still. */
 static bool gpr_valid(u32 gpr)
 {
-	return gpr != GPR_RSP && gpr != GPR_RBP && gpr < GPR_R12;
+	return gpr != GPR_RBP && gpr < GPR_R12;
 }
 
 /*
@@ -40,12 +41,34 @@ static ALWAYS_INLINE bool is_cr3_move(struct vcpu *vcpu, u8 opcode)
 	return exit->insn_len && exit->cr == 3 && gpr_valid(exit->gpr);
 }
 
+/* The MOV to CR3 that belongs to a MOV from CR3 of len bytes. Returns how many bytes further that is, 0: none. */
+static u32 write_ahead(struct vcpu *vcpu, u32 len)
+{
+	gva_t rip = vcpu->rip + len;
+	u32 gpr = vcpu->exit.gpr, room = PAGE_SIZE - (rip & (PAGE_SIZE - 1)), more;
+	u64 value = vcpu->cr3, flags = vcpu->rflags;
+	const u8 *code;
+
+	if ((rip ^ vcpu->rip) >> PAGE_SHIFT || !in_long_mode(vcpu))
+		return 0;
+	code = shadow_peek_code(vcpu->mmu, rip);
+	more = code ? ahead_to_cr3_write(code, room, gpr, &value, &flags) : 0;
+	if (!more || cr_write_cr3(vcpu, value))
+		return 0;
+	vcpu->gpr[gpr] = value;
+	vcpu->rflags = flags;
+	return more;
+}
+
 u32 quick_cr3_read(struct vcpu *vcpu)
 {
+	u32 len;
+
 	if (!is_cr3_move(vcpu, 0x20))
 		return 0;
+	len = vcpu->exit.insn_len;
 	vcpu->gpr[vcpu->exit.gpr] = vcpu->cr3;
-	return vcpu->exit.insn_len;
+	return len + (vcpu->exit.ahead ? write_ahead(vcpu, len) : 0);
 }
 
 u32 quick_cr3_write(struct vcpu *vcpu)
@@ -63,7 +86,7 @@ u32 quick_invlpg(struct vcpu *vcpu)
 
 	if (!exit->operand_known) {
 		b = code_is(vcpu, 0x01, 7);
-		if (!b || b[2] >> 6 || !gpr_valid(b[2] & 7))
+		if (!b || b[2] >> 6 || (b[2] & 7) == GPR_RSP || !gpr_valid(b[2] & 7)) /* 4: SIB, 5: relative to RIP */
 			return 0;
 		exit->insn_len = 3;
 		exit->gva = vcpu->gpr[b[2] & 7];

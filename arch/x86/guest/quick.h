@@ -4,11 +4,11 @@
  * without dispatch. A backend may take it when the exit cut no event short, the
  * code is 64-bit and RFLAGS.TF and RF are clear.
  *
- * Valid on entry: rip, code_bits unless rip is above 4 GiB, gpr but RSP, RBP and
- * R12 to R15, cr0 but TS and MP, cr3, cr4, efer; of vcpu->exit: insn_len,
- * operand_known and what it says. Each returns the length of the instruction,
- * which is done; the backend goes past it and ends an interrupt shadow. Or 0:
- * nothing has happened, the exit takes the whole way.
+ * Valid on entry: rip, code_bits unless rip is above 4 GiB, gpr but RBP and R12 to
+ * R15 (RSP for MOV to and from CR3 only), cr0 but TS and MP, cr3, cr4, efer; of
+ * vcpu->exit: insn_len, operand_known and what it says. Each returns the length of
+ * the instruction, which is done; the backend goes past it and ends an interrupt
+ * shadow. Or 0: nothing has happened, the exit takes the whole way.
  */
 #ifndef ARCH_X86_GUEST_QUICK_H
 #define ARCH_X86_GUEST_QUICK_H
@@ -27,6 +27,10 @@ static ALWAYS_INLINE u32 quick_cpuid_len(struct vcpu *vcpu)
 	return likely(b && (b[0] | b[1] << 8) == CPUID_BYTES) ? CPUID_LEN : 0;
 }
 
+/*
+ * Where exit.ahead is set, rflags is valid too, and the code up to the next MOV to CR3
+ * may be done with it (ahead.h): the length is that of all, rflags may have changed.
+ */
 u32 quick_cr3_read(struct vcpu *vcpu);
 u32 quick_cr3_write(struct vcpu *vcpu);
 u32 quick_invlpg(struct vcpu *vcpu);
