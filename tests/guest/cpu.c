@@ -318,7 +318,7 @@ static void breakpoint(void *unused) { asm volatile("int3"); }
 static void software_interrupt(void *unused) { asm volatile("int $0x55"); }
 static void bad_selector(void *unused) { asm volatile("mov %0, %%fs" : : "r"(0x1234)); }
 
-extern char step_cpuid[], step_rdmsr[], step_nop[];
+extern char step_cpuid[], step_rdmsr[], step_nop[], step_cr3[], break_cr3[];
 
 /* The trap flag takes effect after the instruction behind POPFQ. */
 static void step_over_nop(void *unused)
@@ -336,6 +336,47 @@ static void step_over_rdmsr(void *unused)
 {
 	asm volatile("mov $0x277, %%ecx; pushfq; orl $0x100, (%%rsp); popfq; rdmsr\nstep_rdmsr: nop; nop"
 		     : : : "memory", "cc", "rax", "rcx", "rdx");
+}
+
+static void step_over_cr3_read(void *unused)
+{
+	asm volatile("pushfq; orl $0x100, (%%rsp); popfq; mov %%cr3, %%rax\nstep_cr3: mov %%rax, %%cr3; nop"
+		     : : : "memory", "cc", "rax");
+}
+
+/* DR0 holds the address of the second MOV. */
+static void reload_cr3_with_breakpoint(void *unused)
+{
+	asm volatile("mov %0, %%dr0; mov %1, %%dr7; mov %%cr3, %%rax\nbreak_cr3: mov %%rax, %%cr3; nop"
+		     : : "r"(break_cr3), "r"(0x402ull) : "memory", "cc", "rax");
+}
+
+/* What an operating system does between a MOV from CR3 and the MOV to CR3, flags and all. */
+static void test_cr3_changed(void)
+{
+	u64 cr3 = read_cr3(), value, flags, stack;
+
+	asm volatile("mov %%cr3, %0; mov %0, %%cr3" : "=&r"(value) : : "memory");
+	CHECK(value == cr3 && read_cr3() == cr3, "CR3 is read and written back");
+	asm volatile("xor %%ecx, %%ecx; mov %%cr3, %%rdi; orq $0x18, %%rdi; mov %%rdi, %%cr3; pushfq; pop %%rcx"
+		     : "=&D"(value), "=&c"(flags) : : "memory", "cc");
+	CHECK(value == (cr3 | CR3_PWT | CR3_PCD) && read_cr3() == value && !(flags & (BIT(0) | BIT(6) | BIT(7) | BIT(11))),
+	      "CR3 is read, changed by OR and written");
+	asm volatile("cli; mov %%rsp, %2; stc; mov %%cr3, %%rsp; jmp 1f; ud2; 1: nopl 0(%%rax,%%rax); andq $-25, %%rsp; mov %%rsp, %%cr3;"
+		     "mov %%rsp, %0; mov %2, %%rsp; pushfq; pop %1"
+		     : "=&r"(value), "=&r"(flags), "=&r"(stack) : : "memory", "cc");
+	CHECK(value == (cr3 & ~(u64)(CR3_PWT | CR3_PCD)) && read_cr3() == value && !(flags & BIT(0)),
+	      "CR3 is read, changed by AND and written, all through RSP");
+	write_cr3(cr3);
+	asm volatile("mov %%cr3, %%rax; btsq $5, %%rax; mov %%rax, %%cr3; setc %b1; mov %%rax, %0"
+		     : "=&r"(value), "=&q"(flags) : : "memory", "cc", "rax");
+	CHECK(value == (cr3 | BIT(5)) && !(flags & 0xff), "BTS between the two");
+	write_cr3(cr3);
+	CHECK(raises(step_over_cr3_read, NULL, VEC_DB) && caught.rip == (u64)(uintptr_t)step_cr3,
+	      "a single step over MOV from CR3 traps behind it");
+	CHECK(raises(reload_cr3_with_breakpoint, NULL, VEC_DB) && caught.rip == (u64)(uintptr_t)break_cr3,
+	      "a breakpoint on the MOV to CR3 behind a MOV from CR3 is met");
+	asm volatile("mov %0, %%dr7; mov %1, %%dr6" : : "r"(0x400ull), "r"(0xffff0ff0ull));
 }
 
 static void test_exceptions(void)
@@ -485,6 +526,7 @@ void run_tests(void)
 	test_cr0();
 	test_cr3_cr4();
 	test_exceptions();
+	test_cr3_changed();
 	test_apic();
 	test_ports();
 	test_misc();
