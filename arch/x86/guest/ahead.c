@@ -5,152 +5,128 @@
 #include "arch/x86/guest/alu.h"
 
 #define STEPS_MAX 8u
-#define CODE_MAX 15u             /* bytes of one instruction */
+#define CODE_MAX 15              /* bytes of one instruction */
 
 #define REX_W 8u
 #define REX_B 1u
 
-#define MOD_REGISTER 3u
-struct modrm {
-	u32 mod, reg, rm;        /* rm with REX.B */
-};
-
-/* What the code at hand means for value and flags. */
-struct step {
-	u32 len;                 /* 0: not one of those known */
-	bool ends;               /* MOV to CR3 */
-};
-
-static struct modrm modrm_of(u8 byte, u32 rex)
+#define MODRM_REG(m) ((m) >> 3 & 7u)
+/* Does the ModRM name register gpr, with this REX prefix? */
+static ALWAYS_INLINE bool names(u8 modrm, u32 rex, u32 gpr)
 {
-	return (struct modrm){ byte >> 6, byte >> 3 & 7, (byte & 7) | (rex & REX_B) << 3 };
+	return modrm >> 6 == 3 && ((modrm & 7u) | (rex & REX_B) << 3) == gpr;
 }
 
-static u64 signed8(u8 v) { return ((u64)v ^ 0x80) - 0x80; }
+static ALWAYS_INLINE u64 signed8(u8 v) { return ((u64)v ^ 0x80) - 0x80; }
 
-static u64 signed32(const u8 *b)
+static ALWAYS_INLINE u64 signed32(const u8 *b)
 {
 	u64 v = b[0] | b[1] << 8 | b[2] << 16 | (u64)b[3] << 24;
 
 	return (v ^ BIT(31)) - BIT(31);
 }
 
-/* AND and OR of group 1 with a constant of size bytes behind the ModRM. */
-static u32 group1(const u8 *b, u32 size, u32 rex, u32 gpr, u64 *value, u64 *flags)
+/* AND and OR of group 1 (81, 83) with a constant. Each of these returns the length without prefix, 0: another instruction. */
+static ALWAYS_INLINE u32 group1(const u8 *b, u32 rex, u32 gpr, u64 *value, u64 *flags)
 {
-	struct modrm m = modrm_of(b[0], rex);
+	u32 op = MODRM_REG(b[1]);
 
-	if (m.mod != MOD_REGISTER || m.rm != gpr || !(rex & REX_W) || (m.reg != ALU_AND && m.reg != ALU_OR))
+	if (!names(b[1], rex, gpr) || !(rex & REX_W) || (op != ALU_AND && op != ALU_OR))
 		return 0;
-	*value = alu_binary((enum alu_op)m.reg, 8, *value, size == 1 ? signed8(b[1]) : signed32(b + 1), flags);
-	return 1 + size;
+	*value = alu_binary((enum alu_op)op, 8, *value, b[0] == 0x83 ? signed8(b[2]) : signed32(b + 2), flags);
+	return b[0] == 0x83 ? 3 : 6;
 }
 
-/* BTS and BTR of group 8: CF is the bit as it was, the other flags stay. */
-static u32 group8(const u8 *b, u32 rex, u32 gpr, u64 *value, u64 *flags)
+/* BTS and BTR of group 8 (0F BA): CF is the bit as it was, the other flags stay. */
+static ALWAYS_INLINE u32 group8(const u8 *b, u32 rex, u32 gpr, u64 *value, u64 *flags)
 {
-	struct modrm m = modrm_of(b[0], rex);
-	u64 bit = BIT(b[1] & 63);
+	u32 op = MODRM_REG(b[2]);
+	u64 bit = BIT(b[3] & 63);
 
-	if (m.mod != MOD_REGISTER || m.rm != gpr || !(rex & REX_W) || (m.reg != 5 && m.reg != 6))
+	if (!names(b[2], rex, gpr) || !(rex & REX_W) || (op != 5 && op != 6))
 		return 0;
 	*flags = (*flags & ~FLAG_CF) | (*value & bit ? FLAG_CF : 0);
-	*value = m.reg == 5 ? *value | bit : *value & ~bit;
-	return 2;
+	*value = op == 5 ? *value | bit : *value & ~bit;
+	return 4;
 }
 
-/* The operand of a NOP (0F 1F /0) in bytes, ModRM included. */
-static u32 nop_operand_len(const u8 *b)
+/* NOP with an operand in memory (0F 1F /0), which is not accessed. */
+static u32 long_nop(const u8 *b)
 {
-	struct modrm m = modrm_of(b[0], 0);
-	u32 len = 1;
+	u32 mod = b[2] >> 6, rm = b[2] & 7u, len = 3;
 
-	if (m.mod == MOD_REGISTER)
+	if (MODRM_REG(b[2]))
+		return 0;
+	if (mod == 3)
 		return len;
-	if (m.rm == 4)
+	if (rm == 4)
 		len++;
-	if (m.mod == 1)
-		len += 1;
-	else if (m.mod == 2 || m.rm == 5 || (m.rm == 4 && (b[1] & 7) == 5))
+	if (mod == 1)
+		len++;
+	else if (mod == 2 || rm == 5 || (rm == 4 && (b[3] & 7) == 5))
 		len += 4;
 	return len;
 }
 
-/* Two-byte opcodes, b behind the 0F. */
-static struct step step_0f(const u8 *b, u32 rex, u32 gpr, u64 *value, u64 *flags)
+static ALWAYS_INLINE u32 two_bytes(const u8 *b, u32 rex, u32 gpr, u64 *value, u64 *flags)
 {
-	struct modrm m = modrm_of(b[1], rex);
-	u32 len;
-
-	switch (b[0]) {
-	case 0x1f:
-		return (struct step){ .len = m.reg == 0 ? 1 + nop_operand_len(b + 1) : 0 };
-	case 0x22: /* REX.R would name CR11: it was refused. The mod field means nothing. */
-		return (struct step){ .len = m.reg == 3 && m.rm == gpr ? 2 : 0, .ends = true };
-	case 0xba:
-		len = group8(b + 1, rex, gpr, value, flags);
-		return (struct step){ .len = len ? 1 + len : 0 };
-	default:
-		return (struct step){ .len = 0 };
-	}
+	if (b[1] == 0xba)
+		return group8(b, rex, gpr, value, flags);
+	return b[1] == 0x1f ? long_nop(b) : 0;
 }
 
-static struct step step_opcode(const u8 *b, u32 rex, u32 gpr, u64 *value, u64 *flags)
+static ALWAYS_INLINE u32 accumulator(const u8 *b, enum alu_op op, u32 rex, u32 gpr, u64 *value, u64 *flags)
 {
-	bool accumulator = (rex & REX_W) && gpr == 0;
-	struct step step;
-	u32 len;
+	if (!(rex & REX_W) || gpr)
+		return 0;
+	*value = alu_binary(op, 8, *value, signed32(b + 1), flags);
+	return 5;
+}
 
+static ALWAYS_INLINE u32 step(const u8 *b, u32 rex, u32 gpr, u64 *value, u64 *flags)
+{
 	switch (b[0]) {
 	case 0x0f:
-		step = step_0f(b + 1, rex, gpr, value, flags);
-		step.len += step.len ? 1 : 0;
-		return step;
-	case 0x0d: /* OR rAX, imm32 */
-	case 0x25: /* AND rAX, imm32 */
-		if (!accumulator)
-			break;
-		*value = alu_binary(b[0] == 0x0d ? ALU_OR : ALU_AND, 8, *value, signed32(b + 1), flags);
-		return (struct step){ .len = 5 };
+		return two_bytes(b, rex, gpr, value, flags);
+	case 0x0d:
+		return accumulator(b, ALU_OR, rex, gpr, value, flags);
+	case 0x25:
+		return accumulator(b, ALU_AND, rex, gpr, value, flags);
+	case 0x66: /* longer NOPs alone */
+		if (b[1] == 0x90)
+			return 2;
+		return b[1] == 0x0f && b[2] == 0x1f && long_nop(b + 1) ? 1 + long_nop(b + 1) : 0;
 	case 0x81:
 	case 0x83:
-		len = group1(b + 1, b[0] == 0x81 ? 4 : 1, rex, gpr, value, flags);
-		return (struct step){ .len = len ? 1 + len : 0 };
+		return group1(b, rex, gpr, value, flags);
 	case 0x90:
-		return (struct step){ .len = rex ? 0 : 1 }; /* with REX.B it is an XCHG */
+		return rex ? 0 : 1; /* with REX.B it is an XCHG */
 	case 0xeb: /* JMP rel8, forward */
-		return (struct step){ .len = b[1] & 0x80 ? 0 : 2u + b[1] };
+		return b[1] & 0x80 ? 0 : 2u + b[1];
 	default:
-		break;
+		return 0;
 	}
-	return (struct step){ .len = 0 };
 }
 
 u32 ahead_to_cr3_write(const u8 *code, u32 room, u32 gpr, u64 *value, u64 *flags)
 {
+	const u8 *b = code, *end = code + room;
 	u64 v = *value, f = *flags;
-	u32 at = 0;
 
-	for (u32 steps = 0; steps < STEPS_MAX && at + CODE_MAX <= room; steps++) {
-		const u8 *b = code + at;
-		u32 prefix = 0, rex = 0;
-		struct step step;
+	for (u32 steps = 0; steps < STEPS_MAX && end - b >= CODE_MAX; steps++) {
+		u32 rex = (b[0] & 0xf4) == 0x40 ? *b++ : 0, len; /* REX.R names other registers; X means nothing here */
 
-		if (b[0] == 0x66 && (b[1] == 0x90 || (b[1] == 0x0f && b[2] == 0x1f)))
-			prefix = 1; /* longer NOPs alone */
-		else if ((b[0] & 0xf4) == 0x40) { /* REX without R; X means nothing here */
-			rex = b[0];
-			prefix = 1;
-		}
-		step = step_opcode(b + prefix, rex, gpr, &v, &f);
-		if (!step.len)
-			return 0;
-		at += prefix + step.len;
-		if (step.ends) {
+		if (b[0] == 0x0f && b[1] == 0x22) { /* MOV to CRn; the mod field means nothing */
+			if (MODRM_REG(b[2]) != 3 || !names(b[2] | 0xc0, rex, gpr))
+				return 0;
 			*value = v;
 			*flags = f;
-			return at;
+			return (u32)(b + 3 - code);
 		}
+		len = step(b, rex, gpr, &v, &f);
+		if (!len)
+			return 0;
+		b += len;
 	}
 	return 0;
 }
