@@ -147,8 +147,11 @@ u64 gpt_entry_reserved_exact(const struct gpt_context *ctx, enum gpt_mode mode, 
 /* The table's entries, or NULL where the frame is not RAM. */
 static ALWAYS_INLINE u64 *table_pointer(const struct region_map *regions, gfn_t gfn)
 {
+	const struct region *r = region_near(regions, gfn);
 	struct region_hit hit;
 
+	if (likely(r && r->kind == REGION_RAM))
+		return phys_to_virt(pfn_to_hpa(r->pfn + (gfn - r->base)));
 	region_lookup(regions, gfn, &hit);
 	return likely(hit.kind == REGION_RAM) ? phys_to_virt(pfn_to_hpa(hit.pfn)) : NULL;
 }

@@ -176,25 +176,37 @@ static const struct region *search_near(const struct region_map *map, gfn_t gfn)
 	return r;
 }
 
-void region_search(const struct region_map *map, gfn_t gfn, struct region_hit *hit)
+static void hit_region(const struct region *r, u64 offset, struct region_hit *hit)
 {
-	const struct region *r = gfn >> REGION_INDEX_SHIFT < REGION_INDEX ? search_near(map, gfn)
-									 : search_all(map, gfn);
-	u64 offset = gfn - r->base;
-
-	if (unlikely(map->count == 0 || gfn < r->base)) {
-		lookup_gap(map, gfn, 0, hit);
-		return;
-	}
-	if (unlikely(offset >= r->pages)) {
-		lookup_gap(map, gfn, (u32)(r - map->regions) + 1, hit);
-		return;
-	}
 	hit->kind = r->kind;
 	hit->pfn = r->pfn + offset;
 	hit->frame_index = r->frame_index + offset;
 	hit->first = r->base;
 	hit->end = r->base + r->pages;
+}
+
+static NOINLINE void search_on(const struct region_map *map, gfn_t gfn, struct region_hit *hit)
+{
+	const struct region *r = gfn >> REGION_INDEX_SHIFT < REGION_INDEX ? search_near(map, gfn)
+									 : search_all(map, gfn);
+	u64 offset = gfn - r->base;
+
+	if (unlikely(map->count == 0 || gfn < r->base))
+		lookup_gap(map, gfn, 0, hit);
+	else if (unlikely(offset >= r->pages))
+		lookup_gap(map, gfn, (u32)(r - map->regions) + 1, hit);
+	else
+		hit_region(r, offset, hit);
+}
+
+void region_search(const struct region_map *map, gfn_t gfn, struct region_hit *hit)
+{
+	const struct region *r = region_near(map, gfn);
+
+	if (likely(r))
+		hit_region(r, gfn - r->base, hit);
+	else
+		search_on(map, gfn, hit);
 }
 
 gfn_t region_frame_gfn(const struct region_map *map, u64 frame_index)

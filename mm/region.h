@@ -65,6 +65,20 @@ struct region_hit {
 	gfn_t first, end;   /* gfns [first, end) around gfn with the same kind and linear mapping */
 };
 
+/*
+ * The region that holds gfn if the index leads to it at once, which it does unless
+ * another one begins between the index's step and gfn; else NULL.
+ */
+static ALWAYS_INLINE const struct region *region_near(const struct region_map *map, gfn_t gfn)
+{
+	const struct region *r;
+
+	if (unlikely(gfn >> REGION_INDEX_SHIFT >= REGION_INDEX || !map->count))
+		return NULL;
+	r = &map->regions[map->begin[gfn >> REGION_INDEX_SHIFT]];
+	return likely(gfn - r->base < r->pages) ? r : NULL;
+}
+
 /* Looks up one frame wherever it is; region_lookup() is faster for the main region. */
 void region_search(const struct region_map *map, gfn_t gfn, struct region_hit *hit);
 

@@ -305,7 +305,17 @@ void page_drop_id(struct shadow *s, u32 id);
 /* --- shadow_track.c -------------------------------------------------------------- */
 /* The frame word of a host frame that is guest RAM, or NULL. */
 u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn);
-u32 *frame_of_gfn(struct shadow *s, gfn_t gfn);
+u32 *frame_of_far_gfn(struct shadow *s, gfn_t gfn);
+/* The frame word of a guest frame, NULL if it is not RAM. */
+static ALWAYS_INLINE u32 *frame_of_gfn(struct shadow *s, gfn_t gfn)
+{
+	const struct region_main *m = &s->regions->main;
+	u64 offset = (gfn << PAGE_SHIFT) - m->base_gpa;
+
+	if (unlikely(offset >= m->bytes || gfn >> (64 - PAGE_SHIFT)))
+		return frame_of_far_gfn(s, gfn);
+	return &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
+}
 /* The list that a writable RAM leaf of this level on this host frame belongs to. */
 u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn);
 /* The first shadow page of a frame came, the last one went. */
@@ -436,6 +446,21 @@ static ALWAYS_INLINE u64 plain_leaf(const struct shadow_mmu *mmu, u64 gpte)
 	return spte | PTE_W | SPTE_RMAP;
 }
 
+/* list_add(); mostly the list is empty. */
+static ALWAYS_INLINE void list_put(struct shadow *s, u32 *head, u32 id)
+{
+	if (likely(!(*head & LIST_VALUE)))
+		*head |= id;
+	else
+		list_add(s, head, id);
+}
+
+/* The list that a leaf with SPTE_RMAP is in. */
+static ALWAYS_INLINE u32 *list_of_leaf(struct shadow *s, u32 level, u64 spte)
+{
+	return likely(level == 1 && s->identity) ? plain_frame(s, spte) : leaf_list(s, level, spte_pfn(level, spte));
+}
+
 /* leaf_install() for a plain leaf. */
 static ALWAYS_INLINE void plain_install(struct shadow *s, u32 page, u32 index, u64 spte)
 {
@@ -445,14 +470,8 @@ static ALWAYS_INLINE void plain_install(struct shadow *s, u32 page, u32 index, u
 		leaf_install(s, page, index, spte);
 		return;
 	}
-	if (spte & SPTE_RMAP) {
-		u32 *head = plain_frame(s, spte);
-
-		if (likely(!(*head & LIST_VALUE)))
-			*head |= entry_id(page, index);
-		else
-			list_add(s, head, entry_id(page, index));
-	}
+	if (spte & SPTE_RMAP)
+		list_put(s, plain_frame(s, spte), entry_id(page, index));
 	live_set(&s->pages[page], index);
 	spte_write(at, spte);
 }

@@ -93,7 +93,7 @@ void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte)
 	if ((*at & PTE_P) && (*at & ~PTE_D) != (spte & ~(PTE_W | PTE_D | SPTE_RMAP)))
 		page_drop_entry(s, page, index);
 	if (spte & SPTE_RMAP)
-		list_add(s, leaf_list(s, level, spte_pfn(level, spte)), entry_id(page, index));
+		list_put(s, list_of_leaf(s, level, spte), entry_id(page, index));
 	if (unlikely(level == 1 && (spte & PTE_TYPE_4K)))
 		s->pages[page].flags |= PAGE_TYPED;
 	if (!(*at & PTE_P))

@@ -114,15 +114,12 @@ void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
 /* Mostly a frame is mapped writable once. */
 static ALWAYS_INLINE void drop_from_list(struct shadow *s, u32 level, u64 spte, u32 id)
 {
-	if (likely(level == 1 && s->identity)) {
-		u32 *head = plain_frame(s, spte);
+	u32 *head = list_of_leaf(s, level, spte);
 
-		if (likely((*head & LIST_VALUE) == id)) {
-			*head &= ~(u32)LIST_VALUE;
-			return;
-		}
-	}
-	list_remove(s, leaf_list(s, level, spte_pfn(level, spte)), id);
+	if (likely((*head & LIST_VALUE) == id))
+		*head &= ~(u32)LIST_VALUE;
+	else
+		list_remove(s, head, id);
 }
 
 void page_drop_entry(struct shadow *s, u32 page, u32 index)

@@ -8,10 +8,13 @@
  */
 #include "mm/shadow_int.h"
 
-u32 *frame_of_gfn(struct shadow *s, gfn_t gfn)
+u32 *frame_of_far_gfn(struct shadow *s, gfn_t gfn)
 {
+	const struct region *r = region_near(s->regions, gfn);
 	struct region_hit hit;
 
+	if (likely(r && r->kind == REGION_RAM))
+		return &s->frames[r->frame_index + (gfn - r->base)];
 	region_lookup(s->regions, gfn, &hit);
 	return hit.kind == REGION_RAM ? &s->frames[hit.frame_index] : NULL;
 }
@@ -36,6 +39,14 @@ static bool gfn_of_pfn(const struct shadow *s, pfn_t pfn, gfn_t *gfn)
 u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn)
 {
 	return gfn_of_pfn(s, pfn, gfn) ? frame_of_gfn(s, *gfn) : NULL;
+}
+
+/* The frame word of the RAM frame that a 4 KiB leaf maps; NULL: no RAM. */
+static u32 *frame_of_spte(struct shadow *s, u64 spte)
+{
+	gfn_t gfn;
+
+	return likely(s->identity) ? plain_frame(s, spte) : frame_of_pfn(s, spte_pfn(1, spte), &gfn);
 }
 
 u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn)
@@ -138,6 +149,20 @@ void unsync_list_remove(struct shadow *s, u32 page)
 		s->pages[sp->unsync_next].unsync_prev = sp->unsync_prev;
 }
 
+/* Would the entry, which is read-only, be made writable if it were derived now? */
+static bool may_write(struct shadow_mmu *mmu, u32 page, u32 index, u64 spte)
+{
+	const struct shadow_page *sp = &mmu->s->pages[page];
+	struct derived d;
+	u64 gpte;
+
+	if (sp->role.direct)
+		return sp->role.access & ACC_W;
+	gpte = guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), index);
+	entry_derive(mmu, page, index, gpte, spte, &d);
+	return d.leaf == (spte | PTE_W | SPTE_RMAP);
+}
+
 /*
  * Gives the right to write back to the entry that had it, if that still maps the
  * frame and the guest may write through it without a further fault (S9).
@@ -145,28 +170,20 @@ void unsync_list_remove(struct shadow *s, u32 page)
 void frame_reopen(struct shadow_mmu *mmu, u32 home, gfn_t gfn)
 {
 	struct shadow *s = mmu->s;
-	u32 page = entry_page(home), index = home & (ENTRIES - 1);
-	const struct shadow_page *sp = &s->pages[page];
-	struct region_hit hit;
-	u64 spte;
+	const struct shadow_page *sp = &s->pages[entry_page(home)];
+	u64 *at = entry_pointer(s, home), spte;
+	u32 *head;
 
-	if (!page || sp->state != PAGE_TABLE || sp->role.level != 1)
+	if (!entry_page(home) || sp->state != PAGE_TABLE || sp->role.level != 1)
 		return;
-	spte = page_table(s, page)[index];
-	region_lookup(s->regions, gfn, &hit);
-	if (!(spte & PTE_P) || (spte & PTE_W) || spte_pfn(1, spte) != hit.pfn)
+	spte = *at;
+	if ((spte & (PTE_P | PTE_W)) != PTE_P)
 		return;
-	if (!sp->role.direct) {
-		struct derived d;
-
-		entry_derive(mmu, page, index, guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), index),
-			     spte, &d);
-		if (d.leaf != (spte | PTE_W | SPTE_RMAP))
-			return;
-	} else if (!(sp->role.access & ACC_W)) {
+	head = frame_of_gfn(s, gfn);
+	if (frame_of_spte(s, spte) != head || !may_write(mmu, entry_page(home), home & (ENTRIES - 1), spte))
 		return;
-	}
-	leaf_install(s, page, index, spte | PTE_W | SPTE_RMAP);
+	list_put(s, head, home);
+	spte_write(at, spte | PTE_W | SPTE_RMAP);
 }
 
 /*
