@@ -177,6 +177,9 @@ static void audit_page(struct audit *a, u32 page)
 		audit_derived(a, page, i, spte);
 		audit_direct(a, page, i, spte);
 	}
+	for (u32 word = 0; word < ENTRIES / 64; word++)
+		if (!!(sp->live_words & BIT(word)) != !!sp->live_map[word])
+			mismatch(a, "S4", page, word * 64, "a word of the map of entries is misjudged");
 	if (live != sp->live)
 		mismatch(a, "S4", page, 0, "wrong count of entries");
 	if (page_find(s, sp->gfn, sp->role) != page)

@@ -124,7 +124,10 @@ struct shadow_page {
 	u16 tag;                 /* roots: TLB tag, 0: none */
 	u32 home;                /* entry through which the guest last wrote to the table, 0: unknown */
 	u64 live_map[ENTRIES / 64]; /* which entries are present */
+	u32 live_words;          /* BIT(i): live_map[i] is not 0 */
+	u8 unused[20];           /* a power of two is found by a shift */
 };
+_Static_assert(sizeof(struct shadow_page) == 128, "see unused");
 
 struct shadow {
 	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
@@ -263,17 +266,20 @@ static inline void live_set(struct shadow_page *sp, u32 index)
 {
 	sp->live++;
 	sp->live_map[index / 64] |= BIT(index % 64);
+	sp->live_words |= 1u << index / 64;
 }
 
 static inline void live_clear(struct shadow_page *sp, u32 index)
 {
 	sp->live--;
 	sp->live_map[index / 64] &= ~BIT(index % 64);
+	if (!sp->live_map[index / 64])
+		sp->live_words &= ~(1u << index / 64);
 }
 
 /* For each present entry of a page; the body may drop it. Declares index. */
 #define for_each_live(sp, index) \
-	for (u32 word_ = 0; word_ < ENTRIES / 64; word_++) \
+	for (u32 words_ = (sp)->live_words, word_; words_ && (word_ = bit_lowest(words_), true); words_ &= words_ - 1) \
 		for (u64 bits_ = (sp)->live_map[word_]; bits_; bits_ &= bits_ - 1) \
 			for (u32 index = word_ * 64 + bit_lowest(bits_), once_ = 1; once_; once_ = 0)
 

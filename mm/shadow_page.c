@@ -33,14 +33,20 @@ u32 page_alloc_raw(struct shadow *s)
 
 static void page_free_raw(struct shadow *s, u32 page)
 {
-	s->pages[page] = (struct shadow_page){.hash_next = s->free_head};
+	struct shadow_page *sp = &s->pages[page];
+
+	/* It has no entries, no parents, no tag; the rest is set when it is made again. */
+	sp->state = PAGE_FREE;
+	sp->flags = sp->pins = 0;
+	sp->gfn = sp->role.word = 0;
+	sp->hash_next = s->free_head;
 	s->free_head = page;
 	s->free_count++;
 }
 
 static u32 *bucket_of(const struct shadow *s, gfn_t gfn)
 {
-	return &s->hash[hash_mix(gfn) & s->hash_mask];
+	return &s->hash[hash_quick(gfn) & s->hash_mask];
 }
 
 u32 page_next_of_gfn(const struct shadow *s, u32 page, gfn_t gfn)
@@ -86,10 +92,13 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	if (sp->flags & PAGE_RAW) /* else every entry was dropped when the page was */
 		memset(page_table(s, page), 0, PAGE_SIZE);
 	bucket = bucket_of(s, gfn);
-	*sp = (struct shadow_page){
-		.gfn = gfn, .role = role, .hash_next = *bucket, .state = PAGE_TABLE,
-		.flags = PAGE_USED,
-	};
+	ASSERT(!sp->live && !sp->live_words && !(sp->parents & LIST_VALUE) && !sp->pins && !sp->tag);
+	sp->gfn = gfn;
+	sp->role = role;
+	sp->hash_next = *bucket;
+	sp->state = PAGE_TABLE;
+	sp->flags = PAGE_USED;
+	sp->idle_writes = 0;
 	if (!role.direct)
 		home = track_frame(s, gfn);
 	sp->home = home;

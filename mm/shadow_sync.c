@@ -107,7 +107,7 @@ static void sync_page(struct shadow_mmu *mmu, u32 page)
 
 static bool lower_half_live(const struct shadow_page *sp)
 {
-	return sp->live_map[0] | sp->live_map[1] | sp->live_map[2] | sp->live_map[3];
+	return sp->live_words & (BIT(ENTRIES / 64 / 2) - 1);
 }
 
 /* After a sync: an empty table, or a root whose address space was taken down, is not worth keeping. */

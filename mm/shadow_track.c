@@ -268,10 +268,8 @@ static u32 top_of(const struct shadow_mmu *mmu, u32 page)
 
 static u32 lowest_live(const struct shadow_page *sp)
 {
-	u32 word = 0;
+	u32 word = bit_lowest(sp->live_words);
 
-	while (!sp->live_map[word])
-		word++;
 	return word * 64 + bit_lowest(sp->live_map[word]);
 }
 
