@@ -22,6 +22,12 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
 	return gpt_walk(&mmu->gpt, gva, access, GPT_PEEK, walk);
 }
 
+/* The root's entry for an address, in the formats with one root. */
+static ALWAYS_INLINE const u64 *top_entry(const struct shadow_mmu *mmu, gva_t gva)
+{
+	return &mmu->s->pool[(u64)mmu->root[0] * ENTRIES + level_index(mmu->root_level, gva)];
+}
+
 /* Fills the hint by a walk down the shadow; NULL if there is no leaf, or it is not of main memory. */
 static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva, struct code_hint *hint)
 {
@@ -46,21 +52,21 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 	if (at - m->hpa >= m->bytes)
 		return NULL;
 	*hint = (struct code_hint){
-		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .leaf = leaf, .value = spte,
-		.at = phys_to_virt(hpa(at & PAGE_MASK)), .root = mmu->root[0],
+		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .top = *top_entry(mmu, gva), .leaf = leaf,
+		.value = spte, .at = phys_to_virt(hpa(at & PAGE_MASK)),
 	};
 	return phys_to_virt(hpa(at));
 }
 
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	struct code_hint *hint = &mmu->code[(gva >> PAGE_SHIFT ^ mmu->root[0] * 5) % CODE_HINTS];
+	struct code_hint *hint = &mmu->code[(gva >> PAGE_SHIFT) % CODE_HINTS];
 	u32 offset = gva & (PAGE_SIZE - 1);
 
-	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
+	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES || !mmu->root[0]))
 		return NULL;
-	if (likely(hint->page == gva >> PAGE_SHIFT && hint->root == mmu->root[0] &&
-		   hint->links == mmu->s->link_changes && *hint->leaf == hint->value))
+	if (likely(hint->page == gva >> PAGE_SHIFT && hint->links == mmu->s->link_changes &&
+		   *top_entry(mmu, gva) == hint->top && *hint->leaf == hint->value))
 		return hint->at + offset;
 	return code_find(mmu, gva, hint);
 }

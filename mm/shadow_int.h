@@ -167,17 +167,18 @@ struct shadow {
 };
 
 /*
- * Where a page of code lies. The leaf still reads the same and no link changed:
- * the address still leads there.
+ * Where a page of code lies. The root's entry and the leaf still read the same and no
+ * link changed: the address still leads there. All roots that share their upper half
+ * share the hints of its code.
  */
 #define CODE_HINTS 64u
 struct code_hint {
 	gva_t page;              /* address >> 12 */
 	u64 links;               /* s->link_changes then */
+	u64 top;                 /* the root's entry then */
 	const u64 *leaf;
 	u64 value;               /* of *leaf then */
 	const u8 *at;            /* the page's first byte */
-	u64 root;
 	u64 unused[2];           /* a power of two is found by a shift */
 };
 

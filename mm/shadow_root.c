@@ -87,12 +87,12 @@ void root_forget(struct shadow *s, u32 page)
 }
 
 /* Gives the root a tag of its own; whoever had it before will get another (S13). */
-static void tag_assign(struct shadow_mmu *mmu, u32 page)
+static ALWAYS_INLINE void tag_assign(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
 	u32 tag = s->pages[page].tag;
 
-	if (!tag) {
+	if (unlikely(!tag)) {
 		tag = s->next_tag;
 		s->next_tag = tag == s->tags ? 1 : tag + 1;
 		if (s->tag_owner[tag])
@@ -262,9 +262,8 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 }
 
 /*
- * The usual switch between address spaces: a root that is known by its CR3 and
- * still has its tag. False: root_load() has more to do. After a sync, so nothing
- * is unsync.
+ * The usual switch between address spaces: a root that is known by its CR3. False:
+ * root_load() has more to do. After a sync, so nothing is unsync.
  */
 static bool root_switch(struct shadow_mmu *mmu, u64 cr3)
 {
@@ -273,13 +272,13 @@ static bool root_switch(struct shadow_mmu *mmu, u64 cr3)
 	u32 page = mmu->root_hints[root_hint(gfn)];
 	struct shadow_page *sp = &s->pages[page];
 
-	if (sp->gfn != gfn || sp->role.word != mmu->root_role || sp->state != PAGE_TABLE || !sp->tag)
+	if (sp->gfn != gfn || sp->role.word != mmu->root_role || sp->state != PAGE_TABLE)
 		return false;
 	sp->pins++;
 	sp->flags |= PAGE_USED;
 	sp->idle_writes = 0;
 	mmu->root[0] = mmu->last_root = page;
-	mmu->tag = sp->tag;
+	tag_assign(mmu, page);
 	mmu->entry_due = true;
 	STAT(s, roots);
 	return true;
