@@ -84,7 +84,7 @@ static NOINLINE void prefetch_other(struct shadow_mmu *mmu, u32 page, u32 index,
 	STAT(mmu->s, prefetches);
 }
 
-static NOINLINE void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+static NOINLINE void prefetch_writable(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
 	u64 spte = plain_leaf(mmu, gpte);
 
@@ -94,6 +94,21 @@ static NOINLINE void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index,
 	}
 	plain_install(mmu->s, page, index, spte);
 	STAT(mmu->s, prefetches);
+}
+
+/* Mostly it is a page of a file, mapped read-only: then nothing is to be known of its frame but that it is RAM. */
+static NOINLINE void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	struct shadow *s = mmu->s;
+	const struct region_main *m = &s->regions->main;
+
+	if ((gpte & (PTE_W | PTE_TYPE_4K)) || (gpte & PTE_ADDR_MASK) - m->base_gpa >= m->bytes) {
+		prefetch_writable(mmu, page, index, gpte);
+		return;
+	}
+	live_set(&s->pages[page], index);
+	spte_write(&page_table(s, page)[index], gpte & PLAIN_SAME);
+	STAT(s, prefetches);
 }
 
 /* A neighbour that the guest has accessed, and that is not there yet. */
