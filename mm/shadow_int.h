@@ -196,7 +196,8 @@ struct path_hint {
 	u64 *sptes;              /* of page */
 	u64 *table;              /* the guest's table of level 1 */
 	struct gpt_step upper[3]; /* levels 2 to 4 */
-	u64 unused[4];           /* a power of two is found by a shift */
+	u32 next;                /* entry behind those that the last fault installed */
+	u32 unused[7];           /* a power of two is found by a shift */
 };
 
 #define ROOT_HINTS 64u
@@ -541,6 +542,7 @@ void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 ind
 
 /* --- shadow_fault.c --------------------------------------------------------------- */
 #define PREFETCH_GROUP 8u
+#define PREFETCH_RUN 56u         /* further entries, where faults come in a row */
 /* The whole way of a fault. */
 enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
 			      struct shadow_fault *fault);

@@ -68,6 +68,7 @@ void hint_take(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u
 	hint->table = (u64 *)((uintptr_t)walk->step[1].slot & PAGE_MASK);
 	for (u32 i = 0; i < ARRAY_SIZE(hint->upper); i++)
 		hint->upper[i] = walk->step[2 + i];
+	hint->next = (level_index(1, gva) & ~(PREFETCH_GROUP - 1)) + PREFETCH_GROUP;
 	hint->links = 0;
 	if (!hint_renew(mmu, hint, gva))
 		hint->key = 0;
@@ -118,10 +119,8 @@ static ALWAYS_INLINE bool is_wanted(u64 gpte, u64 spte)
 }
 
 static ALWAYS_INLINE void prefetch_plain_group(struct shadow_mmu *mmu, const u64 *table, const u64 *sptes, u32 page,
-					       u32 index)
+					       u32 first)
 {
-	u32 first = index & ~(PREFETCH_GROUP - 1);
-
 	table += first;
 	sptes += first;
 #pragma GCC unroll 8
@@ -133,6 +132,18 @@ static ALWAYS_INLINE void prefetch_plain_group(struct shadow_mmu *mmu, const u64
 	}
 }
 
+/* The guest goes on where the last group ended: further groups, while there is something in them. */
+static NOINLINE u32 prefetch_on(struct shadow_mmu *mmu, const struct path_hint *hint, u32 first)
+{
+	u32 end = MIN(first + PREFETCH_RUN, ENTRIES);
+
+	while (first < end && is_wanted(__atomic_load_n(&hint->table[first], __ATOMIC_RELAXED), hint->sptes[first])) {
+		prefetch_plain_group(mmu, hint->table, hint->sptes, hint->page, first);
+		first += PREFETCH_GROUP;
+	}
+	return first;
+}
+
 void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 index)
 {
 	union role role = mmu->s->pages[page].role;
@@ -140,7 +151,7 @@ void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 ind
 	u32 first = index & ~(PREFETCH_GROUP - 1);
 
 	if (role.word == mmu->plain_role) {
-		prefetch_plain_group(mmu, table, sptes, page, index);
+		prefetch_plain_group(mmu, table, sptes, page, first);
 		return;
 	}
 	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
@@ -186,7 +197,7 @@ static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, stru
 						    struct gpt_access access, struct shadow_fault *fault)
 {
 	struct path_hint *hint = hint_of(mmu, gva);
-	u32 index = level_index(1, gva), id, *frame;
+	u32 index = level_index(1, gva), first, id, *frame;
 	u64 gpte, marked, spte, *at;
 
 	if (unlikely(!hint_holds(mmu, hint, gva) || (mmu->gpt.controls & GPT_CONTROLS_KEYS)))
@@ -220,7 +231,10 @@ static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, stru
 		spte_write(at, spte);
 	}
 	STAT(s, fills);
-	prefetch_plain_group(mmu, hint->table, hint->sptes, hint->page, index);
+	first = index & ~(PREFETCH_GROUP - 1);
+	prefetch_plain_group(mmu, hint->table, hint->sptes, hint->page, first);
+	first += PREFETCH_GROUP;
+	hint->next = unlikely(index == hint->next) ? prefetch_on(mmu, hint, first) : first;
 	return SHADOW_FIXED;
 }
 
