@@ -52,10 +52,19 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 	if (at - m->hpa >= m->bytes)
 		return NULL;
 	*hint = (struct code_hint){
-		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .top = *top_entry(mmu, gva), .leaf = leaf,
-		.value = spte, .at = phys_to_virt(hpa(at & PAGE_MASK)),
+		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .root = mmu->root[0],
+		.top = *top_entry(mmu, gva), .leaf = leaf, .value = spte, .at = phys_to_virt(hpa(at & PAGE_MASK)),
 	};
 	return phys_to_virt(hpa(at));
+}
+
+/* The hint is another root's. */
+static NOINLINE const u8 *code_shared(struct shadow_mmu *mmu, gva_t gva, struct code_hint *hint)
+{
+	if (!mmu->root[0] || *top_entry(mmu, gva) != hint->top)
+		return code_find(mmu, gva, hint);
+	hint->root = mmu->root[0];
+	return hint->at + (gva & (PAGE_SIZE - 1));
 }
 
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
@@ -63,12 +72,13 @@ const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 	struct code_hint *hint = &mmu->code[(gva >> PAGE_SHIFT) % CODE_HINTS];
 	u32 offset = gva & (PAGE_SIZE - 1);
 
-	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES || !mmu->root[0]))
+	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
 		return NULL;
-	if (likely(hint->page == gva >> PAGE_SHIFT && hint->links == mmu->s->link_changes &&
-		   *top_entry(mmu, gva) == hint->top && *hint->leaf == hint->value))
-		return hint->at + offset;
-	return code_find(mmu, gva, hint);
+	if (unlikely(hint->page != gva >> PAGE_SHIFT || hint->links != mmu->s->link_changes || *hint->leaf != hint->value))
+		return code_find(mmu, gva, hint);
+	if (unlikely(hint->root != mmu->root[0]))
+		return code_shared(mmu, gva, hint);
+	return hint->at + offset;
 }
 
 static enum gpt_status walk_settled(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,

@@ -167,19 +167,20 @@ struct shadow {
 };
 
 /*
- * Where a page of code lies. The root's entry and the leaf still read the same and no
- * link changed: the address still leads there. All roots that share their upper half
- * share the hints of its code.
+ * Where a page of code lies. The leaf still reads the same and no link changed: the
+ * address still leads there, from this root and from any with the same entry for it. So
+ * roots that share their upper half share the hints of its code.
  */
 #define CODE_HINTS 64u
 struct code_hint {
 	gva_t page;              /* address >> 12 */
 	u64 links;               /* s->link_changes then */
-	u64 top;                 /* the root's entry then */
+	u64 root;                /* the root that it was last used with */
+	u64 top;                 /* that root's entry for the address */
 	const u64 *leaf;
 	u64 value;               /* of *leaf then */
 	const u8 *at;            /* the page's first byte */
-	u64 unused[2];           /* a power of two is found by a shift */
+	u64 unused;              /* a power of two is found by a shift */
 };
 
 /*
