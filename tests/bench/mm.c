@@ -101,7 +101,8 @@ int main(int argc, char **argv)
 
 		if (shadow_handle_fault(mmu, 0, PF_U, 3, 0, &fault) != SHADOW_FIXED)
 			panic("first fault");
-		for (u32 i = 8; i < PAGES; i += 8)
+		/* Downwards: faults in a row upwards would be prefetched. */
+		for (u32 i = PAGES - 8; i; i -= 8)
 			measure_fault((gva_t)i << PAGE_SHIFT);
 	}
 	printf("%u\n", PAGES / 8 - 1);
