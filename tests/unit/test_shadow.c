@@ -501,6 +501,26 @@ static void a_changed_key_counts_after_a_flush(void **state)
 	}
 }
 
+/* The page beside it has been walked to: what is known of the path must not make one mark A or D for an access that faults. */
+static void a_key_that_forbids_leaves_the_entry_alone(void **state)
+{
+	u64 beside = CODE + 16 * PAGE_SIZE;
+
+	map(CODE, 1, DATA | USER);
+	map(beside, 1, (DATA + PAGE_SIZE) | USER | KEY(2));
+	set_control(0, 0, 0, CR4_PKE, true);
+	g.m->pkru = KEY_AD(2);
+	expect_ok(CODE, USER_READ, DATA);
+	expect_fault(beside, USER_READ, PF_P | PF_U | PF_PK);
+	assert_false(entry(beside, 1) & (PTE_A | PTE_D));
+	g.m->pkru = KEY_WD(2);
+	expect_ok(CODE, USER_WRITE, DATA);
+	expect_fault(beside, USER_WRITE, PF_P | PF_W | PF_U | PF_PK);
+	assert_false(entry(beside, 1) & (PTE_A | PTE_D));
+	expect_ok(beside, USER_READ, DATA + PAGE_SIZE);
+	assert_true((entry(beside, 1) & (PTE_A | PTE_D)) == PTE_A);
+}
+
 static void the_engines_own_accesses_obey_keys(void **state)
 {
 	struct gpt_access user = {.user = true};
@@ -2037,6 +2057,7 @@ int main(int argc, char **argv)
 		TEST(protection_keys_guard_user_pages),
 		TEST(protection_keys_with_wp_clear),
 		TEST(a_changed_key_counts_after_a_flush),
+		TEST(a_key_that_forbids_leaves_the_entry_alone),
 		TEST(the_engines_own_accesses_obey_keys),
 		TEST(implicit_access_at_cpl_0_is_told_by_its_second_fault),
 		TEST(descriptor_tables_in_user_pages_under_smap),
