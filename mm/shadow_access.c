@@ -25,7 +25,7 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
 /* The root's entry for an address, in the formats with one root. */
 static ALWAYS_INLINE const u64 *top_entry(const struct shadow_mmu *mmu, gva_t gva)
 {
-	return &mmu->s->pool[(u64)mmu->root[0] * ENTRIES + level_index(mmu->root_level, gva)];
+	return &mmu->s->pool[(u64)mmu->root[0] * ENTRIES + (gva >> mmu->top_shift) % ENTRIES];
 }
 
 /* Fills the hint by a walk down the shadow; NULL if there is no leaf, or it is not of main memory. */
@@ -52,21 +52,13 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 	if (at - m->hpa >= m->bytes)
 		return NULL;
 	*hint = (struct code_hint){
-		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .root = mmu->root[0],
-		.top = *top_entry(mmu, gva), .leaf = leaf, .value = spte, .at = phys_to_virt(hpa(at & PAGE_MASK)),
+		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .top = *top_entry(mmu, gva), .leaf = leaf,
+		.value = spte, .at = phys_to_virt(hpa(at & PAGE_MASK)),
 	};
 	return phys_to_virt(hpa(at));
 }
 
-/* The hint is another root's. */
-static NOINLINE const u8 *code_shared(struct shadow_mmu *mmu, gva_t gva, struct code_hint *hint)
-{
-	if (!mmu->root[0] || *top_entry(mmu, gva) != hint->top)
-		return code_find(mmu, gva, hint);
-	hint->root = mmu->root[0];
-	return hint->at + (gva & (PAGE_SIZE - 1));
-}
-
+/* Without a root, page 0 is looked at: its entries are absent, those in hints are not. */
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
 	struct code_hint *hint = &mmu->code[(gva >> PAGE_SHIFT) % CODE_HINTS];
@@ -74,11 +66,10 @@ const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 
 	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
 		return NULL;
-	if (unlikely(hint->page != gva >> PAGE_SHIFT || hint->links != mmu->s->link_changes || *hint->leaf != hint->value))
-		return code_find(mmu, gva, hint);
-	if (unlikely(hint->root != mmu->root[0]))
-		return code_shared(mmu, gva, hint);
-	return hint->at + offset;
+	if (likely(hint->page == gva >> PAGE_SHIFT && hint->links == mmu->s->link_changes &&
+		   hint->top == *top_entry(mmu, gva) && *hint->leaf == hint->value))
+		return hint->at + offset;
+	return code_find(mmu, gva, hint);
 }
 
 static enum gpt_status walk_settled(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,

@@ -168,19 +168,18 @@ struct shadow {
 
 /*
  * Where a page of code lies. The leaf still reads the same and no link changed: the
- * address still leads there, from this root and from any with the same entry for it. So
- * roots that share their upper half share the hints of its code.
+ * address still leads there, from any root with the same entry for it. So roots that
+ * share their upper half share the hints of its code.
  */
 #define CODE_HINTS 64u
 struct code_hint {
 	gva_t page;              /* address >> 12 */
 	u64 links;               /* s->link_changes then */
-	u64 root;                /* the root that it was last used with */
-	u64 top;                 /* that root's entry for the address */
+	u64 top;                 /* the root's entry for the address then */
 	const u64 *leaf;
 	u64 value;               /* of *leaf then */
 	const u8 *at;            /* the page's first byte */
-	u64 unused;              /* a power of two is found by a shift */
+	u64 unused[2];           /* a power of two is found by a shift */
 };
 
 /*
@@ -213,6 +212,7 @@ struct shadow_mmu {
 	struct shadow_paging paging;
 	union role base_role;    /* the bits of the role that control state decides */
 	u32 root_level;          /* 4 or 5; 3: PAE format, four pages of level 2 */
+	u32 top_shift;           /* where an address has its index into a root of 4 or 5 levels */
 	u32 root[4];             /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
 	bool plain;              /* guest frames are host frames, and PAT entry 0 is write-back */
 	u32 plain_role;          /* of level 1, if such pages have plain leaves now, else 0 */

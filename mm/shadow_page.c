@@ -11,6 +11,7 @@
 
 void pages_init(struct shadow *s)
 {
+	memset(page_table(s, 0), 0, PAGE_SIZE); /* of no use but to be looked at where there is no root */
 	for (u32 page = s->page_count - 1; page >= 1; page--) {
 		s->pages[page] = (struct shadow_page){.hash_next = s->free_head, .flags = PAGE_RAW};
 		s->free_head = page;

@@ -252,6 +252,7 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	mmu->base_role = role_of(&mmu->gpt);
 	mmu->plain_role = plain_role_of(mmu);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
+	mmu->top_shift = PAGE_SHIFT + INDEX_BITS * (mmu->root_level - 1);
 	mmu->root_role = mmu->root_level == 3 ? 0 : role_child(mmu->base_role, mmu->root_level, ACC_ALL, 0).word;
 	root_release(mmu);
 	if (entry_size_changes(s, mmu->gpt.mode) || all_new)

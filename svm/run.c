@@ -175,8 +175,9 @@ static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 	return true;
 }
 
-static NOINLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum exit_kind kind,
-			       u32 (*quick)(struct vcpu *vcpu))
+/* RSP and flags go there and back only for a read of CR3: see quick_cr3_read(). */
+static ALWAYS_INLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum exit_kind kind,
+				    u32 (*quick)(struct vcpu *vcpu))
 {
 	const struct svm_assists *assists = &svm_features()->assists;
 
@@ -185,20 +186,40 @@ static NOINLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum exit_k
 		return false;
 	vcpu->rip = vmcb->rip;
 	vcpu->code_bits = 64;
-	vcpu->rflags = vmcb->rflags;
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
-	vcpu->gpr[GPR_RSP] = vmcb->rsp;
+	if (kind != EXIT_INVLPG)
+		vcpu->gpr[GPR_RSP] = vmcb->rsp;
+	if (kind == EXIT_CR_READ) {
+		vcpu->rflags = vmcb->rflags;
+		vcpu->exit.ahead = !(vmcb->dr7 & DR7_ENABLES);
+	}
 	vcpu->exit.insn_len = 0;
 	vcpu->exit.operand_known = false;
-	vcpu->exit.ahead = !(vmcb->dr7 & DR7_ENABLES);
 	if (assists->next_rip || assists->decode)
 		svm_decode_exit(vmcb, *assists, &vcpu->exit);
 	if (!fast_skip(vmcb, quick(vcpu)))
 		return false;
-	vmcb->rflags = vcpu->rflags;
-	vmcb->rax = vcpu->gpr[GPR_RAX];
-	vmcb->rsp = vcpu->gpr[GPR_RSP];
+	if (kind == EXIT_CR_READ) {
+		vmcb->rflags = vcpu->rflags;
+		vmcb->rax = vcpu->gpr[GPR_RAX];
+		vmcb->rsp = vcpu->gpr[GPR_RSP];
+	}
 	return ready(vcpu);
+}
+
+static NOINLINE bool fast_cr3_read(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	return fast_insn(vcpu, vmcb, EXIT_CR_READ, quick_cr3_read);
+}
+
+static NOINLINE bool fast_cr3_write(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	return fast_insn(vcpu, vmcb, EXIT_CR_WRITE, quick_cr3_write);
+}
+
+static NOINLINE bool fast_invlpg(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	return fast_insn(vcpu, vmcb, EXIT_INVLPG, quick_invlpg);
 }
 
 static NOINLINE bool fast_other(struct vcpu *vcpu, struct vmcb *vmcb)
@@ -224,11 +245,11 @@ bool svm_exit_fast(struct vcpu *vcpu)
 		note_exit(vcpu, vmcb, EXIT_CPUID);
 		return fast_cpuid(vcpu, vmcb);
 	case SVM_EXIT_CR3_READ:
-		return fast_insn(vcpu, vmcb, EXIT_CR_READ, quick_cr3_read);
+		return fast_cr3_read(vcpu, vmcb);
 	case SVM_EXIT_CR3_WRITE:
-		return fast_insn(vcpu, vmcb, EXIT_CR_WRITE, quick_cr3_write);
+		return fast_cr3_write(vcpu, vmcb);
 	case SVM_EXIT_INVLPG:
-		return fast_insn(vcpu, vmcb, EXIT_INVLPG, quick_invlpg);
+		return fast_invlpg(vcpu, vmcb);
 	default:
 		return fast_other(vcpu, vmcb);
 	}
