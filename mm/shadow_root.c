@@ -160,6 +160,7 @@ static void root_pin_table(struct shadow_mmu *mmu, u32 slot, u32 level, bool pre
 	if (!present || !frame_of_gfn(mmu->s, gfn)) {
 		gfn = 0;
 		role = role_direct(level, 0, MT_WB, 0);
+		role.quadrant = 1; /* else it has the name of a page below a large leaf without rights */
 	}
 	root_pin(mmu, slot, gfn, role);
 }

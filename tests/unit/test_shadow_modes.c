@@ -1018,6 +1018,19 @@ static void pdptes_anywhere_fault_only_on_access(void **state)
 	expect_ok(p.gva, USER_WRITE, DATA);
 }
 
+/* The shadow of a large leaf without rights was found under the name that absent directories had. */
+static void absent_directories_have_nothing_of_a_large_leaf(void **state)
+{
+	u64 high = (u64)9 << 30;
+
+	enter_mode(MODEL_4L);
+	map(high, 3, PTE_P | PTE_PS | PTE_NX); /* 1 GiB, the supervisor's, read-only, no code */
+	expect_ok(high + DATA, READ, DATA);
+	enter_space(&spaces[MODEL_PAE]);
+	expect_fault(0x40000000 + DATA, READ, 0);
+	expect_fault(0x40000000 + DATA, USER_WRITE, PF_W | PF_U);
+}
+
 /* --- five levels ------------------------------------------------------------------------------------- */
 static void la57_addresses(void **state)
 {
@@ -1377,6 +1390,7 @@ int main(int argc, char **argv)
 		TEST(pdpts_that_share_their_first_directory),
 		TEST(pdpts_at_every_place_of_a_page),
 		TEST(pdptes_anywhere_fault_only_on_access),
+		TEST(absent_directories_have_nothing_of_a_large_leaf),
 		TEST_ON(shifted, pdptes_anywhere_fault_only_on_access),
 		TEST(la57_addresses),
 		TEST(a_4_level_root_below_a_level_5_table),
