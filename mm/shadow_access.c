@@ -61,13 +61,15 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 /* Without a root, page 0 is looked at: its entries are absent, those in hints are not. */
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	struct code_hint *hint = &mmu->code[(gva >> PAGE_SHIFT) % CODE_HINTS];
+	u64 top = *top_entry(mmu, gva);
+	/* Page-table isolation runs the code of one page under two roots. */
+	struct code_hint *hint = &mmu->code[(gva ^ top) >> PAGE_SHIFT & (CODE_HINTS - 1)];
 	u32 offset = gva & (PAGE_SIZE - 1);
 
 	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
 		return NULL;
 	if (likely(hint->page == gva >> PAGE_SHIFT && hint->links == mmu->s->link_changes &&
-		   hint->top == *top_entry(mmu, gva) && *hint->leaf == hint->value))
+		   hint->top == top && *hint->leaf == hint->value))
 		return hint->at + offset;
 	return code_find(mmu, gva, hint);
 }
