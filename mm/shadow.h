@@ -29,6 +29,11 @@ struct shadow_ops {
 	void (*flush)(void *cpu, u32 tag);
 	/* Forget the translations of the page of gva in one tag. */
 	void (*flush_page)(void *cpu, u32 tag, gva_t gva);
+	/*
+	 * Whether INVLPG exits; it does until told otherwise. While it does not, it acts on the
+	 * TLB as on any machine: on the tag in use. NULL, or a CPU that cannot: it always exits.
+	 */
+	void (*trap_invlpg)(void *cpu, bool on);
 	/* The guest's PKRU; called only while its CR4.PKE is set. NULL: 0. */
 	u32 (*read_pkru)(void);
 };
@@ -79,6 +84,7 @@ struct shadow_fault {
 	X(unsyncs, "tables released for writing") \
 	X(syncs, "tables brought up to date") \
 	X(sync_changes, "entries changed by a sync") \
+	X(parks, "tables parked during a fault of the guest") \
 	X(creates, "shadow pages created") \
 	X(reuses, "shadow pages found again") \
 	X(zaps, "shadow pages dropped") \

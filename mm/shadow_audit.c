@@ -239,7 +239,8 @@ static void audit_hint(struct audit *a, const struct path_hint *hint)
 	u32 level = mmu->root_level == 3 ? 2 : mmu->root_level;
 	u32 page = mmu->root[mmu->root_level == 3 ? level_index(3, gva) & 3 : 0];
 
-	if (!mmu->root[0] || hint->links != a->s->link_changes || (hint->key & BITS(23, 0)) != mmu->root[0])
+	if (!mmu->root[0] || page_is_parked(a->s, hint->page) || hint->links != a->s->link_changes ||
+	    (hint->key & BITS(23, 0)) != mmu->root[0])
 		return;
 	for (; level > a->s->pages[hint->page].role.level; level--) {
 		u64 spte = page_table(a->s, page)[level_index(level, gva)];
@@ -254,6 +255,30 @@ static void audit_hint(struct audit *a, const struct path_hint *hint)
 		mismatch(a, "hint", page, 0, "a remembered path leads to another page");
 }
 
+/* S15: while INVLPG does not exit, all unsync pages are parked, and nothing links to those. */
+static void audit_parked(struct audit *a)
+{
+	const struct shadow *s = a->s;
+	u32 unsync = 0;
+
+	for (u32 page = s->unsync_leaf; page; page = s->pages[page].unsync_next)
+		unsync++;
+	for (u32 page = s->unsync_upper; page; page = s->pages[page].unsync_next)
+		unsync++;
+	if (unsync != s->unsync_count)
+		mismatch(a, "S6", 0, 0, "unsync pages are miscounted");
+	if (s->invlpg_free && unsync != s->parked_count)
+		mismatch(a, "S15", s->parked[0].page, 0, "a page is unsync and not parked");
+	for (u32 i = 0; i < s->parked_count; i++) {
+		const struct shadow_page *sp = &s->pages[s->parked[i].page];
+
+		if (sp->state != PAGE_TABLE || !(sp->flags & PAGE_UNSYNC) || (sp->parents & LIST_VALUE) || sp->pins)
+			mismatch(a, "S15", s->parked[i].page, 0, "a parked page is in use");
+		if (s->pages[entry_page(s->parked[i].link)].state != PAGE_TABLE || s->pool[s->parked[i].link])
+			mismatch(a, "S15", s->parked[i].page, 0, "the link's place is taken");
+	}
+}
+
 u32 shadow_audit(struct shadow_mmu *mmu)
 {
 	struct audit a = {.mmu = mmu, .s = mmu->s};
@@ -264,6 +289,7 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 	for (u32 i = 0; i < 4; i++)
 		if (mmu->root[i] && (a.s->pages[mmu->root[i]].state != PAGE_TABLE || !a.s->pages[mmu->root[i]].pins))
 			mismatch(&a, "S12", mmu->root[i], 0, "root in use is not pinned");
+	audit_parked(&a);
 	for (u32 i = 0; i < PATH_HINTS; i++)
 		audit_hint(&a, &mmu->hints[i]);
 	STAT(a.s, audits);

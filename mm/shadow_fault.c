@@ -292,6 +292,9 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 	/* The walk ran without the lock: do the entries still read the same? (S2) */
 	if (!gpt_walk_unchanged(&f->mmu->gpt, &f->walk))
 		return SHADOW_RETRY;
+	/* Where a device wrote a large entry over that of a parked table, the leaf must not take the link's place. */
+	if (unlikely(s->parked_count) && f->map_level > 1)
+		park_end(s);
 	if (unlikely(f->unlinked))
 		fill_link(f);
 	if (f->map_level == 1 && f->guest_leaf == 1)
@@ -303,6 +306,8 @@ static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shad
 {
 	struct shadow *s = f->mmu->s;
 
+	if (unlikely(s->invlpg_free) && !s->parked_count)
+		park_end(s);
 	s->stats[SHADOW_STAT_a_sets] += f->walk.a_sets;
 	s->stats[SHADOW_STAT_d_sets] += f->walk.d_sets;
 	region_lookup(s->regions, f->walk.gfn, &f->hit);
@@ -330,6 +335,8 @@ static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 	frame = frame_of_gfn(s, gfn);
 	if (frame && frame_is_protected(*frame))
 		frame_release(mmu, gfn, frame);
+	if ((w->error & (PF_P | PF_W)) == (PF_P | PF_W))
+		park_nothing(mmu);
 	spin_unlock(&s->lock);
 }
 

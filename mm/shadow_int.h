@@ -107,6 +107,9 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
  */
 #define QUIET_REFRESHES_MAX 8u
 
+/* So many tables may be parked together. */
+#define PARKED_MAX 3u
+
 /* How often a table may be released for writing with no use in between. */
 #define IDLE_WRITES_MAX 3
 
@@ -141,7 +144,12 @@ struct shadow {
 	u32 node_free, node_pages;
 	u32 victim_turn;         /* where the next full list gives up a member */
 	u64 evictions;           /* members that lists gave up */
+	bool invlpg_free;        /* INVLPG does not exit: nothing is unsync but what is parked (S15) */
+	u32 parked_count;        /* pages of level 1 that shadow_park.c took out */
+	struct { u32 page, link; } parked[PARKED_MAX]; /* link: the entry that linked to it */
+	gva_t parked_for;        /* the address that the guest was refused to write to; parked[0] is its page */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
+	u32 unsync_count;        /* pages in both lists */
 	u64 link_changes;        /* links made or dropped, from 1 on */
 	u32 release_top;         /* the address space whose tables were last written to: its top page */
 	u32 releases;            /* tables of it released by a write since the last sync */
@@ -197,7 +205,10 @@ struct path_hint {
 	u64 *table;              /* the guest's table of level 1 */
 	struct gpt_step upper[3]; /* levels 2 to 4 */
 	u32 next;                /* entry behind those that the last fault installed */
-	u32 unused[7];           /* a power of two is found by a shift */
+	u32 refused;             /* entry behind the last one that the guest was refused to write through */
+	u32 refused_row;         /* so many of them in a row */
+	u32 park_pause;          /* so many refused writes without parking, since the last one was not mended */
+	u32 unused[4];           /* a power of two is found by a shift */
 };
 
 #define ROOT_HINTS 64u
@@ -425,6 +436,9 @@ static ALWAYS_INLINE bool role_is_plain(const struct shadow_mmu *mmu, union role
 	       role.wp && role.nx;
 }
 
+/* The guest's table behind a page with plain leaves: RAM, since it is tracked, and gfn is pfn. */
+static ALWAYS_INLINE u64 *plain_table(gfn_t gfn) { return phys_to_virt(hpa(gfn << PAGE_SHIFT)); }
+
 /* The frame word of a 4 KiB leaf's frame where guest frames are host frames; NULL if it is not RAM. */
 static ALWAYS_INLINE u32 *plain_frame(struct shadow *s, u64 entry)
 {
@@ -511,6 +525,8 @@ void sync_all(struct shadow_mmu *mmu);
 void sync_refresh(struct shadow_mmu *mmu, u32 page);
 /* Re-derives the unsync tables of upper levels without protecting them. */
 void sync_upper(struct shadow_mmu *mmu);
+/* Re-derives the entries of one page. */
+void sync_page(struct shadow_mmu *mmu, u32 page);
 /* Re-derives one present entry. Returns true if it changed. */
 bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
 
@@ -538,8 +554,33 @@ static ALWAYS_INLINE bool hint_holds(struct shadow_mmu *mmu, struct path_hint *h
 /* Remembers a walk that ended at a leaf of 4 KiB, whose path is linked. */
 void hint_take(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u32 page);
 
+/* Installs a leaf of a page with plain leaves; gpte: the guest's entry, present and accessed. */
+void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
+/* A neighbour that the guest has accessed, and that is not there yet. */
+static ALWAYS_INLINE bool is_wanted(u64 gpte, u64 spte)
+{
+	return unlikely((gpte & (PTE_P | PTE_A)) == (PTE_P | PTE_A)) && !(spte & PTE_P);
+}
+
 /* Installs the neighbours of a leaf that the guest has accessed already; table: the guest's. */
 void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 index);
+
+/* --- shadow_park.c ---------------------------------------------------------------- */
+/* The guest is refused a write to gva, through a present entry of the hint's page. */
+void park(struct shadow_mmu *mmu, struct path_hint *hint, gva_t gva);
+/* A fault at gva, in the range of a parked page, which hint_holds() leads to: brings all up to date and links them again. */
+void unpark(struct shadow_mmu *mmu, gva_t gva);
+/* The guest is refused a write to a present page that no hint leads to. */
+void park_nothing(struct shadow_mmu *mmu);
+/* INVLPG has to exit again: anything that what is parked cannot stand. */
+void park_end(struct shadow *s);
+static ALWAYS_INLINE bool page_is_parked(const struct shadow *s, u32 page)
+{
+	for (u32 i = 0; i < s->parked_count; i++)
+		if (s->parked[i].page == page)
+			return true;
+	return false;
+}
 
 /* --- shadow_fault.c --------------------------------------------------------------- */
 #define PREFETCH_GROUP 8u

@@ -112,6 +112,8 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 
 void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
 {
+	if (unlikely(page_is_parked(s, child)))
+		park_end(s);
 	list_add(s, &s->pages[child].parents, entry_id(parent, index));
 	spte_write(&page_table(s, parent)[index],
 		   page_hpa(s, child).v | (pdpte ? SPTE_LINK_PDPTE : SPTE_LINK));
@@ -176,6 +178,8 @@ void page_zap(struct shadow *s, u32 page)
 	bool direct = sp->role.direct;
 	u32 home = sp->home;
 
+	if (unlikely(s->parked_count)) /* it may have had the link to a parked page */
+		park_end(s);
 	for_each_live(sp, i)
 		page_drop_entry(s, page, i);
 	while (sp->parents & LIST_VALUE)

@@ -61,6 +61,8 @@ void hint_take(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u
 
 	if (mmu->root_level != 4 || !mmu->plain_role || mmu->s->pages[page].role.word != mmu->plain_role)
 		return;
+	if (hint->key != hint_key(mmu, gva))
+		hint->refused = hint->refused_row = hint->park_pause = 0;
 	hint->key = hint_key(mmu, gva);
 	hint->page = page;
 	hint->record = &mmu->s->pages[page];
@@ -98,7 +100,7 @@ static NOINLINE void prefetch_writable(struct shadow_mmu *mmu, u32 page, u32 ind
 }
 
 /* Mostly it is a page of a file, mapped read-only: then nothing is to be known of its frame but that it is RAM. */
-static NOINLINE void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
 	struct shadow *s = mmu->s;
 	const struct region_main *m = &s->regions->main;
@@ -110,12 +112,6 @@ static NOINLINE void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index,
 	live_set(&s->pages[page], index);
 	spte_write(&page_table(s, page)[index], gpte & PLAIN_SAME);
 	STAT(s, prefetches);
-}
-
-/* A neighbour that the guest has accessed, and that is not there yet. */
-static ALWAYS_INLINE bool is_wanted(u64 gpte, u64 spte)
-{
-	return unlikely((gpte & (PTE_P | PTE_A)) == (PTE_P | PTE_A)) && !(spte & PTE_P);
 }
 
 static ALWAYS_INLINE void prefetch_plain_group(struct shadow_mmu *mmu, const u64 *table, const u64 *sptes, u32 page,
@@ -164,9 +160,11 @@ void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 ind
 
 /* The guest's own fault. It will most likely write the entry next. */
 static ALWAYS_INLINE enum shadow_result quick_refuse(struct shadow_mmu *mmu, struct shadow *s,
-						     const struct shadow_page *sp, u64 gpte,
+						     struct path_hint *hint, gva_t gva, u64 gpte,
 						     struct gpt_access access, struct shadow_fault *fault)
 {
+	const struct shadow_page *sp = hint->record;
+
 	if ((gpte & PTE_P) && gpt_entry_reserved(&mmu->gpt, GPT_4L, true, 1, gpte))
 		return QUICK_NO;
 	STAT(s, guest_faults);
@@ -174,6 +172,8 @@ static ALWAYS_INLINE enum shadow_result quick_refuse(struct shadow_mmu *mmu, str
 	fault->error = (access.word & (PF_W | PF_U | PF_ID)) | (gpte & PTE_P);
 	if (!(sp->flags & PAGE_UNSYNC))
 		frame_release(mmu, sp->gfn, frame_of_gfn(s, sp->gfn));
+	if ((gpte & PTE_P) && access.write)
+		park(mmu, hint, gva);
 	return SHADOW_INJECT;
 }
 
@@ -199,15 +199,19 @@ static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, stru
 	struct path_hint *hint = hint_of(mmu, gva);
 	u32 index = level_index(1, gva), first, id, *frame;
 	u64 gpte, marked, spte, *at;
+	bool parked;
 
 	if (unlikely(!hint_holds(mmu, hint, gva) || (mmu->gpt.controls & GPT_CONTROLS_KEYS)))
 		return QUICK_NO;
 	if (unlikely(gpt_step_change(&hint->upper[0]) | gpt_step_change(&hint->upper[1]) |
 		     gpt_step_change(&hint->upper[2])))
 		return QUICK_NO;
+	parked = page_is_parked(s, hint->page);
+	if (unlikely(parked))
+		unpark(mmu, gva);
 	gpte = __atomic_load_n(&hint->table[index], __ATOMIC_RELAXED);
 	if (!(gpte & PTE_P) || !gpt_rights_allow(&mmu->gpt, gpt_entry_access(gpte), access))
-		return quick_refuse(mmu, s, hint->record, gpte, access, fault);
+		return quick_refuse(mmu, s, hint, gva, gpte, access, fault);
 	marked = gpte | PTE_A | (access.word & PF_W) << 5; /* a write sets D */
 	_Static_assert(PF_W << 5 == PTE_D, "shifted together");
 	frame = plain_frame(s, gpte);
@@ -217,6 +221,8 @@ static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, stru
 	if ((~marked & (PTE_W | PTE_D)) == 0 && !frame_is_protected(*frame))
 		spte |= PTE_W | SPTE_RMAP;
 	at = &hint->sptes[index];
+	if (unlikely(parked) && *at == spte)
+		return SHADOW_FIXED;
 	if (unlikely(*at == spte) || (marked != gpte && !quick_mark(s, &hint->table[index], gpte, marked)))
 		return QUICK_NO;
 	hint->record->flags |= PAGE_USED;
@@ -231,6 +237,8 @@ static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, stru
 		spte_write(at, spte);
 	}
 	STAT(s, fills);
+	if (unlikely(parked))
+		return SHADOW_FIXED;
 	first = index & ~(PREFETCH_GROUP - 1);
 	prefetch_plain_group(mmu, hint->table, hint->sptes, hint->page, first);
 	first += PREFETCH_GROUP;

@@ -56,6 +56,8 @@ static u32 plain_role_of(const struct shadow_mmu *mmu)
 
 static void root_release(struct shadow_mmu *mmu)
 {
+	if (unlikely(mmu->s->invlpg_free))
+		park_end(mmu->s);
 	mmu->entry_due = true;
 	for (u32 i = 0; i < 4 && (i == 0 || mmu->root[i]); i++) {
 		if (mmu->root[i])
@@ -396,6 +398,8 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 	if (mmu->gpt.mode == GPT_NONE || unlikely(is_beyond(mmu, gva)))
 		return;
 	spin_lock(&s->lock);
+	if (unlikely(s->invlpg_free))
+		park_end(s);
 	if (likely(invlpg_quick(mmu, gva))) {
 		spin_unlock(&s->lock);
 		return;

@@ -96,7 +96,7 @@ static NOINLINE void sync_plain_word(struct shadow_mmu *mmu, u32 first_id, const
 static void sync_plain_page(struct shadow_mmu *mmu, u32 page)
 {
 	const struct shadow_page *sp = &mmu->s->pages[page];
-	const u64 *sptes = page_table(mmu->s, page), *table = gpt_table(&mmu->gpt, sp->gfn);
+	const u64 *sptes = page_table(mmu->s, page), *table = plain_table(sp->gfn);
 
 	for (u32 words = sp->live_words; words; words &= words - 1) {
 		u32 first = bit_lowest(words) * 64;
@@ -107,13 +107,13 @@ static void sync_plain_page(struct shadow_mmu *mmu, u32 page)
 	}
 }
 
-static void sync_page(struct shadow_mmu *mmu, u32 page)
+void sync_page(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow_page *sp = &mmu->s->pages[page];
 	const u64 *table;
 
 	STAT(mmu->s, syncs);
-	if (role_is_plain(mmu, sp->role) && !(sp->flags & PAGE_TYPED)) {
+	if ((likely(sp->role.word == mmu->plain_role) || role_is_plain(mmu, sp->role)) && !(sp->flags & PAGE_TYPED)) {
 		sync_plain_page(mmu, page);
 		return;
 	}

@@ -78,6 +78,11 @@ void svm_set_intercepts(struct vcpu *vcpu, u32 mask)
 	update_cr_intercepts(vcpu);
 }
 
+void svm_trap_invlpg(struct vcpu *vcpu, bool on)
+{
+	svm_set_intercept(vmcb_of(vcpu), SVM_EXIT_INVLPG, on);
+}
+
 /* --- root, tag and TLB ------------------------------------------------------ */
 
 static bool tag_stale(const struct svm_vcpu *svm, u32 tag)

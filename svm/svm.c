@@ -37,6 +37,7 @@ const struct vendor svm_vendor = {
 	.tlb_flush = svm_tlb_flush,
 	.tlb_flush_page = svm_tlb_flush_page,
 	.set_intercepts = svm_set_intercepts,
+	.trap_invlpg = svm_trap_invlpg,
 	.set_msr_intercept = svm_set_msr_intercept,
 	.set_io_intercept = svm_set_io_intercept,
 	.get_segment = get_segment,

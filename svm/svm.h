@@ -68,6 +68,7 @@ int svm_vcpu_init(struct vcpu *vcpu);
 void svm_update_control(struct vcpu *vcpu);
 void svm_set_shadow_root(struct vcpu *vcpu, hpa_t root, u32 tag);
 void svm_set_intercepts(struct vcpu *vcpu, u32 mask);
+void svm_trap_invlpg(struct vcpu *vcpu, bool on);
 void svm_tlb_flush(struct vcpu *vcpu, u32 tag);
 void svm_tlb_flush_page(struct vcpu *vcpu, u32 tag, gva_t gva);
 /* Puts the flushes that are due for the tag about to run into TLB_CONTROL. */

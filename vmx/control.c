@@ -71,6 +71,14 @@ void vmx_set_intercepts(struct vcpu *vcpu, u32 mask)
 	}
 }
 
+void vmx_trap_invlpg(struct vcpu *vcpu, bool on)
+{
+	struct vmx_vcpu *vmx = vmx_of(vcpu);
+
+	vmx->requested = on ? vmx->requested | INTERCEPT_INVLPG : vmx->requested & ~(u32)INTERCEPT_INVLPG;
+	set_word(vmx, VMX_PRIMARY, with_bit(vmx->word[VMX_PRIMARY], VMX_PRIMARY, PRIMARY_INVLPG_EXITING, on));
+}
+
 void vmx_set_nmi_window(struct vcpu *vcpu, bool on)
 {
 	struct vmx_vcpu *vmx = vmx_of(vcpu);

@@ -29,6 +29,7 @@ const struct vendor vmx_vendor = {
 	.tlb_flush = vmx_tlb_flush,
 	.tlb_flush_page = vmx_tlb_flush_page,
 	.set_intercepts = vmx_set_intercepts,
+	.trap_invlpg = vmx_trap_invlpg,
 	.set_msr_intercept = vmx_set_msr_intercept,
 	.set_io_intercept = vmx_set_io_intercept,
 	.get_segment = get_segment,

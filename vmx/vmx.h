@@ -63,6 +63,7 @@ void vmx_update_control(struct vcpu *vcpu);
 void vmx_store_control(struct vcpu *vcpu);
 void vmx_set_shadow_root(struct vcpu *vcpu, hpa_t root, u32 tag);
 void vmx_set_intercepts(struct vcpu *vcpu, u32 mask);
+void vmx_trap_invlpg(struct vcpu *vcpu, bool on);
 /* Asks for an exit when the guest can take an NMI. */
 void vmx_set_nmi_window(struct vcpu *vcpu, bool on);
 void vmx_tlb_flush(struct vcpu *vcpu, u32 tag);

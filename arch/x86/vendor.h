@@ -41,6 +41,7 @@ struct vendor {
 	void (*tlb_flush)(struct vcpu *vcpu, u32 tag);  /* tag 0: all */
 	void (*tlb_flush_page)(struct vcpu *vcpu, u32 tag, gva_t gva);
 	void (*set_intercepts)(struct vcpu *vcpu, u32 mask); /* INTERCEPT_*; the rest of these is off */
+	void (*trap_invlpg)(struct vcpu *vcpu, bool on); /* INTERCEPT_INVLPG alone */
 	void (*set_msr_intercept)(struct vcpu *vcpu, u32 msr, bool read, bool write);
 	void (*set_io_intercept)(struct vcpu *vcpu, u16 port, bool on);
 	void (*get_segment)(const struct vcpu *vcpu, enum segment_name which, struct segment *out);

@@ -593,6 +593,46 @@ static void test_unlinked_edit(void)
 	}
 }
 
+/*
+ * Copy-on-write as kernels do it, page after page, with other pages changed and
+ * flushed between the fault and the retried write.
+ */
+static void test_copy_on_write(void)
+{
+	u64 shared = address(page_of(1)), other = address(page_of(2)), third = address(page_of(3));
+	u64 *pte = space_map(&space, VA, shared, PTE_P | PTE_U, 1);
+	bool refused = true, old = true, copied = true, seen = true, later = true;
+
+	for (u32 i = 0; i < 64; i++)
+		pte[i] = shared | PTE_P | PTE_U;
+	flush_tlb();
+	for (u32 i = 0; i < 48; i++) {
+		u64 va = VA + i * PAGE_SIZE, another = VA + (48 + i % 16) * PAGE_SIZE;
+		u64 *copy = page_of(1);
+
+		old &= access(A_READ, true, another) && access_value == (i < 16 ? 1 : 3);
+		refused &= faults(A_WRITE, true, va, PF_P | PF_W | PF_U);
+		pte[i] = 0;
+		invlpg(va);
+		if (i % 3 == 0) {
+			pte[48 + i % 16] = other | PTE_P | PTE_U;
+			invlpg(another);
+			seen &= access(A_READ, true, another) && access_value == 2;
+		}
+		pte[48 + i % 16] = third | PTE_P | PTE_U;
+		pte[i] = address(copy) | RWU | AD;
+		access_value = 4;
+		copied &= access(A_WRITE, true, va) && copy[0] == 4;
+		invlpg(another);
+		later &= access(A_READ, true, another) && access_value == 3;
+	}
+	CHECK(refused, "copy-on-write: a shared page is not written");
+	CHECK(old && *(u64 *)(uintptr_t)shared == 1, "copy-on-write: the shared page stays as it is");
+	CHECK(copied, "copy-on-write: after entry cleared, INVLPG, entry set the copy is written");
+	CHECK(seen, "copy-on-write: another page changed meanwhile is seen after its INVLPG");
+	CHECK(later, "copy-on-write: and one changed meanwhile is seen after an INVLPG later");
+}
+
 /* 15: flushes of several kinds after an edit. */
 static void test_flushes(void)
 {
@@ -1060,6 +1100,7 @@ void run_tests(void)
 	test_large();
 	test_absent_to_present();
 	test_unlinked_edit();
+	test_copy_on_write();
 	test_flushes();
 	test_global();
 	test_mutual_tables();

@@ -8,6 +8,7 @@
 
 #include "lib/x86.h"
 #include "mm/phys.h"
+#include "mm/shadow_int.h"
 #include "tests/unit/machine.h"
 
 /* Exits without progress before an access counts as livelocked. */
@@ -135,12 +136,19 @@ static void on_flush_page(void *cpu, u32 tag, gva_t gva)
 	m->pending[m->pending_count++].page = true;
 }
 
+static void on_trap_invlpg(void *cpu, bool on)
+{
+	struct machine *m = cpu;
+
+	m->invlpg_traps = on;
+}
+
 /* The instruction has no operand to tell machines apart: PKRU of the one made last. */
 static struct machine *pkru_machine;
 static u32 read_pkru(void) { return pkru_machine->pkru; }
 
 static const struct shadow_ops machine_ops = {
-	.flush = on_flush, .flush_page = on_flush_page, .read_pkru = read_pkru,
+	.flush = on_flush, .flush_page = on_flush_page, .trap_invlpg = on_trap_invlpg, .read_pkru = read_pkru,
 };
 
 struct machine *machine_create(const struct machine_config *config)
@@ -157,7 +165,7 @@ struct machine *machine_create(const struct machine_config *config)
 		m->config.pool_bytes = MACHINE_POOL_MAX;
 	host_arena_create_at(m->config.shift, m->config.giant ? MACHINE_GIANT_END : ARENA_BYTES);
 	rng_seed(&m->rng, config->seed);
-	m->strict = true;
+	m->strict = m->invlpg_traps = true;
 	make_regions(m);
 	memset(phys_to_virt(hpa(ONES_PAGE + m->config.shift)), 0xff, PAGE_SIZE);
 	sc = (struct shadow_config){
@@ -524,14 +532,25 @@ static void check_upper(struct machine *m, const struct psc_entry *e)
 			     (unsigned long long)e->gva);
 }
 
+/* A parked page is out of the shadow, but the hardware may have been there before. */
+static void parked_link(struct machine *m, bool on)
+{
+	struct shadow *s = m->shadow;
+
+	for (u32 i = 0; i < s->parked_count; i++)
+		*entry_pointer(s, s->parked[i].link) = on ? page_hpa(s, s->parked[i].page).v | SPTE_LINK : 0;
+}
+
 static void check_subset(struct machine *m)
 {
+	parked_link(m, true);
 	for (u32 i = 0; i < m->tlb_count && !m->broken; i++)
 		if (m->tlb[i].tag == m->tag)
 			check_tlb_entry(m, &m->tlb[i]);
 	for (u32 i = 0; i < m->psc_count && !m->broken; i++)
 		if (m->psc[i].tag == m->tag)
 			check_upper(m, &m->psc[i]);
+	parked_link(m, false);
 }
 
 /* --- entry ---------------------------------------------------------------------------- */
@@ -637,7 +656,7 @@ static bool hardware_translate(struct machine *m, u64 gva, struct model_access a
 		problem = rights_problem(m, out, a);
 		if (!problem)
 			return true;
-		if (rng_chance(&m->rng, 50))
+		if (!m->config.keeps && rng_chance(&m->rng, 50))
 			goto fault;
 	}
 	*cached = false;
@@ -650,7 +669,8 @@ static bool hardware_translate(struct machine *m, u64 gva, struct model_access a
 	}
 fault:
 	*error = hardware_error(a, problem);
-	tlb_drop_page(m, m->tag, gva, false);
+	if (!m->config.keeps)
+		tlb_drop_page(m, m->tag, gva, false);
 	return false;
 }
 
@@ -915,8 +935,14 @@ void machine_load_cr3(struct machine *m, u64 cr3)
 		machine_fail(m, "CR3 %#llx loads a PDPTE with reserved bits", (unsigned long long)cr3);
 }
 
+/* Without an exit it is the hardware's; with EFER.TCE of an AMD CPU it leaves other upper entries. */
 void machine_invlpg(struct machine *m, u64 gva)
 {
+	if (!m->invlpg_traps) {
+		enter(m);
+		tlb_drop_page(m, m->tag, gva, rng_chance(&m->rng, 80));
+		return;
+	}
 	shadow_invlpg(m->mmu, gva);
 	after_engine(m);
 }

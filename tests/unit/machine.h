@@ -7,7 +7,7 @@
  *
  * The TLB model never forgets by itself: every translation, and every entry of
  * an upper level that was used on the way, stays under its tag until the engine
- * flushes it, or hardware drops it at a #PF of that address. It holds several
+ * flushes it, or hardware drops it at a #PF of that address (if it does). It holds several
  * translations of one page, and any of them may be used at any time.
  *
  * Guest-physical space (gpa; the host's address of RAM is gpa + shift):
@@ -47,6 +47,7 @@ struct machine_config {
 	u32 tags;                /* 0: 8 */
 	bool no_1g;              /* the CPU has no 1 GiB pages */
 	bool far;                /* a trapped page splits the low RAM: the high RAM is the main region */
+	bool keeps;              /* a #PF drops nothing from the TLB: rights are looked up again before it (APM vol. 2 section 5.5) */
 	bool giant;              /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
 	u64 seed;                /* of the hardware's free choices */
 };
@@ -119,6 +120,7 @@ struct machine {
 	u32 pending_count;
 	bool strict;             /* check at every entry that the TLB is a subset of the shadow */
 	bool trace;              /* print every exit */
+	bool invlpg_traps;       /* INVLPG exits */
 	bool audit;              /* audit after every exit */
 	/*
 	 * Called after guest memory in [gpa, gpa + bytes) may have changed; by_engine:

@@ -133,6 +133,15 @@ static int setup_far(void **state)
 	return 0;
 }
 
+/* A #PF drops nothing from the TLB. */
+static int setup_keeping(void **state)
+{
+	static const struct machine_config keeping = {.seed = 1, .keeps = true};
+
+	start(&keeping, 0);
+	return 0;
+}
+
 static int setup_giant(void **state)
 {
 	static const struct machine_config giant = {.seed = 1, .giant = true};
@@ -1085,6 +1094,208 @@ static void invlpg_of_another_page_forgets_upper_entries(void **state)
 	invlpg(b + j);
 	expect_ok(b + j, USER_WRITE, DATA + 3 * PAGE_SIZE);
 	assert_int_not_equal(act(a + j, USER_READ, 0).gpa, DATA + 3 * PAGE_SIZE);
+}
+
+/* --- copy-on-write ------------------------------------------------------------------------ */
+#define SHARED (PTE_P | PTE_U | PTE_A)
+#define PRIVATE (USER | PTE_A | PTE_D)
+#define COPY (DATA + 0x70000)        /* 8 pages */
+
+static u64 exits(void) { return shadow_stat(g.m->shadow, SHADOW_STAT_walks); }
+
+/* Pages as a fork leaves them; count of them are in the TLB. */
+static void share(u32 pages, u32 count)
+{
+	for (u32 i = 0; i < pages; i++)
+		map(CODE + i * PAGE_SIZE, 1, (DATA + i * PAGE_SIZE) | SHARED);
+	reload_cr3();
+	for (u32 i = 0; i < count; i++)
+		expect_ok(CODE + i * PAGE_SIZE, USER_READ, DATA + i * PAGE_SIZE);
+}
+
+/* A write is refused, and INVLPG is the guest's own then; maybe after a pause, if the last time was for nothing. */
+static void refuse(u64 gva)
+{
+	for (u32 i = 0; i < 40 && (i == 0 || g.m->invlpg_traps); i++)
+		expect_fault(gva, USER_WRITE, PF_P | PF_W | PF_U);
+	assert_false(g.m->invlpg_traps);
+}
+
+/* The store to the table and INVLPG need no exit, the retried write needs one. */
+static void copy_on_write_has_two_exits(void **state)
+{
+	share(100, 1);
+	for (u32 i = 0; i < 100; i++) {
+		u64 gva = CODE + i * PAGE_SIZE, page = COPY + i % 8 * PAGE_SIZE, before;
+		struct machine_result r;
+
+		refuse(gva);
+		before = exits();
+		store_entry(gva, 1, 0);
+		invlpg(gva);
+		store_entry(gva, 1, page | PRIVATE);
+		assert_true(i == 0 || exits() == before); /* once the table is not writable yet */
+		r = act(gva, USER_WRITE, 0);
+		assert_true(r.outcome == MACHINE_OK && r.gpa == page && r.exits == 1);
+		assert_true(g.m->invlpg_traps);
+		if (i % 9 == 8)
+			expect_ok(gva - 8 * PAGE_SIZE, USER_READ, COPY + (i - 8) % 8 * PAGE_SIZE);
+	}
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_parks), 100);
+}
+
+/* A range with many pages in use, which is not gone through, keeps them. */
+static void a_full_table_is_not_parked(void **state)
+{
+	share(64, 64);
+	for (u32 i = 0; i < 64; i += 3)
+		expect_fault(CODE + i * PAGE_SIZE, USER_WRITE, PF_P | PF_W | PF_U);
+	assert_true(g.m->invlpg_traps);
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_parks), 0);
+	for (u32 i = 0; i < 64; i++)
+		assert_int_equal(act(CODE + i * PAGE_SIZE, USER_READ, 0).exits, 0);
+}
+
+/* A refused write that a signal handler answers, say: then parking only costs. */
+static void what_is_not_mended_is_not_parked_again(void **state)
+{
+	share(8, 4);
+	refuse(CODE);
+	expect_ok(CODE + 6 * PAGE_SIZE, USER_READ, DATA + 6 * PAGE_SIZE);
+	assert_true(g.m->invlpg_traps);
+	expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U);
+	assert_true(g.m->invlpg_traps);
+}
+
+static void another_page_flushed_during_copy_on_write(void **state)
+{
+	share(4, 4);
+	refuse(CODE);
+	store_entry(CODE + PAGE_SIZE, 1, COPY | SHARED);
+	invlpg(CODE + PAGE_SIZE);
+	expect_ok(CODE + PAGE_SIZE, USER_READ, COPY);
+	assert_true(g.m->invlpg_traps);
+	store_entry(CODE + PAGE_SIZE, 1, (COPY + PAGE_SIZE) | SHARED);
+	invlpg(CODE + PAGE_SIZE);
+	expect_ok(CODE + PAGE_SIZE, USER_READ, COPY + PAGE_SIZE);
+}
+
+/* Changed while parked, flushed when no longer: the shadow has no difference to find then. */
+static void pages_changed_during_copy_on_write_and_flushed_later(void **state)
+{
+	share(4, 4);
+	refuse(CODE);
+	store_entry(CODE + PAGE_SIZE, 1, COPY | SHARED);
+	store_entry(CODE + 2 * PAGE_SIZE, 1, 0);
+	store_entry(CODE, 1, (COPY + PAGE_SIZE) | PRIVATE);
+	machine_speculate(g.m, CODE);
+	expect_ok(CODE, USER_WRITE, COPY + PAGE_SIZE);
+	assert_true(g.m->invlpg_traps);
+	invlpg(CODE + PAGE_SIZE);
+	expect_ok(CODE + PAGE_SIZE, USER_READ, COPY);
+	invlpg(CODE + 2 * PAGE_SIZE);
+	expect_fault(CODE + 2 * PAGE_SIZE, USER_READ, PF_U);
+}
+
+/* The CPU may go on reading a parked page by way of what it keeps of upper levels. */
+static void the_refused_page_read_ahead_before_it_is_mended(void **state)
+{
+	share(8, 4);
+	refuse(CODE);
+	for (u32 i = 0; i < 32; i++)
+		machine_speculate(g.m, CODE);
+	store_entry(CODE, 1, COPY | PRIVATE);
+	expect_ok(CODE + 6 * PAGE_SIZE, USER_READ, DATA + 6 * PAGE_SIZE);
+	invlpg(CODE);
+	expect_ok(CODE, USER_READ, COPY);
+	expect_ok(CODE, USER_WRITE, COPY);
+}
+
+/* A device makes the entry above a parked table one of a large page, and takes that back. */
+static void a_large_page_by_dma_in_place_of_a_parked_table(void **state)
+{
+	u64 other = CODE + 0x80200000, at, pde;
+
+	share(8, 4);
+	refuse(CODE);
+	at = slot(g.root, CODE, 2);
+	pde = machine_peek(g.m, at);
+	machine_dma(g.m, at, MACHINE_HIGH | KERNEL | PTE_PS | PTE_A | PTE_D);
+	expect_ok(CODE + 0x100000, WRITE, MACHINE_HIGH + 0x100000);
+	machine_audit(g.m);
+	check();
+	machine_dma(g.m, at, pde);
+	g.m->audit = false; /* the shadow is older than the entry until the next flush */
+	(void)act(CODE + 0x100000, USER_READ, 0);
+	/* a frame of the large page becomes a table */
+	machine_dma(g.m, slot(g.root, other, 2), (MACHINE_HIGH + 0x3000) | LINK);
+	machine_dma(g.m, slot_in(MACHINE_HIGH + 0x3000, other, 1), DATA | USER);
+	expect_ok(other, USER_READ, DATA);
+	machine_flush(g.m);
+	machine_drop_all(g.m);
+	machine_audit(g.m);
+	check();
+}
+
+static void what_ends_parking(void **state)
+{
+	u64 other = CODE + 0x40200000, root = new_root();
+
+	for (u32 way = 0; way < 6; way++) {
+		map(other, 1, DATA | USER);
+		share(4, 4);
+		expect_ok(other, USER_READ, DATA);
+		refuse(CODE);
+		store_entry(CODE + PAGE_SIZE, 1, COPY | SHARED);
+		switch (way) {
+		case 0:
+			machine_load_cr3(g.m, root);
+			check();
+			machine_load_cr3(g.m, g.root);
+			check();
+			break;
+		case 1:
+			set_control(CR0_WP, 0, 0, 0, false);
+			expect_ok(WINDOW + TABLES, READ, TABLES);
+			assert_true(g.m->invlpg_traps);
+			set_control(0, CR0_WP, 0, 0, false);
+			break;
+		case 2:
+			machine_flush(g.m);
+			check();
+			break;
+		case 3:
+			machine_drop_all(g.m);
+			check();
+			break;
+		case 4:
+			store_entry(other, 1, (DATA + PAGE_SIZE) | USER); /* another table */
+			break;
+		default:
+			store_entry(other, 3, entry(other, 3)); /* one of an upper level */
+			break;
+		}
+		assert_true(g.m->invlpg_traps);
+		invlpg(CODE + PAGE_SIZE);
+		expect_ok(CODE + PAGE_SIZE, USER_READ, COPY);
+		store_entry(CODE, 1, (COPY + PAGE_SIZE) | PRIVATE);
+		expect_ok(CODE, USER_WRITE, COPY + PAGE_SIZE);
+		machine_drop_all(g.m); /* map() is seen by nobody */
+	}
+}
+
+/* A first fault has no hint and no table in the shadow: nothing is unsync, and nothing has to be parked. */
+static void copy_on_write_of_a_new_address_space(void **state)
+{
+	map(CODE, 1, DATA | SHARED);
+	expect_ok(WINDOW + DATA, WRITE, DATA);
+	expect_ok(WINDOW + slot(g.root, CODE, 1), READ, slot(g.root, CODE, 1));
+	refuse(CODE);
+	store_entry(CODE, 1, 0);
+	invlpg(CODE);
+	store_entry(CODE, 1, COPY | PRIVATE);
+	expect_ok(CODE, USER_WRITE, COPY);
+	assert_true(g.m->invlpg_traps);
 }
 
 static void reload_takes_effect_at_every_level(void **state)
@@ -2085,6 +2296,16 @@ int main(int argc, char **argv)
 		TEST_ON(far, invlpg_takes_effect_for_one_small_page),
 		TEST(invlpg_of_an_address_that_is_not_canonical),
 		TEST(invlpg_of_another_page_forgets_upper_entries),
+		TEST(copy_on_write_has_two_exits),
+		TEST(a_full_table_is_not_parked),
+		TEST(what_is_not_mended_is_not_parked_again),
+		TEST(another_page_flushed_during_copy_on_write),
+		TEST(pages_changed_during_copy_on_write_and_flushed_later),
+		TEST_ON(keeping, the_refused_page_read_ahead_before_it_is_mended),
+		TEST(a_large_page_by_dma_in_place_of_a_parked_table),
+		TEST(what_ends_parking),
+		TEST(copy_on_write_of_a_new_address_space),
+		TEST_ON(far, copy_on_write_has_two_exits),
 		TEST(reload_takes_effect_at_every_level),
 		TEST_ON(far, reload_takes_effect_at_every_level),
 		TEST(absent_to_present_needs_no_flush_at_any_level),

@@ -26,6 +26,9 @@
 #define READ ((struct model_access){0})
 
 static struct world *current;       /* for the message of a panic */
+static u64 parks;                   /* tables parked, in all runs */
+
+static void one_operation(struct world *w);
 
 /* --- operations --------------------------------------------------------------------- */
 static struct model_access any_kind(struct world *w)
@@ -323,6 +326,58 @@ static void set_pat(struct world *w, u64 pat)
 	oracle_flushed(&w->oracle);
 }
 
+/*
+ * A kernel that copies on write: it is refused a write, clears the entry, flushes
+ * the page, sets the entry. Meanwhile it may do anything else.
+ */
+static void op_copy_on_write(struct world *w)
+{
+	enum model_mode mode = mode_now(w);
+	u64 gva;
+
+	if (!w->m->tlb_count)
+		return;
+	gva = mode_address(mode, w->m->tlb[rng_below(&w->rng, w->m->tlb_count)].gva);
+	if (rng_chance(&w->rng, 60))
+		op_flush(w);
+	for (u32 i = 0; i < 20; i++, gva = rng_chance(&w->rng, 60) ? gva + PAGE_SIZE : sibling(w, gva, 1)) {
+		struct machine_access a = {.gva = mode_address(mode, gva), .kind = {.write = true, .user = i & 1}, .size = 8};
+		struct model_result n = machine_naive(w->m, a.gva, READ);
+		struct place place = {.mode = mode, .level = 1, .size = mode_entry_bytes(mode)};
+		u64 old;
+
+		if (!n.count)
+			continue;
+		place.gpa = n.entries[n.count - 1].address;
+		if (place.gpa - frame(FIRST) >= frame(WATCHED))
+			continue;
+		old = peek_entry(w, place);
+		if (!n.fault && (old & PTE_W)) {
+			edit(w, place, old & ~PTE_W);
+			invlpg(w, a.gva);
+		}
+		if (rng_chance(&w->rng, 50))
+			judged_access(w, (struct machine_access){.gva = a.gva, .kind = {.user = a.kind.user}, .size = 8});
+		judged_access(w, a);
+		if (rng_chance(&w->rng, 25))
+			one_operation(w);
+		if (mode_now(w) != mode)
+			return;
+		edit(w, place, 0);
+		if (rng_chance(&w->rng, 85))
+			invlpg(w, a.gva);
+		if (rng_chance(&w->rng, 15))
+			one_operation(w);
+		if (mode_now(w) != mode)
+			return;
+		oracle_tick(&w->oracle);
+		edit(w, place, (rng_chance(&w->rng, 70) ? old : entry_for(w, place)) | PTE_W | PTE_D | PTE_A);
+		judged_access(w, a);
+		if (rng_chance(&w->rng, 20))
+			invlpg(w, mode_address(mode, sibling(w, a.gva, 1)));
+	}
+}
+
 /* Control bits; most hold at once and flush nothing. */
 static void op_control(struct world *w)
 {
@@ -565,7 +620,7 @@ static void op_rebuild(struct world *w)
 
 static const struct { u32 weight; void (*run)(struct world *w); } operations[] = {
 	{300, op_access}, {180, op_edit}, {60, op_tweak}, {60, op_dma}, {120, op_speculate}, {70, op_invlpg}, {80, op_hot}, {40, op_link},
-	{40, op_settled},
+	{40, op_settled}, {12, op_copy_on_write},
 	{50, op_cr3}, {15, op_flush}, {40, op_control}, {4, op_paging_off}, {6, op_mode}, {10, op_toggle_pae}, {30, op_pdpt},
 	{30, op_instruction},
 	{25, op_guest_copy}, {15, op_translate}, {3, op_drop_all}, {2, op_rebuild},
@@ -615,6 +670,7 @@ static struct machine_config config_of(u64 seed)
 	c.shadow_limit = pages[rng_below(&r, 4)] * PAGE_SIZE;
 	c.shift = rng_chance(&r, 30) ? 0x40000000 : 0;
 	c.no_1g = rng_chance(&r, 30);
+	c.keeps = rng_chance(&r, 30);
 	c.pool_bytes = 0x400000;
 	c.far = rng_chance(&r, 30); /* tables and data outside of the main region */
 	return c;
@@ -675,6 +731,7 @@ static bool run_seed(u64 seed, u32 modes, u32 steps, bool single)
 		printf("UMBRA_SEED=%llu mode %u step %u: %s\n", (unsigned long long)seed, mode_now(w), w->step - 1,
 		       w->m->failure);
 	good = !w->m->broken;
+	parks += shadow_stat(w->m->shadow, SHADOW_STAT_parks);
 	current = NULL;
 	world_destroy(w);
 	return good;
@@ -708,7 +765,12 @@ static void run_guests(u32 modes, u32 percent)
 	assert_int_equal(failed, 0);
 }
 
-static void random_4_level_guests(void **state) { run_guests(GUEST_4L, 100); }
+static void random_4_level_guests(void **state)
+{
+	run_guests(GUEST_4L, 100);
+	assert_true(parks || getenv("UMBRA_SEED")); /* copy-on-write is part of it */
+}
+
 static void random_5_level_guests(void **state) { run_guests(GUEST_5L, 60); }
 static void random_pae_guests(void **state) { run_guests(GUEST_PAE, 100); }
 static void random_32_bit_guests(void **state) { run_guests(GUEST_32, 100); }

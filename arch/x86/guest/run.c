@@ -35,8 +35,15 @@ static void flush_page(void *cpu, u32 tag, gva_t gva)
 	vcpu->vendor->tlb_flush_page(vcpu, tag, gva);
 }
 
+static void trap_invlpg(void *cpu, bool on)
+{
+	struct vcpu *vcpu = cpu;
+
+	vcpu->vendor->trap_invlpg(vcpu, on);
+}
+
 static const struct shadow_ops shadow_ops = {
-	.flush = flush_tag, .flush_page = flush_page, .read_pkru = hw_read_pkru,
+	.flush = flush_tag, .flush_page = flush_page, .trap_invlpg = trap_invlpg, .read_pkru = hw_read_pkru,
 };
 
 /* Access rights of flat segments: type, S, DPL 0, P, G, and L or D/B. */
