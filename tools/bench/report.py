@@ -29,8 +29,9 @@ def ratio(row):
 
 
 def per_exit(row, key="umbra"):
-    """Hypervisor instructions per exit, None where there are next to no exits."""
-    return (row[key] - row["bare"]) / row["exits"] if row["exits"] >= EXITS_LEAST / 4 else None
+    """Hypervisor instructions per exit, None where there are next to no exits or the noise is more than they cost."""
+    more = row[key] - row["bare"]
+    return more / row["exits"] if row["exits"] >= EXITS_LEAST / 4 and more > 0 else None
 
 
 def geometric_mean(values):
