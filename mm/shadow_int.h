@@ -516,8 +516,17 @@ static ALWAYS_INLINE bool link_unchanged(const struct shadow *s, union role role
 }
 
 /* --- shadow_sync.c ---------------------------------------------------------------- */
-/* The guest flushed everything: protects all unsync tables and re-derives them. */
-void sync_all(struct shadow_mmu *mmu);
+/* Protects all unsync tables and re-derives them. */
+void sync_tables(struct shadow_mmu *mmu);
+/* The guest flushed everything. */
+static ALWAYS_INLINE void sync_all(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+
+	s->releases = s->release_top = s->quiet_refreshes = 0;
+	if (unlikely(s->unsync_count))
+		sync_tables(mmu);
+}
 /*
  * Before a page that existed is linked or becomes a root: re-derives it, and all
  * that may lie below it, without protecting anything (S7).

@@ -54,16 +54,24 @@ static u32 plain_role_of(const struct shadow_mmu *mmu)
 	return role_is_plain(mmu, role) ? role.word : 0;
 }
 
-static void root_release(struct shadow_mmu *mmu)
+static ALWAYS_INLINE void root_unpin(struct shadow_mmu *mmu, u32 slot)
+{
+	if (!mmu->root[slot])
+		return;
+	mmu->s->pages[mmu->root[slot]].pins--;
+	mmu->root[slot] = 0;
+}
+
+static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
 {
 	if (unlikely(mmu->s->invlpg_free))
 		park_end(mmu->s);
 	mmu->entry_due = true;
-	for (u32 i = 0; i < 4 && (i == 0 || mmu->root[i]); i++) {
-		if (mmu->root[i])
-			mmu->s->pages[mmu->root[i]].pins--;
-		mmu->root[i] = 0;
-	}
+	root_unpin(mmu, 0);
+	/* PAE format has four, made in this order. */
+	if (unlikely(mmu->root[1]))
+		for (u32 slot = 1; slot < 4; slot++)
+			root_unpin(mmu, slot);
 }
 
 static void tag_drop(struct shadow *s, u32 page)

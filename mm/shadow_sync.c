@@ -158,14 +158,11 @@ static void protect_list(struct shadow *s, u32 page)
  * rights is made due, and only then are the tables read. The CPU whose guest
  * flushed is in the hypervisor, so a due flush is as good as a done one.
  */
-void sync_all(struct shadow_mmu *mmu)
+void sync_tables(struct shadow_mmu *mmu)
 {
 	struct shadow *s = mmu->s;
 	u32 page;
 
-	s->releases = s->release_top = s->quiet_refreshes = 0;
-	if (!s->unsync_leaf && !s->unsync_upper)
-		return;
 	protect_list(s, s->unsync_upper);
 	protect_list(s, s->unsync_leaf);
 	while ((page = s->unsync_upper ? s->unsync_upper : s->unsync_leaf)) {

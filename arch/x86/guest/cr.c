@@ -181,7 +181,7 @@ int cr_write_cr0(struct vcpu *vcpu, u64 value)
 	return 0;
 }
 
-int cr_write_cr3(struct vcpu *vcpu, u64 value)
+static NOINLINE int write_cr3_other(struct vcpu *vcpu, u64 value)
 {
 	const struct guest *g = guest_of(vcpu);
 	bool no_flush = vcpu->cr4 & CR4_PCIDE && value & CR3_NO_FLUSH;
@@ -201,10 +201,17 @@ int cr_write_cr3(struct vcpu *vcpu, u64 value)
 			return err;
 	}
 	vcpu->cr3 = value;
-	if (likely(in_long_mode(vcpu) && !no_flush))
-		shadow_set_cr3(vcpu->mmu, value);
-	else
-		set_paging(vcpu, !no_flush);
+	set_paging(vcpu, !no_flush);
+	return 0;
+}
+
+/* Mostly CR3 is all that changes, and is flushed for. */
+int cr_write_cr3(struct vcpu *vcpu, u64 value)
+{
+	if (unlikely(!in_long_mode(vcpu) || (vcpu->cr4 & CR4_PCIDE) || (value & above_phys_bits(guest_of(vcpu)))))
+		return write_cr3_other(vcpu, value);
+	vcpu->cr3 = value;
+	shadow_set_cr3(vcpu->mmu, value);
 	return 0;
 }
 
