@@ -84,7 +84,7 @@ struct shadow_fault {
 	X(unsyncs, "tables released for writing") \
 	X(syncs, "tables brought up to date") \
 	X(sync_changes, "entries changed by a sync") \
-	X(parks, "tables parked during a fault of the guest") \
+	X(parks, "faults that tables were parked for") \
 	X(creates, "shadow pages created") \
 	X(reuses, "shadow pages found again") \
 	X(zaps, "shadow pages dropped") \

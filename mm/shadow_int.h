@@ -560,6 +560,12 @@ static ALWAYS_INLINE bool hint_holds(struct shadow_mmu *mmu, struct path_hint *h
 	       (likely(hint->links == mmu->s->link_changes) || hint_renew(mmu, hint, gva));
 }
 
+/* Is the page reached by one path of one root only? One parent each, the root one user and none. */
+static ALWAYS_INLINE bool path_step_alone(const struct shadow_page *sp, bool root)
+{
+	return root ? sp->pins == 1 && !(sp->parents & LIST_VALUE) : !sp->pins && !(sp->parents & LIST_CHAIN);
+}
+
 /* Remembers a walk that ended at a leaf of 4 KiB, whose path is linked. */
 void hint_take(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u32 page);
 
@@ -581,8 +587,13 @@ void park(struct shadow_mmu *mmu, struct path_hint *hint, gva_t gva);
 void unpark(struct shadow_mmu *mmu, gva_t gva);
 /* The guest is refused a write to a present page that no hint leads to. */
 void park_nothing(struct shadow_mmu *mmu);
-/* INVLPG has to exit again: anything that what is parked cannot stand. */
-void park_end(struct shadow *s);
+void park_over(struct shadow *s);
+/* INVLPG has to exit again, if it does not: anything that what is parked cannot stand. */
+static ALWAYS_INLINE void park_end(struct shadow *s)
+{
+	if (unlikely(s->invlpg_free))
+		park_over(s);
+}
 static ALWAYS_INLINE bool page_is_parked(const struct shadow *s, u32 page)
 {
 	for (u32 i = 0; i < s->parked_count; i++)

@@ -34,15 +34,15 @@ static void free_invlpg(struct shadow_mmu *mmu, bool on)
 static bool reached_alone(const struct shadow_mmu *mmu, u32 page)
 {
 	const struct shadow *s = mmu->s;
-	const struct shadow_page *sp = &s->pages[page];
 
-	while (sp->parents & LIST_VALUE) {
-		if (sp->pins || (sp->parents & LIST_CHAIN))
+	while (page != mmu->root[0]) {
+		u32 link = s->pages[page].parents & LIST_VALUE;
+
+		if (!link || !path_step_alone(&s->pages[page], false))
 			return false;
-		page = entry_page(sp->parents & LIST_VALUE);
-		sp = &s->pages[page];
+		page = entry_page(link);
 	}
-	return page == mmu->root[0] && sp->pins == 1;
+	return path_step_alone(&s->pages[page], true);
 }
 
 /* All unsync pages, the hint's first; how many, 0: they cannot be parked. */
@@ -102,7 +102,7 @@ static void make_room(struct shadow_mmu *mmu, const struct path_hint *hint, gva_
 			STAT(s, page_flushes);
 		}
 	}
-	if (s->unsync_upper || sp->unsync_next || s->unsync_leaf != hint->page) {
+	if (s->unsync_count > 1) {
 		sp->pins++; /* empty as it is, it would be dropped */
 		sync_all(mmu);
 		sp->pins--;
@@ -142,7 +142,7 @@ void park_nothing(struct shadow_mmu *mmu)
 {
 	struct shadow *s = mmu->s;
 
-	if (mmu->ops->trap_invlpg && !s->invlpg_free && !s->unsync_leaf && !s->unsync_upper)
+	if (mmu->ops->trap_invlpg && !s->invlpg_free && !s->unsync_count)
 		free_invlpg(mmu, true);
 }
 
@@ -194,7 +194,7 @@ void unpark(struct shadow_mmu *mmu, gva_t gva)
 	free_invlpg(mmu, false);
 }
 
-void park_end(struct shadow *s)
+void park_over(struct shadow *s)
 {
 	struct shadow_mmu *mmu = s->mmus[0];
 

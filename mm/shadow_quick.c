@@ -11,12 +11,6 @@
 /* Not decided here. Not one of the results that callers see. */
 #define QUICK_NO ((enum shadow_result)~0)
 
-/* Is the page reached by one path of one root only? One parent each, the root one user and none. */
-static bool path_step_alone(const struct shadow_page *sp, bool root)
-{
-	return root ? sp->pins == 1 && !(sp->parents & LIST_VALUE) : !sp->pins && !(sp->parents & LIST_CHAIN);
-}
-
 /* Goes down our links from the root to level 1; 0: one is missing. */
 static u32 path_end(const struct shadow_mmu *mmu, gva_t gva, bool *alone)
 {
@@ -58,12 +52,13 @@ bool hint_renew(struct shadow_mmu *mmu, struct path_hint *hint, gva_t gva)
 void hint_take(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u32 page)
 {
 	struct path_hint *hint = hint_of(mmu, gva);
+	u64 key = hint_key(mmu, gva);
 
 	if (mmu->root_level != 4 || !mmu->plain_role || mmu->s->pages[page].role.word != mmu->plain_role)
 		return;
-	if (hint->key != hint_key(mmu, gva))
+	if (hint->key != key)
 		hint->refused = hint->refused_row = hint->park_pause = 0;
-	hint->key = hint_key(mmu, gva);
+	hint->key = key;
 	hint->page = page;
 	hint->record = &mmu->s->pages[page];
 	hint->sptes = page_table(mmu->s, page);
@@ -221,9 +216,9 @@ static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, stru
 	if ((~marked & (PTE_W | PTE_D)) == 0 && !frame_is_protected(*frame))
 		spte |= PTE_W | SPTE_RMAP;
 	at = &hint->sptes[index];
-	if (unlikely(parked) && *at == spte)
-		return SHADOW_FIXED;
-	if (unlikely(*at == spte) || (marked != gpte && !quick_mark(s, &hint->table[index], gpte, marked)))
+	if (unlikely(*at == spte))
+		return parked ? SHADOW_FIXED : QUICK_NO;
+	if (unlikely(marked != gpte && !quick_mark(s, &hint->table[index], gpte, marked)))
 		return QUICK_NO;
 	hint->record->flags |= PAGE_USED;
 	hint->record->idle_writes = 0;

@@ -64,8 +64,7 @@ static ALWAYS_INLINE void root_unpin(struct shadow_mmu *mmu, u32 slot)
 
 static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
 {
-	if (unlikely(mmu->s->invlpg_free))
-		park_end(mmu->s);
+	park_end(mmu->s);
 	mmu->entry_due = true;
 	root_unpin(mmu, 0);
 	/* PAE format has four, made in this order. */
@@ -406,8 +405,7 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 	if (mmu->gpt.mode == GPT_NONE || unlikely(is_beyond(mmu, gva)))
 		return;
 	spin_lock(&s->lock);
-	if (unlikely(s->invlpg_free))
-		park_end(s);
+	park_end(s);
 	if (likely(invlpg_quick(mmu, gva))) {
 		spin_unlock(&s->lock);
 		return;

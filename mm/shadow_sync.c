@@ -208,7 +208,7 @@ void sync_refresh(struct shadow_mmu *mmu, u32 page)
 {
 	u32 budget = 32;
 
-	if (!mmu->s->unsync_leaf && !mmu->s->unsync_upper)
+	if (!mmu->s->unsync_count)
 		return;
 	if (refresh_below(mmu, page, &budget))
 		return;

@@ -128,8 +128,7 @@ void unsync_list_add(struct shadow *s, u32 page)
 {
 	u32 *head = unsync_head(s, page);
 
-	if (unlikely(s->invlpg_free))
-		park_end(s);
+	park_end(s);
 	s->unsync_count++;
 	s->pages[page].flags |= PAGE_UNSYNC;
 	s->pages[page].unsync_prev = 0;
@@ -143,8 +142,7 @@ void unsync_list_remove(struct shadow *s, u32 page)
 {
 	struct shadow_page *sp = &s->pages[page];
 
-	if (unlikely(s->invlpg_free))
-		park_end(s);
+	park_end(s);
 	s->unsync_count--;
 	sp->flags &= (u8)~PAGE_UNSYNC;
 	if (sp->unsync_prev)

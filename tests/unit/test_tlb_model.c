@@ -26,7 +26,7 @@
 #define READ ((struct model_access){0})
 
 static struct world *current;       /* for the message of a panic */
-static u64 parks;                   /* tables parked, in all runs */
+static u64 parks;                   /* times that tables were parked, in all runs */
 
 static void one_operation(struct world *w);
 
@@ -183,6 +183,13 @@ static void op_invlpg(struct world *w)
 		      .value = any_entry(w, mode_now(w), 1)});
 }
 
+/* The place of one of a walk's entries; false: it is not in a table that the oracle watches. */
+static bool place_at(struct place *place, const struct model_result *n, u32 which)
+{
+	place->gpa = n->entries[which].address;
+	return place->gpa - frame(FIRST) < frame(WATCHED);
+}
+
 /*
  * What kernels do all day: change the leaf of a page that the TLB holds, flush
  * just that page, use it.
@@ -201,8 +208,7 @@ static void op_hot(struct world *w)
 	n = machine_naive(m, a.gva, READ);
 	if (!n.count)
 		return;
-	place.gpa = n.entries[rng_chance(&w->rng, 80) ? n.count - 1 : rng_below(&w->rng, n.count)].address;
-	if (place.gpa - frame(FIRST) >= frame(WATCHED))
+	if (!place_at(&place, &n, rng_chance(&w->rng, 80) ? n.count - 1 : rng_below(&w->rng, n.count)))
 		return;
 	edit(w, place, rng_chance(&w->rng, 60) ? entry_for(w, place) : peek_entry(w, place) ^ PTE_W);
 	a.kind = any_kind(w);
@@ -233,8 +239,7 @@ static void op_settled(struct world *w)
 		judged_access(w, a);
 		if (n.count != mode_top(mode))
 			continue;
-		place.gpa = n.entries[n.count - 1].address;
-		if (place.gpa - frame(FIRST) >= frame(WATCHED))
+		if (!place_at(&place, &n, n.count - 1))
 			continue;
 		if (rng_chance(&w->rng, 50))
 			edit(w, place, peek_entry(w, place) ^ (rng_chance(&w->rng, 50) ? PTE_W : frame(1)));
@@ -262,8 +267,7 @@ static void op_link(struct world *w)
 
 	if (n.count <= top - (level + 1))
 		return;
-	parent.gpa = n.entries[top - (level + 1)].address;
-	if (parent.gpa - frame(FIRST) >= frame(WATCHED))
+	if (!place_at(&parent, &n, top - (level + 1)))
 		return;
 	if (rng_chance(&w->rng, 60)) {
 		edit(w, parent, link_entry(table));
@@ -348,8 +352,7 @@ static void op_copy_on_write(struct world *w)
 
 		if (!n.count)
 			continue;
-		place.gpa = n.entries[n.count - 1].address;
-		if (place.gpa - frame(FIRST) >= frame(WATCHED))
+		if (!place_at(&place, &n, n.count - 1))
 			continue;
 		old = peek_entry(w, place);
 		if (!n.fault && (old & PTE_W)) {
