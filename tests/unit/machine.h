@@ -47,7 +47,7 @@ struct machine_config {
 	u32 tags;                /* 0: 8 */
 	bool no_1g;              /* the CPU has no 1 GiB pages */
 	bool far;                /* a trapped page splits the low RAM: the high RAM is the main region */
-	bool keeps;              /* a #PF drops nothing from the TLB: rights are looked up again before it (APM vol. 2 section 5.5) */
+	bool keeps;              /* a #PF drops nothing from the TLB: rights are looked up again before it instead */
 	bool giant;              /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
 	u64 seed;                /* of the hardware's free choices */
 };
