@@ -48,7 +48,8 @@ static void update_cr_intercepts(struct vcpu *vcpu)
 	bool cr0_differs = vmcb->cr0 != (vcpu->cr0 | CR0_ET);
 	bool cr4_differs = vmcb->cr4 != vcpu->cr4;
 
-	svm_set_intercept(vmcb, SVM_EXIT_CR0_READ, cr0_differs || (requested & INTERCEPT_CR0_READ));
+	svm_set_intercept(vmcb, SVM_EXIT_CR0_READ, cr0_differs || (requested & INTERCEPT_CR0_READ) ||
+						   svm_features()->cr_reads_as_cr0);
 	svm_set_intercept(vmcb, SVM_EXIT_CR4_READ, cr4_differs || (requested & INTERCEPT_CR4_READ));
 	svm_set_intercept(vmcb, SVM_EXIT_CR0_WRITE, cr0_differs);
 	svm_set_intercept(vmcb, SVM_EXIT_CR0_SEL_WRITE, !cr0_differs);
@@ -78,6 +79,21 @@ void svm_set_intercepts(struct vcpu *vcpu, u32 mask)
 	update_cr_intercepts(vcpu);
 }
 
+/*
+ * QEMU's TCG from 9.1 on tests every MOV from a control register against the intercept of
+ * CR0 reads, and reports exit code 0 for all. So that one is set, and what was
+ * read is left to the decoder; the CPU's own word for it (decode assists) is not believed.
+ */
+const char *svm_work_round(struct vcpu *vcpu, enum exit_kind kind)
+{
+	if (kind != EXIT_CR_READ)
+		return NULL;
+	svm_found.cr_reads_as_cr0 = true;
+	svm_found.assists.decode = false;
+	update_cr_intercepts(vcpu);
+	return "CR reads by the intercept of CR0";
+}
+
 void svm_trap_invlpg(struct vcpu *vcpu, bool on)
 {
 	svm_set_intercept(vmcb_of(vcpu), SVM_EXIT_INVLPG, on);
@@ -100,6 +116,11 @@ void svm_set_shadow_root(struct vcpu *vcpu, hpa_t root, u32 tag)
 		vmcb->asid = tag;
 		svm_dirty(vmcb, CLEAN_ASID);
 	}
+}
+
+hpa_t svm_hardware_root(const struct vcpu *vcpu)
+{
+	return hpa(vmcb_of(vcpu)->cr3);
 }
 
 void svm_tlb_flush(struct vcpu *vcpu, u32 tag)

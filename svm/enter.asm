@@ -12,6 +12,7 @@ bits 64
 extern svm_exit_fast
 extern svm_exit_full
 global svm_loop
+global svm_enter
 
 section .text
 
@@ -49,3 +50,34 @@ svm_loop:
 	vmload
 	for_each_kept_gpr load
 	jmp	.again
+
+; void svm_enter(struct vcpu *vcpu): into the guest and back once.
+svm_enter:
+	push	rbp
+	push	rbx
+	push	r12
+	push	r13
+	push	r14
+	push	r15
+	push	rdi			; vcpu
+	mov	rax, [rdi + VCPU_CONTROL]
+	vmload
+	for_each_gpr load
+	load	rdi, VCPU_RDI
+	vmrun
+	push	rdi
+	mov	rdi, [rsp + 8]		; vcpu
+	for_each_gpr store
+	pop	qword [rdi + VCPU_RDI]
+	mov	rax, [rdi + VCPU_CONTROL]
+	vmsave
+	mov	rax, [rdi + VCPU_HOST]
+	vmload
+	add	rsp, 8
+	pop	r15
+	pop	r14
+	pop	r13
+	pop	r12
+	pop	rbx
+	pop	rbp
+	ret

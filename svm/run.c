@@ -11,6 +11,7 @@
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/quick.h"
 #include "arch/x86/percpu.h"
+#include "lib/log.h"
 #include "mm/phys.h"
 #include "svm/svm.h"
 
@@ -222,8 +223,20 @@ static NOINLINE bool fast_invlpg(struct vcpu *vcpu, struct vmcb *vmcb)
 	return fast_insn(vcpu, vmcb, EXIT_INVLPG, quick_invlpg);
 }
 
+/* What was read is in the instruction: CR3, or CR2 in the guest's page-fault handler. */
+static u32 fast_cr_read_any(struct vcpu *vcpu)
+{
+	u32 len;
+
+	vcpu->cr2 = vmcb_of(vcpu)->cr2;
+	len = quick_cr2_read(vcpu);
+	return len ? len : quick_cr3_read(vcpu);
+}
+
 static NOINLINE bool fast_other(struct vcpu *vcpu, struct vmcb *vmcb)
 {
+	if ((u32)vmcb->exit_code == SVM_EXIT_CR0_READ && svm_features()->cr_reads_as_cr0)
+		return fast_insn(vcpu, vmcb, EXIT_CR_READ, fast_cr_read_any);
 	note_exit(vcpu, vmcb, svm_exit_kind(vmcb->exit_code, vmcb->exit_info1));
 	return false;
 }
@@ -237,6 +250,8 @@ bool svm_exit_fast(struct vcpu *vcpu)
 	vmcb->clean = svm->clean;
 	vmcb->event_inj = 0;
 	vmcb->tlb_control = TLB_KEEP;
+	if (UMBRA_DEBUG_ENABLED && !guest_root_is_ours(vcpu))
+		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */
 	switch ((u32)vmcb->exit_code) {
 	case SVM_EXIT_EXCP_PF:
 		note_exit(vcpu, vmcb, EXIT_PAGE_FAULT);
@@ -255,7 +270,7 @@ bool svm_exit_fast(struct vcpu *vcpu)
 	}
 }
 
-NORETURN void svm_run(struct vcpu *vcpu)
+static void prepare_first_entry(struct vcpu *vcpu)
 {
 	const struct svm_cpu *cpu = this_cpu()->backend;
 
@@ -263,5 +278,21 @@ NORETURN void svm_run(struct vcpu *vcpu)
 	vcpu->host = cpu->host_vmcb;
 	load_guest(vcpu);
 	svm_tlb_prepare(svm_of(vcpu));
+}
+
+NORETURN void svm_run(struct vcpu *vcpu)
+{
+	prepare_first_entry(vcpu);
 	svm_loop(vcpu);
+}
+
+void svm_run_once(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	vmcb->clean = vmcb->event_inj = 0;
+	prepare_first_entry(vcpu);
+	svm_enter(vcpu);
+	store_guest(vcpu);
+	svm_decode_exit(vmcb, svm_features()->assists, &vcpu->exit);
 }

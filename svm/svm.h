@@ -15,6 +15,7 @@ struct svm_features {
 	u32 asids;
 	bool flush_by_asid, clean_bits, invpcid;
 	bool repeats_interrupts; /* QEMU's TCG: see load_event() */
+	bool cr_reads_as_cr0;    /* QEMU's TCG from 9.1 on: see svm_work_round() */
 	struct svm_assists assists;
 };
 
@@ -67,6 +68,8 @@ int svm_vcpu_init(struct vcpu *vcpu);
 /* control.c: control registers, intercepts, permission maps, TLB */
 void svm_update_control(struct vcpu *vcpu);
 void svm_set_shadow_root(struct vcpu *vcpu, hpa_t root, u32 tag);
+hpa_t svm_hardware_root(const struct vcpu *vcpu);
+const char *svm_work_round(struct vcpu *vcpu, enum exit_kind kind);
 void svm_set_intercepts(struct vcpu *vcpu, u32 mask);
 void svm_trap_invlpg(struct vcpu *vcpu, bool on);
 void svm_tlb_flush(struct vcpu *vcpu, u32 tag);
@@ -84,6 +87,7 @@ bool svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 
 /* run.c */
 NORETURN void svm_run(struct vcpu *vcpu);
+void svm_run_once(struct vcpu *vcpu);
 /* The short way of an exit: true if the guest can be entered again. */
 bool svm_exit_fast(struct vcpu *vcpu);
 /* The whole way, for an exit that svm_exit_fast() has left. */
@@ -94,5 +98,7 @@ void svm_dump(const struct vcpu *vcpu);
 
 /* enter.asm: runs the guest, calls svm_exit_fast() and svm_exit_full() at exits, for ever. */
 NORETURN void svm_loop(struct vcpu *vcpu);
+/* enter.asm: runs the guest until an exit, with all registers stored behind it. */
+void svm_enter(struct vcpu *vcpu);
 
 #endif

@@ -26,13 +26,26 @@ static const enum svm_exit fixed_intercepts[] = {
 	SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT, SVM_EXIT_XSETBV,
 };
 
-static int alloc_pages(struct svm_vcpu *svm)
+static struct svm_vcpu *alloc_pages(void)
 {
+	struct svm_vcpu *svm = memory_alloc(0);
+
+	if (!svm)
+		return NULL;
 	svm->vmcb = memory_alloc(0);
 	svm->stale = memory_alloc(0);
 	svm->msrpm = memory_alloc(SVM_MSRPM_ORDER);
 	svm->iopm = memory_alloc(SVM_IOPM_ORDER);
-	return svm->vmcb && svm->stale && svm->msrpm && svm->iopm ? 0 : -ENOMEM;
+	return svm->vmcb && svm->stale && svm->msrpm && svm->iopm ? svm : NULL;
+}
+
+static void clear_pages(struct svm_vcpu *svm)
+{
+	*svm = (struct svm_vcpu){ .vmcb = svm->vmcb, .stale = svm->stale, .msrpm = svm->msrpm, .iopm = svm->iopm };
+	memset(svm->vmcb, 0, PAGE_SIZE);
+	memset(svm->stale, 0, PAGE_SIZE);
+	memset(svm->msrpm, 0xff, PAGE_SIZE << SVM_MSRPM_ORDER);
+	memset(svm->iopm, 0, PAGE_SIZE << SVM_IOPM_ORDER);
 }
 
 static void init_control(struct svm_vcpu *svm)
@@ -42,7 +55,6 @@ static void init_control(struct svm_vcpu *svm)
 	for (u32 i = 0; i < ARRAY_SIZE(fixed_intercepts); i++)
 		svm_set_intercept(vmcb, fixed_intercepts[i], true);
 	svm_set_intercept(vmcb, SVM_EXIT_INVPCID, svm_features()->invpcid);
-	memset(svm->msrpm, 0xff, PAGE_SIZE << SVM_MSRPM_ORDER);
 	vmcb->msrpm_base = virt_to_phys(svm->msrpm).v;
 	vmcb->iopm_base = virt_to_phys(svm->iopm).v;
 	vmcb->asid = TAG_FIRST;
@@ -78,14 +90,14 @@ static void init_state(struct vcpu *vcpu)
 
 int svm_vcpu_init(struct vcpu *vcpu)
 {
-	struct svm_vcpu *svm = memory_alloc(0);
-
-	if (!svm || alloc_pages(svm)) {
+	if (!vcpu->hw)
+		vcpu->hw = alloc_pages();
+	if (!vcpu->hw) {
 		log_error("SVM: no memory for the guest's control block\n");
 		return -ENOMEM;
 	}
-	vcpu->hw = svm;
-	init_control(svm);
+	clear_pages(svm_of(vcpu));
+	init_control(svm_of(vcpu));
 	init_state(vcpu);
 	svm_set_intercepts(vcpu, INTERCEPT_CR3_READ | INTERCEPT_INVLPG);
 	svm_update_control(vcpu);

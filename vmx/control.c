@@ -191,6 +191,11 @@ void vmx_set_shadow_root(struct vcpu *vcpu, hpa_t root, u32 tag)
 		vmcs_write16(VMCS_VPID, tag);
 }
 
+hpa_t vmx_hardware_root(const struct vcpu *vcpu)
+{
+	return hpa(vmcs_read_natural(VMCS_GUEST_CR3));
+}
+
 static void invvpid(enum vmx_invvpid type, u32 tag, gva_t gva)
 {
 	if (insn_invvpid(type, (u16)tag, gva) != VMX_OK)

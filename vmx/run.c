@@ -290,6 +290,8 @@ static bool quick_exit(struct vcpu *vcpu, const struct vmx_vcpu *vmx, const stru
 
 	if (!vmx_exit_is_quick(info, (enum exit_kind)exit->kind) || nmi_is_due(vmx))
 		return false;
+	if (UMBRA_DEBUG_ENABLED && !guest_root_is_ours(vcpu))
+		return false;
 	if (exit->kind == EXIT_PAGE_FAULT) {
 		if (!quick_page_fault(vcpu, info))
 			return false;
@@ -321,6 +323,17 @@ static void enter(struct vcpu *vcpu, struct vmx_vcpu *vmx, struct vmx_exit_info 
 	vmx->launched = vmx->launched || !(info->reason & REASON_ENTRY_FAILURE);
 	vcpu_note_exit(vcpu, vmx_exit_kind(info), info->reason, vmcs_read_natural(VMCS_GUEST_RIP),
 		       info->qualification, vmx_exit_info2(info));
+}
+
+void vmx_run_once(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = vmx_of(vcpu);
+	struct vmx_exit_info info;
+
+	load_guest(vcpu, vmx);
+	enter(vcpu, vmx, &info);
+	store_guest(vcpu, vmx);
+	finish_exit(vcpu, &info);
 }
 
 NORETURN void vmx_run(struct vcpu *vcpu)

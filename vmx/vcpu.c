@@ -24,17 +24,35 @@
 
 _Static_assert(sizeof(struct vmx_vcpu) <= PAGE_SIZE, "one page");
 
-static int alloc_pages(struct vmx_vcpu *vmx)
+static struct vmx_vcpu *alloc_pages(void)
 {
-	u32 *vmcs = memory_alloc(0);
+	struct vmx_vcpu *vmx = memory_alloc(0);
+	void *vmcs = memory_alloc(0);
 
+	if (!vmx || !vmcs)
+		return NULL;
+	vmx->vmcs = virt_to_phys(vmcs);
 	vmx->msr_bitmap = memory_alloc(0);
 	vmx->io_bitmap = memory_alloc(VMX_IO_BITMAP_ORDER);
-	if (!vmcs || !vmx->msr_bitmap || !vmx->io_bitmap)
-		return -ENOMEM;
+	return vmx->msr_bitmap && vmx->io_bitmap ? vmx : NULL;
+}
+
+/* A fresh VMCS, current on this CPU; VMCLEAR of the old one first, lest the CPU still holds some of it. */
+static enum vmx_status clear_pages(struct vmx_vcpu *vmx)
+{
+	u32 *vmcs = phys_to_virt(vmx->vmcs);
+	enum vmx_status status = VMX_OK;
+
+	if (vmcs[0])
+		status = insn_vmclear(vmx->vmcs);
+	*vmx = (struct vmx_vcpu){ .vmcs = vmx->vmcs, .msr_bitmap = vmx->msr_bitmap, .io_bitmap = vmx->io_bitmap };
+	memset(vmcs, 0, PAGE_SIZE);
+	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
+	memset(vmx->io_bitmap, 0, PAGE_SIZE << VMX_IO_BITMAP_ORDER);
 	vmcs[0] = (u32)(vmx_capability()->basic & BASIC_REVISION);
-	vmx->vmcs = virt_to_phys(vmcs);
-	return 0;
+	if (status == VMX_OK)
+		status = insn_vmclear(vmx->vmcs);
+	return status == VMX_OK ? insn_vmptrld(vmx->vmcs) : status;
 }
 
 static void init_control(struct vmx_vcpu *vmx)
@@ -53,7 +71,6 @@ static void init_control(struct vmx_vcpu *vmx)
 		vmcs_write64(VMCS_XSS_EXITING_BITMAP, 0);
 	if (vmx_controls()->vpid)
 		vmcs_write16(VMCS_VPID, VMX_TAG_FIRST);
-	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
 	vmcs_write64(VMCS_MSR_BITMAP, virt_to_phys(vmx->msr_bitmap).v);
 	vmcs_write64(VMCS_IO_BITMAP_A, io.v);
 	vmcs_write64(VMCS_IO_BITMAP_B, io.v + PAGE_SIZE);
@@ -155,13 +172,13 @@ static void init_state(struct vmx_vcpu *vmx)
 
 int vmx_vcpu_init(struct vcpu *vcpu)
 {
-	struct vmx_vcpu *vmx = memory_alloc(0);
+	struct vmx_vcpu *vmx = vcpu->hw ? vcpu->hw : alloc_pages();
 
-	if (!vmx || alloc_pages(vmx)) {
+	if (!vmx) {
 		log_error("VMX: no memory for the guest's control structure\n");
 		return -ENOMEM;
 	}
-	if (insn_vmclear(vmx->vmcs) != VMX_OK || insn_vmptrld(vmx->vmcs) != VMX_OK) {
+	if (clear_pages(vmx) != VMX_OK) {
 		log_error("VMX: VMCLEAR or VMPTRLD refuses the VMCS at 0x%lx\n", (unsigned long)vmx->vmcs.v);
 		return -EIO;
 	}

@@ -14,6 +14,12 @@ static void set_segment(struct vcpu *vcpu, enum segment_name which, const struct
 	vmx_segment_put(which, in);
 }
 
+/* No CPU is known that needs it. */
+static const char *work_round(struct vcpu *vcpu, enum exit_kind kind)
+{
+	return NULL;
+}
+
 const struct vendor vmx_vendor = {
 	.name = "VMX",
 	.nested_paging = "EPT",
@@ -24,8 +30,11 @@ const struct vendor vmx_vendor = {
 	.vcpu_init = vmx_vcpu_init,
 	.tags = vmx_tags,
 	.run = vmx_run,
+	.run_once = vmx_run_once,
+	.work_round = work_round,
 	.update_control = vmx_update_control,
 	.set_shadow_root = vmx_set_shadow_root,
+	.hardware_root = vmx_hardware_root,
 	.tlb_flush = vmx_tlb_flush,
 	.tlb_flush_page = vmx_tlb_flush_page,
 	.set_intercepts = vmx_set_intercepts,

@@ -62,6 +62,7 @@ void vmx_update_control(struct vcpu *vcpu);
 /* What of CR0 and CR4 the guest changed by itself. */
 void vmx_store_control(struct vcpu *vcpu);
 void vmx_set_shadow_root(struct vcpu *vcpu, hpa_t root, u32 tag);
+hpa_t vmx_hardware_root(const struct vcpu *vcpu);
 void vmx_set_intercepts(struct vcpu *vcpu, u32 mask);
 void vmx_trap_invlpg(struct vcpu *vcpu, bool on);
 /* Asks for an exit when the guest can take an NMI. */
@@ -78,6 +79,7 @@ bool vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 
 /* run.c */
 NORETURN void vmx_run(struct vcpu *vcpu);
+void vmx_run_once(struct vcpu *vcpu);
 
 /* dump.c */
 void vmx_dump(const struct vcpu *vcpu);

@@ -7,9 +7,11 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest/guest.h"
+#include "arch/x86/guest/selfcheck.h"
 #include "arch/x86/idt.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
+#include "arch/x86/panic.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/screen.h"
 #include "arch/x86/serial.h"
@@ -45,18 +47,35 @@ static void start_log(const struct boot_info *info)
 	log_info("options: %.*s\n", BOOT_LOAD_OPTIONS_MAX, info->options.raw[0] ? info->options.raw : "none");
 }
 
+/* The firmware is gone: all that is left is to say it. */
+static NORETURN void refuse_processor(const struct vendor *vendor, const struct selfcheck *check)
+{
+	log_take_console();
+	log_error("error: %s of %s lets a guest do %s without an exit, so no guest would be isolated: use another "
+		  "processor or emulator (docs/hardware.md), or boot with \"umbra bare\"\n",
+		  vendor->name, check->cpu, check->missing);
+	vendor->cpu_disable();
+	log_error("the hypervisor has stopped; reset the machine or switch it off\n");
+	cpu_stop();
+}
+
 static const struct vendor *start_vendor(void)
 {
 	const char *why;
 	const struct vendor *vendor = vendor_select(&why);
+	struct selfcheck check;
 	char features[160];
 
 	if (!vendor)
 		panic("%s", why);
 	if (vendor->cpu_enable())
 		panic("%s cannot be turned on", vendor->name);
+	if (selfcheck_run(&boot_vcpu, vendor, &check))
+		panic("%s cannot run the self-check", vendor->name);
 	vendor->describe(features, sizeof(features));
-	log_info("%s: %s; shadow paging, no %s\n", vendor->name, features, vendor->nested_paging);
+	log_info("%s: %s%s; shadow paging, no %s\n", vendor->name, features, check.words, vendor->nested_paging);
+	if (check.missing)
+		refuse_processor(vendor, &check);
 	return vendor;
 }
 

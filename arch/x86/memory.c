@@ -328,6 +328,11 @@ void *memory_alloc(u32 order)
 	return p;
 }
 
+void memory_free(void *pages, u32 order)
+{
+	BUG_ON(buddy_free(&memory.buddy, virt_to_phys(pages), order) != 0);
+}
+
 int memory_map_device(hpa_t base, u64 size)
 {
 	u64 first = base.v & PAGE_MASK, end = ALIGN_UP(base.v + size, PAGE_SIZE);

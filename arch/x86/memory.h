@@ -17,6 +17,9 @@ void memory_init(const struct boot_info *info);
 /* 1 << order zeroed, contiguous, hidden pages below 4 GiB; NULL when out of them. For start-up. */
 void *memory_alloc(u32 order);
 
+/* Gives pages of memory_alloc() back. */
+void memory_free(void *pages, u32 order);
+
 /* Maps device memory at its address in the direct map, uncached. 0 or -errno. */
 MUST_CHECK int memory_map_device(hpa_t base, u64 size);
 

@@ -27,7 +27,8 @@ struct vendor {
 	void (*describe)(char *buf, u32 size);
 	int (*cpu_enable)(void);              /* this CPU; 0 or -errno, logged */
 	void (*cpu_disable)(void);            /* best effort, for panic and power-off */
-	int (*vcpu_init)(struct vcpu *vcpu);  /* allocates vcpu->hw; state as after RESET but protected, flat */
+	/* State as after RESET but protected, flat. Allocates vcpu->hw unless an earlier call has. */
+	int (*vcpu_init)(struct vcpu *vcpu);
 	u32 (*tags)(void);                    /* usable TLB tags (ASID, VPID), at least 1 */
 	/*
 	 * Runs the guest for ever. At each exit: vcpu_note_exit(); then either what
@@ -35,9 +36,18 @@ struct vendor {
 	 * guest_exit() is called. vcpu->inject is consumed by the next entry.
 	 */
 	NORETURN void (*run)(struct vcpu *vcpu);
+	/* Enters the guest, fills struct vcpu and vcpu->exit from the next exit, and returns: for the self-check. */
+	void (*run_once)(struct vcpu *vcpu);
+	/*
+	 * This CPU was seen not to exit as asked, or to report it wrongly: asks for such exits in
+	 * another way from now on. A few words for the boot log, or NULL: there is no other way.
+	 */
+	const char *(*work_round)(struct vcpu *vcpu, enum exit_kind kind);
 	/* The guest's view (vcpu->cr0, cr4, efer) changed: load what the hardware shall hold. */
 	void (*update_control)(struct vcpu *vcpu);
 	void (*set_shadow_root)(struct vcpu *vcpu, hpa_t root, u32 tag);
+	/* What CR3 held at the last exit: the root that was set, if the hardware does what is asked of it. */
+	hpa_t (*hardware_root)(const struct vcpu *vcpu);
 	void (*tlb_flush)(struct vcpu *vcpu, u32 tag);  /* tag 0: all */
 	void (*tlb_flush_page)(struct vcpu *vcpu, u32 tag, gva_t gva);
 	void (*set_intercepts)(struct vcpu *vcpu, u32 mask); /* INTERCEPT_*; the rest of these is off */

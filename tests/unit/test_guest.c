@@ -55,12 +55,15 @@ static void set_segment(struct vcpu *v, enum segment_name which, const struct se
 static bool get_msr(const struct vcpu *v, u32 msr, u64 *value) { *value = 0; return msr == MSR_STAR; }
 static bool set_msr(struct vcpu *v, u32 msr, u64 value) { return msr == MSR_STAR; }
 static const char *exit_name(u64 raw) { return "?"; }
+static hpa_t cr3_of_hardware;
+static hpa_t hardware_root(const struct vcpu *v) { return cr3_of_hardware; }
+static void dump(const struct vcpu *v) { }
 
 static const struct vendor vendor = {
 	.name = "fake", .vcpu_init = vcpu_init, .update_control = update_control,
 	.set_intercepts = set_intercepts, .set_msr_intercept = set_msr_intercept,
 	.set_io_intercept = set_io_intercept, .get_segment = get_segment, .set_segment = set_segment,
-	.get_msr = get_msr, .set_msr = set_msr, .exit_name = exit_name,
+	.hardware_root = hardware_root, .dump = dump, .get_msr = get_msr, .set_msr = set_msr, .exit_name = exit_name,
 };
 
 static u8 guest_memory[16 * 4096] ALIGNED(16);
@@ -157,6 +160,7 @@ int hw_xsetbv(u32 index, u64 value) { xcr0 = value; return 0; }
 static u32 wbinvds;
 void hw_wbinvd(void) { wbinvds++; }
 u32 hw_read_pkru(void) { return 0; }
+u64 hw_read_cr8(void) { return 9; }
 void hw_fpu_pop(void) { }
 u32 hw_in(u16 port, u32 size) { return 0xdeadbeef; }
 static u32 out_value;
@@ -199,6 +203,39 @@ static void the_guest_starts_in_long_mode(void **state)
 	assert_true(paging.cr3 == 0x5000 && paging.phys_bits == PHYS_BITS && paging.pat == PAT_RESET && flushed);
 	assert_true(paging.pages_1g);
 	assert_int_equal(intercepts, INTERCEPT_CR3_READ | INTERCEPT_INVLPG);
+}
+
+static void reads_are_answered_with_the_guests_own_registers(void **state)
+{
+	static const u8 crs[] = { 0, 2, 3, 4, 8 };
+
+	create("");
+	vcpu.cr2 = 0x123456789a;
+	for (u32 i = 0; i < ARRAY_SIZE(crs); i++) {
+		const u64 own[] = { [0] = vcpu.cr0, [2] = vcpu.cr2, [3] = vcpu.cr3, [4] = vcpu.cr4, [8] = 9 };
+		u8 mov[] = { crs[i] == 8 ? 0x44 : 0x40, 0x0f, 0x20, (u8)(0xc0 | crs[i] % 8 << 3) };
+
+		memcpy(code, mov, sizeof(mov));
+		vcpu.exit = (struct vcpu_exit){ .kind = EXIT_CR_READ };
+		vcpu.rip = 0x1000;
+		cr_handle_read(&vcpu);
+		assert_true(vcpu.gpr[GPR_RAX] == own[crs[i]] && vcpu.rip == 0x1004);
+	}
+}
+
+static void a_guest_on_tables_of_its_own_is_stopped(void **state)
+{
+	create("");
+	vcpu.root = cr3_of_hardware = hpa(0x9000);
+	vcpu.exit = (struct vcpu_exit){ .kind = EXIT_INTERRUPT };
+	vcpu.mmu = (struct shadow_mmu *)&(struct { struct shadow_mmu_head mmu; } ){
+		{ .shadow = &(struct shadow_head){ .flush_due = false } } };
+	vcpu.next_audit = ~0ull;
+	guest_exit(&vcpu);
+	cr3_of_hardware = hpa(0xa000);
+	host_log_quiet = true;
+	assert_panics(guest_exit(&vcpu));
+	host_log_quiet = false;
 }
 
 static void illegal_cr0_values_are_refused(void **state)
@@ -732,6 +769,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_guest_starts_in_long_mode),
+		cmocka_unit_test(reads_are_answered_with_the_guests_own_registers),
+		cmocka_unit_test(a_guest_on_tables_of_its_own_is_stopped),
 		cmocka_unit_test(illegal_cr0_values_are_refused),
 		cmocka_unit_test(write_protect_change_is_no_flush_but_a_new_role),
 		cmocka_unit_test(long_mode_is_entered_and_left_by_the_book),

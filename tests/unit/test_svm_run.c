@@ -53,11 +53,24 @@ u32 quick_cr3_read(struct vcpu *v)
 	v->gpr[GPR_RAX] = 0x9000;
 	return quick(v);
 }
+static u32 cr2_reads;
+u32 quick_cr2_read(struct vcpu *v)
+{
+	cr2_reads++;
+	if (code[2] != 0xd0)
+		return 0;
+	v->gpr[GPR_RAX] = v->cr2;
+	return quick(v);
+}
 u32 quick_cr3_write(struct vcpu *v) { return quick(v); }
 u32 quick_invlpg(struct vcpu *v) { return quick(v); }
 void guest_prepare_entry(struct vcpu *v) { prepares++; engine.mmu.entry_due = engine.shadow.flush_due = false; }
 void guest_exit(struct vcpu *v) { full_exits++; }
 NORETURN void svm_loop(struct vcpu *v) { panic("svm_loop"); }
+void svm_enter(struct vcpu *v) { panic("svm_enter"); }
+
+static const struct vendor vendor = { .hardware_root = svm_hardware_root };
+#define ROOT 0x7000u
 
 /* --- a guest in 64-bit code ------------------------------------------------------ */
 
@@ -76,6 +89,9 @@ static int fresh(void **state)
 	engine.mmu = (struct shadow_mmu_head){ .shadow = &engine.shadow };
 	engine.shadow.flush_due = false;
 	vcpu.hw = &svm;
+	vcpu.vendor = &vendor;
+	vcpu.root = hpa(ROOT);
+	vmcb.cr3 = ROOT;
 	vcpu.mmu = (struct shadow_mmu *)&engine;
 	vcpu.next_audit = ~0ull;
 	vmcb.asid = 1;
@@ -87,6 +103,7 @@ static int fresh(void **state)
 	vmcb.event_inj = EVENTINJ_VALID;
 	vmcb.tlb_control = TLB_FLUSH_ALL;
 	code = (const u8 *)"\x0f\xa2\x90\x90";
+	cr2_reads = 0;
 	faults = prepares = full_exits = executed = quick_calls = 0;
 	quick_result = 3;
 	fault_result = SHADOW_FIXED;
@@ -272,6 +289,51 @@ static void the_whole_way_copies_the_state_there_and_back(void **state)
 	assert_true(vmcb.rax == 1 && vmcb.rsp == 2 && vmcb.cr2 == 3);
 }
 
+static void cr_reads_that_come_as_cr0s_are_told_apart_by_the_instruction(void **state)
+{
+	svm_found.assists.decode = true;
+	vmcb.exit_info1 = CR_INFO_MOV | GPR_RSI; /* not to be believed */
+	vmcb.cr2 = 0x1234;
+	assert_false(exit_with(SVM_EXIT_CR0_READ));
+	assert_int_equal(cr2_reads, 0);
+	assert_string_equal(svm_work_round(&vcpu, EXIT_CR_READ), "CR reads by the intercept of CR0");
+	assert_true(vmcb.intercept[0] & 1);
+	code = (const u8 *)"\x0f\x20\xd0";
+	assert_true(exit_with(SVM_EXIT_CR0_READ));
+	assert_true(vmcb.rax == 0x1234 && vmcb.rip == 0x401003 && vcpu.exit_count[EXIT_CR_READ] == 2);
+	code = (const u8 *)"\x0f\x20\xd8";
+	assert_true(exit_with(SVM_EXIT_CR0_READ));
+	assert_true(vmcb.rax == 0x9000 && vmcb.rip == 0x401006 && !vcpu.exit.operand_known);
+	quick_result = 0;
+	assert_false(exit_with(SVM_EXIT_CR0_READ));
+	svm_exit_full(&vcpu);
+	assert_false(vcpu.exit.operand_known);
+	assert_null(svm_work_round(&vcpu, EXIT_CPUID));
+}
+
+static void the_intercept_stays_whatever_cr0_holds(void **state)
+{
+	vcpu.cr0 = CR0_PE | CR0_PG | CR0_WP | CR0_ET | CR0_NE;
+	svm_update_control(&vcpu);
+	assert_false(vmcb.intercept[0] & 1);
+	svm_work_round(&vcpu, EXIT_CR_READ);
+	svm_update_control(&vcpu);
+	svm_set_intercepts(&vcpu, INTERCEPT_CR3_READ);
+	assert_true(vmcb.intercept[0] & 1);
+}
+
+static void a_foreign_root_takes_the_whole_way_in_debug_builds(void **state)
+{
+	static const u32 codes[] = { SVM_EXIT_EXCP_PF, SVM_EXIT_CPUID, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG };
+
+	vmcb.cr3 = ROOT + PAGE_SIZE;
+	for (u32 i = 0; i < ARRAY_SIZE(codes); i++) {
+		assert_false(exit_with(codes[i]));
+		assert_int_equal(vcpu.exits, i + 1);
+	}
+	assert_true(faults == 0 && executed == 0 && quick_calls == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +348,9 @@ int main(void)
 		cmocka_unit_test_setup(operands_are_handed_over_and_what_comes_due_is_done, fresh),
 		cmocka_unit_test_setup(what_the_hardware_decoded_is_handed_over, fresh),
 		cmocka_unit_test_setup(the_whole_way_copies_the_state_there_and_back, fresh),
+		cmocka_unit_test_setup(cr_reads_that_come_as_cr0s_are_told_apart_by_the_instruction, fresh),
+		cmocka_unit_test_setup(the_intercept_stays_whatever_cr0_holds, fresh),
+		cmocka_unit_test_setup(a_foreign_root_takes_the_whole_way_in_debug_builds, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,7 @@ void cr_init(struct vcpu *vcpu)
 	g->pages_1g = cpuid_has(vcpu, 0x80000001, CPUID_EDX, 26);
 }
 
-static void set_read_intercepts(struct vcpu *vcpu)
+void cr_set_read_intercepts(struct vcpu *vcpu)
 {
 	u32 mask = INTERCEPT_CR3_READ | INTERCEPT_INVLPG;
 
@@ -92,7 +92,7 @@ static void set_paging(struct vcpu *vcpu, bool flush)
 void cr_apply(struct vcpu *vcpu, bool flush)
 {
 	vcpu->vendor->update_control(vcpu);
-	set_read_intercepts(vcpu);
+	cr_set_read_intercepts(vcpu);
 	set_paging(vcpu, flush);
 }
 
@@ -269,6 +269,7 @@ static u64 read_cr(const struct vcpu *vcpu, u8 cr)
 	case 0: return vcpu->cr0;
 	case 2: return vcpu->cr2;
 	case 3: return vcpu->cr3;
+	case 8: return hw_read_cr8(); /* the APIC is the guest's: so is the register */
 	default: return vcpu->cr4;
 	}
 }
@@ -305,7 +306,7 @@ void cr_handle_read(struct vcpu *vcpu)
 		store_msw(vcpu, &insn);
 		return;
 	}
-	if (exit->cr > 4 || exit->cr == 1) {
+	if ((exit->cr > 4 && exit->cr != 8) || exit->cr == 1) {
 		inject_ud(vcpu);
 		return;
 	}

@@ -21,6 +21,9 @@ MUST_CHECK int cr_write_efer(struct vcpu *vcpu, u64 value);
 /* The guest's registers or PAT changed: tell the shadow engine and the hardware. */
 void cr_apply(struct vcpu *vcpu, bool flush);
 
+/* Has those reads exit whose register the hardware holds with another value. Needs vcpu->cr0 and cr4. */
+void cr_set_read_intercepts(struct vcpu *vcpu);
+
 void cr_handle_read(struct vcpu *vcpu);
 void cr_handle_write(struct vcpu *vcpu);
 void cr_handle_xsetbv(struct vcpu *vcpu);

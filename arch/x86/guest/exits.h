@@ -11,6 +11,12 @@ void exit_dispatch(struct vcpu *vcpu);
 /* Handles vcpu->exit and all that is due before the next entry. */
 void guest_exit(struct vcpu *vcpu);
 
+/* False where the CPU took another CR3 than the shadow's: by a task switch that did not exit (docs/hardware.md). */
+static ALWAYS_INLINE bool guest_root_is_ours(const struct vcpu *vcpu)
+{
+	return likely(vcpu->vendor->hardware_root(vcpu).v == vcpu->root.v);
+}
+
 /* Is anything due before the next entry? Then call guest_prepare_entry(). */
 static ALWAYS_INLINE bool guest_entry_due(const struct vcpu *vcpu)
 {

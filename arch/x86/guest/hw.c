@@ -11,6 +11,7 @@ struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf) { return cpuid(leaf, subleaf);
 int hw_msr_read(u32 msr, u64 *value) { return rdmsr_safe(msr, value) ? -EFAULT : 0; }
 int hw_msr_write(u32 msr, u64 value) { return wrmsr_safe(msr, value) ? -EFAULT : 0; }
 void hw_wbinvd(void) { wbinvd(); }
+u64 hw_read_cr8(void) { return read_cr8(); }
 u32 hw_read_pkru(void) { return rdpkru(); }
 
 /* The hypervisor itself may run with OSXSAVE off. */

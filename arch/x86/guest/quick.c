@@ -71,6 +71,16 @@ u32 quick_cr3_read(struct vcpu *vcpu)
 	return len + (vcpu->exit.ahead ? write_ahead(vcpu, len) : 0);
 }
 
+u32 quick_cr2_read(struct vcpu *vcpu)
+{
+	const u8 *b = code_is(vcpu, 0x20, 2);
+
+	if (!b || !gpr_valid(b[2] & 7))
+		return 0;
+	vcpu->gpr[b[2] & 7] = vcpu->cr2;
+	return 3;
+}
+
 u32 quick_cr3_write(struct vcpu *vcpu)
 {
 	if (!is_cr3_move(vcpu, 0x22) || !in_long_mode(vcpu) || cr_write_cr3(vcpu, vcpu->gpr[vcpu->exit.gpr]))

@@ -32,6 +32,8 @@ static ALWAYS_INLINE u32 quick_cpuid_len(struct vcpu *vcpu)
  * may be done with it (ahead.h): the length is that of all, rflags may have changed.
  */
 u32 quick_cr3_read(struct vcpu *vcpu);
+/* Needs cr2; for a CPU that reports every read of a control register alike, and no operands. */
+u32 quick_cr2_read(struct vcpu *vcpu);
 u32 quick_cr3_write(struct vcpu *vcpu);
 u32 quick_invlpg(struct vcpu *vcpu);
 

@@ -142,9 +142,9 @@ static void load_root(struct guest *g, struct vcpu *vcpu)
 	u32 tag;
 	hpa_t root = shadow_prepare_entry(vcpu->mmu, &tag);
 
-	if (likely(root.v == g->root.v && tag == g->tag))
+	if (likely(root.v == vcpu->root.v && tag == g->tag))
 		return;
-	g->root = root;
+	vcpu->root = root;
 	g->tag = tag;
 	vcpu->vendor->set_shadow_root(vcpu, root, tag);
 }
@@ -158,8 +158,17 @@ void guest_prepare_entry(struct vcpu *vcpu)
 	load_root(g, vcpu);
 }
 
+static NORETURN void stop_foreign_root(struct vcpu *vcpu)
+{
+	guest_stop(vcpu, "the processor holds %llx in CR3, not the shadow's root %llx: the guest made a hardware task "
+		   "switch, which this processor does without the exit asked for (docs/hardware.md)",
+		   (unsigned long long)vcpu->vendor->hardware_root(vcpu).v, (unsigned long long)vcpu->root.v);
+}
+
 void guest_exit(struct vcpu *vcpu)
 {
+	if (!guest_root_is_ours(vcpu))
+		stop_foreign_root(vcpu);
 	exit_dispatch(vcpu);
 	if (guest_entry_due(vcpu))
 		guest_prepare_entry(vcpu);

@@ -55,8 +55,7 @@ struct guest {
 	struct shadow *shadow;
 	u32 phys_bits;
 	u32 audit_interval;
-	hpa_t root;          /* what the hardware walks now */
-	u32 tag;
+	u32 tag;             /* of vcpu->root */
 	u64 pdpte[4];
 	u64 cr4_valid, efer_valid;
 	bool pages_1g;

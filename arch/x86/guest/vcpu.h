@@ -119,6 +119,7 @@ struct vcpu {
 	struct shadow_mmu *mmu;
 	const struct vendor *vendor;
 	void *hw;             /* backend's state: struct svm_vcpu or vmx_vcpu */
+	hpa_t root;           /* what the hardware walks: set by set_shadow_root() */
 	void *guest;          /* arch/x86/guest private state: MTRRs, APIC, stepping */
 	u32 id;
 	u64 exit_count[EXIT_KIND_COUNT];
