@@ -73,6 +73,18 @@ u32 svm_tags(void)
 	return MIN(svm_found.asids - 1, SVM_TAGS_MAX);
 }
 
+static void log_capability(void)
+{
+	struct cpuid_regs r = cpuid(LEAF_SVM, 0);
+	u64 vm_cr = 0, hsave = 0;
+	bool has_vm_cr = !rdmsr_safe(MSR_VM_CR, &vm_cr), has_hsave = !rdmsr_safe(MSR_VM_HSAVE_PA, &hsave);
+
+	log_debug("SVM: CPUID 8000000a: revision %08x, %u ASIDs, features %08x\n", r.eax, r.ebx, r.edx);
+	log_debug("SVM: VM_CR %llx%s, VM_HSAVE_PA %llx%s, EFER %llx\n", (unsigned long long)vm_cr,
+		  has_vm_cr ? "" : " (no such MSR)", (unsigned long long)hsave, has_hsave ? "" : " (no such MSR)",
+		  (unsigned long long)rdmsr(MSR_EFER));
+}
+
 static struct svm_cpu *alloc_cpu(void)
 {
 	struct svm_cpu *cpu = memory_alloc(0);
@@ -99,6 +111,7 @@ int svm_cpu_enable(void)
 	insn_clgi();
 	insn_vmsave(cpu->host_vmcb);
 	this_cpu()->backend = cpu;
+	log_capability();
 	return 0;
 }
 
