@@ -25,7 +25,7 @@ REPRODUCIBLE := '-ffile-prefix-map=$(CURDIR)=.' -fno-ident
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all unit image stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all unit image dist stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
 DEPS := $(if $(NEED_DEPS),deps)
 
 # umbractl for either guest, and the loader's parser for the host: tools/run needs them.
@@ -333,9 +333,17 @@ test-%: check-build ## Only the system tests and unit programs with % in their n
 
 image: build/umbra.img ## Make build/umbra.img, to be written to a USB stick
 
-build/umbra.img: build/umbra.efi build/tools/umbractl tools/make-stick tools/vm.py tools/mkimage
+build/umbra.img: build/umbra.efi $(UMBRACTL) tools/make-stick tools/vm.py tools/mkimage
 	$(call say,IMAGE,$@)
 	$(Q)tools/make-stick $@ $(or $(KERNEL),full)
+
+VERSION := $(file <VERSION)
+DIST := build/umbra-$(VERSION).tar.zst
+dist: $(DIST) ## Pack the image, the stick, umbractl and the documents into build/umbra-VERSION.tar.zst
+
+$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist
+	$(call say,DIST,$@)
+	$(Q)tools/make-dist $@ umbra-$(VERSION)
 
 # --- the benchmark (tools/bench/, docs/performance.md) ------------------------
 # BENCH_ONLY=fork,exec: only these. BENCH_BARE=1: bare again too. BENCH_APPEND: kernel parameters. PEER=kvm: KVM npt=0 instead of Umbra.
@@ -400,4 +408,4 @@ help: ## Print this list
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help
+.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image dist clean help
