@@ -15,7 +15,6 @@ import termios
 import time
 import tty
 
-import bochs
 import endings
 import vm
 
