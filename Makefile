@@ -21,14 +21,18 @@ NASM := nasm
 OBJCOPY := objcopy
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wno-unused-parameter
-REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=. -fno-ident
+REPRODUCIBLE := '-ffile-prefix-map=$(CURDIR)=.' -fno-ident
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all unit image stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all unit image dist stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
 DEPS := $(if $(NEED_DEPS),deps)
 
-all: $(B)/umbra.efi build/compile_commands.json $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
+# umbractl for either guest, and the loader's parser for the host: tools/run needs them.
+UMBRACTL := build/tools/umbractl build/tools/umbractl-i386
+RUN_TOOLS := $(UMBRACTL) build/tools/check-options
+
+all: $(B)/umbra.efi build/compile_commands.json $(RUN_TOOLS) $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 
 deps: ## Install the Debian packages that are missing
 	@tools/deps $(filter stress fuzz,$(MAKECMDGOALS))
@@ -92,7 +96,7 @@ EFI_OBJ := $(EFI_C:%.c=$(B)/%.o) $(EFI_ASM:%.asm=$(B)/%.asm.o)
 EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-protector -mno-red-zone \
 	-maccumulate-outgoing-args -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
 	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI \
-	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) $(REPRODUCIBLE)
+	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
 EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc,-j '$(s)')
 
 $(B)/boot/%.o: boot/%.c Makefile | $(DEPS)
@@ -281,16 +285,15 @@ guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES)
 
 # --- running -----------------------------------------------------------------
 # Variables of `make run`, all optional: GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD
-# GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND (README.md
+# GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE (README.md
 # says what they do).
 RUN_VARIABLES := GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL \
-	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND
+	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE
 # Passed on as written: make must not expand a $ in a guest command.
 $(foreach v,$(RUN_VARIABLES),$(eval override $(v) := $$(value $(v))))
 export $(RUN_VARIABLES)
 
 # umbractl stands on no library: the same compiler makes it for either guest.
-UMBRACTL := build/tools/umbractl build/tools/umbractl-i386
 build/tools/umbractl: UMBRACTL_CFLAGS := -m64
 build/tools/umbractl-i386: UMBRACTL_CFLAGS := -m32
 $(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
@@ -299,15 +302,21 @@ $(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
 	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
 		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $< -o $@
 
-run: $(B)/umbra.efi $(UMBRACTL) ## Boot Debian in QEMU (EMU=bochs: in Bochs); GUEST_CMD='...' runs one command instead of a shell
+# The loader's parser of its options, asked before an emulator starts.
+build/tools/check-options: tools/check-options.c boot/options.c boot/text.c $(wildcard boot/*.h) Makefile | $(DEPS)
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O1 -I. $(WARN) $(filter %.c,$^) -o $@
+
+run: $(B)/umbra.efi $(RUN_TOOLS) ## Boot Debian in QEMU (EMU=bochs: in Bochs); GUEST_CMD='...' runs one command instead of a shell
 	@UMBRA_EFI=$(B)/umbra.efi tools/run
 
-run-bare: $(B)/umbra.efi $(UMBRACTL) ## The same without the hypervisor
+run-bare: $(B)/umbra.efi $(RUN_TOOLS) ## The same without the hypervisor
 	@UMBRA_EFI=$(B)/umbra.efi BARE=1 tools/run
 
 # --- checking ----------------------------------------------------------------
 # Both builds of the image, every test image and unit test first; then one runner counts all.
-check-build: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) guests check-includes
+check-build: build/release/umbra.efi $(RUN_TOOLS) $(UNIT_BIN) guests check-includes
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)
@@ -324,9 +333,17 @@ test-%: check-build ## Only the system tests and unit programs with % in their n
 
 image: build/umbra.img ## Make build/umbra.img, to be written to a USB stick
 
-build/umbra.img: build/umbra.efi build/tools/umbractl tools/make-stick tools/vm.py tools/mkimage
+build/umbra.img: build/umbra.efi $(UMBRACTL) tools/make-stick tools/vm.py tools/mkimage
 	$(call say,IMAGE,$@)
 	$(Q)tools/make-stick $@ $(or $(KERNEL),full)
+
+VERSION := $(file <VERSION)
+DIST := build/umbra-$(VERSION).tar.zst
+dist: $(DIST) ## Pack the image, the stick, umbractl and the documents into build/umbra-VERSION.tar.zst
+
+$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist
+	$(call say,DIST,$@)
+	$(Q)tools/make-dist $@ umbra-$(VERSION)
 
 # --- the benchmark (tools/bench/, docs/performance.md) ------------------------
 # BENCH_ONLY=fork,exec: only these. BENCH_BARE=1: bare again too. BENCH_APPEND: kernel parameters. PEER=kvm: KVM npt=0 instead of Umbra.
@@ -391,4 +408,4 @@ help: ## Print this list
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help
+.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image dist clean help

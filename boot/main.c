@@ -141,7 +141,7 @@ static bool read_options(struct loader *loader)
 	struct boot_error why;
 	const struct boot_options *hv = &loader->options.hv;
 
-	if (!options_parse(&loader->options, loader->entry->umbra, &why))
+	if (!options_parse(&loader->options, loader->entry->umbra, OPTIONS_CAN_AUDIT, &why))
 		return boot_error_set(&loader->error, ENTRIES_FOLDER "/%s: %s", loader->entry->id,
 				      why.text);
 	console_set_serial(hv->serial_port, hv->serial_baud);

@@ -91,7 +91,8 @@ static bool parse_pool(struct umbra_options *options, struct text_span value)
 
 static bool parse_shadow(struct umbra_options *options, struct text_span value)
 {
-	return text_parse_size(value, &options->hv.shadow_bytes) && options->hv.shadow_bytes != 0;
+	return text_parse_size(value, &options->hv.shadow_bytes) &&
+		options->hv.shadow_bytes >= OPTIONS_SHADOW_MIN;
 }
 
 static bool parse_level(struct umbra_options *options, struct text_span value)
@@ -155,7 +156,7 @@ static const struct {
 	{"serial", parse_serial, "serial=ttyS0..ttyS3, an I/O port such as 0x3f8, or none,"
 				 " then possibly a comma and a baud rate that divides 115200"},
 	{"pool", parse_pool, "pool=SIZE such as 32M, at least 2M"},
-	{"shadow", parse_shadow, "shadow=SIZE such as 16M"},
+	{"shadow", parse_shadow, "shadow=SIZE such as 16M, at least 256K"},
 	{"loglevel", parse_level, "loglevel=error, warn, info or debug"},
 	{"cpuid", parse_cpuid, "cpuid=-NAME,-NAME with names as in /proc/cpuinfo"},
 	{"audit", parse_audit, "audit=NUMBER of exits"},
@@ -184,7 +185,8 @@ static bool parse_word(struct umbra_options *options, struct text_span word,
 			      (int)word.length, word.at);
 }
 
-bool options_parse(struct umbra_options *options, const char *line, struct boot_error *error)
+bool options_parse(struct umbra_options *options, const char *line, bool can_audit,
+		   struct boot_error *error)
 {
 	struct text_span rest = {line, text_length(line)}, word;
 
@@ -195,5 +197,8 @@ bool options_parse(struct umbra_options *options, const char *line, struct boot_
 	while (text_next_word(&rest, &word))
 		if (!parse_word(options, word, error))
 			return false;
+	if (options->hv.audit_interval && !can_audit)
+		return boot_error_set(error, "this image is a release build, which has no audits;"
+				      " leave out audit=, or build with DEBUG=1");
 	return true;
 }

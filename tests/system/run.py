@@ -6,8 +6,9 @@ kept in build/logs/. Prints PASS: or FAIL: for each test and ends with "N passed
 
 run.py [--unit PROGRAM...] [--unit-only] [--all] [--only WORD] [--list]
 
-A test is a function named test_*; its name says what must hold and it raises Failure if that
-does not. Those marked @slow run only with --all (make check-all)."""
+A test is a function named test_*, here or in one of MODULES; its name says what must hold and it
+raises Failure if that does not. Those marked @slow run only with --all (make check-all). A test whose
+emulator is not installed is left out and counted apart: ", N skipped"."""
 import argparse
 import functools
 import hashlib
@@ -19,67 +20,22 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 sys.dont_write_bytecode = True
-ROOT = os.path.dirname(os.path.abspath(__file__)) + "/../.."
-sys.path.insert(0, ROOT + "/tools")
-os.chdir(ROOT)
+from common import (BOCHS_TIMEOUT, DEBUG, LOGS, MULTIBOOT, Failure, boot, counted, counter, debian, judge_checks,  # noqa: E402
+                    judge_image, log_path, report, require, run_command, slow)
 import bochs  # noqa: E402
+import builds  # noqa: E402
+import make_run  # noqa: E402
+import rights  # noqa: E402
 import vm  # noqa: E402
 
-RELEASE = "build/release/umbra.efi"
-DEBUG = "build/debug/umbra.efi"
 DATA_DISK = "build/test-data.img"
-LOGS = "build/logs"
-BOOT_TIMEOUT = 300
-BOCHS_TIMEOUT = 900
 FIRMWARE_TIMEOUT = 60
-# What a guest image of tests/guest writes to the debug exit port: QEMU ends with twice that plus 1.
-IMAGE_PASSED = 0x10 * 2 + 1
 # The firmware's own words when a boot option gave up.
 BACK_IN_FIRMWARE = rb"BdsDxe: failed to start|BdsDxe: No bootable|UEFI Interactive Shell|Start PXE|Boot Failed"
-
-
-class Failure(Exception):
-    pass
-
-
-def require(condition, reason):
-    if not condition:
-        raise Failure(reason)
-
-
-def slow(test):
-    test.slow = True
-    return test
-
-
-# --- booting -------------------------------------------------------------------
-
-def log_path(name):
-    return f"{LOGS}/{name}.log"
-
-
-def boot(name, machine, timeout=BOOT_TIMEOUT, until=None):
-    return vm.run(machine, timeout, until=until, log=log_path(name))
-
-
-def debian(kind="cloud", **settings):
-    kernel = vm.fetch_kernel(kind)
-    settings.setdefault("efi", RELEASE)
-    return vm.Machine(kernel=kernel + "/vmlinuz", initrds=[vm.initramfs(kernel)], **settings)
-
-
-def run_command(name, machine, status=0, timeout=BOOT_TIMEOUT):
-    result = boot(name, machine, timeout)
-    require(result.panic is None, f"Bochs gave up: {result.panic}")
-    require(not result.timed_out, f"did not end within {timeout} s")
-    require(result.status is not None, "the guest ended without the command's status")
-    require(result.status == status, f"the command's status is {result.status}, not {status}")
-    return result
 
 
 def data_disk():
@@ -130,16 +86,6 @@ def inspect(kind, bare):
     found = dict(zip(sections[1::2], sections[2::2]))
     found["serial"] = result.text
     return found
-
-
-def counters(text):
-    return {m.group(1).strip(): int(m.group(2)) for m in re.finditer(r"^(\S.*?)\s+(\d+)$", text, re.M)}
-
-
-def counter(text, word):
-    values = [value for name, value in counters(text).items() if word in name]
-    require(values, f"umbractl shows no counter named {word}")
-    return values[0]
 
 
 # --- Debian boots --------------------------------------------------------------
@@ -325,20 +271,6 @@ def test_error_unknown_hypervisor_option():
     check_error("error-option", debian(umbra="frobnicate=1"), r"umbra: error: .*frobnicate")
 
 
-# --- the build --------------------------------------------------------------------
-
-@slow
-def test_image_builds_to_the_same_bytes_in_another_directory():
-    with tempfile.TemporaryDirectory() as work:
-        copy = work + "/a-directory-with-another-name"
-        shutil.copytree(".", copy, ignore=shutil.ignore_patterns("build", ".git"))
-        environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-        subprocess.run(["make", "-s", "-C", copy, "build/umbra.efi"], check=True, stdout=subprocess.DEVNULL,
-                       env=environment)
-        with open(RELEASE, "rb") as ours, open(copy + "/build/umbra.efi", "rb") as theirs:
-            require(ours.read() == theirs.read(), "the images differ")
-
-
 # --- in-guest images of our own -------------------------------------------------
 
 def run_image(name, bare):
@@ -346,25 +278,6 @@ def run_image(name, bare):
     where = "bare" if bare else "umbra"
     machine = vm.Machine(kernel=f"build/guest/{name}.bin", options="ram_mib=512", umbra="bare" if bare else "", memory="512M")
     judge_image(f"{name}[{where}]", boot(f"image-{name}-{where}", machine, timeout=120))
-
-
-def judge_checks(label, result):
-    """Counts the image's own checks; returns whether all passed."""
-    checks = {}  # a check made many times counts once
-    for verdict, text in re.findall(r"^(PASS|FAIL): (.*?)\s*$", result.text, re.M):
-        check, _, detail = text.partition(" - ")
-        if verdict == "FAIL" or check not in checks:
-            checks[check] = None if verdict == "PASS" else detail or "see the serial log"
-    for check, reason in checks.items():
-        report(f"{label}: {check}", reason)
-    require(checks, "the image printed no result")
-    require(not result.timed_out, "the image did not end")
-    return not any(checks.values())
-
-
-def judge_image(label, result):
-    if judge_checks(label, result):
-        require(result.exit == IMAGE_PASSED, f"the emulator's status is {result.exit}")
 
 
 def image_tests():
@@ -378,75 +291,6 @@ def image_tests():
                 test.slow = False
                 tests[f"image_{name}_{'bare' if bare else 'under_umbra'}_runs_to_its_end"] = test
     return tests
-
-
-# --- every combination of page-table and control bits -----------------------------
-
-# One of how many cases `make check` tries; the same ones everywhere, so that runs compare.
-RIGHTS_SAMPLE = 40
-RIGHTS_END = rb"END: (\d+) failures|the hypervisor has stopped"
-
-
-def boot_rights(emulator, bare, sample, options=""):
-    where = f"{emulator}-{'bare' if bare else 'umbra'}"
-    machine = vm.Machine(kernel="build/guest/rights.bin", options=f"sample={sample} {options}", memory=bochs.DEFAULT_MEMORY,
-                         umbra="bare" if bare else "", emulator=emulator)
-    timeout = 300 if sample > 1 else 3000
-    return f"rights[{where}]", boot(f"rights-{where}-{sample}{'-cases' if options else ''}", machine, timeout, RIGHTS_END)
-
-
-@functools.lru_cache(maxsize=None)
-def rights(emulator, bare, sample):
-    """The blocks of one run, by what they enumerate: (number, cases and hash)."""
-    label, result = boot_rights(emulator, bare, sample)
-    lines = result.text.splitlines() or [""]
-    require(re.match("END: ", lines[-1]), f"the image did not end; its last line is {lines[-1]!r} {result.panic or ''}")
-    judge_checks(label, result)
-    blocks = re.findall(r"^rights (\d+) ([^:]*): (n=\d+ hash=\w+)$", result.text, re.M)
-    require(blocks, "no block was enumerated")
-    return {what: (int(number), cases) for number, what, cases in blocks}
-
-
-def rights_cases(emulator, bare, sample, block):
-    _, result = boot_rights(emulator, bare, sample, f"verbose={block}")
-    return re.findall(r"^case (.*)$", result.text, re.M)
-
-
-def compare_rights(sample, emulator, bare_emulator):
-    """Every block must be the same (an emulator without LA57 has fewer); of one that is not, its first different
-    case is told."""
-    bare, umbra = rights(bare_emulator, True, sample), rights(emulator, False, sample)
-    more, fewer = umbra.keys() - bare.keys(), bare.keys() - umbra.keys()
-    require(not more and (not fewer or emulator != bare_emulator), f"other blocks: {sorted(more | fewer)}")
-    different = sorted((umbra[what][0], what) for what in umbra if bare[what][1] != umbra[what][1])
-    if different:
-        block, what = different[0]
-        runs = rights_cases(bare_emulator, True, sample, block), rights_cases(emulator, False, sample, block)
-        first = next((pair for pair in zip(*runs) if pair[0] != pair[1]), ("the same cases", "when asked again"))
-        raise Failure(f"{len(different)} blocks differ, the first is {block}, {what}: bare {first[0]} | Umbra {first[1]}")
-
-
-def test_rights_in_every_paging_mode_are_as_on_bare():
-    compare_rights(RIGHTS_SAMPLE, "qemu", "qemu")
-
-
-def test_rights_in_every_paging_mode_are_as_on_bare_in_bochs_on_vmx():
-    compare_rights(RIGHTS_SAMPLE, "bochs", "qemu")
-
-
-@slow
-def test_every_case_of_rights_in_every_paging_mode_is_as_on_bare():
-    compare_rights(1, "qemu", "qemu")
-
-
-@slow
-def test_every_case_of_rights_in_every_paging_mode_is_as_on_bare_in_bochs_on_vmx():
-    compare_rights(1, "bochs", "qemu")
-
-
-@slow
-def test_rights_in_every_paging_mode_on_vmx_are_as_on_bare_bochs():
-    compare_rights(RIGHTS_SAMPLE, "bochs", "bochs")
 
 
 # --- VMX in Bochs ---------------------------------------------------------------
@@ -567,7 +411,6 @@ def test_i386_kernels_are_audited_without_a_mismatch():
         require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
 
 
-MULTIBOOT = "build/guest/multiboot/"
 MODULE_SIZES = (5000, 123)
 
 
@@ -668,18 +511,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- the runner -----------------------------------------------------------------
 
-passed = failed = 0
-
-
-def report(name, reason):
-    global passed, failed
-    if reason is None:
-        passed += 1
-        print(f"PASS: {name}", flush=True)
-    else:
-        failed += 1
-        print(f"FAIL: {name} {reason}", flush=True)
-
+MODULES = (rights, make_run, builds)
 
 def run_test(name, test):
     start = time.monotonic()
@@ -716,6 +548,33 @@ def run_unit_program(path):
         print(output[-3000:])
 
 
+def all_tests():
+    tests = {name[5:]: test for module in (sys.modules[__name__], *MODULES) for name, test in vars(module).items()
+             if name.startswith("test_")}
+    for more in (image_tests, bochs_model_tests, bochs_image_tests, multiboot_tests):
+        tests.update(more())
+    return tests
+
+
+def missing_program(name, test):
+    """The emulator that a test needs and that is not installed, or None."""
+    needed = getattr(test, "needs", ("bochs",) if "bochs" in name else ("qemu-system-x86_64",))
+    return next((program for program in needed if not shutil.which(program)), None)
+
+
+def run_system_tests(tests):
+    left_out = {}
+    for name, test in tests.items():
+        program = missing_program(name, test)
+        if program:
+            left_out.setdefault(program, []).append(name)
+            counted["skipped"] += 1
+        else:
+            run_test(name, test)
+    for program, names in left_out.items():
+        print(f"left out: {len(names)} tests, since {program} is not installed: {', '.join(names)}")
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--unit", nargs="*", default=[])
@@ -726,12 +585,7 @@ def main():
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, so that the emulator ends too
 
-    tests = {name[5:]: test for name, test in globals().items() if name.startswith("test_")}
-    tests.update(image_tests())
-    tests.update(bochs_model_tests())
-    tests.update(bochs_image_tests())
-    tests.update(multiboot_tests())
-    tests = {name: test for name, test in tests.items()
+    tests = {name: test for name, test in all_tests().items()
              if args.only in name and (args.all or args.only or not getattr(test, "slow", False))}
     if args.list:
         print("\n".join(tests))
@@ -742,10 +596,10 @@ def main():
         if args.only in path:
             run_unit_program(path)
     if not args.unit_only:
-        for name, test in tests.items():
-            run_test(name, test)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+        run_system_tests(tests)
+    skipped = f", {counted['skipped']} skipped" if counted["skipped"] else ""
+    print(f"{counted['passed']} passed, {counted['failed']} failed{skipped}")
+    return 1 if counted["failed"] or not counted["passed"] else 0
 
 
 if __name__ == "__main__":

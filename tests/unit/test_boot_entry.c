@@ -310,7 +310,7 @@ static struct umbra_options options;
 
 static void umbra_options_have_defaults(void **state)
 {
-	assert_true(options_parse(&options, "", &error));
+	assert_true(options_parse(&options, "", true, &error));
 	assert_int_equal(options.hv.serial_port, 0x3f8);
 	assert_int_equal(options.hv.serial_baud, 115200);
 	assert_int_equal(options.hv.log_level, 2);
@@ -326,7 +326,7 @@ static void umbra_options_are_read(void **state)
 	const char *line = "serial=ttyS1,9600 pool=64M  shadow=3072K loglevel=debug"
 		" cpuid=-pku,-la57 audit=1000 cpuid=-sse4_1 bare";
 
-	assert_true(options_parse(&options, line, &error));
+	assert_true(options_parse(&options, line, true, &error));
 	assert_int_equal(options.hv.serial_port, 0x2f8);
 	assert_int_equal(options.hv.serial_baud, 9600);
 	assert_int_equal(options.hv.pool_bytes, 64 << 20);
@@ -336,12 +336,12 @@ static void umbra_options_are_read(void **state)
 	assert_string_equal(options.hv.cpuid_hide, "-pku,-la57,-sse4_1");
 	assert_string_equal(options.hv.raw, line);
 	assert_true(options.bare);
-	assert_true(options_parse(&options, "serial=0x2e8", &error));
+	assert_true(options_parse(&options, "serial=0x2e8", true, &error));
 	assert_int_equal(options.hv.serial_port, 0x2e8);
 	assert_int_equal(options.hv.serial_baud, 115200);
-	assert_true(options_parse(&options, "serial=none", &error));
+	assert_true(options_parse(&options, "serial=none", true, &error));
 	assert_int_equal(options.hv.serial_port, 0);
-	assert_true(options_parse(&options, "pool=0x1000000 shadow=1g", &error));
+	assert_true(options_parse(&options, "pool=0x1000000 shadow=1g", true, &error));
 	assert_int_equal(options.hv.pool_bytes, 16 << 20);
 }
 
@@ -351,6 +351,7 @@ static void wrong_umbra_options_are_named(void **state)
 		"serial=", "serial", "serial=ttyS4", "serial=ttyS0,", "serial=ttyS0,7000",
 		"serial=ttyS0,0", "serial=0x3f8,115200x", "serial=0", "serial=0x10000",
 		"pool=", "pool=1M", "pool=x", "pool=99999999T", "pool=16MM", "shadow=0",
+		"shadow=4K", "shadow=255K",
 		"loglevel=loud", "loglevel", "cpuid=", "cpuid=pku", "cpuid=-", "cpuid=-a,",
 		"cpuid=-a,,-b", "cpuid=-A", "audit=", "audit=-1", "audit=4294967296", "bare=1",
 		"colour=red", "=", "Bare",
@@ -360,12 +361,27 @@ static void wrong_umbra_options_are_named(void **state)
 
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		snprintf(line, sizeof(line), "audit=5 %s", wrong[i]);
-		if (options_parse(&options, line, &error))
+		if (options_parse(&options, line, true, &error))
 			fail_msg("%s was accepted", wrong[i]);
 		assert_error_has(&error, wrong[i]);
 	}
-	assert_false(options_parse(&options, "frob", &error));
+	assert_false(options_parse(&options, "frob", true, &error));
 	assert_error_has(&error, "unknown umbra option \"frob\"");
+}
+
+static void least_pool_and_shadow_are_taken(void **state)
+{
+	assert_true(options_parse(&options, "pool=2M shadow=256K", true, &error));
+	assert_int_equal(options.hv.pool_bytes, 2 << 20);
+	assert_int_equal(options.hv.shadow_bytes, 256 << 10);
+}
+
+static void audits_are_for_debug_builds(void **state)
+{
+	assert_false(options_parse(&options, "audit=1000", false, &error));
+	assert_error_has(&error, "DEBUG=1");
+	assert_true(options_parse(&options, "audit=0", false, &error));
+	assert_true(options_parse(&options, "audit=1000", true, &error));
 }
 
 static void long_umbra_options_are_refused(void **state)
@@ -374,10 +390,10 @@ static void long_umbra_options_are_refused(void **state)
 
 	memset(line + 7, 'a', 300);
 	line[307] = '\0';
-	assert_false(options_parse(&options, line, &error));
+	assert_false(options_parse(&options, line, true, &error));
 	memset(line, ' ', 1000);
 	line[1000] = '\0';
-	assert_false(options_parse(&options, line, &error));
+	assert_false(options_parse(&options, line, true, &error));
 	assert_error_has(&error, "longer than 511");
 }
 
@@ -514,7 +530,7 @@ static void random_text_is_survived(void **state)
 		text[n] = '\0';
 		if (!parse("r.conf", text))
 			assert_true(entry.broken && entry.error.text[0]);
-		else if (!options_parse(&options, entry.umbra, &error))
+		else if (!options_parse(&options, entry.umbra, true, &error))
 			assert_true(error.text[0]);
 	}
 }
@@ -540,6 +556,8 @@ int main(void)
 		cmocka_unit_test(umbra_options_have_defaults),
 		cmocka_unit_test(umbra_options_are_read),
 		cmocka_unit_test(wrong_umbra_options_are_named),
+		cmocka_unit_test(least_pool_and_shadow_are_taken),
+		cmocka_unit_test(audits_are_for_debug_builds),
 		cmocka_unit_test(long_umbra_options_are_refused),
 		cmocka_unit_test(numbers_and_sizes_do_not_overflow),
 		cmocka_unit_test(text_is_formatted),

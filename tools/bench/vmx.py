@@ -13,7 +13,8 @@ from table import BY_NAME, WORKLOADS
 
 IPS = 1000000000
 TIMEOUT = 1800
-END = rb'@bench \{"(?:end|error)"[^\n]*\n|Kernel panic|umbra: panic|' + bochs.END
+END = (rb'@bench \{"(?:end|error)"[^\n]*\n|Kernel panic|umbra: error: [^\n]*\n|the (?:hypervisor|guest) has stopped|'
+       + bochs.HALTED)
 BARE_CACHE = f"build/bench/bochs-bare{'-append' if machine.APPEND else ''}.json"
 
 
