@@ -237,6 +237,11 @@ enum { CR_ACCESS_TO, CR_ACCESS_FROM, CR_ACCESS_CLTS, CR_ACCESS_LMSW };
 #define IO_QUAL_PORT_SHIFT 16
 
 /* Exit qualification of debug exceptions, table 27-1: what DR6 gets */
+/* Qualification of a task switch, SDM vol. 3 table 27-2; the source numbers are enum task_source. */
+#define TASK_QUAL_SELECTOR BITS(15, 0)
+#define TASK_QUAL_SOURCE_SHIFT 30
+#define TASK_QUAL_SOURCE_MASK 3u
+
 #define DB_QUAL_DR6 (BITS(3, 0) | BITS(14, 13))
 
 /* INVVPID, SDM vol. 3 section 30.3 */

@@ -131,6 +131,22 @@ static void port_accesses_are_decoded(void **state)
 	assert_false(e.io_in || e.io_string || e.io_rep);
 }
 
+static void task_switches_name_the_tss_and_what_led_there(void **state)
+{
+	struct vmx_exit_info info = { .reason = REASON_TASK_SWITCH, .insn_len = 7 };
+	struct vcpu_exit exit;
+
+	for (u64 source = TASK_CALL; source <= TASK_GATE; source++) {
+		info.qualification = source << 30 | 0x28;
+		vmx_decode_exit(&info, &exit);
+		assert_true(exit.kind == EXIT_TASK_SWITCH && exit.task_selector == 0x28 && exit.task_source == source);
+		assert_int_equal(exit.insn_len, source == TASK_GATE ? 0 : 7); /* not defined there */
+	}
+	info.idt_info = (u32)(INTR_INFO_VALID | INTR_TYPE_SOFT_INTERRUPT << INTR_INFO_TYPE_SHIFT | 0x40);
+	vmx_decode_exit(&info, &exit);
+	assert_true(exit.insn_len == 7 && exit.interrupted.type == EVENT_SOFT_INTERRUPT);
+}
+
 static void invlpg_has_its_address(void **state)
 {
 	struct vcpu_exit e = decode((struct vmx_exit_info){ .reason = REASON_INVLPG, .qualification = 0x7fff1000, .insn_len = 4 });
@@ -340,6 +356,7 @@ int main(void)
 		cmocka_unit_test(exceptions_without_an_error_code_have_error_zero),
 		cmocka_unit_test(cr_accesses_are_decoded),
 		cmocka_unit_test(port_accesses_are_decoded),
+		cmocka_unit_test(task_switches_name_the_tss_and_what_led_there),
 		cmocka_unit_test(invlpg_has_its_address),
 		cmocka_unit_test(cut_short_deliveries_are_recognised),
 		cmocka_unit_test(events_survive_the_way_back),
