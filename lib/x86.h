@@ -151,6 +151,8 @@ enum gpr {
 #define MSR_PAT 0x277
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MSR_X2APIC_BASE 0x800
+#define MSR_X2APIC_ID 0x802
+#define MSR_X2APIC_LDR 0x80d
 #define MSR_X2APIC_ICR 0x830
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081

@@ -87,6 +87,15 @@ enum exit_kind vmx_exit_kind(const struct vmx_exit_info *info)
 	case REASON_INVEPT:
 	case REASON_INVVPID:
 	case REASON_VMFUNC:
+	/* What CPUID does not show, and exits all the same on the processors that have it. */
+	case REASON_SEAMCALL:
+	case REASON_TDCALL:
+	case REASON_ENCLS:
+	case REASON_ENCLV:
+	case REASON_PCONFIG:
+	case REASON_LOADIWKEY:
+	case REASON_RDMSRLIST:
+	case REASON_WRMSRLIST:
 		return EXIT_VIRT_INSN;
 	case REASON_CR_ACCESS:
 		return cr_access_type(info->qualification) == CR_ACCESS_FROM ? EXIT_CR_READ : EXIT_CR_WRITE;

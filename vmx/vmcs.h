@@ -141,6 +141,8 @@ enum vmx_exit_reason { EXIT_REASONS(X) };
 
 #define REASON_BASIC_MASK 0xffffu
 #define REASON_ENTRY_FAILURE BIT(31)
+/* The bits between say where the guest was (an enclave, a bus lock): nothing that matters here. */
+#define REASON_DEFINED (REASON_BASIC_MASK | (u32)REASON_ENTRY_FAILURE)
 
 /* VM-execution controls, SDM vol. 3 section 24.6; X(name, bit). */
 #define PIN_CONTROLS(X) \

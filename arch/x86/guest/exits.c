@@ -133,7 +133,8 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_TASK_SWITCH: task_handle_switch(vcpu); break;
 	case EXIT_INVALID_STATE: guest_stop(vcpu, "the CPU refused the guest's state");
 	case EXIT_UNKNOWN: case EXIT_KIND_COUNT:
-		guest_stop(vcpu, "unknown exit %s", vcpu->vendor->exit_name(vcpu->exit.raw));
+		guest_stop(vcpu, "unknown exit %s (0x%llx)", vcpu->vendor->exit_name(vcpu->exit.raw),
+			   (unsigned long long)vcpu->exit.raw);
 	}
 	inject_finish(vcpu);
 }

@@ -92,6 +92,7 @@ struct segment {
 	u32 limit;            /* bytes, already scaled by G */
 	u64 base;
 };
+#define SEG_TYPE_TSS32 BIT(3) /* of a TSS: 32-bit, or 64-bit */
 #define SEG_ATTR_L BIT(13)
 #define SEG_ATTR_DB BIT(14)
 #define SEG_ATTR_UNUSABLE BIT(16)
