@@ -67,14 +67,18 @@
 #define RFLAGS_FIXED BIT(1)
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_IF BIT(9)
+#define RFLAGS_NT BIT(14)
 #define RFLAGS_RF BIT(16)
 #define RFLAGS_VM BIT(17)
 #define RFLAGS_AC BIT(18)
+#define RFLAGS_DEFINED 0x3f7fd5ull /* what a program may have set: 21:16, 14:6, 4, 2, 0 */
 
 /* DR6: single-step trap, SDM vol. 3 section 17.2.3 */
 #define DR6_BS BIT(14)
+#define DR6_BT BIT(15)                 /* the new task's T flag */
 /* DR7: L0, G0 to L3, G3, SDM vol. 3 section 17.2.4 */
 #define DR7_ENABLES BITS(7, 0)
+#define DR7_LOCAL (BIT(0) | BIT(2) | BIT(4) | BIT(6) | BIT(8)) /* L0 to L3, LE: a task switch clears them */
 
 /* Page-table entries, SDM vol. 3 tables 4-14 to 4-20 */
 #define PTE_P BIT(0)
@@ -147,6 +151,8 @@ enum gpr {
 #define MSR_PAT 0x277
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MSR_X2APIC_BASE 0x800
+#define MSR_X2APIC_ID 0x802
+#define MSR_X2APIC_LDR 0x80d
 #define MSR_X2APIC_ICR 0x830
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081

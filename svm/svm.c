@@ -22,6 +22,17 @@ static void set_segment(struct vcpu *vcpu, enum segment_name which, const struct
 	svm_dirty(vmcb, which == SEG_GDTR || which == SEG_IDTR ? CLEAN_DT : CLEAN_SEG);
 }
 
+static u64 get_dr7(const struct vcpu *vcpu)
+{
+	return vmcb_of(vcpu)->dr7;
+}
+
+static void set_dr7(struct vcpu *vcpu, u64 value)
+{
+	vmcb_of(vcpu)->dr7 = value;
+	svm_dirty(vmcb_of(vcpu), CLEAN_DR);
+}
+
 const struct vendor svm_vendor = {
 	.name = "SVM",
 	.nested_paging = "NPT",
@@ -45,6 +56,8 @@ const struct vendor svm_vendor = {
 	.set_io_intercept = svm_set_io_intercept,
 	.get_segment = get_segment,
 	.set_segment = set_segment,
+	.get_dr7 = get_dr7,
+	.set_dr7 = set_dr7,
 	.get_msr = svm_get_msr,
 	.set_msr = svm_set_msr,
 	.dump = svm_dump,

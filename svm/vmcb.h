@@ -79,6 +79,12 @@ enum { EVENTINJ_INTR = 0, EVENTINJ_NMI = 2, EVENTINJ_EXCEPTION = 3, EVENTINJ_SOF
 #define CR_INFO_GPR BITS(3, 0)
 
 /* EXITINFO1 of IOIO, APM vol. 2 section 15.10.2 */
+/* EXITINFO2 of a task switch, APM vol. 2 section 15.14.1; EXITINFO1 has the selector. */
+#define TASK_INFO_IRET BIT(36)
+#define TASK_INFO_JUMP BIT(38)
+#define TASK_INFO_ERROR BIT(44)
+#define TASK_INFO_RF BIT(48)
+
 #define IO_INFO_IN BIT(0)
 #define IO_INFO_STRING BIT(2)
 #define IO_INFO_REP BIT(3)

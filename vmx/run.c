@@ -134,7 +134,7 @@ static void load_guest(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 static void read_exit_info(struct vmx_exit_info *info)
 {
 	*info = (struct vmx_exit_info){
-		.reason = vmcs_read32(VMCS_EXIT_REASON),
+		.reason = vmcs_read32(VMCS_EXIT_REASON) & REASON_DEFINED,
 		.qualification = vmcs_read_natural(VMCS_EXIT_QUALIFICATION),
 		.idt_info = vmcs_read32(VMCS_IDT_INFO),
 	};

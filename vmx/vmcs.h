@@ -141,6 +141,8 @@ enum vmx_exit_reason { EXIT_REASONS(X) };
 
 #define REASON_BASIC_MASK 0xffffu
 #define REASON_ENTRY_FAILURE BIT(31)
+/* The bits between say where the guest was (an enclave, a bus lock): nothing that matters here. */
+#define REASON_DEFINED (REASON_BASIC_MASK | (u32)REASON_ENTRY_FAILURE)
 
 /* VM-execution controls, SDM vol. 3 section 24.6; X(name, bit). */
 #define PIN_CONTROLS(X) \
@@ -237,6 +239,11 @@ enum { CR_ACCESS_TO, CR_ACCESS_FROM, CR_ACCESS_CLTS, CR_ACCESS_LMSW };
 #define IO_QUAL_PORT_SHIFT 16
 
 /* Exit qualification of debug exceptions, table 27-1: what DR6 gets */
+/* Qualification of a task switch, SDM vol. 3 table 27-2; the source numbers are enum task_source. */
+#define TASK_QUAL_SELECTOR BITS(15, 0)
+#define TASK_QUAL_SOURCE_SHIFT 30
+#define TASK_QUAL_SOURCE_MASK 3u
+
 #define DB_QUAL_DR6 (BITS(3, 0) | BITS(14, 13))
 
 /* INVVPID, SDM vol. 3 section 30.3 */

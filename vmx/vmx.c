@@ -3,6 +3,7 @@
 #include "vmx/vmx.h"
 
 #include "vmx/segments.h"
+#include "vmx/vmcs.h"
 
 static void get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
 {
@@ -18,6 +19,16 @@ static void set_segment(struct vcpu *vcpu, enum segment_name which, const struct
 static const char *work_round(struct vcpu *vcpu, enum exit_kind kind)
 {
 	return NULL;
+}
+
+static u64 get_dr7(const struct vcpu *vcpu)
+{
+	return vmcs_read_natural(VMCS_GUEST_DR7);
+}
+
+static void set_dr7(struct vcpu *vcpu, u64 value)
+{
+	vmcs_write_natural(VMCS_GUEST_DR7, value);
 }
 
 const struct vendor vmx_vendor = {
@@ -43,6 +54,8 @@ const struct vendor vmx_vendor = {
 	.set_io_intercept = vmx_set_io_intercept,
 	.get_segment = get_segment,
 	.set_segment = set_segment,
+	.get_dr7 = get_dr7,
+	.set_dr7 = set_dr7,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,
 	.dump = vmx_dump,

@@ -56,6 +56,8 @@ struct vendor {
 	void (*set_io_intercept)(struct vcpu *vcpu, u16 port, bool on);
 	void (*get_segment)(const struct vcpu *vcpu, enum segment_name which, struct segment *out);
 	void (*set_segment)(struct vcpu *vcpu, enum segment_name which, const struct segment *in);
+	u64 (*get_dr7)(const struct vcpu *vcpu);
+	void (*set_dr7)(struct vcpu *vcpu, u64 value);
 	/* MSRs that the backend keeps in its control block (STAR, LSTAR, SYSENTER_*, FS_BASE...):
 	 * true if known. */
 	bool (*get_msr)(const struct vcpu *vcpu, u32 msr, u64 *value);

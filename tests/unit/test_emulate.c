@@ -675,11 +675,36 @@ static void init_and_startup_are_refused(void **state)
 	for (u32 n = 0; n < ARRAY_SIZE(cases); n++) {
 		reset_vcpu(64);
 		apic_register[0x300 / 4] = 0;
+		apic_register[0x310 / 4] = 0x01000000; /* somebody else */
 		vcpu.gpr[GPR_RBX] = APIC + 0x300;
 		vcpu.gpr[GPR_RAX] = cases[n].icr;
 		run("\x89\x03", 2, APIC + 0x300, APIC + 0x300);
 		assert_int_equal(apic_register[0x300 / 4], cases[n].passes ? cases[n].icr : 0);
 		assert_int_equal(vcpu.rip, CODE + 2);
+	}
+	host_log_quiet = false;
+}
+
+static void an_nmi_to_this_processor_alone_is_sent(void **state)
+{
+	static const struct { u32 high, low, dfr; bool passes; } cases[] = {
+		{0x03000000, 0x400, ~0u, true}, {0x04000000, 0x400, ~0u, false}, {0xff000000, 0x400, ~0u, false},
+		{0x10000000, 0xc00, ~0u, true}, {0x20000000, 0xc00, ~0u, false}, {0x30000000, 0xc00, ~0u, false},
+		{0xff000000, 0xc00, ~0u, false}, {0, 0xc00, ~0u, false}, {0x12000000, 0xc00, 0x0fffffff, false},
+		{0x11000000, 0xc00, 0x0fffffff, false}, {0x00000000, 0x80400, ~0u, false}, {0x03000000, 0xc0400, ~0u, false},
+		{0x03000000, 0x500, ~0u, false},
+	};
+
+	host_log_quiet = true;
+	for (u32 n = 0; n < ARRAY_SIZE(cases); n++) {
+		reset_vcpu(64);
+		apic_register[0x20 / 4] = 0x03000000;
+		apic_register[0xd0 / 4] = 0x10000000;
+		apic_register[0xe0 / 4] = cases[n].dfr;
+		apic_register[0x300 / 4] = 0;
+		apic_register[0x310 / 4] = cases[n].high;
+		apic_write(&vcpu, 0x300, 4, cases[n].low);
+		assert_int_equal(apic_register[0x300 / 4], cases[n].passes ? cases[n].low : 0);
 	}
 	host_log_quiet = false;
 }
@@ -850,6 +875,7 @@ int main(void)
 		cmocka_unit_test(a_32_bit_move_reaches_the_apic_register),
 		cmocka_unit_test(other_sizes_on_the_apic_are_survived),
 		cmocka_unit_test(init_and_startup_are_refused),
+		cmocka_unit_test(an_nmi_to_this_processor_alone_is_sent),
 		cmocka_unit_test(a_disabled_apic_reads_all_ones),
 		cmocka_unit_test(hidden_memory_reads_ones_and_drops_writes),
 		cmocka_unit_test(movbe_swaps_bytes),

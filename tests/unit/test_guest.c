@@ -31,6 +31,7 @@ static struct shadow_paging paging;
 static bool flushed;
 static u32 set_pagings, drops, intercepts, updates;
 static struct segment cs;
+static u32 tr_type = 0x8b;
 static u8 code[16];
 static u64 pdpte_source[512];
 static u64 written_msrs;
@@ -46,6 +47,8 @@ static void get_segment(const struct vcpu *v, enum segment_name which, struct se
 	*out = (struct segment){ .limit = ~0u, .attributes = 0xc093 };
 	if (which == SEG_CS)
 		*out = cs;
+	else if (which == SEG_TR)
+		out->attributes = tr_type;
 }
 static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in)
 {
@@ -58,12 +61,14 @@ static const char *exit_name(u64 raw) { return "?"; }
 static hpa_t cr3_of_hardware;
 static hpa_t hardware_root(const struct vcpu *v) { return cr3_of_hardware; }
 static void dump(const struct vcpu *v) { }
+static u32 disabled;
+static void cpu_disable(void) { disabled++; }
 
 static const struct vendor vendor = {
 	.name = "fake", .vcpu_init = vcpu_init, .update_control = update_control,
 	.set_intercepts = set_intercepts, .set_msr_intercept = set_msr_intercept,
 	.set_io_intercept = set_io_intercept, .get_segment = get_segment, .set_segment = set_segment,
-	.hardware_root = hardware_root, .dump = dump, .get_msr = get_msr, .set_msr = set_msr, .exit_name = exit_name,
+	.hardware_root = hardware_root, .dump = dump, .cpu_disable = cpu_disable, .get_msr = get_msr, .set_msr = set_msr, .exit_name = exit_name,
 };
 
 static u8 guest_memory[16 * 4096] ALIGNED(16);
@@ -236,6 +241,7 @@ static void a_guest_on_tables_of_its_own_is_stopped(void **state)
 	host_log_quiet = true;
 	assert_panics(guest_exit(&vcpu));
 	host_log_quiet = false;
+	assert_int_equal(disabled, 1);
 }
 
 static void illegal_cr0_values_are_refused(void **state)
@@ -279,6 +285,10 @@ static void long_mode_is_entered_and_left_by_the_book(void **state)
 	cs.attributes |= SEG_ATTR_L;
 	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL);  /* CS.L */
 	cs.attributes &= ~SEG_ATTR_L;
+	tr_type = 0x83;
+	guest_of(&vcpu)->cpuid.amd = false;
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL);  /* a 16-bit TSS, on Intel */
+	tr_type = 0x8b;
 	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), 0);
 	assert_true(vcpu.efer & EFER_LMA && flushed);
 	assert_int_equal(cr_write_efer(&vcpu, vcpu.efer & ~EFER_LME), -EINVAL);

@@ -18,7 +18,8 @@ static void exit_reasons_have_their_kind(void **state)
 		{12, EXIT_UNKNOWN}, {13, EXIT_INVD}, {14, EXIT_INVLPG}, {16, EXIT_UNKNOWN}, {18, EXIT_HYPERCALL},
 		{19, EXIT_VIRT_INSN}, {27, EXIT_VIRT_INSN}, {30, EXIT_IO}, {31, EXIT_MSR_READ},
 		{32, EXIT_MSR_WRITE}, {33, EXIT_UNKNOWN}, {50, EXIT_VIRT_INSN}, {53, EXIT_VIRT_INSN},
-		{55, EXIT_XSETBV}, {58, EXIT_INVPCID}, {48, EXIT_UNKNOWN}, {100, EXIT_UNKNOWN},
+		{55, EXIT_XSETBV}, {60, EXIT_VIRT_INSN}, {65, EXIT_VIRT_INSN}, {69, EXIT_VIRT_INSN},
+		{70, EXIT_VIRT_INSN}, {76, EXIT_VIRT_INSN}, {77, EXIT_VIRT_INSN}, {78, EXIT_VIRT_INSN}, {79, EXIT_VIRT_INSN}, {58, EXIT_INVPCID}, {48, EXIT_UNKNOWN}, {100, EXIT_UNKNOWN},
 		{33 | BIT(31), EXIT_INVALID_STATE}, {34 | BIT(31), EXIT_INVALID_STATE},
 		{41 | BIT(31), EXIT_MACHINE_CHECK},
 	};
@@ -129,6 +130,22 @@ static void port_accesses_are_decoded(void **state)
 	assert_int_equal(e.port, 0x64);
 	assert_int_equal(e.io_size, 1);
 	assert_false(e.io_in || e.io_string || e.io_rep);
+}
+
+static void task_switches_name_the_tss_and_what_led_there(void **state)
+{
+	struct vmx_exit_info info = { .reason = REASON_TASK_SWITCH, .insn_len = 7 };
+	struct vcpu_exit exit;
+
+	for (u64 source = TASK_CALL; source <= TASK_GATE; source++) {
+		info.qualification = source << 30 | 0x28;
+		vmx_decode_exit(&info, &exit);
+		assert_true(exit.kind == EXIT_TASK_SWITCH && exit.task_selector == 0x28 && exit.task_source == source);
+		assert_int_equal(exit.insn_len, source == TASK_GATE ? 0 : 7); /* not defined there */
+	}
+	info.idt_info = (u32)(INTR_INFO_VALID | INTR_TYPE_SOFT_INTERRUPT << INTR_INFO_TYPE_SHIFT | 0x40);
+	vmx_decode_exit(&info, &exit);
+	assert_true(exit.insn_len == 7 && exit.interrupted.type == EVENT_SOFT_INTERRUPT);
 }
 
 static void invlpg_has_its_address(void **state)
@@ -340,6 +357,7 @@ int main(void)
 		cmocka_unit_test(exceptions_without_an_error_code_have_error_zero),
 		cmocka_unit_test(cr_accesses_are_decoded),
 		cmocka_unit_test(port_accesses_are_decoded),
+		cmocka_unit_test(task_switches_name_the_tss_and_what_led_there),
 		cmocka_unit_test(invlpg_has_its_address),
 		cmocka_unit_test(cut_short_deliveries_are_recognised),
 		cmocka_unit_test(events_survive_the_way_back),

@@ -125,6 +125,17 @@ static bool code_is_64bit(const struct vcpu *vcpu)
 	return insn_code_bits(vcpu) == 64;
 }
 
+/* SDM vol. 2 "MOV - Move to/from Control Registers": #GP for a 16-bit TSS; the APM has no such rule. */
+static bool task_fits_ia32e(const struct vcpu *vcpu)
+{
+	struct segment tr;
+
+	if (guest_of(vcpu)->cpuid.amd)
+		return true;
+	vcpu->vendor->get_segment(vcpu, SEG_TR, &tr);
+	return tr.attributes & SEG_TYPE_TSS32;
+}
+
 /* Turning paging on with LME set enters IA-32e mode, SDM vol. 3 section 9.8.5. */
 static int check_paging_on(const struct vcpu *vcpu)
 {
@@ -133,7 +144,7 @@ static int check_paging_on(const struct vcpu *vcpu)
 	if (!(vcpu->efer & EFER_LME))
 		return 0;
 	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
-	return !(vcpu->cr4 & CR4_PAE) || cs.attributes & SEG_ATTR_L ? -EINVAL : 0;
+	return !(vcpu->cr4 & CR4_PAE) || cs.attributes & SEG_ATTR_L || !task_fits_ia32e(vcpu) ? -EINVAL : 0;
 }
 
 static int check_paging_off(const struct vcpu *vcpu)

@@ -15,6 +15,7 @@
 #include "arch/x86/guest/io.h"
 #include "arch/x86/guest/msr.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/guest/task.h"
 #include "lib/log.h"
 #include "mm/shadow.h"
 
@@ -129,10 +130,11 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_INTERRUPT: case EXIT_WINDOW: case EXIT_SIPI: break;
 	case EXIT_INIT: handle_init(vcpu);
 	case EXIT_TRIPLE_FAULT: guest_shutdown(vcpu);
-	case EXIT_TASK_SWITCH: guest_stop(vcpu, "hardware task switch: not supported");
+	case EXIT_TASK_SWITCH: task_handle_switch(vcpu); break;
 	case EXIT_INVALID_STATE: guest_stop(vcpu, "the CPU refused the guest's state");
 	case EXIT_UNKNOWN: case EXIT_KIND_COUNT:
-		guest_stop(vcpu, "unknown exit %s", vcpu->vendor->exit_name(vcpu->exit.raw));
+		guest_stop(vcpu, "unknown exit %s (0x%llx)", vcpu->vendor->exit_name(vcpu->exit.raw),
+			   (unsigned long long)vcpu->exit.raw);
 	}
 	inject_finish(vcpu);
 }

@@ -212,6 +212,7 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 		  (unsigned long long)vcpu->exits);
 	vcpu->vendor->dump(vcpu);
 	dump_ring(vcpu);
+	vcpu->vendor->cpu_disable(); /* SMIs go through again: GIF was 0 */
 	log_error("the guest has stopped; reset the machine or switch it off\n");
 	hw_stop();
 }

@@ -74,8 +74,14 @@ struct vcpu_exit {
 	u16 port;             /* IO */
 	u8 io_size;           /* IO: bytes */
 	bool io_in, io_string, io_rep;
+	u16 task_selector;    /* TASK_SWITCH: of the new TSS */
+	u8 task_source;       /* enum task_source; TASK_GATE: interrupted has the event */
+	bool task_rf;         /* RF as the old task shall find it: set by a fault */
 	struct vcpu_event interrupted; /* event whose delivery was cut short; type NONE if none */
 };
+
+/* What led to a hardware task switch. */
+enum task_source { TASK_CALL, TASK_IRET, TASK_JUMP, TASK_GATE };
 
 enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_GDTR, SEG_IDTR, SEG_COUNT };
 
@@ -86,6 +92,7 @@ struct segment {
 	u32 limit;            /* bytes, already scaled by G */
 	u64 base;
 };
+#define SEG_TYPE_TSS32 BIT(3) /* of a TSS: 32-bit, or 64-bit */
 #define SEG_ATTR_L BIT(13)
 #define SEG_ATTR_DB BIT(14)
 #define SEG_ATTR_UNUSABLE BIT(16)
