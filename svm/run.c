@@ -8,7 +8,7 @@
  * and leaves struct vcpu stale. For all others svm_exit_full() copies the guest's
  * state to struct vcpu and back.
  */
-#include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/run.h"
 #include "arch/x86/guest/quick.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"

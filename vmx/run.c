@@ -5,9 +5,9 @@
  * that reads what it needs from the VMCS and leaves struct vcpu stale.
  */
 #include "arch/x86/cpu.h"
-#include "arch/x86/guest/exits.h"
-#include "arch/x86/guest/guest.h"
 #include "arch/x86/guest/quick.h"
+#include "arch/x86/guest/run.h"
+#include "arch/x86/guest/stop.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "vmx/check.h"

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/run.h"
 #include "arch/x86/guest/quick.h"
 #include "svm/svm.h"
 

@@ -6,7 +6,7 @@
  */
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
-#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"

@@ -14,7 +14,8 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/io.h"
 #include "arch/x86/guest/msr.h"
-#include "arch/x86/guest/state.h"
+#include "arch/x86/guest/stop.h"
+#include "arch/x86/vendor.h"
 #include "lib/log.h"
 #include "mm/shadow.h"
 
@@ -97,13 +98,6 @@ static void handle_exception(struct vcpu *vcpu)
 static NORETURN void handle_init(struct vcpu *vcpu)
 {
 	log_error("guest: INIT received; resetting the machine\n");
-	hw_reset();
-}
-
-NORETURN void guest_shutdown(struct vcpu *vcpu)
-{
-	log_error("guest: triple fault at rip %llx, cr2 %llx; resetting the machine\n",
-		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2);
 	hw_reset();
 }
 
