@@ -126,8 +126,8 @@ UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,entry options bzimage guest_map multiboot multiboot_info text,boot/$(f).c)) \
 	$(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
-	$(wildcard $(foreach f,exits segments control run,svm/$(f).c)) \
-	$(wildcard $(foreach f,capability check check_guest control exits segments,vmx/$(f).c))
+	$(wildcard $(foreach f,exits segments control state fast_path,svm/$(f).c)) \
+	$(wildcard $(foreach f,capability check check_guest check_report control exits segments,vmx/$(f).c))
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)

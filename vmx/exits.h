@@ -55,7 +55,7 @@ static inline u64 vmx_exit_info2(const struct vmx_exit_info *info)
 }
 
 /* Is it one of those that can be handled with a part of the guest's state (arch/x86/guest/quick.h)? */
-bool vmx_exit_is_quick(const struct vmx_exit_info *info, enum exit_kind kind);
+bool vmx_exit_is_fast(const struct vmx_exit_info *info, enum exit_kind kind);
 
 /* Fills *exit. */
 void vmx_decode_exit(const struct vmx_exit_info *info, struct vcpu_exit *exit);

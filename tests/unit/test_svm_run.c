@@ -2,7 +2,7 @@
 /*
  * The short way of SVM's exits: what may take it, what it changes in the VMCB,
  * and that everything else takes the whole way with nothing done yet. Needs
- * svm/run.c, svm/exits.c and svm/control.c over a fake neutral half.
+ * svm/fast_path.c, svm/state.c, svm/exits.c and svm/control.c over a fake neutral half.
  */
 #include "tests/unit/host.h"
 
@@ -66,8 +66,6 @@ u32 quick_cr3_write(struct vcpu *v) { return quick(v); }
 u32 quick_invlpg(struct vcpu *v) { return quick(v); }
 void guest_prepare_entry(struct vcpu *v) { prepares++; engine.mmu.entry_due = engine.shadow.flush_due = false; }
 void guest_exit(struct vcpu *v) { full_exits++; }
-NORETURN void svm_loop(struct vcpu *v) { panic("svm_loop"); }
-void svm_enter(struct vcpu *v) { panic("svm_enter"); }
 
 static const struct vendor vendor = { .hardware_root = svm_hardware_root };
 #define ROOT 0x7000u
@@ -113,7 +111,7 @@ static int fresh(void **state)
 static bool exit_with(u32 exit_code)
 {
 	vmcb.exit_code = exit_code;
-	return svm_exit_fast(&vcpu);
+	return svm_fast_path(&vcpu);
 }
 
 static void every_exit_is_counted_once_and_kept(void **state)
@@ -128,7 +126,7 @@ static void every_exit_is_counted_once_and_kept(void **state)
 		vmcb.exit_info2 = 0x1000 + i;
 		vmcb.rip = 0x400000 + i;
 		if (!exit_with(codes[i]))
-			svm_exit_full(&vcpu);
+			svm_slow_path(&vcpu);
 		last = vcpu_last_exit(&vcpu);
 		assert_int_equal(vcpu.exits, i + 1);
 		assert_int_equal(vcpu.exit_count[svm_exit_kind(codes[i], 2 * i)], 1);
@@ -177,7 +175,7 @@ static void an_access_to_emulate_is_not_looked_up_again(void **state)
 {
 	fault_result = SHADOW_EMULATE;
 	assert_false(exit_with(SVM_EXIT_EXCP_PF));
-	svm_exit_full(&vcpu);
+	svm_slow_path(&vcpu);
 	assert_true(vcpu.to_emulate && vcpu.fault.gpa.v == 0xfee00300);
 	assert_int_equal(faults, 1);
 }
@@ -190,7 +188,7 @@ static void an_event_cut_short_takes_the_whole_way(void **state)
 	for (u32 i = 0; i < ARRAY_SIZE(codes); i++)
 		assert_false(exit_with(codes[i]));
 	assert_int_equal(faults + quick_calls, 0);
-	svm_exit_full(&vcpu);
+	svm_slow_path(&vcpu);
 	assert_true(vcpu.exit.interrupted.type == EVENT_INTERRUPT && vcpu.exit.interrupted.vector == 0x20);
 }
 
@@ -279,12 +277,12 @@ static void the_whole_way_copies_the_state_there_and_back(void **state)
 	vmcb.cr0 = CR0_TS;
 	vmcb.interrupt_shadow = VMCB_INTERRUPT_SHADOW;
 	assert_false(exit_with(SVM_EXIT_MSR));
-	svm_exit_full(&vcpu);
+	svm_slow_path(&vcpu);
 	assert_true(vcpu.gpr[GPR_RAX] == 1 && vcpu.gpr[GPR_RSP] == 2 && vcpu.cr2 == 3 && vcpu.cr0 == CR0_TS &&
 		    vcpu.cpl == 3 && vcpu.rip == 0x401000 && vcpu.interrupt_shadow && vcpu.code_bits == 64);
 	vcpu.inject = (struct vcpu_event){ .type = EVENT_EXCEPTION, .vector = VEC_GP, .has_error = true };
 	assert_false(exit_with(SVM_EXIT_MSR));
-	svm_exit_full(&vcpu);
+	svm_slow_path(&vcpu);
 	assert_true(vmcb.event_inj == 0x80000b0dull && vcpu.inject.type == EVENT_NONE);
 	assert_true(vmcb.rax == 1 && vmcb.rsp == 2 && vmcb.cr2 == 3);
 }
@@ -306,7 +304,7 @@ static void cr_reads_that_come_as_cr0s_are_told_apart_by_the_instruction(void **
 	assert_true(vmcb.rax == 0x9000 && vmcb.rip == 0x401006 && !vcpu.exit.operand_known);
 	quick_result = 0;
 	assert_false(exit_with(SVM_EXIT_CR0_READ));
-	svm_exit_full(&vcpu);
+	svm_slow_path(&vcpu);
 	assert_false(vcpu.exit.operand_known);
 	assert_null(svm_work_round(&vcpu, EXIT_CPUID));
 }

@@ -86,8 +86,12 @@ struct segment {
 	u32 limit;            /* bytes, already scaled by G */
 	u64 base;
 };
+#define SEG_ATTR_DPL(attributes) ((attributes) >> 5 & 3)
+#define SEG_ATTR_S BIT(4)
+#define SEG_ATTR_P BIT(7)
 #define SEG_ATTR_L BIT(13)
 #define SEG_ATTR_DB BIT(14)
+#define SEG_ATTR_G BIT(15)
 #define SEG_ATTR_UNUSABLE BIT(16)
 
 /* The last exits, for dumps. */
