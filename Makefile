@@ -34,7 +34,7 @@ deps: ## Install the Debian packages that are missing
 	@tools/deps $(filter stress fuzz,$(MAKECMDGOALS))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
-CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx debug
+CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx
 CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
 CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
 CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
@@ -211,8 +211,8 @@ build/bench/mm: tests/bench/mm.c $(wildcard mm/*.c lib/*.c mm/*.h lib/*.h) Makef
 	$(Q)$(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN) \
 		tests/bench/mm.c $(wildcard mm/*.c) lib/string.c -o $@
 
-check-includes: ## Check the direction of dependencies over the include lines
-	@tools/check-includes
+check-includes: $(CORE_OBJ) ## Check the direction of dependencies over include lines and calls
+	@NM=$(NM) tools/check-includes $(B)
 
 # --- guests: test images in Linux bzImage clothing (tests/guest/) -------------
 GUEST_IMAGES := $(patsubst tests/guest/%.c,build/guest/%.bin,$(sort $(wildcard tests/guest/*.c)))
