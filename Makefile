@@ -137,7 +137,7 @@ LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strl
 build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
 UNIT_LIBS_test_decode := -lZydis
-UNIT_LIBS_test_ahead := -lunicorn
+UNIT_LIBS_test_cr3_pair := -lunicorn
 UNIT_LIBS_test_emulate := -lunicorn
 UNIT_LIBS_test_walk_unicorn := -lunicorn
 

@@ -5,7 +5,7 @@
  * leaves struct vcpu stale. For all others svm_slow_path() copies the guest's state
  * to struct vcpu and back.
  */
-#include "arch/x86/guest/quick.h"
+#include "arch/x86/guest/fast_path.h"
 #include "arch/x86/guest/run.h"
 #include "lib/log.h"
 #include "svm/svm.h"
@@ -55,7 +55,7 @@ static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 	}
 }
 
-/* See quick.h. */
+/* See fast_path.h. */
 static ALWAYS_INLINE bool fast_allowed(const struct vmcb *vmcb)
 {
 	return likely(!(vmcb->rflags & (RFLAGS_TF | RFLAGS_RF)) && svm_is_code64(vmcb));
@@ -79,7 +79,7 @@ static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 	if (!fast_allowed(vmcb))
 		return false;
 	vcpu->rip = vmcb->rip;
-	if (!fast_skip(vmcb, assists->next_rip ? svm_insn_len(vmcb, *assists) : quick_cpuid_len(vcpu)))
+	if (!fast_skip(vmcb, assists->next_rip ? svm_insn_len(vmcb, *assists) : fast_path_cpuid_len(vcpu)))
 		return false;
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	cpuid_execute(vcpu);
@@ -87,9 +87,9 @@ static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 	return true;
 }
 
-/* RSP and flags go there and back only for a read of CR3: see quick_cr3_read(). */
+/* RSP and flags go there and back only for a read of CR3: see fast_path_cr3_read(). */
 static ALWAYS_INLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum exit_kind kind,
-				    u32 (*quick)(struct vcpu *vcpu))
+				    u32 (*insn)(struct vcpu *vcpu))
 {
 	const struct svm_assists *assists = &svm_features()->assists;
 
@@ -103,13 +103,13 @@ static ALWAYS_INLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum e
 		vcpu->gpr[GPR_RSP] = vmcb->rsp;
 	if (kind == EXIT_CR_READ) {
 		vcpu->rflags = vmcb->rflags;
-		vcpu->exit.ahead = !(vmcb->dr7 & DR7_ENABLES);
+		vcpu->exit.cr3_pair = !(vmcb->dr7 & DR7_ENABLES);
 	}
 	vcpu->exit.insn_len = 0;
 	vcpu->exit.operand_known = false;
 	if (assists->next_rip || assists->decode)
 		svm_decode_exit(vmcb, *assists, &vcpu->exit);
-	if (!fast_skip(vmcb, quick(vcpu)))
+	if (!fast_skip(vmcb, insn(vcpu)))
 		return false;
 	if (kind == EXIT_CR_READ) {
 		vmcb->rflags = vcpu->rflags;
@@ -121,17 +121,17 @@ static ALWAYS_INLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum e
 
 static NOINLINE bool fast_cr3_read(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	return fast_insn(vcpu, vmcb, EXIT_CR_READ, quick_cr3_read);
+	return fast_insn(vcpu, vmcb, EXIT_CR_READ, fast_path_cr3_read);
 }
 
 static NOINLINE bool fast_cr3_write(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	return fast_insn(vcpu, vmcb, EXIT_CR_WRITE, quick_cr3_write);
+	return fast_insn(vcpu, vmcb, EXIT_CR_WRITE, fast_path_cr3_write);
 }
 
 static NOINLINE bool fast_invlpg(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	return fast_insn(vcpu, vmcb, EXIT_INVLPG, quick_invlpg);
+	return fast_insn(vcpu, vmcb, EXIT_INVLPG, fast_path_invlpg);
 }
 
 /* What was read is in the instruction: CR3, or CR2 in the guest's page-fault handler. */
@@ -140,8 +140,8 @@ static u32 fast_cr_read_any(struct vcpu *vcpu)
 	u32 len;
 
 	vcpu->cr2 = vmcb_of(vcpu)->cr2;
-	len = quick_cr2_read(vcpu);
-	return len ? len : quick_cr3_read(vcpu);
+	len = fast_path_cr2_read(vcpu);
+	return len ? len : fast_path_cr3_read(vcpu);
 }
 
 static NOINLINE bool fast_other(struct vcpu *vcpu, struct vmcb *vmcb)

@@ -54,7 +54,7 @@ static inline u64 vmx_exit_info2(const struct vmx_exit_info *info)
 	return info->intr_info | (u64)info->idt_info << 32;
 }
 
-/* Is it one of those that can be handled with a part of the guest's state (arch/x86/guest/quick.h)? */
+/* Is it one of those that can be handled with a part of the guest's state (arch/x86/guest/fast_path.h)? */
 bool vmx_exit_is_fast(const struct vmx_exit_info *info, enum exit_kind kind);
 
 /* Fills *exit. */

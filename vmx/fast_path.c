@@ -4,7 +4,7 @@
  * struct vcpu stale.
  */
 #include "arch/x86/cpu.h"
-#include "arch/x86/guest/quick.h"
+#include "arch/x86/guest/fast_path.h"
 #include "arch/x86/guest/run.h"
 #include "lib/log.h"
 #include "vmx/vmx.h"
@@ -51,10 +51,10 @@ static u32 fast_cr3(struct vcpu *vcpu, enum exit_kind kind, u64 rflags)
 	if (rsp)
 		vcpu->gpr[GPR_RSP] = vmcs_read_natural(VMCS_GUEST_RSP);
 	if (kind == EXIT_CR_WRITE)
-		return quick_cr3_write(vcpu);
+		return fast_path_cr3_write(vcpu);
 	vcpu->rflags = rflags;
-	vcpu->exit.ahead = !(vmcs_read_natural(VMCS_GUEST_DR7) & DR7_ENABLES);
-	len = quick_cr3_read(vcpu);
+	vcpu->exit.cr3_pair = !(vmcs_read_natural(VMCS_GUEST_DR7) & DR7_ENABLES);
+	len = fast_path_cr3_read(vcpu);
 	if (len && rsp)
 		vmcs_write_natural(VMCS_GUEST_RSP, vcpu->gpr[GPR_RSP]);
 	if (vcpu->rflags != rflags)
@@ -76,7 +76,7 @@ static u32 fast_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum e
 	vcpu->rip = rip;
 	vmx_decode_exit(info, &vcpu->exit);
 	if (kind == EXIT_INVLPG)
-		return quick_invlpg(vcpu);
+		return fast_path_invlpg(vcpu);
 	return fast_cr3(vcpu, kind, rflags);
 }
 

@@ -68,7 +68,7 @@ struct vcpu_exit {
 	u8 insn_bytes[15];
 	bool operand_known;   /* CR_*: cr, gpr, lmsw valid; INVLPG: gva valid */
 	u8 cr, gpr;           /* CR_*: MOV between CRn and this register */
-	bool ahead;           /* CR_READ, the short way: no breakpoint is on, more than one instruction may be done */
+	bool cr3_pair;        /* CR_READ on the fast path: no breakpoint is on, cr3_pair.h may be used */
 	bool clts, lmsw;      /* CR_WRITE: not a MOV */
 	u16 lmsw_value;
 	u16 port;             /* IO */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See ahead.h. Encodings: SDM vol. 2. */
-#include "arch/x86/guest/ahead.h"
+/* See cr3_pair.h. Encodings: SDM vol. 2. */
+#include "arch/x86/guest/cr3_pair.h"
 
 #include "arch/x86/guest/alu.h"
 
@@ -108,7 +108,7 @@ static ALWAYS_INLINE u32 step(const u8 *b, u32 rex, u32 gpr, u64 *value, u64 *fl
 	}
 }
 
-u32 ahead_to_cr3_write(const u8 *code, u32 room, u32 gpr, u64 *value, u64 *flags)
+u32 cr3_pair_length(const u8 *code, u32 room, u32 gpr, u64 *value, u64 *flags)
 {
 	const u8 *b = code, *end = code + room;
 	u64 v = *value, f = *flags;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See quick.h. */
-#include "arch/x86/guest/quick.h"
+/* See fast_path.h. */
+#include "arch/x86/guest/fast_path.h"
 
-#include "arch/x86/guest/ahead.h"
+#include "arch/x86/guest/cr3_pair.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/state.h"
 #include "mm/shadow.h"
@@ -42,7 +42,7 @@ static ALWAYS_INLINE bool is_cr3_move(struct vcpu *vcpu, u8 opcode)
 }
 
 /* The MOV to CR3 that belongs to a MOV from CR3 of len bytes. Returns how many bytes further that is, 0: none. */
-static u32 write_ahead(struct vcpu *vcpu, u32 len)
+static u32 pair_length(struct vcpu *vcpu, u32 len)
 {
 	gva_t rip = vcpu->rip + len;
 	u32 gpr = vcpu->exit.gpr, room = PAGE_SIZE - (rip & (PAGE_SIZE - 1)), more;
@@ -52,7 +52,7 @@ static u32 write_ahead(struct vcpu *vcpu, u32 len)
 	if ((rip ^ vcpu->rip) >> PAGE_SHIFT || !in_long_mode(vcpu))
 		return 0;
 	code = shadow_peek_code(vcpu->mmu, rip);
-	more = code ? ahead_to_cr3_write(code, room, gpr, &value, &flags) : 0;
+	more = code ? cr3_pair_length(code, room, gpr, &value, &flags) : 0;
 	if (!more || cr_write_cr3(vcpu, value))
 		return 0;
 	vcpu->gpr[gpr] = value;
@@ -60,7 +60,7 @@ static u32 write_ahead(struct vcpu *vcpu, u32 len)
 	return more;
 }
 
-u32 quick_cr3_read(struct vcpu *vcpu)
+u32 fast_path_cr3_read(struct vcpu *vcpu)
 {
 	u32 len;
 
@@ -68,10 +68,10 @@ u32 quick_cr3_read(struct vcpu *vcpu)
 		return 0;
 	len = vcpu->exit.insn_len;
 	vcpu->gpr[vcpu->exit.gpr] = vcpu->cr3;
-	return len + (vcpu->exit.ahead ? write_ahead(vcpu, len) : 0);
+	return len + (vcpu->exit.cr3_pair ? pair_length(vcpu, len) : 0);
 }
 
-u32 quick_cr2_read(struct vcpu *vcpu)
+u32 fast_path_cr2_read(struct vcpu *vcpu)
 {
 	const u8 *b = code_is(vcpu, 0x20, 2);
 
@@ -81,7 +81,7 @@ u32 quick_cr2_read(struct vcpu *vcpu)
 	return 3;
 }
 
-u32 quick_cr3_write(struct vcpu *vcpu)
+u32 fast_path_cr3_write(struct vcpu *vcpu)
 {
 	if (!is_cr3_move(vcpu, 0x22) || !in_long_mode(vcpu) || cr_write_cr3(vcpu, vcpu->gpr[vcpu->exit.gpr]))
 		return 0;
@@ -89,7 +89,7 @@ u32 quick_cr3_write(struct vcpu *vcpu)
 }
 
 /* INVLPG (0F 01 /7) of the address in a register. */
-u32 quick_invlpg(struct vcpu *vcpu)
+u32 fast_path_invlpg(struct vcpu *vcpu)
 {
 	struct vcpu_exit *exit = &vcpu->exit;
 	const u8 *b;
