@@ -299,7 +299,7 @@ void cr_handle_read(struct vcpu *vcpu)
 	struct insn insn = {0};
 	u64 value;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (!exit->operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	if (exit->lmsw) {
@@ -339,7 +339,7 @@ void cr_handle_write(struct vcpu *vcpu)
 	struct insn insn;
 	int err;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	/* The length first: the write may change how code is decoded. */

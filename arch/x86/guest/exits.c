@@ -42,7 +42,7 @@ static void handle_page_fault(struct vcpu *vcpu)
 
 static void handle_cpuid(struct vcpu *vcpu)
 {
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	cpuid_execute(vcpu);
 	insn_skip(vcpu);
 }
@@ -51,7 +51,7 @@ static void handle_msr_read(struct vcpu *vcpu)
 {
 	u64 value;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (msr_guest_read(vcpu, vcpu->gpr[GPR_RCX], &value)) {
 		inject_gp(vcpu);
 		return;
@@ -65,7 +65,7 @@ static void handle_msr_write(struct vcpu *vcpu)
 {
 	u64 value = (u32)vcpu->gpr[GPR_RAX] | vcpu->gpr[GPR_RDX] << 32;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (msr_guest_write(vcpu, vcpu->gpr[GPR_RCX], value))
 		inject_gp(vcpu);
 	else
@@ -76,7 +76,7 @@ static void handle_invlpg(struct vcpu *vcpu)
 {
 	struct insn insn;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	shadow_invlpg(vcpu->mmu, vcpu->exit.gva);

@@ -14,9 +14,9 @@
 #define ARCH_X86_GUEST_FAST_PATH_H
 
 #include "arch/x86/guest/cpuid.h"
+#include "arch/x86/guest/insn_fast.h"
 #include "arch/x86/guest/vcpu.h"
 
-#define CPUID_BYTES 0xa20f   /* 0F A2 */
 #define CPUID_LEN 2u
 
 /* The length of CPUID at RIP, 0: not in the usual form. Then cpuid_execute(). */
@@ -24,7 +24,7 @@ static ALWAYS_INLINE u32 fast_path_cpuid_len(struct vcpu *vcpu)
 {
 	const u8 *b = shadow_peek_code(vcpu->mmu, vcpu->rip);
 
-	return likely(b && (b[0] | b[1] << 8) == CPUID_BYTES) ? CPUID_LEN : 0;
+	return likely(b && insn_fast_opcode(b) == OPCODE_CPUID) ? CPUID_LEN : 0;
 }
 
 /*
