@@ -38,7 +38,7 @@ deps: ## Install the Debian packages that are missing
 	@tools/deps $(filter stress fuzz,$(MAKECMDGOALS))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
-CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx debug
+CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx
 CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
 CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
 CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
@@ -130,8 +130,8 @@ UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,entry options bzimage guest_map multiboot multiboot_info text,boot/$(f).c)) \
 	$(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
-	$(wildcard $(foreach f,exits segments control run,svm/$(f).c)) \
-	$(wildcard $(foreach f,capability check check_guest control exits segments,vmx/$(f).c))
+	$(wildcard $(foreach f,exits segments control state fast_path,svm/$(f).c)) \
+	$(wildcard $(foreach f,capability check check_guest check_report control exits segments,vmx/$(f).c))
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
@@ -141,7 +141,7 @@ LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strl
 build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
 UNIT_LIBS_test_decode := -lZydis
-UNIT_LIBS_test_ahead := -lunicorn
+UNIT_LIBS_test_cr3_pair := -lunicorn
 UNIT_LIBS_test_emulate := -lunicorn
 UNIT_LIBS_test_walk_unicorn := -lunicorn
 
@@ -215,8 +215,8 @@ build/bench/mm: tests/bench/mm.c $(wildcard mm/*.c lib/*.c mm/*.h lib/*.h) Makef
 	$(Q)$(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN) \
 		tests/bench/mm.c $(wildcard mm/*.c) lib/string.c -o $@
 
-check-includes: ## Check the direction of dependencies over the include lines
-	@tools/check-includes
+check-includes: $(CORE_OBJ) ## Check the direction of dependencies over include lines and calls
+	@NM=$(NM) tools/check-includes $(B)
 
 # --- guests: test images in Linux bzImage clothing (tests/guest/) -------------
 GUEST_IMAGES := $(patsubst tests/guest/%.c,build/guest/%.bin,$(sort $(wildcard tests/guest/*.c)))

@@ -278,7 +278,7 @@ u32 vmx_interruptibility(u32 old, const struct vcpu *vcpu, bool virtual_nmis)
 
 /* --- exits ------------------------------------------------------------------- */
 
-bool vmx_exit_is_quick(const struct vmx_exit_info *info, enum exit_kind kind)
+bool vmx_exit_is_fast(const struct vmx_exit_info *info, enum exit_kind kind)
 {
 	if (info->idt_info & INTR_INFO_VALID)
 		return false;

@@ -6,7 +6,8 @@
 #include "arch/x86/main.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/guest/guest.h"
+#include "arch/x86/guest/create.h"
+#include "arch/x86/guest/run.h"
 #include "arch/x86/guest/selfcheck.h"
 #include "arch/x86/idt.h"
 #include "arch/x86/log.h"

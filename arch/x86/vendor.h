@@ -32,7 +32,7 @@ struct vendor {
 	u32 (*tags)(void);                    /* usable TLB tags (ASID, VPID), at least 1 */
 	/*
 	 * Runs the guest for ever. At each exit: vcpu_note_exit(); then either what
-	 * arch/x86/guest/quick.h does, or struct vcpu and vcpu->exit are filled and
+	 * arch/x86/guest/fast_path.h does, or struct vcpu and vcpu->exit are filled and
 	 * guest_exit() is called. vcpu->inject is consumed by the next entry.
 	 */
 	NORETURN void (*run)(struct vcpu *vcpu);

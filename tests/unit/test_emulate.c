@@ -15,10 +15,10 @@
 #include "arch/x86/guest/alu.h"
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/emulate.h"
-#include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/guest/stop.h"
 
 /* Addresses small enough for 16-bit addressing; data in the middle. */
 #define CODE 0x1000u

@@ -10,13 +10,16 @@
 
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/create.h"
 #include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/io.h"
 #include "arch/x86/guest/msr.h"
-#include "arch/x86/guest/quick.h"
+#include "arch/x86/guest/fast_path.h"
+#include "arch/x86/guest/run.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
@@ -428,7 +431,7 @@ static void invpcid_is_undefined_in_every_mode(void **state)
 	}
 }
 
-/* What a backend does before it takes the short way. */
+/* What a backend does before it takes the fast path. */
 static void set_code(const char *bytes, u32 len)
 {
 	memset(code, 0x90, sizeof(code));
@@ -445,46 +448,46 @@ static void the_short_way_does_the_same_or_nothing(void **state)
 	vcpu.gpr[GPR_RDI] = 0x9000;
 	vcpu.gpr[GPR_R12] = vcpu.gpr[GPR_RBP] = 0xa000;
 	set_code("\x0f\x22\xdf", 3);                          /* MOV CR3, RDI */
-	assert_true(quick_cr3_write(&vcpu) == 3 && vcpu.cr3 == 0x9000 && flushed);
+	assert_true(fast_path_cr3_write(&vcpu) == 3 && vcpu.cr3 == 0x9000 && flushed);
 	set_code("\x0f\x20\xde", 3);                          /* MOV RSI, CR3 */
-	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x9000);
+	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x9000);
 	vcpu.rflags = 0x8d7;
-	vcpu.exit.ahead = true;
+	vcpu.exit.cr3_pair = true;
 	set_code("\x0f\x20\xde\x48\x81\xce\x00\x10\x00\x00\x0f\x22\xde", 13); /* OR RSI, 0x1000; MOV CR3, RSI */
-	assert_true(quick_cr3_read(&vcpu) == 13 && vcpu.gpr[GPR_RSI] == 0x9000 && vcpu.cr3 == 0x9000 && vcpu.rflags == 0x6);
+	assert_true(fast_path_cr3_read(&vcpu) == 13 && vcpu.gpr[GPR_RSI] == 0x9000 && vcpu.cr3 == 0x9000 && vcpu.rflags == 0x6);
 	vcpu.cr3 = 0x8000;
 	set_code("\x0f\x20\xde\x48\x0f\xba\xee\x3f\x0f\x22\xde", 11);   /* BTS RSI, 63: the MOV is a #GP of its own */
-	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000 && vcpu.rflags == 0x6);
-	vcpu.exit.ahead = false;                               /* a breakpoint is on */
+	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000 && vcpu.rflags == 0x6);
+	vcpu.exit.cr3_pair = false;                               /* a breakpoint is on */
 	set_code("\x0f\x20\xde\x48\x81\xce\x00\x10\x00\x00\x0f\x22\xde", 13);
-	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000);
+	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000);
 	vcpu.cr3 = 0x9000;
 	set_code("\x41\x0f\x22\xdc", 4);                      /* MOV CR3, R12: the backend has it */
-	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
+	assert_true(fast_path_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
 	set_code("\x0f\x22\xdd", 3);                          /* MOV CR3, RBP */
-	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
+	assert_true(fast_path_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
 	set_code("\x0f\x22\xe7", 3);                          /* MOV CR4, RDI */
-	assert_int_equal(quick_cr3_write(&vcpu), 0);
+	assert_int_equal(fast_path_cr3_write(&vcpu), 0);
 	set_code("\x3e\x0f\x22\xdf", 4);                      /* with a prefix */
-	assert_int_equal(quick_cr3_write(&vcpu), 0);
-	vcpu.gpr[GPR_RDI] = BIT(PHYS_BITS);                    /* #GP: the whole way's business */
+	assert_int_equal(fast_path_cr3_write(&vcpu), 0);
+	vcpu.gpr[GPR_RDI] = BIT(PHYS_BITS);                    /* #GP: the slow path's business */
 	set_code("\x0f\x22\xdf", 3);
-	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000 && vcpu.inject.type == EVENT_NONE);
+	assert_true(fast_path_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000 && vcpu.inject.type == EVENT_NONE);
 	vcpu.gpr[GPR_RBX] = 0x7000;
 	set_code("\x0f\x01\x3b", 3);                          /* INVLPG [RBX] */
-	assert_true(quick_invlpg(&vcpu) == 3 && invlpg_gva == 0x7000);
+	assert_true(fast_path_invlpg(&vcpu) == 3 && invlpg_gva == 0x7000);
 	invlpg_gva = 0;
 	set_code("\x0f\x01\x7b\x08", 4);                      /* INVLPG [RBX+8] */
-	assert_true(quick_invlpg(&vcpu) == 0 && invlpg_gva == 0);
+	assert_true(fast_path_invlpg(&vcpu) == 0 && invlpg_gva == 0);
 	set_code("\x0f\xa2", 2);
-	assert_int_equal(quick_cpuid_len(&vcpu), 2);
+	assert_int_equal(fast_path_cpuid_len(&vcpu), 2);
 	set_code("\x66\x0f\xa2", 3);
-	assert_int_equal(quick_cpuid_len(&vcpu), 0);
+	assert_int_equal(fast_path_cpuid_len(&vcpu), 0);
 	assert_true(vcpu.rip == 0x100000);
 	set_code("\x0f\x22\xdf", 3);
 	vcpu.gpr[GPR_RDI] = 0x5000;
 	vcpu.efer &= ~EFER_LMA;                                /* PAE tables have more to load */
-	assert_int_equal(quick_cr3_write(&vcpu), 0);
+	assert_int_equal(fast_path_cr3_write(&vcpu), 0);
 }
 
 static void cpuid_answers_alike_on_registers(void **state)

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "arch/x86/guest/cr.h"
-#include "arch/x86/guest/emulate_int.h"
-#include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/emulate_stack.h"
+#include "arch/x86/guest/stop.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/task.h"

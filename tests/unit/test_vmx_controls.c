@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "arch/x86/guest/guest.h"
 #include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/stop.h"
 #include "tests/unit/fake_vmx.h"
 
 static char why[200];

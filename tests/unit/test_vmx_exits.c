@@ -318,33 +318,33 @@ static void reserved_access_rights_never_reach_the_vmcs(void **state)
 	assert_int_equal(vmcs_read_raw(VMCS_GUEST_DS_ATTRIBUTES), 0x1f0ff);
 }
 
-static bool is_quick(u32 reason, u64 qualification, u32 intr_info, u32 idt_info)
+static bool is_fast(u32 reason, u64 qualification, u32 intr_info, u32 idt_info)
 {
 	struct vmx_exit_info info = { .reason = reason, .qualification = qualification, .intr_info = intr_info,
 				      .idt_info = idt_info };
 
-	return vmx_exit_is_quick(&info, vmx_exit_kind(&info));
+	return vmx_exit_is_fast(&info, vmx_exit_kind(&info));
 }
 
-static void the_short_way_is_for_few_exits(void **state)
+static void the_fast_path_is_for_few_exits(void **state)
 {
 	const u32 pf = 0x80000b0e;
 
-	assert_true(is_quick(REASON_EXCEPTION_NMI, 0x1000, pf, 0));
-	assert_false(is_quick(REASON_EXCEPTION_NMI, 0x1000, pf | INTR_INFO_NMI_UNBLOCKED, 0));
-	assert_false(is_quick(REASON_EXCEPTION_NMI, 0x1000, pf, 0x80000020)); /* while an interrupt was delivered */
-	assert_true(is_quick(REASON_EXCEPTION_NMI, 0x1000, pf, 0x20));        /* not valid */
-	assert_false(is_quick(REASON_EXCEPTION_NMI, 0, 0x80000301, 0));       /* #DB */
-	assert_false(is_quick(REASON_EXCEPTION_NMI, 0, 0x80000202, 0));       /* NMI */
-	assert_true(is_quick(REASON_CPUID, 0, 0, 0));
-	assert_false(is_quick(REASON_CPUID | REASON_ENTRY_FAILURE, 0, 0, 0));
-	assert_true(is_quick(REASON_INVLPG, 0x1000, 0, 0));
-	assert_true(is_quick(REASON_CR_ACCESS, 0x003, 0, 0));                 /* MOV to CR3 */
-	assert_true(is_quick(REASON_CR_ACCESS, 0x013, 0, 0));                 /* from CR3 */
-	assert_false(is_quick(REASON_CR_ACCESS, 0x004, 0, 0));
-	assert_false(is_quick(REASON_CR_ACCESS, 0x020, 0, 0));                /* CLTS */
-	assert_false(is_quick(REASON_CR_ACCESS, 0x030, 0, 0));                /* LMSW */
-	assert_false(is_quick(REASON_RDMSR, 0, 0, 0));
+	assert_true(is_fast(REASON_EXCEPTION_NMI, 0x1000, pf, 0));
+	assert_false(is_fast(REASON_EXCEPTION_NMI, 0x1000, pf | INTR_INFO_NMI_UNBLOCKED, 0));
+	assert_false(is_fast(REASON_EXCEPTION_NMI, 0x1000, pf, 0x80000020)); /* while an interrupt was delivered */
+	assert_true(is_fast(REASON_EXCEPTION_NMI, 0x1000, pf, 0x20));        /* not valid */
+	assert_false(is_fast(REASON_EXCEPTION_NMI, 0, 0x80000301, 0));       /* #DB */
+	assert_false(is_fast(REASON_EXCEPTION_NMI, 0, 0x80000202, 0));       /* NMI */
+	assert_true(is_fast(REASON_CPUID, 0, 0, 0));
+	assert_false(is_fast(REASON_CPUID | REASON_ENTRY_FAILURE, 0, 0, 0));
+	assert_true(is_fast(REASON_INVLPG, 0x1000, 0, 0));
+	assert_true(is_fast(REASON_CR_ACCESS, 0x003, 0, 0));                 /* MOV to CR3 */
+	assert_true(is_fast(REASON_CR_ACCESS, 0x013, 0, 0));                 /* from CR3 */
+	assert_false(is_fast(REASON_CR_ACCESS, 0x004, 0, 0));
+	assert_false(is_fast(REASON_CR_ACCESS, 0x020, 0, 0));                /* CLTS */
+	assert_false(is_fast(REASON_CR_ACCESS, 0x030, 0, 0));                /* LMSW */
+	assert_false(is_fast(REASON_RDMSR, 0, 0, 0));
 }
 
 int main(void)
@@ -370,7 +370,7 @@ int main(void)
 		cmocka_unit_test(nmi_blocking_is_the_guests),
 		cmocka_unit_test(segments_are_kept_one_to_one),
 		cmocka_unit_test(reserved_access_rights_never_reach_the_vmcs),
-		cmocka_unit_test(the_short_way_is_for_few_exits),
+		cmocka_unit_test(the_fast_path_is_for_few_exits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

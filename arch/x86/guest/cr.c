@@ -6,7 +6,7 @@
  */
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
-#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
@@ -310,7 +310,7 @@ void cr_handle_read(struct vcpu *vcpu)
 	struct insn insn = {0};
 	u64 value;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (!exit->operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	if (exit->lmsw) {
@@ -350,7 +350,7 @@ void cr_handle_write(struct vcpu *vcpu)
 	struct insn insn;
 	int err;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	/* The length first: the write may change how code is decoded. */

@@ -5,8 +5,9 @@
  * that reaches other device memory with its second operand sees all-ones there,
  * and its writes are dropped.
  */
+#include "arch/x86/guest/emulate_memory.h"
+
 #include "arch/x86/guest/apic.h"
-#include "arch/x86/guest/emulate.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/state.h"

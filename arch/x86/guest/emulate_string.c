@@ -5,9 +5,10 @@
  * between as on hardware; a fault in the middle leaves the registers at the
  * element that faulted.
  */
+#include "arch/x86/guest/emulate_string.h"
+
 #include "arch/x86/guest/alu.h"
-#include "arch/x86/guest/emulate.h"
-#include "arch/x86/guest/emulate_int.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/insn.h"
 
 #define ELEMENTS_AT_ONCE 256

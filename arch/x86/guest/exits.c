@@ -14,8 +14,9 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/io.h"
 #include "arch/x86/guest/msr.h"
-#include "arch/x86/guest/state.h"
+#include "arch/x86/guest/stop.h"
 #include "arch/x86/guest/task.h"
+#include "arch/x86/vendor.h"
 #include "lib/log.h"
 #include "mm/shadow.h"
 
@@ -42,7 +43,7 @@ static void handle_page_fault(struct vcpu *vcpu)
 
 static void handle_cpuid(struct vcpu *vcpu)
 {
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	cpuid_execute(vcpu);
 	insn_skip(vcpu);
 }
@@ -51,7 +52,7 @@ static void handle_msr_read(struct vcpu *vcpu)
 {
 	u64 value;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (msr_guest_read(vcpu, vcpu->gpr[GPR_RCX], &value)) {
 		inject_gp(vcpu);
 		return;
@@ -65,7 +66,7 @@ static void handle_msr_write(struct vcpu *vcpu)
 {
 	u64 value = (u32)vcpu->gpr[GPR_RAX] | vcpu->gpr[GPR_RDX] << 32;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (msr_guest_write(vcpu, vcpu->gpr[GPR_RCX], value))
 		inject_gp(vcpu);
 	else
@@ -76,7 +77,7 @@ static void handle_invlpg(struct vcpu *vcpu)
 {
 	struct insn insn;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	shadow_invlpg(vcpu->mmu, vcpu->exit.gva);
@@ -98,13 +99,6 @@ static void handle_exception(struct vcpu *vcpu)
 static NORETURN void handle_init(struct vcpu *vcpu)
 {
 	log_error("guest: INIT received; resetting the machine\n");
-	hw_reset();
-}
-
-NORETURN void guest_shutdown(struct vcpu *vcpu)
-{
-	log_error("guest: triple fault at rip %llx, cr2 %llx; resetting the machine\n",
-		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2);
 	hw_reset();
 }
 

@@ -4,7 +4,7 @@
  * hardware if nobody did. String forms are done one element at a time; RIP
  * stays on the instruction until the count is used up.
  */
-#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/io.h"

@@ -8,7 +8,8 @@
 #define ARCH_X86_GUEST_STATE_H
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/guest/guest.h"
+#include "arch/x86/guest/vcpu.h"
+#include "arch/x86/vendor.h"
 
 /* Guest's memory-type range registers, SDM vol. 3 section 11.11. */
 #define MTRR_FIXED_COUNT 11

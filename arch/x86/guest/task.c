@@ -8,7 +8,7 @@
 #include "arch/x86/guest/task.h"
 
 #include "arch/x86/guest/cr.h"
-#include "arch/x86/guest/emulate_int.h"
+#include "arch/x86/guest/emulate_stack.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/segment_load.h"

@@ -68,7 +68,7 @@ struct vcpu_exit {
 	u8 insn_bytes[15];
 	bool operand_known;   /* CR_*: cr, gpr, lmsw valid; INVLPG: gva valid */
 	u8 cr, gpr;           /* CR_*: MOV between CRn and this register */
-	bool ahead;           /* CR_READ, the short way: no breakpoint is on, more than one instruction may be done */
+	bool cr3_pair;        /* CR_READ on the fast path: no breakpoint is on, cr3_pair.h may be used */
 	bool clts, lmsw;      /* CR_WRITE: not a MOV */
 	u16 lmsw_value;
 	u16 port;             /* IO */
@@ -93,8 +93,12 @@ struct segment {
 	u64 base;
 };
 #define SEG_TYPE_TSS32 BIT(3) /* of a TSS: 32-bit, or 64-bit */
+#define SEG_ATTR_DPL(attributes) ((attributes) >> 5 & 3)
+#define SEG_ATTR_S BIT(4)
+#define SEG_ATTR_P BIT(7)
 #define SEG_ATTR_L BIT(13)
 #define SEG_ATTR_DB BIT(14)
+#define SEG_ATTR_G BIT(15)
 #define SEG_ATTR_UNUSABLE BIT(16)
 
 /* The last exits, for dumps. */

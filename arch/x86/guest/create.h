@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The neutral half of a virtual CPU: what arch/x86/main.c calls once the
- * hypervisor stands, and what every exit handler may use.
- */
-#ifndef ARCH_X86_GUEST_GUEST_H
-#define ARCH_X86_GUEST_GUEST_H
+/* A guest's virtual CPU, made from what boot/ hands over. */
+#ifndef ARCH_X86_GUEST_CREATE_H
+#define ARCH_X86_GUEST_CREATE_H
 
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/vendor.h"
@@ -25,14 +22,5 @@ struct guest_config {
  * Returns 0 or -errno (logged).
  */
 MUST_CHECK int guest_create(struct vcpu *vcpu, const struct guest_config *config);
-
-/* Runs the guest for ever. */
-NORETURN void guest_run(struct vcpu *vcpu);
-
-/*
- * The guest did something that the hypervisor can only end: prints the message,
- * the vendor's dump and the last exits, and stops this CPU for ever.
- */
-NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The VMX half of the vendor contract (arch/x86/vendor.h). */
-#include "vmx/vmx.h"
-
 #include "vmx/segments.h"
 #include "vmx/vmcs.h"
+#include "vmx/vmx.h"
 
 static void get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
 {

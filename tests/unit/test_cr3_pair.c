@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unicorn/unicorn.h>
 
-#include "arch/x86/guest/ahead.h"
+#include "arch/x86/guest/cr3_pair.h"
 #include "arch/x86/guest/vcpu.h"
 #include "lib/x86.h"
 #include "tests/unit/rng.h"
@@ -50,9 +50,9 @@ static void write_cr3(u32 gpr)
 	byte(0xd8 | (gpr & 7));
 }
 
-static u32 ahead(u32 gpr, u64 *value, u64 *flags)
+static u32 pair(u32 gpr, u64 *value, u64 *flags)
 {
-	return ahead_to_cr3_write(code, CODE_ROOM, gpr, value, flags);
+	return cr3_pair_length(code, CODE_ROOM, gpr, value, flags);
 }
 
 /* One random instruction of those that are known. Returns the flags it defines, all where it leaves them alone. */
@@ -131,7 +131,7 @@ static void a_processor_does_the_same(void **state)
 		}
 		body = len;
 		write_cr3(gpr);
-		assert_int_equal(ahead(gpr, &value, &flags), len);
+		assert_int_equal(pair(gpr, &value, &flags), len);
 		uc_ctl_remove_cache(uc, CODE, CODE + CODE_ROOM);
 		assert_int_equal(uc_mem_write(uc, CODE, code, sizeof(code)), UC_ERR_OK);
 		uc_reg_write(uc, uc_regs[gpr], &first);
@@ -152,15 +152,15 @@ static void page_table_isolation_of_linux(void **state)
 
 	start(); /* its way in: MOV RSP, CR3; a patched-out BTS; AND RSP, ~0x1800; MOV CR3, RSP */
 	bytes("\x0f\x1f\x44\x00\x00\x48\x81\xe4\xff\xe7\xff\xff\x0f\x22\xdc", 15);
-	assert_int_equal(ahead(GPR_RSP, &value, &flags), 15);
+	assert_int_equal(pair(GPR_RSP, &value, &flags), 15);
 	assert_true(value == 0x12344000);
 	start(); /* its way out: JMP; OR RDI, 0x1000; MOV CR3, RDI */
 	bytes("\xeb\x03\xcc\xcc\xcc\x48\x81\xcf\x00\x10\x00\x00\x0f\x22\xdf", 15);
-	assert_int_equal(ahead(GPR_RDI, &value, &flags), 15);
+	assert_int_equal(pair(GPR_RDI, &value, &flags), 15);
 	assert_true(value == 0x12345000);
 	start(); /* a flush */
 	write_cr3(GPR_RAX);
-	assert_int_equal(ahead(GPR_RAX, &value, &flags), 3);
+	assert_int_equal(pair(GPR_RAX, &value, &flags), 3);
 }
 
 static void anything_else_is_left_alone(void **state)
@@ -191,7 +191,7 @@ static void anything_else_is_left_alone(void **state)
 
 		start();
 		bytes(others[i].code, others[i].len);
-		assert_int_equal(ahead(GPR_RAX, &value, &flags), 0);
+		assert_int_equal(pair(GPR_RAX, &value, &flags), 0);
 		assert_true(value == 0x5000 && flags == FLAGS_START);
 	}
 }
@@ -212,7 +212,7 @@ static void nothing_beyond_the_room_is_read(void **state)
 			random_step(&rng, gpr);
 		assert_non_null(small);
 		memcpy(small, code, room);
-		assert_true(ahead_to_cr3_write(small, room, gpr, &value, &flags) <= room);
+		assert_true(cr3_pair_length(small, room, gpr, &value, &flags) <= room);
 		free(small);
 	}
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The SVM half of the vendor contract (arch/x86/vendor.h). */
-#include "svm/svm.h"
-
 #include "svm/segments.h"
-
-#define ATTR_DPL(attributes) ((attributes) >> 5 & 3)
+#include "svm/svm.h"
 
 static void get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
 {
@@ -18,7 +15,7 @@ static void set_segment(struct vcpu *vcpu, enum segment_name which, const struct
 
 	svm_segment_put(svm_segment_of(vmcb, which), in);
 	if (which == SEG_SS)
-		vmcb->cpl = ATTR_DPL(in->attributes);
+		vmcb->cpl = SEG_ATTR_DPL(in->attributes);
 	svm_dirty(vmcb, which == SEG_GDTR || which == SEG_IDTR ? CLEAN_DT : CLEAN_SEG);
 }
 

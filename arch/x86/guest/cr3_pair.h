@@ -4,8 +4,8 @@
  * do little: nothing at all for a flush, an AND or OR for page-table isolation.
  * Done at once, that saves an exit.
  */
-#ifndef ARCH_X86_GUEST_AHEAD_H
-#define ARCH_X86_GUEST_AHEAD_H
+#ifndef ARCH_X86_GUEST_CR3_PAIR_H
+#define ARCH_X86_GUEST_CR3_PAIR_H
 
 #include "lib/types.h"
 
@@ -15,6 +15,6 @@
  * to CR3 from gpr? Returns the offset behind that MOV, with the register's value and
  * the flags as they are there, or 0: it is not so. Reads room bytes of code at most.
  */
-u32 ahead_to_cr3_write(const u8 *code, u32 room, u32 gpr, u64 *value, u64 *flags);
+u32 cr3_pair_length(const u8 *code, u32 room, u32 gpr, u64 *value, u64 *flags);
 
 #endif
