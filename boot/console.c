@@ -6,6 +6,7 @@
 #include "boot/console.h"
 #include "boot/options.h"
 #include "boot/uefi.h"
+#include "lib/printf.h"
 
 #define LINE_MAX 512
 #define WAIT_LOOPS 200000
@@ -164,7 +165,7 @@ void console_print(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	text_vformat(line, sizeof(line), format, args);
+	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
 	if (!console.firmware_gone)
 		put_on_screen(line);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Boot Loader Specification type 1 entries and loader.conf; see entry.h. */
 #include "boot/entry.h"
+#include "lib/string.h"
 
 #define ENTRIES_FOLDER "/loader/entries/"
 #define LOADER_CONF "/loader/loader.conf"
@@ -215,7 +216,7 @@ static bool parse_lines(struct boot_entry *entry, struct text_span text)
 /* The length of an id without its .conf. */
 static size_t stem_length(const char *id)
 {
-	size_t n = text_length(id);
+	size_t n = strlen(id);
 
 	if (n > 5 && equal_ignoring_case((struct text_span){id + n - 5, 5}, ".conf"))
 		n -= 5;
@@ -224,7 +225,7 @@ static size_t stem_length(const char *id)
 
 bool entry_parse(struct boot_entry *entry, const char *file, const char *text, size_t size)
 {
-	struct text_span name = {file, text_length(file)};
+	struct text_span name = {file, strlen(file)};
 
 	*entry = (struct boot_entry){.initrd_count = 0};
 	if (!text_copy(entry->id, sizeof(entry->id), name)) {
@@ -313,16 +314,16 @@ int entry_compare(const struct boot_entry *a, const struct boot_entry *b)
 	if (!a->sort_key[0] != !b->sort_key[0])
 		return a->sort_key[0] ? -1 : 1;
 	if (a->sort_key[0]) {
-		order = text_compare(a->sort_key, b->sort_key);
+		order = strcmp(a->sort_key, b->sort_key);
 		if (!order)
-			order = text_compare(a->machine_id, b->machine_id);
+			order = strcmp(a->machine_id, b->machine_id);
 		if (!order)
 			order = text_compare_versions(b->version, a->version);
 		if (order)
 			return order;
 	}
 	order = text_compare_versions(b->id, a->id);
-	return order ? order : text_compare(a->id, b->id);
+	return order ? order : strcmp(a->id, b->id);
 }
 
 void entry_sort(struct boot_entry **entries, uint32_t count)

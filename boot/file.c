@@ -3,6 +3,7 @@
 #include "boot/file.h"
 #include "boot/console.h"
 #include "boot/memory.h"
+#include "lib/string.h"
 
 #define PATH_MAX 512
 #define CHUNK (1ull << 20)
@@ -186,7 +187,7 @@ static bool narrow_name(char *to, size_t size, const CHAR16 *name)
 
 static bool ends_in(const char *name, const char *suffix)
 {
-	size_t n = text_length(name), m = text_length(suffix), i;
+	size_t n = strlen(name), m = strlen(suffix), i;
 
 	for (i = 0; n > m && i < m; i++)
 		if (text_lower(name[n - m + i]) != suffix[i])

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Memory maps for the hypervisor and its guest; see guest_map.h. */
 #include "boot/guest_map.h"
+#include "lib/string.h"
 
 #define PAGE 4096ull
 #define ADDRESS_END (1ull << 52)
@@ -240,12 +241,6 @@ static struct efi_descriptor *list_descriptor(struct descriptor_list *list, uint
 	return (struct efi_descriptor *)(list->at + (uint64_t)i * list->stride);
 }
 
-static void copy_bytes(char *to, const char *from, uint32_t n)
-{
-	while (n--)
-		*to++ = *from++;
-}
-
 /* Adds [base, end) of a firmware descriptor where it belongs by address. */
 static bool list_add(struct descriptor_list *list, const struct efi_descriptor *from,
 		     uint64_t base, uint64_t end)
@@ -258,10 +253,9 @@ static bool list_add(struct descriptor_list *list, const struct efi_descriptor *
 	if (list->count == list->max)
 		return false;
 	for (i = list->count++; i > 0 && list_descriptor(list, i - 1)->physical > base; i--)
-		copy_bytes((char *)list_descriptor(list, i),
-			   (const char *)list_descriptor(list, i - 1), list->stride);
+		memcpy(list_descriptor(list, i), list_descriptor(list, i - 1), list->stride);
 	d = list_descriptor(list, i);
-	copy_bytes((char *)d, (const char *)from, list->stride);
+	memcpy(d, from, list->stride);
 	d->physical = base;
 	d->pages = (end - base) / PAGE;
 	if (from->virtual)
@@ -318,7 +312,7 @@ static void merge_descriptors(struct descriptor_list *list)
 			continue;
 		}
 		if (n != i)
-			copy_bytes((char *)list_descriptor(list, n), (const char *)d, list->stride);
+			memcpy(list_descriptor(list, n), d, list->stride);
 		n++;
 	}
 	list->count = n;

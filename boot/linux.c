@@ -4,6 +4,7 @@
 #include "boot/console.h"
 #include "boot/guest.h"
 #include "boot/page_tables.h"
+#include "lib/string.h"
 
 #define BELOW_4G (1ull << 32)
 #define LOW_MEMORY (1ull << 20)
@@ -57,10 +58,10 @@ bool linux_open(struct linux_guest *guest, struct boot_volume *volume,
 			   error) ||
 	    !open_initrds(guest, volume, error))
 		return false;
-	if (text_length(entry->options) > guest->image.cmdline_max)
+	if (strlen(entry->options) > guest->image.cmdline_max)
 		return boot_error_set(error, "the command line has %llu characters and %s takes"
 				      " %u; shorten the lines \"options\"",
-				      (unsigned long long)text_length(entry->options),
+				      (unsigned long long)strlen(entry->options),
 				      entry->kernel, guest->image.cmdline_max);
 	return true;
 }
@@ -172,7 +173,7 @@ static uint64_t lay_out(struct linux_guest *guest, uint64_t base, uint32_t capac
 	guest->params = at_address(at);
 	at += sizeof(struct linux_boot_params);
 	guest->cmdline = at_address(at);
-	at += ROUND_UP(text_length(guest->entry->options) + 1, PAGE_BYTES);
+	at += ROUND_UP(strlen(guest->entry->options) + 1, PAGE_BYTES);
 	guest->descriptor_page = at;
 	at += PAGE_BYTES;
 	guest->tables = at;
@@ -242,7 +243,7 @@ static void fill_params(struct linux_guest *guest)
 	struct linux_boot_params *params = guest->params;
 	const char *options = guest->entry->options;
 
-	CopyMem(guest->cmdline, (void *)options, text_length(options) + 1);
+	CopyMem(guest->cmdline, (void *)options, strlen(options) + 1);
 	params->acpi_rsdp = guest_find_rsdp();
 	params->secure_boot = secure_boot_state();
 	/* A 32-bit kernel cannot call 64-bit firmware: to it this is a machine without EFI. */

@@ -16,6 +16,7 @@
 #include "boot/options.h"
 #include "boot/screen.h"
 #include "boot/uefi.h"
+#include "lib/printf.h"
 
 #define MAX_ENTRIES 64
 #define TEXT_MAX (64ull << 10)
@@ -80,7 +81,7 @@ static bool add_entry(void *context, const char *name)
 	char path[ENTRY_PATH_MAX + sizeof(ENTRIES_FOLDER)], *text = NULL;
 	uint64_t size;
 
-	text_format(path, sizeof(path), "%s/%s", ENTRIES_FOLDER, name);
+	snprintf(path, sizeof(path), "%s/%s", ENTRIES_FOLDER, name);
 	if (EFI_ERROR(file_load(&loader->volume, path, TEXT_MAX, &text, &size, &error))) {
 		entry_parse(entry, name, "", 0);
 		entry->error = error;

@@ -2,6 +2,7 @@
 /* Loads a multiboot kernel as the guest; see multiboot_guest.h. */
 #include "boot/multiboot_guest.h"
 #include "boot/guest.h"
+#include "lib/string.h"
 
 #define BELOW_4G (1ull << 32)
 #define LOW_MEMORY (1ull << 20)
@@ -162,11 +163,11 @@ static bool load_module(struct multiboot_guest *guest, uint32_t i, struct boot_e
 
 static uint32_t strings_bytes(const struct multiboot_guest *guest)
 {
-	uint64_t bytes = text_length(guest->entry->options);
+	uint64_t bytes = strlen(guest->entry->options);
 	uint32_t i;
 
 	for (i = 0; i < guest->entry->module_count; i++)
-		bytes += text_length(guest->entry->module[i].string) + 32;
+		bytes += strlen(guest->entry->module[i].string) + 32;
 	return (uint32_t)bytes;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The information for multiboot kernels; see multiboot_info.h. */
 #include "boot/multiboot_info.h"
+#include "lib/string.h"
 
 #define MIB (1ull << 20)
 #define LOW_MEMORY_MAX (640u << 10)
@@ -72,7 +73,7 @@ static void put_bytes(struct writer *w, const void *from, uint32_t bytes)
 
 static void put_string(struct writer *w, const char *s)
 {
-	put_bytes(w, s, (uint32_t)text_length(s) + 1);
+	put_bytes(w, s, (uint32_t)strlen(s) + 1);
 }
 
 static void align(struct writer *w, uint32_t to)

@@ -399,20 +399,6 @@ static void numbers_and_sizes_do_not_overflow(void **state)
 	assert_false(text_parse_size((struct text_span){"M", 1}, &v));
 }
 
-static void text_is_formatted(void **state)
-{
-	char line[16];
-
-	assert_int_equal(text_format(line, sizeof(line), "%s %u%%", "ab", 7u), 5);
-	assert_string_equal(line, "ab 7%");
-	text_format(line, sizeof(line), "%08x|%4u|%llx", 0xbeefu, 12u, 0x123456789ull);
-	assert_string_equal(line, "0000beef|  12|1");
-	text_format(line, sizeof(line), "%.*s%c", 2, "xyz", '!');
-	assert_string_equal(line, "xy!");
-	text_format(line, sizeof(line), "%s", "a line longer than the space");
-	assert_string_equal(line, "a line longer t");
-}
-
 static void a_cpu_with_svm_is_accepted(void **state)
 {
 	struct cpu_facts facts = {.svm = true};
@@ -542,7 +528,6 @@ int main(void)
 		cmocka_unit_test(wrong_umbra_options_are_named),
 		cmocka_unit_test(long_umbra_options_are_refused),
 		cmocka_unit_test(numbers_and_sizes_do_not_overflow),
-		cmocka_unit_test(text_is_formatted),
 		cmocka_unit_test(a_cpu_with_svm_is_accepted),
 		cmocka_unit_test(a_cpu_without_virtualisation_is_refused),
 		cmocka_unit_test(svm_locked_off_is_refused),
