@@ -9,10 +9,11 @@
 #include "boot/core.h"
 #include "boot/entry.h"
 #include "boot/file.h"
-#include "boot/guest.h"
 #include "boot/handoff.h"
+#include "boot/linux.h"
 #include "boot/memory.h"
 #include "boot/menu.h"
+#include "boot/multiboot_guest.h"
 #include "boot/options.h"
 #include "boot/screen.h"
 #include "boot/uefi.h"
@@ -40,8 +41,7 @@ struct loader {
 	struct hv_memory hv;
 	uint64_t hv_cr3;
 	struct boot_framebuffer framebuffer;
-	struct linux_screen_info screen;
-	struct guest guest;
+	struct guest *guest;                     /* NULL: none yet */
 	struct boot_error error;
 	EFI_STATUS status;                       /* what a failing stage returns */
 };
@@ -165,7 +165,32 @@ static bool check_machine(struct loader *loader)
 
 static bool open_guest(struct loader *loader)
 {
-	return guest_open(&loader->guest, &loader->volume, loader->entry, &loader->error);
+	const struct boot_entry *entry = loader->entry;
+
+	loader->guest = entry->multiboot ? multiboot_guest(entry) : linux_guest(entry);
+	return loader->guest->format->open(loader->guest, &loader->volume, &loader->error);
+}
+
+static void close_guest(struct loader *loader)
+{
+	if (loader->guest)
+		loader->guest->format->close(loader->guest);
+}
+
+/* By the map as it is now, so that the guest's image can have what it must have. */
+static bool claim_fixed_memory(struct loader *loader)
+{
+	uint32_t max = 2 * loader->fw.capacity + 1, count;
+	struct boot_range *ranges = memory_alloc(max * sizeof(*ranges));
+	bool good;
+
+	if (!ranges || !map_build(ranges, max, &count, &loader->fw.map, NULL, 0))
+		good = boot_error_set(&loader->error, "not enough memory for the memory map;"
+				      " add memory");
+	else
+		good = loader->guest->format->claim(loader->guest, ranges, count, &loader->error);
+	memory_free(ranges);
+	return good;
 }
 
 static bool reserve_memory(struct loader *loader)
@@ -177,18 +202,19 @@ static bool reserve_memory(struct loader *loader)
 	    !core_plan(&loader->hv, loader->options.hv.pool_bytes, &loader->fw, &loader->error))
 		return false;
 	needs = (struct memory_needs){loader->hv.pool_size, loader->hv.reserve_size,
-		guest_bytes(&loader->guest)};
+		loader->guest->format->bytes(loader->guest)};
 	return check_memory(map_usable_bytes(&loader->fw.map), &needs, &loader->error) &&
-		guest_claim(&loader->guest, &loader->fw, &loader->error) &&
+		claim_fixed_memory(loader) &&
 		core_reserve(&loader->hv, &loader->error);
 }
 
 static bool load_all(struct loader *loader)
 {
 	const struct hv_memory *hv = &loader->hv;
+	struct guest_machine machine = {.fw = &loader->fw, .extent = hv->extent};
 
-	screen_describe(&loader->screen, &loader->framebuffer);
-	if (!guest_load(&loader->guest, &loader->fw, hv->extent, &loader->screen, &loader->error))
+	screen_describe(&machine.screen, &loader->framebuffer);
+	if (!loader->guest->format->load(loader->guest, &machine, &loader->error))
 		return false;
 	loader->status = EFI_LOAD_ERROR;
 	loader->hv_cr3 = core_load(&loader->hv);
@@ -216,7 +242,7 @@ static void fill_info(struct loader *loader)
 		.framebuffer = loader->framebuffer,
 		.options = loader->options.hv,
 	};
-	guest_state(&loader->guest, &hv->info->guest);
+	loader->guest->format->state(loader->guest, &hv->info->guest);
 }
 
 static void fill_handoff(struct loader *loader)
@@ -228,7 +254,7 @@ static void fill_handoff(struct loader *loader)
 	page->handoff = (struct handoff){
 		.cr3 = loader->hv_cr3, .stack = hv->stack_top,
 		.copies = address_of(page->copies),
-		.copy_count = guest_copies(&loader->guest, page->copies),
+		.copy_count = loader->guest->format->copies(loader->guest, page->copies),
 		.core_entry = loader->options.bare ? 0 : hv->entry,
 		.info = address_of(hv->info), .guest = address_of(&hv->info->guest),
 	};
@@ -238,13 +264,14 @@ static void fill_handoff(struct loader *loader)
 static bool set_maps(struct loader *loader)
 {
 	struct hv_memory *hv = &loader->hv;
+	struct guest_maps maps = {.fw = &loader->fw, .ranges = hv->ranges, .holes = hv->holes,
+		.hole_count = CORE_HOLES};
 
 	if (!map_build(hv->ranges, hv->ranges_max, &hv->info->map_count, &loader->fw.map,
 		       hv->holes, CORE_HOLES))
-		return boot_error_set(&loader->error, "the firmware's memory map grew beyond the"
-				      " space set aside for it; start again");
-	return guest_set_maps(&loader->guest, hv->ranges, hv->info->map_count, &loader->fw,
-			      hv->holes, CORE_HOLES, &loader->error);
+		return guest_map_grew(&loader->error);
+	maps.range_count = hv->info->map_count;
+	return loader->guest->format->set_maps(loader->guest, &maps, &loader->error);
 }
 
 /*
@@ -290,7 +317,7 @@ static bool prepare(struct loader *loader)
 		return false;
 	fill_info(loader);
 	fill_handoff(loader);
-	guest_close(&loader->guest);
+	close_guest(loader);
 	volume_close(&loader->volume);
 	return true;
 }
@@ -311,7 +338,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 			hand_over(&loader);
 	}
 	console_error(&loader.error);
-	guest_close(&loader.guest);
+	close_guest(&loader);
 	volume_close(&loader.volume);
 	memory_free_all();
 	menu_pause(ERROR_PAUSE_SECONDS);
