@@ -135,8 +135,8 @@ build/umbra.efi: build/release/umbra.efi
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
-	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map loader_config multiboot multiboot_elf \
-	multiboot_info multiboot_info1 multiboot_info2 options ranges text utf16 version,boot/$(f).c)) \
+	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
+	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options ranges text utf16 version,boot/$(f).c)) \
 	$(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control run,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest control exits segments,vmx/$(f).c))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the guests of both formats need; see guest.h. */
 #include "boot/guest.h"
+#include "boot/guest_map.h"
 
 /* Selectors of Linux's boot protocol, __BOOT_CS and __BOOT_DS; multiboot leaves the choice. */
 #define BOOT_CS 0x10

@@ -12,6 +12,7 @@
 #include "boot/handoff.h"
 #include "boot/linux_params.h"
 #include "boot/memory.h"
+#include "boot/ranges.h"
 
 struct guest {
 	const struct guest_format *format;

@@ -5,10 +5,9 @@
  * prints one line, frees everything and returns an EFI error status.
  */
 #include "boot/check.h"
+#include "boot/choose.h"
 #include "boot/console.h"
 #include "boot/core.h"
-#include "boot/entry.h"
-#include "boot/file.h"
 #include "boot/handoff.h"
 #include "boot/linux.h"
 #include "boot/memory.h"
@@ -17,24 +16,15 @@
 #include "boot/options.h"
 #include "boot/screen.h"
 #include "boot/uefi.h"
-#include "lib/printf.h"
 
-#define MAX_ENTRIES 64
-#define TEXT_MAX (64ull << 10)
 #define EXIT_TRIES 8
 #define ERROR_PAUSE_SECONDS 3
-#define ENTRIES_FOLDER "/loader/entries"
-#define LOADER_CONF "/loader/loader.conf"
 
 /* Everything one boot attempt holds. */
 struct loader {
 	EFI_HANDLE image;
 	uint64_t tsc_at_entry;
 	struct boot_volume volume;
-	struct loader_config config;
-	struct boot_entry *storage;              /* MAX_ENTRIES */
-	struct boot_entry *entries[MAX_ENTRIES]; /* in the menu's order */
-	uint32_t entry_count;
 	const struct boot_entry *entry;          /* the chosen one */
 	struct umbra_options options;
 	struct firmware_map fw;
@@ -54,87 +44,13 @@ static uint64_t read_tsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static bool read_config(struct loader *loader)
-{
-	char *text = NULL;
-	uint64_t size;
-	EFI_STATUS status;
-	bool good;
-
-	loader_config_init(&loader->config);
-	status = file_load(&loader->volume, LOADER_CONF, TEXT_MAX, &text, &size, &loader->error);
-	if (status == EFI_NOT_FOUND)
-		return true;
-	if (EFI_ERROR(status))
-		return false;
-	good = loader_config_parse(&loader->config, text, size, &loader->error);
-	memory_free(text);
-	return good;
-}
-
-/* Called for each *.conf; a file that cannot be read becomes a broken entry. */
-static bool add_entry(void *context, const char *name)
-{
-	struct loader *loader = context;
-	struct boot_entry *entry = &loader->storage[loader->entry_count];
-	struct boot_error error;
-	char path[ENTRY_PATH_MAX + sizeof(ENTRIES_FOLDER)], *text = NULL;
-	uint64_t size;
-
-	snprintf(path, sizeof(path), "%s/%s", ENTRIES_FOLDER, name);
-	if (EFI_ERROR(file_load(&loader->volume, path, TEXT_MAX, &text, &size, &error))) {
-		entry_parse(entry, name, "", 0);
-		entry->error = error;
-	} else {
-		entry_parse(entry, name, text, size);
-		memory_free(text);
-	}
-	if (!entry->other_architecture)
-		loader->entries[loader->entry_count++] = entry;
-	return loader->entry_count < MAX_ENTRIES;
-}
-
-static bool read_entries(struct loader *loader)
-{
-	loader->storage = memory_alloc(MAX_ENTRIES * sizeof(struct boot_entry));
-	if (!loader->storage)
-		return boot_error_set(&loader->error, "not enough memory for the boot entries;"
-				      " add memory");
-	if (!volume_list(&loader->volume, ENTRIES_FOLDER, ".conf", add_entry, loader,
-			 &loader->error))
-		return false;
-	if (!loader->entry_count) {
-		loader->status = EFI_NOT_FOUND;
-		return boot_error_set(&loader->error, "no boot entry: " ENTRIES_FOLDER " on the ESP"
-				      " has no *.conf file for x64; write one (docs/boot.md)");
-	}
-	entry_sort(loader->entries, loader->entry_count);
-	return true;
-}
-
 static bool choose_entry(struct loader *loader)
 {
-	const char *pattern = loader->config.default_pattern;
-	uint32_t count = loader->entry_count, at;
+	EFI_STATUS status = choose(&loader->entry, &loader->volume, &loader->error);
 
-	at = entry_find_default(loader->entries, count, pattern);
-	if (at == count) {
-		console_print("umbra: no entry matches default \"%s\" of " LOADER_CONF
-			      "; taking the first\n", pattern);
-		at = 0;
-	}
-	at = menu_choose(loader->entries, count, at, loader->config.timeout);
-	if (at == count) {
-		loader->status = EFI_ABORTED;
-		return boot_error_set(&loader->error, "left at your request; start the image again"
-				      " to boot");
-	}
-	loader->entry = loader->entries[at];
-	if (loader->entry->broken) {
-		loader->error = loader->entry->error;
-		return false;
-	}
-	return true;
+	if (EFI_ERROR(status))
+		loader->status = status;
+	return !EFI_ERROR(status);
 }
 
 static bool read_options(struct loader *loader)
@@ -143,7 +59,7 @@ static bool read_options(struct loader *loader)
 	const struct boot_options *hv = &loader->options.hv;
 
 	if (!options_parse(&loader->options, loader->entry->umbra, &why))
-		return boot_error_set(&loader->error, ENTRIES_FOLDER "/%s: %s", loader->entry->id,
+		return boot_error_set(&loader->error, CHOOSE_FOLDER "/%s: %s", loader->entry->id,
 				      why.text);
 	console_set_serial(hv->serial_port, hv->serial_baud);
 	console_print("umbra: entry %s, \"%s\"%s\n", loader->entry->id, loader->entry->title,
@@ -311,8 +227,7 @@ static bool prepare(struct loader *loader)
 {
 	loader->status = EFI_LOAD_ERROR;
 	if (!volume_open(&loader->volume, loader->image, &loader->error) ||
-	    !read_config(loader) || !read_entries(loader) || !choose_entry(loader) ||
-	    !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
+	    !choose_entry(loader) || !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
 	    !reserve_memory(loader) || !load_all(loader))
 		return false;
 	fill_info(loader);

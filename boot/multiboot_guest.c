@@ -3,6 +3,8 @@
 #include "boot/multiboot_guest.h"
 #include "boot/console.h"
 #include "boot/core.h"
+#include "boot/guest_map.h"
+#include "boot/multiboot.h"
 #include "boot/multiboot_info.h"
 #include "lib/string.h"
 #include "lib/types.h"

@@ -24,6 +24,16 @@ bool text_is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
 }
 
+bool text_span_equal_any_case(struct text_span span, const char *s)
+{
+	size_t i;
+
+	for (i = 0; i < span.length; i++)
+		if (!s[i] || text_lower(span.at[i]) != text_lower(s[i]))
+			return false;
+	return s[i] == '\0';
+}
+
 bool text_copy(char *to, size_t size, struct text_span from)
 {
 	size_t n = from.length < size ? from.length : size - 1;

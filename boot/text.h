@@ -30,6 +30,7 @@ bool text_span_equal(struct text_span span, const char *s);
 /* ASCII only, as names on the FAT file system are compared. */
 char text_lower(char c);
 bool text_is_blank(char c);
+bool text_span_equal_any_case(struct text_span span, const char *s);
 
 /* Copies with a terminating NUL; false (and a truncated copy) when it does not fit. */
 bool text_copy(char *to, size_t size, struct text_span from);

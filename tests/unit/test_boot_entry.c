@@ -16,6 +16,7 @@
 
 #include "boot/check.c"
 #include "boot/entry.h"
+#include "boot/loader_config.h"
 #include "boot/options.h"
 
 static struct boot_entry entry;
