@@ -6,6 +6,7 @@
 #include "boot/console.h"
 #include "boot/options.h"
 #include "boot/uefi.h"
+#include "boot/utf16.h"
 #include "lib/printf.h"
 
 #define LINE_MAX 512
@@ -141,10 +142,10 @@ static void put_on_screen(const char *text)
 	CHAR16 wide[2 * LINE_MAX + 1];
 	UINTN n = 0;
 
-	for (; *text; text++) {
+	while (*text) {
 		if (*text == '\n')
 			wide[n++] = L'\r';
-		wide[n++] = (unsigned char)*text;
+		wide[n++] = utf8_next_ucs2(&text);
 	}
 	wide[n] = 0;
 	ST->ConOut->OutputString(ST->ConOut, wide);

@@ -28,14 +28,16 @@ struct key {
 
 #define FIELD(member) offsetof(struct boot_entry, member), sizeof(((struct boot_entry *)0)->member)
 
+static const char too_long[] = "has a value that is too long; shorten it";
+
 static const struct key keys[] = {
 	{"title", KEY_COPY, FIELD(title)},
 	{"version", KEY_COPY, FIELD(version)},
 	{"machine-id", KEY_COPY, FIELD(machine_id)},
 	{"sort-key", KEY_COPY, FIELD(sort_key)},
-	{"linux", KEY_KERNEL, FIELD(kernel)},
+	{"linux", KEY_KERNEL, 0, 0},
 	{"initrd", KEY_INITRD, 0, 0},
-	{"multiboot", KEY_MULTIBOOT, FIELD(kernel)},
+	{"multiboot", KEY_MULTIBOOT, 0, 0},
 	{"module", KEY_MODULE, 0, 0},
 	{"force", KEY_FLAG, FIELD(force)},
 	{"options", KEY_APPEND, FIELD(options)},
@@ -60,6 +62,15 @@ static const struct key *find_key(struct text_span name)
 	return NULL;
 }
 
+/* Keys that GRUB adds to the specification's; they change nothing here. */
+static bool is_foreign_key(struct text_span name)
+{
+	static const char grub[] = "grub_";
+
+	return text_span_equal(name, "id") ||
+		(name.length >= sizeof(grub) - 1 && memcmp(name.at, grub, sizeof(grub) - 1) == 0);
+}
+
 static bool store_module(struct entry_module *module, struct text_span value)
 {
 	struct text_span path = {value.at, 0};
@@ -81,6 +92,39 @@ static bool store_multiboot(struct boot_entry *entry, struct text_span value)
 		(!value.length || text_append_word(entry->options, sizeof(entry->options), value));
 }
 
+/* A blank and a separator: no name on a FAT file system ends in a blank. */
+static bool names_two_files(struct text_span path)
+{
+	size_t i;
+
+	for (i = 1; i < path.length; i++)
+		if (text_is_blank(path.at[i - 1]) && (path.at[i] == '/' || path.at[i] == '\\'))
+			return true;
+	return false;
+}
+
+static const char *store_kernel(struct boot_entry *entry, const struct key *key,
+				struct text_span value)
+{
+	if (entry->kernel[0])
+		return "names a second kernel; keep one";
+	if (key->action == KEY_MULTIBOOT)
+		return store_multiboot(entry, value) ? NULL : too_long;
+	if (names_two_files(value))
+		return "names two files; keep one";
+	return text_copy(entry->kernel, sizeof(entry->kernel), value) ? NULL : too_long;
+}
+
+static const char *store_initrd(struct boot_entry *entry, struct text_span value)
+{
+	if (entry->initrd_count == ENTRY_MAX_INITRDS)
+		return "is given more than 8 times; concatenate the files";
+	if (names_two_files(value))
+		return "names two files; write a line for each";
+	return text_copy(entry->initrd[entry->initrd_count++], ENTRY_PATH_MAX, value) ? NULL :
+		too_long;
+}
+
 /* Stores one line's value; NULL, or what is wrong with it. */
 static const char *store_value(struct boot_entry *entry, const struct key *key,
 			       struct text_span value)
@@ -91,11 +135,7 @@ static const char *store_value(struct boot_entry *entry, const struct key *key,
 	switch (key->action) {
 	case KEY_KERNEL:
 	case KEY_MULTIBOOT:
-		if (entry->kernel[0])
-			return "names a second kernel; keep one";
-		fits = key->action == KEY_KERNEL ? text_copy(field, key->size, value) :
-			store_multiboot(entry, value);
-		break;
+		return store_kernel(entry, key, value);
 	case KEY_MODULE:
 		if (entry->module_count == ENTRY_MAX_MODULES)
 			return "is given more than 16 times; put the files together";
@@ -113,17 +153,14 @@ static const char *store_value(struct boot_entry *entry, const struct key *key,
 		fits = text_append_word(field, key->size, value);
 		break;
 	case KEY_INITRD:
-		if (entry->initrd_count == ENTRY_MAX_INITRDS)
-			return "is given more than 8 times; concatenate the files";
-		fits = text_copy(entry->initrd[entry->initrd_count++], ENTRY_PATH_MAX, value);
-		break;
+		return store_initrd(entry, value);
 	case KEY_ARCHITECTURE:
 		entry->other_architecture = !text_span_equal_any_case(value, "x64");
 		break;
 	case KEY_IGNORE:
 		break;
 	}
-	return fits ? NULL : "has a value that is too long; shorten it";
+	return fits ? NULL : too_long;
 }
 
 /* What the lines say together. */
@@ -153,6 +190,8 @@ static bool parse_lines(struct boot_entry *entry, struct text_span text)
 
 	while (lines_next_key(&text, &line)) {
 		key = find_key(line.key);
+		if (!key && is_foreign_key(line.key))
+			continue;
 		if (!key)
 			return boot_error_set(&entry->error,
 				"%s%s line %u: unknown key \"%.*s\"; correct or remove the line",

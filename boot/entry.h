@@ -27,7 +27,7 @@ struct boot_entry {
 	char id[128];                   /* the file's name, with .conf */
 	char title[128];                /* as written, or made from the id */
 	char version[96], machine_id[64], sort_key[96];
-	char kernel[ENTRY_PATH_MAX];    /* key "linux" or "multiboot"; a path with slashes or backslashes */
+	char kernel[ENTRY_PATH_MAX];    /* key "linux" or "multiboot"; a path in UTF-8 with slashes or backslashes */
 	bool multiboot;                 /* it was "multiboot" */
 	bool force;                     /* load over memory that the firmware reserves */
 	char initrd[ENTRY_MAX_INITRDS][ENTRY_PATH_MAX];
@@ -44,8 +44,9 @@ struct boot_entry {
 /*
  * Reads one entry. file is the name without a folder (for the id and the
  * messages). Returns false and marks the entry broken on an unknown key, a key
- * without value, a second kernel, something too long, no kernel, an initrd for a
- * multiboot kernel or a module for Linux.
+ * without value, a second kernel, two files in one line, something too long, no
+ * kernel, an initrd for a multiboot kernel or a module for Linux. Keys of GRUB's
+ * (grub_*, id) are passed over.
  */
 bool entry_parse(struct boot_entry *entry, const char *file, const char *text, size_t size);
 

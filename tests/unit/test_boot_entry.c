@@ -116,6 +116,37 @@ static void mistakes_in_an_entry_are_explained(void **state)
 	assert_int_equal(entry.initrd_count, ENTRY_MAX_INITRDS);
 }
 
+static void keys_of_other_loaders_are_passed_over(void **state)
+{
+	assert_true(parse("a.conf", "title Example Linux\nversion 6.1\nlinux /kernel\ninitrd /initrd0.img\n"
+			  "options console=ttyS0\nid 7\ngrub_users $grub_users\ngrub_arg --unrestricted\n"
+			  "grub_class example\ngrub_hotkey\n"));
+	assert_string_equal(entry.options, "console=ttyS0");
+	assert_false(parse("a.conf", "linux /k\ngrub x\n"));
+	assert_false(parse("a.conf", "linux /k\nids x\n"));
+}
+
+static void a_line_names_one_file(void **state)
+{
+	assert_true(parse("a.conf", "linux /my kernel/k\ninitrd /one gz\ninitrd /two\n"));
+	assert_string_equal(entry.kernel, "/my kernel/k");
+	assert_int_equal(entry.initrd_count, 2);
+	assert_false(parse("a.conf", "linux /k\ninitrd /one /two\n"));
+	assert_error_has(&entry.error, "a.conf line 2: key \"initrd\" names two files");
+	assert_false(parse("a.conf", "linux /k\ninitrd /one\t\\two\n"));
+	assert_false(parse("a.conf", "linux /k /l\n"));
+	assert_error_has(&entry.error, "line 1: key \"linux\" names two files");
+}
+
+static void utf8_is_kept_as_it_is(void **state)
+{
+	assert_true(parse("gr\u00fcn.conf", "title Gr\u00f6\u00dfe\nlinux /gr\u00f6\u00dfe/kernel\ninitrd /\U0001f600\n"));
+	assert_string_equal(entry.id, "gr\u00fcn.conf");
+	assert_string_equal(entry.title, "Gr\u00f6\u00dfe");
+	assert_string_equal(entry.kernel, "/gr\u00f6\u00dfe/kernel");
+	assert_string_equal(entry.initrd[0], "/\U0001f600");
+}
+
 static void multiboot_entries_have_modules_and_command_line(void **state)
 {
 	assert_true(parse("mb.conf", "multiboot /kernel.elf one two=2 \nmodule /a first  string\noptions three\n"
@@ -514,6 +545,9 @@ int main(void)
 		cmocka_unit_test(empty_options_are_allowed),
 		cmocka_unit_test(an_unknown_key_is_named_with_file_and_line),
 		cmocka_unit_test(mistakes_in_an_entry_are_explained),
+		cmocka_unit_test(keys_of_other_loaders_are_passed_over),
+		cmocka_unit_test(a_line_names_one_file),
+		cmocka_unit_test(utf8_is_kept_as_it_is),
 		cmocka_unit_test(multiboot_entries_have_modules_and_command_line),
 		cmocka_unit_test(mistakes_in_multiboot_entries_are_explained),
 		cmocka_unit_test(what_is_too_long_is_refused),
