@@ -37,6 +37,10 @@ all: $(B)/umbra.efi build/compile_commands.json $(RUN_TOOLS) $(if $(filter 1,$(D
 deps: ## Install the Debian packages that are missing
 	@tools/deps $(filter stress fuzz,$(MAKECMDGOALS))
 
+# Where another library has these names too, GNU-EFI's or the host's, ours are called lib_memcpy and so on.
+LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp strchr \
+	strrchr strcpy strncpy strstr strcat snprintf vsnprintf,-D$(f)=lib_$(f))
+
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
 CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx
 CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
@@ -90,17 +94,24 @@ $(B)/core.stripped.elf: $(B)/core.elf
 	$(Q)$(OBJCOPY) --strip-debug $< $@
 
 # --- the UEFI image: boot/ built with GNU-EFI, the core inside it ------------
+# lib/'s strings and printf are compiled a second time, with these flags.
 EFI_C := $(sort $(wildcard boot/*.c))
 EFI_ASM := $(sort $(wildcard boot/*.asm))
-EFI_OBJ := $(EFI_C:%.c=$(B)/%.o) $(EFI_ASM:%.asm=$(B)/%.asm.o)
+EFI_LIB_C := lib/printf.c lib/string.c
+EFI_OBJ := $(EFI_C:%.c=$(B)/%.o) $(EFI_ASM:%.asm=$(B)/%.asm.o) $(EFI_LIB_C:%.c=$(B)/boot-%.o)
 EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-protector -mno-red-zone \
 	-maccumulate-outgoing-args -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
-	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI \
+	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI $(LIB_RENAMES) \
 	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
 EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc,-j '$(s)')
 
 $(B)/boot/%.o: boot/%.c Makefile | $(DEPS)
 	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/boot-lib/%.o: lib/%.c Makefile | $(DEPS)
+	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -128,16 +139,14 @@ build/umbra.efi: build/release/umbra.efi
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
-	$(wildcard $(foreach f,entry options bzimage guest_map multiboot multiboot_info text,boot/$(f).c)) \
+	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
+	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options ranges text utf16 version,boot/$(f).c)) \
 	$(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control state fast_path,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits segments,vmx/$(f).c))
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
-# Our own string functions must not replace the host's: there they are called lib_memcpy and so on.
-LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp strchr \
-	strrchr strcpy strncpy strstr strcat snprintf vsnprintf,-D$(f)=lib_$(f))
 build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
 UNIT_LIBS_test_decode := -lZydis

@@ -14,6 +14,7 @@
 
 #include "boot/handoff.h"
 #include "boot/memory.h"
+#include "boot/ranges.h"
 
 #define CORE_HOLES 2
 

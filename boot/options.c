@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The parser of the key "umbra"; see options.h. */
 #include "boot/options.h"
+#include "lib/string.h"
 
 /* The numbers of enum log_level in the hypervisor. */
 enum { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
@@ -130,7 +131,7 @@ static bool parse_cpuid(struct umbra_options *options, struct text_span value)
 	} while (rest.length);
 	if (value.at[value.length - 1] == ',')
 		return false;
-	used = text_length(list);
+	used = strlen(list);
 	if (used + 1 + value.length >= sizeof(options->hv.cpuid_hide))
 		return false;
 	if (used)
@@ -188,7 +189,7 @@ static bool parse_word(struct umbra_options *options, struct text_span word,
 bool options_parse(struct umbra_options *options, const char *line, bool can_audit,
 		   struct boot_error *error)
 {
-	struct text_span rest = {line, text_length(line)}, word;
+	struct text_span rest = {line, strlen(line)}, word;
 
 	options_init(options);
 	if (!text_copy(options->hv.raw, sizeof(options->hv.raw), rest))

@@ -48,6 +48,7 @@ class Machine:
     extra: list = field(default_factory=list)  # more QEMU arguments
     entry: str | None = None            # the boot entry's text instead of the usual one ("" for no entry)
     title: str = "Umbra"
+    files: list = field(default_factory=list)  # more on the ESP: (file, path there)
 
 
 def initramfs(kernel_dir):
@@ -109,6 +110,9 @@ def lay_out_esp(machine, tree, timeout=0):
         shutil.copy(machine.kernel, tree + "/kernel")
     for i, (path, _) in enumerate(machine.modules):
         shutil.copy(path, f"{tree}/module{i}")
+    for path, where in machine.files:
+        os.makedirs(os.path.dirname(f"{tree}/{where}"), exist_ok=True)
+        shutil.copy(path, f"{tree}/{where}")
     names = []
     for i, path in enumerate(machine.initrds):
         names.append(f"initrd{i}.img")

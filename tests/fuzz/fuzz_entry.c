@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boot/entry.h"
+#include "boot/loader_config.h"
 #include "boot/options.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -213,6 +213,17 @@ def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
 
 
+def test_entry_with_utf8_names_double_slashes_and_keys_of_other_loaders_boots():
+    # too long for a short name, whose code page the firmware does not know
+    entry = "title Größe\nlinux //größenordnung//kernel\ninitrd /initrd0.img\ninitrd \\\\command.img\noptions console=ttyS0\n"
+    entry += "grub_users $grub_users\ngrub_arg --unrestricted\ngrub_class example\numbra bare\n"
+    machine = debian(command="uname -r", entry=entry)
+    machine.files, machine.kernel = [(machine.kernel, "größenordnung/kernel")], None
+    result = run_command("entry-utf8", machine, timeout=120)
+    # the firmware's serial console has a glyph or a question mark for each character
+    require(re.search(r'entry umbra\.conf, "Gr(öß|\?\?)e"', result.text), "the title is not shown")
+
+
 @slow
 def test_hung_guest_is_ended_at_the_timeout_with_status_124():
     machine = debian(command="echo started; sleep 1000")

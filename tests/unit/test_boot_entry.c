@@ -16,6 +16,7 @@
 
 #include "boot/check.c"
 #include "boot/entry.h"
+#include "boot/loader_config.h"
 #include "boot/options.h"
 
 static struct boot_entry entry;
@@ -113,6 +114,37 @@ static void mistakes_in_an_entry_are_explained(void **state)
 			   "initrd 6\ninitrd 7\ninitrd 8\ninitrd 9\n"));
 	assert_error_has(&entry.error, "line 10");
 	assert_int_equal(entry.initrd_count, ENTRY_MAX_INITRDS);
+}
+
+static void keys_of_other_loaders_are_passed_over(void **state)
+{
+	assert_true(parse("a.conf", "title Example Linux\nversion 6.1\nlinux /kernel\ninitrd /initrd0.img\n"
+			  "options console=ttyS0\nid 7\ngrub_users $grub_users\ngrub_arg --unrestricted\n"
+			  "grub_class example\ngrub_hotkey\n"));
+	assert_string_equal(entry.options, "console=ttyS0");
+	assert_false(parse("a.conf", "linux /k\ngrub x\n"));
+	assert_false(parse("a.conf", "linux /k\nids x\n"));
+}
+
+static void a_line_names_one_file(void **state)
+{
+	assert_true(parse("a.conf", "linux /my kernel/k\ninitrd /one gz\ninitrd /two\n"));
+	assert_string_equal(entry.kernel, "/my kernel/k");
+	assert_int_equal(entry.initrd_count, 2);
+	assert_false(parse("a.conf", "linux /k\ninitrd /one /two\n"));
+	assert_error_has(&entry.error, "a.conf line 2: key \"initrd\" names two files");
+	assert_false(parse("a.conf", "linux /k\ninitrd /one\t\\two\n"));
+	assert_false(parse("a.conf", "linux /k /l\n"));
+	assert_error_has(&entry.error, "line 1: key \"linux\" names two files");
+}
+
+static void utf8_is_kept_as_it_is(void **state)
+{
+	assert_true(parse("gr\u00fcn.conf", "title Gr\u00f6\u00dfe\nlinux /gr\u00f6\u00dfe/kernel\ninitrd /\U0001f600\n"));
+	assert_string_equal(entry.id, "gr\u00fcn.conf");
+	assert_string_equal(entry.title, "Gr\u00f6\u00dfe");
+	assert_string_equal(entry.kernel, "/gr\u00f6\u00dfe/kernel");
+	assert_string_equal(entry.initrd[0], "/\U0001f600");
 }
 
 static void multiboot_entries_have_modules_and_command_line(void **state)
@@ -415,20 +447,6 @@ static void numbers_and_sizes_do_not_overflow(void **state)
 	assert_false(text_parse_size((struct text_span){"M", 1}, &v));
 }
 
-static void text_is_formatted(void **state)
-{
-	char line[16];
-
-	assert_int_equal(text_format(line, sizeof(line), "%s %u%%", "ab", 7u), 5);
-	assert_string_equal(line, "ab 7%");
-	text_format(line, sizeof(line), "%08x|%4u|%llx", 0xbeefu, 12u, 0x123456789ull);
-	assert_string_equal(line, "0000beef|  12|1");
-	text_format(line, sizeof(line), "%.*s%c", 2, "xyz", '!');
-	assert_string_equal(line, "xy!");
-	text_format(line, sizeof(line), "%s", "a line longer than the space");
-	assert_string_equal(line, "a line longer t");
-}
-
 static void a_cpu_with_svm_is_accepted(void **state)
 {
 	struct cpu_facts facts = {.svm = true};
@@ -543,6 +561,9 @@ int main(void)
 		cmocka_unit_test(empty_options_are_allowed),
 		cmocka_unit_test(an_unknown_key_is_named_with_file_and_line),
 		cmocka_unit_test(mistakes_in_an_entry_are_explained),
+		cmocka_unit_test(keys_of_other_loaders_are_passed_over),
+		cmocka_unit_test(a_line_names_one_file),
+		cmocka_unit_test(utf8_is_kept_as_it_is),
 		cmocka_unit_test(multiboot_entries_have_modules_and_command_line),
 		cmocka_unit_test(mistakes_in_multiboot_entries_are_explained),
 		cmocka_unit_test(what_is_too_long_is_refused),
@@ -560,7 +581,6 @@ int main(void)
 		cmocka_unit_test(audits_are_for_debug_builds),
 		cmocka_unit_test(long_umbra_options_are_refused),
 		cmocka_unit_test(numbers_and_sizes_do_not_overflow),
-		cmocka_unit_test(text_is_formatted),
 		cmocka_unit_test(a_cpu_with_svm_is_accepted),
 		cmocka_unit_test(a_cpu_without_virtualisation_is_refused),
 		cmocka_unit_test(svm_locked_off_is_refused),
