@@ -46,6 +46,7 @@ class Keyboard:
         self.waits = waits
         self.open = True
         self.left = False      # Ctrl-A X was typed
+        self.typed = b""       # last
         self.lines = b""       # read, not yet asked for
         self.out = b""         # to be sent
         self.screen = b""      # the end of what the guest has said since
@@ -53,7 +54,8 @@ class Keyboard:
 
     def read(self):
         data = os.read(0, 4096)
-        self.left |= LEAVE in self.out[-1:] + data
+        self.typed = self.typed[-1:] + data
+        self.left |= LEAVE in self.typed
         self.open = bool(data)
         if self.waits:
             self.lines += data

@@ -24,7 +24,8 @@ VARIABLES = ("GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND 
 TIMEOUT = 300
 TCG = {"EMU": "qemu", "ACCEL": "tcg"}
 STAND_IN = """#!{python}
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 text = os.environ["STAND_IN_SAYS"].encode().decode("unicode_escape")
 if "mon:stdio" in sys.argv:
     os.write(1, text.encode())
