@@ -500,12 +500,12 @@ static void an_access_found_to_be_emulated_is_not_looked_up_again(void **state)
 {
 	create("");
 	fault_result = SHADOW_FIXED;
-	vcpu.to_emulate = true;
-	vcpu.fault = (struct shadow_fault){ .gpa = gpa(APIC), .kind = REGION_TRAPPED };
+	vcpu.mmio.state = MMIO_FOUND;
+	vcpu.mmio.fault = (struct shadow_fault){ .gpa = gpa(APIC), .kind = REGION_TRAPPED };
 	host_log_quiet = true;
 	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);              /* MOV EAX, [RAX] */
 	host_log_quiet = false;
-	assert_true(vcpu.rip == 0x100002 && !vcpu.to_emulate);
+	assert_true(vcpu.rip == 0x100002 && vcpu.mmio.state == MMIO_NONE);
 	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);
 	assert_true(vcpu.rip == 0x100002);
 }
