@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	int err;
 
 	reset_vcpu(bits & 1 ? 32 : 64);
-	vcpu.rflags |= fuzz_take(&in, 2) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF | FLAG_DF);
+	vcpu.rflags |= fuzz_take(&in, 2) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF | RFLAGS_DF);
 	for (u32 r = 0; r < GPR_COUNT; r++) {
 		u32 pick = fuzz_take(&in, 1);
 

@@ -331,7 +331,7 @@ static void strings(struct instance *i)
 	vcpu.gpr[GPR_RDI] = random_address();
 	vcpu.gpr[GPR_RCX] = host_random_below(40);
 	if (host_random_below(2))
-		vcpu.rflags |= FLAG_DF;
+		vcpu.rflags |= RFLAGS_DF;
 	if (rep)
 		emit(i, rep);
 	emit_prefixes(i, true);
@@ -511,7 +511,7 @@ static void describe(const struct instance *i, char out[128])
 static void compare_state(uc_engine *uc, const struct instance *i)
 {
 	static u8 theirs[MEM_END];
-	u64 value, flags = 0, mask = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF | FLAG_DF;
+	u64 value, flags = 0, mask = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF | RFLAGS_DF;
 	char text[128];
 
 	describe(i, text);

@@ -93,6 +93,12 @@ struct segment {
 #define SEG_ATTR_DB BIT(14)
 #define SEG_ATTR_G BIT(15)
 #define SEG_ATTR_UNUSABLE BIT(16)
+/* Flat, present, accessed, DPL 0: code is readable, data writable. */
+#define SEG_FLAT_CODE64 0xa09bu
+#define SEG_FLAT_CODE32 0xc09bu
+#define SEG_FLAT_DATA 0xc093u
+#define SEG_LDT 0x82u
+#define SEG_TSS32_BUSY 0x8bu
 
 /* An access to trapped or hidden memory, from its page fault to the end of its emulation. */
 enum mmio_state {
