@@ -39,7 +39,7 @@ static ALWAYS_INLINE void note_exit(struct vcpu *vcpu, const struct vmcb *vmcb, 
 static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	switch (shadow_handle_fault(vcpu->mmu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags,
-				    &vcpu->fault)) {
+				    &vcpu->mmio.fault)) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY:
 		return ready(vcpu);
@@ -47,10 +47,10 @@ static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 		vmcb->cr2 = vmcb->exit_info2;
 		svm_dirty(vmcb, CLEAN_CR2);
 		vmcb->event_inj = EVENTINJ_VALID | EVENTINJ_ERROR_VALID | EVENTINJ_EXCEPTION << EVENTINJ_TYPE_SHIFT |
-				  VEC_PF | (u64)vcpu->fault.error << EVENTINJ_ERROR_SHIFT;
+				  VEC_PF | (u64)vcpu->mmio.fault.error << EVENTINJ_ERROR_SHIFT;
 		return ready(vcpu);
 	default:
-		vcpu->to_emulate = true;
+		vcpu->mmio.state = MMIO_FOUND;
 		return false;
 	}
 }

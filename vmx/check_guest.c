@@ -249,7 +249,6 @@ static void check_rip(struct vmx_check *k, const struct guest_mode *m)
 
 #define INTERRUPTIBILITY_RESERVED BITS(31, 5)
 #define PENDING_DEBUG_RESERVED (BITS(63, 17) | BIT(15) | BIT(13) | BITS(11, 4))
-#define DEBUGCTL_BTF BIT(1)
 
 static void check_activity(struct vmx_check *k, const struct guest_mode *m)
 {
@@ -309,8 +308,8 @@ static void check_pending_debug(struct vmx_check *k)
 
 /* --- PDPTEs (26.3.1.6) -------------------------------------------------------- */
 
-#define PDPTE_RESERVED (BITS(63, 52) | BITS(8, 5) | BITS(2, 1))
 #define PAE_CR3_ADDRESS BITS(31, 5)
+#define ABOVE_52_BITS BITS(63, 52)
 
 /* Without EPT they come from the memory that CR3 points at, which is the hypervisor's. */
 static void check_pdptes(struct vmx_check *k)
@@ -326,7 +325,7 @@ static void check_pdptes(struct vmx_check *k)
 	pdpt = phys_to_virt(hpa(cr3));
 	for (u32 i = 0; i < 4; i++)
 		EXPECT(!(pdpt[i] & PTE_P) ||
-		       (!(pdpt[i] & PDPTE_RESERVED) && vmx_check_physical(k, pdpt[i] & PTE_ADDR_MASK)),
+		       (!(pdpt[i] & (PDPTE_RESERVED | ABOVE_52_BITS)) && vmx_check_physical(k, pdpt[i] & PTE_ADDR_MASK)),
 		       "PDPTE: reserved bits (26.3.1.6)");
 }
 

@@ -29,15 +29,15 @@ static void inject_page_fault(gva_t gva, u32 error)
 static bool fast_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
 {
 	switch (shadow_handle_fault(vcpu->mmu, info->qualification, info->intr_error, vmx_guest_cpl(),
-				    vmcs_read_natural(VMCS_GUEST_RFLAGS), &vcpu->fault)) {
+				    vmcs_read_natural(VMCS_GUEST_RFLAGS), &vcpu->mmio.fault)) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY:
 		return true;
 	case SHADOW_INJECT:
-		inject_page_fault(info->qualification, vcpu->fault.error);
+		inject_page_fault(info->qualification, vcpu->mmio.fault.error);
 		return true;
 	default:
-		vcpu->to_emulate = true;
+		vcpu->mmio.state = MMIO_FOUND;
 		return false;
 	}
 }

@@ -7,7 +7,6 @@
 #include "arch/x86/percpu.h"
 #include "vmx/vmx.h"
 
-#define DEBUGCTL_BTF BIT(1)
 
 /* --- NMIs that came while the hypervisor ran ---------------------------------- */
 

@@ -22,7 +22,6 @@
 #include "mm/phys.h"
 
 #define COM1 0x3f8
-#define EXT1_EDX_PAGES_1G BIT(26)
 
 static struct vcpu boot_vcpu;
 
@@ -80,18 +79,12 @@ static const struct vendor *start_vendor(void)
 	return vendor;
 }
 
-/* MAXPHYADDR, APM vol. 3 section E.4.7 */
-static u32 phys_bits(void)
-{
-	return cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
-}
-
 static struct shadow *start_shadow(const struct boot_info *info, const struct vendor *vendor)
 {
 	struct shadow_config config = {
 		.shadow_limit = info->options.shadow_bytes,
-		.host_phys_bits = phys_bits(),
-		.pages_1g = cpuid(0x80000001, 0).edx & EXT1_EDX_PAGES_1G,
+		.host_phys_bits = cpu_phys_bits(),
+		.pages_1g = cpu_has_pages_1g(),
 		.tags = vendor->tags(),
 		.regions = memory_regions(),
 	};
@@ -120,7 +113,7 @@ static NORETURN void start_guest(const struct boot_info *info, const struct vend
 		.start = &info->guest,
 		.cpuid_hide = info->options.cpuid_hide,
 		.audit_interval = info->options.audit_interval,
-		.host_phys_bits = phys_bits(),
+		.host_phys_bits = cpu_phys_bits(),
 	};
 	int err = guest_create(&boot_vcpu, &config);
 

@@ -331,7 +331,7 @@ static void strings(struct instance *i)
 	vcpu.gpr[GPR_RDI] = random_address();
 	vcpu.gpr[GPR_RCX] = host_random_below(40);
 	if (host_random_below(2))
-		vcpu.rflags |= FLAG_DF;
+		vcpu.rflags |= RFLAGS_DF;
 	if (rep)
 		emit(i, rep);
 	emit_prefixes(i, true);
@@ -511,7 +511,7 @@ static void describe(const struct instance *i, char out[128])
 static void compare_state(uc_engine *uc, const struct instance *i)
 {
 	static u8 theirs[MEM_END];
-	u64 value, flags = 0, mask = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF | FLAG_DF;
+	u64 value, flags = 0, mask = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF | RFLAGS_DF;
 	char text[128];
 
 	describe(i, text);
@@ -545,7 +545,8 @@ static const struct shadow_fault no_fault = { .kind = REGION_HIDDEN };
 static void emulate_once(void)
 {
 	vcpu.exit = (struct vcpu_exit){ .gva = 0xdead0000 };
-	emulate_access(&vcpu, &no_fault);
+	vcpu.mmio.fault = no_fault;
+	emulate_access(&vcpu);
 }
 
 /* Ours: an exception queued and nothing changed. */
@@ -617,14 +618,13 @@ static void emulation_matches_unicorn_in_32_bit_code(void **state) { compare_wit
 /* Runs one instruction given as bytes. */
 static void run(const char *bytes, u32 len, gva_t gva, u64 fault_gpa)
 {
-	struct shadow_fault fault = { .gpa = gpa(fault_gpa), .kind = REGION_TRAPPED };
-
 	memset(memory + CODE, 0x90, 0x1000);
 	memcpy(memory + CODE, bytes, len);
 	vcpu.rip = CODE;
 	vcpu.inject.type = EVENT_NONE;
 	vcpu.exit = (struct vcpu_exit){ .gva = gva };
-	emulate_access(&vcpu, &fault);
+	vcpu.mmio.fault = (struct shadow_fault){ .gpa = gpa(fault_gpa), .kind = REGION_TRAPPED };
+	emulate_access(&vcpu);
 }
 
 static void a_32_bit_move_reaches_the_apic_register(void **state)
@@ -842,24 +842,22 @@ static void single_stepping_traps_after_the_instruction(void **state)
 
 static void code_that_is_not_there_faults_as_a_fetch(void **state)
 {
-	struct shadow_fault fault = { .gpa = gpa(HIDDEN) };
-
 	reset_vcpu(64);
+	vcpu.mmio.fault.gpa = gpa(HIDDEN);
 	memory[MEM_END - 1] = 0x89;  /* the ModRM is on the next page */
 	vcpu.rip = MEM_END - 1;
-	emulate_access(&vcpu, &fault);
+	emulate_access(&vcpu);
 	assert_int_equal(vcpu.inject.vector, VEC_PF);
 	assert_int_equal(vcpu.cr2, MEM_END);
 }
 
 static void a_delivery_into_hidden_memory_shuts_down(void **state)
 {
-	struct shadow_fault fault = { .gpa = gpa(HIDDEN) };
-
 	reset_vcpu(64);
+	vcpu.mmio.fault.gpa = gpa(HIDDEN);
 	vcpu.exit.interrupted.type = EVENT_INTERRUPT;
 	host_log_quiet = true;
-	assert_panics(emulate_access(&vcpu, &fault));
+	assert_panics(emulate_access(&vcpu));
 	host_log_quiet = false;
 }
 

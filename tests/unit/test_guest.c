@@ -317,17 +317,17 @@ static void cr4_follows_cpuid(void **state)
 	assert_false(flushed);
 	assert_int_equal(cr_write_cr4(&vcpu, vcpu.cr4 | CR4_PGE), 0);
 	assert_true(flushed);
-	assert_true(cpuid_has(&vcpu, 1, CPUID_ECX, 27));
+	assert_true(cpuid_has(&vcpu, 1, CPUID_ECX, CPUID1_ECX_OSXSAVE));
 	create("");
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_SMAP), 0);
-	assert_false(cpuid_has(&vcpu, 1, CPUID_ECX, 27));
+	assert_false(cpuid_has(&vcpu, 1, CPUID_ECX, CPUID1_ECX_OSXSAVE));
 	/* OSPKE shows CR4.PKE, in subleaf 0. */
-	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, 4));
+	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, CPUID7_ECX_OSPKE));
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_PKE), 0);
-	assert_true(cpuid_has(&vcpu, 7, CPUID_ECX, 4));
+	assert_true(cpuid_has(&vcpu, 7, CPUID_ECX, CPUID7_ECX_OSPKE));
 	create("-pku");
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_PKE), -EINVAL);
-	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, 3));
+	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, CPUID7_ECX_PKU));
 }
 
 static void cr3_reserved_bits_are_refused_in_long_mode(void **state)
@@ -510,12 +510,12 @@ static void an_access_found_to_be_emulated_is_not_looked_up_again(void **state)
 {
 	create("");
 	fault_result = SHADOW_FIXED;
-	vcpu.to_emulate = true;
-	vcpu.fault = (struct shadow_fault){ .gpa = gpa(APIC), .kind = REGION_TRAPPED };
+	vcpu.mmio.state = MMIO_FOUND;
+	vcpu.mmio.fault = (struct shadow_fault){ .gpa = gpa(APIC), .kind = REGION_TRAPPED };
 	host_log_quiet = true;
 	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);              /* MOV EAX, [RAX] */
 	host_log_quiet = false;
-	assert_true(vcpu.rip == 0x100002 && !vcpu.to_emulate);
+	assert_true(vcpu.rip == 0x100002 && vcpu.mmio.state == MMIO_NONE);
 	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);
 	assert_true(vcpu.rip == 0x100002);
 }
@@ -630,16 +630,16 @@ static void cpuid_hides_what_is_not_virtualised(void **state)
 	assert_false(r.ebx & (BIT(5) | BIT(10) | BIT(25)));
 	assert_false(r.ecx & (BIT(4) | BIT(7) | BIT(31)));
 	assert_false(r.edx & BIT(20));
-	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_ECX, 2));
+	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_ECX, CPUIDE1_ECX_SVM));
 	r = cpuid_answer(&vcpu, 0x8000000a, 0);
 	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
 	r = cpuid_answer(&vcpu, 0xd, 0);
 	assert_int_equal(r.eax, 0x602e7);
 	vcpu.apic_base &= ~APIC_BASE_ENABLE;
-	assert_false(cpuid_has(&vcpu, 1, CPUID_EDX, 9));
-	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_EDX, 9));
+	assert_false(cpuid_has(&vcpu, 1, CPUID_EDX, CPUID1_EDX_APIC));
+	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_EDX, CPUID1_EDX_APIC));
 	create("-pku");
-	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, 3));
+	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, CPUID7_ECX_PKU));
 	r = cpuid_answer(&vcpu, 0xd, 0);
 	assert_int_equal(r.eax, 0x600e7);
 	r = cpuid_answer(&vcpu, 0xd, 9);

@@ -176,7 +176,7 @@ static void an_access_to_emulate_is_not_looked_up_again(void **state)
 	fault_result = SHADOW_EMULATE;
 	assert_false(exit_with(SVM_EXIT_EXCP_PF));
 	svm_slow_path(&vcpu);
-	assert_true(vcpu.to_emulate && vcpu.fault.gpa.v == 0xfee00300);
+	assert_true(vcpu.mmio.state == MMIO_FOUND && vcpu.mmio.fault.gpa.v == 0xfee00300);
 	assert_int_equal(faults, 1);
 }
 

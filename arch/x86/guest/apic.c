@@ -33,7 +33,6 @@ enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 
 #define APIC_PAGE_RESET 0xfee00000ull
 #define APIC_BASE_RESERVED (BITS(7, 0) | BIT(9))
-#define APIC_BASE_ADDRESS (~0ull << PAGE_SHIFT)
 
 void apic_init(struct vcpu *vcpu)
 {

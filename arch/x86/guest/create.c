@@ -41,22 +41,17 @@ static const struct shadow_ops shadow_ops = {
 	.flush = flush_tag, .flush_page = flush_page, .trap_invlpg = trap_invlpg, .read_pkru = hw_read_pkru,
 };
 
-/* Access rights of flat segments: type, S, DPL 0, P, G, and L or D/B. */
-#define FLAT_CODE64 0xa09bu
-#define FLAT_CODE32 0xc09bu
-#define FLAT_DATA 0xc093u
-
 static void set_flat_segments(struct vcpu *vcpu, const struct boot_guest_state *start)
 {
 	static const enum segment_name data[] = {SEG_DS, SEG_ES, SEG_SS, SEG_FS, SEG_GS};
 	bool mode64 = start->mode == BOOT_GUEST_LONG64;
 	struct segment s = {
-		.selector = start->cs, .limit = 0xffffffff, .attributes = mode64 ? FLAT_CODE64 : FLAT_CODE32,
+		.selector = start->cs, .limit = 0xffffffff, .attributes = mode64 ? SEG_FLAT_CODE64 : SEG_FLAT_CODE32,
 	};
 
 	vcpu->vendor->set_segment(vcpu, SEG_CS, &s);
 	s.selector = start->ds;
-	s.attributes = FLAT_DATA;
+	s.attributes = SEG_FLAT_DATA;
 	for (u32 i = 0; i < ARRAY_SIZE(data); i++)
 		vcpu->vendor->set_segment(vcpu, data[i], &s);
 	s = (struct segment){ .base = start->gdt_base, .limit = start->gdt_limit };

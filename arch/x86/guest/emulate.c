@@ -287,14 +287,15 @@ static int execute(struct emu *e)
 }
 
 /* Plain stores that the emulator does not know are dropped, everything else is refused. */
-static int execute_unknown(struct emu *e, const struct shadow_fault *fault)
+static int execute_unknown(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
 	const struct insn *insn = &e->insn;
 
 	if (guest_once(guest_of(vcpu), ONCE_EMULATE))
 		log_warn("guest: instruction at %llx (map %u opcode %02x) on memory at %llx not emulated\n",
-			 (unsigned long long)vcpu->rip, insn->map, insn->opcode, (unsigned long long)fault->gpa.v);
+			 (unsigned long long)vcpu->rip, insn->map, insn->opcode,
+			 (unsigned long long)vcpu->mmio.fault.gpa.v);
 	if (insn_is_plain_store(insn)) {
 		if (insn_pops_x87(insn))
 			hw_fpu_pop();
@@ -304,7 +305,7 @@ static int execute_unknown(struct emu *e, const struct shadow_fault *fault)
 	return -EFAULT;
 }
 
-static int execute_insn(struct emu *e, const struct shadow_fault *fault)
+static int execute_insn(struct emu *e)
 {
 	const struct insn *insn = &e->insn;
 	int err = 0;
@@ -316,7 +317,7 @@ static int execute_insn(struct emu *e, const struct shadow_fault *fault)
 	if (err)
 		return err;
 	err = execute(e);
-	return err == -ENOSYS ? execute_unknown(e, fault) : err;
+	return err == -ENOSYS ? execute_unknown(e) : err;
 }
 
 /*
@@ -324,10 +325,10 @@ static int execute_insn(struct emu *e, const struct shadow_fault *fault)
  * stack or descriptor table in the hypervisor's memory or in the APIC page.
  * Nothing that returns can come of it: the delivery cannot be completed.
  */
-static NORETURN void delivery_failed(struct vcpu *vcpu, const struct shadow_fault *fault)
+static NORETURN void delivery_failed(struct vcpu *vcpu)
 {
 	log_error("guest: delivery of vector %u touches emulated memory at %llx\n",
-		  vcpu->exit.interrupted.vector, (unsigned long long)fault->gpa.v);
+		  vcpu->exit.interrupted.vector, (unsigned long long)vcpu->mmio.fault.gpa.v);
 	guest_shutdown(vcpu);
 }
 
@@ -341,20 +342,18 @@ static void finish(struct emu *e)
 	}
 }
 
-void emulate_access(struct vcpu *vcpu, const struct shadow_fault *fault)
+void emulate_access(struct vcpu *vcpu)
 {
-	struct guest *g = guest_of(vcpu);
 	struct emu e = { .vcpu = vcpu };
 
 	if (vcpu->exit.interrupted.type != EVENT_NONE)
-		delivery_failed(vcpu, fault);
+		delivery_failed(vcpu);
 	if (insn_fetch(vcpu, &e.insn))
 		return;
 	e.bits = insn_code_bits(vcpu);
-	g->hint_valid = true;
-	g->hint_gva = vcpu->exit.gva;
-	g->hint_gpa = fault->gpa;
-	if (execute_insn(&e, fault) == 0)
+	vcpu->mmio.state = MMIO_EMULATED;
+	vcpu->mmio.gva = vcpu->exit.gva;
+	if (execute_insn(&e) == 0)
 		finish(&e);
-	g->hint_valid = false;
+	vcpu->mmio.state = MMIO_NONE;
 }

@@ -4,12 +4,11 @@
 #define ARCH_X86_GUEST_EMULATE_H
 
 #include "arch/x86/guest/vcpu.h"
-#include "mm/shadow.h"
 
 /*
- * The shadow engine answered EMULATE to the page fault in vcpu->exit: executes
- * the instruction at RIP, or queues the exception that it raises.
+ * The shadow engine answered EMULATE to the page fault in vcpu->exit, with vcpu->mmio.fault:
+ * executes the instruction at RIP, or queues the exception that it raises.
  */
-void emulate_access(struct vcpu *vcpu, const struct shadow_fault *fault);
+void emulate_access(struct vcpu *vcpu);
 
 #endif

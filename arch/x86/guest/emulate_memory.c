@@ -41,15 +41,19 @@ static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 	apic_write(vcpu, at.v & ~PAGE_MASK, len, value);
 }
 
+/* Is it the address of the page fault at hand, which has been walked already? */
+static bool is_faulting(const struct vcpu *vcpu, gva_t gva)
+{
+	return vcpu->mmio.state == MMIO_EMULATED && gva == vcpu->mmio.gva;
+}
+
 /* The address is translated; -EFAULT with #PF queued. */
 static int translate(struct vcpu *vcpu, gva_t gva, bool write, gpa_t *out)
 {
-	const struct guest *g = guest_of(vcpu);
 	struct gpt_walk walk;
 
-	/* The page fault at hand has been walked already. */
-	if (g->hint_valid && gva == g->hint_gva) {
-		*out = g->hint_gpa;
+	if (is_faulting(vcpu, gva)) {
+		*out = vcpu->mmio.fault.gpa;
 		return 0;
 	}
 	if (shadow_translate(vcpu->mmu, gva, insn_access(vcpu, write, false), &walk) != GPT_OK) {
@@ -58,13 +62,6 @@ static int translate(struct vcpu *vcpu, gva_t gva, bool write, gpa_t *out)
 	}
 	*out = gpa((walk.gfn << PAGE_SHIFT) | (gva & ~PAGE_MASK));
 	return 0;
-}
-
-static bool hint_is_apic(const struct vcpu *vcpu, gva_t gva)
-{
-	const struct guest *g = guest_of(vcpu);
-
-	return g->hint_valid && gva == g->hint_gva && apic_owns(vcpu, g->hint_gpa);
 }
 
 /* One access inside a page. */
@@ -76,7 +73,7 @@ static int access_piece(struct vcpu *vcpu, gva_t gva, void *buf, u32 len, bool w
 	int err = -EIO;
 	gpa_t at;
 
-	if (!hint_is_apic(vcpu, gva))
+	if (!is_faulting(vcpu, gva) || !apic_owns(vcpu, vcpu->mmio.fault.gpa))
 		err = write ? shadow_write_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error)
 			    : shadow_read_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error);
 	if (err == -EFAULT)

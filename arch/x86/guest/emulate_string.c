@@ -28,7 +28,7 @@ static void set_address_register(struct emu *e, u8 reg, u64 value)
 
 static void step(struct emu *e, u8 reg)
 {
-	s64 by = e->vcpu->rflags & FLAG_DF ? -(s64)e->size : (s64)e->size;
+	s64 by = e->vcpu->rflags & RFLAGS_DF ? -(s64)e->size : (s64)e->size;
 
 	set_address_register(e, reg, address_register(e, reg) + by);
 }

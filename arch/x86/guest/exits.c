@@ -25,18 +25,19 @@ static void handle_page_fault(struct vcpu *vcpu)
 	const struct vcpu_exit *exit = &vcpu->exit;
 	enum shadow_result result = SHADOW_EMULATE;
 
-	if (!vcpu->to_emulate)
-		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags, &vcpu->fault);
-	vcpu->to_emulate = false;
+	if (vcpu->mmio.state != MMIO_FOUND)
+		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags,
+					     &vcpu->mmio.fault);
+	vcpu->mmio.state = MMIO_NONE;
 	switch (result) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY:
 		return;
 	case SHADOW_INJECT:
-		inject_pf(vcpu, exit->gva, vcpu->fault.error);
+		inject_pf(vcpu, exit->gva, vcpu->mmio.fault.error);
 		return;
 	case SHADOW_EMULATE:
-		emulate_access(vcpu, &vcpu->fault);
+		emulate_access(vcpu);
 		return;
 	}
 }

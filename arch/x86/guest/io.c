@@ -11,7 +11,6 @@
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 
-#define RFLAGS_DF BIT(10)
 
 int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_access_fn *access, void *arg)
 {

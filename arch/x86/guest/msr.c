@@ -18,9 +18,8 @@
 /* SDM vol. 4, APM vol. 2 appendix A */
 enum {
 	MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49, MSR_UCODE_INTEL = 0x79, MSR_SMM_MONITOR = 0x9b,
-	MSR_SMBASE = 0x9e, MSR_FLUSH_CMD = 0x10b, MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP = 0x175,
-	MSR_SYSENTER_EIP = 0x176, MSR_MISC_ENABLE = 0x1a0, MSR_DEBUGCTL = 0x1d9, MSR_SMRR_BASE = 0x1f2,
-	MSR_SMRR_MASK = 0x1f3, MSR_PEBS_ENABLE = 0x3f1, MSR_VMX_FIRST = 0x480, MSR_VMX_LAST = 0x493,
+	MSR_SMBASE = 0x9e, MSR_FLUSH_CMD = 0x10b, MSR_MISC_ENABLE = 0x1a0, MSR_SMRR_BASE = 0x1f2, MSR_SMRR_MASK = 0x1f3,
+	MSR_PEBS_ENABLE = 0x3f1, MSR_VMX_FIRST = 0x480, MSR_VMX_LAST = 0x493,
 	MSR_PT_FIRST = 0x560, MSR_PT_LAST = 0x587, MSR_DS_AREA = 0x600, MSR_CET_FIRST = 0x6a0,
 	MSR_CET_LAST = 0x6a8, MSR_TSC_DEADLINE = 0x6e0, MSR_PKRS = 0x6e1, MSR_TME_ACTIVATE = 0x982,
 	MSR_UINTR_FIRST = 0x985, MSR_UINTR_LAST = 0x98a, MSR_PASID = 0xd93, MSR_XSS = 0xda0,
@@ -34,9 +33,6 @@ enum {
 	MSR_SEV_STATUS = 0xc0010131, MSR_RMP_BASE = 0xc0010132, MSR_RMP_END = 0xc0010133,
 };
 
-#define FEATURE_CONTROL_LOCKED BIT(0)
-#define VM_CR_LOCK BIT(3)
-#define VM_CR_SVMDIS BIT(4)
 #define DEBUGCTL_ALLOWED BITS(1, 0)      /* LBR, BTF */
 #define HWCR_ALLOWED (BIT(18) | BIT(30)) /* McStatusWrEn, IRPerfEn */
 #define MISC_ENABLE_KEEP (BIT(22) | BIT(34)) /* limit of CPUID, no-execute off */
@@ -54,19 +50,21 @@ static void pass(struct vcpu *vcpu, u32 msr)
 /* Those that not every CPU has: passed through only where CPUID shows them. */
 static void pass_optional(struct vcpu *vcpu)
 {
-	bool ibrs = cpuid_has(vcpu, 7, CPUID_EDX, 26) || cpuid_has(vcpu, 0x80000008, CPUID_EBX, 14) ||
-		    cpuid_has(vcpu, 0x80000008, CPUID_EBX, 15) || cpuid_has(vcpu, 0x80000008, CPUID_EBX, 24);
-	bool ibpb = cpuid_has(vcpu, 7, CPUID_EDX, 26) || cpuid_has(vcpu, 0x80000008, CPUID_EBX, 12);
+	bool both = cpuid_has(vcpu, 7, CPUID_EDX, CPUID7_EDX_IBRS_IBPB);
+	bool ibrs = both || cpuid_has(vcpu, CPUID_LEAF_EXT8, CPUID_EBX,
+				      CPUIDE8_EBX_IBRS | CPUIDE8_EBX_STIBP | CPUIDE8_EBX_SSBD);
+	bool ibpb = both || cpuid_has(vcpu, CPUID_LEAF_EXT8, CPUID_EBX, CPUIDE8_EBX_IBPB);
 
-	if (cpuid_has(vcpu, 0x80000001, CPUID_EDX, 27) || cpuid_has(vcpu, 7, CPUID_ECX, 22))
+	if (cpuid_has(vcpu, CPUID_LEAF_EXT1, CPUID_EDX, CPUIDE1_EDX_RDTSCP) ||
+	    cpuid_has(vcpu, 7, CPUID_ECX, CPUID7_ECX_RDPID))
 		pass(vcpu, MSR_TSC_AUX);
 	if (ibrs)
 		pass(vcpu, MSR_SPEC_CTRL);
 	if (ibpb)
 		pass(vcpu, MSR_PRED_CMD);
-	if (cpuid_has(vcpu, 7, CPUID_EDX, 28))
+	if (cpuid_has(vcpu, 7, CPUID_EDX, CPUID7_EDX_FLUSH_L1D))
 		pass(vcpu, MSR_FLUSH_CMD);
-	if (cpuid_has(vcpu, 1, CPUID_ECX, 24))
+	if (cpuid_has(vcpu, 1, CPUID_ECX, CPUID1_ECX_TSC_DEADLINE))
 		pass(vcpu, MSR_TSC_DEADLINE);
 	if (guest_of(vcpu)->hw_x2apic) {
 		pass(vcpu, MSR_X2APIC_TPR);
@@ -144,7 +142,7 @@ int msr_guest_read(struct vcpu *vcpu, u32 msr, u64 *value)
 	case MSR_PAT: *value = vcpu->pat; return 0;
 	case MSR_APIC_BASE: *value = vcpu->apic_base; return 0;
 	case MSR_FEATURE_CONTROL:
-		*value = FEATURE_CONTROL_LOCKED;
+		*value = FEATURE_CONTROL_LOCK;
 		return guest_of(vcpu)->cpuid.amd ? -EFAULT : 0;
 	case MSR_VM_CR:
 		*value = VM_CR_LOCK | VM_CR_SVMDIS;

@@ -63,9 +63,6 @@ struct guest {
 	bool hw_x2apic;      /* the firmware left the APIC in x2APIC mode */
 	struct guest_cpuid cpuid;
 	struct guest_mtrr mtrr;
-	bool hint_valid;     /* while an access is emulated: what its page fault is known to hit */
-	gva_t hint_gva;
-	gpa_t hint_gpa;
 	u32 io_traps;
 	struct io_trap io_trap[IO_TRAP_MAX];
 	bool logged[ONCE_COUNT];

@@ -100,6 +100,25 @@ struct segment {
 #define SEG_ATTR_DB BIT(14)
 #define SEG_ATTR_G BIT(15)
 #define SEG_ATTR_UNUSABLE BIT(16)
+/* Flat, present, accessed, DPL 0: code is readable, data writable. */
+#define SEG_FLAT_CODE64 0xa09bu
+#define SEG_FLAT_CODE32 0xc09bu
+#define SEG_FLAT_DATA 0xc093u
+#define SEG_LDT 0x82u
+#define SEG_TSS32_BUSY 0x8bu
+
+/* An access to trapped or hidden memory, from its page fault to the end of its emulation. */
+enum mmio_state {
+	MMIO_NONE,
+	MMIO_FOUND,           /* the fast path had SHADOW_EMULATE for the exit at hand: fault is filled */
+	MMIO_EMULATED,        /* by emulate_access(), now: gva is known to be at fault.gpa */
+};
+
+struct mmio_access {
+	u8 state;             /* enum mmio_state */
+	gva_t gva;
+	struct shadow_fault fault; /* what shadow_handle_fault() said last */
+};
 
 /* The last exits, for dumps. */
 #define EXIT_RING 64
@@ -124,8 +143,7 @@ struct vcpu {
 	bool interrupt_shadow;/* STI or MOV SS blocking */
 	bool nmi_blocked;
 	struct vcpu_exit exit;
-	bool to_emulate;      /* PAGE_FAULT: shadow_handle_fault() has said SHADOW_EMULATE and filled fault */
-	struct shadow_fault fault;
+	struct mmio_access mmio;
 	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
 	struct shadow_mmu *mmu;
 	const struct vendor *vendor;
