@@ -97,6 +97,8 @@ EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-pr
 	-maccumulate-outgoing-args -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
 	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI \
 	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
+# GNU-EFI's start file, linker script and libraries: in /usr/lib or, newer, in a directory below it.
+EFI_LIB = $(patsubst %/,%,$(dir $(shell $(CC) -print-file-name=elf_x86_64_efi.lds)))
 EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc,-j '$(s)')
 
 $(B)/boot/%.o: boot/%.c Makefile | $(DEPS)
@@ -111,13 +113,13 @@ $(B)/boot/%.asm.o: boot/%.asm Makefile $(B)/core.stripped.elf | $(DEPS)
 
 $(B)/umbra.so: $(EFI_OBJ) Makefile
 	$(call say,LD,$@)
-	$(Q)$(LD) -nostdlib -znocombreloc -z noexecstack -shared -Bsymbolic -T /usr/lib/elf_x86_64_efi.lds \
-		/usr/lib/crt0-efi-x86_64.o $(EFI_OBJ) -o $@ -L/usr/lib -lefi -lgnuefi
+	$(Q)$(LD) -nostdlib -znocombreloc -z noexecstack -shared -Bsymbolic -T $(EFI_LIB)/elf_x86_64_efi.lds \
+		$(EFI_LIB)/crt0-efi-x86_64.o $(EFI_OBJ) -o $@ -L$(EFI_LIB) -lefi -lgnuefi
 	@! $(NM) -u $@ | grep .
 
 $(B)/umbra.efi: $(B)/umbra.so
 	$(call say,EFI,$@)
-	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --target=efi-app-x86_64 $< $@
+	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --output-target=efi-app-x86_64 $< $@
 
 build/umbra.efi: build/release/umbra.efi
 	$(Q)cp $< $@
@@ -406,6 +408,6 @@ clean: ## Remove build/ (the downloaded kernels too)
 help: ## Print this list
 	@sed -n 's/^\([a-z][a-z%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
 .PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image dist clean help
