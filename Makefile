@@ -25,7 +25,7 @@ REPRODUCIBLE := '-ffile-prefix-map=$(CURDIR)=.' -fno-ident
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all unit image dist stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all check-quick unit image dist stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
 DEPS := $(if $(NEED_DEPS),deps)
 
 # umbractl for either guest, and the loader's parser for the host: tools/run needs them.
@@ -324,6 +324,17 @@ check-build: build/release/umbra.efi $(RUN_TOOLS) $(UNIT_BIN) guests check-inclu
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)
 	@tests/system/run.py --unit $(UNIT_BIN)
 
+check-quick: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) check-includes ## Unit tests and one boot
+	@tests/system/run.py --boots boots_with_256_mib_and_command_succeeds --unit $(UNIT_BIN)
+
+# The same in another release of Debian, made in build/debian/ (tools/in-debian).
+check_in = @tools/in-debian $(1) make -j$$(nproc) $(if $(filter 1,$(QUICK)),check-quick,check)
+check-debian12: ## make check in Debian 12, whatever runs here; QUICK=1: make check-quick
+	$(call check_in,bookworm)
+
+check-debian13: ## The same in Debian 13
+	$(call check_in,trixie)
+
 check-all: check-build ## The same with the tests that take long
 	@tests/system/run.py --all --unit $(UNIT_BIN)
 
@@ -402,12 +413,12 @@ build/compile_commands.json: Makefile $(CORE_C) $(EFI_C) $(wildcard tests/unit/*
 	$(shell mkdir -p $(@D))$(file >$@,[$(subst } {,}$(COMMA)$(NEWLINE){,$(strip $(json_all)))])
 	@:
 
-clean: ## Remove build/ (the downloaded kernels too)
-	$(Q)rm -rf build
+clean: ## Remove build/ (the downloaded kernels and build/debian/, which is root's, too)
+	$(Q)rm -rf build 2>/dev/null || sudo rm -rf build
 
 help: ## Print this list
-	@sed -n 's/^\([a-z][a-z%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z][a-z0-9%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 
 -include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
-.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image dist clean help
+.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help
