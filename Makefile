@@ -25,7 +25,7 @@ REPRODUCIBLE := '-ffile-prefix-map=$(CURDIR)=.' -fno-ident
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all unit image dist stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all check-quick unit image dist stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
 DEPS := $(if $(NEED_DEPS),deps)
 
 # umbractl for either guest, and the loader's parser for the host: tools/run needs them.
@@ -103,6 +103,8 @@ EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-pr
 	-maccumulate-outgoing-args -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
 	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI $(LIB_RENAMES) \
 	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
+# GNU-EFI's start file, linker script and libraries: in /usr/lib or, newer, in a directory below it.
+EFI_LIB = $(patsubst %/,%,$(dir $(shell $(CC) -print-file-name=elf_x86_64_efi.lds)))
 EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc,-j '$(s)')
 
 $(B)/boot/%.o: boot/%.c Makefile | $(DEPS)
@@ -122,13 +124,13 @@ $(B)/boot/%.asm.o: boot/%.asm Makefile $(B)/core.stripped.elf | $(DEPS)
 
 $(B)/umbra.so: $(EFI_OBJ) Makefile
 	$(call say,LD,$@)
-	$(Q)$(LD) -nostdlib -znocombreloc -z noexecstack -shared -Bsymbolic -T /usr/lib/elf_x86_64_efi.lds \
-		/usr/lib/crt0-efi-x86_64.o $(EFI_OBJ) -o $@ -L/usr/lib -lefi -lgnuefi
+	$(Q)$(LD) -nostdlib -znocombreloc -z noexecstack -shared -Bsymbolic -T $(EFI_LIB)/elf_x86_64_efi.lds \
+		$(EFI_LIB)/crt0-efi-x86_64.o $(EFI_OBJ) -o $@ -L$(EFI_LIB) -lefi -lgnuefi
 	@! $(NM) -u $@ | grep .
 
 $(B)/umbra.efi: $(B)/umbra.so
 	$(call say,EFI,$@)
-	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --target=efi-app-x86_64 $< $@
+	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --output-target=efi-app-x86_64 $< $@
 
 build/umbra.efi: build/release/umbra.efi
 	$(Q)cp $< $@
@@ -331,6 +333,17 @@ check-build: build/release/umbra.efi $(RUN_TOOLS) $(UNIT_BIN) guests check-inclu
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)
 	@tests/system/run.py --unit $(UNIT_BIN)
 
+check-quick: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) check-includes ## Unit tests and one boot
+	@tests/system/run.py --boots boots_with_256_mib_and_command_succeeds --unit $(UNIT_BIN)
+
+# The same in another release of Debian, made in build/debian/ (tools/in-debian).
+check_in = @tools/in-debian $(1) make -j$$(nproc) $(if $(filter 1,$(QUICK)),check-quick,check)
+check-debian12: ## make check in Debian 12, whatever runs here; QUICK=1: make check-quick
+	$(call check_in,bookworm)
+
+check-debian13: ## The same in Debian 13
+	$(call check_in,trixie)
+
 check-all: check-build ## The same with the tests that take long
 	@tests/system/run.py --all --unit $(UNIT_BIN)
 
@@ -409,12 +422,12 @@ build/compile_commands.json: Makefile $(CORE_C) $(EFI_C) $(wildcard tests/unit/*
 	$(shell mkdir -p $(@D))$(file >$@,[$(subst } {,}$(COMMA)$(NEWLINE){,$(strip $(json_all)))])
 	@:
 
-clean: ## Remove build/ (the downloaded kernels too)
-	$(Q)rm -rf build
+clean: ## Remove build/ (the downloaded kernels and build/debian/, which is root's, too)
+	$(Q)rm -rf build 2>/dev/null || sudo rm -rf build
 
 help: ## Print this list
-	@sed -n 's/^\([a-z][a-z%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z][a-z0-9%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
-.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image dist clean help
+.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help

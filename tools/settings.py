@@ -9,12 +9,13 @@ import shutil
 import subprocess
 
 import bochs
+import ovmf
 import vm
 
 WORDS = {
     "EMU": ("auto", "qemu", "bochs"),
     "ACCEL": ("auto", "tcg", "kvm"),
-    "KERNEL": ("cloud", "full", "686-pae", "686"),
+    "KERNEL": ("cloud", "full", "686-pae", "686", "cloud-bookworm", "full-bookworm", "cloud-trixie", "full-trixie"),
     "BARE": ("0", "1"),
     "FORCE": ("0", "1"),
 }
@@ -141,9 +142,11 @@ def choose_emulator():
 
 def check_emulator(emulator):
     """That its program and its files are installed, and that it knows what is asked for."""
-    program, files = (("bochs", [vm.OVMF, bochs.VGABIOS]) if emulator == "bochs" else (QEMU, [vm.OVMF]))
+    program, files = ("bochs", [bochs.VGABIOS]) if emulator == "bochs" else (QEMU, [ovmf.qemu_file()])
     if not shutil.which(program):
         raise vm.Problem(f"{program} is not installed; tools/deps installs it")
+    if emulator == "bochs" and not ovmf.rom():
+        raise vm.Problem(f"Bochs takes the firmware as one ROM file, and there is neither {ovmf.ROM} nor its two parts")
     for path in files:
         if not os.path.exists(path):
             raise vm.Problem(f"{path} is not there; tools/deps installs it")

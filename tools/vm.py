@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import bochs
 import endings
+import ovmf
 
-OVMF = "/usr/share/ovmf/OVMF.fd"
 # The marks of tools/init on the second serial port (the firmware prints there before).
 COMMAND_OUTPUT = b"\x1eumbra-output\n"
 COMMAND_STATUS = re.compile(rb"\x1eumbra-status (\d+)\n$")
@@ -138,7 +138,7 @@ def qemu_arguments(machine, work, serial, serial2):
     """For the disk work/disk.img; resets are logged in work/qemu.log."""
     arguments = [
         "qemu-system-x86_64", "-machine", "q35", "-accel", machine.accel, "-cpu", machine.cpu, "-m", memory_size(machine.memory),
-        "-bios", OVMF, "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
+        *ovmf.qemu_arguments(), "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
         "-serial", serial,
         "-drive", f"file={work}/disk.img,format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0",
         "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
@@ -176,7 +176,7 @@ class Result:
 
 
 def start_bochs(machine, work, com1, com2):
-    return bochs.Process(work, machine.bochs_cpu, machine.memory, OVMF, work + "/disk.img", com1, com2, machine.bochs_ips)
+    return bochs.Process(work, machine.bochs_cpu, machine.memory, ovmf.rom(), work + "/disk.img", com1, com2, machine.bochs_ips)
 
 
 def start(machine, work, serial, serial2):

@@ -4,7 +4,8 @@
 unless --unit-only, whole boots: one emulator per test, killed at its timeout, its serial log
 kept in build/logs/. Prints PASS: or FAIL: for each test and ends with "N passed, N failed".
 
-run.py [--unit PROGRAM...] [--unit-only] [--all] [--only WORD] [--list]
+run.py [--unit PROGRAM...] [--unit-only] [--boots WORD] [--all] [--only WORD] [--list]
+--only: unit programs and boots with WORD in their names; --boots: all unit programs, only such boots.
 
 A test is a function named test_*, here or in one of MODULES; its name says what must hold and it
 raises Failure if that does not. Those marked @slow run only with --all (make check-all). A test whose
@@ -136,6 +137,21 @@ def test_dmesg_of_cloud_kernel_has_no_warning_that_bare_does_not_show():
 
 def test_dmesg_of_full_kernel_has_no_warning_that_bare_does_not_show():
     check_dmesg("full")
+
+
+def other_release():
+    """Debian 13's cloud kernel (6.12), or on Debian 13, where that is "cloud", Debian 12's (6.1): (kind, version)."""
+    own = vm.fetch_kernel("cloud")
+    with open(own + "/version") as file:
+        return ("cloud-trixie", "6.12.") if file.read().startswith("6.1.") else ("cloud-bookworm", "6.1.")
+
+
+def test_cloud_kernel_of_the_other_release_of_debian_boots():
+    kind, version = other_release()
+    result = run_command(kind, debian(kind, command="uname -r; lsmod; umbractl stats"))
+    require(result.output.decode().startswith(version), f"uname shows another kernel than {version}")
+    require(b"virtio_blk" in result.output, "its modules were not loaded")
+    require(counter(result.output.decode(), "walks") > 0, "umbractl counts no walks")
 
 
 def test_efi_variables_are_listed_as_on_bare():
@@ -315,9 +331,9 @@ def bochs_debian(model, **settings):
     return debian(emulator="bochs", bochs_cpu=model, memory=bochs.DEFAULT_MEMORY, **settings)
 
 
-def check_bochs(model):
+def check_bochs(model, kind="cloud"):
     """Boots, runs a command that ends with status 3 and powers off."""
-    result = run_command(f"bochs-{model}", bochs_debian(model, command="uname -r; umbractl stats; exit 3"), status=3,
+    result = run_command(f"bochs-{model}-{kind}", bochs_debian(model, kind=kind, command="uname -r; umbractl stats; exit 3"), status=3,
                          timeout=BOCHS_TIMEOUT)
     text = result.output.decode(errors="replace")
     require("VMX: " in result.text and "shadow paging, no EPT" in result.text, "the boot log does not name VMX")
@@ -331,6 +347,10 @@ def check_bochs(model):
 
 def test_cloud_kernel_boots_in_bochs_on_vmx_and_powers_off():
     check_bochs(bochs.DEFAULT_MODEL)
+
+
+def test_cloud_kernel_of_the_other_release_of_debian_boots_in_bochs_on_vmx_and_powers_off():
+    check_bochs(bochs.DEFAULT_MODEL, other_release()[0])
 
 
 def bochs_model_tests():
@@ -590,6 +610,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--unit", nargs="*", default=[])
     parser.add_argument("--unit-only", action="store_true")
+    parser.add_argument("--boots", default="")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--list", action="store_true")
@@ -597,7 +618,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, so that the emulator ends too
 
     tests = {name: test for name, test in all_tests().items()
-             if args.only in name and (args.all or args.only or not getattr(test, "slow", False))}
+             if args.only in name and args.boots in name and (args.all or args.only or not getattr(test, "slow", False))}
     if args.list:
         print("\n".join(tests))
         return 0

@@ -7,12 +7,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unicorn/unicorn.h>
 
 #include "arch/x86/guest/cr3_pair.h"
 #include "arch/x86/guest/vcpu.h"
 #include "lib/x86.h"
 #include "tests/unit/rng.h"
+#include "tests/unit/unicorn.h"
 
 #define CODE 0x10000ull
 #define CODE_ROOM 128u
