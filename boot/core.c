@@ -64,7 +64,7 @@ static bool header_is_good(void)
 
 	if (elf_bytes() < sizeof(*h))
 		return false;
-	CopyMem(&magic, h->ident, sizeof(magic));
+	CopyMem(&magic, (void *)h->ident, sizeof(magic));
 	return magic == ELF_MAGIC && h->ident[4] == ELF_CLASS_64 && h->type == ELF_EXECUTABLE &&
 		h->machine == ELF_X86_64 &&
 		h->program_header_size == sizeof(struct elf_segment) &&

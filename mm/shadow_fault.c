@@ -16,7 +16,7 @@ struct fill {
 	gva_t gva;
 	struct gpt_access access;
 	struct gpt_walk walk;
-	struct region_hit hit;    /* of walk.gfn */
+	struct region_hit hit;    /* of walk.gfn; once the leaf is installed, of its neighbours */
 	u32 guest_leaf;           /* level of the guest's leaf; paging off: one above the top */
 	u32 top;                  /* level of the highest shadow page */
 	u32 map_level;            /* level of the shadow leaf */
@@ -166,8 +166,11 @@ static void fill_link(struct fill *f)
 	}
 }
 
-/* Neighbours in a direct page: the same large leaf of the guest, or no paging. */
-static void prefetch_direct(struct fill *f, u32 page, u32 index, struct leaf *leaf)
+/*
+ * Neighbours in a direct page: the same large leaf of the guest, or no paging.
+ * leaf->hit is &f->hit, which the leaf just installed no longer needs.
+ */
+static void prefetch_direct(struct fill *f, u32 page, u32 index, const struct leaf *leaf)
 {
 	struct shadow *s = f->mmu->s;
 	u64 *sptes = page_table(s, page);
@@ -175,14 +178,12 @@ static void prefetch_direct(struct fill *f, u32 page, u32 index, struct leaf *le
 	gfn_t base = align_gfn(f->walk.gfn, 1) - index;
 
 	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
-		struct region_hit hit;
 		u64 spte;
 
 		if (sptes[i] & PTE_P)
 			continue;
-		region_lookup(s->regions, base + i, &hit);
-		leaf->hit = &hit;
-		spte = hit.kind == REGION_HIDDEN ? 0 : leaf_entry(s, leaf);
+		region_lookup(s->regions, base + i, &f->hit);
+		spte = f->hit.kind == REGION_HIDDEN ? 0 : leaf_entry(s, leaf);
 		if (!spte)
 			continue;
 		leaf_install(s, page, i, spte);
@@ -190,7 +191,7 @@ static void prefetch_direct(struct fill *f, u32 page, u32 index, struct leaf *le
 	}
 }
 
-static void fill_prefetch(struct fill *f, u32 page, u32 index, struct leaf *leaf)
+static void fill_prefetch(struct fill *f, u32 page, u32 index, const struct leaf *leaf)
 {
 	if (f->map_level != 1)
 		return;
