@@ -42,12 +42,17 @@ CORE_CFLAGS = -std=gnu11 -O2 -g -ffreestanding -nostdinc -isystem $(shell $(CC) 
 	-I. -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fno-strict-aliasing -fcf-protection=none $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
-CORE_LDFLAGS := -nostdlib -static --build-id=sha1 -z max-page-size=4096 -z noexecstack -T linker.ld
+CORE_LDFLAGS := -nostdlib -static -Wl,--build-id=sha1 -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -T linker.ld
+# Functions are inlined across files when the core is linked, so small ones need not be in headers.
+# Calls of lib/string.c are made by the compiler after that.
+CORE_LTO := -flto=auto
+$(B)/lib/string.o: CORE_LTO :=
+CORE_LINK = $(CC) $(CORE_CFLAGS) $(CORE_LTO) $(CORE_LDFLAGS)
 
 $(B)/%.o: %.c Makefile | $(DEPS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CORE_CFLAGS) $(CORE_LTO) -MMD -MP -c $< -o $@
 
 # Structure offsets for the assembly, generated from the C definitions.
 $(B)/gen/asm_offsets.inc: arch/x86/asm_offsets.c Makefile | $(DEPS)
@@ -64,7 +69,7 @@ $(B)/%.asm.o: %.asm Makefile $(CORE_ASM_OFFSETS) | $(DEPS)
 	$(Q)$(NASM) -f elf64 -I./ -I$(B)/gen/ -MD $(@:.o=.d) -MP -o $@ $<
 
 # The core is linked with an empty symbol table first, then with the table made
-# from that link.
+# from that link. Both must give the same table, or backtraces would have wrong names.
 $(B)/ksyms.0.c: tools/ksyms
 	@mkdir -p $(@D)
 	$(Q)tools/ksyms </dev/null >$@
@@ -75,12 +80,14 @@ $(B)/ksyms.1.c: $(B)/core.0.elf tools/ksyms
 $(B)/ksyms.%.o: $(B)/ksyms.%.c Makefile
 	$(Q)$(CC) $(CORE_CFLAGS) -c $< -o $@
 
-$(B)/core.0.elf: $(CORE_OBJ) $(B)/ksyms.0.o linker.ld
-	$(Q)$(LD) $(CORE_LDFLAGS) -o $@ $(CORE_OBJ) $(B)/ksyms.0.o
-
-$(B)/core.elf: $(CORE_OBJ) $(B)/ksyms.1.o linker.ld
+$(B)/core.0.elf: $(CORE_OBJ) $(B)/ksyms.0.o linker.ld Makefile
 	$(call say,LD,$@)
-	$(Q)$(LD) $(CORE_LDFLAGS) -o $@ $(CORE_OBJ) $(B)/ksyms.1.o
+	$(Q)$(CORE_LINK) -o $@ $(CORE_OBJ) $(B)/ksyms.0.o
+
+$(B)/core.elf: $(CORE_OBJ) $(B)/ksyms.1.o linker.ld Makefile
+	$(call say,LD,$@)
+	$(Q)$(CORE_LINK) -o $@ $(CORE_OBJ) $(B)/ksyms.1.o
+	$(Q)$(NM) -n $@ | tools/ksyms | cmp - $(B)/ksyms.1.c
 
 $(B)/core.stripped.elf: $(B)/core.elf
 	$(Q)$(OBJCOPY) --strip-debug $< $@
@@ -206,10 +213,15 @@ bench-mm: build/bench/mm ## Instructions per guest page-table walk and per fault
 		echo "$$what: $$((total / n)) instructions"; \
 	done
 
-build/bench/mm: tests/bench/mm.c $(wildcard mm/*.c lib/*.c mm/*.h lib/*.h) Makefile | $(DEPS)
+# Compiled and linked as the core is.
+BENCH_MM_CC = $(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN)
+build/bench/string.o: lib/string.c Makefile | $(DEPS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN) \
-		tests/bench/mm.c $(wildcard mm/*.c) lib/string.c -o $@
+	$(Q)$(BENCH_MM_CC) -c $< -o $@
+
+build/bench/mm: tests/bench/mm.c build/bench/string.o $(wildcard mm/*.c mm/*.h lib/*.h) Makefile | $(DEPS)
+	@mkdir -p $(@D)
+	$(Q)$(BENCH_MM_CC) $(CORE_LTO) tests/bench/mm.c $(wildcard mm/*.c) build/bench/string.o -o $@
 
 check-includes: ## Check the direction of dependencies over the include lines
 	@tools/check-includes

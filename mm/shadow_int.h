@@ -605,9 +605,9 @@ static ALWAYS_INLINE bool page_is_parked(const struct shadow *s, u32 page)
 /* --- shadow_fault.c --------------------------------------------------------------- */
 #define PREFETCH_GROUP 8u
 #define PREFETCH_RUN 56u         /* further entries, where faults come in a row */
-/* The whole way of a fault. */
-enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
-			      struct shadow_fault *fault);
+/* The whole way of a fault. Not to be made part of the usual way: that would be slower. */
+NOINLINE enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
+				       struct shadow_fault *fault);
 
 /* --- shadow_root.c ---------------------------------------------------------------- */
 void root_forget(struct shadow *s, u32 page);
