@@ -34,7 +34,7 @@ deps: ## Install the Debian packages that are missing
 	@tools/deps $(filter stress fuzz,$(MAKECMDGOALS))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
-CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx debug
+CORE_DIRS := lib mm mm/shadow arch/x86 arch/x86/guest svm vmx
 CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
 CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
 CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
@@ -130,7 +130,7 @@ build/umbra.efi: build/release/umbra.efi
 # UNIT_LIBS_test_x: more libraries for one test.
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
-UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
+UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,entry options bzimage guest_map multiboot multiboot_info text,boot/$(f).c)) \
 	$(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control run,svm/$(f).c)) \
@@ -219,9 +219,10 @@ build/bench/string.o: lib/string.c Makefile | $(DEPS)
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) -c $< -o $@
 
-build/bench/mm: tests/bench/mm.c build/bench/string.o $(wildcard mm/*.c mm/*.h lib/*.h) Makefile | $(DEPS)
+BENCH_MM_C := tests/bench/mm.c $(sort $(wildcard mm/*.c mm/shadow/*.c))
+build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h) Makefile | $(DEPS)
 	@mkdir -p $(@D)
-	$(Q)$(BENCH_MM_CC) $(CORE_LTO) tests/bench/mm.c $(wildcard mm/*.c) build/bench/string.o -o $@
+	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@
 
 check-includes: ## Check the direction of dependencies over the include lines
 	@tools/check-includes

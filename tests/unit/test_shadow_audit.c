@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 #include "tests/unit/machine.h"
 
 #define ROOT 0x100000ull

@@ -6,7 +6,7 @@
  * flushes its TLB, S6). Both are states of the frame: all shadow pages of one
  * table share them.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 u32 *frame_of_far_gfn(struct shadow *s, gfn_t gfn)
 {

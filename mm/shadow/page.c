@@ -4,7 +4,7 @@
  * their end. All pages of one gfn share a hash bucket, so "is this frame a
  * table" and "all roles of this table" are one short walk.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 #include "lib/hash.h"
 #include "lib/string.h"

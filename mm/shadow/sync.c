@@ -8,7 +8,7 @@
  *   a changed leaf: made anew, by the rights the guest has without a fault
  *   a changed table, a cleared A: the entry goes
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 static bool link_matches(const struct shadow *s, u64 spte, const struct derived *d)
 {

@@ -6,7 +6,7 @@
  * leaf alone: that is read and judged here. Everything unusual is left to
  * fault_full(), which walks as if nothing were known.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 /* Not decided here. Not one of the results that callers see. */
 #define QUICK_NO ((enum shadow_result)~0)

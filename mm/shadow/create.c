@@ -5,7 +5,7 @@
  * Metadata: 4 bytes a frame of guest RAM, 8 a 2 MiB block, 4 a GiB: 0.1% of RAM;
  * 48 bytes and a hash word a pool page: 1.3% of the pool, itself 1/64 of RAM.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 #include "lib/bits.h"
 #include "lib/string.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The shadow engine's own structures, shared by mm/shadow_*.c and by nobody
+ * The shadow engine's own structures, shared by the files here and by nobody
  * else (tests aside). docs/shadow-paging.md has the picture.
  *
  * The pool, one contiguous hidden range:
@@ -145,7 +145,7 @@ struct shadow {
 	u32 victim_turn;         /* where the next full list gives up a member */
 	u64 evictions;           /* members that lists gave up */
 	bool invlpg_free;        /* INVLPG does not exit: nothing is unsync but what is parked (S15) */
-	u32 parked_count;        /* pages of level 1 that shadow_park.c took out */
+	u32 parked_count;        /* pages of level 1 that cow.c took out */
 	struct { u32 page, link; } parked[PARKED_MAX]; /* link: the entry that linked to it */
 	gva_t parked_for;        /* the address that the guest was refused to write to; parked[0] is its page */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
@@ -299,14 +299,14 @@ static inline void live_clear(struct shadow_page *sp, u32 index)
 
 static inline void spte_write(u64 *spte, u64 value) { __atomic_store_n(spte, value, __ATOMIC_RELEASE); }
 
-/* --- shadow_list.c -------------------------------------------------------------- */
+/* --- rmap.c -------------------------------------------------------------- */
 void list_add(struct shadow *s, u32 *head, u32 id);
 void list_remove(struct shadow *s, u32 *head, u32 id);
 u32 list_first(const struct shadow *s, u32 head);      /* 0: empty */
 bool list_has(const struct shadow *s, u32 head, u32 id);
 u32 list_count(const struct shadow *s, u32 head);
 
-/* --- shadow_page.c -------------------------------------------------------------- */
+/* --- page.c -------------------------------------------------------------- */
 void pages_init(struct shadow *s);
 /* Makes sure that so many pages are free, by reclaim. Before a fill or a root, never during a fill. */
 void pages_reserve(struct shadow *s, u32 count);
@@ -322,7 +322,7 @@ void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte);
 void page_drop_entry(struct shadow *s, u32 page, u32 index);
 void page_drop_id(struct shadow *s, u32 id);
 
-/* --- shadow_track.c -------------------------------------------------------------- */
+/* --- track.c -------------------------------------------------------------- */
 /* The frame word of a host frame that is guest RAM, or NULL. */
 u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn);
 u32 *frame_of_far_gfn(struct shadow *s, gfn_t gfn);
@@ -357,7 +357,7 @@ void frame_reopen(struct shadow_mmu *mmu, u32 home, gfn_t gfn);
 void unsync_list_add(struct shadow *s, u32 page);
 void unsync_list_remove(struct shadow *s, u32 page);
 
-/* --- shadow_leaf.c ---------------------------------------------------------------- */
+/* --- derive.c ---------------------------------------------------------------- */
 /* What a leaf shall be made of. */
 struct leaf {
 	u32 level;               /* of the shadow entry */
@@ -515,7 +515,7 @@ static ALWAYS_INLINE bool link_unchanged(const struct shadow *s, union role role
 		       role_child(role, role.level - 1, role.access & gpt_access_of(gpte ^ PTE_NX), 0).word;
 }
 
-/* --- shadow_sync.c ---------------------------------------------------------------- */
+/* --- sync.c ---------------------------------------------------------------- */
 /* Protects all unsync tables and re-derives them. */
 void sync_tables(struct shadow_mmu *mmu);
 /* The guest flushed everything. */
@@ -539,7 +539,7 @@ void sync_page(struct shadow_mmu *mmu, u32 page);
 /* Re-derives one present entry. Returns true if it changed. */
 bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
 
-/* --- shadow_quick.c --------------------------------------------------------------- */
+/* --- quick.c --------------------------------------------------------------- */
 static ALWAYS_INLINE struct path_hint *hint_of(struct shadow_mmu *mmu, gva_t gva)
 {
 	return &mmu->hints[(gva >> 21 ^ mmu->root[0] * 5) % PATH_HINTS];
@@ -580,7 +580,7 @@ static ALWAYS_INLINE bool is_wanted(u64 gpte, u64 spte)
 /* Installs the neighbours of a leaf that the guest has accessed already; table: the guest's. */
 void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 index);
 
-/* --- shadow_park.c ---------------------------------------------------------------- */
+/* --- cow.c ---------------------------------------------------------------- */
 /* The guest is refused a write to gva, through a present entry of the hint's page. */
 void park(struct shadow_mmu *mmu, struct path_hint *hint, gva_t gva);
 /* A fault at gva, in the range of a parked page, which hint_holds() leads to: brings all up to date and links them again. */
@@ -602,14 +602,14 @@ static ALWAYS_INLINE bool page_is_parked(const struct shadow *s, u32 page)
 	return false;
 }
 
-/* --- shadow_fault.c --------------------------------------------------------------- */
+/* --- fault.c --------------------------------------------------------------- */
 #define PREFETCH_GROUP 8u
 #define PREFETCH_RUN 56u         /* further entries, where faults come in a row */
 /* The whole way of a fault. Not to be made part of the usual way: that would be slower. */
 NOINLINE enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
 				       struct shadow_fault *fault);
 
-/* --- shadow_root.c ---------------------------------------------------------------- */
+/* --- root.c ---------------------------------------------------------------- */
 void root_forget(struct shadow *s, u32 page);
 void root_load(struct shadow_mmu *mmu);
 

@@ -4,7 +4,7 @@
  * one place that turns what the guest's entry says into what the hardware gets,
  * used alike by faults, prefetch, sync and audit.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 /* Index into PAT_HOST of a memory type; PWT is bit 0, PCD bit 1, PAT bit 2. */
 static u32 host_pat_index(u32 memtype)

@@ -8,7 +8,7 @@
  *   shadow:  L4 -> L3 -> L2 -> L1 -> host frame     each found by (gfn, role)
  *                          \-> direct page          below a splintered large leaf
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 /* One fill under way. */
 struct fill {

@@ -6,7 +6,7 @@
  * limit, a member is dropped from the shadow instead (S11: dropping is always
  * safe), so adding never fails.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 static struct list_node *node_at(const struct shadow *s, u32 number)
 {

@@ -15,7 +15,7 @@
  * the guest had not flushed. Whatever does not go with that ends the parking by a
  * flush of everything (S15).
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 /* All present entries are compared when the pages come back; more than these cost more than the exit. */
 #define PARK_ENTRIES_MAX 24u

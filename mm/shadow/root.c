@@ -5,7 +5,7 @@
  * when the guest leaves it and found again when it returns; it is pinned while
  * a CPU uses it. Tags are given to roots in turn.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 static enum gpt_mode mode_of(const struct shadow_paging *p)
 {

@@ -5,7 +5,7 @@
  * access. A write to a frame that is a protected table releases it first, so
  * that the next sync sees what was written.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 #include "lib/string.h"
 

@@ -3,7 +3,7 @@
  * Compares the whole shadow with the guest's tables and with its own books.
  * Each check names the invariant of docs/shadow-paging.md that it stands for.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/int.h"
 
 struct audit {
 	struct shadow_mmu *mmu;
