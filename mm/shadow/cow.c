@@ -21,14 +21,6 @@
 #define PARK_ENTRIES_MAX 24u
 /* Refused writes in a row that look like the guest going through all of a range. */
 #define PARK_ROW 8u
-/* A fault that was parked for and led to something else than copy-on-write: not so soon again. */
-#define PARK_PAUSE 31u
-
-static void free_invlpg(struct shadow_mmu *mmu, bool on)
-{
-	mmu->s->invlpg_free = on;
-	mmu->ops->trap_invlpg(mmu->cpu, !on);
-}
 
 /* Is the page reached by one path, from the root in use? */
 static bool reached_alone(const struct shadow_mmu *mmu, u32 page)
@@ -191,18 +183,5 @@ void unpark(struct shadow_mmu *mmu, gva_t gva)
 		spte_write(entry_pointer(s, link), page_hpa(s, page).v | SPTE_LINK);
 	}
 	s->parked_count = 0;
-	free_invlpg(mmu, false);
-}
-
-void park_over(struct shadow *s)
-{
-	struct shadow_mmu *mmu = s->mmus[0];
-
-	if (s->parked_count) {
-		s->parked_count = 0;
-		hint_of(mmu, s->parked_for)->park_pause = PARK_PAUSE;
-		s->link_changes++;   /* the hints still took the pages for linked */
-		s->flush_due = true; /* FLUSH: park */
-	}
 	free_invlpg(mmu, false);
 }

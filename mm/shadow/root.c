@@ -54,66 +54,6 @@ static u32 plain_role_of(const struct shadow_mmu *mmu)
 	return role_is_plain(mmu, role) ? role.word : 0;
 }
 
-static ALWAYS_INLINE void root_unpin(struct shadow_mmu *mmu, u32 slot)
-{
-	if (!mmu->root[slot])
-		return;
-	mmu->s->pages[mmu->root[slot]].pins--;
-	mmu->root[slot] = 0;
-}
-
-static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
-{
-	park_end(mmu->s);
-	mmu->entry_due = true;
-	root_unpin(mmu, 0);
-	/* PAE format has four, made in this order. */
-	if (unlikely(mmu->root[1]))
-		for (u32 slot = 1; slot < 4; slot++)
-			root_unpin(mmu, slot);
-}
-
-static void tag_drop(struct shadow *s, u32 page)
-{
-	struct shadow_page *sp = &s->pages[page];
-
-	if (sp->tag) {
-		s->tag_owner[sp->tag] = 0;
-		sp->tag = 0;
-	}
-}
-
-/* A root is being dropped: no CPU may go on with it, its tag is free (S12). */
-void root_forget(struct shadow *s, u32 page)
-{
-	struct shadow_page *sp = &s->pages[page];
-
-	for (u32 i = 0; sp->pins && i < s->mmu_count; i++)
-		for (u32 slot = 0; slot < 4; slot++)
-			if (s->mmus[i]->root[slot] == page)
-				root_release(s->mmus[i]);
-	tag_drop(s, page);
-}
-
-/* Gives the root a tag of its own; whoever had it before will get another (S13). */
-static ALWAYS_INLINE void tag_assign(struct shadow_mmu *mmu, u32 page)
-{
-	struct shadow *s = mmu->s;
-	u32 tag = s->pages[page].tag;
-
-	if (unlikely(!tag)) {
-		tag = s->next_tag;
-		s->next_tag = tag == s->tags ? 1 : tag + 1;
-		if (s->tag_owner[tag])
-			s->pages[s->tag_owner[tag]].tag = 0;
-		s->tag_owner[tag] = page;
-		s->pages[page].tag = (u16)tag;
-		mmu->ops->flush(mmu->cpu, tag); /* FLUSH: tag */
-		STAT(s, flushes);
-	}
-	mmu->tag = tag;
-}
-
 /*
  * Operating systems share the upper half among all address spaces: link what the
  * root before this one had, where the guest's entries say the same, instead of

@@ -8,62 +8,6 @@
  */
 #include "mm/shadow/int.h"
 
-u32 *frame_of_far_gfn(struct shadow *s, gfn_t gfn)
-{
-	const struct region *r = region_near(s->regions, gfn);
-	struct region_hit hit;
-
-	if (likely(r && r->kind == REGION_RAM))
-		return &s->frames[r->frame_index + (gfn - r->base)];
-	region_lookup(s->regions, gfn, &hit);
-	return hit.kind == REGION_RAM ? &s->frames[hit.frame_index] : NULL;
-}
-
-/* Where host and guest frames differ (tests only), the region that holds pfn is searched for. */
-static bool gfn_of_pfn(const struct shadow *s, pfn_t pfn, gfn_t *gfn)
-{
-	*gfn = pfn;
-	if (s->identity)
-		return true;
-	for (u32 i = 0; i < s->regions->count; i++) {
-		const struct region *r = &s->regions->regions[i];
-
-		if (r->kind == REGION_RAM && pfn - r->pfn < r->pages) {
-			*gfn = r->base + (pfn - r->pfn);
-			return true;
-		}
-	}
-	return false;
-}
-
-u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn)
-{
-	return gfn_of_pfn(s, pfn, gfn) ? frame_of_gfn(s, *gfn) : NULL;
-}
-
-/* The frame word of the RAM frame that a 4 KiB leaf maps; NULL: no RAM. */
-static u32 *frame_of_spte(struct shadow *s, u64 spte)
-{
-	gfn_t gfn;
-
-	return likely(s->identity) ? plain_frame(s, spte) : frame_of_pfn(s, spte_pfn(1, spte), &gfn);
-}
-
-u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn)
-{
-	gfn_t gfn;
-
-	BUG_ON(!gfn_of_pfn(s, pfn, &gfn));
-	switch (level) {
-	case 1:
-		return frame_of_gfn(s, gfn);
-	case 2:
-		return &s->blocks[gfn >> 9].leaves;
-	default:
-		return &s->giga[gfn >> 18];
-	}
-}
-
 static void drop_all(struct shadow *s, u32 *head)
 {
 	while (*head & LIST_VALUE)
