@@ -224,8 +224,9 @@ build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@
 
-check-includes: ## Check the direction of dependencies over the include lines
-	@tools/check-includes
+CHECKED_OBJ := $(filter-out build/unit/obj/boot/% build/unit/obj/tests/%,$(UNIT_LIB_OBJ))
+check-includes: $(CHECKED_OBJ) ## Check the direction of dependencies, over include lines and symbols
+	@tools/check-includes $(CHECKED_OBJ)
 
 # --- guests: test images in Linux bzImage clothing (tests/guest/) -------------
 GUEST_IMAGES := $(patsubst tests/guest/%.c,build/guest/%.bin,$(sort $(wildcard tests/guest/*.c)))

@@ -3,7 +3,13 @@
  * Compares the whole shadow with the guest's tables and with its own books.
  * Each check names the invariant of docs/shadow-paging.md that it stands for.
  */
-#include "mm/shadow/int.h"
+#include "mm/shadow.h"
+
+#include "mm/shadow/accessors.h"
+#include "mm/shadow/derive.h"
+#include "mm/shadow/pool.h"
+#include "mm/shadow/rmap.h"
+#include "mm/shadow/tlb.h"
 
 struct audit {
 	struct shadow_mmu *mmu;

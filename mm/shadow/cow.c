@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Copy-on-write without an exit for its INVLPG. A guest that is refused a write to a
- * present page will most likely clear the entry, execute INVLPG, and set the entry
- * anew. INVLPG has to exit only because an unsync table may be older in the shadow
- * than in the guest. So the unsync tables, where they are few and small, are parked:
- * the links to their pages are taken out, and INVLPG is the guest's own. The next
- * fault in the range of one brings them up to date and links them again.
- *
- *   fault -> refused, pages parked -> the guest mends its table, INVLPG acts on the TLB
- *         -> fault of the retried access -> synced, linked, INVLPG exits again
- *
- * The TLB keeps what it has from a parked page, and may go on filling from it through
- * cached upper entries, until the guest flushes that: as if the page were linked and
- * the guest had not flushed. Whatever does not go with that ends the parking by a
- * flush of everything (S15).
- */
-#include "mm/shadow/int.h"
+/* Parking pages and bringing them back; see mm/shadow/cow.h. */
+#include "mm/shadow/cow.h"
+
+#include "mm/shadow/cache.h"
+#include "mm/shadow/derive.h"
+#include "mm/shadow/entry.h"
+#include "mm/shadow/prefetch.h"
+#include "mm/shadow/rmap.h"
+#include "mm/shadow/sync.h"
+#include "mm/shadow/tlb.h"
+#include "mm/shadow/unsync.h"
 
 /* All present entries are compared when the pages come back; more than these cost more than the exit. */
 #define PARK_ENTRIES_MAX 24u

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The life of shadow pages: found or made, dropped, reclaimed. */
-#include "mm/shadow/int.h"
+/* Shadow pages: from the pool to a name and back; see mm/shadow/page.h. */
+#include "mm/shadow/page.h"
 
 #include "lib/string.h"
+#include "mm/shadow/entry.h"
+#include "mm/shadow/pool.h"
+#include "mm/shadow/tlb.h"
+#include "mm/shadow/track.h"
 
 u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 {

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "mm/shadow/int.h"
+#include "mm/shadow/accessors.h"
 #include "tests/unit/machine.h"
 
 #define ROOT 0x100000ull
