@@ -42,7 +42,7 @@ LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strl
 	strrchr strcpy strncpy strstr strcat snprintf vsnprintf,-D$(f)=lib_$(f))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
-CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx
+CORE_DIRS := lib mm mm/shadow arch/x86 arch/x86/guest svm vmx
 CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
 CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
 CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
@@ -50,12 +50,17 @@ CORE_CFLAGS = -std=gnu11 -O2 -g -ffreestanding -nostdinc -isystem $(shell $(CC) 
 	-I. -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fno-strict-aliasing -fcf-protection=none $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
-CORE_LDFLAGS := -nostdlib -static --build-id=sha1 -z max-page-size=4096 -z noexecstack -T linker.ld
+CORE_LDFLAGS := -nostdlib -static -Wl,--build-id=sha1 -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -T linker.ld
+# Functions are inlined across files when the core is linked, so small ones need not be in headers.
+# Calls of lib/string.c are made by the compiler after that.
+CORE_LTO := -flto=auto
+$(B)/lib/string.o: CORE_LTO :=
+CORE_LINK = $(CC) $(CORE_CFLAGS) $(CORE_LTO) $(CORE_LDFLAGS)
 
 $(B)/%.o: %.c Makefile | $(DEPS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CORE_CFLAGS) $(CORE_LTO) -MMD -MP -c $< -o $@
 
 # Structure offsets for the assembly, generated from the C definitions.
 $(B)/gen/asm_offsets.inc: arch/x86/asm_offsets.c Makefile | $(DEPS)
@@ -72,7 +77,7 @@ $(B)/%.asm.o: %.asm Makefile $(CORE_ASM_OFFSETS) | $(DEPS)
 	$(Q)$(NASM) -f elf64 -I./ -I$(B)/gen/ -MD $(@:.o=.d) -MP -o $@ $<
 
 # The core is linked with an empty symbol table first, then with the table made
-# from that link.
+# from that link. Both must give the same table, or backtraces would have wrong names.
 $(B)/ksyms.0.c: tools/ksyms
 	@mkdir -p $(@D)
 	$(Q)tools/ksyms </dev/null >$@
@@ -83,12 +88,14 @@ $(B)/ksyms.1.c: $(B)/core.0.elf tools/ksyms
 $(B)/ksyms.%.o: $(B)/ksyms.%.c Makefile
 	$(Q)$(CC) $(CORE_CFLAGS) -c $< -o $@
 
-$(B)/core.0.elf: $(CORE_OBJ) $(B)/ksyms.0.o linker.ld
-	$(Q)$(LD) $(CORE_LDFLAGS) -o $@ $(CORE_OBJ) $(B)/ksyms.0.o
-
-$(B)/core.elf: $(CORE_OBJ) $(B)/ksyms.1.o linker.ld
+$(B)/core.0.elf: $(CORE_OBJ) $(B)/ksyms.0.o linker.ld Makefile
 	$(call say,LD,$@)
-	$(Q)$(LD) $(CORE_LDFLAGS) -o $@ $(CORE_OBJ) $(B)/ksyms.1.o
+	$(Q)$(CORE_LINK) -o $@ $(CORE_OBJ) $(B)/ksyms.0.o
+
+$(B)/core.elf: $(CORE_OBJ) $(B)/ksyms.1.o linker.ld Makefile
+	$(call say,LD,$@)
+	$(Q)$(CORE_LINK) -o $@ $(CORE_OBJ) $(B)/ksyms.1.o
+	$(Q)$(NM) -n $@ | tools/ksyms | cmp - $(B)/ksyms.1.c
 
 $(B)/core.stripped.elf: $(B)/core.elf
 	$(Q)$(OBJCOPY) --strip-debug $< $@
@@ -140,7 +147,7 @@ build/umbra.efi: build/release/umbra.efi
 # UNIT_LIBS_test_x: more libraries for one test.
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
-UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
+UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
 	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options ranges text utf16 version,boot/$(f).c)) \
 	$(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
@@ -221,13 +228,19 @@ bench-mm: build/bench/mm ## Instructions per guest page-table walk and per fault
 		echo "$$what: $$((total / n)) instructions"; \
 	done
 
-build/bench/mm: tests/bench/mm.c $(wildcard mm/*.c lib/*.c mm/*.h lib/*.h) Makefile | $(DEPS)
+# Compiled and linked as the core is.
+BENCH_MM_CC = $(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN)
+build/bench/string.o: lib/string.c Makefile | $(DEPS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN) \
-		tests/bench/mm.c $(wildcard mm/*.c) lib/string.c -o $@
+	$(Q)$(BENCH_MM_CC) -c $< -o $@
+
+BENCH_MM_C := tests/bench/mm.c $(sort $(wildcard mm/*.c mm/shadow/*.c))
+build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h) Makefile | $(DEPS)
+	@mkdir -p $(@D)
+	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@
 
 check-includes: $(CORE_OBJ) ## Check the direction of dependencies over include lines and calls
-	@NM=$(NM) tools/check-includes $(B)
+	@NM=gcc-nm tools/check-includes $(B)
 
 # --- guests: test images in Linux bzImage clothing (tests/guest/) -------------
 GUEST_IMAGES := $(patsubst tests/guest/%.c,build/guest/%.bin,$(sort $(wildcard tests/guest/*.c)))

@@ -8,7 +8,7 @@
 
 #include "lib/x86.h"
 #include "mm/phys.h"
-#include "mm/shadow_int.h"
+#include "mm/shadow/accessors.h"
 #include "tests/unit/machine.h"
 
 /* Exits without progress before an access counts as livelocked. */

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * How shadow entries are made: rights, memory types, large leaves, roles. The
- * one place that turns what the guest's entry says into what the hardware gets,
- * used alike by faults, prefetch, sync and audit.
- */
-#include "mm/shadow_int.h"
+/* How shadow entries are made: rights, memory types, large leaves, roles; see mm/shadow/derive.h. */
+#include "mm/shadow/derive.h"
 
 /* Index into PAT_HOST of a memory type; PWT is bit 0, PCD bit 1, PAT bit 2. */
 static u32 host_pat_index(u32 memtype)
@@ -82,23 +78,6 @@ u64 leaf_entry(struct shadow *s, const struct leaf *leaf)
 	if (leaf->level == 1 && frame_is_protected(s->frames[hit->frame_index]))
 		return spte;
 	return spte | PTE_W | SPTE_RMAP;
-}
-
-void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte)
-{
-	u64 *at = &page_table(s, page)[index];
-	u32 level = s->pages[page].role.level;
-
-	/* More rights than before need no flush. */
-	if ((*at & PTE_P) && (*at & ~PTE_D) != (spte & ~(PTE_W | PTE_D | SPTE_RMAP)))
-		page_drop_entry(s, page, index);
-	if (spte & SPTE_RMAP)
-		list_put(s, list_of_leaf(s, level, spte), entry_id(page, index));
-	if (unlikely(level == 1 && (spte & PTE_TYPE_4K)))
-		s->pages[page].flags |= PAGE_TYPED;
-	if (!(*at & PTE_P))
-		live_set(&s->pages[page], index);
-	spte_write(at, spte);
 }
 
 bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable,

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bringing unsync tables up to date. A shadow entry that was made from an older
- * value of the guest's entry is what a TLB may hold until the guest flushes;
- * when it flushes, every such entry is derived again:
+ * Re-deriving entries; see mm/shadow/sync.h.
  *
  *   unchanged: left alone
  *   a changed leaf: made anew, by the rights the guest has without a fault
  *   a changed table, a cleared A: the entry goes
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/sync.h"
+
+#include "mm/shadow/derive.h"
+#include "mm/shadow/entry.h"
+#include "mm/shadow/page.h"
+#include "mm/shadow/pool.h"
+#include "mm/shadow/track.h"
 
 static bool link_matches(const struct shadow *s, u64 spte, const struct derived *d)
 {

@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Roots, TLB tags, and what the guest's control registers and flushes mean for
- * the shadow. A root is a shadow page like any other, kept by (CR3 frame, role)
- * when the guest leaves it and found again when it returns; it is pinned while
- * a CPU uses it. Tags are given to roots in turn.
+ * What the guest's control registers and flushes mean for the shadow, and the entry
+ * after each: new roles and roots, what is brought up to date, which flushes are due.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow.h"
+
+#include "mm/shadow/cache.h"
+#include "mm/shadow/derive.h"
+#include "mm/shadow/root.h"
+#include "mm/shadow/sync.h"
+#include "mm/shadow/tlb.h"
+
+/*
+ * After so many INVLPGs that found all upper tables as they were, everything is
+ * protected again: else a guest that never loads CR3 pays at each INVLPG.
+ */
+#define QUIET_REFRESHES_MAX 8u
 
 static enum gpt_mode mode_of(const struct shadow_paging *p)
 {
@@ -54,181 +64,6 @@ static u32 plain_role_of(const struct shadow_mmu *mmu)
 	return role_is_plain(mmu, role) ? role.word : 0;
 }
 
-static ALWAYS_INLINE void root_unpin(struct shadow_mmu *mmu, u32 slot)
-{
-	if (!mmu->root[slot])
-		return;
-	mmu->s->pages[mmu->root[slot]].pins--;
-	mmu->root[slot] = 0;
-}
-
-static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
-{
-	park_end(mmu->s);
-	mmu->entry_due = true;
-	root_unpin(mmu, 0);
-	/* PAE format has four, made in this order. */
-	if (unlikely(mmu->root[1]))
-		for (u32 slot = 1; slot < 4; slot++)
-			root_unpin(mmu, slot);
-}
-
-static void tag_drop(struct shadow *s, u32 page)
-{
-	struct shadow_page *sp = &s->pages[page];
-
-	if (sp->tag) {
-		s->tag_owner[sp->tag] = 0;
-		sp->tag = 0;
-	}
-}
-
-/* A root is being dropped: no CPU may go on with it, its tag is free (S12). */
-void root_forget(struct shadow *s, u32 page)
-{
-	struct shadow_page *sp = &s->pages[page];
-
-	for (u32 i = 0; sp->pins && i < s->mmu_count; i++)
-		for (u32 slot = 0; slot < 4; slot++)
-			if (s->mmus[i]->root[slot] == page)
-				root_release(s->mmus[i]);
-	tag_drop(s, page);
-}
-
-/* Gives the root a tag of its own; whoever had it before will get another (S13). */
-static ALWAYS_INLINE void tag_assign(struct shadow_mmu *mmu, u32 page)
-{
-	struct shadow *s = mmu->s;
-	u32 tag = s->pages[page].tag;
-
-	if (unlikely(!tag)) {
-		tag = s->next_tag;
-		s->next_tag = tag == s->tags ? 1 : tag + 1;
-		if (s->tag_owner[tag])
-			s->pages[s->tag_owner[tag]].tag = 0;
-		s->tag_owner[tag] = page;
-		s->pages[page].tag = (u16)tag;
-		mmu->ops->flush(mmu->cpu, tag); /* FLUSH: tag */
-		STAT(s, flushes);
-	}
-	mmu->tag = tag;
-}
-
-/*
- * Operating systems share the upper half among all address spaces: link what the
- * root before this one had, where the guest's entries say the same, instead of
- * waiting for a fault at each entry.
- */
-static void link_upper_half(struct shadow_mmu *mmu, u32 page)
-{
-	struct shadow *s = mmu->s;
-	const struct shadow_page *sp = &s->pages[page], *like = &s->pages[mmu->last_root];
-	const u64 *table = gpt_table(&mmu->gpt, sp->gfn);
-
-	if (like->state != PAGE_TABLE || like->role.word != sp->role.word || mmu->last_root == page)
-		return;
-	sync_refresh(mmu, mmu->last_root); /* before what is below it is linked here (S7) */
-	for_each_live(like, i) {
-		u64 spte = page_table(s, mmu->last_root)[i];
-
-		if (i < ENTRIES / 2 || !(spte & PTE_P) ||
-		    !link_unchanged(s, sp->role, spte, __atomic_load_n(&table[i], __ATOMIC_RELAXED)))
-			continue;
-		page_link(s, page, i, page_of_link(s, spte), false);
-		s->pages[page_of_link(s, spte)].flags |= PAGE_USED;
-	}
-}
-
-static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role role)
-{
-	struct shadow *s = mmu->s;
-	bool made;
-	u32 page;
-
-	pages_reserve(s, PAGES_PER_FILL); /* the lists of the root before this one may have taken pages */
-	page = page_get(s, gfn, role, &made);
-	mmu->root[slot] = page;
-	s->pages[page].pins++;
-	s->pages[page].flags |= PAGE_USED;
-	s->pages[page].idle_writes = 0;
-	if (!made)
-		sync_refresh(mmu, page);
-	else if (role.level >= 4 && !role.direct)
-		link_upper_half(mmu, page);
-	mmu->last_root = page;
-}
-
-/*
- * A table that is not RAM has no entries to track: every walk through it faults,
- * so an empty page that is no one's table will do.
- */
-static void root_pin_table(struct shadow_mmu *mmu, u32 slot, u32 level, bool present, gfn_t gfn)
-{
-	union role role = role_child(mmu->base_role, level, ACC_ALL, mmu->gpt.mode == GPT_32 ? slot : 0);
-
-	if (!present || !frame_of_gfn(mmu->s, gfn)) {
-		gfn = 0;
-		role = role_direct(level, 0, MT_WB, 0);
-		role.quadrant = 1; /* else it has the name of a page below a large leaf without rights */
-	}
-	root_pin(mmu, slot, gfn, role);
-}
-
-static void root_pin_quarter(struct shadow_mmu *mmu, u32 i)
-{
-	const struct gpt_context *ctx = &mmu->gpt;
-
-	switch ((enum gpt_mode)ctx->mode) {
-	case GPT_PAE:
-		root_pin_table(mmu, i, 2, ctx->pdpte[i] & PTE_P, (ctx->pdpte[i] & PTE_ADDR_MASK) >> PAGE_SHIFT);
-		break;
-	case GPT_32:
-		root_pin_table(mmu, i, 2, true, (ctx->cr3 & BITS(31, 12)) >> PAGE_SHIFT);
-		break;
-	default:
-		root_pin(mmu, i, (gfn_t)i << 18, role_child(mmu->base_role, 2, ACC_ALL, 0));
-		break;
-	}
-}
-
-/*
- * PAE format: the PDPT below 4 GiB points at four pages of level 2: the guest's
- * by the PDPTEs it loaded, the quarters of a 32-bit guest's directory, or direct
- * ones where paging is off. The four are no unit that could own a tag for
- * longer than it is loaded.
- */
-static void root_load_pae(struct shadow_mmu *mmu)
-{
-	u64 *pdpt = phys_to_virt(mmu->s->low_page);
-
-	for (u32 i = 0; i < 4; i++) {
-		root_pin_quarter(mmu, i);
-		spte_write(&pdpt[i], page_hpa(mmu->s, mmu->root[i]).v | SPTE_LINK_PDPTE);
-	}
-	tag_drop(mmu->s, mmu->root[0]);
-	mmu->s->link_changes++; /* hints name a root by its first page */
-}
-
-void root_load(struct shadow_mmu *mmu)
-{
-	if (likely(mmu->root[0]))
-		return;
-	if (mmu->root_level == 3)
-		root_load_pae(mmu);
-	else
-		root_pin_table(mmu, 0, mmu->root_level, true, (mmu->gpt.cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT);
-	tag_assign(mmu, mmu->root[0]);
-	mmu->entry_due = true;
-	STAT(mmu->s, roots);
-}
-
-static void drop_everything(struct shadow *s)
-{
-	for (u32 page = 1; page < s->page_count; page++)
-		if (s->pages[page].state == PAGE_TABLE)
-			page_zap(s, page);
-}
-
 void shadow_drop_all(struct shadow *s)
 {
 	spin_lock(&s->lock);
@@ -270,29 +105,6 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	if (flush)
 		sync_all(mmu);
 	spin_unlock(&s->lock);
-}
-
-/*
- * The usual switch between address spaces: a root that is known by its CR3. False:
- * root_load() has more to do. After a sync, so nothing is unsync.
- */
-static bool root_switch(struct shadow_mmu *mmu, u64 cr3)
-{
-	struct shadow *s = mmu->s;
-	gfn_t gfn = (cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT;
-	u32 page = mmu->root_hints[root_hint(gfn)];
-	struct shadow_page *sp = &s->pages[page];
-
-	if (sp->gfn != gfn || sp->role.word != mmu->root_role || sp->state != PAGE_TABLE)
-		return false;
-	sp->pins++;
-	sp->flags |= PAGE_USED;
-	sp->idle_writes = 0;
-	mmu->root[0] = mmu->last_root = page;
-	tag_assign(mmu, page);
-	mmu->entry_due = true;
-	STAT(s, roots);
-	return true;
 }
 
 void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)

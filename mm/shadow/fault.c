@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The life of a page fault: walk the guest's tables without the lock, translate,
- * then with the lock find the shadow pages down the path, check that the guest's
- * entries still read the same, link, and install the leaf.
+ * The life of a page fault. Where a walk went and what it read above level 1 is
+ * remembered for each 2 MiB range. A fault that finds the guest's upper entries as they
+ * were then, and our links leading to the same page, differs from a walk in full by its
+ * leaf alone: fault_quick() reads and judges that. Everything unusual is left to
+ * fault_full(), which knows nothing: it walks the guest's tables without the lock,
+ * translates, then with the lock finds the shadow pages down the path, checks that the
+ * guest's entries still read the same, links, and installs the leaf.
  *
  *   guest:   L4 -> L3 -> L2 -> L1 -> frame          (or a large leaf higher up)
  *   shadow:  L4 -> L3 -> L2 -> L1 -> host frame     each found by (gfn, role)
  *                          \-> direct page          below a splintered large leaf
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow.h"
+
+#include "mm/shadow/cache.h"
+#include "mm/shadow/cow.h"
+#include "mm/shadow/derive.h"
+#include "mm/shadow/entry.h"
+#include "mm/shadow/page.h"
+#include "mm/shadow/pool.h"
+#include "mm/shadow/prefetch.h"
+#include "mm/shadow/root.h"
+#include "mm/shadow/sync.h"
+#include "mm/shadow/tlb.h"
+#include "mm/shadow/unsync.h"
 
 /* One fill under way. */
 struct fill {
@@ -341,8 +357,9 @@ static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 	spin_unlock(&s->lock);
 }
 
-enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
-			      struct shadow_fault *fault)
+/* Not to be made part of the usual way: that would be slower. */
+static NOINLINE enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
+						     struct shadow_fault *fault)
 {
 	enum shadow_result result;
 	struct fill f;
@@ -365,4 +382,120 @@ enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, stru
 	result = fault_with_lock(&f, error, fault);
 	spin_unlock(&mmu->s->lock);
 	return result;
+}
+
+/* --- the usual fault ----------------------------------------------------------- */
+/* Not decided here. Not one of the results that callers see. */
+#define QUICK_NO ((enum shadow_result)~0)
+
+/* The guest's own fault. It will most likely write the entry next. */
+static ALWAYS_INLINE enum shadow_result quick_refuse(struct shadow_mmu *mmu, struct shadow *s,
+						     struct path_hint *hint, gva_t gva, u64 gpte,
+						     struct gpt_access access, struct shadow_fault *fault)
+{
+	const struct shadow_page *sp = hint->record;
+
+	if ((gpte & PTE_P) && gpt_entry_reserved(&mmu->gpt, GPT_4L, true, 1, gpte))
+		return QUICK_NO;
+	STAT(s, guest_faults);
+	/* With NXE set, which plain leaves imply, I/D is told (SDM vol. 3 section 4.7). PF_P is bit 0 as PTE_P. */
+	fault->error = (access.word & (PF_W | PF_U | PF_ID)) | (gpte & PTE_P);
+	if (!(sp->flags & PAGE_UNSYNC))
+		frame_release(mmu, sp->gfn, frame_of_gfn(s, sp->gfn));
+	if ((gpte & PTE_P) && access.write)
+		park(mmu, hint, gva);
+	return SHADOW_INJECT;
+}
+
+/* Sets A and D in the guest's leaf (S9); false if it changed meanwhile. */
+static bool quick_mark(struct shadow *s, u64 *slot, u64 gpte, u64 marked)
+{
+	u64 old = gpte;
+
+	if (!__atomic_compare_exchange_n(slot, &old, marked, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return false;
+	s->stats[SHADOW_STAT_a_sets] += !!(~gpte & marked & PTE_A);
+	s->stats[SHADOW_STAT_d_sets] += !!(~gpte & marked & PTE_D);
+	return true;
+}
+
+/*
+ * As gpt_walk() and fill() would do it. What the upper levels say is known: present,
+ * all rights, A set, nothing reserved.
+ */
+static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, struct shadow *s, gva_t gva,
+						    struct gpt_access access, struct shadow_fault *fault)
+{
+	struct path_hint *hint = hint_of(mmu, gva);
+	u32 index = level_index(1, gva), first, id, *frame;
+	u64 gpte, marked, spte, *at;
+	bool parked;
+
+	if (unlikely(!hint_holds(mmu, hint, gva) || (mmu->gpt.controls & GPT_CONTROLS_KEYS)))
+		return QUICK_NO;
+	if (unlikely(gpt_step_change(&hint->upper[0]) | gpt_step_change(&hint->upper[1]) |
+		     gpt_step_change(&hint->upper[2])))
+		return QUICK_NO;
+	parked = page_is_parked(s, hint->page);
+	if (unlikely(parked))
+		unpark(mmu, gva);
+	gpte = __atomic_load_n(&hint->table[index], __ATOMIC_RELAXED);
+	if (!(gpte & PTE_P) || !gpt_rights_allow(&mmu->gpt, gpt_entry_access(gpte), access))
+		return quick_refuse(mmu, s, hint, gva, gpte, access, fault);
+	marked = gpte | PTE_A | (access.word & PF_W) << 5; /* a write sets D */
+	_Static_assert(PF_W << 5 == PTE_D, "shifted together");
+	frame = plain_frame(s, gpte);
+	if (unlikely((gpte & PTE_TYPE_4K) || !frame || (access.write && (*frame & FRAME_TRACKED))))
+		return QUICK_NO;
+	spte = marked & (PLAIN_SAME & ~PTE_W);
+	if ((~marked & (PTE_W | PTE_D)) == 0 && !frame_is_protected(*frame))
+		spte |= PTE_W | SPTE_RMAP;
+	at = &hint->sptes[index];
+	if (unlikely(*at == spte))
+		return parked ? SHADOW_FIXED : QUICK_NO;
+	if (unlikely(marked != gpte && !quick_mark(s, &hint->table[index], gpte, marked)))
+		return QUICK_NO;
+	hint->record->flags |= PAGE_USED;
+	hint->record->idle_writes = 0;
+	id = entry_id(hint->page, index);
+	if (unlikely((*at & PTE_P) || ((spte & SPTE_RMAP) && (*frame & LIST_VALUE)))) {
+		leaf_install(s, hint->page, index, spte);
+	} else {
+		if (spte & SPTE_RMAP)
+			*frame |= id;
+		live_set(hint->record, index);
+		spte_write(at, spte);
+	}
+	STAT(s, fills);
+	if (unlikely(parked))
+		return SHADOW_FIXED;
+	first = index & ~(PREFETCH_GROUP - 1);
+	prefetch_plain_group(mmu, hint->table, hint->sptes, hint->page, first);
+	first += PREFETCH_GROUP;
+	hint->next = unlikely(index == hint->next) ? prefetch_on(mmu, hint, first) : first;
+	return SHADOW_FIXED;
+}
+
+static ALWAYS_INLINE struct gpt_access decode_access(u32 error, u32 cpl, u64 rflags)
+{
+	return (struct gpt_access){
+		/* cpl + 1 has the bit of PF_U for cpl 3: an access that is not the user's is implicit then. */
+		.word = (error & (PF_W | PF_U | PF_ID)) | ((cpl + 1) & ~error & PF_U) << 3 |
+			(u32)(rflags >> 12 & GPT_ACCESS_AC),
+	};
+}
+
+enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
+				       u32 cpl, u64 rflags, struct shadow_fault *fault)
+{
+	struct gpt_access access = decode_access(error, cpl, rflags);
+	struct shadow *s = mmu->s;
+	enum shadow_result result;
+
+	_Static_assert(PF_U << 3 == GPT_ACCESS_IMPLICIT && RFLAGS_AC >> 12 == GPT_ACCESS_AC, "shifted together");
+	STAT(s, walks);
+	spin_lock(&s->lock);
+	result = fault_quick(mmu, s, gva, access, fault);
+	spin_unlock(&s->lock);
+	return likely(result != QUICK_NO) ? result : fault_full(mmu, gva, error, access, fault);
 }

@@ -3,7 +3,13 @@
  * Compares the whole shadow with the guest's tables and with its own books.
  * Each check names the invariant of docs/shadow-paging.md that it stands for.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow.h"
+
+#include "mm/shadow/accessors.h"
+#include "mm/shadow/derive.h"
+#include "mm/shadow/pool.h"
+#include "mm/shadow/rmap.h"
+#include "mm/shadow/tlb.h"
 
 struct audit {
 	struct shadow_mmu *mmu;
@@ -11,8 +17,7 @@ struct audit {
 	u32 errors;
 };
 
-static PRINTF_LIKE(5, 6) void mismatch(struct audit *a, const char *invariant, u32 page, u32 index,
-				       const char *format, ...)
+static void mismatch(struct audit *a, const char *invariant, u32 page, u32 index, const char *what)
 {
 	static const u32 shown_max = 32;
 	const struct shadow_page *sp = &a->s->pages[page];
@@ -20,7 +25,7 @@ static PRINTF_LIKE(5, 6) void mismatch(struct audit *a, const char *invariant, u
 	if (a->errors++ < shown_max)
 		log_error("audit %s: page %u (gfn %#llx role %#x level %u) entry %u = %#llx: %s\n", invariant,
 			  page, (unsigned long long)sp->gfn, sp->role.word, sp->role.level, index,
-			  (unsigned long long)page_table(a->s, page)[index], format);
+			  (unsigned long long)page_table(a->s, page)[index], what);
 }
 
 /* S1: no entry leads to the hypervisor's memory; S5: none writes to a protected table. */
@@ -32,6 +37,7 @@ static void audit_leaf_target(struct audit *a, u32 page, u32 index, u64 spte)
 	pfn_t pfn = spte_pfn(level, spte);
 	struct region_hit hit;
 	gfn_t gfn = pfn;
+	bool outside;
 	u32 *frame;
 
 	if (pfn == hpa_to_pfn(s->ones_page)) {
@@ -41,11 +47,12 @@ static void audit_leaf_target(struct audit *a, u32 page, u32 index, u64 spte)
 	}
 	frame = frame_of_pfn(s, pfn, &gfn);
 	region_lookup(s->regions, gfn, &hit);
-	if (hit.kind == REGION_HIDDEN || hit.kind == REGION_TRAPPED || hit.end < gfn + frames || hit.pfn != pfn)
+	outside = hit.kind == REGION_HIDDEN || hit.kind == REGION_TRAPPED || hit.end < gfn + frames || hit.pfn != pfn;
+	if (outside)
 		mismatch(a, "S1", page, index, "leaf leads outside the guest's memory");
 	if (!!(spte & SPTE_RMAP) != (frame && (spte & PTE_W)))
 		mismatch(a, "S5", page, index, "wrong list bit");
-	if (!(spte & SPTE_RMAP))
+	if (!(spte & SPTE_RMAP) || !frame || outside)
 		return;
 	for (u64 i = 0; i < frames; i++)
 		if (level == 1 ? frame_is_protected(frame[i]) : !!(frame[i] & FRAME_TRACKED))
@@ -103,11 +110,15 @@ static void audit_derived(struct audit *a, u32 page, u32 index, u64 spte)
 	struct shadow *s = a->s;
 	const struct shadow_page *sp = &s->pages[page];
 	struct derived d, clean;
+	const u64 *table;
 	u64 gpte;
 
 	if (sp->role.direct || (sp->flags & PAGE_UNSYNC))
 		return;
-	gpte = guest_entry(a->mmu, sp->role, gpt_table(&a->mmu->gpt, sp->gfn), index);
+	table = gpt_table(&a->mmu->gpt, sp->gfn);
+	if (!table) /* audit_page() says so */
+		return;
+	gpte = guest_entry(a->mmu, sp->role, table, index);
 	entry_derive(a->mmu, page, index, gpte, spte, &d);
 	if (!spte_is_leaf(sp->role.level, spte)) {
 		if (!link_follows(sp, &s->pages[page_of_link(s, spte)], &d))
@@ -137,15 +148,15 @@ static void audit_direct(struct audit *a, u32 page, u32 index, u64 spte)
 		mismatch(a, "S4", page, index, "direct leaf has more rights than its page");
 }
 
-/* S4: links carry all rights and agree with the child's list of parents. */
-static void audit_link(struct audit *a, u32 page, u32 index, u64 spte)
+/* S4: links carry all rights and agree with the child's list of parents. False: there is no child to look at. */
+static bool audit_link(struct audit *a, u32 page, u32 index, u64 spte)
 {
 	struct shadow *s = a->s;
 	u32 child = page_of_link(s, spte);
 
 	if (child == 0 || child >= s->page_count || s->pages[child].state != PAGE_TABLE) {
 		mismatch(a, "S4", page, index, "link to no shadow page");
-		return;
+		return false;
 	}
 	if ((spte & ~PTE_ADDR_MASK) != SPTE_LINK)
 		mismatch(a, "S4", page, index, "link without all rights");
@@ -153,6 +164,7 @@ static void audit_link(struct audit *a, u32 page, u32 index, u64 spte)
 		mismatch(a, "S4", page, index, "link to a page of a wrong level");
 	if (!list_has(s, s->pages[child].parents, entry_id(page, index)))
 		mismatch(a, "S4", page, index, "link is not in the child's list");
+	return true;
 }
 
 static void audit_page(struct audit *a, u32 page)
@@ -172,8 +184,8 @@ static void audit_page(struct audit *a, u32 page)
 		live++;
 		if (spte_is_leaf(sp->role.level, spte))
 			audit_leaf_target(a, page, i, spte);
-		else
-			audit_link(a, page, i, spte);
+		else if (!audit_link(a, page, i, spte))
+			continue;
 		audit_derived(a, page, i, spte);
 		audit_direct(a, page, i, spte);
 	}

@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Lists of shadow entries: which writable leaves map a frame, which links lead
- * to a shadow page. One member costs nothing but the word; more go into nodes
- * of six, most recent first. When no node can be had, or the list is at its
- * limit, a member is dropped from the shadow instead (S11: dropping is always
- * safe), so adding never fails.
+ * Frame words, and lists of shadow entries. One member of a list costs nothing but
+ * the word; more go into nodes of six, most recent first.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow/rmap.h"
+
+#include "mm/shadow/pool.h"
+
+#define LIST_NODE_ENTRIES 6u
+#define LIST_MAX 1024u           /* longer lists evict a member: bounded work for the guest's worst (S14) */
+#define NODES_PER_PAGE 128u
+
+struct list_node {
+	u32 next;                /* number of the next node, 0: none */
+	u16 total;               /* first node: members of the list */
+	u16 used;                /* members in this node */
+	u32 entry[LIST_NODE_ENTRIES];
+};
+_Static_assert(sizeof(struct list_node) * NODES_PER_PAGE == PAGE_SIZE, "nodes fill a page");
 
 static struct list_node *node_at(const struct shadow *s, u32 number)
 {
@@ -97,7 +108,7 @@ static bool list_push_node(struct shadow *s, u32 *head, u32 id)
 	return true;
 }
 
-static bool list_try_add(struct shadow *s, u32 *head, u32 id)
+bool list_try_add(struct shadow *s, u32 *head, u32 id)
 {
 	u32 value = *head & LIST_VALUE;
 	struct list_node *node;
@@ -123,7 +134,7 @@ static bool list_try_add(struct shadow *s, u32 *head, u32 id)
  * the place changes each time: a few members that one instruction needs together
  * (or a fault and its prefetch) must not push each other out for ever.
  */
-static u32 list_victim(struct shadow *s, u32 head)
+u32 list_victim(struct shadow *s, u32 head)
 {
 	u32 value = head & LIST_VALUE, skip = 1 + (s->victim_turn += 5) % 17;
 	const struct list_node *node;
@@ -134,14 +145,6 @@ static u32 list_victim(struct shadow *s, u32 head)
 	while (skip-- && node->next)
 		node = node_at(s, node->next);
 	return node->entry[0];
-}
-
-void list_add(struct shadow *s, u32 *head, u32 id)
-{
-	while (!list_try_add(s, head, id)) {
-		page_drop_id(s, list_victim(s, *head));
-		s->evictions++;
-	}
 }
 
 /* Takes the last member of the first node out, to fill a gap elsewhere. */
@@ -212,4 +215,59 @@ void list_remove(struct shadow *s, u32 *head, u32 id)
 	*found = filler;
 	list_take(s, head);
 	list_fold(s, head);
+}
+
+u32 *frame_of_far_gfn(struct shadow *s, gfn_t gfn)
+{
+	const struct region *r = region_near(s->regions, gfn);
+	struct region_hit hit;
+
+	if (likely(r && r->kind == REGION_RAM))
+		return &s->frames[r->frame_index + (gfn - r->base)];
+	region_lookup(s->regions, gfn, &hit);
+	return hit.kind == REGION_RAM ? &s->frames[hit.frame_index] : NULL;
+}
+
+/* Where host and guest frames differ (tests only), the region that holds pfn is searched for. */
+static bool gfn_of_pfn(const struct shadow *s, pfn_t pfn, gfn_t *gfn)
+{
+	*gfn = pfn;
+	if (s->identity)
+		return true;
+	for (u32 i = 0; i < s->regions->count; i++) {
+		const struct region *r = &s->regions->regions[i];
+
+		if (r->kind == REGION_RAM && pfn - r->pfn < r->pages) {
+			*gfn = r->base + (pfn - r->pfn);
+			return true;
+		}
+	}
+	return false;
+}
+
+u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn)
+{
+	return gfn_of_pfn(s, pfn, gfn) ? frame_of_gfn(s, *gfn) : NULL;
+}
+
+u32 *frame_of_spte(struct shadow *s, u64 spte)
+{
+	gfn_t gfn;
+
+	return likely(s->identity) ? plain_frame(s, spte) : frame_of_pfn(s, spte_pfn(1, spte), &gfn);
+}
+
+u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn)
+{
+	gfn_t gfn;
+
+	BUG_ON(!gfn_of_pfn(s, pfn, &gfn));
+	switch (level) {
+	case 1:
+		return frame_of_gfn(s, gfn);
+	case 2:
+		return &s->blocks[gfn >> 9].leaves;
+	default:
+		return &s->giga[gfn >> 18];
+	}
 }

@@ -1,34 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Copy-on-write without an exit for its INVLPG. A guest that is refused a write to a
- * present page will most likely clear the entry, execute INVLPG, and set the entry
- * anew. INVLPG has to exit only because an unsync table may be older in the shadow
- * than in the guest. So the unsync tables, where they are few and small, are parked:
- * the links to their pages are taken out, and INVLPG is the guest's own. The next
- * fault in the range of one brings them up to date and links them again.
- *
- *   fault -> refused, pages parked -> the guest mends its table, INVLPG acts on the TLB
- *         -> fault of the retried access -> synced, linked, INVLPG exits again
- *
- * The TLB keeps what it has from a parked page, and may go on filling from it through
- * cached upper entries, until the guest flushes that: as if the page were linked and
- * the guest had not flushed. Whatever does not go with that ends the parking by a
- * flush of everything (S15).
- */
-#include "mm/shadow_int.h"
+/* Parking pages and bringing them back; see mm/shadow/cow.h. */
+#include "mm/shadow/cow.h"
+
+#include "mm/shadow/cache.h"
+#include "mm/shadow/derive.h"
+#include "mm/shadow/entry.h"
+#include "mm/shadow/prefetch.h"
+#include "mm/shadow/rmap.h"
+#include "mm/shadow/sync.h"
+#include "mm/shadow/tlb.h"
+#include "mm/shadow/unsync.h"
 
 /* All present entries are compared when the pages come back; more than these cost more than the exit. */
 #define PARK_ENTRIES_MAX 24u
 /* Refused writes in a row that look like the guest going through all of a range. */
 #define PARK_ROW 8u
-/* A fault that was parked for and led to something else than copy-on-write: not so soon again. */
-#define PARK_PAUSE 31u
-
-static void free_invlpg(struct shadow_mmu *mmu, bool on)
-{
-	mmu->s->invlpg_free = on;
-	mmu->ops->trap_invlpg(mmu->cpu, !on);
-}
 
 /* Is the page reached by one path, from the root in use? */
 static bool reached_alone(const struct shadow_mmu *mmu, u32 page)
@@ -191,18 +177,5 @@ void unpark(struct shadow_mmu *mmu, gva_t gva)
 		spte_write(entry_pointer(s, link), page_hpa(s, page).v | SPTE_LINK);
 	}
 	s->parked_count = 0;
-	free_invlpg(mmu, false);
-}
-
-void park_over(struct shadow *s)
-{
-	struct shadow_mmu *mmu = s->mmus[0];
-
-	if (s->parked_count) {
-		s->parked_count = 0;
-		hint_of(mmu, s->parked_for)->park_pause = PARK_PAUSE;
-		s->link_changes++;   /* the hints still took the pages for linked */
-		s->flush_due = true; /* FLUSH: park */
-	}
 	free_invlpg(mmu, false);
 }

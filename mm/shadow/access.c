@@ -5,9 +5,12 @@
  * access. A write to a frame that is a protected table releases it first, so
  * that the next sync sees what was written.
  */
-#include "mm/shadow_int.h"
+#include "mm/shadow.h"
 
 #include "lib/string.h"
+#include "mm/shadow/accessors.h"
+#include "mm/shadow/rmap.h"
+#include "mm/shadow/unsync.h"
 
 /* One page's part of an access. */
 struct piece {
@@ -20,58 +23,6 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
 				 struct gpt_walk *walk)
 {
 	return gpt_walk(&mmu->gpt, gva, access, GPT_PEEK, walk);
-}
-
-/* The root's entry for an address, in the formats with one root. */
-static ALWAYS_INLINE const u64 *top_entry(const struct shadow_mmu *mmu, gva_t gva)
-{
-	return &mmu->s->pool[(u64)mmu->root[0] * ENTRIES + (gva >> mmu->top_shift) % ENTRIES];
-}
-
-/* Fills the hint by a walk down the shadow; NULL if there is no leaf, or it is not of main memory. */
-static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva, struct code_hint *hint)
-{
-	const struct shadow *s = mmu->s;
-	const struct region_main *m = &s->regions->main;
-	u32 page = mmu->root[0], level = mmu->root_level;
-	const u64 *leaf;
-	u64 spte, at;
-
-	if (level < 4 || !page)
-		return NULL;
-	for (;; level--) {
-		leaf = &s->pool[(u64)page * ENTRIES + level_index(level, gva)];
-		spte = *leaf;
-		if (!(spte & PTE_P))
-			return NULL;
-		if (spte_is_leaf(level, spte))
-			break;
-		page = page_of_link(s, spte);
-	}
-	at = spte_pfn(level, spte) << PAGE_SHIFT | (gva & (BIT(PAGE_SHIFT + INDEX_BITS * (level - 1)) - 1));
-	if (at - m->hpa >= m->bytes)
-		return NULL;
-	*hint = (struct code_hint){
-		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .top = *top_entry(mmu, gva), .leaf = leaf,
-		.value = spte, .at = phys_to_virt(hpa(at & PAGE_MASK)),
-	};
-	return phys_to_virt(hpa(at));
-}
-
-/* Without a root, page 0 is looked at: its entries are absent, those in hints are not. */
-const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
-{
-	u64 top = *top_entry(mmu, gva);
-	/* Page-table isolation runs the code of one page under two roots. */
-	struct code_hint *hint = &mmu->code[(gva ^ top) >> PAGE_SHIFT & (CODE_HINTS - 1)];
-	u32 offset = gva & (PAGE_SIZE - 1);
-
-	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
-		return NULL;
-	if (likely(hint->page == gva >> PAGE_SHIFT && hint->links == mmu->s->link_changes &&
-		   hint->top == top && *hint->leaf == hint->value))
-		return hint->at + offset;
-	return code_find(mmu, gva, hint);
 }
 
 static enum gpt_status walk_settled(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
