@@ -26,12 +26,14 @@ REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=. -fno-ident
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
 NEED_DEPS := $(filter run run-% check check-all unit image stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
+# Goals for which tools/deps has more packages.
+DEPS_GROUPS := stress fuzz bench-chart
 DEPS := $(if $(NEED_DEPS),deps)
 
 all: $(B)/umbra.efi build/compile_commands.json $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 
 deps: ## Install the Debian packages that are missing
-	@tools/deps $(filter stress fuzz,$(MAKECMDGOALS))
+	@tools/deps $(filter $(DEPS_GROUPS),$(MAKECMDGOALS))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
 CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx debug
@@ -361,13 +363,16 @@ bench-profile: $(B)/umbra.efi $(BENCH_GUEST) ## The hypervisor's instructions by
 bench-baseline: ## Make the last whole run the baseline
 	$(BENCH_RUN) baseline
 
-bench-doc: ## Put the last whole run into docs/performance.md and .svg
+bench-doc: ## Put the last whole run into docs/performance.md
 	$(BENCH_RUN) $(if $(filter bochs,$(EMU)),bochs_doc,doc)
+
+bench-chart: deps ## Draw docs/performance.svg from the baseline
+	@/usr/bin/python3 tools/bench/bench chart
 
 bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
 	$(BENCH_RUN) esp
 
-.PHONY: bench bench-compare bench-profile bench-baseline bench-doc bench-esp
+.PHONY: bench bench-compare bench-profile bench-baseline bench-doc bench-chart bench-esp
 
 # --- compile_commands.json for editors ---------------------------------------
 json = {"directory": "$(CURDIR)"$(COMMA) "file": "$(1)"$(COMMA) "command": "$(CC) $(2) -c $(1)"}
