@@ -34,6 +34,8 @@ RELEASE = "build/release/umbra.efi"
 DEBUG = "build/debug/umbra.efi"
 DATA_DISK = "build/test-data.img"
 LOGS = "build/logs"
+with open("VERSION") as version_file:
+    VERSION = version_file.read().strip()
 BOOT_TIMEOUT = 300
 BOCHS_TIMEOUT = 900
 FIRMWARE_TIMEOUT = 60
@@ -225,7 +227,9 @@ def test_rtc_reads():
 
 def test_boots_with_256_mib_and_command_succeeds():
     result = run_command("mem-256M", debian(memory="256M", command="uname -a; umbractl stats -0; umbractl version"))
-    require(b"walks" in result.output and b"interface version" in result.output, "umbractl printed nothing")
+    require(b"walks" in result.output, "umbractl stats printed nothing")
+    require(f"Umbra {VERSION}, interface version".encode() in result.output, "umbractl does not tell the version")
+    require(f"Umbra hypervisor {VERSION}, build " in result.text, "the boot log does not tell the version")
 
 
 def test_boots_with_8_gib():
