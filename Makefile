@@ -27,9 +27,9 @@ DEFINES := -DUMBRA_VERSION=$(VERSION)
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all unit image stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all unit image stress fuzz test-% bench bench-% format,$(MAKECMDGOALS))
 # Goals for which tools/deps has more packages.
-DEPS_GROUPS := stress fuzz bench-chart
+DEPS_GROUPS := stress fuzz bench-chart format
 DEPS := $(if $(NEED_DEPS),deps)
 
 all: $(B)/umbra.efi build/compile_commands.json $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
@@ -215,6 +215,10 @@ build/bench/mm: tests/bench/mm.c $(wildcard mm/*.c lib/*.c mm/*.h lib/*.h) Makef
 	$(Q)$(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN) \
 		tests/bench/mm.c $(wildcard mm/*.c) lib/string.c -o $@
 
+# --- the style of the code (.clang-format, .editorconfig) ---------------------
+format: | $(DEPS) ## Lay out the C code by clang-format
+	@tools/lint/format --apply
+
 check-includes: ## Check the direction of dependencies over the include lines
 	@tools/check-includes
 
@@ -398,4 +402,4 @@ help: ## Print this list
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help
+.PHONY: format fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help

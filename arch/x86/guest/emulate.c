@@ -245,6 +245,7 @@ static int execute_alu(struct emu *e)
 	}
 }
 
+/* clang-format off */
 static int execute_one_byte(struct emu *e)
 {
 	const struct insn *insn = &e->insn;
@@ -307,6 +308,7 @@ static int execute_two_byte(struct emu *e)
 	default: return -ENOSYS;
 	}
 }
+/* clang-format on */
 
 static int execute(struct emu *e)
 {

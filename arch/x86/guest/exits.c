@@ -109,6 +109,7 @@ NORETURN void guest_shutdown(struct vcpu *vcpu)
 
 void exit_dispatch(struct vcpu *vcpu)
 {
+	/* clang-format off */
 	switch ((enum exit_kind)vcpu->exit.kind) {
 	case EXIT_PAGE_FAULT: handle_page_fault(vcpu); break;
 	case EXIT_CR_READ: cr_handle_read(vcpu); break;
@@ -134,5 +135,6 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_UNKNOWN: case EXIT_KIND_COUNT:
 		guest_stop(vcpu, "unknown exit %s", vcpu->vendor->exit_name(vcpu->exit.raw));
 	}
+	/* clang-format on */
 	inject_finish(vcpu);
 }
