@@ -27,9 +27,10 @@ DEFINES := -DUMBRA_VERSION=$(VERSION)
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all unit image stress fuzz test-% bench bench-% format,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all unit image stress fuzz test-% bench bench-% \
+	format lint coverage check-fast,$(MAKECMDGOALS))
 # Goals for which tools/deps has more packages.
-DEPS_GROUPS := stress fuzz bench-chart format
+DEPS_GROUPS := stress fuzz bench-chart format lint coverage check-fast
 DEPS := $(if $(NEED_DEPS),deps)
 
 all: $(B)/umbra.efi build/compile_commands.json $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
@@ -166,6 +167,31 @@ unit-build: $(UNIT_BIN)
 unit: $(UNIT_BIN) check-includes ## Run the host unit tests
 	@tests/system/run.py --unit-only --unit $(UNIT_BIN)
 
+# --- coverage: the same tests once more, built for gcov, without sanitizers -------
+coverage: coverage-build ## How much of the code the unit tests run, by folder; pages in build/coverage/html/
+	@tools/coverage
+
+COVERAGE_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=% -O1,$(UNIT_CFLAGS)) -O0 --coverage -fprofile-update=atomic
+COVERAGE_OBJ := $(UNIT_LIB_C:%.c=build/coverage/obj/%.o)
+build/coverage/obj/lib/string.o build/coverage/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
+
+build/coverage/obj/%.o: %.c Makefile VERSION | $(DEPS)
+	$(call say,GCOVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(COVERAGE_CFLAGS) -MMD -MP -c $< -o $@
+
+build/coverage/libhost.a: $(COVERAGE_OBJ)
+	$(Q)rm -f $@
+	$(Q)ar qcD $@ $^
+
+define COVERAGE_RULE
+build/coverage/$(1): build/coverage/obj/tests/unit/$(1).o build/coverage/libhost.a
+	$$(Q)$$(CC) --coverage $$(filter %.o %.a,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call COVERAGE_RULE,$(t))))
+
+coverage-build: $(UNIT_TESTS:%=build/coverage/%)
+
 # --- fuzzing: libFuzzer over the same host files, built by clang (tests/fuzz/) ----
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -218,6 +244,10 @@ build/bench/mm: tests/bench/mm.c $(wildcard mm/*.c lib/*.c mm/*.h lib/*.h) Makef
 # --- the style of the code (.clang-format, .editorconfig) ---------------------
 format: | $(DEPS) ## Lay out the C code by clang-format
 	@tools/lint/format --apply
+
+# LINT='tidy shell': only these checkers (tools/lint/run).
+lint: build/compile_commands.json | $(DEPS) ## Static checks of C, scripts and documents; ends with "N passed, N failed"
+	@tools/lint/run $(LINT)
 
 check-includes: ## Check the direction of dependencies over the include lines
 	@tools/check-includes
@@ -318,6 +348,10 @@ run-bare: $(B)/umbra.efi $(UMBRACTL) ## The same without the hypervisor
 check-build: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) guests check-includes
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
+# What tells of a mistake within three minutes; CI runs it before anything is booted.
+check-fast: check-build build/compile_commands.json ## Build, static checks, unit tests
+	@tests/system/run.py --unit-only --lint --unit $(UNIT_BIN)
+
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)
 	@tests/system/run.py --unit $(UNIT_BIN)
 
@@ -402,4 +436,4 @@ help: ## Print this list
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: format fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help
+.PHONY: format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help

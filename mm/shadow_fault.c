@@ -167,8 +167,9 @@ static void fill_link(struct fill *f)
 }
 
 /* Neighbours in a direct page: the same large leaf of the guest, or no paging. */
-static void prefetch_direct(struct fill *f, u32 page, u32 index, struct leaf *leaf)
+static void prefetch_direct(struct fill *f, u32 page, u32 index, const struct leaf *like)
 {
+	struct leaf leaf = *like;
 	struct shadow *s = f->mmu->s;
 	u64 *sptes = page_table(s, page);
 	u32 first = index & ~(PREFETCH_GROUP - 1);
@@ -181,8 +182,8 @@ static void prefetch_direct(struct fill *f, u32 page, u32 index, struct leaf *le
 		if (sptes[i] & PTE_P)
 			continue;
 		region_lookup(s->regions, base + i, &hit);
-		leaf->hit = &hit;
-		spte = hit.kind == REGION_HIDDEN ? 0 : leaf_entry(s, leaf);
+		leaf.hit = &hit;
+		spte = hit.kind == REGION_HIDDEN ? 0 : leaf_entry(s, &leaf);
 		if (!spte)
 			continue;
 		leaf_install(s, page, i, spte);

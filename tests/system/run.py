@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the tests that `make check` counts: the unit test programs given with --unit and,
+"""Runs the tests that `make check` counts: with --lint the static checks, the unit test programs given with --unit and,
 unless --unit-only, whole boots: one emulator per test, killed at its timeout, its serial log
 kept in build/logs/. Prints PASS: or FAIL: for each test and ends with "N passed, N failed".
 
-run.py [--unit PROGRAM...] [--unit-only] [--all] [--only WORD] [--list]
+run.py [--unit PROGRAM...] [--unit-only] [--lint] [--all] [--only WORD] [--list]
 
 A test is a function named test_*; its name says what must hold and it raises Failure if that
 does not. Those marked @slow run only with --all (make check-all)."""
@@ -720,10 +720,23 @@ def run_unit_program(path):
         print(output[-3000:])
 
 
+def run_lint():
+    """The static checks of tools/lint/run, counted here; what they found is printed in front."""
+    done = subprocess.Popen(["tools/lint/run"], stdout=subprocess.PIPE, text=True, errors="replace")
+    for line in done.stdout:
+        verdict, _, name = line.rstrip("\n").partition(": ")
+        if verdict in ("PASS", "FAIL"):
+            report(name, None if verdict == "PASS" else "see above")
+        elif not re.fullmatch(r"\d+ passed, \d+ failed\n", line):
+            print(line, end="")
+    done.wait()
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--unit", nargs="*", default=[])
     parser.add_argument("--unit-only", action="store_true")
+    parser.add_argument("--lint", action="store_true")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--list", action="store_true")
@@ -742,6 +755,8 @@ def main():
         return 0
     if args.all:
         os.environ["UMBRA_LONG"] = "1"  # the unit programs go through more cases
+    if args.lint:
+        run_lint()
     for path in args.unit:
         if args.only in path:
             run_unit_program(path)

@@ -2,7 +2,7 @@
 """What the benchmark's figures look like: rows, tables, differences."""
 import math
 
-from table import BY_NAME, WORKLOADS, exit_name
+from table import BY_NAME, exit_name
 
 MOVED = 0.01        # relative; less is not reported
 MOVED_PART = 0.02   # of a run of some workloads: what ran before them in a whole run is missing
