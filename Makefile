@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 .SECONDARY:
 .DEFAULT_GOAL := all
 
+VERSION := $(file <VERSION)
 DEBUG ?= 0
 B := build/$(if $(filter 1,$(DEBUG)),debug,release)
 Q := $(if $(filter 1,$(V)),,@)
@@ -22,10 +23,14 @@ OBJCOPY := objcopy
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wno-unused-parameter
 REPRODUCIBLE := '-ffile-prefix-map=$(CURDIR)=.' -fno-ident
+DEFINES := -DUMBRA_VERSION=$(VERSION)
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all check-quick unit image dist stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all check-quick unit image dist stress fuzz test-% bench bench-% \
+	format lint coverage check-fast,$(MAKECMDGOALS))
+# Goals for which tools/deps has more packages.
+DEPS_GROUPS := stress fuzz bench-chart format lint coverage check-fast
 DEPS := $(if $(NEED_DEPS),deps)
 
 # umbractl for either guest, and the loader's parser for the host: tools/run needs them.
@@ -35,7 +40,7 @@ RUN_TOOLS := $(UMBRACTL) build/tools/check-options
 all: $(B)/umbra.efi build/compile_commands.json $(RUN_TOOLS) $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 
 deps: ## Install the Debian packages that are missing
-	@tools/deps $(filter stress fuzz,$(MAKECMDGOALS))
+	@tools/deps $(filter $(DEPS_GROUPS),$(MAKECMDGOALS))
 
 # Where another library has these names too, GNU-EFI's or the host's, ours are called lib_memcpy and so on.
 LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp strchr \
@@ -47,7 +52,7 @@ CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(
 CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
 CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
 CORE_CFLAGS = -std=gnu11 -O2 -g -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
-	-I. -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie \
+	-I. $(DEFINES) -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fno-strict-aliasing -fcf-protection=none $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
 CORE_LDFLAGS := -nostdlib -static -Wl,--build-id=sha1 -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -T linker.ld
@@ -57,7 +62,7 @@ CORE_LTO := -flto=auto
 $(B)/lib/string.o: CORE_LTO :=
 CORE_LINK = $(CC) $(CORE_CFLAGS) $(CORE_LTO) $(CORE_LDFLAGS)
 
-$(B)/%.o: %.c Makefile | $(DEPS)
+$(B)/%.o: %.c Makefile VERSION | $(DEPS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CORE_CFLAGS) $(CORE_LTO) -MMD -MP -c $< -o $@
@@ -154,7 +159,7 @@ UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c)) $(filter-out test
 	$(wildcard $(foreach f,exits segments control state fast_path,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits segments,vmx/$(f).c))
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
-UNIT_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
+UNIT_CFLAGS := -std=gnu11 -O1 -g -I. $(DEFINES) -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
 build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
@@ -163,7 +168,7 @@ UNIT_LIBS_test_cr3_pair := -lunicorn
 UNIT_LIBS_test_emulate := -lunicorn
 UNIT_LIBS_test_walk_unicorn := -lunicorn
 
-build/unit/obj/%.o: %.c Makefile | $(DEPS)
+build/unit/obj/%.o: %.c Makefile VERSION | $(DEPS)
 	$(call say,HOSTCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
@@ -184,12 +189,37 @@ unit-build: $(UNIT_BIN)
 unit: $(UNIT_BIN) check-includes ## Run the host unit tests
 	@tests/system/run.py --unit-only --unit $(UNIT_BIN)
 
+# --- coverage: the same tests once more, built for gcov, without sanitizers -------
+coverage: coverage-build ## How much of the code the unit tests run, by folder; pages in build/coverage/html/
+	@tools/coverage
+
+COVERAGE_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=% -O1,$(UNIT_CFLAGS)) -O0 --coverage -fprofile-update=atomic
+COVERAGE_OBJ := $(UNIT_LIB_C:%.c=build/coverage/obj/%.o)
+build/coverage/obj/lib/string.o build/coverage/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
+
+build/coverage/obj/%.o: %.c Makefile VERSION | $(DEPS)
+	$(call say,GCOVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(COVERAGE_CFLAGS) -MMD -MP -c $< -o $@
+
+build/coverage/libhost.a: $(COVERAGE_OBJ)
+	$(Q)rm -f $@
+	$(Q)ar qcD $@ $^
+
+define COVERAGE_RULE
+build/coverage/$(1): build/coverage/obj/tests/unit/$(1).o build/coverage/libhost.a
+	$$(Q)$$(CC) --coverage $$(filter %.o %.a,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call COVERAGE_RULE,$(t))))
+
+coverage-build: $(UNIT_TESTS:%=build/coverage/%)
+
 # --- fuzzing: libFuzzer over the same host files, built by clang (tests/fuzz/) ----
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_BIN := $(FUZZ_TARGETS:%=build/fuzz/%)
 FUZZ_LIB_OBJ := $(UNIT_LIB_C:%.c=build/fuzz/obj/%.o) build/fuzz/obj/tests/fuzz/fuzz.o
-FUZZ_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
+FUZZ_CFLAGS := -std=gnu11 -O1 -g -I. $(DEFINES) -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -w
 FUZZ_LIBS_fuzz_decode := -lZydis
 FUZZ_LIBS_fuzz_emulate := -lunicorn
@@ -238,6 +268,14 @@ BENCH_MM_C := tests/bench/mm.c $(sort $(wildcard mm/*.c mm/shadow/*.c))
 build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h) Makefile | $(DEPS)
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@
+
+# --- the style of the code (.clang-format, .editorconfig) ---------------------
+format: | $(DEPS) ## Lay out the C code by clang-format
+	@tools/lint/format --apply
+
+# LINT='tidy shell': only these checkers (tools/lint/run).
+lint: build/compile_commands.json $(CORE_OBJ) | $(DEPS) ## Static checks of C, scripts and documents; ends with "N passed, N failed"
+	@tools/lint/run $(LINT)
 
 check-includes: $(CORE_OBJ) ## Check the direction of dependencies over include lines and calls
 	@NM=gcc-nm tools/check-includes $(B)
@@ -343,6 +381,10 @@ run-bare: $(B)/umbra.efi $(RUN_TOOLS) ## The same without the hypervisor
 check-build: build/release/umbra.efi $(RUN_TOOLS) $(UNIT_BIN) guests check-includes
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
+# What tells of a mistake within three minutes; CI runs it before anything is booted.
+check-fast: check-build build/compile_commands.json ## Build, static checks, unit tests
+	@tests/system/run.py --unit-only --lint --unit $(UNIT_BIN)
+
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)
 	@tests/system/run.py --unit $(UNIT_BIN)
 
@@ -372,7 +414,6 @@ build/umbra.img: build/umbra.efi $(UMBRACTL) tools/make-stick tools/vm.py tools/
 	$(call say,IMAGE,$@)
 	$(Q)tools/make-stick $@ $(or $(KERNEL),full)
 
-VERSION := $(file <VERSION)
 DIST := build/umbra-$(VERSION).tar.zst
 dist: $(DIST) ## Pack the image, the stick, umbractl and the documents into build/umbra-VERSION.tar.zst
 
@@ -413,13 +454,16 @@ bench-profile: $(B)/umbra.efi $(BENCH_GUEST) ## The hypervisor's instructions by
 bench-baseline: ## Make the last whole run the baseline
 	$(BENCH_RUN) baseline
 
-bench-doc: ## Put the last whole run into docs/performance.md and .svg
+bench-doc: ## Put the last whole run into docs/performance.md
 	$(BENCH_RUN) $(if $(filter bochs,$(EMU)),bochs_doc,doc)
+
+bench-chart: deps ## Draw docs/performance.svg from the baseline
+	@/usr/bin/python3 tools/bench/bench chart
 
 bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
 	$(BENCH_RUN) esp
 
-.PHONY: bench bench-compare bench-profile bench-baseline bench-doc bench-esp
+.PHONY: bench bench-compare bench-profile bench-baseline bench-doc bench-chart bench-esp
 
 # --- compile_commands.json for editors ---------------------------------------
 json = {"directory": "$(CURDIR)"$(COMMA) "file": "$(1)"$(COMMA) "command": "$(CC) $(2) -c $(1)"}
@@ -443,4 +487,5 @@ help: ## Print this list
 
 -include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
-.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help
+.PHONY: format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
+	run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help

@@ -10,6 +10,7 @@
 #include "lib/types.h"
 
 /* Exit codes, APM vol. 2 appendix C; X(name, code). CR, DR and exception codes are ranges. */
+/* clang-format off */
 #define SVM_EXITS(X) \
 	X(CR0_READ, 0x000) X(CR3_READ, 0x003) X(CR4_READ, 0x004) X(CR8_READ, 0x008) \
 	X(CR0_WRITE, 0x010) X(CR3_WRITE, 0x013) X(CR4_WRITE, 0x014) X(CR8_WRITE, 0x018) \
@@ -33,6 +34,7 @@
 	X(MCOMMIT, 0x0a3) X(TLBSYNC, 0x0a4) X(BUSLOCK, 0x0a5) X(IDLE_HLT, 0x0a6) \
 	X(NPF, 0x400) X(AVIC_INCOMPLETE_IPI, 0x401) X(AVIC_NOACCEL, 0x402) X(VMGEXIT, 0x403) \
 	X(INVALID, 0xffffffff)
+/* clang-format on */
 
 #define X(name, code) SVM_EXIT_##name = code,
 enum svm_exit { SVM_EXITS(X) };

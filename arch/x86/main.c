@@ -19,6 +19,7 @@
 #include "arch/x86/symbols.h"
 #include "arch/x86/vendor.h"
 #include "lib/string.h"
+#include "lib/version.h"
 #include "mm/phys.h"
 
 #define COM1 0x3f8
@@ -43,7 +44,7 @@ static void start_log(const struct boot_info *info)
 	log_init((enum log_level)info->options.log_level);
 	screen_init(&info->framebuffer);
 	symbols_build_id(id, sizeof(id));
-	log_info("Umbra hypervisor, build %s\n", id);
+	log_info("Umbra hypervisor " VERSION_TEXT ", build %s\n", id);
 	log_info("options: %.*s\n", BOOT_LOAD_OPTIONS_MAX, info->options.raw[0] ? info->options.raw : "none");
 }
 

@@ -14,6 +14,7 @@
 #include "arch/x86/symbols.h"
 #include "arch/x86/vendor.h"
 #include "lib/printf.h"
+#include "lib/version.h"
 
 #define BACKTRACE_MAX 32
 #define MESSAGE_MAX 400
@@ -140,7 +141,7 @@ static NORETURN void finish(u64 rip, u64 rbp)
 	backtrace(rip, rbp);
 	print_guest();
 	symbols_build_id(id, sizeof(id));
-	log_error("build id %s\n", id);
+	log_error("version " VERSION_TEXT ", build id %s\n", id);
 	log_error("the hypervisor has stopped; please report the lines above\n");
 	cpu_stop();
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the tests that `make check` counts: the unit test programs given with --unit and,
+"""Runs the tests that `make check` counts: with --lint the static checks, the unit test programs given with --unit and,
 unless --unit-only, whole boots: one emulator per test, killed at its timeout, its serial log
 kept in build/logs/. Prints PASS: or FAIL: for each test and ends with "N passed, N failed".
 
-run.py [--unit PROGRAM...] [--unit-only] [--boots WORD] [--all] [--only WORD] [--list]
+run.py [--unit PROGRAM...] [--unit-only] [--lint] [--boots WORD] [--all] [--only WORD] [--list]
 --only: unit programs and boots with WORD in their names; --boots: all unit programs, only such boots.
 
 A test is a function named test_*, here or in one of MODULES; its name says what must hold and it
@@ -34,6 +34,8 @@ import rights  # noqa: E402
 import vm  # noqa: E402
 
 DATA_DISK = "build/test-data.img"
+with open("VERSION") as version_file:
+    VERSION = version_file.read().strip()
 FIRMWARE_TIMEOUT = 60
 # The firmware's own words when a boot option gave up.
 BACK_IN_FIRMWARE = rb"BdsDxe: failed to start|BdsDxe: No bootable|UEFI Interactive Shell|Start PXE|Boot Failed"
@@ -187,7 +189,9 @@ def test_rtc_reads():
 
 def test_boots_with_256_mib_and_command_succeeds():
     result = run_command("mem-256M", debian(memory="256M", command="uname -a; umbractl stats -0; umbractl version"))
-    require(b"walks" in result.output and b"interface version" in result.output, "umbractl printed nothing")
+    require(b"walks" in result.output, "umbractl stats printed nothing")
+    require(f"Umbra {VERSION}, interface version".encode() in result.output, "umbractl does not tell the version")
+    require(f"Umbra hypervisor {VERSION}, build " in result.text, "the boot log does not tell the version")
 
 
 def test_boots_with_8_gib():
@@ -606,11 +610,24 @@ def run_system_tests(tests):
         print(f"left out: {len(names)} tests, since {program} is not installed: {', '.join(names)}")
 
 
+def run_lint():
+    """The static checks of tools/lint/run, counted here; what they found is printed in front."""
+    done = subprocess.Popen(["tools/lint/run"], stdout=subprocess.PIPE, text=True, errors="replace")
+    for line in done.stdout:
+        verdict, _, name = line.rstrip("\n").partition(": ")
+        if verdict in ("PASS", "FAIL"):
+            report(name, None if verdict == "PASS" else "see above")
+        elif not re.fullmatch(r"\d+ passed, \d+ failed\n", line):
+            print(line, end="")
+    done.wait()
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--unit", nargs="*", default=[])
     parser.add_argument("--unit-only", action="store_true")
     parser.add_argument("--boots", default="")
+    parser.add_argument("--lint", action="store_true")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--list", action="store_true")
@@ -624,6 +641,8 @@ def main():
         return 0
     if args.all:
         os.environ["UMBRA_LONG"] = "1"  # the unit programs go through more cases
+    if args.lint:
+        run_lint()
     for path in args.unit:
         if args.only in path:
             run_unit_program(path)

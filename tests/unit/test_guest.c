@@ -23,6 +23,7 @@
 #include "arch/x86/guest/state.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
+#include "lib/version.h"
 
 #define PHYS_BITS 40
 #define APIC 0xfee00000ull
@@ -659,6 +660,9 @@ static void counters_are_readable_by_cpuid(void **state)
 	assert_memory_equal(&r.ebx, "Umbra Shadow", 12);
 	r = cpuid_answer(&vcpu, 0x40000001, 0);
 	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT);
+	r = cpuid_answer(&vcpu, 0x40000002, 0);
+	strncpy(name, VERSION_TEXT, 16);
+	assert_memory_equal(&r, name, 16);
 	r = cpuid_answer(&vcpu, 0x40000010, 0);
 	assert_true(r.eax == 0x3456789a && r.edx == 0x12);
 	r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_CPUID);

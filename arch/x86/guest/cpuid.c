@@ -11,6 +11,7 @@
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "lib/version.h"
 
 enum feature {
 	F_1_ECX, F_1_EDX, F_7_EBX, F_7_ECX, F_7_EDX, F_7_1_EAX, F_D_1_EAX,
@@ -309,6 +310,7 @@ static struct cpuid_regs counter_name_part(u32 subleaf)
 
 static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 subleaf)
 {
+	static const char release[sizeof(struct cpuid_regs)] = VERSION_TEXT;
 	struct cpuid_regs r = {0};
 	u64 value;
 
@@ -319,6 +321,9 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 		return r;
 	case CPUID_HV_VERSION:
 		return (struct cpuid_regs){ .eax = 1, .ebx = COUNTERS };
+	case CPUID_HV_RELEASE:
+		memcpy(&r, release, sizeof(r));
+		return r;
 	case CPUID_HV_COUNTER:
 		value = subleaf < COUNTERS ? counter_value(vcpu, subleaf) : 0;
 		return (struct cpuid_regs){ .eax = value, .edx = value >> 32 };

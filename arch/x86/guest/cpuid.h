@@ -23,6 +23,7 @@ bool cpuid_has(struct vcpu *vcpu, u32 leaf, enum cpuid_reg reg, u32 mask);
 /* The hypervisor's leaves; the first one names it. */
 #define CPUID_HV_BASE CPUID_LEAF_HYPERVISOR
 #define CPUID_HV_VERSION 0x40000001u
+#define CPUID_HV_RELEASE 0x40000002u
 #define CPUID_HV_COUNTER 0x40000010u
 #define CPUID_HV_COUNTER_NAME 0x40000011u
 

@@ -206,6 +206,7 @@ static int execute_alu(struct emu *e)
 	}
 }
 
+/* clang-format off */
 static int execute_one_byte(struct emu *e)
 {
 	const struct insn *insn = &e->insn;
@@ -268,6 +269,7 @@ static int execute_two_byte(struct emu *e)
 	default: return -ENOSYS;
 	}
 }
+/* clang-format on */
 
 static int execute(struct emu *e)
 {

@@ -105,6 +105,7 @@ static NORETURN void handle_init(struct vcpu *vcpu)
 
 void exit_dispatch(struct vcpu *vcpu)
 {
+	/* clang-format off */
 	switch ((enum exit_kind)vcpu->exit.kind) {
 	case EXIT_PAGE_FAULT: handle_page_fault(vcpu); break;
 	case EXIT_CR_READ: cr_handle_read(vcpu); break;
@@ -131,5 +132,6 @@ void exit_dispatch(struct vcpu *vcpu)
 		guest_stop(vcpu, "unknown exit %s (0x%llx)", vcpu->vendor->exit_name(vcpu->exit.raw),
 			   (unsigned long long)vcpu->exit.raw);
 	}
+	/* clang-format on */
 	inject_finish(vcpu);
 }

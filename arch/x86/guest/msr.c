@@ -16,6 +16,7 @@
 #include "mm/shadow.h"
 
 /* SDM vol. 4, APM vol. 2 appendix A */
+/* clang-format off */
 enum {
 	MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49, MSR_UCODE_INTEL = 0x79, MSR_SMM_MONITOR = 0x9b,
 	MSR_SMBASE = 0x9e, MSR_FLUSH_CMD = 0x10b, MSR_MISC_ENABLE = 0x1a0, MSR_SMRR_BASE = 0x1f2, MSR_SMRR_MASK = 0x1f3,
@@ -32,6 +33,7 @@ enum {
 	MSR_DOORBELL = 0xc001011b, MSR_VMPAGE_FLUSH = 0xc001011e, MSR_GHCB = 0xc0010130,
 	MSR_SEV_STATUS = 0xc0010131, MSR_RMP_BASE = 0xc0010132, MSR_RMP_END = 0xc0010133,
 };
+/* clang-format on */
 
 #define DEBUGCTL_ALLOWED BITS(1, 0)      /* LBR, BTF */
 #define HWCR_ALLOWED (BIT(18) | BIT(30)) /* McStatusWrEn, IRPerfEn */
