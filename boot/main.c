@@ -72,6 +72,8 @@ static bool check_machine(struct loader *loader)
 	struct cpu_facts facts;
 
 	loader->status = EFI_UNSUPPORTED;
+	if (!loader->options.bare)
+		check_enable_nx();
 	check_read_cpu(&facts);
 	if (!check_cpu(&facts, loader->options.bare, &loader->error))
 		return false;

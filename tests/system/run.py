@@ -302,6 +302,10 @@ def test_error_cpu_without_svm():
     check_error("error-no-svm", debian(cpu="max,-svm"), r"umbra: error: .*(SVM|virtuali[sz]ation)")
 
 
+def test_error_cpu_without_no_execute_pages():
+    check_error("error-no-nx", debian(cpu="max,-nx"), r"umbra: error: .*no-execute pages")
+
+
 def test_error_too_little_memory():
     check_error("error-memory", debian(umbra="pool=900M"), r"umbra: error: .*memory")
 
