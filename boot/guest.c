@@ -55,7 +55,7 @@ bool guest_make_efi_map(const struct guest *guest, const struct guest_maps *maps
 	uint32_t count;
 
 	if (!map_guest_efi(guest->efi_map, guest->efi_map_max, &count, &maps->fw->map,
-			   maps->holes, maps->hole_count))
+			   maps->hidden, maps->hidden_count))
 		return false;
 	*bytes = count * maps->fw->map.stride;
 	return true;

@@ -35,8 +35,8 @@ struct guest_maps {
 	const struct firmware_map *fw;
 	const struct boot_range *ranges; /* map_build()'s */
 	uint32_t range_count;
-	const struct map_hole *holes;
-	uint32_t hole_count;
+	const struct map_hidden *hidden;
+	uint32_t hidden_count;
 };
 
 struct guest_format {

@@ -2,6 +2,7 @@
 /* The guest's memory maps; see guest_map.h. */
 #include "boot/guest_map.h"
 #include "lib/string.h"
+#include "lib/types.h"
 
 #define PAGE 4096ull
 
@@ -35,8 +36,6 @@ bool map_to_e820(const struct boot_range *ranges, uint32_t range_count,
 		const struct boot_range *r = &ranges[i];
 		uint32_t type = e820_type_of(r);
 
-		if (map_is_hidden(r))
-			continue;
 		if (last && last->type == type && last->base + last->size == r->base) {
 			last->size += r->size;
 			continue;
@@ -63,56 +62,72 @@ static struct efi_descriptor *list_descriptor(struct descriptor_list *list, uint
 	return (struct efi_descriptor *)(list->at + (uint64_t)i * list->stride);
 }
 
-/* Adds [base, end) of a firmware descriptor where it belongs by address. */
+/* Makes room for the descriptor of [base, ...) where it belongs by address; NULL when full. */
+static struct efi_descriptor *list_open(struct descriptor_list *list, uint64_t base)
+{
+	uint32_t i;
+
+	if (list->count == list->max)
+		return NULL;
+	for (i = list->count++; i > 0 && list_descriptor(list, i - 1)->physical > base; i--)
+		memcpy(list_descriptor(list, i), list_descriptor(list, i - 1), list->stride);
+	return list_descriptor(list, i);
+}
+
+/* Adds [base, end) of a firmware descriptor, as it is or as reserved memory. */
 static bool list_add(struct descriptor_list *list, const struct efi_descriptor *from,
-		     uint64_t base, uint64_t end)
+		     uint64_t base, uint64_t end, bool hide)
 {
 	struct efi_descriptor *d;
-	uint32_t i;
 
 	if (base >= end)
 		return true;
-	if (list->count == list->max)
+	d = list_open(list, base);
+	if (!d)
 		return false;
-	for (i = list->count++; i > 0 && list_descriptor(list, i - 1)->physical > base; i--)
-		memcpy(list_descriptor(list, i), list_descriptor(list, i - 1), list->stride);
-	d = list_descriptor(list, i);
 	memcpy(d, from, list->stride);
 	d->physical = base;
 	d->pages = (end - base) / PAGE;
-	if (from->virtual)
+	if (hide) {
+		d->type = EFI_KIND_RESERVED;
+		d->attributes &= ~EFI_ATTRIBUTE_RUNTIME;
+		d->virtual = 0;
+	} else if (from->virtual) {
 		d->virtual = from->virtual + (base - from->physical);
+	}
 	return true;
 }
 
-/* The lowest hole that overlaps [base, end), or NULL. */
-static const struct map_hole *lowest_hole(const struct map_hole *holes, uint32_t count,
-					  uint64_t base, uint64_t end)
+/* The lowest hidden range that overlaps [base, end), or NULL. */
+static const struct map_hidden *lowest_hidden(const struct map_hidden *hidden, uint32_t count,
+					      uint64_t base, uint64_t end)
 {
-	const struct map_hole *found = NULL;
+	const struct map_hidden *found = NULL;
 	uint32_t i;
 
 	for (i = 0; i < count; i++)
-		if (holes[i].base < end && holes[i].base + holes[i].size > base &&
-		    (!found || holes[i].base < found->base))
-			found = &holes[i];
+		if (hidden[i].base < end && hidden[i].base + hidden[i].size > base &&
+		    (!found || hidden[i].base < found->base))
+			found = &hidden[i];
 	return found;
 }
 
-static bool add_without_holes(struct descriptor_list *list, const struct efi_descriptor *d,
-			      const struct map_hole *holes, uint32_t hole_count)
+/* One firmware descriptor, cut where hidden ranges begin and end. */
+static bool add_pieces(struct descriptor_list *list, const struct efi_descriptor *d,
+		       const struct map_hidden *hidden, uint32_t hidden_count)
 {
 	struct map_extent e = map_extent_of(d);
-	const struct map_hole *hole;
+	const struct map_hidden *h;
 
-	while ((hole = lowest_hole(holes, hole_count, e.base, e.end))) {
-		if (!list_add(list, d, e.base, hole->base))
+	while (e.base < e.end &&
+	       (h = lowest_hidden(hidden, hidden_count, e.base, e.end))) {
+		uint64_t base = MAX(e.base, h->base), end = MIN(e.end, h->base + h->size);
+
+		if (!list_add(list, d, e.base, base, false) || !list_add(list, d, base, end, true))
 			return false;
-		e.base = hole->base + hole->size;
-		if (e.base >= e.end)
-			return true;
+		e.base = end;
 	}
-	return list_add(list, d, e.base, e.end);
+	return list_add(list, d, e.base, e.end, false);
 }
 
 static bool are_alike(const struct efi_descriptor *a, const struct efi_descriptor *b)
@@ -141,13 +156,13 @@ static void merge_descriptors(struct descriptor_list *list)
 }
 
 bool map_guest_efi(void *out, uint32_t max, uint32_t *count, const struct efi_map *map,
-		   const struct map_hole *holes, uint32_t hole_count)
+		   const struct map_hidden *hidden, uint32_t hidden_count)
 {
 	struct descriptor_list list = {out, 0, max, map->stride};
 	uint32_t i;
 
 	for (i = 0; i < map->count; i++)
-		if (!add_without_holes(&list, map_descriptor(map, i), holes, hole_count))
+		if (!add_pieces(&list, map_descriptor(map, i), hidden, hidden_count))
 			return false;
 	merge_descriptors(&list);
 	*count = list.count;

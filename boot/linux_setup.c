@@ -30,10 +30,10 @@ static uint64_t lay_out(struct linux_guest *self, uint64_t base, const struct fi
 	self->tables = at;
 	at += self->table_pages * PAGE_BYTES;
 	guest->efi_map = at_address(at);
-	guest->efi_map_max = fw->capacity + CORE_HOLES;
+	guest->efi_map_max = fw->capacity + 2 * CORE_HIDDEN;
 	at += ROUND_UP((uint64_t)guest->efi_map_max * fw->map.stride, PAGE_BYTES);
 	self->e820_rest = at_address(at);
-	self->e820_rest_max = 2 * fw->capacity + 2 * CORE_HOLES + 1;
+	self->e820_rest_max = 2 * fw->capacity + 2 * CORE_HIDDEN + 1;
 	at += ROUND_UP(sizeof(struct linux_setup_data) +
 		       self->e820_rest_max * sizeof(struct e820_entry), PAGE_BYTES);
 	return at - base;

@@ -72,6 +72,8 @@ static bool check_machine(struct loader *loader)
 	struct cpu_facts facts;
 
 	loader->status = EFI_UNSUPPORTED;
+	if (!loader->options.bare)
+		check_enable_nx();
 	check_read_cpu(&facts);
 	if (!check_cpu(&facts, loader->options.bare, &loader->error))
 		return false;
@@ -180,11 +182,11 @@ static void fill_handoff(struct loader *loader)
 static bool set_maps(struct loader *loader)
 {
 	struct hv_memory *hv = &loader->hv;
-	struct guest_maps maps = {.fw = &loader->fw, .ranges = hv->ranges, .holes = hv->holes,
-		.hole_count = CORE_HOLES};
+	struct guest_maps maps = {.fw = &loader->fw, .ranges = hv->ranges, .hidden = hv->hidden,
+		.hidden_count = CORE_HIDDEN};
 
 	if (!map_build(hv->ranges, hv->ranges_max, &hv->info->map_count, &loader->fw.map,
-		       hv->holes, CORE_HOLES))
+		       hv->hidden, CORE_HIDDEN))
 		return guest_map_grew(&loader->error);
 	maps.range_count = hv->info->map_count;
 	return loader->guest->format->set_maps(loader->guest, &maps, &loader->error);

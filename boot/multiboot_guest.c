@@ -209,11 +209,11 @@ static uint64_t lay_out(struct multiboot_guest *self, uint64_t base, const struc
 
 	guest->descriptor_page = base;
 	guest->efi_map = at_address(at);
-	guest->efi_map_max = fw->capacity + CORE_HOLES;
+	guest->efi_map_max = fw->capacity + 2 * CORE_HIDDEN;
 	efi_bytes = (uint64_t)guest->efi_map_max * fw->map.stride;
 	at += ROUND_UP(efi_bytes, PAGE_BYTES);
 	self->e820 = at_address(at);
-	self->e820_max = 2 * fw->capacity + 2 * CORE_HOLES + 1;
+	self->e820_max = 2 * fw->capacity + 2 * CORE_HIDDEN + 1;
 	at += ROUND_UP(self->e820_max * sizeof(struct e820_entry), PAGE_BYTES);
 	self->info = at_address(at);
 	self->info_max = (uint32_t)ROUND_UP(INFO_FIXED + strings_bytes(guest->entry) + efi_bytes +

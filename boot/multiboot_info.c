@@ -2,6 +2,9 @@
 /* The information for multiboot kernels; see multiboot_info.h. */
 #include "boot/multiboot_info.h"
 
+#include "boot/multiboot_info1.h"
+#include "boot/multiboot_info2.h"
+
 uint32_t multiboot_info_build(const struct multiboot_inputs *in, uint8_t *out, uint32_t address,
 			      uint32_t max)
 {

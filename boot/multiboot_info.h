@@ -9,8 +9,6 @@
 
 #include "boot/multiboot_write.h"
 
-#define MULTIBOOT_LOADER_NAME "Umbra"
-
 /* What the kernel finds in EAX. */
 #define MULTIBOOT_MAGIC_1 0x2badb002u
 #define MULTIBOOT_MAGIC_2 0x36d76289u
@@ -21,9 +19,5 @@
  */
 uint32_t multiboot_info_build(const struct multiboot_inputs *in, uint8_t *out, uint32_t address,
 			      uint32_t max);
-
-/* The two versions, written by multiboot_info1.c and multiboot_info2.c. */
-void multiboot_info1(struct writer *w, const struct multiboot_inputs *in);
-void multiboot_info2(struct writer *w, const struct multiboot_inputs *in);
 
 #endif

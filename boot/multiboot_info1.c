@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The multiboot information of version 1; see multiboot_info.h. */
-#include "boot/multiboot_info.h"
+#include "boot/multiboot_info1.h"
 
 /* Multiboot 0.6.96, section 3.3: flags and offsets of the structure */
 enum mb1_flag {

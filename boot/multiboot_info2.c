@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The multiboot information of version 2; see multiboot_info.h. */
-#include "boot/multiboot_info.h"
+#include "boot/multiboot_info2.h"
 #include "boot/bytes.h"
 
 /* Multiboot 2.0, section 3.6 */

@@ -9,6 +9,8 @@
 #include "boot/linux_params.h"
 #include "boot/multiboot_image.h"
 
+#define MULTIBOOT_LOADER_NAME "Umbra"
+
 struct multiboot_module {
 	uint32_t start, end;
 	const char *string;

@@ -110,7 +110,7 @@ static bool list_set_kind(struct range_list *list, const struct efi_map *map, ui
 }
 
 bool map_build(struct boot_range *out, uint32_t max, uint32_t *count, const struct efi_map *map,
-	       const struct map_hole *holes, uint32_t hole_count)
+	       const struct map_hidden *hidden, uint32_t hidden_count)
 {
 	/* later ones win */
 	static const uint32_t order[] = {
@@ -122,9 +122,9 @@ bool map_build(struct boot_range *out, uint32_t max, uint32_t *count, const stru
 	for (i = 0; i < ARRAY_SIZE(order); i++)
 		if (!list_set_kind(&list, map, order[i]))
 			return false;
-	for (i = 0; i < hole_count; i++) {
-		if (!list_set(&list, (struct boot_range){holes[i].base, holes[i].size,
-							 holes[i].kind, EFI_KIND_LOADER_DATA}))
+	for (i = 0; i < hidden_count; i++) {
+		if (!list_set(&list, (struct boot_range){hidden[i].base, hidden[i].size,
+							 hidden[i].kind, EFI_KIND_LOADER_DATA}))
 			return false;
 	}
 	list_merge(&list);
@@ -158,7 +158,7 @@ bool map_find_conflict(const struct boot_range *ranges, uint32_t count, uint64_t
 	return true;
 }
 
-bool map_is_hidden(const struct boot_range *range)
+static bool is_hidden(const struct boot_range *range)
 {
 	return range->kind == BOOT_MEM_HV_IMAGE || range->kind == BOOT_MEM_HV_POOL;
 }
@@ -167,7 +167,7 @@ const char *map_type_name(const struct boot_range *range)
 {
 	if (!range->kind)
 		return "no memory";
-	if (map_is_hidden(range))
+	if (is_hidden(range))
 		return "the hypervisor's";
 	switch (range->efi_type) {
 	case EFI_KIND_RUNTIME_CODE:

@@ -8,8 +8,8 @@
 
 #include "boot/efi_map.h"
 
-/* A range of the hypervisor's: kind is BOOT_MEM_HV_IMAGE or BOOT_MEM_HV_POOL. */
-struct map_hole {
+/* A range of the hypervisor's, hidden from the guest: kind is BOOT_MEM_HV_IMAGE or BOOT_MEM_HV_POOL. */
+struct map_hidden {
 	uint64_t base, size;
 	uint32_t kind;
 };
@@ -17,14 +17,11 @@ struct map_hole {
 /*
  * The ranges for boot_info: sorted, not overlapping, neighbours of one kind and
  * one EFI type merged. Where the firmware's descriptors overlap, the more
- * restricted kind wins; the holes win over everything. False when out (max
- * entries) is too small; 2 * map->count + 2 * hole_count + 1 always suffices.
+ * restricted kind wins; the hidden ranges win over everything. False when out (max
+ * entries) is too small; 2 * map->count + 2 * hidden_count + 1 always suffices.
  */
 bool map_build(struct boot_range *out, uint32_t max, uint32_t *count, const struct efi_map *map,
-	       const struct map_hole *holes, uint32_t hole_count);
-
-/* Is it the hypervisor's own? */
-bool map_is_hidden(const struct boot_range *range);
+	       const struct map_hidden *hidden, uint32_t hidden_count);
 
 /*
  * The first part of [base, end) that the guest's image must not be put in: not

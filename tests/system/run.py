@@ -268,6 +268,10 @@ def test_error_cpu_without_svm():
     check_error("error-no-svm", debian(cpu="max,-svm"), r"umbra: error: .*(SVM|virtuali[sz]ation)")
 
 
+def test_error_cpu_without_no_execute_pages():
+    check_error("error-no-nx", debian(cpu="max,-nx"), r"umbra: error: .*no-execute pages")
+
+
 def test_error_too_little_memory():
     check_error("error-memory", debian(umbra="pool=900M"), r"umbra: error: .*memory")
 
@@ -308,7 +312,25 @@ def run_image(name, bare):
     """Boots build/guest/NAME.bin; its own PASS: and FAIL: lines are counted one by one."""
     where = "bare" if bare else "umbra"
     machine = vm.Machine(kernel=f"build/guest/{name}.bin", options="ram_mib=512", umbra="bare" if bare else "", memory="512M")
-    judge_image(f"{name}[{where}]", boot(f"image-{name}-{where}", machine, timeout=120))
+    result = boot(f"image-{name}-{where}", machine, timeout=120)
+    judge_image(f"{name}[{where}]", result)
+    if name == "hidden":
+        check_hidden(result, bare)
+
+
+def check_hidden(result, bare):
+    """What the boot loader says it hides is reserved in the guest's map and hidden, not a page more or less."""
+    said = re.search(r"hidden from the guest: image 0x(\w+) \+ (\d+) KiB, pool 0x(\w+) \+ (\d+) MiB", result.text)
+    require(said, "the boot loader does not say what it hides")
+    wanted = sorted([(int(said[1], 16), int(said[1], 16) + (int(said[2]) << 10)),
+                     (int(said[3], 16), int(said[3], 16) + (int(said[4]) << 20))])
+    if wanted[0][1] == wanted[1][0]:
+        wanted = [(wanted[0][0], wanted[1][1])]
+    found = {kind: [(int(base, 16), int(end, 16)) for base, end in re.findall(rf"^{kind} (\w+) to (\w+)", result.text, re.M)]
+             for kind in ("reserved", "hidden")}
+    for base, end in wanted:
+        require(any(b <= base and end <= e for b, e in found["reserved"]), f"{base:x} to {end:x} is not reserved in E820")
+    require(bare or found["hidden"] == wanted, f"hidden is {found['hidden']}, not {wanted}")
 
 
 def image_tests():
@@ -391,6 +413,8 @@ def run_image_in_bochs(name):
     result = boot(f"bochs-image-{name}", machine, timeout=BOCHS_TIMEOUT, until=ended)
     judge_checks(f"{name}[bochs]", result)
     require(re.search(ended, result.serial), f"the image did not end{': ' if result.panic else ''}{result.panic or ''}")
+    if name == "hidden":
+        check_hidden(result, False)
     if name == "nmi":
         require(re.search(r"^NOTE: [1-9]\d* exits at an NMI window", result.text, re.M), "no NMI had to wait")
 

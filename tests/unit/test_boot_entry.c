@@ -449,14 +449,14 @@ static void numbers_and_sizes_do_not_overflow(void **state)
 
 static void a_cpu_with_svm_is_accepted(void **state)
 {
-	struct cpu_facts facts = {.svm = true};
+	struct cpu_facts facts = {.nx = true, .svm = true};
 
 	assert_true(check_cpu(&facts, false, &error));
 }
 
 static void a_cpu_without_virtualisation_is_refused(void **state)
 {
-	struct cpu_facts facts = {.svm = false};
+	struct cpu_facts facts = {.nx = true};
 
 	assert_false(check_cpu(&facts, false, &error));
 	assert_error_has(&error, "neither SVM nor VMX");
@@ -465,7 +465,7 @@ static void a_cpu_without_virtualisation_is_refused(void **state)
 
 static void svm_locked_off_is_refused(void **state)
 {
-	struct cpu_facts facts = {.svm = true, .vm_cr = 0x18};
+	struct cpu_facts facts = {.nx = true, .svm = true, .vm_cr = 0x18};
 
 	assert_false(check_cpu(&facts, false, &error));
 	assert_error_has(&error, "VM_CR.SVMDIS");
@@ -478,7 +478,7 @@ static void svm_locked_off_is_refused(void **state)
 
 static void vmx_locked_off_is_refused(void **state)
 {
-	struct cpu_facts facts = {.vmx = true, .feature_control = 1};
+	struct cpu_facts facts = {.nx = true, .vmx = true, .feature_control = 1};
 
 	assert_false(check_cpu(&facts, false, &error));
 	assert_error_has(&error, "IA32_FEATURE_CONTROL");
@@ -493,7 +493,7 @@ static void vmx_itself_is_not_mistaken_for_locked(void **state)
 	size_t i;
 
 	for (i = 0; i < 3; i++) {
-		struct cpu_facts facts = {.vmx = true, .feature_control = open[i]};
+		struct cpu_facts facts = {.nx = true, .vmx = true, .feature_control = open[i]};
 
 		if (!check_cpu(&facts, false, &error))
 			assert_null(strstr(error.text, "locked"));
@@ -502,11 +502,38 @@ static void vmx_itself_is_not_mistaken_for_locked(void **state)
 
 static void five_level_paging_is_refused_in_every_mode(void **state)
 {
-	struct cpu_facts facts = {.svm = true, .la57 = true};
+	struct cpu_facts facts = {.nx = true, .svm = true, .la57 = true};
 
 	assert_false(check_cpu(&facts, false, &error));
 	assert_error_has(&error, "LA57");
 	assert_false(check_cpu(&facts, true, &error));
+}
+
+static void a_cpu_without_no_execute_pages_is_refused(void **state)
+{
+	struct cpu_facts facts = {.svm = true};
+
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "NX");
+	assert_true(check_cpu(&facts, true, &error));
+	facts = (struct cpu_facts){.vmx = true};
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "NX");
+}
+
+static void xd_disable_is_asked_for_where_it_exists(void **state)
+{
+	struct cpuid_result intel = {13, 0x756e6547, 0x6c65746e, 0x49656e69}; /* "GenuineIntel" */
+	struct cpuid_result amd = {13, 0x68747541, 0x444d4163, 0x69746e65};
+
+	assert_true(is_intel(&intel));
+	assert_false(is_intel(&amd));
+	assert_false(has_xd_disable(0x00000695)); /* Pentium M, model 9 */
+	assert_true(has_xd_disable(0x000006d8));  /* Pentium M, model 0Dh */
+	assert_true(has_xd_disable(0x00050654));  /* Skylake-X, family 6 model 55h */
+	assert_true(has_xd_disable(0x000106a5));  /* Nehalem, family 6 model 1Ah */
+	assert_false(has_xd_disable(0x00000543)); /* Pentium */
+	assert_true(has_xd_disable(0x00000f43));  /* Pentium 4 */
 }
 
 static void too_little_memory_is_refused(void **state)
@@ -587,6 +614,8 @@ int main(void)
 		cmocka_unit_test(vmx_locked_off_is_refused),
 		cmocka_unit_test(vmx_itself_is_not_mistaken_for_locked),
 		cmocka_unit_test(five_level_paging_is_refused_in_every_mode),
+		cmocka_unit_test(a_cpu_without_no_execute_pages_is_refused),
+		cmocka_unit_test(xd_disable_is_asked_for_where_it_exists),
 		cmocka_unit_test(too_little_memory_is_refused),
 		cmocka_unit_test(random_text_is_survived),
 	};
