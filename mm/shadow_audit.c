@@ -45,7 +45,7 @@ static void audit_leaf_target(struct audit *a, u32 page, u32 index, u64 spte)
 		mismatch(a, "S1", page, index, "leaf leads outside the guest's memory");
 	if (!!(spte & SPTE_RMAP) != (frame && (spte & PTE_W)))
 		mismatch(a, "S5", page, index, "wrong list bit");
-	if (!(spte & SPTE_RMAP))
+	if (!frame || !(spte & SPTE_RMAP))
 		return;
 	for (u64 i = 0; i < frames; i++)
 		if (level == 1 ? frame_is_protected(frame[i]) : !!(frame[i] & FRAME_TRACKED))
