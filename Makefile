@@ -193,7 +193,7 @@ unit: $(UNIT_BIN) check-includes ## Run the host unit tests
 coverage: coverage-build ## How much of the code the unit tests run, by folder; pages in build/coverage/html/
 	@tools/coverage
 
-COVERAGE_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=% -O1,$(UNIT_CFLAGS)) -O0 --coverage -fprofile-update=atomic
+COVERAGE_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=% -O1,$(UNIT_CFLAGS)) -O1 -fno-inline --coverage
 COVERAGE_OBJ := $(UNIT_LIB_C:%.c=build/coverage/obj/%.o)
 build/coverage/obj/lib/string.o build/coverage/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
