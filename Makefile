@@ -159,7 +159,7 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
 
 unit-build: $(UNIT_BIN)
 
-unit: $(UNIT_BIN) check-includes ## Run the host unit tests
+unit: $(UNIT_BIN) check-includes check-msrs ## Run the host unit tests
 	@tests/system/run.py --unit-only --unit $(UNIT_BIN)
 
 # --- fuzzing: libFuzzer over the same host files, built by clang (tests/fuzz/) ----
@@ -213,6 +213,18 @@ build/bench/mm: tests/bench/mm.c $(wildcard mm/*.c lib/*.c mm/*.h lib/*.h) Makef
 
 check-includes: ## Check the direction of dependencies over the include lines
 	@tools/check-includes
+
+# The list of MSRs in docs/ is printed from the table that the hypervisor goes by.
+build/tools/msrs: tools/msrs.c arch/x86/guest/msr_table.c arch/x86/guest/msr_table.h Makefile | $(DEPS)
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O1 -I. $(WARN) $(filter %.c,$^) -o $@
+
+docs-msrs: build/tools/msrs ## Write docs/msrs.md from the table of MSRs
+	$(Q)$< >docs/msrs.md
+
+check-msrs: build/tools/msrs
+	@$< | cmp - docs/msrs.md || { echo "docs/msrs.md is not what the table says: make docs-msrs"; exit 1; }
 
 # --- guests: test images in Linux bzImage clothing (tests/guest/) -------------
 GUEST_IMAGES := $(patsubst tests/guest/%.c,build/guest/%.bin,$(sort $(wildcard tests/guest/*.c)))
@@ -307,7 +319,7 @@ run-bare: $(B)/umbra.efi $(UMBRACTL) ## The same without the hypervisor
 
 # --- checking ----------------------------------------------------------------
 # Both builds of the image, every test image and unit test first; then one runner counts all.
-check-build: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) guests check-includes
+check-build: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) guests check-includes check-msrs
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)
@@ -391,4 +403,4 @@ help: ## Print this list
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
-.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help
+.PHONY: docs-msrs check-msrs fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help

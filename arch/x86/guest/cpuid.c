@@ -12,16 +12,17 @@
 #include "lib/string.h"
 
 enum feature {
-	F_1_ECX, F_1_EDX, F_7_EBX, F_7_ECX, F_7_EDX, F_7_1_EAX, F_D_1_EAX,
-	F_E1_ECX, F_E1_EDX, F_E7_EDX, F_E8_EBX, F_E21_EAX,
+	F_1_ECX, F_1_EDX, F_6_EAX, F_6_ECX, F_6_EDX, F_7_EBX, F_7_ECX, F_7_EDX, F_7_1_EAX, F_7_1_EBX, F_7_1_ECX,
+	F_7_1_EDX, F_D_1_EAX, F_E1_ECX, F_E1_EDX, F_E7_EDX, F_E8_EBX, F_E21_EAX, F_E22_EAX,
 };
-_Static_assert(F_E21_EAX + 1 == CPUID_FEATURES, "state.h");
+_Static_assert(F_E22_EAX + 1 == CPUID_FEATURES, "state.h");
 
 /* Leaf 1 */
 #define ECX1_DTES64 BIT(2)
 #define ECX1_DS_CPL BIT(4)
 #define ECX1_VMX BIT(5)
 #define ECX1_SMX BIT(6)
+#define ECX1_SDBG BIT(11)
 #define ECX1_PCID BIT(17)
 #define ECX1_X2APIC BIT(21)
 #define ECX1_OSXSAVE BIT(27)
@@ -30,6 +31,11 @@ _Static_assert(F_E21_EAX + 1 == CPUID_FEATURES, "state.h");
 #define EDX1_DS BIT(21)
 /* What AMD repeats in leaf 0x80000001 EDX. */
 #define EDX1_MIRRORED 0x0183f3ffu
+/* Leaf 6: the feedback interface, its size and its number of classes */
+#define EAX6_HFI BIT(19)
+#define EAX6_THREAD_DIRECTOR BIT(23)
+#define ECX6_CLASSES BITS(15, 8)
+#define EDX6_HFI BITS(31, 0)
 /* Leaf 7 */
 #define EBX7_SGX BIT(2)
 #define EBX7_INVPCID BIT(10)
@@ -37,8 +43,10 @@ _Static_assert(F_E21_EAX + 1 == CPUID_FEATURES, "state.h");
 #define ECX7_PKU BIT(3)
 #define ECX7_OSPKE BIT(4)
 #define ECX7_SHSTK BIT(7)
+#define ECX7_TME BIT(13)
 #define ECX7_LA57 BIT(16)
 #define ECX7_KEY_LOCKER BIT(23)
+#define ECX7_BUS_LOCK_DETECT BIT(24)
 #define ECX7_ENQCMD BIT(29)
 #define ECX7_SGX_LC BIT(30)
 #define ECX7_PKS BIT(31)
@@ -47,15 +55,27 @@ _Static_assert(F_E21_EAX + 1 == CPUID_FEATURES, "state.h");
 #define EDX7_ARCH_LBR BIT(19)
 #define EDX7_IBT BIT(20)
 #define EAX71_FRED BIT(17)
+#define EAX71_NMI_SOURCE BIT(20)
+#define EAX71_HRESET BIT(22)
 #define EAX71_LAM BIT(26)
+#define EAX71_MSRLIST BIT(27)
+#define EBX71_PBNDKB BIT(1)
+#define ECX71_MSR_IMMEDIATE BIT(5)
+#define EDX71_USER_MSR BIT(15)
 /* Extended leaves */
 #define ECXE1_SVM BIT(2)
+#define ECXE1_IBS BIT(10)
 #define ECXE1_SKINIT BIT(12)
 #define ECXE1_LWP BIT(15)
+#define EAXE8_PHYS_BITS 0xffu
 #define EBXE8_INVLPGB BIT(3)
 #define EBXE8_MCOMMIT BIT(8)
+#define EBXE8_BRS BIT(31)
 #define EAXE21_UAI BIT(7)
 #define EAXE21_AUTOIBRS BIT(8)
+#define EAXE21_CPUID_USER_DISABLE BIT(17)
+#define EAXE21_WORKLOAD_CLASSES BIT(22)
+#define EAXE22_LBR_V2 BITS(2, 1)
 
 /*
  * The filtered registers: always hidden bits, and the names of the bits in
@@ -67,19 +87,23 @@ static const struct {
 	u32 hide;
 	const char *names;
 } features[CPUID_FEATURES] = {
-	[F_1_ECX] = {1, 0, CPUID_ECX, ECX1_DTES64 | ECX1_DS_CPL | ECX1_VMX | ECX1_SMX | ECX1_PCID,
+	[F_1_ECX] = {1, 0, CPUID_ECX, ECX1_DTES64 | ECX1_DS_CPL | ECX1_VMX | ECX1_SMX | ECX1_SDBG | ECX1_PCID,
 		"pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm "
 		"- pcid dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave - avx f16c rdrand "
 		"hypervisor"},
 	[F_1_EDX] = {1, 0, CPUID_EDX, EDX1_DS,
 		"fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov "
 		"pat pse36 pn clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe"},
+	[F_6_EAX] = {6, 0, CPUID_EAX, EAX6_HFI | EAX6_THREAD_DIRECTOR,
+		"dtherm ida arat - pln - pts hwp hwp_notify hwp_act_window hwp_epp hwp_pkg_req - - - - - - - hfi"},
+	[F_6_ECX] = {6, 0, CPUID_ECX, ECX6_CLASSES, "aperfmperf - - epb"},
+	[F_6_EDX] = {6, 0, CPUID_EDX, EDX6_HFI, ""},
 	[F_7_EBX] = {7, 0, CPUID_EBX, EBX7_SGX | EBX7_INVPCID | EBX7_PT,
 		"fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a "
 		"avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er "
 		"avx512cd sha_ni avx512bw avx512vl"},
-	[F_7_ECX] = {7, 0, CPUID_ECX, ECX7_OSPKE | ECX7_SHSTK | ECX7_KEY_LOCKER |
-				      ECX7_ENQCMD | ECX7_SGX_LC | ECX7_PKS,
+	[F_7_ECX] = {7, 0, CPUID_ECX, ECX7_OSPKE | ECX7_SHSTK | ECX7_TME | ECX7_KEY_LOCKER |
+				      ECX7_BUS_LOCK_DETECT | ECX7_ENQCMD | ECX7_SGX_LC | ECX7_PKS,
 		"- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 shstk gfni vaes vpclmulqdq avx512_vnni "
 		"avx512_bitalg tme avx512_vpopcntdq - la57 - - - - - rdpid - bus_lock_detect cldemote - "
 		"movdiri movdir64b enqcmd sgx_lc pks"},
@@ -87,10 +111,13 @@ static const struct {
 		"- - avx512_4vnniw avx512_4fmaps fsrm uintr - - avx512_vp2intersect - md_clear - - - serialize - "
 		"tsxldtrk - pconfig arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 ibrs stibp flush_l1d "
 		"arch_capabilities - ssbd"},
-	[F_7_1_EAX] = {7, 1, CPUID_EAX, EAX71_FRED | EAX71_LAM,
+	[F_7_1_EAX] = {7, 1, CPUID_EAX, EAX71_FRED | EAX71_NMI_SOURCE | EAX71_HRESET | EAX71_LAM | EAX71_MSRLIST,
 		"- - - - avx_vnni avx512_bf16 - - - - - - - - - - - fred lkgs - - amx_fp16 - avx_ifma - - lam"},
+	[F_7_1_EBX] = {7, 1, CPUID_EBX, EBX71_PBNDKB, ""},
+	[F_7_1_ECX] = {7, 1, CPUID_ECX, ECX71_MSR_IMMEDIATE, ""},
+	[F_7_1_EDX] = {7, 1, CPUID_EDX, EDX71_USER_MSR, ""},
 	[F_D_1_EAX] = {0xd, 1, CPUID_EAX, 0, "xsaveopt xsavec xgetbv1 xsaves xfd"},
-	[F_E1_ECX] = {0x80000001, 0, CPUID_ECX, ECXE1_SVM | ECXE1_SKINIT | ECXE1_LWP,
+	[F_E1_ECX] = {0x80000001, 0, CPUID_ECX, ECXE1_SVM | ECXE1_IBS | ECXE1_SKINIT | ECXE1_LWP,
 		"lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw ibs xop "
 		"skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core perfctr_nb - bpext ptsc "
 		"perfctr_llc mwaitx"},
@@ -98,10 +125,12 @@ static const struct {
 		"- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm "
 		"3dnowext 3dnow"},
 	[F_E7_EDX] = {0x80000007, 0, CPUID_EDX, 0, "- - - - - - - hw_pstate constant_tsc cpb"},
-	[F_E8_EBX] = {0x80000008, 0, CPUID_EBX, EBXE8_INVLPGB | EBXE8_MCOMMIT,
+	[F_E8_EBX] = {0x80000008, 0, CPUID_EBX, EBXE8_INVLPGB | EBXE8_MCOMMIT | EBXE8_BRS,
 		"clzero irperf xsaveerptr - rdpru - - - - wbnoinvd - - ibpb - ibrs stibp - - - - - - - amd_ppin "
 		"ssbd virt_ssbd - cppc"},
-	[F_E21_EAX] = {0x80000021, 0, CPUID_EAX, EAXE21_UAI | EAXE21_AUTOIBRS, ""},
+	[F_E21_EAX] = {0x80000021, 0, CPUID_EAX, EAXE21_UAI | EAXE21_AUTOIBRS | EAXE21_CPUID_USER_DISABLE |
+						EAXE21_WORKLOAD_CLASSES, ""},
+	[F_E22_EAX] = {0x80000022, 0, CPUID_EAX, EAXE22_LBR_V2, ""},
 };
 
 static u32 *reg_of(struct cpuid_regs *r, u8 reg)
@@ -191,8 +220,10 @@ static void filter_xsave(const struct guest_cpuid *c, u32 subleaf, struct cpuid_
 static bool leaf_is_hidden(u32 leaf)
 {
 	switch (leaf) {
-	case 0x12: case 0x14: case 0x19: case 0x1c: /* SGX, trace, Key Locker, LBR */
-	case 0x8000000a: case 0x8000001c: case 0x8000001f: case 0x80000023: /* SVM, LWP, SEV, keys */
+	case 0x12: case 0x14: case 0x19: case 0x1b: case 0x1c: /* SGX, trace, Key Locker, PCONFIG, LBR */
+	case 0x20: case 0x23:                                  /* history reset, counters with PEBS */
+	case 0x8000000a: case 0x8000001b: case 0x8000001c:     /* SVM, IBS, LWP */
+	case 0x8000001f: case 0x80000023:                      /* SEV, keys */
 		return true;
 	default:
 		return false;
@@ -208,6 +239,8 @@ static struct cpuid_regs filtered(const struct guest_cpuid *c, u32 leaf, u32 sub
 	hide_features(c, leaf, subleaf, &r);
 	if (leaf == 0xd)
 		filter_xsave(c, subleaf, &r);
+	if (leaf == 0x80000008)
+		r.eax = (r.eax & ~EAXE8_PHYS_BITS) | c->phys_bits;
 	return r;
 }
 
@@ -284,6 +317,7 @@ void cpuid_init(struct vcpu *vcpu, const char *hide)
 	struct guest_cpuid *c = &g->cpuid;
 	struct cpuid_regs vendor = hw_cpuid(0, 0);
 
+	c->phys_bits = g->phys_bits;
 	c->amd = vendor.ecx == 0x444d4163 /* cAMD */ || vendor.ecx == 0x656e6975 /* uine: Hygon */;
 	for (u32 i = 0; i < CPUID_FEATURES; i++)
 		c->hide[i] = features[i].hide;
@@ -419,12 +453,21 @@ void cpuid_execute(struct vcpu *vcpu)
 		execute_other(vcpu);
 }
 
+bool cpuid_shows(struct vcpu *vcpu, const struct cpuid_bit *bit)
+{
+	struct cpuid_regs max = cpuid_answer(vcpu, bit->leaf & 0x80000000, 0), r;
+
+	if (bit->leaf > max.eax)
+		return false;
+	r = cpuid_answer(vcpu, bit->leaf, bit->subleaf);
+	if (bit->bit == CPUID_WHOLE_LEAF)
+		return r.eax | r.ebx | r.ecx | r.edx;
+	return *reg_of(&r, bit->reg) & BIT(bit->bit);
+}
+
 bool cpuid_has(struct vcpu *vcpu, u32 leaf, enum cpuid_reg reg, u32 bit)
 {
-	struct cpuid_regs max = cpuid_answer(vcpu, leaf & 0x80000000, 0), r;
+	const struct cpuid_bit b = { .leaf = leaf, .reg = reg, .bit = bit };
 
-	if (leaf > max.eax)
-		return false;
-	r = cpuid_answer(vcpu, leaf, 0);
-	return *reg_of(&r, reg) & BIT(bit);
+	return cpuid_shows(vcpu, &b);
 }
