@@ -186,7 +186,7 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
 
 unit-build: $(UNIT_BIN)
 
-unit: $(UNIT_BIN) check-includes ## Run the host unit tests
+unit: $(UNIT_BIN) check-includes check-msrs ## Run the host unit tests
 	@tests/system/run.py --unit-only --unit $(UNIT_BIN)
 
 # --- coverage: the same tests once more, built for gcov, without sanitizers -------
@@ -279,6 +279,18 @@ lint: build/compile_commands.json $(CORE_OBJ) | $(DEPS) ## Static checks of C, s
 
 check-includes: $(CORE_OBJ) ## Check the direction of dependencies over include lines and calls
 	@NM=gcc-nm tools/check-includes $(B)
+
+# The list of MSRs in docs/ is printed from the table that the hypervisor goes by.
+build/tools/msrs: tools/msrs.c arch/x86/guest/msr_table.c arch/x86/guest/msr_table.h Makefile | $(DEPS)
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O1 -I. $(WARN) $(filter %.c,$^) -o $@
+
+docs-msrs: build/tools/msrs ## Write docs/msrs.md from the table of MSRs
+	$(Q)$< >docs/msrs.md
+
+check-msrs: build/tools/msrs
+	@$< | cmp - docs/msrs.md || { echo "docs/msrs.md is not what the table says: make docs-msrs"; exit 1; }
 
 # --- guests: test images in Linux bzImage clothing (tests/guest/) -------------
 GUEST_IMAGES := $(patsubst tests/guest/%.c,build/guest/%.bin,$(sort $(wildcard tests/guest/*.c)))
@@ -378,7 +390,7 @@ run-bare: $(B)/umbra.efi $(RUN_TOOLS) ## The same without the hypervisor
 
 # --- checking ----------------------------------------------------------------
 # Both builds of the image, every test image and unit test first; then one runner counts all.
-check-build: build/release/umbra.efi $(RUN_TOOLS) $(UNIT_BIN) guests check-includes
+check-build: build/release/umbra.efi $(RUN_TOOLS) $(UNIT_BIN) guests check-includes check-msrs
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
 # What tells of a mistake within three minutes; CI runs it before anything is booted.
@@ -487,5 +499,5 @@ help: ## Print this list
 
 -include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
-.PHONY: format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
+.PHONY: docs-msrs check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
 	run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help

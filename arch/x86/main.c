@@ -8,6 +8,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest/create.h"
 #include "arch/x86/guest/run.h"
+#include "arch/x86/guest/physbits.h"
 #include "arch/x86/guest/selfcheck.h"
 #include "arch/x86/idt.h"
 #include "arch/x86/log.h"
@@ -84,7 +85,7 @@ static struct shadow *start_shadow(const struct boot_info *info, const struct ve
 {
 	struct shadow_config config = {
 		.shadow_limit = info->options.shadow_bytes,
-		.host_phys_bits = cpu_phys_bits(),
+		.host_phys_bits = physbits_usable(),
 		.pages_1g = cpu_has_pages_1g(),
 		.tags = vendor->tags(),
 		.regions = memory_regions(),
@@ -106,6 +107,15 @@ static struct shadow *start_shadow(const struct boot_info *info, const struct ve
 	return shadow;
 }
 
+static void report_keys(void)
+{
+	struct physbits b = physbits_read();
+
+	if (b.keys)
+		log_info("memory encryption: %u of %u address bits name a key; the guest has the other %u\n", b.keys, b.width,
+			 b.width - b.keys);
+}
+
 static NORETURN void start_guest(const struct boot_info *info, const struct vendor *vendor)
 {
 	struct guest_config config = {
@@ -114,7 +124,7 @@ static NORETURN void start_guest(const struct boot_info *info, const struct vend
 		.start = &info->guest,
 		.cpuid_hide = info->options.cpuid_hide,
 		.audit_interval = info->options.audit_interval,
-		.host_phys_bits = cpu_phys_bits(),
+		.host_phys_bits = physbits_usable(),
 	};
 	int err = guest_create(&boot_vcpu, &config);
 
@@ -124,6 +134,7 @@ static NORETURN void start_guest(const struct boot_info *info, const struct vend
 	if (this_cpu()->nmi_count)
 		log_warn("%lu NMIs arrived before the guest and were dropped\n",
 			 (unsigned long)this_cpu()->nmi_count);
+	report_keys();
 	log_info("starting the guest at 0x%lx\n", (unsigned long)info->guest.rip);
 	log_release_console();
 	guest_run(&boot_vcpu);

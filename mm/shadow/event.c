@@ -88,7 +88,7 @@ static bool entry_size_changes(struct shadow *s, u32 mode)
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush)
 {
 	struct shadow *s = mmu->s;
-	bool all_new = mmu->paging.pat != paging->pat;
+	bool all_new = mmu->paging.pat != paging->pat, smep_on = paging->cr4 & ~mmu->paging.cr4 & CR4_SMEP;
 
 	spin_lock(&s->lock);
 	mmu->paging = *paging;
@@ -104,6 +104,9 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 		drop_everything(s);
 	if (flush)
 		sync_all(mmu);
+	/* The one bit that a TLB may keep without an entry that shows it (SDM vol. 3 section 4.10.4.1), under any tag. */
+	if (smep_on)
+		s->flush_due = true; /* FLUSH: smep */
 	spin_unlock(&s->lock);
 }
 

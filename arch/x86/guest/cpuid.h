@@ -9,6 +9,13 @@
 
 enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 
+struct cpuid_bit {
+	u32 leaf;        /* 0: there is none */
+	u8 subleaf, reg; /* enum cpuid_reg */
+	u8 bit;          /* 0..31, or any of the leaf */
+};
+#define CPUID_WHOLE_LEAF 32u
+
 /* Computes what the guest sees. hide: "-pku,-la57", names as in Linux's /proc/cpuinfo. */
 void cpuid_init(struct vcpu *vcpu, const char *hide);
 
@@ -19,6 +26,8 @@ void cpuid_execute(struct vcpu *vcpu);
 
 /* Is a feature bit of mask on, subleaf 0, as the guest sees it? */
 bool cpuid_has(struct vcpu *vcpu, u32 leaf, enum cpuid_reg reg, u32 mask);
+/* A feature bit, or any bit of a leaf. */
+bool cpuid_shows(struct vcpu *vcpu, const struct cpuid_bit *bit);
 
 /* The hypervisor's leaves; the first one names it. */
 #define CPUID_HV_BASE CPUID_LEAF_HYPERVISOR

@@ -8,6 +8,7 @@
 #define ARCH_X86_GUEST_STATE_H
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/guest/msr_table.h"
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/vendor.h"
 
@@ -24,7 +25,7 @@ struct guest_mtrr {
 };
 
 /* Feature registers of CPUID that are filtered, in cpuid.c's order. */
-#define CPUID_FEATURES 12
+#define CPUID_FEATURES 19
 /* Leaves whose answer never changes but for a few bits. */
 #define CPUID_STATIC 12
 
@@ -33,6 +34,7 @@ struct guest_cpuid {
 	struct cpuid_regs fixed[CPUID_STATIC];
 	u64 xcr0_valid;              /* bits of XCR0 that the guest may set */
 	u64 xss_valid;               /* likewise of IA32_XSS */
+	u32 phys_bits;               /* MAXPHYADDR that the guest sees */
 	u32 xsave_bytes;             /* save area for all of xcr0_valid */
 	bool amd;
 };
@@ -44,6 +46,9 @@ struct io_trap {
 	void (*access)(struct vcpu *vcpu, void *arg, u16 port, u32 size, bool in, u32 *value);
 	void *arg;
 };
+
+/* As many MSRs are named in the log when a write to them is ignored, each once. */
+#define MSR_LOGGED_MAX 16
 
 /* Events that are logged once only, lest the guest floods the log. */
 enum once {
@@ -66,7 +71,9 @@ struct guest {
 	u32 io_traps;
 	struct io_trap io_trap[IO_TRAP_MAX];
 	bool logged[ONCE_COUNT];
-	u64 msr_ignored;     /* writes to denied MSRs, logged for the first few */
+	bool msr_there[MSR_ROWS_MAX]; /* by row of the table: the guest's CPUID does not say that it is absent */
+	u64 msr_ignored;     /* writes that did not reach the hardware */
+	u32 msr_logged[MSR_LOGGED_MAX]; /* MSRs of which that was logged; 0: none */
 };
 
 static inline struct guest *guest_of(const struct vcpu *vcpu) { return vcpu->guest; }
