@@ -117,4 +117,14 @@
 #define CPUIDE21_EAX_WORKLOAD_CLASSES BIT(22)
 #define CPUIDE22_EAX_LBR_V2 BITS(2, 1)
 
+/* One bit, named. */
+enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+
+struct cpuid_bit {
+	u32 leaf;        /* 0: there is none */
+	u8 subleaf, reg; /* enum cpuid_reg */
+	u8 bit;          /* 0..31, or any of the leaf */
+};
+#define CPUID_WHOLE_LEAF 32u
+
 #endif

@@ -7,15 +7,6 @@
 #include "arch/x86/cpuid_bits.h"
 #include "arch/x86/guest/vcpu.h"
 
-enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
-
-struct cpuid_bit {
-	u32 leaf;        /* 0: there is none */
-	u8 subleaf, reg; /* enum cpuid_reg */
-	u8 bit;          /* 0..31, or any of the leaf */
-};
-#define CPUID_WHOLE_LEAF 32u
-
 /* Computes what the guest sees. hide: "-pku,-la57", names as in Linux's /proc/cpuinfo. */
 void cpuid_init(struct vcpu *vcpu, const char *hide);
 

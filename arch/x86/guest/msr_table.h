@@ -7,7 +7,7 @@
 #ifndef ARCH_X86_GUEST_MSR_TABLE_H
 #define ARCH_X86_GUEST_MSR_TABLE_H
 
-#include "arch/x86/guest/cpuid.h"
+#include "arch/x86/cpuid_bits.h"
 
 enum msr_class {
 	MSR_PASSED,      /* the hardware's own register, without an exit */
