@@ -11,7 +11,9 @@
 #include <string.h>
 
 #include "arch/x86/guest/apic.h"
+#include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/create.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/msr.h"
 #include "arch/x86/guest/state.h"
