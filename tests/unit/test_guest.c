@@ -443,7 +443,7 @@ static void set_code(const char *bytes, u32 len)
 	peeks = 1; /* the next look finds the code */
 }
 
-static void the_short_way_does_the_same_or_nothing(void **state)
+static void the_fast_path_does_the_same_or_nothing(void **state)
 {
 	create("");
 	vcpu.gpr[GPR_RDI] = 0x9000;
@@ -797,7 +797,7 @@ int main(void)
 		cmocka_unit_test(efer_keeps_svm_and_reserved_bits_out),
 		cmocka_unit_test(exits_without_decode_assists_are_decoded),
 		cmocka_unit_test(invpcid_is_undefined_in_every_mode),
-		cmocka_unit_test(the_short_way_does_the_same_or_nothing),
+		cmocka_unit_test(the_fast_path_does_the_same_or_nothing),
 		cmocka_unit_test(cpuid_answers_alike_on_registers),
 		cmocka_unit_test(an_access_found_to_be_emulated_is_not_looked_up_again),
 		cmocka_unit_test(xsetbv_takes_only_legal_combinations),

@@ -180,7 +180,7 @@ static void an_access_to_emulate_is_not_looked_up_again(void **state)
 	assert_int_equal(faults, 1);
 }
 
-static void an_event_cut_short_takes_the_whole_way(void **state)
+static void an_event_cut_short_takes_the_slow_path(void **state)
 {
 	static const u32 codes[] = { SVM_EXIT_EXCP_PF, SVM_EXIT_CR3_READ, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG };
 
@@ -206,7 +206,7 @@ static void cpuid_is_done_in_the_vmcb(void **state)
 	assert_true(vmcb.rip == 0x401005 && executed == 2);
 }
 
-static void steps_odd_bytes_and_other_modes_take_the_whole_way(void **state)
+static void steps_odd_bytes_and_other_modes_take_the_slow_path(void **state)
 {
 	static const u32 codes[] = { SVM_EXIT_CPUID, SVM_EXIT_CR3_READ, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG };
 
@@ -269,7 +269,7 @@ static void what_the_hardware_decoded_is_handed_over(void **state)
 	assert_true(!vcpu.exit.operand_known && vcpu.exit.insn_len == 0);
 }
 
-static void the_whole_way_copies_the_state_there_and_back(void **state)
+static void the_slow_path_copies_the_state_there_and_back(void **state)
 {
 	vmcb.rax = 1;
 	vmcb.rsp = 2;
@@ -320,7 +320,7 @@ static void the_intercept_stays_whatever_cr0_holds(void **state)
 	assert_true(vmcb.intercept[0] & 1);
 }
 
-static void a_foreign_root_takes_the_whole_way_in_debug_builds(void **state)
+static void a_foreign_root_takes_the_slow_path_in_debug_builds(void **state)
 {
 	static const u32 codes[] = { SVM_EXIT_EXCP_PF, SVM_EXIT_CPUID, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG };
 
@@ -340,15 +340,15 @@ int main(void)
 		cmocka_unit_test_setup(a_fault_that_is_mended_changes_nothing, fresh),
 		cmocka_unit_test_setup(the_guests_own_fault_is_injected, fresh),
 		cmocka_unit_test_setup(an_access_to_emulate_is_not_looked_up_again, fresh),
-		cmocka_unit_test_setup(an_event_cut_short_takes_the_whole_way, fresh),
+		cmocka_unit_test_setup(an_event_cut_short_takes_the_slow_path, fresh),
 		cmocka_unit_test_setup(cpuid_is_done_in_the_vmcb, fresh),
-		cmocka_unit_test_setup(steps_odd_bytes_and_other_modes_take_the_whole_way, fresh),
+		cmocka_unit_test_setup(steps_odd_bytes_and_other_modes_take_the_slow_path, fresh),
 		cmocka_unit_test_setup(operands_are_handed_over_and_what_comes_due_is_done, fresh),
 		cmocka_unit_test_setup(what_the_hardware_decoded_is_handed_over, fresh),
-		cmocka_unit_test_setup(the_whole_way_copies_the_state_there_and_back, fresh),
+		cmocka_unit_test_setup(the_slow_path_copies_the_state_there_and_back, fresh),
 		cmocka_unit_test_setup(cr_reads_that_come_as_cr0s_are_told_apart_by_the_instruction, fresh),
 		cmocka_unit_test_setup(the_intercept_stays_whatever_cr0_holds, fresh),
-		cmocka_unit_test_setup(a_foreign_root_takes_the_whole_way_in_debug_builds, fresh),
+		cmocka_unit_test_setup(a_foreign_root_takes_the_slow_path_in_debug_builds, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
