@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Guest memory as an emulated instruction sees it. RAM and hidden memory are
- * the shadow engine's; the local APIC page has its emulator; an instruction
+ * the shadow engine's; the local APIC page has its emulator, other trapped pages their filters; an instruction
  * that reaches other device memory with its second operand sees all-ones there,
  * and its writes are dropped.
  */
@@ -9,6 +9,7 @@
 #include "arch/x86/guest/emulate.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/io.h"
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -17,6 +18,10 @@ static void device_read(struct vcpu *vcpu, gpa_t at, void *buf, u32 len)
 {
 	u64 value = ~0ull;
 
+	if (mmio_owns(vcpu, at)) {
+		mmio_read(vcpu, at, buf, len);
+		return;
+	}
 	if (apic_owns(vcpu, at) && len <= sizeof(value))
 		value = apic_read(vcpu, at.v & ~PAGE_MASK, len);
 	else if (!apic_owns(vcpu, at) && guest_once(guest_of(vcpu), ONCE_DEVICE))
@@ -30,6 +35,10 @@ static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 {
 	u64 value = 0;
 
+	if (mmio_owns(vcpu, at)) {
+		mmio_write(vcpu, at, buf, len);
+		return;
+	}
 	if (!apic_owns(vcpu, at)) {
 		if (guest_once(guest_of(vcpu), ONCE_DEVICE))
 			log_warn("guest: emulated instruction writes device memory at %llx: dropped\n",
@@ -59,11 +68,11 @@ static int translate(struct vcpu *vcpu, gva_t gva, bool write, gpa_t *out)
 	return 0;
 }
 
-static bool hint_is_apic(const struct vcpu *vcpu, gva_t gva)
+static bool hint_is_trapped(const struct vcpu *vcpu, gva_t gva)
 {
 	const struct guest *g = guest_of(vcpu);
 
-	return g->hint_valid && gva == g->hint_gva && apic_owns(vcpu, g->hint_gpa);
+	return g->hint_valid && gva == g->hint_gva && (apic_owns(vcpu, g->hint_gpa) || mmio_owns(vcpu, g->hint_gpa));
 }
 
 /* One access inside a page. */
@@ -75,7 +84,7 @@ static int access_piece(struct vcpu *vcpu, gva_t gva, void *buf, u32 len, bool w
 	int err = -EIO;
 	gpa_t at;
 
-	if (!hint_is_apic(vcpu, gva))
+	if (!hint_is_trapped(vcpu, gva))
 		err = write ? shadow_write_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error)
 			    : shadow_read_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error);
 	if (err == -EFAULT)

@@ -11,6 +11,7 @@
 #include "arch/x86/guest/guest.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/msr.h"
+#include "arch/x86/guest/sleep.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
@@ -120,6 +121,11 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 	cpuid_init(vcpu, config->cpuid_hide);
 	cr_init(vcpu);
 	msr_init(vcpu);
+	err = sleep_init(vcpu, config->sleep);
+	if (err) {
+		log_error("guest: more I/O traps than there is room for\n");
+		return err;
+	}
 	set_start_registers(vcpu, config->start);
 	set_flat_segments(vcpu, config->start);
 	cr_apply(vcpu, true);

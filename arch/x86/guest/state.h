@@ -9,6 +9,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest/guest.h"
+#include "arch/x86/guest/io.h"
 
 /* Guest's memory-type range registers, SDM vol. 3 section 11.11. */
 #define MTRR_FIXED_COUNT 11
@@ -36,18 +37,26 @@ struct guest_cpuid {
 	bool amd;
 };
 
-#define IO_TRAP_MAX 8
+#define IO_TRAP_MAX 16
+#define MMIO_TRAP_MAX 10     /* two for each block of struct acpi_sleep */
 struct io_trap {
-	u16 first, count;
-	/* One access of size bytes; for reads *value is filled. */
-	void (*access)(struct vcpu *vcpu, void *arg, u16 port, u32 size, bool in, u32 *value);
-	void *arg;
+	u32 first, count;
+	io_filter_fn *filter;
+};
+struct mmio_trap {
+	gpa_t page;
+	io_filter_fn *filter;
+};
+
+struct guest_sleep {
+	struct acpi_sleep acpi;
+	bool refused;        /* the guest has not cleared WAK_STS since */
 };
 
 /* Events that are logged once only, lest the guest floods the log. */
 enum once {
 	ONCE_APIC_ICR, ONCE_APIC_SHAPE, ONCE_APIC_MOVE, ONCE_EMULATE, ONCE_DEVICE, ONCE_EVENT,
-	ONCE_MTRR, ONCE_DEBUGCTL, ONCE_COUNT,
+	ONCE_MTRR, ONCE_DEBUGCTL, ONCE_SLEEP, ONCE_COUNT,
 };
 
 struct guest {
@@ -65,8 +74,10 @@ struct guest {
 	bool hint_valid;     /* while an access is emulated: what its page fault is known to hit */
 	gva_t hint_gva;
 	gpa_t hint_gpa;
-	u32 io_traps;
+	u32 io_traps, mmio_traps;
 	struct io_trap io_trap[IO_TRAP_MAX];
+	struct mmio_trap mmio_trap[MMIO_TRAP_MAX];
+	struct guest_sleep sleep;
 	bool logged[ONCE_COUNT];
 	u64 msr_ignored;     /* writes to denied MSRs, logged for the first few */
 };
