@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What stands between the guest and device registers: the sleep registers, in ports
- * and in memory. The device is an array of bytes that records what reaches it.
+ * and in memory, and the ports that mask A20. The device is an array of bytes that
+ * records what reaches it.
  */
 #include "tests/unit/host.h"
 
 #include <string.h>
 
+#include "arch/x86/guest/a20.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/io.h"
@@ -30,9 +32,11 @@
 static struct vcpu vcpu;
 static struct guest guest;
 static u8 port[0x10000], page[PAGE_SIZE], trapped[0x10000];
+static bool a20_is_fixed;
 
 static void set_io_intercept(struct vcpu *v, u16 p, bool on) { trapped[p] = on; }
-static const struct vendor vendor = { .name = "fake", .set_io_intercept = set_io_intercept };
+static bool a20_fixed(void) { return a20_is_fixed; }
+static const struct vendor vendor = { .name = "fake", .set_io_intercept = set_io_intercept, .a20_fixed = a20_fixed };
 
 u32 hw_in(u16 at, u32 size)
 {
@@ -64,6 +68,7 @@ static int fresh(void **state)
 	memset(port, 0, sizeof(port));
 	memset(page, 0, sizeof(page));
 	memset(trapped, 0, sizeof(trapped));
+	a20_is_fixed = false;
 	host_log_quiet = true;
 	return 0;
 }
@@ -267,6 +272,89 @@ static void a_machine_without_tables_has_no_trap(void **state)
 		acpi.status[i] = (struct acpi_byte){ ACPI_MEMORY, MEMORY + i * PAGE_SIZE };
 	}
 	assert_int_equal(sleep_init(&vcpu, &acpi), 0);
+	assert_int_equal(a20_init(&vcpu), 0);
+}
+
+/* --- A20 ------------------------------------------------------------------------------- */
+
+static void port_92_reads_back_what_was_written(void **state)
+{
+	port[0x92] = 0x04;
+	assert_int_equal(a20_init(&vcpu), 0);
+	assert_int_equal(in(0x92, 1), 0x04); /* as QEMU's starts */
+	out(0x92, 1, 0x06);
+	assert_true(port[0x92] == 0x06 && in(0x92, 1) == 0x06);
+	out(0x92, 1, 0x10);
+	assert_true(port[0x92] == 0x12 && in(0x92, 1) == 0x10);
+	out(0x92, 1, 0x01); /* the fast reset */
+	assert_int_equal(port[0x92], 0x03);
+	out(0x91, 2, 0x0000);
+	assert_int_equal(port[0x92], 0x02);
+	assert_int_equal(in(0x90, 4), 0);
+}
+
+static void the_output_port_keeps_a20_and_nothing_else(void **state)
+{
+	assert_int_equal(a20_init(&vcpu), 0);
+	out(0x60, 1, 0x00); /* data for nobody */
+	assert_int_equal(port[0x60], 0x00);
+	out(0x64, 1, 0xd1);
+	out(0x60, 1, 0xdd);
+	assert_true(port[0x64] == 0xd1 && port[0x60] == 0xdf);
+	out(0x60, 1, 0xdd); /* the command is done: this is for the keyboard */
+	assert_int_equal(port[0x60], 0xdd);
+	out(0x64, 1, 0xd1);
+	out(0x64, 1, 0x60); /* another command came between */
+	out(0x60, 1, 0x45);
+	assert_int_equal(port[0x60], 0x45);
+	out(0x64, 1, 0xd1);
+	out(0x60, 1, 0xfe); /* reset */
+	assert_int_equal(port[0x60], 0xfe);
+}
+
+static void the_output_port_reads_back_what_was_written(void **state)
+{
+	assert_int_equal(a20_init(&vcpu), 0);
+	out(0x64, 1, 0xd1);
+	out(0x60, 1, 0xdd);
+	port[0x64] = 0;
+	out(0x64, 1, 0xd0);
+	port[0x60] = 0xdf;
+	assert_int_equal(in(0x60, 1), 0xdd);
+	assert_int_equal(in(0x60, 1), 0xdf); /* no answer any more */
+	port[0x64] = 1; /* a key waits: it comes before the answer */
+	out(0x64, 1, 0xd0);
+	port[0x60] = 0x1e | 0x02;
+	assert_int_equal(in(0x60, 1), 0x1e);
+	port[0x60] = 0xdf;
+	assert_int_equal(in(0x60, 1), 0xdd);
+	out(0x64, 1, 0xdf);
+	port[0x64] = 0;
+	out(0x64, 1, 0xd0);
+	port[0x60] = 0xdf;
+	assert_int_equal(in(0x60, 1), 0xdf);
+}
+
+static void commands_that_pulse_lines_leave_a20_alone(void **state)
+{
+	assert_int_equal(a20_init(&vcpu), 0);
+	out(0x64, 1, 0xdd);
+	assert_int_equal(port[0x64], 0xdf);
+	out(0x64, 1, 0xfe);
+	assert_int_equal(port[0x64], 0xfe);
+	out(0x64, 1, 0xfc);
+	assert_int_equal(port[0x64], 0xfe);
+	out(0x64, 1, 0xfd);
+	assert_int_equal(port[0x64], 0xff);
+	out(0x64, 1, 0xaa);
+	assert_int_equal(port[0x64], 0xaa);
+}
+
+static void where_a20_is_fixed_nothing_is_trapped(void **state)
+{
+	a20_is_fixed = true;
+	assert_int_equal(a20_init(&vcpu), 0);
+	assert_true(!trapped[0x92] && !trapped[0x60] && !trapped[0x64]);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, done)
@@ -281,6 +369,11 @@ int main(void)
 		TEST(pm1b_has_types_of_its_own),
 		TEST(registers_in_memory_share_their_page),
 		TEST(a_machine_without_tables_has_no_trap),
+		TEST(port_92_reads_back_what_was_written),
+		TEST(the_output_port_keeps_a20_and_nothing_else),
+		TEST(the_output_port_reads_back_what_was_written),
+		TEST(commands_that_pulse_lines_leave_a20_alone),
+		TEST(where_a20_is_fixed_nothing_is_trapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
  * end of a guest that cannot go on. The shadow is audited every so many exits
  * when asked to.
  */
+#include "arch/x86/guest/a20.h"
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
@@ -122,6 +123,8 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 	cr_init(vcpu);
 	msr_init(vcpu);
 	err = sleep_init(vcpu, config->sleep);
+	if (!err)
+		err = a20_init(vcpu);
 	if (err) {
 		log_error("guest: more I/O traps than there is room for\n");
 		return err;

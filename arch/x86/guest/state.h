@@ -53,10 +53,17 @@ struct guest_sleep {
 	bool refused;        /* the guest has not cleared WAK_STS since */
 };
 
+/* See a20.c. */
+struct guest_a20 {
+	u8 fast, keyboard;   /* the bit as the guest has it in either register */
+	u8 command;          /* the keyboard controller's last, while data belongs to it */
+	u8 skip;             /* bytes that are read before the answer */
+};
+
 /* Events that are logged once only, lest the guest floods the log. */
 enum once {
 	ONCE_APIC_ICR, ONCE_APIC_SHAPE, ONCE_APIC_MOVE, ONCE_EMULATE, ONCE_DEVICE, ONCE_EVENT,
-	ONCE_MTRR, ONCE_DEBUGCTL, ONCE_SLEEP, ONCE_COUNT,
+	ONCE_MTRR, ONCE_DEBUGCTL, ONCE_SLEEP, ONCE_A20, ONCE_COUNT,
 };
 
 struct guest {
@@ -78,6 +85,7 @@ struct guest {
 	struct io_trap io_trap[IO_TRAP_MAX];
 	struct mmio_trap mmio_trap[MMIO_TRAP_MAX];
 	struct guest_sleep sleep;
+	struct guest_a20 a20;
 	bool logged[ONCE_COUNT];
 	u64 msr_ignored;     /* writes to denied MSRs, logged for the first few */
 };
