@@ -290,7 +290,7 @@ static bool quick_exit(struct vcpu *vcpu, const struct vmx_vcpu *vmx, const stru
 
 	if (!vmx_exit_is_quick(info, (enum exit_kind)exit->kind) || nmi_is_due(vmx))
 		return false;
-	if (UMBRA_DEBUG_ENABLED && !guest_root_is_ours(vcpu))
+	if (guest_root_is_foreign(vcpu))
 		return false;
 	if (exit->kind == EXIT_PAGE_FAULT) {
 		if (!quick_page_fault(vcpu, info))

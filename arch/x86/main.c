@@ -60,7 +60,7 @@ static NORETURN void refuse_processor(const struct vendor *vendor, const struct 
 	cpu_stop();
 }
 
-static const struct vendor *start_vendor(void)
+static const struct vendor *start_vendor(bool *task_switches_unseen)
 {
 	const char *why;
 	const struct vendor *vendor = vendor_select(&why);
@@ -77,6 +77,7 @@ static const struct vendor *start_vendor(void)
 	log_info("%s: %s%s; shadow paging, no %s\n", vendor->name, features, check.words, vendor->nested_paging);
 	if (check.missing)
 		refuse_processor(vendor, &check);
+	*task_switches_unseen = check.task_switches_unseen;
 	return vendor;
 }
 
@@ -150,7 +151,7 @@ static NORETURN void start_guest(const struct boot_info *info)
 	};
 	int err;
 
-	config.vendor = start_vendor();
+	config.vendor = start_vendor(&config.task_switches_unseen);
 	find_sleep(info, &sleep);
 	config.shadow = start_shadow(info, config.vendor);
 	err = guest_create(&boot_vcpu, &config);

@@ -4,6 +4,7 @@
 #define ARCH_X86_GUEST_EXITS_H
 
 #include "arch/x86/guest/guest.h"
+#include "lib/log.h"
 
 /* Handles vcpu->exit. */
 void exit_dispatch(struct vcpu *vcpu);
@@ -15,6 +16,12 @@ void guest_exit(struct vcpu *vcpu);
 static ALWAYS_INLINE bool guest_root_is_ours(const struct vcpu *vcpu)
 {
 	return likely(vcpu->vendor->hardware_root(vcpu).v == vcpu->root.v);
+}
+
+/* The same, where it costs: looked at only if the guest can do it, and in debug builds. */
+static ALWAYS_INLINE bool guest_root_is_foreign(const struct vcpu *vcpu)
+{
+	return unlikely(UMBRA_DEBUG_ENABLED || vcpu->check_root) && !guest_root_is_ours(vcpu);
 }
 
 /* Is anything due before the next entry? Then call guest_prepare_entry(). */

@@ -75,6 +75,7 @@ struct guest {
 	u64 pdpte[4];
 	u64 cr4_valid, efer_valid;
 	bool pages_1g;
+	bool task_switches_unseen;
 	bool hw_x2apic;      /* the firmware left the APIC in x2APIC mode */
 	struct guest_cpuid cpuid;
 	struct guest_mtrr mtrr;
