@@ -277,7 +277,25 @@ $(MB)/%.elf: tests/guest/multiboot/kernel.ld Makefile
 $(MB)/mb1-flat.bin: $(MB)/mb1-flat.elf
 	$(Q)$(OBJCOPY) -O binary $< $@
 
-guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES)
+# Outside long mode (tests/guest/legacy/): multiboot kernels in assembly.
+LEGACY := build/guest/legacy
+LEGACY_IMAGES := $(foreach f,real code16 v86 a20 taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf)
+
+$(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm Makefile | $(DEPS)
+	$(call say,NASM,$@)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf32 -I./ -DHOW=$* -MD $(@:.o=.d) -MP -o $@ $<
+
+$(LEGACY)/%.o: tests/guest/legacy/%.asm Makefile | $(DEPS)
+	$(call say,NASM,$@)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf32 -I./ -MD $(@:.o=.d) -MP -o $@ $<
+
+$(LEGACY)/%.elf: $(LEGACY)/%.o tests/guest/legacy/legacy.ld
+	$(Q)$(LD) -m elf_i386 -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack \
+		-T tests/guest/legacy/legacy.ld -o $@ $<
+
+guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES) $(LEGACY_IMAGES)
 
 # --- running -----------------------------------------------------------------
 # Variables of `make run`, all optional: GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD
@@ -299,6 +317,12 @@ $(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
 	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
 		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $< -o $@
 
+# For the test that a guest goes on in another kernel.
+build/tools/kexec: tests/system/kexec.c Makefile | $(DEPS)
+	$(call say,HOSTCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s $< -o $@
+
 run: $(B)/umbra.efi $(UMBRACTL) ## Boot Debian in QEMU (EMU=bochs: in Bochs); GUEST_CMD='...' runs one command instead of a shell
 	@UMBRA_EFI=$(B)/umbra.efi tools/run
 
@@ -307,7 +331,7 @@ run-bare: $(B)/umbra.efi $(UMBRACTL) ## The same without the hypervisor
 
 # --- checking ----------------------------------------------------------------
 # Both builds of the image, every test image and unit test first; then one runner counts all.
-check-build: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) guests check-includes
+check-build: build/release/umbra.efi $(UMBRACTL) build/tools/kexec $(UNIT_BIN) guests check-includes
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)

@@ -28,6 +28,7 @@ ROOT = os.path.dirname(os.path.abspath(__file__)) + "/../.."
 sys.path.insert(0, ROOT + "/tools")
 os.chdir(ROOT)
 import bochs  # noqa: E402
+import isolation  # noqa: E402
 import vm  # noqa: E402
 
 RELEASE = "build/release/umbra.efi"
@@ -731,6 +732,7 @@ def main():
     tests.update(bochs_model_tests())
     tests.update(bochs_image_tests())
     tests.update(multiboot_tests())
+    tests.update(isolation.tests())
     tests = {name: test for name, test in tests.items()
              if args.only in name and (args.all or args.only or not getattr(test, "slow", False))}
     if args.list:
