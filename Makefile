@@ -317,8 +317,8 @@ $(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
 	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
 		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $< -o $@
 
-# For the test that a guest goes on in another kernel.
-build/tools/kexec: tests/system/kexec.c Makefile | $(DEPS)
+# Programs that tests run inside the guest.
+build/tools/kexec build/tools/port: build/tools/%: tests/system/%.c Makefile | $(DEPS)
 	$(call say,HOSTCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s $< -o $@
@@ -331,7 +331,7 @@ run-bare: $(B)/umbra.efi $(UMBRACTL) ## The same without the hypervisor
 
 # --- checking ----------------------------------------------------------------
 # Both builds of the image, every test image and unit test first; then one runner counts all.
-check-build: build/release/umbra.efi $(UMBRACTL) build/tools/kexec $(UNIT_BIN) guests check-includes
+check-build: build/release/umbra.efi $(UMBRACTL) build/tools/kexec build/tools/port $(UNIT_BIN) guests check-includes
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)
