@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 .SECONDARY:
 .DEFAULT_GOAL := all
 
+VERSION := $(file <VERSION)
 DEBUG ?= 0
 B := build/$(if $(filter 1,$(DEBUG)),debug,release)
 Q := $(if $(filter 1,$(V)),,@)
@@ -21,33 +22,52 @@ NASM := nasm
 OBJCOPY := objcopy
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wno-unused-parameter
-REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=. -fno-ident
+REPRODUCIBLE := '-ffile-prefix-map=$(CURDIR)=.' -fno-ident
+DEFINES := -DUMBRA_VERSION=$(VERSION)
 
 # The commands that run something install the Debian packages that are missing
 # before anything is compiled; plain builds never touch the system.
-NEED_DEPS := $(filter run run-% check check-all unit image stress fuzz test-% bench bench-%,$(MAKECMDGOALS))
+NEED_DEPS := $(filter run run-% check check-all check-quick unit image dist stress fuzz test-% bench bench-% \
+	format lint coverage check-fast,$(MAKECMDGOALS))
+# Goals for which tools/deps has more packages.
+DEPS_GROUPS := stress fuzz bench-chart format lint coverage check-fast
 DEPS := $(if $(NEED_DEPS),deps)
 
-all: $(B)/umbra.efi build/compile_commands.json $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
+# umbractl for either guest, and the loader's parser for the host: tools/run needs them.
+UMBRACTL := build/tools/umbractl build/tools/umbractl-i386
+RUN_TOOLS := $(UMBRACTL) build/tools/check-options
+# Programs that tests run inside the guest.
+TEST_TOOLS := build/tools/kexec build/tools/port
+
+all: $(B)/umbra.efi build/compile_commands.json $(RUN_TOOLS) $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 
 deps: ## Install the Debian packages that are missing
-	@tools/deps $(filter stress fuzz,$(MAKECMDGOALS))
+	@tools/deps $(filter $(DEPS_GROUPS),$(MAKECMDGOALS))
+
+# Where another library has these names too, GNU-EFI's or the host's, ours are called lib_memcpy and so on.
+LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp strchr \
+	strrchr strcpy strncpy strstr strcat snprintf vsnprintf,-D$(f)=lib_$(f))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
-CORE_DIRS := lib mm arch/x86 arch/x86/guest svm vmx debug
+CORE_DIRS := lib mm mm/shadow arch/x86 arch/x86/guest svm vmx
 CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
 CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
 CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
 CORE_CFLAGS = -std=gnu11 -O2 -g -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
-	-I. -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie \
+	-I. $(DEFINES) -mgeneral-regs-only -mno-red-zone -mcmodel=kernel -fno-pic -fno-pie \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fno-strict-aliasing -fcf-protection=none $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
-CORE_LDFLAGS := -nostdlib -static --build-id=sha1 -z max-page-size=4096 -z noexecstack -T linker.ld
+CORE_LDFLAGS := -nostdlib -static -Wl,--build-id=sha1 -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -T linker.ld
+# Functions are inlined across files when the core is linked, so small ones need not be in headers.
+# Calls of lib/string.c are made by the compiler after that.
+CORE_LTO := -flto=auto
+$(B)/lib/string.o: CORE_LTO :=
+CORE_LINK = $(CC) $(CORE_CFLAGS) $(CORE_LTO) $(CORE_LDFLAGS)
 
-$(B)/%.o: %.c Makefile | $(DEPS)
+$(B)/%.o: %.c Makefile VERSION | $(DEPS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CORE_CFLAGS) $(CORE_LTO) -MMD -MP -c $< -o $@
 
 # Structure offsets for the assembly, generated from the C definitions.
 $(B)/gen/asm_offsets.inc: arch/x86/asm_offsets.c Makefile | $(DEPS)
@@ -64,7 +84,7 @@ $(B)/%.asm.o: %.asm Makefile $(CORE_ASM_OFFSETS) | $(DEPS)
 	$(Q)$(NASM) -f elf64 -I./ -I$(B)/gen/ -MD $(@:.o=.d) -MP -o $@ $<
 
 # The core is linked with an empty symbol table first, then with the table made
-# from that link.
+# from that link. Both must give the same table, or backtraces would have wrong names.
 $(B)/ksyms.0.c: tools/ksyms
 	@mkdir -p $(@D)
 	$(Q)tools/ksyms </dev/null >$@
@@ -75,28 +95,39 @@ $(B)/ksyms.1.c: $(B)/core.0.elf tools/ksyms
 $(B)/ksyms.%.o: $(B)/ksyms.%.c Makefile
 	$(Q)$(CC) $(CORE_CFLAGS) -c $< -o $@
 
-$(B)/core.0.elf: $(CORE_OBJ) $(B)/ksyms.0.o linker.ld
-	$(Q)$(LD) $(CORE_LDFLAGS) -o $@ $(CORE_OBJ) $(B)/ksyms.0.o
-
-$(B)/core.elf: $(CORE_OBJ) $(B)/ksyms.1.o linker.ld
+$(B)/core.0.elf: $(CORE_OBJ) $(B)/ksyms.0.o linker.ld Makefile
 	$(call say,LD,$@)
-	$(Q)$(LD) $(CORE_LDFLAGS) -o $@ $(CORE_OBJ) $(B)/ksyms.1.o
+	$(Q)$(CORE_LINK) -o $@ $(CORE_OBJ) $(B)/ksyms.0.o
+
+$(B)/core.elf: $(CORE_OBJ) $(B)/ksyms.1.o linker.ld Makefile
+	$(call say,LD,$@)
+	$(Q)$(CORE_LINK) -o $@ $(CORE_OBJ) $(B)/ksyms.1.o
+	$(Q)$(NM) -n $@ | tools/ksyms | cmp - $(B)/ksyms.1.c
 
 $(B)/core.stripped.elf: $(B)/core.elf
 	$(Q)$(OBJCOPY) --strip-debug $< $@
 
 # --- the UEFI image: boot/ built with GNU-EFI, the core inside it ------------
+# lib/'s strings and printf are compiled a second time, with these flags.
 EFI_C := $(sort $(wildcard boot/*.c))
 EFI_ASM := $(sort $(wildcard boot/*.asm))
-EFI_OBJ := $(EFI_C:%.c=$(B)/%.o) $(EFI_ASM:%.asm=$(B)/%.asm.o)
+EFI_LIB_C := lib/printf.c lib/string.c
+EFI_OBJ := $(EFI_C:%.c=$(B)/%.o) $(EFI_ASM:%.asm=$(B)/%.asm.o) $(EFI_LIB_C:%.c=$(B)/boot-%.o)
 EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-protector -mno-red-zone \
 	-maccumulate-outgoing-args -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
-	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI \
-	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) $(REPRODUCIBLE)
+	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI $(LIB_RENAMES) \
+	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
+# GNU-EFI's start file, linker script and libraries: in /usr/lib or, newer, in a directory below it.
+EFI_LIB = $(patsubst %/,%,$(dir $(shell $(CC) -print-file-name=elf_x86_64_efi.lds)))
 EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc,-j '$(s)')
 
 $(B)/boot/%.o: boot/%.c Makefile | $(DEPS)
 	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/boot-lib/%.o: lib/%.c Makefile | $(DEPS)
+	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -107,13 +138,13 @@ $(B)/boot/%.asm.o: boot/%.asm Makefile $(B)/core.stripped.elf | $(DEPS)
 
 $(B)/umbra.so: $(EFI_OBJ) Makefile
 	$(call say,LD,$@)
-	$(Q)$(LD) -nostdlib -znocombreloc -z noexecstack -shared -Bsymbolic -T /usr/lib/elf_x86_64_efi.lds \
-		/usr/lib/crt0-efi-x86_64.o $(EFI_OBJ) -o $@ -L/usr/lib -lefi -lgnuefi
+	$(Q)$(LD) -nostdlib -znocombreloc -z noexecstack -shared -Bsymbolic -T $(EFI_LIB)/elf_x86_64_efi.lds \
+		$(EFI_LIB)/crt0-efi-x86_64.o $(EFI_OBJ) -o $@ -L$(EFI_LIB) -lefi -lgnuefi
 	@! $(NM) -u $@ | grep .
 
 $(B)/umbra.efi: $(B)/umbra.so
 	$(call say,EFI,$@)
-	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --target=efi-app-x86_64 $< $@
+	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --output-target=efi-app-x86_64 $< $@
 
 build/umbra.efi: build/release/umbra.efi
 	$(Q)cp $< $@
@@ -123,25 +154,23 @@ build/umbra.efi: build/release/umbra.efi
 # UNIT_LIBS_test_x: more libraries for one test.
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
-UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
-	$(wildcard $(foreach f,entry options bzimage guest_map multiboot multiboot_info text,boot/$(f).c)) \
+UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
+	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
+	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options ranges text utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
-	$(wildcard $(foreach f,exits segments control run,svm/$(f).c)) \
-	$(wildcard $(foreach f,capability check check_guest control exits segments,vmx/$(f).c))
+	$(wildcard $(foreach f,exits segments control state fast_path,svm/$(f).c)) \
+	$(wildcard $(foreach f,capability check check_guest check_report control exits segments,vmx/$(f).c))
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
-UNIT_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
+UNIT_CFLAGS := -std=gnu11 -O1 -g -I. $(DEFINES) -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
-# Our own string functions must not replace the host's: there they are called lib_memcpy and so on.
-LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp strchr \
-	strrchr strcpy strncpy strstr strcat snprintf vsnprintf,-D$(f)=lib_$(f))
 build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
 UNIT_LIBS_test_decode := -lZydis
-UNIT_LIBS_test_ahead := -lunicorn
+UNIT_LIBS_test_cr3_pair := -lunicorn
 UNIT_LIBS_test_emulate := -lunicorn
 UNIT_LIBS_test_walk_unicorn := -lunicorn
 
-build/unit/obj/%.o: %.c Makefile | $(DEPS)
+build/unit/obj/%.o: %.c Makefile VERSION | $(DEPS)
 	$(call say,HOSTCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
@@ -159,15 +188,40 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
 
 unit-build: $(UNIT_BIN)
 
-unit: $(UNIT_BIN) check-includes ## Run the host unit tests
+unit: $(UNIT_BIN) check-includes check-msrs ## Run the host unit tests
 	@tests/system/run.py --unit-only --unit $(UNIT_BIN)
+
+# --- coverage: the same tests once more, built for gcov, without sanitizers -------
+coverage: coverage-build ## How much of the code the unit tests run, by folder; pages in build/coverage/html/
+	@tools/coverage
+
+COVERAGE_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=% -O1,$(UNIT_CFLAGS)) -O1 -fno-inline --coverage
+COVERAGE_OBJ := $(UNIT_LIB_C:%.c=build/coverage/obj/%.o)
+build/coverage/obj/lib/string.o build/coverage/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
+
+build/coverage/obj/%.o: %.c Makefile VERSION | $(DEPS)
+	$(call say,GCOVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(COVERAGE_CFLAGS) -MMD -MP -c $< -o $@
+
+build/coverage/libhost.a: $(COVERAGE_OBJ)
+	$(Q)rm -f $@
+	$(Q)ar qcD $@ $^
+
+define COVERAGE_RULE
+build/coverage/$(1): build/coverage/obj/tests/unit/$(1).o build/coverage/libhost.a
+	$$(Q)$$(CC) --coverage $$(filter %.o %.a,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call COVERAGE_RULE,$(t))))
+
+coverage-build: $(UNIT_TESTS:%=build/coverage/%)
 
 # --- fuzzing: libFuzzer over the same host files, built by clang (tests/fuzz/) ----
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_BIN := $(FUZZ_TARGETS:%=build/fuzz/%)
 FUZZ_LIB_OBJ := $(UNIT_LIB_C:%.c=build/fuzz/obj/%.o) build/fuzz/obj/tests/fuzz/fuzz.o
-FUZZ_CFLAGS := -std=gnu11 -O1 -g -I. -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
+FUZZ_CFLAGS := -std=gnu11 -O1 -g -I. $(DEFINES) -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -w
 FUZZ_LIBS_fuzz_decode := -lZydis
 FUZZ_LIBS_fuzz_emulate := -lunicorn
@@ -206,13 +260,39 @@ bench-mm: build/bench/mm ## Instructions per guest page-table walk and per fault
 		echo "$$what: $$((total / n)) instructions"; \
 	done
 
-build/bench/mm: tests/bench/mm.c $(wildcard mm/*.c lib/*.c mm/*.h lib/*.h) Makefile | $(DEPS)
+# Compiled and linked as the core is.
+BENCH_MM_CC = $(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN)
+build/bench/string.o: lib/string.c Makefile | $(DEPS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN) \
-		tests/bench/mm.c $(wildcard mm/*.c) lib/string.c -o $@
+	$(Q)$(BENCH_MM_CC) -c $< -o $@
 
-check-includes: ## Check the direction of dependencies over the include lines
-	@tools/check-includes
+BENCH_MM_C := tests/bench/mm.c $(sort $(wildcard mm/*.c mm/shadow/*.c))
+build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h) Makefile | $(DEPS)
+	@mkdir -p $(@D)
+	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@
+
+# --- the style of the code (.clang-format, .editorconfig) ---------------------
+format: | $(DEPS) ## Lay out the C code by clang-format
+	@tools/lint/format --apply
+
+# LINT='tidy shell': only these checkers (tools/lint/run).
+lint: build/compile_commands.json $(CORE_OBJ) | $(DEPS) ## Static checks of C, scripts and documents; ends with "N passed, N failed"
+	@tools/lint/run $(LINT)
+
+check-includes: $(CORE_OBJ) ## Check the direction of dependencies over include lines and calls
+	@NM=gcc-nm tools/check-includes $(B)
+
+# The list of MSRs in docs/ is printed from the table that the hypervisor goes by.
+build/tools/msrs: tools/msrs.c arch/x86/guest/msr_table.c arch/x86/guest/msr_table.h Makefile | $(DEPS)
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O1 -I. $(WARN) $(filter %.c,$^) -o $@
+
+docs-msrs: build/tools/msrs ## Write docs/msrs.md from the table of MSRs
+	$(Q)$< >docs/msrs.md
+
+check-msrs: build/tools/msrs
+	@$< | cmp - docs/msrs.md || { echo "docs/msrs.md is not what the table says: make docs-msrs"; exit 1; }
 
 # --- guests: test images in Linux bzImage clothing (tests/guest/) -------------
 GUEST_IMAGES := $(patsubst tests/guest/%.c,build/guest/%.bin,$(sort $(wildcard tests/guest/*.c)))
@@ -299,16 +379,15 @@ guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES) $(LEGACY_IMAGES)
 
 # --- running -----------------------------------------------------------------
 # Variables of `make run`, all optional: GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD
-# GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND (README.md
+# GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE (README.md
 # says what they do).
 RUN_VARIABLES := GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL \
-	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND
+	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE
 # Passed on as written: make must not expand a $ in a guest command.
 $(foreach v,$(RUN_VARIABLES),$(eval override $(v) := $$(value $(v))))
 export $(RUN_VARIABLES)
 
 # umbractl stands on no library: the same compiler makes it for either guest.
-UMBRACTL := build/tools/umbractl build/tools/umbractl-i386
 build/tools/umbractl: UMBRACTL_CFLAGS := -m64
 build/tools/umbractl-i386: UMBRACTL_CFLAGS := -m32
 $(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
@@ -317,25 +396,45 @@ $(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
 	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
 		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $< -o $@
 
-# Programs that tests run inside the guest.
-build/tools/kexec build/tools/port: build/tools/%: tests/system/%.c Makefile | $(DEPS)
+$(TEST_TOOLS): build/tools/%: tests/system/%.c Makefile | $(DEPS)
 	$(call say,HOSTCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s $< -o $@
 
-run: $(B)/umbra.efi $(UMBRACTL) ## Boot Debian in QEMU (EMU=bochs: in Bochs); GUEST_CMD='...' runs one command instead of a shell
+# The loader's parser of its options, asked before an emulator starts.
+build/tools/check-options: tools/check-options.c boot/options.c boot/text.c $(wildcard boot/*.h) Makefile | $(DEPS)
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O1 -I. $(WARN) $(filter %.c,$^) -o $@
+
+run: $(B)/umbra.efi $(RUN_TOOLS) ## Boot Debian in QEMU (EMU=bochs: in Bochs); GUEST_CMD='...' runs one command instead of a shell
 	@UMBRA_EFI=$(B)/umbra.efi tools/run
 
-run-bare: $(B)/umbra.efi $(UMBRACTL) ## The same without the hypervisor
+run-bare: $(B)/umbra.efi $(RUN_TOOLS) ## The same without the hypervisor
 	@UMBRA_EFI=$(B)/umbra.efi BARE=1 tools/run
 
 # --- checking ----------------------------------------------------------------
 # Both builds of the image, every test image and unit test first; then one runner counts all.
-check-build: build/release/umbra.efi $(UMBRACTL) build/tools/kexec build/tools/port $(UNIT_BIN) guests check-includes
+check-build: build/release/umbra.efi $(RUN_TOOLS) $(TEST_TOOLS) $(UNIT_BIN) guests check-includes check-msrs
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
+
+# What tells of a mistake within three minutes; CI runs it before anything is booted.
+check-fast: check-build build/compile_commands.json ## Build, static checks, unit tests
+	@tests/system/run.py --unit-only --lint --unit $(UNIT_BIN)
 
 check: check-build ## Unit tests, then whole boots (less than 15 minutes)
 	@tests/system/run.py --unit $(UNIT_BIN)
+
+check-quick: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) check-includes ## Unit tests and one boot
+	@tests/system/run.py --boots boots_with_256_mib_and_command_succeeds --unit $(UNIT_BIN)
+
+# The same in another release of Debian, made in build/debian/ (tools/in-debian).
+check_in = @tools/in-debian $(1) make -j$$(nproc) $(if $(filter 1,$(QUICK)),check-quick,check)
+check-debian12: ## make check in Debian 12, whatever runs here; QUICK=1: make check-quick
+	$(call check_in,bookworm)
+
+check-debian13: ## The same in Debian 13
+	$(call check_in,trixie)
 
 check-all: check-build ## The same with the tests that take long
 	@tests/system/run.py --all --unit $(UNIT_BIN)
@@ -348,9 +447,16 @@ test-%: check-build ## Only the system tests and unit programs with % in their n
 
 image: build/umbra.img ## Make build/umbra.img, to be written to a USB stick
 
-build/umbra.img: build/umbra.efi build/tools/umbractl tools/make-stick tools/vm.py tools/mkimage
+build/umbra.img: build/umbra.efi $(UMBRACTL) tools/make-stick tools/vm.py tools/mkimage
 	$(call say,IMAGE,$@)
 	$(Q)tools/make-stick $@ $(or $(KERNEL),full)
+
+DIST := build/umbra-$(VERSION).tar.zst
+dist: $(DIST) ## Pack the image, the stick, umbractl and the documents into build/umbra-VERSION.tar.zst
+
+$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist
+	$(call say,DIST,$@)
+	$(Q)tools/make-dist $@ umbra-$(VERSION)
 
 # --- the benchmark (tools/bench/, docs/performance.md) ------------------------
 # BENCH_ONLY=fork,exec: only these. BENCH_BARE=1: bare again too. BENCH_APPEND: kernel parameters. PEER=kvm: KVM npt=0 instead of Umbra.
@@ -385,13 +491,16 @@ bench-profile: $(B)/umbra.efi $(BENCH_GUEST) ## The hypervisor's instructions by
 bench-baseline: ## Make the last whole run the baseline
 	$(BENCH_RUN) baseline
 
-bench-doc: ## Put the last whole run into docs/performance.md and .svg
+bench-doc: ## Put the last whole run into docs/performance.md
 	$(BENCH_RUN) $(if $(filter bochs,$(EMU)),bochs_doc,doc)
+
+bench-chart: deps ## Draw docs/performance.svg from the baseline
+	@/usr/bin/python3 tools/bench/bench chart
 
 bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
 	$(BENCH_RUN) esp
 
-.PHONY: bench bench-compare bench-profile bench-baseline bench-doc bench-esp
+.PHONY: bench bench-compare bench-profile bench-baseline bench-doc bench-chart bench-esp
 
 # --- compile_commands.json for editors ---------------------------------------
 json = {"directory": "$(CURDIR)"$(COMMA) "file": "$(1)"$(COMMA) "command": "$(CC) $(2) -c $(1)"}
@@ -407,12 +516,13 @@ build/compile_commands.json: Makefile $(CORE_C) $(EFI_C) $(wildcard tests/unit/*
 	$(shell mkdir -p $(@D))$(file >$@,[$(subst } {,}$(COMMA)$(NEWLINE){,$(strip $(json_all)))])
 	@:
 
-clean: ## Remove build/ (the downloaded kernels too)
-	$(Q)rm -rf build
+clean: ## Remove build/ (the downloaded kernels and build/debian/, which is root's, too)
+	$(Q)rm -rf build 2>/dev/null || sudo rm -rf build
 
 help: ## Print this list
-	@sed -n 's/^\([a-z][a-z%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z][a-z0-9%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
-.PHONY: fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests run run-bare check-build check check-all stress image clean help
+.PHONY: docs-msrs check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
+	run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help

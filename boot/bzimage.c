@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The bzImage check; see bzimage.h. */
 #include "boot/bzimage.h"
+#include "boot/bytes.h"
 
 #define SECTOR 512u
 #define SETUP_SECTS_DEFAULT 4u
@@ -23,33 +24,24 @@ enum {
 	CMDLINE_SIZE = 0x238, PREF_ADDRESS = 0x258, INIT_SIZE = 0x260, HEADER_NEEDED = 0x264,
 };
 
-static uint64_t read_le(const uint8_t *at, unsigned int bytes)
-{
-	uint64_t v = 0;
-
-	while (bytes--)
-		v = v << 8 | at[bytes];
-	return v;
-}
-
 /* Reads the fields; everything is inside the probe, which holds HEADER_NEEDED bytes. */
 static void read_fields(struct bzimage *image, const uint8_t *p)
 {
 	uint32_t sectors = p[SETUP_SECTS] ? p[SETUP_SECTS] : SETUP_SECTS_DEFAULT;
 
-	image->protocol = (uint16_t)read_le(p + VERSION, 2);
+	image->protocol = (uint16_t)bytes_get(p + VERSION, 2);
 	image->header_end = HEADER + p[JUMP + 1];
 	image->payload_offset = (uint64_t)(sectors + 1) * SECTOR;
-	image->payload_size = read_le(p + SYSSIZE, 4) * PARAGRAPH;
-	image->init_size = (read_le(p + INIT_SIZE, 4) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-	image->pref_address = read_le(p + PREF_ADDRESS, 8);
-	image->alignment = read_le(p + KERNEL_ALIGNMENT, 4);
-	image->initrd_max = read_le(p + INITRD_ADDR_MAX, 4);
-	image->cmdline_max = (uint32_t)read_le(p + CMDLINE_SIZE, 4);
+	image->payload_size = bytes_get(p + SYSSIZE, 4) * PARAGRAPH;
+	image->init_size = (bytes_get(p + INIT_SIZE, 4) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	image->pref_address = bytes_get(p + PREF_ADDRESS, 8);
+	image->alignment = bytes_get(p + KERNEL_ALIGNMENT, 4);
+	image->initrd_max = bytes_get(p + INITRD_ADDR_MAX, 4);
+	image->cmdline_max = (uint32_t)bytes_get(p + CMDLINE_SIZE, 4);
 	image->relocatable = p[RELOCATABLE_KERNEL];
 	image->entry_64 = image->above_4g = false;
 	if (image->protocol >= PROTOCOL_XLOADFLAGS) {
-		uint64_t flags = read_le(p + XLOADFLAGS, 2);
+		uint64_t flags = bytes_get(p + XLOADFLAGS, 2);
 
 		image->entry_64 = flags & XLF_KERNEL_64;
 		image->above_4g = image->entry_64 && flags & XLF_CAN_BE_LOADED_ABOVE_4G;
@@ -58,8 +50,8 @@ static void read_fields(struct bzimage *image, const uint8_t *p)
 
 static bool is_bzimage(const uint8_t *p, size_t size)
 {
-	return size >= HEADER_NEEDED && read_le(p + BOOT_FLAG_AT, 2) == BOOT_FLAG &&
-		read_le(p + HEADER, 4) == HEADER_MAGIC;
+	return size >= HEADER_NEEDED && bytes_get(p + BOOT_FLAG_AT, 2) == BOOT_FLAG &&
+		bytes_get(p + HEADER, 4) == HEADER_MAGIC;
 }
 
 /* The header contradicts itself: not something a kernel's build makes. */

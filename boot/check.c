@@ -4,6 +4,9 @@
 
 #define MSR_FEATURE_CONTROL 0x3au
 #define MSR_VM_CR 0xc0010114u
+/* SDM vol. 4 table 2-2; from family 6 model 0Dh on */
+#define MSR_MISC_ENABLE 0x1a0u
+#define MISC_ENABLE_XD_DISABLE (1ull << 34)
 /* SDM vol. 3 section 23.7 */
 #define FEATURE_CONTROL_LOCK (1u << 0)
 #define FEATURE_CONTROL_VMX_OUTSIDE_SMX (1u << 2)
@@ -11,6 +14,7 @@
 #define VM_CR_SVMDIS (1u << 4)
 #define CPUID_1_ECX_VMX (1u << 5)
 #define CPUID_80000001_ECX_SVM (1u << 2)
+#define CPUID_80000001_EDX_NX (1u << 20)
 #define CPUID_8000000A_EDX_SVML (1u << 2)
 #define CR4_LA57 (1u << 12)
 
@@ -41,6 +45,12 @@ static uint64_t read_msr(uint32_t msr)
 	return (uint64_t)high << 32 | low;
 }
 
+static void write_msr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value),
+			 "d"((uint32_t)(value >> 32)) : "memory");
+}
+
 static uint64_t read_cr4(void)
 {
 	uint64_t v;
@@ -49,11 +59,44 @@ static uint64_t read_cr4(void)
 	return v;
 }
 
+static bool is_intel(const struct cpuid_result *leaf_0)
+{
+	return leaf_0->ebx == 0x756e6547 && leaf_0->edx == 0x49656e69 && leaf_0->ecx == 0x6c65746e;
+}
+
+/* Does this Intel CPU, by its signature in CPUID(1).EAX, have MISC_ENABLE_XD_DISABLE? */
+static bool has_xd_disable(uint32_t signature)
+{
+	uint32_t family = signature >> 8 & 0xf, model = signature >> 4 & 0xf;
+
+	if (family == 6)
+		model |= signature >> 12 & 0xf0;
+	return family > 6 || (family == 6 && model >= 0xd);
+}
+
+static bool has_nx(void)
+{
+	return cpuid(0x80000000u).eax >= 0x80000001u &&
+		cpuid(0x80000001u).edx & CPUID_80000001_EDX_NX;
+}
+
+void check_enable_nx(void)
+{
+	struct cpuid_result leaf_0 = cpuid(0);
+	uint64_t enable;
+
+	if (has_nx() || !is_intel(&leaf_0) || !has_xd_disable(cpuid(1).eax))
+		return;
+	enable = read_msr(MSR_MISC_ENABLE);
+	if (enable & MISC_ENABLE_XD_DISABLE)
+		write_msr(MSR_MISC_ENABLE, enable & ~MISC_ENABLE_XD_DISABLE);
+}
+
 void check_read_cpu(struct cpu_facts *facts)
 {
 	uint32_t max = cpuid(0x80000000u).eax;
 
-	*facts = (struct cpu_facts){.la57 = read_cr4() & CR4_LA57};
+	*facts = (struct cpu_facts){.la57 = read_cr4() & CR4_LA57, .nx = has_nx()};
 	facts->vmx = cpuid(1).ecx & CPUID_1_ECX_VMX;
 	facts->svm = max >= 0x80000001u && cpuid(0x80000001u).ecx & CPUID_80000001_ECX_SVM;
 	if (facts->svm) {
@@ -90,6 +133,10 @@ static bool check_vmx(const struct cpu_facts *facts, struct boot_error *error)
 /* Whichever the CPU has; a CPU never has both. */
 static bool check_virtualisation(const struct cpu_facts *facts, struct boot_error *error)
 {
+	if (!facts->nx)
+		return boot_error_set(error, "this CPU offers no no-execute pages (NX, XD); use a"
+				      " machine that does, or switch them on in the firmware's"
+				      " setup");
 	if (facts->svm && has_svm_backend)
 		return check_svm(facts, error);
 	if (facts->vmx)

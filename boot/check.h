@@ -14,7 +14,14 @@ struct cpu_facts {
 	uint64_t vm_cr;            /* MSR C001_0114h, if svm */
 	uint64_t feature_control;  /* MSR 3Ah, if vmx */
 	bool la57;                 /* CR4.LA57 as the firmware left it */
+	bool nx;                   /* CPUID: no-execute pages */
 };
+
+/*
+ * No-execute pages, where the firmware's setup has switched them off on an Intel
+ * CPU (IA32_MISC_ENABLE): switched on. Before check_read_cpu(); not in mode bare.
+ */
+void check_enable_nx(void);
 
 /* CPUID, the two MSRs (each only where CPUID says it exists) and CR4. */
 void check_read_cpu(struct cpu_facts *facts);

@@ -6,6 +6,8 @@
 #include "boot/console.h"
 #include "boot/options.h"
 #include "boot/uefi.h"
+#include "boot/utf16.h"
+#include "lib/printf.h"
 
 #define LINE_MAX 512
 #define WAIT_LOOPS 200000
@@ -140,10 +142,10 @@ static void put_on_screen(const char *text)
 	CHAR16 wide[2 * LINE_MAX + 1];
 	UINTN n = 0;
 
-	for (; *text; text++) {
+	while (*text) {
 		if (*text == '\n')
 			wide[n++] = L'\r';
-		wide[n++] = (unsigned char)*text;
+		wide[n++] = utf8_next_ucs2(&text);
 	}
 	wide[n] = 0;
 	ST->ConOut->OutputString(ST->ConOut, wide);
@@ -164,7 +166,7 @@ void console_print(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	text_vformat(line, sizeof(line), format, args);
+	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
 	if (!console.firmware_gone)
 		put_on_screen(line);

@@ -14,7 +14,7 @@ void console_init(void);
 /* Another port (0: none) and speed, from the boot entry. */
 void console_set_serial(uint16_t port, uint32_t baud);
 
-/* As text_format(). */
+/* As snprintf(), UTF-8; at most a line of 512 bytes. The firmware shows what it has a glyph for. */
 void console_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The one line that explains a failure. */

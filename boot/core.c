@@ -64,7 +64,7 @@ static bool header_is_good(void)
 
 	if (elf_bytes() < sizeof(*h))
 		return false;
-	CopyMem(&magic, h->ident, sizeof(magic));
+	CopyMem(&magic, (void *)h->ident, sizeof(magic));
 	return magic == ELF_MAGIC && h->ident[4] == ELF_CLASS_64 && h->type == ELF_EXECUTABLE &&
 		h->machine == ELF_X86_64 &&
 		h->program_header_size == sizeof(struct elf_segment) &&
@@ -122,7 +122,7 @@ bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_
 {
 	uint64_t ram_end = ROUND_UP(map_ram_end(&fw->map), EXTENT_UNIT);
 
-	*hv = (struct hv_memory){.ranges_max = 2 * fw->capacity + 2 * CORE_HOLES + 1};
+	*hv = (struct hv_memory){.ranges_max = 2 * fw->capacity + 2 * CORE_HIDDEN + 1};
 	if (!measure(hv))
 		return boot_error_set(error, "the hypervisor inside this image is damaged;"
 				      " copy umbra.efi again");
@@ -157,8 +157,8 @@ bool core_reserve(struct hv_memory *hv, struct boot_error *error)
 		return boot_error_set(error, "not enough memory: no free block of %llu MiB below"
 				      " 4 GiB for the hypervisor; add memory",
 				      MIB_OF(hv->reserve_size));
-	hv->holes[0] = (struct map_hole){hv->reserve_base, hv->reserve_size, BOOT_MEM_HV_IMAGE};
-	hv->holes[1] = (struct map_hole){hv->pool_base, hv->pool_size, BOOT_MEM_HV_POOL};
+	hv->hidden[0] = (struct map_hidden){hv->reserve_base, hv->reserve_size, BOOT_MEM_HV_IMAGE};
+	hv->hidden[1] = (struct map_hidden){hv->pool_base, hv->pool_size, BOOT_MEM_HV_POOL};
 	return true;
 }
 

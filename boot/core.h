@@ -14,8 +14,9 @@
 
 #include "boot/handoff.h"
 #include "boot/memory.h"
+#include "boot/ranges.h"
 
-#define CORE_HOLES 2
+#define CORE_HIDDEN 2
 
 struct hv_memory {
 	uint64_t reserve_base, reserve_size;  /* HV_IMAGE */
@@ -29,7 +30,7 @@ struct hv_memory {
 	struct handoff_page *handoff;
 	uint64_t stack_top;
 	uint64_t extent;                      /* physical memory that the tables map */
-	struct map_hole holes[CORE_HOLES];
+	struct map_hidden hidden[CORE_HIDDEN];
 };
 
 /* Sizes and the ELF file checked; nothing allocated yet. pool_bytes 0: the default. */

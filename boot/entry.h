@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Boot entries: the Boot Loader Specification's type 1 files
- * (\loader\entries\*.conf), \loader\loader.conf, the order of the menu and the
- * choice of the default. Pure functions over text in memory.
+ * (\loader\entries\*.conf), the order of the menu and the choice of the default
+ * (entry_list.c). Pure functions over text in memory.
  *
  * A broken entry stays in the list with its error: booting it says what is
  * wrong, and a mistake in one entry does not take the others away.
@@ -27,7 +27,7 @@ struct boot_entry {
 	char id[128];                   /* the file's name, with .conf */
 	char title[128];                /* as written, or made from the id */
 	char version[96], machine_id[64], sort_key[96];
-	char kernel[ENTRY_PATH_MAX];    /* key "linux" or "multiboot"; a path with slashes or backslashes */
+	char kernel[ENTRY_PATH_MAX];    /* key "linux" or "multiboot"; a path in UTF-8 with slashes or backslashes */
 	bool multiboot;                 /* it was "multiboot" */
 	bool force;                     /* load over memory that the firmware reserves */
 	char initrd[ENTRY_MAX_INITRDS][ENTRY_PATH_MAX];
@@ -41,27 +41,17 @@ struct boot_entry {
 	char options[4096];             /* the words behind the multiboot path and the lines "options", joined by blanks */
 };
 
-#define LOADER_WAIT_FOREVER UINT32_MAX
-
-struct loader_config {
-	char default_pattern[128];      /* "" : the first entry */
-	uint32_t timeout;               /* seconds; LOADER_WAIT_FOREVER: show the menu and wait */
-};
-
 /*
  * Reads one entry. file is the name without a folder (for the id and the
  * messages). Returns false and marks the entry broken on an unknown key, a key
- * without value, a second kernel, something too long, no kernel, an initrd for a
- * multiboot kernel or a module for Linux.
+ * without value, a second kernel, two files in one line, something too long, no
+ * kernel, an initrd for a multiboot kernel or a module for Linux. Keys of GRUB's
+ * (grub_*, id) are passed over.
  */
 bool entry_parse(struct boot_entry *entry, const char *file, const char *text, size_t size);
 
-/* Reads loader.conf; false with error set on an unknown key or a bad timeout. */
-bool loader_config_parse(struct loader_config *config, const char *text, size_t size,
-			 struct boot_error *error);
-
-/* What holds without a loader.conf: no pattern, no waiting. */
-void loader_config_init(struct loader_config *config);
+/* The length of an id without its .conf. */
+size_t entry_stem_length(const char *id);
 
 /*
  * The menu's order as the specification defines it: entries with a sort-key

@@ -3,6 +3,9 @@
 #include "boot/file.h"
 #include "boot/console.h"
 #include "boot/memory.h"
+#include "boot/utf16.h"
+#include "lib/string.h"
+#include "lib/types.h"
 
 #define PATH_MAX 512
 #define CHUNK (1ull << 20)
@@ -33,22 +36,6 @@ void volume_close(struct boot_volume *volume)
 	volume->root = NULL;
 }
 
-/* As the firmware wants it: UTF-16, backslashes. False when too long. */
-static bool widen_path(CHAR16 *to, const char *path)
-{
-	uint32_t n = 0;
-
-	if (*path != '/' && *path != '\\')
-		to[n++] = L'\\';
-	for (; *path; path++) {
-		if (n + 1 >= PATH_MAX)
-			return false;
-		to[n++] = *path == '/' ? L'\\' : (unsigned char)*path;
-	}
-	to[n] = 0;
-	return true;
-}
-
 static EFI_STATUS read_info(EFI_FILE_HANDLE handle, EFI_FILE_INFO *info)
 {
 	EFI_GUID file_info = EFI_FILE_INFO_ID;
@@ -68,7 +55,7 @@ EFI_STATUS file_open(struct boot_file *file, struct boot_volume *volume, const c
 	EFI_STATUS status = EFI_NOT_FOUND;
 
 	*file = (struct boot_file){.path = path};
-	if (widen_path(wide, path))
+	if (utf16_from_path(wide, ARRAY_SIZE(wide), path))
 		status = volume->root->Open(volume->root, &file->handle, wide,
 					    EFI_FILE_MODE_READ, 0);
 	if (EFI_ERROR(status)) {
@@ -170,23 +157,9 @@ EFI_STATUS file_load(struct boot_volume *volume, const char *path, uint64_t max,
 	return status;
 }
 
-/* The name in ASCII (other characters become ?); false when it is too long. */
-static bool narrow_name(char *to, size_t size, const CHAR16 *name)
-{
-	size_t n = 0;
-
-	for (; name[n]; n++) {
-		if (n + 1 >= size)
-			return false;
-		to[n] = name[n] < 0x7f ? (char)name[n] : '?';
-	}
-	to[n] = '\0';
-	return true;
-}
-
 static bool ends_in(const char *name, const char *suffix)
 {
-	size_t n = text_length(name), m = text_length(suffix), i;
+	size_t n = strlen(name), m = strlen(suffix), i;
 
 	for (i = 0; n > m && i < m; i++)
 		if (text_lower(name[n - m + i]) != suffix[i])
@@ -208,7 +181,7 @@ bool volume_list(struct boot_volume *volume, const char *folder, const char *suf
 	char name[256];
 	bool go_on = true;
 
-	if (!widen_path(wide, folder) ||
+	if (!utf16_from_path(wide, ARRAY_SIZE(wide), folder) ||
 	    EFI_ERROR(volume->root->Open(volume->root, &handle, wide, EFI_FILE_MODE_READ, 0)))
 		return true;
 	while (go_on) {
@@ -218,7 +191,7 @@ bool volume_list(struct boot_volume *volume, const char *folder, const char *suf
 		if (EFI_ERROR(status) || !size)
 			break;
 		if (!(space.info.Attribute & EFI_FILE_DIRECTORY) &&
-		    narrow_name(name, sizeof(name), space.info.FileName) && ends_in(name, suffix))
+		    utf16_to_utf8(name, sizeof(name), space.info.FileName) && ends_in(name, suffix))
 			go_on = visit(context, name);
 	}
 	handle->Close(handle);

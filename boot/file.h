@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Files on the volume that the image was loaded from (the ESP). Paths with / or \. */
+/* Files on the volume that the image was loaded from (the ESP). Paths in UTF-8, with / or \. */
 #ifndef BOOT_FILE_H
 #define BOOT_FILE_H
 
@@ -40,7 +40,7 @@ EFI_STATUS file_load(struct boot_volume *volume, const char *path, uint64_t max,
 
 /*
  * Calls visit(context, name) for each file of a folder whose name ends in
- * suffix (any case), until it returns false. A missing folder has no files.
+ * suffix (any case; ASCII), until it returns false. A missing folder has no files.
  */
 bool volume_list(struct boot_volume *volume, const char *folder, const char *suffix,
 		 bool (*visit)(void *context, const char *name), void *context,

@@ -5,42 +5,33 @@
  * prints one line, frees everything and returns an EFI error status.
  */
 #include "boot/check.h"
+#include "boot/choose.h"
 #include "boot/console.h"
 #include "boot/core.h"
-#include "boot/entry.h"
-#include "boot/file.h"
-#include "boot/guest.h"
 #include "boot/handoff.h"
+#include "boot/linux.h"
 #include "boot/memory.h"
 #include "boot/menu.h"
+#include "boot/multiboot_guest.h"
 #include "boot/options.h"
 #include "boot/screen.h"
 #include "boot/uefi.h"
 
-#define MAX_ENTRIES 64
-#define TEXT_MAX (64ull << 10)
 #define EXIT_TRIES 8
 #define ERROR_PAUSE_SECONDS 3
-#define ENTRIES_FOLDER "/loader/entries"
-#define LOADER_CONF "/loader/loader.conf"
 
 /* Everything one boot attempt holds. */
 struct loader {
 	EFI_HANDLE image;
 	uint64_t tsc_at_entry;
 	struct boot_volume volume;
-	struct loader_config config;
-	struct boot_entry *storage;              /* MAX_ENTRIES */
-	struct boot_entry *entries[MAX_ENTRIES]; /* in the menu's order */
-	uint32_t entry_count;
 	const struct boot_entry *entry;          /* the chosen one */
 	struct umbra_options options;
 	struct firmware_map fw;
 	struct hv_memory hv;
 	uint64_t hv_cr3;
 	struct boot_framebuffer framebuffer;
-	struct linux_screen_info screen;
-	struct guest guest;
+	struct guest *guest;                     /* NULL: none yet */
 	struct boot_error error;
 	EFI_STATUS status;                       /* what a failing stage returns */
 };
@@ -53,87 +44,13 @@ static uint64_t read_tsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static bool read_config(struct loader *loader)
-{
-	char *text = NULL;
-	uint64_t size;
-	EFI_STATUS status;
-	bool good;
-
-	loader_config_init(&loader->config);
-	status = file_load(&loader->volume, LOADER_CONF, TEXT_MAX, &text, &size, &loader->error);
-	if (status == EFI_NOT_FOUND)
-		return true;
-	if (EFI_ERROR(status))
-		return false;
-	good = loader_config_parse(&loader->config, text, size, &loader->error);
-	memory_free(text);
-	return good;
-}
-
-/* Called for each *.conf; a file that cannot be read becomes a broken entry. */
-static bool add_entry(void *context, const char *name)
-{
-	struct loader *loader = context;
-	struct boot_entry *entry = &loader->storage[loader->entry_count];
-	struct boot_error error;
-	char path[ENTRY_PATH_MAX + sizeof(ENTRIES_FOLDER)], *text = NULL;
-	uint64_t size;
-
-	text_format(path, sizeof(path), "%s/%s", ENTRIES_FOLDER, name);
-	if (EFI_ERROR(file_load(&loader->volume, path, TEXT_MAX, &text, &size, &error))) {
-		entry_parse(entry, name, "", 0);
-		entry->error = error;
-	} else {
-		entry_parse(entry, name, text, size);
-		memory_free(text);
-	}
-	if (!entry->other_architecture)
-		loader->entries[loader->entry_count++] = entry;
-	return loader->entry_count < MAX_ENTRIES;
-}
-
-static bool read_entries(struct loader *loader)
-{
-	loader->storage = memory_alloc(MAX_ENTRIES * sizeof(struct boot_entry));
-	if (!loader->storage)
-		return boot_error_set(&loader->error, "not enough memory for the boot entries;"
-				      " add memory");
-	if (!volume_list(&loader->volume, ENTRIES_FOLDER, ".conf", add_entry, loader,
-			 &loader->error))
-		return false;
-	if (!loader->entry_count) {
-		loader->status = EFI_NOT_FOUND;
-		return boot_error_set(&loader->error, "no boot entry: " ENTRIES_FOLDER " on the ESP"
-				      " has no *.conf file for x64; write one (docs/boot.md)");
-	}
-	entry_sort(loader->entries, loader->entry_count);
-	return true;
-}
-
 static bool choose_entry(struct loader *loader)
 {
-	const char *pattern = loader->config.default_pattern;
-	uint32_t count = loader->entry_count, at;
+	EFI_STATUS status = choose(&loader->entry, &loader->volume, &loader->error);
 
-	at = entry_find_default(loader->entries, count, pattern);
-	if (at == count) {
-		console_print("umbra: no entry matches default \"%s\" of " LOADER_CONF
-			      "; taking the first\n", pattern);
-		at = 0;
-	}
-	at = menu_choose(loader->entries, count, at, loader->config.timeout);
-	if (at == count) {
-		loader->status = EFI_ABORTED;
-		return boot_error_set(&loader->error, "left at your request; start the image again"
-				      " to boot");
-	}
-	loader->entry = loader->entries[at];
-	if (loader->entry->broken) {
-		loader->error = loader->entry->error;
-		return false;
-	}
-	return true;
+	if (EFI_ERROR(status))
+		loader->status = status;
+	return !EFI_ERROR(status);
 }
 
 static bool read_options(struct loader *loader)
@@ -141,8 +58,8 @@ static bool read_options(struct loader *loader)
 	struct boot_error why;
 	const struct boot_options *hv = &loader->options.hv;
 
-	if (!options_parse(&loader->options, loader->entry->umbra, &why))
-		return boot_error_set(&loader->error, ENTRIES_FOLDER "/%s: %s", loader->entry->id,
+	if (!options_parse(&loader->options, loader->entry->umbra, OPTIONS_CAN_AUDIT, &why))
+		return boot_error_set(&loader->error, CHOOSE_FOLDER "/%s: %s", loader->entry->id,
 				      why.text);
 	console_set_serial(hv->serial_port, hv->serial_baud);
 	console_print("umbra: entry %s, \"%s\"%s\n", loader->entry->id, loader->entry->title,
@@ -155,6 +72,8 @@ static bool check_machine(struct loader *loader)
 	struct cpu_facts facts;
 
 	loader->status = EFI_UNSUPPORTED;
+	if (!loader->options.bare)
+		check_enable_nx();
 	check_read_cpu(&facts);
 	if (!check_cpu(&facts, loader->options.bare, &loader->error))
 		return false;
@@ -164,7 +83,32 @@ static bool check_machine(struct loader *loader)
 
 static bool open_guest(struct loader *loader)
 {
-	return guest_open(&loader->guest, &loader->volume, loader->entry, &loader->error);
+	const struct boot_entry *entry = loader->entry;
+
+	loader->guest = entry->multiboot ? multiboot_guest(entry) : linux_guest(entry);
+	return loader->guest->format->open(loader->guest, &loader->volume, &loader->error);
+}
+
+static void close_guest(struct loader *loader)
+{
+	if (loader->guest)
+		loader->guest->format->close(loader->guest);
+}
+
+/* By the map as it is now, so that the guest's image can have what it must have. */
+static bool claim_fixed_memory(struct loader *loader)
+{
+	uint32_t max = 2 * loader->fw.capacity + 1, count;
+	struct boot_range *ranges = memory_alloc(max * sizeof(*ranges));
+	bool good;
+
+	if (!ranges || !map_build(ranges, max, &count, &loader->fw.map, NULL, 0))
+		good = boot_error_set(&loader->error, "not enough memory for the memory map;"
+				      " add memory");
+	else
+		good = loader->guest->format->claim(loader->guest, ranges, count, &loader->error);
+	memory_free(ranges);
+	return good;
 }
 
 static bool reserve_memory(struct loader *loader)
@@ -176,18 +120,19 @@ static bool reserve_memory(struct loader *loader)
 	    !core_plan(&loader->hv, loader->options.hv.pool_bytes, &loader->fw, &loader->error))
 		return false;
 	needs = (struct memory_needs){loader->hv.pool_size, loader->hv.reserve_size,
-		guest_bytes(&loader->guest)};
+		loader->guest->format->bytes(loader->guest)};
 	return check_memory(map_usable_bytes(&loader->fw.map), &needs, &loader->error) &&
-		guest_claim(&loader->guest, &loader->fw, &loader->error) &&
+		claim_fixed_memory(loader) &&
 		core_reserve(&loader->hv, &loader->error);
 }
 
 static bool load_all(struct loader *loader)
 {
 	const struct hv_memory *hv = &loader->hv;
+	struct guest_machine machine = {.fw = &loader->fw, .extent = hv->extent};
 
-	screen_describe(&loader->screen, &loader->framebuffer);
-	if (!guest_load(&loader->guest, &loader->fw, hv->extent, &loader->screen, &loader->error))
+	screen_describe(&machine.screen, &loader->framebuffer);
+	if (!loader->guest->format->load(loader->guest, &machine, &loader->error))
 		return false;
 	loader->status = EFI_LOAD_ERROR;
 	loader->hv_cr3 = core_load(&loader->hv);
@@ -215,7 +160,7 @@ static void fill_info(struct loader *loader)
 		.framebuffer = loader->framebuffer,
 		.options = loader->options.hv,
 	};
-	guest_state(&loader->guest, &hv->info->guest);
+	loader->guest->format->state(loader->guest, &hv->info->guest);
 }
 
 static void fill_handoff(struct loader *loader)
@@ -227,7 +172,7 @@ static void fill_handoff(struct loader *loader)
 	page->handoff = (struct handoff){
 		.cr3 = loader->hv_cr3, .stack = hv->stack_top,
 		.copies = address_of(page->copies),
-		.copy_count = guest_copies(&loader->guest, page->copies),
+		.copy_count = loader->guest->format->copies(loader->guest, page->copies),
 		.core_entry = loader->options.bare ? 0 : hv->entry,
 		.info = address_of(hv->info), .guest = address_of(&hv->info->guest),
 	};
@@ -237,13 +182,14 @@ static void fill_handoff(struct loader *loader)
 static bool set_maps(struct loader *loader)
 {
 	struct hv_memory *hv = &loader->hv;
+	struct guest_maps maps = {.fw = &loader->fw, .ranges = hv->ranges, .hidden = hv->hidden,
+		.hidden_count = CORE_HIDDEN};
 
 	if (!map_build(hv->ranges, hv->ranges_max, &hv->info->map_count, &loader->fw.map,
-		       hv->holes, CORE_HOLES))
-		return boot_error_set(&loader->error, "the firmware's memory map grew beyond the"
-				      " space set aside for it; start again");
-	return guest_set_maps(&loader->guest, hv->ranges, hv->info->map_count, &loader->fw,
-			      hv->holes, CORE_HOLES, &loader->error);
+		       hv->hidden, CORE_HIDDEN))
+		return guest_map_grew(&loader->error);
+	maps.range_count = hv->info->map_count;
+	return loader->guest->format->set_maps(loader->guest, &maps, &loader->error);
 }
 
 /*
@@ -283,13 +229,12 @@ static bool prepare(struct loader *loader)
 {
 	loader->status = EFI_LOAD_ERROR;
 	if (!volume_open(&loader->volume, loader->image, &loader->error) ||
-	    !read_config(loader) || !read_entries(loader) || !choose_entry(loader) ||
-	    !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
+	    !choose_entry(loader) || !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
 	    !reserve_memory(loader) || !load_all(loader))
 		return false;
 	fill_info(loader);
 	fill_handoff(loader);
-	guest_close(&loader->guest);
+	close_guest(loader);
 	volume_close(&loader->volume);
 	return true;
 }
@@ -310,7 +255,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 			hand_over(&loader);
 	}
 	console_error(&loader.error);
-	guest_close(&loader.guest);
+	close_guest(&loader);
 	volume_close(&loader.volume);
 	memory_free_all();
 	menu_pause(ERROR_PAUSE_SECONDS);

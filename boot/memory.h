@@ -6,7 +6,7 @@
 #ifndef BOOT_MEMORY_H
 #define BOOT_MEMORY_H
 
-#include "boot/guest_map.h"
+#include "boot/efi_map.h"
 #include "boot/uefi.h"
 
 /* Zeroed pages of type EfiLoaderData, anywhere; NULL when there are none. */

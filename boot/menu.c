@@ -2,6 +2,7 @@
 /* Countdown and menu on the firmware's console; see menu.h. */
 #include "boot/menu.h"
 #include "boot/console.h"
+#include "boot/loader_config.h"
 #include "boot/uefi.h"
 
 #define TICKS_PER_SECOND 10000000ull /* of 100 ns, UEFI specification section 7.1 */

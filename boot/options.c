@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The parser of the key "umbra"; see options.h. */
 #include "boot/options.h"
+#include "lib/string.h"
 
 /* The numbers of enum log_level in the hypervisor. */
 enum { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
@@ -91,7 +92,8 @@ static bool parse_pool(struct umbra_options *options, struct text_span value)
 
 static bool parse_shadow(struct umbra_options *options, struct text_span value)
 {
-	return text_parse_size(value, &options->hv.shadow_bytes) && options->hv.shadow_bytes != 0;
+	return text_parse_size(value, &options->hv.shadow_bytes) &&
+		options->hv.shadow_bytes >= OPTIONS_SHADOW_MIN;
 }
 
 static bool parse_level(struct umbra_options *options, struct text_span value)
@@ -129,7 +131,7 @@ static bool parse_cpuid(struct umbra_options *options, struct text_span value)
 	} while (rest.length);
 	if (value.at[value.length - 1] == ',')
 		return false;
-	used = text_length(list);
+	used = strlen(list);
 	if (used + 1 + value.length >= sizeof(options->hv.cpuid_hide))
 		return false;
 	if (used)
@@ -155,7 +157,7 @@ static const struct {
 	{"serial", parse_serial, "serial=ttyS0..ttyS3, an I/O port such as 0x3f8, or none,"
 				 " then possibly a comma and a baud rate that divides 115200"},
 	{"pool", parse_pool, "pool=SIZE such as 32M, at least 2M"},
-	{"shadow", parse_shadow, "shadow=SIZE such as 16M"},
+	{"shadow", parse_shadow, "shadow=SIZE such as 16M, at least 256K"},
 	{"loglevel", parse_level, "loglevel=error, warn, info or debug"},
 	{"cpuid", parse_cpuid, "cpuid=-NAME,-NAME with names as in /proc/cpuinfo"},
 	{"audit", parse_audit, "audit=NUMBER of exits"},
@@ -184,9 +186,10 @@ static bool parse_word(struct umbra_options *options, struct text_span word,
 			      (int)word.length, word.at);
 }
 
-bool options_parse(struct umbra_options *options, const char *line, struct boot_error *error)
+bool options_parse(struct umbra_options *options, const char *line, bool can_audit,
+		   struct boot_error *error)
 {
-	struct text_span rest = {line, text_length(line)}, word;
+	struct text_span rest = {line, strlen(line)}, word;
 
 	options_init(options);
 	if (!text_copy(options->hv.raw, sizeof(options->hv.raw), rest))
@@ -195,5 +198,8 @@ bool options_parse(struct umbra_options *options, const char *line, struct boot_
 	while (text_next_word(&rest, &word))
 		if (!parse_word(options, word, error))
 			return false;
+	if (options->hv.audit_interval && !can_audit)
+		return boot_error_set(error, "this image is a release build, which has no audits;"
+				      " leave out audit=, or build with DEBUG=1");
 	return true;
 }

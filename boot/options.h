@@ -14,6 +14,15 @@ struct umbra_options {
 #define OPTIONS_SERIAL_PORT 0x3f8
 #define OPTIONS_SERIAL_BAUD 115200
 #define OPTIONS_POOL_MIN (2ull << 20)
+/* The least that shadow_create() of the hypervisor takes: 64 pages. */
+#define OPTIONS_SHADOW_MIN (256ull << 10)
+
+/* Whether the image audits: debug builds alone do. */
+#ifdef UMBRA_DEBUG
+#define OPTIONS_CAN_AUDIT true
+#else
+#define OPTIONS_CAN_AUDIT false
+#endif
 
 /* The defaults: ttyS0 at 115200 baud, level info, default pool, nothing hidden. */
 void options_init(struct umbra_options *options);
@@ -21,8 +30,10 @@ void options_init(struct umbra_options *options);
 /*
  * Reads words separated by blanks: serial=ttyS0..3|0xPORT|none[,BAUD],
  * pool=SIZE, shadow=SIZE, loglevel=error|warn|info|debug, cpuid=-NAME[,-NAME],
- * audit=N, bare. False with one clear line in error on anything else.
+ * audit=N, bare. False with one clear line in error on anything else, and on
+ * audit=N (N > 0) unless can_audit.
  */
-bool options_parse(struct umbra_options *options, const char *line, struct boot_error *error);
+bool options_parse(struct umbra_options *options, const char *line, bool can_audit,
+		   struct boot_error *error);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Strings for boot/: bounded copies, comparisons, globs, numbers and a small
- * printf. No EFI headers and no libc, so that the parsers which use it are
- * compiled for the host tests from the very same files.
+ * Text for boot/, beyond lib/string.h and lib/printf.h: spans, bounded copies,
+ * numbers, patterns (glob.c), versions (version.c), one-line errors. No EFI
+ * headers, so that the parsers which use it are compiled for the host tests from
+ * the very same files.
  */
 #ifndef BOOT_TEXT_H
 #define BOOT_TEXT_H
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,15 +25,12 @@ struct text_span {
 	size_t length;
 };
 
-size_t text_length(const char *s);
-bool text_equal(const char *a, const char *b);
-/* Like strcmp: by unsigned bytes. */
-int text_compare(const char *a, const char *b);
 bool text_span_equal(struct text_span span, const char *s);
 
 /* ASCII only, as names on the FAT file system are compared. */
 char text_lower(char c);
 bool text_is_blank(char c);
+bool text_span_equal_any_case(struct text_span span, const char *s);
 
 /* Copies with a terminating NUL; false (and a truncated copy) when it does not fit. */
 bool text_copy(char *to, size_t size, struct text_span from);
@@ -63,14 +60,6 @@ bool text_glob(const char *pattern, const char *name);
 
 /* Orders version strings as the UAPI version format specification does: <0, 0, >0. */
 int text_compare_versions(const char *a, const char *b);
-
-/*
- * A small printf: %s %c %u %x with an optional width, zero flag and l or ll,
- * %.*s, %%. Always NUL terminated; returns the length of what was written.
- */
-size_t text_vformat(char *to, size_t size, const char *format, va_list args);
-size_t text_format(char *to, size_t size, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 
 /* Writes the error's line; returns false, so that a parser can return it. */
 bool boot_error_set(struct boot_error *error, const char *format, ...)

@@ -67,14 +67,21 @@
 #define RFLAGS_FIXED BIT(1)
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_IF BIT(9)
+#define RFLAGS_DF BIT(10)
+#define RFLAGS_NT BIT(14)
 #define RFLAGS_RF BIT(16)
 #define RFLAGS_VM BIT(17)
 #define RFLAGS_AC BIT(18)
+#define RFLAGS_DEFINED 0x3f7fd5ull /* what a program may have set: 21:16, 14:6, 4, 2, 0 */
 
 /* DR6: single-step trap, SDM vol. 3 section 17.2.3 */
 #define DR6_BS BIT(14)
+#define DR6_BT BIT(15)                 /* the new task's T flag */
+#define DR6_RESET 0xffff0ff0ull
 /* DR7: L0, G0 to L3, G3, SDM vol. 3 section 17.2.4 */
 #define DR7_ENABLES BITS(7, 0)
+#define DR7_LOCAL (BIT(0) | BIT(2) | BIT(4) | BIT(6) | BIT(8)) /* L0 to L3, LE: a task switch clears them */
+#define DR7_RESET 0x400ull
 
 /* Page-table entries, SDM vol. 3 tables 4-14 to 4-20 */
 #define PTE_P BIT(0)
@@ -92,6 +99,8 @@
 #define PTE_KEY BITS(62, 59)
 #define PTE_NX BIT(63)
 #define PTE_ADDR_MASK BITS(51, 12)
+/* The four top entries of PAE paging, but for what lies above MAXPHYADDR, SDM vol. 3 table 4-8 */
+#define PDPTE_RESERVED (BITS(8, 5) | BITS(2, 1))
 
 /* #PF error code, SDM vol. 3 section 4.7 */
 #define PF_P BIT(0)
@@ -101,6 +110,15 @@
 #define PF_ID BIT(4)
 #define PF_PK BIT(5)
 #define PF_SS BIT(6)
+
+/* XCR0 state components, SDM vol. 1 section 13.3 */
+#define XCR0_X87 BIT(0)
+#define XCR0_SSE BIT(1)
+#define XCR0_AVX BIT(2)
+#define XCR0_MPX BITS(4, 3)
+#define XCR0_AVX512 BITS(7, 5)
+#define XCR0_PKRU BIT(9)
+#define XCR0_AMX BITS(18, 17)
 
 /* Exception vectors */
 enum {
@@ -136,8 +154,16 @@ enum gpr {
 #define APIC_BASE_BSP BIT(8)
 #define APIC_BASE_X2APIC BIT(10)
 #define APIC_BASE_ENABLE BIT(11)
-#define MSR_FEATURE_CONTROL 0x3a
+#define APIC_BASE_ADDRESS PTE_ADDR_MASK
+#define MSR_FEATURE_CONTROL 0x3a /* SDM vol. 3 section 23.7 */
+#define FEATURE_CONTROL_LOCK BIT(0)
+#define FEATURE_CONTROL_VMX BIT(2) /* outside SMX */
 #define MSR_MTRRCAP 0xfe
+#define MSR_SYSENTER_CS 0x174
+#define MSR_SYSENTER_ESP 0x175
+#define MSR_SYSENTER_EIP 0x176
+#define MSR_DEBUGCTL 0x1d9
+#define DEBUGCTL_BTF BIT(1)
 #define MSR_MTRR_PHYSBASE0 0x200
 #define MSR_MTRR_PHYSMASK0 0x201
 #define MSR_MTRR_FIX64K_00000 0x250
@@ -147,6 +173,8 @@ enum gpr {
 #define MSR_PAT 0x277
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MSR_X2APIC_BASE 0x800
+#define MSR_X2APIC_ID 0x802
+#define MSR_X2APIC_LDR 0x80d
 #define MSR_X2APIC_ICR 0x830
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081
@@ -159,7 +187,10 @@ enum gpr {
 #define MSR_SYSCFG 0xc0010010
 #define MSR_TOP_MEM 0xc001001a
 #define MSR_TOP_MEM2 0xc001001d
-#define MSR_VM_CR 0xc0010114
+#define MSR_VM_CR 0xc0010114 /* APM vol. 2 section 15.30.1 */
+#define VM_CR_DIS_A20M BIT(2)
+#define VM_CR_LOCK BIT(3)
+#define VM_CR_SVMDIS BIT(4)
 #define MSR_VM_HSAVE_PA 0xc0010117
 
 /* Is a linear address sign-extended from bit 47, with CR4.LA57 from bit 56? SDM vol. 1 section 3.3.7.1. */

@@ -5,6 +5,7 @@
  * interrupts, NMIs and INITs wait until VMRUN and so reach the guest.
  */
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpuid_bits.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
@@ -13,49 +14,38 @@
 #include "svm/insn.h"
 #include "svm/svm.h"
 
-#define LEAF_SVM 0x8000000au
-#define LEAF_HYPERVISOR 0x40000000u
-#define EXT1_ECX_SVM BIT(2)
-#define VM_CR_DIS_A20M BIT(2)
-#define VM_CR_SVMDIS BIT(4)
-#define SVM_EDX_NRIP BIT(3)
-#define SVM_EDX_CLEAN BIT(5)
-#define SVM_EDX_FLUSH_BY_ASID BIT(6)
-#define SVM_EDX_DECODE BIT(7)
-#define LEAF7_EBX_INVPCID BIT(10)
-
 struct svm_features svm_found;
 
 /* QEMU's own processor calls itself "TCGTCGTCGTCG". */
 static bool is_tcg(void)
 {
-	struct cpuid_regs r = cpuid(LEAF_HYPERVISOR, 0);
+	struct cpuid_regs r = cpuid(CPUID_LEAF_HYPERVISOR, 0);
 
 	return r.ebx == 0x54474354 && r.ecx == 0x43544743 && r.edx == 0x47435447;
 }
 
 static void find_features(void)
 {
-	struct cpuid_regs r = cpuid(LEAF_SVM, 0);
+	struct cpuid_regs r = cpuid(CPUID_LEAF_SVM, 0);
 
 	svm_found.asids = r.ebx;
-	svm_found.assists.next_rip = r.edx & SVM_EDX_NRIP;
-	svm_found.assists.decode = r.edx & SVM_EDX_DECODE;
-	svm_found.clean_bits = r.edx & SVM_EDX_CLEAN;
-	svm_found.flush_by_asid = r.edx & SVM_EDX_FLUSH_BY_ASID;
+	svm_found.assists.next_rip = r.edx & CPUID_SVM_EDX_NRIP;
+	svm_found.assists.decode = r.edx & CPUID_SVM_EDX_DECODE;
+	svm_found.clean_bits = r.edx & CPUID_SVM_EDX_CLEAN;
+	svm_found.flush_by_asid = r.edx & CPUID_SVM_EDX_FLUSH_BY_ASID;
 	svm_found.repeats_interrupts = is_tcg();
-	svm_found.invpcid = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & LEAF7_EBX_INVPCID);
+	svm_found.invpcid = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID7_EBX_INVPCID);
 }
 
 const char *svm_unsupported(void)
 {
 	u64 vm_cr;
 
-	if (cpuid(0x80000000, 0).eax < LEAF_SVM || !(cpuid(0x80000001, 0).ecx & EXT1_ECX_SVM))
+	if (cpuid(CPUID_LEAF_EXT, 0).eax < CPUID_LEAF_SVM || !(cpuid(CPUID_LEAF_EXT1, 0).ecx & CPUIDE1_ECX_SVM))
 		return "this CPU has no AMD SVM: use a CPU with SVM, or turn it on in the firmware setup";
 	if (!rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS))
 		return "the firmware has locked AMD SVM off: turn on SVM (virtualization) in the firmware setup";
-	if (cpuid(LEAF_SVM, 0).ebx < 2)
+	if (cpuid(CPUID_LEAF_SVM, 0).ebx < 2)
 		return "this CPU's SVM has no ASID for a guest: Umbra cannot run on it";
 	return NULL;
 }
@@ -76,7 +66,7 @@ u32 svm_tags(void)
 
 static void log_capability(void)
 {
-	struct cpuid_regs r = cpuid(LEAF_SVM, 0);
+	struct cpuid_regs r = cpuid(CPUID_LEAF_SVM, 0);
 	u64 vm_cr = 0, hsave = 0;
 	bool has_vm_cr = !rdmsr_safe(MSR_VM_CR, &vm_cr), has_hsave = !rdmsr_safe(MSR_VM_HSAVE_PA, &hsave);
 

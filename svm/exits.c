@@ -213,6 +213,25 @@ static void decode_io(u64 info1, struct vcpu_exit *exit)
 	exit->io_rep = info1 & IO_INFO_REP;
 }
 
+/* Neither IRET nor JMP: a gate if an event was being delivered, else CALL. */
+static void decode_task_switch(const struct vmcb *vmcb, struct vcpu_exit *exit)
+{
+	u64 info = vmcb->exit_info2;
+
+	exit->task_selector = (u16)vmcb->exit_info1;
+	if (info & (TASK_INFO_IRET | TASK_INFO_JUMP)) {
+		exit->task_source = info & TASK_INFO_IRET ? TASK_IRET : TASK_JUMP;
+		exit->interrupted.type = EVENT_NONE;
+	} else {
+		exit->task_source = exit->interrupted.type == EVENT_NONE ? TASK_CALL : TASK_GATE;
+	}
+	if (exit->task_source == TASK_GATE && exit->interrupted.type == EVENT_EXCEPTION && info & TASK_INFO_ERROR) {
+		exit->interrupted.has_error = true;
+		exit->interrupted.error = (u32)info;
+	}
+	exit->task_rf = info & TASK_INFO_RF;
+}
+
 static void decode_page_fault(const struct vmcb *vmcb, bool assists, struct vcpu_exit *exit)
 {
 	exit->vector = VEC_PF;
@@ -267,6 +286,9 @@ void svm_decode_exit(const struct vmcb *vmcb, struct svm_assists assists, struct
 	case EXIT_IO:
 		decode_io(vmcb->exit_info1, exit);
 		break;
+	case EXIT_TASK_SWITCH:
+		decode_task_switch(vmcb, exit);
+		return; /* next_rip is not defined */
 	default:
 		break;
 	}

@@ -5,9 +5,6 @@
  */
 #include "svm/svm.h"
 
-#define MSR_SYSENTER_CS 0x174u
-#define MSR_SYSENTER_ESP 0x175u
-#define MSR_SYSENTER_EIP 0x176u
 
 /* Each range has 0x2000 MSRs, two bits each: read, write. 0x800 bytes a range. */
 #define RANGE_MSRS 0x2000u

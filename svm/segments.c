@@ -10,7 +10,6 @@
 #define HIGH_BITS 0xfu
 #define VMCB_HIGH_SHIFT 8
 #define NEUTRAL_HIGH_SHIFT 12
-#define ATTR_P BIT(7)
 
 u16 svm_attributes_pack(u32 attributes)
 {
@@ -18,7 +17,7 @@ u16 svm_attributes_pack(u32 attributes)
 		     (attributes >> NEUTRAL_HIGH_SHIFT & HIGH_BITS) << VMCB_HIGH_SHIFT;
 
 	if (attributes & SEG_ATTR_UNUSABLE)
-		packed &= ~(u32)ATTR_P;
+		packed &= ~(u32)SEG_ATTR_P;
 	return (u16)packed;
 }
 
@@ -27,7 +26,7 @@ u32 svm_attributes_unpack(u16 attributes)
 	u32 unpacked = (attributes & LOW_BITS) |
 		       ((u32)attributes >> VMCB_HIGH_SHIFT & HIGH_BITS) << NEUTRAL_HIGH_SHIFT;
 
-	if (!(attributes & ATTR_P))
+	if (!(attributes & SEG_ATTR_P))
 		unpacked |= SEG_ATTR_UNUSABLE;
 	return unpacked;
 }

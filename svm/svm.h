@@ -14,7 +14,7 @@
 struct svm_features {
 	u32 asids;
 	bool flush_by_asid, clean_bits, invpcid;
-	bool repeats_interrupts; /* QEMU's TCG: see load_event() */
+	bool repeats_interrupts; /* QEMU's TCG: see state.c */
 	bool a20_fixed;          /* VM_CR.DIS_A20M is set */
 	bool cr_reads_as_cr0;    /* QEMU's TCG from 9.1 on: see svm_work_round() */
 	struct svm_assists assists;
@@ -87,18 +87,28 @@ bool svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 #define SVM_MSRPM_ORDER 1    /* 8 KiB */
 #define SVM_IOPM_ORDER 2     /* 12 KiB */
 
+/* state.c: all of the guest's state between the VMCB and struct vcpu */
+void svm_load_guest(struct vcpu *vcpu);
+void svm_store_guest(struct vcpu *vcpu);
+
+static inline bool svm_is_code64(const struct vmcb *vmcb)
+{
+	return (vmcb->cs.attributes & VMCB_ATTR_L) && (vmcb->efer & EFER_LMA);
+}
+
+/* fast_path.c: true if the guest can be entered again */
+bool svm_fast_path(struct vcpu *vcpu);
+/* For an exit that svm_fast_path() has left. */
+void svm_slow_path(struct vcpu *vcpu);
+
 /* run.c */
 NORETURN void svm_run(struct vcpu *vcpu);
 void svm_run_once(struct vcpu *vcpu);
-/* The short way of an exit: true if the guest can be entered again. */
-bool svm_exit_fast(struct vcpu *vcpu);
-/* The whole way, for an exit that svm_exit_fast() has left. */
-void svm_exit_full(struct vcpu *vcpu);
 
 /* dump.c */
 void svm_dump(const struct vcpu *vcpu);
 
-/* enter.asm: runs the guest, calls svm_exit_fast() and svm_exit_full() at exits, for ever. */
+/* enter.asm: runs the guest, calls svm_fast_path() and svm_slow_path() at exits, for ever. */
 NORETURN void svm_loop(struct vcpu *vcpu);
 /* enter.asm: runs the guest until an exit, with all registers stored behind it. */
 void svm_enter(struct vcpu *vcpu);

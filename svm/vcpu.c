@@ -10,12 +10,6 @@
 #include "svm/segments.h"
 #include "svm/svm.h"
 
-#define DR6_RESET 0xffff0ff0ull
-#define DR7_RESET 0x400ull
-#define ATTR_FLAT_CODE 0xc09bu   /* G, D, present, code, readable, accessed */
-#define ATTR_FLAT_DATA 0xc093u   /* G, B, present, data, writable, accessed */
-#define ATTR_LDT 0x0082u
-#define ATTR_TSS32_BUSY 0x008bu
 #define TAG_FIRST 1u
 
 /* Intercepted from the first entry to the last; the others are switched in control.c. */
@@ -73,13 +67,13 @@ static void init_state(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
-	set_flat(vcpu, SEG_CS, 0x08, ATTR_FLAT_CODE, ~0u);
+	set_flat(vcpu, SEG_CS, 0x08, SEG_FLAT_CODE32, ~0u);
 	for (u32 i = SEG_ES; i <= SEG_GS; i++) {
 		if (i != SEG_CS)
-			set_flat(vcpu, (enum segment_name)i, 0x10, ATTR_FLAT_DATA, ~0u);
+			set_flat(vcpu, (enum segment_name)i, 0x10, SEG_FLAT_DATA, ~0u);
 	}
-	set_flat(vcpu, SEG_LDTR, 0, ATTR_LDT, 0xffff);
-	set_flat(vcpu, SEG_TR, 0, ATTR_TSS32_BUSY, 0xffff);
+	set_flat(vcpu, SEG_LDTR, 0, SEG_LDT, 0xffff);
+	set_flat(vcpu, SEG_TR, 0, SEG_TSS32_BUSY, 0xffff);
 	set_flat(vcpu, SEG_GDTR, 0, 0, 0xffff);
 	set_flat(vcpu, SEG_IDTR, 0, 0, 0xffff);
 	vmcb->rflags = RFLAGS_FIXED;

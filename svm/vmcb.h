@@ -10,6 +10,7 @@
 #include "lib/types.h"
 
 /* Exit codes, APM vol. 2 appendix C; X(name, code). CR, DR and exception codes are ranges. */
+/* clang-format off */
 #define SVM_EXITS(X) \
 	X(CR0_READ, 0x000) X(CR3_READ, 0x003) X(CR4_READ, 0x004) X(CR8_READ, 0x008) \
 	X(CR0_WRITE, 0x010) X(CR3_WRITE, 0x013) X(CR4_WRITE, 0x014) X(CR8_WRITE, 0x018) \
@@ -33,6 +34,7 @@
 	X(MCOMMIT, 0x0a3) X(TLBSYNC, 0x0a4) X(BUSLOCK, 0x0a5) X(IDLE_HLT, 0x0a6) \
 	X(NPF, 0x400) X(AVIC_INCOMPLETE_IPI, 0x401) X(AVIC_NOACCEL, 0x402) X(VMGEXIT, 0x403) \
 	X(INVALID, 0xffffffff)
+/* clang-format on */
 
 #define X(name, code) SVM_EXIT_##name = code,
 enum svm_exit { SVM_EXITS(X) };
@@ -79,6 +81,12 @@ enum { EVENTINJ_INTR = 0, EVENTINJ_NMI = 2, EVENTINJ_EXCEPTION = 3, EVENTINJ_SOF
 #define CR_INFO_GPR BITS(3, 0)
 
 /* EXITINFO1 of IOIO, APM vol. 2 section 15.10.2 */
+/* EXITINFO2 of a task switch, APM vol. 2 section 15.14.1; EXITINFO1 has the selector. */
+#define TASK_INFO_IRET BIT(36)
+#define TASK_INFO_JUMP BIT(38)
+#define TASK_INFO_ERROR BIT(44)
+#define TASK_INFO_RF BIT(48)
+
 #define IO_INFO_IN BIT(0)
 #define IO_INFO_STRING BIT(2)
 #define IO_INFO_REP BIT(3)

@@ -12,16 +12,17 @@ MODELS = ("corei7_skylake_x", "core2_penryn_t9600", "corei5_arrandale_m520", "co
 DEFAULT_MODEL = MODELS[0]
 DEFAULT_MEMORY = "512M"
 DEFAULT_IPS = 50000000  # instructions in a second of the guest's
-# The console's last words: the guest has powered off, or there is no guest to wait for.
+VGABIOS = "/usr/share/vgabios/vgabios.bin"
+MEMORY_MAX = 2048  # MiB; with more it ends without a word
+# The console's last words: the guest has powered off.
 HALTED = rb"reboot: (?:System halted|Power down)"
-END = HALTED + rb"|umbra: error: [^\n]*\n|the (?:hypervisor|guest) has stopped"
 # What Bochs says when it cannot go on; it is set to report it only, as the debugger would wait else.
 PANIC = re.compile(r">>PANIC<< (.*)")
 
 CONFIGURATION = """\
 display_library: term
 romimage: file={firmware}
-vgaromimage: file=/usr/share/vgabios/vgabios.bin
+vgaromimage: file={vgabios}
 vga: extension=vbe, update_freq=5
 cpu: model={model}, count=1, ips={ips}, reset_on_triple_fault=0
 memory: guest={memory}, host={memory}
@@ -62,7 +63,7 @@ class Process:
         """work: a directory of this run's own; com1 and com2 as Bochs's configuration has them."""
         self.log = work + "/bochs.log"
         with open(work + "/bochsrc", "w") as file:
-            file.write(CONFIGURATION.format(firmware=firmware, model=model, memory=mebibytes(memory), disk=disk,
+            file.write(CONFIGURATION.format(firmware=firmware, vgabios=VGABIOS, model=model, memory=mebibytes(memory), disk=disk,
                                             com1=com1, com2=com2, work=work, ips=ips))
         with open(work + "/commands", "w") as file:
             file.write("c\n")  # Debian's Bochs is built with its debugger: continue

@@ -12,6 +12,7 @@
 
 #define LEAF_SIGNATURE 0x40000000u
 #define LEAF_INFO 0x40000001u
+#define LEAF_RELEASE 0x40000002u
 #define LEAF_COUNTER 0x40000010u
 #define LEAF_COUNTER_NAME 0x40000011u
 #define NAME_PARTS 4
@@ -177,10 +178,23 @@ static void print_stats(bool hide_zeros)
 	}
 }
 
+static void print_version(void)
+{
+	struct regs r = cpuid(LEAF_RELEASE, 0);
+	char release[sizeof(r) + 1] = "";
+
+	memcpy(release, &r, sizeof(r));
+	print("Umbra ");
+	print(release);
+	print(", interface version ");
+	print_number(cpuid(LEAF_INFO, 0).a, 0);
+	print("\n");
+}
+
 static int usage(void)
 {
 	print_to(STDERR, "usage: umbractl stats [-0]   counters by name (-0: without those that are zero)\n"
-		 "       umbractl version      version of the hypervisor's interface\n");
+		 "       umbractl version      versions of the hypervisor and of its interface\n");
 	return 2;
 }
 
@@ -196,13 +210,10 @@ static int run(long argc, char **argv)
 		print_to(STDERR, "umbractl: this machine does not run under Umbra\n");
 		return 1;
 	}
-	if (version) {
-		print("Umbra interface version ");
-		print_number(cpuid(LEAF_INFO, 0).a, 0);
-		print("\n");
-	} else {
+	if (version)
+		print_version();
+	else
 		print_stats(hide_zeros);
-	}
 	return 0;
 }
 

@@ -3,28 +3,28 @@
 starts QEMU or Bochs and waits for its end. Used by tools/run and by the system tests.
 Paths are relative to the tree's root, where both start."""
 import os
-import pty
 import re
-import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import termios
 import time
-import tty
 from dataclasses import dataclass, field
 
 import bochs
+import endings
+import ovmf
 
-OVMF = "/usr/share/ovmf/OVMF.fd"
 # The marks of tools/init on the second serial port (the firmware prints there before).
 COMMAND_OUTPUT = b"\x1eumbra-output\n"
 COMMAND_STATUS = re.compile(rb"\x1eumbra-status (\d+)\n$")
 # The drivers that the tests' devices need; what a kernel lacks or has built in is skipped.
 MODULES = "virtio_pci,virtio_blk,virtio_net,efivarfs,ahci,sd_mod,e1000"
 TIMED_OUT = 124
+
+
+class Problem(Exception):
+    """What the user can put right, in one line."""
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Machine:
     extra: list = field(default_factory=list)  # more QEMU arguments
     entry: str | None = None            # the boot entry's text instead of the usual one ("" for no entry)
     title: str = "Umbra"
+    files: list = field(default_factory=list)  # more on the ESP: (file, path there)
 
 
 def initramfs(kernel_dir):
@@ -58,6 +59,11 @@ def initramfs(kernel_dir):
     sources = ["tools/mkinitramfs", "tools/init", "tools/vm.py", base[-1]]
     if kernel_dir:
         sources.append(kernel_dir + "/version")
+    for needed in sources:
+        if not os.path.exists(needed):
+            raise Problem(f"{needed} is not there; run make")
+    if kernel_dir and not os.path.isdir(kernel_dir + "/modules"):
+        raise Problem(f"{kernel_dir} has no modules; remove it, and it is fetched again")
     if not os.path.exists(out) or any(os.path.getmtime(s) > os.path.getmtime(out) for s in sources):
         modules = ["--modules", kernel_dir, MODULES] if kernel_dir else []
         subprocess.run(["tools/mkinitramfs", out, *modules, *base], check=True)
@@ -104,6 +110,9 @@ def lay_out_esp(machine, tree, timeout=0):
         shutil.copy(machine.kernel, tree + "/kernel")
     for i, (path, _) in enumerate(machine.modules):
         shutil.copy(path, f"{tree}/module{i}")
+    for path, where in machine.files:
+        os.makedirs(os.path.dirname(f"{tree}/{where}"), exist_ok=True)
+        shutil.copy(path, f"{tree}/{where}")
     names = []
     for i, path in enumerate(machine.initrds):
         names.append(f"initrd{i}.img")
@@ -119,17 +128,26 @@ def lay_out_esp(machine, tree, timeout=0):
         write_text(tree + "/loader/entries/umbra.conf", entry)
 
 
-def qemu_arguments(machine, disk, serial, serial2):
+def make_disk(machine, work):
+    """Writes what the machine boots from, work/disk.img."""
+    lay_out_esp(machine, work + "/esp")
+    subprocess.run(["tools/mkimage", work + "/disk.img", work + "/esp"], check=True)
+
+
+def qemu_arguments(machine, work, serial, serial2):
+    """For the disk work/disk.img; resets are logged in work/qemu.log."""
     arguments = [
         "qemu-system-x86_64", "-machine", "q35", "-accel", machine.accel, "-cpu", machine.cpu, "-m", memory_size(machine.memory),
-        "-bios", OVMF, "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
+        *ovmf.qemu_arguments(), "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
         "-serial", serial,
-        "-drive", f"file={disk},format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0",
+        "-drive", f"file={work}/disk.img,format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0",
         "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
     ]
     if serial2:
         arguments += ["-serial", serial2]
+    if "-d" not in machine.extra:  # QEMU has one log
+        arguments += ["-d", "cpu_reset", "-D", work + "/qemu.log"]
     return arguments + machine.extra
 
 
@@ -143,6 +161,7 @@ class Result:
     serial: bytes = b""
     output: bytes = b""        # of the guest command
     panic: str | None = None   # Bochs's reason for giving up
+    fatal: str | None = None   # the line after which there was nothing to wait for (tools/endings.py)
     status: int | None = None  # of the guest command; TIMED_OUT; None if it never ended
     exit: int | None = None    # the emulator's own status
     seconds: float = 0
@@ -156,126 +175,90 @@ class Result:
         return self.status == TIMED_OUT and self.exit is None
 
 
-def start(machine, work, disk, serial, serial2):
+def start_bochs(machine, work, com1, com2):
+    return bochs.Process(work, machine.bochs_cpu, machine.memory, ovmf.rom(), work + "/disk.img", com1, com2, machine.bochs_ips)
+
+
+def start(machine, work, serial, serial2):
     """Starts the emulator. serial: a file for the console; serial2: one for the guest command."""
     if machine.emulator == "bochs":
-        return bochs.Process(work, machine.bochs_cpu, machine.memory, OVMF, disk,
-                             f"mode=file, dev={serial}", f"mode=file, dev={serial2}", machine.bochs_ips)
-    return subprocess.Popen(qemu_arguments(machine, disk, f"file:{serial}", f"file:{serial2}"),
-                            stdin=subprocess.DEVNULL)
+        return start_bochs(machine, work, f"mode=file, dev={serial}", f"mode=file, dev={serial2}")
+    return subprocess.Popen(qemu_arguments(machine, work, f"file:{serial}", f"file:{serial2}"), stdin=subprocess.DEVNULL)
+
+
+def halts(machine):
+    """The console's words after which the emulator goes on for nothing."""
+    return bochs.HALTED if machine.emulator == "bochs" else None
+
+
+def read_file(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def finish(machine, emulator, work, ending, result):
+    """Ends the emulator if it still runs and says why the run ended."""
+    result.exit = emulator.poll()
+    if result.exit is None:
+        emulator.kill()
+        emulator.wait()
+    result.panic = emulator.panic() if machine.emulator == "bochs" else None
+    result.fatal = ending.line
+    if result.fatal is None and b"Triple fault" in read_file(work + "/qemu.log"):
+        result.fatal = "a triple fault has reset the machine"
+
+
+def take_output(result, output):
+    """The guest command's output and status, from what came over the second serial port."""
+    result.output = output.partition(COMMAND_OUTPUT)[2]
+    ended = COMMAND_STATUS.search(result.output)
+    if ended:
+        result.output = result.output[:ended.start()]
+        if not result.timed_out:
+            result.status = int(ended.group(1))
 
 
 def run(machine, timeout, until=None, log=None, echo=False):
-    """Boots the machine and waits until it powers off, until the serial log matches the
-    bytes pattern `until`, or until the timeout; then it is killed. The serial log is kept in
-    the file `log` and copied to stdout if echo is set. In Bochs `until` is the power-off,
-    if nothing else is asked for."""
-    if machine.emulator == "bochs":
-        until = until or bochs.END
+    """Boots the machine and waits until it powers off, until the timeout, or until the serial log
+    matches the bytes pattern `until` (without one: until it says that nothing good can come); then it is
+    killed. The serial log is kept in the file `log` and copied to stdout if echo is set."""
     os.makedirs("build", exist_ok=True)
+    result, ending = Result(), endings.Ending(halts(machine))
     with tempfile.TemporaryDirectory(prefix="run.", dir="build") as work:
-        disk, output = work + "/disk.img", work + "/output"
-        log = log or work + "/serial.log"
+        output, log = work + "/output", log or work + "/serial.log"
         os.makedirs(os.path.dirname(log), exist_ok=True)
-        lay_out_esp(machine, work + "/esp")
-        subprocess.run(["tools/mkimage", disk, work + "/esp"], check=True)
+        make_disk(machine, work)
         open(log, "wb").close()
         open(output, "wb").close()
         began = time.monotonic()
-        emulator = start(machine, work, disk, log, output)
-        result = Result()
+        emulator = start(machine, work, log, output)
         try:
-            watch(emulator, log, began + timeout, until, echo, result)
+            watch(emulator, log, began + timeout, until, ending, echo, result)
         finally:
-            if emulator.poll() is None:
-                emulator.kill()
-                emulator.wait()
+            finish(machine, emulator, work, ending, result)
         result.seconds = time.monotonic() - began
-        result.panic = emulator.panic() if machine.emulator == "bochs" else None
-        with open(log, "rb") as file:
-            result.serial = file.read()
-        with open(output, "rb") as file:
-            result.output = file.read().partition(COMMAND_OUTPUT)[2]
-        ended = COMMAND_STATUS.search(result.output)
-        if ended:
-            result.output = result.output[:ended.start()]
-            if not result.timed_out:
-                result.status = int(ended.group(1))
-        return result
+        result.serial = read_file(log)
+        take_output(result, read_file(output))
+    return result
 
 
-def watch(emulator, log, deadline, until, echo, result):
-    seen = b""
+def watch(emulator, log, deadline, until, ending, echo, result):
     with open(log, "rb") as file:
+        seen = b""
         while True:
             ended = emulator.poll() is not None
             new = file.read()
             seen += new
+            ending.feed(new)
             if echo and new:
                 sys.stdout.buffer.write(new)
                 sys.stdout.buffer.flush()
-            if until and re.search(until, seen):
-                return
-            if ended:
-                result.exit = emulator.returncode
+            if ended or (re.search(until, seen) if until else ending.over()):
                 return
             if time.monotonic() > deadline:
                 result.status = TIMED_OUT
                 return
             time.sleep(0.1)
-
-
-def run_interactive(machine):
-    """Boots with the serial console on the terminal (Ctrl-A X ends the emulator)."""
-    with tempfile.TemporaryDirectory(prefix="run.", dir="build") as work:
-        disk = work + "/disk.img"
-        lay_out_esp(machine, work + "/esp")
-        subprocess.run(["tools/mkimage", disk, work + "/esp"], check=True)
-        if machine.emulator == "bochs":
-            return run_bochs_interactive(machine, work, disk)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the guest
-        return subprocess.run(qemu_arguments(machine, disk, "mon:stdio", None)).returncode
-
-
-def run_bochs_interactive(machine, work, disk):
-    """The guest's serial line is a pseudo terminal; this relays between it and ours."""
-    master, slave = pty.openpty()
-    tty.setraw(slave)
-    emulator = bochs.Process(work, machine.bochs_cpu, machine.memory, OVMF, disk,
-                             f"mode=term, dev={os.ttyname(slave)}", f"mode=file, dev={work}/output")
-    saved = termios.tcgetattr(0) if sys.stdin.isatty() else None
-    try:
-        if saved:
-            tty.setraw(0)
-        relay(emulator, master)
-    finally:
-        if saved:
-            termios.tcsetattr(0, termios.TCSADRAIN, saved)
-        panic = emulator.panic()
-        if emulator.poll() is None:
-            emulator.kill()
-            emulator.wait()
-    if panic:
-        print(f"tools/run: Bochs gave up: {panic}", file=sys.stderr)
-    return 1 if panic else 0
-
-
-def relay(emulator, master):
-    """Copies both ways until the guest has halted, Bochs has ended or Ctrl-A X was typed."""
-    inputs, tail, typed = [master, 0], b"", b""
-    while emulator.poll() is None:
-        for source in select.select(inputs, [], [], 1)[0]:
-            data = os.read(source, 4096)
-            if source == 0:
-                if not data:
-                    inputs.remove(0)  # the end of a file; the guest goes on
-                typed = typed[-1:] + data
-                if b"\x01x" in typed:
-                    return
-                os.write(master, data)
-                continue
-            sys.stdout.buffer.write(data)
-            sys.stdout.flush()
-            tail = (tail + data)[-256 - len(data):]
-            if re.search(bochs.END, tail):
-                return

@@ -8,6 +8,7 @@
 
 #include "lib/bits.h"
 #include "lib/printf.h"
+#include "lib/x86.h"
 #include "vmx/vmcs.h"
 
 #define X(name, bit) [bit] = #name,

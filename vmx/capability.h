@@ -33,10 +33,6 @@ enum {
 #define EPT_VPID_INVVPID_SINGLE BIT(41)
 #define EPT_VPID_INVVPID_ALL BIT(42)
 
-/* IA32_FEATURE_CONTROL, SDM vol. 3 section 23.7 */
-#define FEATURE_CONTROL_LOCK BIT(0)
-#define FEATURE_CONTROL_VMX BIT(2)       /* outside SMX */
-
 enum vmx_control_word { VMX_PIN, VMX_PRIMARY, VMX_SECONDARY, VMX_EXIT, VMX_ENTRY, VMX_CONTROL_WORDS };
 
 struct vmx_capability {

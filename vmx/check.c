@@ -3,42 +3,17 @@
 #include "vmx/check.h"
 
 #include "lib/printf.h"
-#include "lib/x86.h"
+#include "vmx/check_guest.h"
 #include "vmx/vmcs.h"
 
-#define CHECK_TEXT_MAX 160
 #define SELECTOR_RPL_TI BITS(2, 0)
-#define EFER_DEFINED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-
-void vmx_expect(struct vmx_check *k, bool holds, const char *subject, const char *check)
-{
-	char text[CHECK_TEXT_MAX];
-
-	if (holds)
-		return;
-	k->broken++;
-	snprintf(text, sizeof(text), "%s%s%s", subject, subject[0] ? ": " : "", check);
-	k->report(k->arg, text);
-}
-
-#define EXPECT(holds, check) vmx_expect(k, holds, "", check)
-
-bool vmx_check_canonical(u64 address)
-{
-	return address_is_canonical(address, false);
-}
-
-bool vmx_check_physical(const struct vmx_check *k, u64 address)
-{
-	return k->phys_bits >= 64 || !(address >> k->phys_bits);
-}
 
 /* --- control fields ---------------------------------------------------------- */
 
 static void check_reserved(struct vmx_check *k, enum vmx_control_word w)
 {
 	u32 must = (u32)k->c->control[w], may = (u32)(k->c->control[w] >> 32);
-	char text[CHECK_TEXT_MAX];
+	char text[VMX_CHECK_TEXT_MAX];
 
 	for (u32 bit = 0; bit < 32; bit++) {
 		bool on = k->word[w] & BIT(bit), low = must & BIT(bit) && !on, high = on && !(may & BIT(bit));
@@ -183,7 +158,7 @@ static void check_host_efer(struct vmx_check *k)
 	if (!(k->word[VMX_EXIT] & EXITC_LOAD_EFER))
 		return;
 	efer = vmcs_read64(VMCS_HOST_EFER);
-	EXPECT(!(efer & ~EFER_DEFINED), "host EFER: reserved bits (26.2.2)");
+	EXPECT(!(efer & ~VMX_EFER_DEFINED), "host EFER: reserved bits (26.2.2)");
 	EXPECT((efer & both) == both, "host EFER: LMA or LME is 0 for a 64-bit host (26.2.2)");
 }
 

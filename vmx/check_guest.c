@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Checks on guest state, SDM vol. 3 section 26.3.1; see check.h. */
+#include "vmx/check_guest.h"
+
 #include "lib/x86.h"
 #include "mm/phys.h"
-#include "vmx/check.h"
 #include "vmx/segments.h"
 #include "vmx/vmcs.h"
 
-#define EXPECT(holds, check) vmx_expect(k, holds, "", check)
-
-#define EFER_DEFINED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define DEBUGCTL_DEFINED (BITS(15, 14) | BITS(12, 6) | BITS(2, 0))
 #define SELECTOR_RPL BITS(1, 0)
 #define SELECTOR_TI BIT(2)
 #define ATTR_TYPE(attributes) ((attributes) & 15)
-#define ATTR_DPL(attributes) ((attributes) >> 5 & 3)
-#define ATTR_S BIT(4)
-#define ATTR_P BIT(7)
-#define ATTR_G BIT(15)
 #define ATTR_RESERVED (BITS(31, 17) | BITS(11, 8))
 #define ATTR_V8086 0xf3u
 #define TYPE_ACCESSED BIT(0)
@@ -76,7 +70,7 @@ static void check_msrs(struct vmx_check *k)
 	if (!(k->word[VMX_ENTRY] & ENTRYC_LOAD_EFER))
 		return;
 	efer = vmcs_read64(VMCS_GUEST_EFER);
-	EXPECT(!(efer & ~EFER_DEFINED), "EFER: reserved bits (26.3.1.1)");
+	EXPECT(!(efer & ~VMX_EFER_DEFINED), "EFER: reserved bits (26.3.1.1)");
 	EXPECT(!!(efer & EFER_LMA) == is_ia32e(k), "EFER.LMA differs from the control IA32E_GUEST (26.3.1.1)");
 	EXPECT(!(vmcs_read_natural(VMCS_GUEST_CR0) & CR0_PG) || !(efer & EFER_LMA) == !(efer & EFER_LME),
 	       "EFER.LME differs from LMA with paging on (26.3.1.1)");
@@ -116,7 +110,7 @@ static void check_bases(struct vmx_check *k, const struct guest_mode *m)
 
 static bool granularity_holds(const struct segment *s)
 {
-	if (s->attributes & ATTR_G)
+	if (s->attributes & SEG_ATTR_G)
 		return (s->limit & 0xfff) == 0xfff;
 	return !(s->limit >> 20);
 }
@@ -127,8 +121,8 @@ static void check_common(struct vmx_check *k, const struct guest_mode *m, enum s
 	const struct segment *s = &m->segment[which];
 	const char *name = segment_names[which];
 
-	vmx_expect(k, !(s->attributes & ATTR_S) == system, name, "descriptor type S (26.3.1.2)");
-	vmx_expect(k, s->attributes & ATTR_P, name, "not present (26.3.1.2)");
+	vmx_expect(k, !(s->attributes & SEG_ATTR_S) == system, name, "descriptor type S (26.3.1.2)");
+	vmx_expect(k, s->attributes & SEG_ATTR_P, name, "not present (26.3.1.2)");
 	vmx_expect(k, !(s->attributes & ATTR_RESERVED), name, "reserved access-rights bits (26.3.1.2)");
 	vmx_expect(k, granularity_holds(s), name, "limit and granularity disagree (26.3.1.2)");
 }
@@ -136,7 +130,7 @@ static void check_common(struct vmx_check *k, const struct guest_mode *m, enum s
 static void check_cs(struct vmx_check *k, const struct guest_mode *m)
 {
 	const struct segment *cs = &m->segment[SEG_CS], *ss = &m->segment[SEG_SS];
-	u32 type = ATTR_TYPE(cs->attributes), dpl = ATTR_DPL(cs->attributes), ss_dpl = ATTR_DPL(ss->attributes);
+	u32 type = ATTR_TYPE(cs->attributes), dpl = SEG_ATTR_DPL(cs->attributes), ss_dpl = SEG_ATTR_DPL(ss->attributes);
 
 	EXPECT((type & (TYPE_CODE | TYPE_ACCESSED)) == (TYPE_CODE | TYPE_ACCESSED),
 	       "CS: not accessed code (26.3.1.2)");
@@ -152,7 +146,7 @@ static void check_ss(struct vmx_check *k, const struct guest_mode *m)
 	const struct segment *ss = &m->segment[SEG_SS];
 	u32 type = ATTR_TYPE(ss->attributes);
 
-	EXPECT(ATTR_DPL(ss->attributes) == (ss->selector & SELECTOR_RPL), "SS: DPL is not RPL (26.3.1.2)");
+	EXPECT(SEG_ATTR_DPL(ss->attributes) == (ss->selector & SELECTOR_RPL), "SS: DPL is not RPL (26.3.1.2)");
 	if (!is_usable(ss))
 		return;
 	EXPECT(type == 3 || type == 7, "SS: not accessed writable data (26.3.1.2)");
@@ -169,7 +163,7 @@ static void check_data(struct vmx_check *k, const struct guest_mode *m, enum seg
 		return;
 	vmx_expect(k, type & TYPE_ACCESSED, name, "not accessed (26.3.1.2)");
 	vmx_expect(k, !(type & TYPE_CODE) || type & TYPE_READABLE, name, "code that is not readable (26.3.1.2)");
-	vmx_expect(k, type >= 12 || ATTR_DPL(s->attributes) >= (s->selector & SELECTOR_RPL), name,
+	vmx_expect(k, type >= 12 || SEG_ATTR_DPL(s->attributes) >= (s->selector & SELECTOR_RPL), name,
 		   "DPL below RPL (26.3.1.2)");
 	check_common(k, m, which, false);
 }
@@ -255,7 +249,6 @@ static void check_rip(struct vmx_check *k, const struct guest_mode *m)
 
 #define INTERRUPTIBILITY_RESERVED BITS(31, 5)
 #define PENDING_DEBUG_RESERVED (BITS(63, 17) | BIT(15) | BIT(13) | BITS(11, 4))
-#define DEBUGCTL_BTF BIT(1)
 
 static void check_activity(struct vmx_check *k, const struct guest_mode *m)
 {
@@ -267,7 +260,7 @@ static void check_activity(struct vmx_check *k, const struct guest_mode *m)
 
 	EXPECT(activity == ACTIVITY_ACTIVE || (activity < ARRAY_SIZE(supported) && k->c->misc & supported[activity]),
 	       "activity state: not supported (26.3.1.5)");
-	EXPECT(activity != ACTIVITY_HLT || !ATTR_DPL(m->segment[SEG_SS].attributes),
+	EXPECT(activity != ACTIVITY_HLT || !SEG_ATTR_DPL(m->segment[SEG_SS].attributes),
 	       "activity state: HLT outside ring 0 (26.3.1.5)");
 	EXPECT(activity == ACTIVITY_ACTIVE || !(blocking & BLOCKING_SHADOW),
 	       "activity state: not active under a shadow (26.3.1.5)");
@@ -315,8 +308,8 @@ static void check_pending_debug(struct vmx_check *k)
 
 /* --- PDPTEs (26.3.1.6) -------------------------------------------------------- */
 
-#define PDPTE_RESERVED (BITS(63, 52) | BITS(8, 5) | BITS(2, 1))
 #define PAE_CR3_ADDRESS BITS(31, 5)
+#define ABOVE_52_BITS BITS(63, 52)
 
 /* Without EPT they come from the memory that CR3 points at, which is the hypervisor's. */
 static void check_pdptes(struct vmx_check *k)
@@ -332,7 +325,7 @@ static void check_pdptes(struct vmx_check *k)
 	pdpt = phys_to_virt(hpa(cr3));
 	for (u32 i = 0; i < 4; i++)
 		EXPECT(!(pdpt[i] & PTE_P) ||
-		       (!(pdpt[i] & PDPTE_RESERVED) && vmx_check_physical(k, pdpt[i] & PTE_ADDR_MASK)),
+		       (!(pdpt[i] & (PDPTE_RESERVED | ABOVE_52_BITS)) && vmx_check_physical(k, pdpt[i] & PTE_ADDR_MASK)),
 		       "PDPTE: reserved bits (26.3.1.6)");
 }
 

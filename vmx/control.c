@@ -7,8 +7,8 @@
  * them from the read shadow, and a write that would change one exits. All others
  * are the guest's own, without exits either way.
  */
-#include "arch/x86/guest/guest.h"
 #include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/stop.h"
 #include "lib/log.h"
 #include "vmx/insn.h"
 #include "vmx/vmx.h"

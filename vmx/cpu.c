@@ -5,6 +5,7 @@
  * while it runs is counted by the trap handler and passed on by run.c.
  */
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpuid_bits.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
@@ -13,11 +14,6 @@
 #include "vmx/insn.h"
 #include "vmx/vmx.h"
 
-#define CPUID1_ECX_VMX BIT(5)
-#define CPUID7_ECX_WAITPKG BIT(5)
-#define CPUID7_ECX_RDPID BIT(22)
-#define CPUIDD1_EAX_XSAVES BIT(3)
-#define EXT1_EDX_RDTSCP BIT(27)
 #define WHY_MAX 160
 
 /* The same on every CPU of a machine; filled by vmx_unsupported() on the boot CPU. */
@@ -39,7 +35,7 @@ u32 vmx_phys_bits(void)
 {
 	if (capability.basic & BASIC_ADDRESSES_32BIT)
 		return 32;
-	return cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+	return cpu_phys_bits();
 }
 
 static int read_msr(u32 msr, u64 *value)
@@ -51,12 +47,12 @@ static void find_instructions(struct vmx_capability *c)
 {
 	u32 max = cpuid(0, 0).eax;
 
-	c->rdtscp = cpuid(0x80000001, 0).edx & EXT1_EDX_RDTSCP;
+	c->rdtscp = cpuid(CPUID_LEAF_EXT1, 0).edx & CPUIDE1_EDX_RDTSCP;
 	if (max >= 7) {
 		c->rdtscp = c->rdtscp || cpuid(7, 0).ecx & CPUID7_ECX_RDPID;
 		c->user_wait = cpuid(7, 0).ecx & CPUID7_ECX_WAITPKG;
 	}
-	c->xsaves = max >= 0xd && cpuid(0xd, 1).eax & CPUIDD1_EAX_XSAVES;
+	c->xsaves = max >= CPUID_LEAF_XSAVE && cpuid(CPUID_LEAF_XSAVE, 1).eax & CPUIDD_1_EAX_XSAVES;
 }
 
 static void log_capability(const struct vmx_capability *c)

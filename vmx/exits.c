@@ -87,6 +87,15 @@ enum exit_kind vmx_exit_kind(const struct vmx_exit_info *info)
 	case REASON_INVEPT:
 	case REASON_INVVPID:
 	case REASON_VMFUNC:
+	/* What CPUID does not show, and exits all the same on the processors that have it. */
+	case REASON_SEAMCALL:
+	case REASON_TDCALL:
+	case REASON_ENCLS:
+	case REASON_ENCLV:
+	case REASON_PCONFIG:
+	case REASON_LOADIWKEY:
+	case REASON_RDMSRLIST:
+	case REASON_WRMSRLIST:
 		return EXIT_VIRT_INSN;
 	case REASON_CR_ACCESS:
 		return cr_access_type(info->qualification) == CR_ACCESS_FROM ? EXIT_CR_READ : EXIT_CR_WRITE;
@@ -269,7 +278,7 @@ u32 vmx_interruptibility(u32 old, const struct vcpu *vcpu, bool virtual_nmis)
 
 /* --- exits ------------------------------------------------------------------- */
 
-bool vmx_exit_is_quick(const struct vmx_exit_info *info, enum exit_kind kind)
+bool vmx_exit_is_fast(const struct vmx_exit_info *info, enum exit_kind kind)
 {
 	if (info->idt_info & INTR_INFO_VALID)
 		return false;
@@ -316,6 +325,15 @@ static void decode_io(u64 qualification, struct vcpu_exit *exit)
 	exit->io_in = qualification & IO_QUAL_IN;
 	exit->io_string = qualification & IO_QUAL_STRING;
 	exit->io_rep = qualification & IO_QUAL_REP;
+}
+
+/* The length is defined for CALL, IRET, JMP, and the instructions that raise an event (section 27.2.5). */
+static void decode_task_switch(const struct vmx_exit_info *info, struct vcpu_exit *exit)
+{
+	exit->task_selector = (u16)(info->qualification & TASK_QUAL_SELECTOR);
+	exit->task_source = info->qualification >> TASK_QUAL_SOURCE_SHIFT & TASK_QUAL_SOURCE_MASK;
+	if (exit->task_source != TASK_GATE || exit->interrupted.type >= EVENT_SOFT_INTERRUPT)
+		exit->insn_len = (u8)info->insn_len;
 }
 
 /* Exits caused by an instruction, for which its length is defined (section 27.2.5). */
@@ -366,6 +384,9 @@ void vmx_decode_exit(const struct vmx_exit_info *info, struct vcpu_exit *exit)
 		break;
 	case EXIT_IO:
 		decode_io(info->qualification, exit);
+		break;
+	case EXIT_TASK_SWITCH:
+		decode_task_switch(info, exit);
 		break;
 	default:
 		break;

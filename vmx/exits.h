@@ -54,8 +54,8 @@ static inline u64 vmx_exit_info2(const struct vmx_exit_info *info)
 	return info->intr_info | (u64)info->idt_info << 32;
 }
 
-/* Is it one of those that can be handled with a part of the guest's state (arch/x86/guest/quick.h)? */
-bool vmx_exit_is_quick(const struct vmx_exit_info *info, enum exit_kind kind);
+/* Is it one of those that can be handled with a part of the guest's state (arch/x86/guest/fast_path.h)? */
+bool vmx_exit_is_fast(const struct vmx_exit_info *info, enum exit_kind kind);
 
 /* Fills *exit. */
 void vmx_decode_exit(const struct vmx_exit_info *info, struct vcpu_exit *exit);

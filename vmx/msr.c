@@ -6,10 +6,6 @@
  */
 #include "vmx/vmx.h"
 
-#define MSR_SYSENTER_CS 0x174u
-#define MSR_SYSENTER_ESP 0x175u
-#define MSR_SYSENTER_EIP 0x176u
-#define MSR_DEBUGCTL 0x1d9u
 
 /* Four maps of 0x2000 MSRs, one bit each: reads of both ranges, then writes of both. */
 #define RANGE_MSRS 0x2000u

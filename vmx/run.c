@@ -1,140 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Entries into the guest and exits from it. FPU and vector state, DR0 to DR3, DR6,
- * CR2 and XCR0 are the guest's all the time. The frequent exits take a short way
- * that reads what it needs from the VMCS and leaves struct vcpu stale.
- */
-#include "arch/x86/cpu.h"
-#include "arch/x86/guest/exits.h"
-#include "arch/x86/guest/guest.h"
-#include "arch/x86/guest/quick.h"
-#include "arch/x86/percpu.h"
+/* Entries into the guest, the loop around them, and what an entry that fails leaves to say. */
+#include "arch/x86/guest/run.h"
+#include "arch/x86/guest/stop.h"
 #include "lib/log.h"
 #include "vmx/check.h"
 #include "vmx/insn.h"
 #include "vmx/vmx.h"
 
-#define ATTR_DPL(attributes) ((attributes) >> 5 & 3)
-#define DEBUGCTL_BTF BIT(1)
-
-/* --- NMIs that came while the hypervisor ran ---------------------------------- */
-
-/* An NMI whose delivery was cut short blocks others, not itself. */
-static bool nmi_can_go(const struct vcpu *vcpu)
-{
-	return !vcpu->nmi_blocked || vcpu->exit.interrupted.type == EVENT_NMI;
-}
-
-static bool nmi_is_due(const struct vmx_vcpu *vmx)
-{
-	return unlikely(vmx->nmi_waiting || this_cpu()->nmi_count != vmx->nmi_seen);
-}
-
-/*
- * One NMI waits at most, as in the hardware. Until the guest can take it, an
- * exit is asked for: when NMIs open, or, without virtual NMIs, when interrupts
- * do; if NMIs are still blocked then, the next exit of any kind looks again.
- */
-static void pass_nmi(struct vcpu *vcpu, struct vmx_vcpu *vmx)
-{
-	u64 count = this_cpu()->nmi_count;
-
-	if (unlikely(count != vmx->nmi_seen)) {
-		vmx->nmi_seen = count;
-		vmx->nmi_waiting = true;
-	}
-	if (vcpu->inject.type == EVENT_NMI && !nmi_can_go(vcpu)) {
-		vcpu->inject.type = EVENT_NONE;
-		vmx->nmi_waiting = true;
-	}
-	if (likely(!vmx->nmi_waiting)) {
-		vmx_set_nmi_window(vcpu, false);
-		return;
-	}
-	if (vcpu->inject.type == EVENT_NONE && nmi_can_go(vcpu) && !vcpu->interrupt_shadow) {
-		vcpu->inject = (struct vcpu_event){ .type = EVENT_NMI, .vector = VEC_NMI };
-		vmx->nmi_waiting = false;
-	}
-	vmx_set_nmi_window(vcpu, vmx->nmi_waiting &&
-			   (vmx_controls()->virtual_nmis || vcpu->exit.kind != EXIT_WINDOW));
-}
-
-/* --- entry --------------------------------------------------------------------- */
-
-static void load_interruptibility(struct vcpu *vcpu, struct vmx_vcpu *vmx)
-{
-	u32 state = vmx_interruptibility(vmx->interruptibility, vcpu, vmx->word[VMX_PIN] & PIN_VIRTUAL_NMIS);
-
-	if (state != vmx->interruptibility) {
-		vmx->interruptibility = state;
-		vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, state);
-	}
-}
-
-/* The CPU clears the valid bit at each exit. A delivery wakes a halted guest. */
-static void load_event(struct vcpu *vcpu)
-{
-	struct vmx_entry_event event;
-
-	if (likely(vcpu->inject.type == EVENT_NONE))
-		return;
-	event = vmx_entry_event(&vcpu->inject);
-	vmcs_write32(VMCS_ENTRY_INTR_INFO, event.info);
-	vmcs_write32(VMCS_ENTRY_INTR_ERROR, event.error);
-	vmcs_write32(VMCS_ENTRY_INSN_LENGTH, event.insn_len);
-	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
-	vcpu->inject.type = EVENT_NONE;
-}
-
-/*
- * A single-step trap under a shadow must be pending, or the entry fails
- * (section 26.3.1.5).
- */
-static void load_pending_debug(const struct vcpu *vcpu, const struct vmx_vcpu *vmx)
-{
-	u64 pending;
-	bool step;
-
-	if (likely(!(vmx->interruptibility & BLOCKING_SHADOW)))
-		return;
-	pending = vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG);
-	step = vcpu->rflags & RFLAGS_TF && !(vmcs_read64(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF);
-	vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, step ? pending | PENDING_DEBUG_BS
-							  : pending & ~PENDING_DEBUG_BS);
-}
-
-#define LOAD_CHANGED(vmx, member, field, value) do { \
-		u64 new_value = (value); \
-		if ((vmx)->member != new_value) { \
-			(vmx)->member = new_value; \
-			vmcs_write_natural(field, new_value); \
-		} \
-	} while (0)
-
-static void load_guest(struct vcpu *vcpu, struct vmx_vcpu *vmx)
-{
-	LOAD_CHANGED(vmx, rip, VMCS_GUEST_RIP, vcpu->rip);
-	LOAD_CHANGED(vmx, rsp, VMCS_GUEST_RSP, vcpu->gpr[GPR_RSP]);
-	LOAD_CHANGED(vmx, rflags, VMCS_GUEST_RFLAGS, vcpu->rflags | RFLAGS_FIXED);
-	if (read_cr2() != vcpu->cr2)
-		write_cr2(vcpu->cr2);
-	if (unlikely(vcpu->dr6_set)) {
-		write_dr6(read_dr6() | vcpu->dr6_set);
-		vcpu->dr6_set = 0;
-	}
-	pass_nmi(vcpu, vmx);
-	load_interruptibility(vcpu, vmx);
-	load_event(vcpu);
-	load_pending_debug(vcpu, vmx);
-}
-
-/* --- exit ---------------------------------------------------------------------- */
-
 /* Only what the reason defines is read. */
 static void read_exit_info(struct vmx_exit_info *info)
 {
 	*info = (struct vmx_exit_info){
-		.reason = vmcs_read32(VMCS_EXIT_REASON),
+		.reason = vmcs_read32(VMCS_EXIT_REASON) & REASON_DEFINED,
 		.qualification = vmcs_read_natural(VMCS_EXIT_QUALIFICATION),
 		.idt_info = vmcs_read32(VMCS_IDT_INFO),
 	};
@@ -147,24 +24,6 @@ static void read_exit_info(struct vmx_exit_info *info)
 		info->insn_len = vmcs_read32(VMCS_EXIT_INSN_LENGTH);
 	if (info->idt_info & INTR_INFO_VALID)
 		info->idt_error = vmcs_read32(VMCS_IDT_ERROR);
-}
-
-static u32 guest_cpl(void)
-{
-	return ATTR_DPL(vmcs_read32(VMCS_GUEST_SS_ATTRIBUTES));
-}
-
-static void store_guest(struct vcpu *vcpu, struct vmx_vcpu *vmx)
-{
-	vcpu->rip = vmx->rip = vmcs_read_natural(VMCS_GUEST_RIP);
-	vcpu->gpr[GPR_RSP] = vmx->rsp = vmcs_read_natural(VMCS_GUEST_RSP);
-	vcpu->rflags = vmx->rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
-	vcpu->cr2 = read_cr2();
-	vcpu->cpl = guest_cpl();
-	vmx->interruptibility = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
-	vcpu->interrupt_shadow = vmx->interruptibility & BLOCKING_SHADOW;
-	vcpu->nmi_blocked = vmx->interruptibility & BLOCKING_NMI;
-	vmx_store_control(vcpu);
 }
 
 static void report(void *arg, const char *check)
@@ -209,109 +68,9 @@ static void finish_exit(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	}
 }
 
-/* --- the short way --------------------------------------------------------------- */
-
-/* An event that is delivered ends the shadow of the instruction before. */
-static void quick_inject_pf(gva_t gva, u32 error)
+static void enter(struct vcpu *vcpu, struct vmx_exit_info *info)
 {
-	const struct vcpu_event pf = { .type = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .error = error };
-	struct vmx_entry_event event = vmx_entry_event(&pf);
-	u32 state = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
-
-	if (state & BLOCKING_SHADOW) {
-		vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, state & ~(u32)BLOCKING_SHADOW);
-		vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG,
-				   vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG) & ~PENDING_DEBUG_BS);
-	}
-	write_cr2(gva);
-	vmcs_write32(VMCS_ENTRY_INTR_INFO, event.info);
-	vmcs_write32(VMCS_ENTRY_INTR_ERROR, event.error);
-}
-
-static bool quick_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
-{
-	switch (shadow_handle_fault(vcpu->mmu, info->qualification, info->intr_error, guest_cpl(),
-				    vmcs_read_natural(VMCS_GUEST_RFLAGS), &vcpu->fault)) {
-	case SHADOW_FIXED:
-	case SHADOW_RETRY:
-		return true;
-	case SHADOW_INJECT:
-		quick_inject_pf(info->qualification, vcpu->fault.error);
-		return true;
-	default:
-		vcpu->to_emulate = true;
-		return false;
-	}
-}
-
-/* MOV to or from CR3; what else it may need or change is here only if it does. */
-static u32 quick_cr3(struct vcpu *vcpu, enum exit_kind kind, u64 rflags)
-{
-	bool rsp = vcpu->exit.gpr == GPR_RSP;
-	u32 len;
-
-	if (rsp)
-		vcpu->gpr[GPR_RSP] = vmcs_read_natural(VMCS_GUEST_RSP);
-	if (kind == EXIT_CR_WRITE)
-		return quick_cr3_write(vcpu);
-	vcpu->rflags = rflags;
-	vcpu->exit.ahead = !(vmcs_read_natural(VMCS_GUEST_DR7) & DR7_ENABLES);
-	len = quick_cr3_read(vcpu);
-	if (len && rsp)
-		vmcs_write_natural(VMCS_GUEST_RSP, vcpu->gpr[GPR_RSP]);
-	if (vcpu->rflags != rflags)
-		vmcs_write_natural(VMCS_GUEST_RFLAGS, vcpu->rflags);
-	return len;
-}
-
-/* An address above 4 GiB is in 64-bit code, without looking at CS. */
-static u32 quick_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum exit_kind kind, u64 rip, u64 rflags)
-{
-	if (kind == EXIT_CPUID) {
-		if ((rip + info->insn_len) >> 32 != rip >> 32)
-			return 0;
-		cpuid_execute(vcpu);
-		return info->insn_len;
-	}
-	if (!(rip >> 32))
-		return 0;
-	vcpu->rip = rip;
-	vmx_decode_exit(info, &vcpu->exit);
-	if (kind == EXIT_INVLPG)
-		return quick_invlpg(vcpu);
-	return quick_cr3(vcpu, kind, rflags);
-}
-
-static bool quick_exit(struct vcpu *vcpu, const struct vmx_vcpu *vmx, const struct vmx_exit_info *info)
-{
-	const struct exit_record *exit = vcpu_last_exit(vcpu);
-	u64 rflags;
-	u32 len;
-
-	if (!vmx_exit_is_quick(info, (enum exit_kind)exit->kind) || nmi_is_due(vmx))
-		return false;
-	if (guest_root_is_foreign(vcpu))
-		return false;
-	if (exit->kind == EXIT_PAGE_FAULT) {
-		if (!quick_page_fault(vcpu, info))
-			return false;
-	} else {
-		rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
-		if (rflags & (RFLAGS_TF | RFLAGS_RF) ||
-		    vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_SHADOW)
-			return false;
-		len = quick_insn(vcpu, info, (enum exit_kind)exit->kind, exit->rip, rflags);
-		if (!len)
-			return false;
-		vmcs_write_natural(VMCS_GUEST_RIP, exit->rip + len);
-	}
-	if (guest_entry_due(vcpu))
-		guest_prepare_entry(vcpu);
-	return true;
-}
-
-static void enter(struct vcpu *vcpu, struct vmx_vcpu *vmx, struct vmx_exit_info *info)
-{
+	struct vmx_vcpu *vmx = vmx_of(vcpu);
 	u32 status;
 
 	if (unlikely(!vmx->launched))
@@ -327,28 +86,27 @@ static void enter(struct vcpu *vcpu, struct vmx_vcpu *vmx, struct vmx_exit_info 
 
 void vmx_run_once(struct vcpu *vcpu)
 {
-	struct vmx_vcpu *vmx = vmx_of(vcpu);
 	struct vmx_exit_info info;
 
-	load_guest(vcpu, vmx);
-	enter(vcpu, vmx, &info);
-	store_guest(vcpu, vmx);
+	vmx_load_guest(vcpu);
+	enter(vcpu, &info);
+	vmx_store_guest(vcpu);
 	finish_exit(vcpu, &info);
 }
 
 NORETURN void vmx_run(struct vcpu *vcpu)
 {
-	struct vmx_vcpu *vmx = vmx_of(vcpu);
+	const struct vmx_vcpu *vmx = vmx_of(vcpu);
 	struct vmx_exit_info info;
 	bool done;
 
 	for (;;) {
-		load_guest(vcpu, vmx);
+		vmx_load_guest(vcpu);
 		do {
-			enter(vcpu, vmx, &info);
-			done = quick_exit(vcpu, vmx, &info);
-		} while (done && !nmi_is_due(vmx));
-		store_guest(vcpu, vmx);
+			enter(vcpu, &info);
+			done = vmx_fast_path(vcpu, &info);
+		} while (done && !vmx_nmi_is_due(vmx));
+		vmx_store_guest(vcpu);
 		if (unlikely(done)) { /* an NMI came meanwhile; a #PF that it displaces comes again */
 			vcpu->exit = (struct vcpu_exit){ .kind = vcpu_last_exit(vcpu)->kind };
 			continue;

@@ -14,12 +14,6 @@
 #include "vmx/segments.h"
 #include "vmx/vmx.h"
 
-#define DR6_RESET 0xffff0ff0ull
-#define DR7_RESET 0x400ull
-#define ATTR_FLAT_CODE 0xc09bu   /* G, D, present, code, readable, accessed */
-#define ATTR_FLAT_DATA 0xc093u   /* G, B, present, data, writable, accessed */
-#define ATTR_LDT 0x0082u
-#define ATTR_TSS32_BUSY 0x008bu
 #define NO_VMCS (~0ull)
 
 _Static_assert(sizeof(struct vmx_vcpu) <= PAGE_SIZE, "one page");
@@ -129,13 +123,13 @@ static void set_flat(enum segment_name which, u16 selector, u32 attributes, u32 
 
 static void init_segments(void)
 {
-	set_flat(SEG_CS, 0x08, ATTR_FLAT_CODE, ~0u);
+	set_flat(SEG_CS, 0x08, SEG_FLAT_CODE32, ~0u);
 	for (u32 i = SEG_ES; i <= SEG_GS; i++) {
 		if (i != SEG_CS)
-			set_flat((enum segment_name)i, 0x10, ATTR_FLAT_DATA, ~0u);
+			set_flat((enum segment_name)i, 0x10, SEG_FLAT_DATA, ~0u);
 	}
-	set_flat(SEG_LDTR, 0, ATTR_LDT, 0xffff);
-	set_flat(SEG_TR, 0, ATTR_TSS32_BUSY, 0xffff);
+	set_flat(SEG_LDTR, 0, SEG_LDT, 0xffff);
+	set_flat(SEG_TR, 0, SEG_TSS32_BUSY, 0xffff);
 	set_flat(SEG_GDTR, 0, 0, 0xffff);
 	set_flat(SEG_IDTR, 0, 0, 0xffff);
 }

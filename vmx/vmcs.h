@@ -10,6 +10,7 @@
 #include "lib/types.h"
 
 /* Every field, SDM vol. 3 appendix B; X(name, encoding). */
+/* clang-format off */
 #define VMCS_FIELDS_CONTROL(X) \
 	X(VPID, 0x0000) X(POSTED_INTR_VECTOR, 0x0002) X(EPTP_INDEX, 0x0004) X(HLAT_PREFIX_SIZE, 0x0006) \
 	X(LAST_PID_POINTER_INDEX, 0x0008) \
@@ -82,6 +83,7 @@
 	X(HOST_SSP_TABLE, 0x6c1c)
 
 #define VMCS_FIELDS(X) VMCS_FIELDS_CONTROL(X) VMCS_FIELDS_EXIT(X) VMCS_FIELDS_GUEST(X) VMCS_FIELDS_HOST(X)
+/* clang-format on */
 
 #define X(name, encoding) VMCS_##name = encoding,
 enum vmcs_field { VMCS_FIELDS(X) };
@@ -118,6 +120,7 @@ MUST_CHECK int vmcs_try_read(u32 field, u64 *value);
 #define vmcs_write_natural(field, value) VMCS_WRITE(field, VMCS_WIDTH_NATURAL, u64, value)
 
 /* Basic exit reasons, SDM vol. 3 appendix C; X(name, value). */
+/* clang-format off */
 #define EXIT_REASONS(X) \
 	X(EXCEPTION_NMI, 0) X(EXTERNAL_INTERRUPT, 1) X(TRIPLE_FAULT, 2) X(INIT, 3) X(SIPI, 4) \
 	X(IO_SMI, 5) X(OTHER_SMI, 6) X(INTERRUPT_WINDOW, 7) X(NMI_WINDOW, 8) X(TASK_SWITCH, 9) \
@@ -134,6 +137,7 @@ MUST_CHECK int vmcs_try_read(u32 field, u64 *value);
 	X(TPAUSE, 68) X(LOADIWKEY, 69) X(ENCLV, 70) X(ENQCMD_PASID, 72) X(ENQCMDS_PASID, 73) \
 	X(BUS_LOCK, 74) X(INSTRUCTION_TIMEOUT, 75) X(SEAMCALL, 76) X(TDCALL, 77) X(RDMSRLIST, 78) \
 	X(WRMSRLIST, 79)
+/* clang-format on */
 
 #define X(name, value) REASON_##name = value,
 enum vmx_exit_reason { EXIT_REASONS(X) };
@@ -141,8 +145,11 @@ enum vmx_exit_reason { EXIT_REASONS(X) };
 
 #define REASON_BASIC_MASK 0xffffu
 #define REASON_ENTRY_FAILURE BIT(31)
+/* The bits between say where the guest was (an enclave, a bus lock): nothing that matters here. */
+#define REASON_DEFINED (REASON_BASIC_MASK | (u32)REASON_ENTRY_FAILURE)
 
 /* VM-execution controls, SDM vol. 3 section 24.6; X(name, bit). */
+/* clang-format off */
 #define PIN_CONTROLS(X) \
 	X(INTR_EXITING, 0) X(NMI_EXITING, 3) X(VIRTUAL_NMIS, 5) X(PREEMPTION_TIMER, 6) X(POSTED_INTR, 7)
 
@@ -174,6 +181,7 @@ enum vmx_exit_reason { EXIT_REASONS(X) };
 	X(LOAD_DEBUG, 2) X(IA32E_GUEST, 9) X(TO_SMM, 10) X(DEACTIVATE_DUAL_MONITOR, 11) \
 	X(LOAD_PERF_GLOBAL, 13) X(LOAD_PAT, 14) X(LOAD_EFER, 15) X(LOAD_BNDCFGS, 16) \
 	X(CONCEAL_FROM_PT, 17) X(LOAD_RTIT, 18) X(LOAD_CET, 20) X(LOAD_LBR, 21) X(LOAD_PKRS, 22)
+/* clang-format on */
 
 #define X(name, bit) PIN_##name = 1u << (bit),
 enum { PIN_CONTROLS(X) };
@@ -237,6 +245,11 @@ enum { CR_ACCESS_TO, CR_ACCESS_FROM, CR_ACCESS_CLTS, CR_ACCESS_LMSW };
 #define IO_QUAL_PORT_SHIFT 16
 
 /* Exit qualification of debug exceptions, table 27-1: what DR6 gets */
+/* Qualification of a task switch, SDM vol. 3 table 27-2; the source numbers are enum task_source. */
+#define TASK_QUAL_SELECTOR BITS(15, 0)
+#define TASK_QUAL_SOURCE_SHIFT 30
+#define TASK_QUAL_SOURCE_MASK 3u
+
 #define DB_QUAL_DR6 (BITS(3, 0) | BITS(14, 13))
 
 /* INVVPID, SDM vol. 3 section 30.3 */

@@ -7,6 +7,7 @@
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
 
+#include "arch/x86/percpu.h"
 #include "arch/x86/vendor.h"
 #include "vmx/capability.h"
 #include "vmx/exits.h"
@@ -76,6 +77,24 @@ void vmx_set_msr_intercept(struct vcpu *vcpu, u32 msr, bool read, bool write);
 void vmx_set_io_intercept(struct vcpu *vcpu, u16 port, bool on);
 bool vmx_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);
 bool vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
+
+/* state.c: all of the guest's state between the VMCS and struct vcpu */
+void vmx_load_guest(struct vcpu *vcpu);
+void vmx_store_guest(struct vcpu *vcpu);
+
+static inline u32 vmx_guest_cpl(void)
+{
+	return SEG_ATTR_DPL(vmcs_read32(VMCS_GUEST_SS_ATTRIBUTES));
+}
+
+/* Is there an NMI for the guest that came while the hypervisor ran? */
+static inline bool vmx_nmi_is_due(const struct vmx_vcpu *vmx)
+{
+	return unlikely(vmx->nmi_waiting || this_cpu()->nmi_count != vmx->nmi_seen);
+}
+
+/* fast_path.c: true if the guest can be entered again */
+bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info);
 
 /* run.c */
 NORETURN void vmx_run(struct vcpu *vcpu);

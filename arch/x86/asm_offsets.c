@@ -6,7 +6,7 @@
  */
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/percpu.h"
-#include "arch/x86/trap.h"
+#include "arch/x86/trap_frame.h"
 
 #define DEFINE(name, value) asm volatile("# ->" #name " %0" : : "i"((u64)(value)))
 #define OFFSET(name, type, member) DEFINE(name, offsetof(type, member))

@@ -8,6 +8,7 @@
 #ifndef ARCH_X86_CPU_H
 #define ARCH_X86_CPU_H
 
+#include "arch/x86/cpuid_bits.h"
 #include "lib/types.h"
 #include "lib/x86.h"
 
@@ -19,6 +20,17 @@ static ALWAYS_INLINE struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
 
 	asm volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
 	return r;
+}
+
+/* MAXPHYADDR, APM vol. 3 section E.4.7 */
+static inline u32 cpu_phys_bits(void)
+{
+	return cpuid(CPUID_LEAF_EXT, 0).eax >= CPUID_LEAF_EXT8 ? cpuid(CPUID_LEAF_EXT8, 0).eax & 0xff : 36;
+}
+
+static inline bool cpu_has_pages_1g(void)
+{
+	return cpuid(CPUID_LEAF_EXT1, 0).edx & CPUIDE1_EDX_PAGES_1G;
 }
 
 static ALWAYS_INLINE u64 rdmsr(u32 msr)

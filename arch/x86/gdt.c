@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Segments, the TSS and the per-CPU structure they live in. 64-bit mode ignores
- * nearly all of a descriptor; what is left: present, type, L (APM vol. 2
- * section 4.8).
+ * Segments and the TSS. 64-bit mode ignores nearly all of a descriptor; what is
+ * left: present, type, L (APM vol. 2 section 4.8).
  */
 #include "arch/x86/gdt.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/percpu.h"
 
 #define DESC_CODE64 0x00af9b000000ffffull  /* code, readable, accessed, DPL 0, L */
 #define DESC_DATA 0x00cf93000000ffffull    /* data, writable, accessed, DPL 0 */
 #define DESC_TSS_AVAILABLE (0x89ull << 40)
 #define TSS_LIMIT 0x67ull
-
-struct percpu percpu_boot;
-struct cpu_stacks percpu_boot_stacks __attribute__((section(".bss.stacks")));
 
 static void fill_tss_descriptor(u64 *entry, u64 base)
 {
@@ -53,24 +48,4 @@ void gdt_load(struct gdt *gdt, struct tss *tss)
 	load_data_segments();
 	lldt(0);
 	ltr(SEL_TSS);
-}
-
-void percpu_init(struct percpu *p, u32 id, struct cpu_stacks *stacks)
-{
-	p->self = p;
-	p->id = id;
-	p->stacks = stacks;
-	p->tss.iomap = sizeof(p->tss);
-	p->tss.ist[IST_NMI - 1] = (u64)stacks->nmi + STACK_IST_SIZE;
-	p->tss.ist[IST_DF - 1] = (u64)stacks->df + STACK_IST_SIZE;
-	p->tss.ist[IST_MC - 1] = (u64)stacks->mc + STACK_IST_SIZE;
-	gdt_load(&p->gdt, &p->tss);
-	wrmsr(MSR_FS_BASE, 0);
-	wrmsr(MSR_GS_BASE, (u64)p);
-}
-
-/* There is one CPU so far; with several, the stack that RSP is in tells which. */
-void percpu_restore(void)
-{
-	wrmsr(MSR_GS_BASE, (u64)&percpu_boot);
 }

@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * IDT and the common trap handler. Every exception without a fix-up is a bug of
- * ours and panics; NMIs before the guest runs are counted and dropped (later
- * ones wait for the guest: GIF is 0 on SVM).
- */
+/* The IDT: a gate to each stub of isr.asm. */
 #include "arch/x86/idt.h"
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/gdt.h"
-#include "arch/x86/panic.h"
-#include "arch/x86/percpu.h"
-#include "arch/x86/trap.h"
-#include "lib/log.h"
+#include "arch/x86/trap_frame.h"
 
 #define GATE_INTERRUPT_PRESENT 0x8eu  /* 64-bit interrupt gate, DPL 0, APM vol. 2 section 4.8.4 */
 
@@ -27,7 +20,6 @@ struct idt_gate {
 _Static_assert(sizeof(struct idt_gate) == 16, "APM vol. 2 figure 4-24");
 
 extern const u64 isr_stubs[TRAP_VECTORS];
-extern const struct extable_entry core_extable_start[], core_extable_end[];
 
 static struct idt_gate idt[TRAP_VECTORS] ALIGNED(16);
 
@@ -66,42 +58,4 @@ void idt_load(void)
 	struct table_pointer pointer = { sizeof(idt) - 1, (u64)idt };
 
 	lidt(&pointer);
-}
-
-static bool apply_fixup(struct trap_frame *frame)
-{
-	for (const struct extable_entry *e = core_extable_start; e < core_extable_end; e++) {
-		if (e->insn == frame->rip) {
-			frame->rip = e->resume;
-			frame->rflags |= BIT(0); /* CF: it faulted */
-			return true;
-		}
-	}
-	return false;
-}
-
-void trap_handle(struct trap_frame *frame)
-{
-	if (frame->vector == VEC_NMI) {
-		this_cpu()->nmi_count++;
-		return;
-	}
-	if ((frame->vector == VEC_GP || frame->vector == VEC_UD) && apply_fixup(frame))
-		return;
-	panic_trap(frame);
-}
-
-const char *trap_name(u64 vector)
-{
-	static const char *const names[TRAP_VECTORS] = {
-		[VEC_DE] = "divide error", [VEC_DB] = "debug", [VEC_NMI] = "NMI",
-		[VEC_BP] = "breakpoint", [VEC_OF] = "overflow", [VEC_BR] = "bound range",
-		[VEC_UD] = "invalid opcode", [VEC_NM] = "device not available",
-		[VEC_DF] = "double fault", [VEC_TS] = "invalid TSS", [VEC_NP] = "segment not present",
-		[VEC_SS] = "stack fault", [VEC_GP] = "general protection", [VEC_PF] = "page fault",
-		[VEC_MF] = "x87 error", [VEC_AC] = "alignment check", [VEC_MC] = "machine check",
-		[VEC_XM] = "SIMD error", [VEC_VE] = "virtualization", [VEC_CP] = "control protection",
-	};
-
-	return vector < TRAP_VECTORS && names[vector] ? names[vector] : "";
 }

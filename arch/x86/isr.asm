@@ -1,5 +1,5 @@
 ; SPDX-License-Identifier: BSD-2-Clause
-; Exception entry points: push a uniform struct trap_frame (arch/x86/trap.h) and
+; Exception entry points: push a uniform struct trap_frame (arch/x86/trap_frame.h) and
 ; call trap_handle(). Vectors on their own stacks are chosen by the IDT's IST.
 %include "asm_offsets.inc"
 

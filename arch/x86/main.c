@@ -7,7 +7,9 @@
 
 #include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
-#include "arch/x86/guest/guest.h"
+#include "arch/x86/guest/create.h"
+#include "arch/x86/guest/run.h"
+#include "arch/x86/guest/physbits.h"
 #include "arch/x86/guest/selfcheck.h"
 #include "arch/x86/idt.h"
 #include "arch/x86/log.h"
@@ -19,10 +21,10 @@
 #include "arch/x86/symbols.h"
 #include "arch/x86/vendor.h"
 #include "lib/string.h"
+#include "lib/version.h"
 #include "mm/phys.h"
 
 #define COM1 0x3f8
-#define EXT1_EDX_PAGES_1G BIT(26)
 
 static struct vcpu boot_vcpu;
 
@@ -44,7 +46,7 @@ static void start_log(const struct boot_info *info)
 	log_init((enum log_level)info->options.log_level);
 	screen_init(&info->framebuffer);
 	symbols_build_id(id, sizeof(id));
-	log_info("Umbra hypervisor, build %s\n", id);
+	log_info("Umbra hypervisor " VERSION_TEXT ", build %s\n", id);
 	log_info("options: %.*s\n", BOOT_LOAD_OPTIONS_MAX, info->options.raw[0] ? info->options.raw : "none");
 }
 
@@ -81,18 +83,12 @@ static const struct vendor *start_vendor(bool *task_switches_unseen)
 	return vendor;
 }
 
-/* MAXPHYADDR, APM vol. 3 section E.4.7 */
-static u32 phys_bits(void)
-{
-	return cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
-}
-
 static struct shadow *start_shadow(const struct boot_info *info, const struct vendor *vendor)
 {
 	struct shadow_config config = {
 		.shadow_limit = info->options.shadow_bytes,
-		.host_phys_bits = phys_bits(),
-		.pages_1g = cpuid(0x80000001, 0).edx & EXT1_EDX_PAGES_1G,
+		.host_phys_bits = physbits_usable(),
+		.pages_1g = cpu_has_pages_1g(),
 		.tags = vendor->tags(),
 		.regions = memory_regions(),
 	};
@@ -113,6 +109,15 @@ static struct shadow *start_shadow(const struct boot_info *info, const struct ve
 	return shadow;
 }
 
+static void report_keys(void)
+{
+	struct physbits b = physbits_read();
+
+	if (b.keys)
+		log_info("memory encryption: %u of %u address bits name a key; the guest has the other %u\n", b.keys, b.width,
+			 b.width - b.keys);
+}
+
 /* The pages of sleep registers that lie in memory must be trapped before the shadow engine sees the regions. */
 static void trap_sleep_bytes(struct acpi_byte *bytes)
 {
@@ -121,7 +126,7 @@ static void trap_sleep_bytes(struct acpi_byte *bytes)
 
 		if (bytes[i].space != ACPI_MEMORY)
 			continue;
-		if (!(bytes[i].address >> phys_bits()))
+		if (!(bytes[i].address >> physbits_usable()))
 			err = memory_trap_device(hpa(bytes[i].address));
 		if (!err)
 			continue;
@@ -147,7 +152,7 @@ static NORETURN void start_guest(const struct boot_info *info)
 		.start = &info->guest,
 		.cpuid_hide = info->options.cpuid_hide,
 		.audit_interval = info->options.audit_interval,
-		.host_phys_bits = phys_bits(),
+		.host_phys_bits = physbits_usable(),
 	};
 	int err;
 
@@ -161,6 +166,7 @@ static NORETURN void start_guest(const struct boot_info *info)
 	if (this_cpu()->nmi_count)
 		log_warn("%lu NMIs arrived before the guest and were dropped\n",
 			 (unsigned long)this_cpu()->nmi_count);
+	report_keys();
 	log_info("starting the guest at 0x%lx\n", (unsigned long)info->guest.rip);
 	log_release_console();
 	guest_run(&boot_vcpu);

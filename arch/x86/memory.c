@@ -13,6 +13,7 @@
 #include "arch/x86/memory.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpuid_bits.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "mm/buddy.h"
@@ -21,12 +22,6 @@
 
 #define HEAP_PAGES 96          /* for memory_alloc(): VMCB, permission maps, guest state */
 #define MAP_COUNT_MAX 4096
-#define APIC_BASE_ADDRESS BITS(51, 12)
-#define EXT1_EDX_NX BIT(20)
-#define EXT1_EDX_PAGES_1G BIT(26)
-#define CPUID1_ECX_XSAVE BIT(26)
-#define CPUID7_EBX_SMEP BIT(7)
-#define CPUID7_ECX_PKU BIT(3)
 
 /* Laid out by linker.ld, page aligned. */
 extern char core_image_start[], core_image_end[], core_text_start[], core_text_end[];
@@ -277,7 +272,7 @@ static u64 host_cr4(void)
 /* Gives this CPU the hypervisor's tables and control registers. */
 static void enter_tables(void)
 {
-	if (!(cpuid(0x80000001, 0).edx & EXT1_EDX_NX))
+	if (!(cpuid(CPUID_LEAF_EXT1, 0).edx & CPUIDE1_EDX_NX))
 		panic("this CPU has no no-execute pages, which Umbra needs");
 	BUG_ON(read_cr4() & CR4_LA57);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
@@ -291,7 +286,7 @@ static void enter_tables(void)
 
 static void make_tables(const struct boot_info *info)
 {
-	bool pages_1g = cpuid(0x80000001, 0).edx & EXT1_EDX_PAGES_1G;
+	bool pages_1g = cpu_has_pages_1g();
 
 	if (hostmap_init(&memory.map, pages_1g, alloc_table, NULL))
 		panic("memory: no page for the page tables");

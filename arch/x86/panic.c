@@ -14,6 +14,7 @@
 #include "arch/x86/symbols.h"
 #include "arch/x86/vendor.h"
 #include "lib/printf.h"
+#include "lib/version.h"
 
 #define BACKTRACE_MAX 32
 #define MESSAGE_MAX 400
@@ -117,6 +118,21 @@ static void print_guest(void)
 		  (unsigned long)last->info1, (unsigned long)last->info2);
 }
 
+static const char *trap_name(u64 vector)
+{
+	static const char *const names[TRAP_VECTORS] = {
+		[VEC_DE] = "divide error", [VEC_DB] = "debug", [VEC_NMI] = "NMI",
+		[VEC_BP] = "breakpoint", [VEC_OF] = "overflow", [VEC_BR] = "bound range",
+		[VEC_UD] = "invalid opcode", [VEC_NM] = "device not available",
+		[VEC_DF] = "double fault", [VEC_TS] = "invalid TSS", [VEC_NP] = "segment not present",
+		[VEC_SS] = "stack fault", [VEC_GP] = "general protection", [VEC_PF] = "page fault",
+		[VEC_MF] = "x87 error", [VEC_AC] = "alignment check", [VEC_MC] = "machine check",
+		[VEC_XM] = "SIMD error", [VEC_VE] = "virtualization", [VEC_CP] = "control protection",
+	};
+
+	return vector < TRAP_VECTORS && names[vector] ? names[vector] : "";
+}
+
 static NORETURN void finish(u64 rip, u64 rbp)
 {
 	char id[BUILD_ID_TEXT];
@@ -125,7 +141,7 @@ static NORETURN void finish(u64 rip, u64 rbp)
 	backtrace(rip, rbp);
 	print_guest();
 	symbols_build_id(id, sizeof(id));
-	log_error("build id %s\n", id);
+	log_error("version " VERSION_TEXT ", build id %s\n", id);
 	log_error("the hypervisor has stopped; please report the lines above\n");
 	cpu_stop();
 }

@@ -3,7 +3,7 @@
 #ifndef ARCH_X86_PANIC_H
 #define ARCH_X86_PANIC_H
 
-#include "arch/x86/trap.h"
+#include "arch/x86/trap_frame.h"
 #include "lib/types.h"
 
 /* An exception of the hypervisor's own: prints the frame's registers. */

@@ -2,7 +2,7 @@
 /*
  * What each CPU has of its own. GS.base points at it while the hypervisor runs;
  * this_cpu() is the only way to it, so nothing else is a hidden global. SVM
- * restores GS.base only for exits that take the whole way (svm/enter.asm).
+ * restores GS.base only for exits that take the slow path (svm/enter.asm).
  *
  *   low  +-------+ guard page, not mapped
  *        | main  | 32 KiB
@@ -56,7 +56,7 @@ void percpu_init(struct percpu *p, u32 id, struct cpu_stacks *stacks);
 
 /*
  * Makes this_cpu() work again where GS.base may still be the guest's: in a panic
- * during the short way of an exit (svm/enter.asm).
+ * during the fast path of an exit (svm/enter.asm).
  */
 void percpu_restore(void);
 

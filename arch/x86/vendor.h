@@ -34,7 +34,7 @@ struct vendor {
 	u32 (*tags)(void);                    /* usable TLB tags (ASID, VPID), at least 1 */
 	/*
 	 * Runs the guest for ever. At each exit: vcpu_note_exit(); then either what
-	 * arch/x86/guest/quick.h does, or struct vcpu and vcpu->exit are filled and
+	 * arch/x86/guest/fast_path.h does, or struct vcpu and vcpu->exit are filled and
 	 * guest_exit() is called. vcpu->inject is consumed by the next entry.
 	 */
 	NORETURN void (*run)(struct vcpu *vcpu);
@@ -58,6 +58,8 @@ struct vendor {
 	void (*set_io_intercept)(struct vcpu *vcpu, u16 port, bool on);
 	void (*get_segment)(const struct vcpu *vcpu, enum segment_name which, struct segment *out);
 	void (*set_segment)(struct vcpu *vcpu, enum segment_name which, const struct segment *in);
+	u64 (*get_dr7)(const struct vcpu *vcpu);
+	void (*set_dr7)(struct vcpu *vcpu, u64 value);
 	/* MSRs that the backend keeps in its control block (STAR, LSTAR, SYSENTER_*, FS_BASE...):
 	 * true if known. */
 	bool (*get_msr)(const struct vcpu *vcpu, u32 msr, u64 *value);

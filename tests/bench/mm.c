@@ -68,8 +68,12 @@ static void make_engine(void)
 	shadow_prepare_entry(mmu, &tag);
 }
 
+/* The link must not learn that every fault here is the same. */
+static volatile u32 error = PF_U, cpl = 3;
+static volatile u64 rflags;
+
 /* callgrind collects inside these two only. */
-__attribute__((noinline)) static void measure_walk(gva_t gva)
+__attribute__((noipa)) static void measure_walk(gva_t gva)
 {
 	struct gpt_walk walk;
 
@@ -77,11 +81,11 @@ __attribute__((noinline)) static void measure_walk(gva_t gva)
 		panic("walk");
 }
 
-__attribute__((noinline)) static void measure_fault(gva_t gva)
+__attribute__((noipa)) static void measure_fault(gva_t gva)
 {
 	struct shadow_fault fault;
 
-	if (shadow_handle_fault(mmu, gva, PF_U, 3, 0, &fault) != SHADOW_FIXED)
+	if (shadow_handle_fault(mmu, gva, error, cpl, rflags, &fault) != SHADOW_FIXED)
 		panic("fault");
 }
 
@@ -99,7 +103,7 @@ int main(int argc, char **argv)
 	if (!walks) {
 		struct shadow_fault fault;
 
-		if (shadow_handle_fault(mmu, 0, PF_U, 3, 0, &fault) != SHADOW_FIXED)
+		if (shadow_handle_fault(mmu, 0, error, cpl, rflags, &fault) != SHADOW_FIXED)
 			panic("first fault");
 		/* Downwards: faults in a row upwards would be prefetched. */
 		for (u32 i = PAGES - 8; i; i -= 8)

@@ -59,13 +59,12 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	static const u64 places[] = {DATA, DATA_END - 2, HIDDEN, HIDDEN + 0xffc, APIC, APIC + 0x300, 0, ~0ull};
 	struct fuzz_input in = {data, size};
 	u32 bits = fuzz_take(&in, 1), length;
-	struct shadow_fault fault = {.kind = bits & 2 ? REGION_TRAPPED : REGION_HIDDEN};
 	struct vcpu before;
 	struct insn insn;
 	int err;
 
 	reset_vcpu(bits & 1 ? 32 : 64);
-	vcpu.rflags |= fuzz_take(&in, 2) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF | FLAG_DF);
+	vcpu.rflags |= fuzz_take(&in, 2) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF | RFLAGS_DF);
 	for (u32 r = 0; r < GPR_COUNT; r++) {
 		u32 pick = fuzz_take(&in, 1);
 
@@ -74,7 +73,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			vcpu.gpr[r] = (u32)vcpu.gpr[r];
 	}
 	vcpu.exit.gva = places[fuzz_take(&in, 1) & 7];
-	fault.gpa = gpa(vcpu.exit.gva);
+	vcpu.mmio.fault = (struct shadow_fault){
+		.gpa = gpa(vcpu.exit.gva), .kind = bits & 2 ? REGION_TRAPPED : REGION_HIDDEN,
+	};
 	memset(memory + CODE, 0x90, 0x1000);
 	length = in.left < INSN_MAX ? (u32)in.left : INSN_MAX;
 	memcpy(memory + CODE, in.at, length);
@@ -83,7 +84,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	fill_data(in.at, in.left);
 	before = vcpu;
 	err = insn_decode(&insn, memory + CODE, INSN_MAX, code_bits);
-	emulate_access(&vcpu, &fault);
+	emulate_access(&vcpu);
 	check_end(&before, &insn, err);
 	return 0;
 }

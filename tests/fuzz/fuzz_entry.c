@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boot/entry.h"
+#include "boot/loader_config.h"
 #include "boot/options.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -86,7 +87,7 @@ static void try_options(const u8 *text, size_t size)
 	for (size_t i = 0; i < size; i++) /* it comes from one line of an entry */
 		line[i] = text[i] == '\n' ? ' ' : (char)text[i];
 	options_init(&options);
-	if (!options_parse(&options, line, &error))
+	if (!options_parse(&options, line, true, &error))
 		check_error(&error);
 	free(line);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boot/multiboot.h"
 #include "boot/multiboot_info.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,57 +1,77 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The hypervisor's memory, seen from the guest: holes in the memory map between
- * RAM. Mapped and touched in every way, they read as all-ones, swallow writes,
- * give #UD when executed, and the events are counted. Bare, the same holes are
- * RAM that nobody owns, so only that they exist is checked there.
+ * The hypervisor's memory, seen from the guest: in the memory map it is reserved,
+ * as other things are, so it is found by writing back to each page what it reads
+ * as, and asking the hypervisor's counter whether that was a write to be dropped.
+ * Mapped and touched in every way it reads as all-ones, swallows writes, gives #UD
+ * when executed, and the events are counted. Bare, the same memory is RAM that
+ * nobody owns, so only the reserved ranges are listed there. tests/system/run.py
+ * compares both lists with what the boot loader says it hides.
  */
 #include "tests/guest/lib/guest.h"
 
-#define MAX_HOLES 8
+#define MAX_RANGES 8
+#define POOL_MIN (16ull << 20)
 #define ONES (~0ull)
 #define VA TEST_VA
 
-struct hole { u64 base, end; };
-static struct hole holes[MAX_HOLES];
-static u32 hole_count;
+struct range { u64 base, end; };
+static struct range hidden[MAX_RANGES];
+static u32 hidden_count;
 static struct space space;
 
-/* --- finding the holes: what no E820 entry covers between 1 MiB and the end of memory --- */
-static bool covered(u64 at, u64 *end)
+static void map_page(u64 va, u64 pa)
 {
+	space_map(&space, va, pa, PTE_P | PTE_W | PTE_U | PTE_A | PTE_D, 1);
+	invlpg(va);
+}
+
+/* --- finding it: pages of reserved ranges between 1 MiB and the end of memory --- */
+static bool is_hidden(u64 pa, u32 counter)
+{
+	u64 before = umbra_counter_at(counter);
+
+	map_page(VA, pa);
+	store(VA, load(VA));
+	return umbra_counter_at(counter) > before;
+}
+
+static void add_page(u64 pa)
+{
+	struct range *last = hidden_count ? &hidden[hidden_count - 1] : NULL;
+
+	if (last && last->end == pa)
+		last->end += PAGE_SIZE;
+	else if (hidden_count < MAX_RANGES)
+		hidden[hidden_count++] = (struct range){pa, pa + PAGE_SIZE};
+}
+
+static void find_hidden(const struct e820_entry *e, u32 counter)
+{
+	for (u64 pa = e->base; pa < e->base + e->size; pa += PAGE_SIZE)
+		if (is_hidden(pa, counter))
+			add_page(pa);
+}
+
+/* Returns the bytes of reserved memory. */
+static u64 look_at_map(void)
+{
+	u32 counter = umbra_counter_find("shadow_hidden_writes");
+	u64 limit = option("ram_mib", 512) << 20, bytes = 0;
+
 	for (u32 i = 0; i < boot.e820_count; i++) {
 		const struct e820_entry *e = &boot.e820[i];
 
-		if (at >= e->base && at < e->base + e->size) {
-			*end = e->base + e->size;
-			return true;
-		}
-	}
-	return false;
-}
-
-static u64 next_entry(u64 at, u64 limit)
-{
-	u64 best = limit;
-
-	for (u32 i = 0; i < boot.e820_count; i++)
-		if (boot.e820[i].base > at && boot.e820[i].base < best)
-			best = boot.e820[i].base;
-	return best;
-}
-
-static void find_holes(void)
-{
-	u64 limit = option("ram_mib", 512) << 20;
-
-	for (u64 at = 1u << 20, end; at < limit; at = end) {
-		if (covered(at, &end))
+		if (e->type != E820_RESERVED || e->base < 1u << 20 || e->base + e->size > limit)
 			continue;
-		end = next_entry(at, limit);
-		if (hole_count < MAX_HOLES)
-			holes[hole_count++] = (struct hole){at, end};
-		print("hole %lx to %lx\n", at, end);
+		print("reserved %lx to %lx\n", e->base, e->base + e->size);
+		bytes += e->size;
+		if (under_umbra())
+			find_hidden(e, counter);
 	}
+	for (u32 i = 0; i < hidden_count; i++)
+		print("hidden %lx to %lx\n", hidden[i].base, hidden[i].end);
+	return bytes;
 }
 
 /* --- reads --- */
@@ -63,14 +83,8 @@ static bool ones_at(u64 va)
 		*(volatile u64 *)(p + 9) == ONES && *(volatile u64 *)(p + 16) == ONES;
 }
 
-static void map_page(u64 va, u64 pa)
-{
-	space_map(&space, va, pa, PTE_P | PTE_W | PTE_U | PTE_A | PTE_D, 1);
-	invlpg(va);
-}
-
-/* Every page of a small hole, a sample of a large one; the first and last always. */
-static void check_reads(const struct hole *h)
+/* Every page of a small range, a sample of a large one; the first and last always. */
+static void check_reads(const struct range *h)
 {
 	u64 pages = (h->end - h->base) >> PAGE_SHIFT, step = MAX(pages / 64, 1), bad = 0;
 
@@ -87,7 +101,7 @@ static void check_wide_reads(void)
 	u64 out[2] ALIGNED(16) = {0, 0};
 	u64 left;
 
-	map_page(VA, holes[0].base);
+	map_page(VA, hidden[0].base);
 	asm volatile("movdqu %1, %%xmm0; movdqu %%xmm0, %0" : "=m"(out) : "m"(*(u64(*)[2])(VA + 3)));
 	check(out[0] == ONES && out[1] == ONES, "MOVDQU from a hidden page gives all-ones", "%lx %lx", out[0], out[1]);
 	out[0] = out[1] = 0;
@@ -132,7 +146,7 @@ static void check_page_crossing(void)
 
 	ram[PAGE_SIZE - 1] = 0x11;
 	map_page(VA, (u64)(uintptr_t)ram);
-	map_page(VA + PAGE_SIZE, holes[0].base);
+	map_page(VA + PAGE_SIZE, hidden[0].base);
 	v = load(VA + PAGE_SIZE - 1);
 	check(v == 0xffffffffffffff11ull, "a load across RAM and hidden memory joins both", "%lx", v);
 	store(VA + PAGE_SIZE - 4, 0x1122334455667788ull);
@@ -228,7 +242,7 @@ static void check_writes(u64 pa)
 /* --- the rest --- */
 static void check_fetch(void)
 {
-	map_page(VA, holes[0].base);
+	map_page(VA, hidden[0].base);
 	check(!access(A_FETCH, false, VA) && caught.vector == VEC_UD && caught.rip == VA,
 	      "executing a hidden page gives #UD", "vector %u rip %lx", caught.vector, caught.rip);
 	check(!access(A_FETCH, true, VA) && caught.vector == VEC_UD,
@@ -237,12 +251,12 @@ static void check_fetch(void)
 
 static void check_user(void)
 {
-	map_page(VA, holes[0].base);
+	map_page(VA, hidden[0].base);
 	check(access(A_READ, true, VA + 8) && access_value == ONES, "ring 3 reads all-ones", "%lx", access_value);
 	access_value = 0;
 	check(access(A_WRITE, true, VA + 8) && ones_at(VA), "a store from ring 3 changes nothing", "vector %u",
 	      caught.vector);
-	space_map(&space, VA, holes[0].base, PTE_P | PTE_A, 1);
+	space_map(&space, VA, hidden[0].base, PTE_P | PTE_A, 1);
 	invlpg(VA);
 	check(!access(A_WRITE, true, VA) && caught.vector == VEC_PF && (caught.error & 0x1f) == (PF_P | PF_W | PF_U),
 	      "rights are checked before the hidden page is seen", "vector %u error %lx", caught.vector, caught.error);
@@ -254,7 +268,7 @@ static void check_as_table(u32 level, const char *name)
 	u64 va = VA + (1ull << 40);
 	u64 *entry = space_entry(&space, va, level), old = *entry;
 
-	*entry = holes[0].base | PTE_P | PTE_W | PTE_U;
+	*entry = hidden[0].base | PTE_P | PTE_W | PTE_U;
 	flush_tlb();
 	check(!access(A_READ, false, va) && caught.vector == VEC_PF && (caught.error & PF_RSVD) && caught.cr2 == va,
 	      name, "vector %u error %lx cr2 %lx", caught.vector, caught.error, caught.cr2);
@@ -265,8 +279,8 @@ static void check_as_table(u32 level, const char *name)
 	flush_tlb();
 }
 
-/* A 2 MiB page over a hole and over RAM beside it. */
-static void check_large_page(const struct hole *h)
+/* A 2 MiB page over hidden memory and over RAM beside it. */
+static void check_large_page(const struct range *h)
 {
 	u64 base = h->base & ~0x1fffffull, before = h->base - PAGE_SIZE;
 	u64 alias = VA + (2ull << 40);
@@ -287,7 +301,7 @@ static void check_counters(u64 reads, u64 writes)
 {
 	u64 r = umbra_counter("shadow_hidden_reads"), w = umbra_counter("shadow_hidden_writes");
 
-	map_page(VA, holes[0].base);
+	map_page(VA, hidden[0].base);
 	store(VA, 1);
 	check(r > reads, "reads of hidden memory are counted", "%lu after %lu", r, reads);
 	check(umbra_counter("shadow_hidden_writes") > w && w > writes, "each write to hidden memory is counted",
@@ -296,22 +310,21 @@ static void check_counters(u64 reads, u64 writes)
 
 void run_tests(void)
 {
-	u64 reads = umbra_counter("shadow_hidden_reads"), writes = umbra_counter("shadow_hidden_writes");
+	u64 reads = umbra_counter("shadow_hidden_reads"), writes = umbra_counter("shadow_hidden_writes"), reserved;
 
-	find_holes();
-	if (!check(hole_count > 0, "the memory map has the hypervisor's holes", "none below %lu MiB",
-		   option("ram_mib", 512)))
-		return;
-	if (!under_umbra())
-		return;
-	write_cr4(read_cr4() | CR4_OSFXSR);
 	space = space_new();
 	space_load(&space);
-	for (u32 i = 0; i < hole_count; i++) {
-		check_reads(&holes[i]);
-		check_writes(holes[i].base);
-		check_writes(holes[i].end - PAGE_SIZE);
-		check_large_page(&holes[i]);
+	reserved = look_at_map();
+	if (!check(reserved > POOL_MIN, "the memory map has the hypervisor's memory as reserved", "%lu bytes", reserved))
+		return;
+	if (!under_umbra() || !check(hidden_count > 0, "reserved memory is hidden", "no page is"))
+		return;
+	write_cr4(read_cr4() | CR4_OSFXSR);
+	for (u32 i = 0; i < hidden_count; i++) {
+		check_reads(&hidden[i]);
+		check_writes(hidden[i].base);
+		check_writes(hidden[i].end - PAGE_SIZE);
+		check_large_page(&hidden[i]);
 	}
 	check_wide_reads();
 	check_page_crossing();

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of what the guest must not do to the machine: sleep without the hypervisor, mask A20, switch
-tasks unseen; and of the ways to end it that it has. Part of run.py, whose helpers they use."""
+tasks unseen; and of the ways to end it that it has."""
 import functools
 import os
 import re
@@ -9,8 +9,9 @@ import subprocess
 import threading
 import time
 
-import __main__ as run
 import vm
+from common import BOCHS_TIMEOUT, boot, debian, judge_checks, judge_image, require, run_command
+from inspection import DEVICES, data_disk, inspect
 
 # --- sleep, reset and power-off ---------------------------------------------------
 
@@ -28,21 +29,21 @@ REFUSED = r"guest asked for S3: refused"
 
 
 def test_suspend_to_ram_is_refused_and_the_guest_goes_on():
-    expected = run.data_disk()
-    result = run.run_command("s3", run.debian(command=SUSPEND, extra=run.DEVICES["cloud"][1]))
+    expected = data_disk()
+    result = run_command("s3", debian(command=SUSPEND, extra=DEVICES["cloud"][1]))
     text = result.output.decode()
-    run.require("suspended: 0" in text and "Waking up" in text, f"the suspend failed: {text[-300:]!r}")
+    require("suspended: 0" in text and "Waking up" in text, f"the suspend failed: {text[-300:]!r}")
     exits = [int(n) for n in re.findall(r"^exits +(\d+)$", text, re.M)]
-    run.require(len(exits) == 2 and exits[1] > exits[0], "the hypervisor does not answer behind it")
-    run.require(expected in text and "eth0 answers" in text, "disk or network do not go on")
-    run.require(len(re.findall(REFUSED, result.text)) == 1, "the serial log does not say once that it was refused")
+    require(len(exits) == 2 and exits[1] > exits[0], "the hypervisor does not answer behind it")
+    require(expected in text and "eth0 answers" in text, "disk or network do not go on")
+    require(len(re.findall(REFUSED, result.text)) == 1, "the serial log does not say once that it was refused")
 
 
 def with_port(**settings):
     """A guest that has the program port."""
     archive = "build/port.cpio"
     subprocess.run(["tools/mkinitramfs", archive, "--program", "build/tools/port"], check=True)
-    machine = run.debian(**settings)
+    machine = debian(**settings)
     machine.initrds.append(archive)
     return machine
 
@@ -55,19 +56,19 @@ port 0x602 4 $(({SLEEP_1} << 16)); port 0x5fe 4
 port 0x600 2 0x8000; port 0x605 1 {SLEEP_1 >> 8}; port 0x600 4
 echo alive; umbractl version
 """
-    result = run.run_command("s3-by-hand", with_port(command=command))
+    result = run_command("s3-by-hand", with_port(command=command))
     seen = [int(value, 16) for value in re.findall(rb"^\w+: (\w+)$", result.output, re.M)]
-    run.require(len(seen) == 4, f"it printed {result.output!r}")
-    run.require([seen[0] >> 15 & 1, seen[1] >> 7 & 1, seen[2] >> 31 & 1, seen[3] >> 15 & 1] == [1, 0, 1, 1],
+    require(len(seen) == 4, f"it printed {result.output!r}")
+    require([seen[0] >> 15 & 1, seen[1] >> 7 & 1, seen[2] >> 31 & 1, seen[3] >> 15 & 1] == [1, 0, 1, 1],
                 f"WAK_STS in {[hex(value) for value in seen]}")
-    run.require(len(re.findall(REFUSED, result.text)) == 1, "the serial log does not say so, once")
+    require(len(re.findall(REFUSED, result.text)) == 1, "the serial log does not say so, once")
 
 
 def test_sleep_type_that_no_table_names_is_refused():
     machine = with_port(command=f"port 0x604 2 {SLEEP_1}; port 0x604 2 {SLEEP_7}; umbractl version",
                         extra=["-global", "ICH9-LPC.disable_s3=1"])
-    result = run.run_command("s3-unnamed", machine)
-    run.require("refused (sleep type 1;" in result.text, "the serial log does not say so")
+    result = run_command("s3-unnamed", machine)
+    require("refused (sleep type 1;" in result.text, "the serial log does not say so")
 
 
 def end_of_guest(name, command, options=""):
@@ -90,15 +91,15 @@ def end_of_guest(name, command, options=""):
         os.unlink(path)
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    result = run.boot(name, machine)
-    run.require(result.exit == 0, f"the machine did not end by itself (status {result.exit})")
+    result = boot(name, machine)
+    require(result.exit == 0, f"the machine did not end by itself (status {result.exit})")
     listener.join(5)
     return b"".join(events).decode()
 
 
 def check_reset(way):
     events = end_of_guest(f"reset-{way}", "reboot -f", f"reboot={way}")
-    run.require('"reason": "guest-reset"' in events, f"QEMU says {events[-200:]!r}")
+    require('"reason": "guest-reset"' in events, f"QEMU says {events[-200:]!r}")
 
 
 def test_reset_through_acpi():
@@ -115,17 +116,17 @@ def test_reset_through_port_cf9():
 
 def test_reset_through_port_92():
     events = end_of_guest("reset-92", "port 0x92 1 1; sleep 20")
-    run.require('"reason": "guest-reset"' in events, f"QEMU says {events[-200:]!r}")
+    require('"reason": "guest-reset"' in events, f"QEMU says {events[-200:]!r}")
 
 
 def test_power_off_is_s5():
     events = end_of_guest("power-off", "true")
-    run.require('"reason": "guest-shutdown"' in events, f"QEMU says {events[-200:]!r}")
+    require('"reason": "guest-shutdown"' in events, f"QEMU says {events[-200:]!r}")
 
 
 def test_s4_passes():
     events = end_of_guest("s4", f"port 0x604 2 {SLEEP_2}; sleep 20")
-    run.require("SUSPEND_DISK" in events, f"QEMU says {events[-200:]!r}")
+    require("SUSPEND_DISK" in events, f"QEMU says {events[-200:]!r}")
 
 
 def test_kexec_goes_on_in_another_kernel_under_the_hypervisor():
@@ -140,16 +141,16 @@ def test_kexec_goes_on_in_another_kernel_under_the_hypervisor():
                 file.write(source.read())
     subprocess.run(["tools/mkinitramfs", more, "--program", "build/tools/kexec", "--file", f"{kernel}/vmlinuz:/kexec/kernel",
                     "--file", second + ":/kexec/initrd"], check=True)
-    machine = run.debian(command='kexec /kexec/kernel /kexec/initrd "console=ttyS0 second=1"')
+    machine = debian(command='kexec /kexec/kernel /kexec/initrd "console=ttyS0 second=1"')
     machine.initrds.append(more)
-    result = run.run_command("kexec", machine, status=5)
-    run.require(re.search(rb"second=1\s+exits +\d+", result.output), f"the second kernel printed {result.output[-300:]!r}")
+    result = run_command("kexec", machine, status=5)
+    require(re.search(rb"second=1\s+exits +\d+", result.output), f"the second kernel printed {result.output[-300:]!r}")
 
 
 def test_dmesg_of_the_keyboard_controller_is_as_on_bare():
-    lines = [re.findall(r"^.*i8042.*$|^.*atkbd.*$|^.*AT Translated.*$", re.sub(r"(?m)^<\d+>\[[ .\d]*\] ", "", run.inspect("full", bare)["dmesg"]), re.M)
+    lines = [re.findall(r"^.*i8042.*$|^.*atkbd.*$|^.*AT Translated.*$", re.sub(r"(?m)^<\d+>\[[ .\d]*\] ", "", inspect("full", bare)["dmesg"]), re.M)
              for bare in (True, False)]
-    run.require(lines[0] and lines[0] == lines[1], f"the kernel says {lines[1]}, bare {lines[0]}")
+    require(lines[0] and lines[0] == lines[1], f"the kernel says {lines[1]}, bare {lines[0]}")
 
 
 # --- outside long mode (tests/guest/legacy) ------------------------------------------
@@ -161,25 +162,25 @@ def legacy_machine(name, **settings):
 def run_legacy(name, bare):
     where = "bare" if bare else "umbra"
     machine = legacy_machine(name, umbra="bare" if bare else "")
-    run.judge_image(f"legacy-{name}[{where}]", run.boot(f"legacy-{name}-{where}", machine, timeout=120))
+    judge_image(f"legacy-{name}[{where}]", boot(f"legacy-{name}-{where}", machine, timeout=120))
 
 
 def run_legacy_in_bochs(name):
     ended = rb"END: (\d+) failures"
-    result = run.boot(f"bochs-legacy-{name}", legacy_machine(name, emulator="bochs"), timeout=run.BOCHS_TIMEOUT, until=ended)
-    run.judge_checks(f"legacy-{name}[bochs]", result)
-    run.require(re.search(ended, result.serial), f"the image did not end{': ' if result.panic else ''}{result.panic or ''}")
+    result = boot(f"bochs-legacy-{name}", legacy_machine(name, emulator="bochs"), timeout=BOCHS_TIMEOUT, until=ended)
+    judge_checks(f"legacy-{name}[bochs]", result)
+    require(re.search(ended, result.serial), f"the image did not end{': ' if result.panic else ''}{result.panic or ''}")
 
 
 def test_guest_that_switches_tasks_in_hardware_is_stopped():
     """QEMU's TCG makes no exit for it: docs/hardware.md. By CALL, by a task gate, with page tables of its own."""
     for how in ("taskswitch1", "taskswitch2", "taskswitch3"):
-        result = run.boot(f"legacy-{how}", legacy_machine(how), timeout=120, until=rb"the guest has stopped|END: ")
-        run.require(re.search(r"guest stopped: the processor holds [0-9a-f]+ in CR3", result.text), f"{how}: it was not stopped")
+        result = boot(f"legacy-{how}", legacy_machine(how), timeout=120, until=rb"the guest has stopped|END: ")
+        require(re.search(r"guest stopped: the processor holds [0-9a-f]+ in CR3", result.text), f"{how}: it was not stopped")
 
 
-def tests():
-    found = {name[5:]: test for name, test in globals().items() if name.startswith("test_")}
+def legacy_tests():
+    found = {}
     for name in ("real", "code16", "v86", "a20"):
         for bare in (True, False):
             test = functools.partial(run_legacy, name, bare)

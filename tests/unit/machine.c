@@ -8,7 +8,7 @@
 
 #include "lib/x86.h"
 #include "mm/phys.h"
-#include "mm/shadow_int.h"
+#include "mm/shadow/accessors.h"
 #include "tests/unit/machine.h"
 
 /* Exits without progress before an access counts as livelocked. */
@@ -298,7 +298,7 @@ static void tlb_insert(struct machine *m, const struct tlb_entry *e)
 
 		if (t->tag == e->tag && t->gva == e->gva && t->bytes == e->bytes && t->hpa == e->hpa &&
 		    t->w == e->w && t->u == e->u && t->x == e->x && t->memtype == e->memtype && t->key == e->key &&
-		    t->dirty == e->dirty)
+		    t->dirty == e->dirty && t->smep == e->smep)
 			return;
 	}
 	if (m->tlb_count == TLB_MAX)
@@ -369,6 +369,17 @@ static bool shadow_reserved(const struct machine *m, u32 level, u64 e)
 	return model_reserved(&s, level, e);
 }
 
+/* In hardware CR0.WP and EFER.NXE are 1; SMEP and SMAP are the guest's, and off without paging. */
+static struct model_state hardware_state(const struct machine *m)
+{
+	bool paging = m->paging.cr0 & CR0_PG;
+
+	return (struct model_state){
+		.mode = long_format(m) ? MODEL_4L : MODEL_PAE, .wp = true, .nxe = true,
+		.smep = paging && (m->paging.cr4 & CR4_SMEP), .smap = paging && (m->paging.cr4 & CR4_SMAP),
+	};
+}
+
 struct shadow_walk {
 	u64 table;
 	u32 level;
@@ -416,6 +427,7 @@ static void walk_leaf(struct machine *m, u64 gva, u64 e, const struct shadow_wal
 	*out = (struct tlb_entry){
 		.tag = m->tag, .gva = gva & ~(bytes - 1), .bytes = bytes, .hpa = e & PTE_ADDR_MASK & ~(bytes - 1),
 		.w = w->w, .u = w->u, .x = w->x, .dirty = e & PTE_D, .memtype = (PAT_HOST >> (8 * pat)) & 7, .key = e >> 59 & 15,
+		.smep = hardware_state(m).smep,
 	};
 }
 
@@ -512,6 +524,9 @@ static void check_tlb_entry(struct machine *m, const struct tlb_entry *e)
 	struct tlb_entry now;
 	u64 step = PAGE_SIZE;
 
+	if (e->u && e->x && !e->smep && hardware_state(m).smep)
+		machine_fail(m, "the TLB lets the supervisor execute %#llx, as before SMEP was on",
+			     (unsigned long long)e->gva);
 	if (machine_shadow_lookup(m, e->gva, &now) && now.bytes >= e->bytes)
 		step = e->bytes;
 	for (u64 at = 0; at < e->bytes; at += step)
@@ -605,17 +620,6 @@ void machine_audit(struct machine *m)
 }
 
 /* --- one access -------------------------------------------------------------------------- */
-/* In hardware CR0.WP and EFER.NXE are 1; SMEP and SMAP are the guest's, and off without paging. */
-static struct model_state hardware_state(const struct machine *m)
-{
-	bool paging = m->paging.cr0 & CR0_PG;
-
-	return (struct model_state){
-		.mode = long_format(m) ? MODEL_4L : MODEL_PAE, .wp = true, .nxe = true,
-		.smep = paging && (m->paging.cr4 & CR4_SMEP), .smap = paging && (m->paging.cr4 & CR4_SMAP),
-	};
-}
-
 /* SDM vol. 3 section 4.6.2, CR0.WP = 1. Without paging the guest's CR4.PKE is not in the hardware's. */
 static bool key_forbids(const struct machine *m, const struct tlb_entry *e, struct model_access a)
 {
@@ -626,11 +630,15 @@ static bool key_forbids(const struct machine *m, const struct tlb_entry *e, stru
 	return (rights & 1) || (a.write && (rights & 2));
 }
 
-/* 0, or what the error code has besides the access. */
+/*
+ * 0, or what the error code has besides the access. A translation made with SMEP off may let the supervisor
+ * execute a user page until it is flushed; one made with SMEP on need not outlast that.
+ */
 static u32 rights_problem(const struct machine *m, const struct tlb_entry *e, struct model_access a)
 {
 	struct model_state s = hardware_state(m);
 
+	s.smep = s.smep && e->smep;
 	if (key_forbids(m, e, a))
 		return PF_P | PF_PK;
 	return model_allowed(&s, e->w, e->u, e->x, a) ? 0 : PF_P;

@@ -61,6 +61,7 @@ struct tlb_entry {
 	u64 bytes;               /* 4K, 2M, 1G */
 	u64 hpa;                 /* of the first byte */
 	bool w, u, x, dirty;
+	bool smep;               /* it was on when the translation was made: SDM vol. 3 section 4.10.4.1 */
 	u32 key;                 /* protection key */
 	u32 memtype;             /* enum memtype, by the hardware's PAT */
 };

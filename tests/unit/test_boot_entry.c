@@ -16,6 +16,7 @@
 
 #include "boot/check.c"
 #include "boot/entry.h"
+#include "boot/loader_config.h"
 #include "boot/options.h"
 
 static struct boot_entry entry;
@@ -113,6 +114,37 @@ static void mistakes_in_an_entry_are_explained(void **state)
 			   "initrd 6\ninitrd 7\ninitrd 8\ninitrd 9\n"));
 	assert_error_has(&entry.error, "line 10");
 	assert_int_equal(entry.initrd_count, ENTRY_MAX_INITRDS);
+}
+
+static void keys_of_other_loaders_are_passed_over(void **state)
+{
+	assert_true(parse("a.conf", "title Example Linux\nversion 6.1\nlinux /kernel\ninitrd /initrd0.img\n"
+			  "options console=ttyS0\nid 7\ngrub_users $grub_users\ngrub_arg --unrestricted\n"
+			  "grub_class example\ngrub_hotkey\n"));
+	assert_string_equal(entry.options, "console=ttyS0");
+	assert_false(parse("a.conf", "linux /k\ngrub x\n"));
+	assert_false(parse("a.conf", "linux /k\nids x\n"));
+}
+
+static void a_line_names_one_file(void **state)
+{
+	assert_true(parse("a.conf", "linux /my kernel/k\ninitrd /one gz\ninitrd /two\n"));
+	assert_string_equal(entry.kernel, "/my kernel/k");
+	assert_int_equal(entry.initrd_count, 2);
+	assert_false(parse("a.conf", "linux /k\ninitrd /one /two\n"));
+	assert_error_has(&entry.error, "a.conf line 2: key \"initrd\" names two files");
+	assert_false(parse("a.conf", "linux /k\ninitrd /one\t\\two\n"));
+	assert_false(parse("a.conf", "linux /k /l\n"));
+	assert_error_has(&entry.error, "line 1: key \"linux\" names two files");
+}
+
+static void utf8_is_kept_as_it_is(void **state)
+{
+	assert_true(parse("gr\u00fcn.conf", "title Gr\u00f6\u00dfe\nlinux /gr\u00f6\u00dfe/kernel\ninitrd /\U0001f600\n"));
+	assert_string_equal(entry.id, "gr\u00fcn.conf");
+	assert_string_equal(entry.title, "Gr\u00f6\u00dfe");
+	assert_string_equal(entry.kernel, "/gr\u00f6\u00dfe/kernel");
+	assert_string_equal(entry.initrd[0], "/\U0001f600");
 }
 
 static void multiboot_entries_have_modules_and_command_line(void **state)
@@ -310,7 +342,7 @@ static struct umbra_options options;
 
 static void umbra_options_have_defaults(void **state)
 {
-	assert_true(options_parse(&options, "", &error));
+	assert_true(options_parse(&options, "", true, &error));
 	assert_int_equal(options.hv.serial_port, 0x3f8);
 	assert_int_equal(options.hv.serial_baud, 115200);
 	assert_int_equal(options.hv.log_level, 2);
@@ -326,7 +358,7 @@ static void umbra_options_are_read(void **state)
 	const char *line = "serial=ttyS1,9600 pool=64M  shadow=3072K loglevel=debug"
 		" cpuid=-pku,-la57 audit=1000 cpuid=-sse4_1 bare";
 
-	assert_true(options_parse(&options, line, &error));
+	assert_true(options_parse(&options, line, true, &error));
 	assert_int_equal(options.hv.serial_port, 0x2f8);
 	assert_int_equal(options.hv.serial_baud, 9600);
 	assert_int_equal(options.hv.pool_bytes, 64 << 20);
@@ -336,12 +368,12 @@ static void umbra_options_are_read(void **state)
 	assert_string_equal(options.hv.cpuid_hide, "-pku,-la57,-sse4_1");
 	assert_string_equal(options.hv.raw, line);
 	assert_true(options.bare);
-	assert_true(options_parse(&options, "serial=0x2e8", &error));
+	assert_true(options_parse(&options, "serial=0x2e8", true, &error));
 	assert_int_equal(options.hv.serial_port, 0x2e8);
 	assert_int_equal(options.hv.serial_baud, 115200);
-	assert_true(options_parse(&options, "serial=none", &error));
+	assert_true(options_parse(&options, "serial=none", true, &error));
 	assert_int_equal(options.hv.serial_port, 0);
-	assert_true(options_parse(&options, "pool=0x1000000 shadow=1g", &error));
+	assert_true(options_parse(&options, "pool=0x1000000 shadow=1g", true, &error));
 	assert_int_equal(options.hv.pool_bytes, 16 << 20);
 }
 
@@ -351,6 +383,7 @@ static void wrong_umbra_options_are_named(void **state)
 		"serial=", "serial", "serial=ttyS4", "serial=ttyS0,", "serial=ttyS0,7000",
 		"serial=ttyS0,0", "serial=0x3f8,115200x", "serial=0", "serial=0x10000",
 		"pool=", "pool=1M", "pool=x", "pool=99999999T", "pool=16MM", "shadow=0",
+		"shadow=4K", "shadow=255K",
 		"loglevel=loud", "loglevel", "cpuid=", "cpuid=pku", "cpuid=-", "cpuid=-a,",
 		"cpuid=-a,,-b", "cpuid=-A", "audit=", "audit=-1", "audit=4294967296", "bare=1",
 		"colour=red", "=", "Bare",
@@ -360,12 +393,27 @@ static void wrong_umbra_options_are_named(void **state)
 
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		snprintf(line, sizeof(line), "audit=5 %s", wrong[i]);
-		if (options_parse(&options, line, &error))
+		if (options_parse(&options, line, true, &error))
 			fail_msg("%s was accepted", wrong[i]);
 		assert_error_has(&error, wrong[i]);
 	}
-	assert_false(options_parse(&options, "frob", &error));
+	assert_false(options_parse(&options, "frob", true, &error));
 	assert_error_has(&error, "unknown umbra option \"frob\"");
+}
+
+static void least_pool_and_shadow_are_taken(void **state)
+{
+	assert_true(options_parse(&options, "pool=2M shadow=256K", true, &error));
+	assert_int_equal(options.hv.pool_bytes, 2 << 20);
+	assert_int_equal(options.hv.shadow_bytes, 256 << 10);
+}
+
+static void audits_are_for_debug_builds(void **state)
+{
+	assert_false(options_parse(&options, "audit=1000", false, &error));
+	assert_error_has(&error, "DEBUG=1");
+	assert_true(options_parse(&options, "audit=0", false, &error));
+	assert_true(options_parse(&options, "audit=1000", true, &error));
 }
 
 static void long_umbra_options_are_refused(void **state)
@@ -374,10 +422,10 @@ static void long_umbra_options_are_refused(void **state)
 
 	memset(line + 7, 'a', 300);
 	line[307] = '\0';
-	assert_false(options_parse(&options, line, &error));
+	assert_false(options_parse(&options, line, true, &error));
 	memset(line, ' ', 1000);
 	line[1000] = '\0';
-	assert_false(options_parse(&options, line, &error));
+	assert_false(options_parse(&options, line, true, &error));
 	assert_error_has(&error, "longer than 511");
 }
 
@@ -399,30 +447,16 @@ static void numbers_and_sizes_do_not_overflow(void **state)
 	assert_false(text_parse_size((struct text_span){"M", 1}, &v));
 }
 
-static void text_is_formatted(void **state)
-{
-	char line[16];
-
-	assert_int_equal(text_format(line, sizeof(line), "%s %u%%", "ab", 7u), 5);
-	assert_string_equal(line, "ab 7%");
-	text_format(line, sizeof(line), "%08x|%4u|%llx", 0xbeefu, 12u, 0x123456789ull);
-	assert_string_equal(line, "0000beef|  12|1");
-	text_format(line, sizeof(line), "%.*s%c", 2, "xyz", '!');
-	assert_string_equal(line, "xy!");
-	text_format(line, sizeof(line), "%s", "a line longer than the space");
-	assert_string_equal(line, "a line longer t");
-}
-
 static void a_cpu_with_svm_is_accepted(void **state)
 {
-	struct cpu_facts facts = {.svm = true};
+	struct cpu_facts facts = {.nx = true, .svm = true};
 
 	assert_true(check_cpu(&facts, false, &error));
 }
 
 static void a_cpu_without_virtualisation_is_refused(void **state)
 {
-	struct cpu_facts facts = {.svm = false};
+	struct cpu_facts facts = {.nx = true};
 
 	assert_false(check_cpu(&facts, false, &error));
 	assert_error_has(&error, "neither SVM nor VMX");
@@ -431,7 +465,7 @@ static void a_cpu_without_virtualisation_is_refused(void **state)
 
 static void svm_locked_off_is_refused(void **state)
 {
-	struct cpu_facts facts = {.svm = true, .vm_cr = 0x18};
+	struct cpu_facts facts = {.nx = true, .svm = true, .vm_cr = 0x18};
 
 	assert_false(check_cpu(&facts, false, &error));
 	assert_error_has(&error, "VM_CR.SVMDIS");
@@ -444,7 +478,7 @@ static void svm_locked_off_is_refused(void **state)
 
 static void vmx_locked_off_is_refused(void **state)
 {
-	struct cpu_facts facts = {.vmx = true, .feature_control = 1};
+	struct cpu_facts facts = {.nx = true, .vmx = true, .feature_control = 1};
 
 	assert_false(check_cpu(&facts, false, &error));
 	assert_error_has(&error, "IA32_FEATURE_CONTROL");
@@ -459,7 +493,7 @@ static void vmx_itself_is_not_mistaken_for_locked(void **state)
 	size_t i;
 
 	for (i = 0; i < 3; i++) {
-		struct cpu_facts facts = {.vmx = true, .feature_control = open[i]};
+		struct cpu_facts facts = {.nx = true, .vmx = true, .feature_control = open[i]};
 
 		if (!check_cpu(&facts, false, &error))
 			assert_null(strstr(error.text, "locked"));
@@ -468,11 +502,38 @@ static void vmx_itself_is_not_mistaken_for_locked(void **state)
 
 static void five_level_paging_is_refused_in_every_mode(void **state)
 {
-	struct cpu_facts facts = {.svm = true, .la57 = true};
+	struct cpu_facts facts = {.nx = true, .svm = true, .la57 = true};
 
 	assert_false(check_cpu(&facts, false, &error));
 	assert_error_has(&error, "LA57");
 	assert_false(check_cpu(&facts, true, &error));
+}
+
+static void a_cpu_without_no_execute_pages_is_refused(void **state)
+{
+	struct cpu_facts facts = {.svm = true};
+
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "NX");
+	assert_true(check_cpu(&facts, true, &error));
+	facts = (struct cpu_facts){.vmx = true};
+	assert_false(check_cpu(&facts, false, &error));
+	assert_error_has(&error, "NX");
+}
+
+static void xd_disable_is_asked_for_where_it_exists(void **state)
+{
+	struct cpuid_result intel = {13, 0x756e6547, 0x6c65746e, 0x49656e69}; /* "GenuineIntel" */
+	struct cpuid_result amd = {13, 0x68747541, 0x444d4163, 0x69746e65};
+
+	assert_true(is_intel(&intel));
+	assert_false(is_intel(&amd));
+	assert_false(has_xd_disable(0x00000695)); /* Pentium M, model 9 */
+	assert_true(has_xd_disable(0x000006d8));  /* Pentium M, model 0Dh */
+	assert_true(has_xd_disable(0x00050654));  /* Skylake-X, family 6 model 55h */
+	assert_true(has_xd_disable(0x000106a5));  /* Nehalem, family 6 model 1Ah */
+	assert_false(has_xd_disable(0x00000543)); /* Pentium */
+	assert_true(has_xd_disable(0x00000f43));  /* Pentium 4 */
 }
 
 static void too_little_memory_is_refused(void **state)
@@ -514,7 +575,7 @@ static void random_text_is_survived(void **state)
 		text[n] = '\0';
 		if (!parse("r.conf", text))
 			assert_true(entry.broken && entry.error.text[0]);
-		else if (!options_parse(&options, entry.umbra, &error))
+		else if (!options_parse(&options, entry.umbra, true, &error))
 			assert_true(error.text[0]);
 	}
 }
@@ -527,6 +588,9 @@ int main(void)
 		cmocka_unit_test(empty_options_are_allowed),
 		cmocka_unit_test(an_unknown_key_is_named_with_file_and_line),
 		cmocka_unit_test(mistakes_in_an_entry_are_explained),
+		cmocka_unit_test(keys_of_other_loaders_are_passed_over),
+		cmocka_unit_test(a_line_names_one_file),
+		cmocka_unit_test(utf8_is_kept_as_it_is),
 		cmocka_unit_test(multiboot_entries_have_modules_and_command_line),
 		cmocka_unit_test(mistakes_in_multiboot_entries_are_explained),
 		cmocka_unit_test(what_is_too_long_is_refused),
@@ -540,15 +604,18 @@ int main(void)
 		cmocka_unit_test(umbra_options_have_defaults),
 		cmocka_unit_test(umbra_options_are_read),
 		cmocka_unit_test(wrong_umbra_options_are_named),
+		cmocka_unit_test(least_pool_and_shadow_are_taken),
+		cmocka_unit_test(audits_are_for_debug_builds),
 		cmocka_unit_test(long_umbra_options_are_refused),
 		cmocka_unit_test(numbers_and_sizes_do_not_overflow),
-		cmocka_unit_test(text_is_formatted),
 		cmocka_unit_test(a_cpu_with_svm_is_accepted),
 		cmocka_unit_test(a_cpu_without_virtualisation_is_refused),
 		cmocka_unit_test(svm_locked_off_is_refused),
 		cmocka_unit_test(vmx_locked_off_is_refused),
 		cmocka_unit_test(vmx_itself_is_not_mistaken_for_locked),
 		cmocka_unit_test(five_level_paging_is_refused_in_every_mode),
+		cmocka_unit_test(a_cpu_without_no_execute_pages_is_refused),
+		cmocka_unit_test(xd_disable_is_asked_for_where_it_exists),
 		cmocka_unit_test(too_little_memory_is_refused),
 		cmocka_unit_test(random_text_is_survived),
 	};

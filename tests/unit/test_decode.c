@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "arch/x86/guest/decode.h"
+#include "arch/x86/guest/insn_fast.h"
 #include "arch/x86/guest/vcpu.h"
 
 #define STRINGS 2000000u
@@ -266,6 +267,63 @@ static void only_plain_stores_may_be_dropped(void **state)
 	}
 }
 
+/* Of what the fast decoder knows: the opcode behind the prefixes, as 0F xx or xx alone. */
+static bool is_same(const struct insn_fast *f, const struct insn *insn)
+{
+	switch (f->op) {
+	case FAST_CPUID: return insn->map == 1 && insn->opcode == 0xa2;
+	case FAST_RDMSR: return insn->map == 1 && insn->opcode == 0x32;
+	case FAST_WRMSR: return insn->map == 1 && insn->opcode == 0x30;
+	case FAST_MOV_FROM_CR: return insn->map == 1 && insn->opcode == 0x20 && f->cr == insn->reg && f->gpr == insn->rm;
+	case FAST_MOV_TO_CR: return insn->map == 1 && insn->opcode == 0x22 && f->cr == insn->reg && f->gpr == insn->rm;
+	case FAST_INVLPG:
+		return insn->map == 1 && insn->opcode == 0x01 && (insn->reg & 7) == 7 && insn->has_mem &&
+		       f->gpr == insn->base && insn->index == INSN_NO_REG && !insn->disp && insn->addrsize == 8;
+	case FAST_AND: case FAST_OR:
+		return insn->map == 0 && insn->opsize == 8 && f->imm == insn->imm &&
+		       (insn->opcode == 0x0d || insn->opcode == 0x25
+			? f->gpr == GPR_RAX && (insn->opcode == 0x25) == (f->op == FAST_AND)
+			: (insn->opcode == 0x81 || insn->opcode == 0x83) && insn->mod == 3 && f->gpr == insn->rm &&
+			  (insn->reg & 7) == (f->op == FAST_AND ? 4 : 1));
+	case FAST_BTS: case FAST_BTR:
+		return insn->map == 1 && insn->opcode == 0xba && insn->opsize == 8 && insn->mod == 3 &&
+		       f->gpr == insn->rm && f->imm == BIT(insn->imm & 63) && (insn->reg & 7) == (f->op == FAST_BTS ? 5 : 6);
+	case FAST_NOP:
+		return (insn->map == 1 && insn->opcode == 0x1f) || (insn->map == 0 && insn->opcode == 0x90 && insn->rm == 0);
+	case FAST_JUMP: return insn->map == 0 && insn->opcode == 0xeb;
+	default: return false;
+	}
+}
+
+static void what_the_fast_decoder_knows_is_what_the_full_one_finds(void **state)
+{
+	static const u8 first[] = {0x0f, 0x0d, 0x25, 0x66, 0x81, 0x83, 0x90, 0xeb};
+	static const u8 second[] = {0xa2, 0x32, 0x30, 0x20, 0x22, 0x01, 0x1f, 0xba, 0x0f, 0x90};
+	u32 known = 0;
+
+	host_random_seed(64);
+	for (u32 i = 0; i < STRINGS / 4; i++) {
+		u8 bytes[INSN_MAX];
+		u32 at = host_random_below(2);
+		struct insn_fast fast;
+		struct insn insn;
+
+		for (u32 k = 0; k < INSN_MAX; k++)
+			bytes[k] = host_random();
+		bytes[0] = 0x40 | host_random_below(16);
+		bytes[at] = first[host_random_below(sizeof(first))];
+		bytes[at + 1] = second[host_random_below(sizeof(second))];
+		if (!insn_fast_decode(&fast, bytes) && !insn_fast_decode_between(&fast, bytes))
+			continue;
+		known++;
+		assert_int_equal(insn_decode(&insn, bytes, sizeof(bytes), 64), 0);
+		if (!is_same(&fast, &insn) ||
+		    fast.len != insn.len + (fast.op == FAST_JUMP ? (u32)insn.imm : 0))
+			fail_msg("%02x %02x %02x %02x: another instruction", bytes[0], bytes[1], bytes[2], bytes[3]);
+	}
+	assert_true(known > STRINGS / 40);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +334,7 @@ int main(void)
 		cmocka_unit_test(a_cut_instruction_wants_more_bytes),
 		cmocka_unit_test(fifteen_bytes_are_the_limit),
 		cmocka_unit_test(only_plain_stores_may_be_dropped),
+		cmocka_unit_test(what_the_fast_decoder_knows_is_what_the_full_one_finds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,16 +10,20 @@
 
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/create.h"
 #include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/io.h"
 #include "arch/x86/guest/msr.h"
-#include "arch/x86/guest/quick.h"
+#include "arch/x86/guest/fast_path.h"
+#include "arch/x86/guest/run.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
+#include "lib/version.h"
 
 #define PHYS_BITS 40
 #define APIC 0xfee00000ull
@@ -31,6 +35,7 @@ static struct shadow_paging paging;
 static bool flushed;
 static u32 set_pagings, drops, intercepts, updates;
 static struct segment cs;
+static u32 tr_type = 0x8b;
 static u8 code[16];
 static u64 pdpte_source[512];
 static u64 written_msrs;
@@ -46,6 +51,8 @@ static void get_segment(const struct vcpu *v, enum segment_name which, struct se
 	*out = (struct segment){ .limit = ~0u, .attributes = 0xc093 };
 	if (which == SEG_CS)
 		*out = cs;
+	else if (which == SEG_TR)
+		out->attributes = tr_type;
 }
 static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in)
 {
@@ -58,12 +65,14 @@ static const char *exit_name(u64 raw) { return "?"; }
 static hpa_t cr3_of_hardware;
 static hpa_t hardware_root(const struct vcpu *v) { return cr3_of_hardware; }
 static void dump(const struct vcpu *v) { }
+static u32 disabled;
+static void cpu_disable(void) { disabled++; }
 
 static const struct vendor vendor = {
 	.name = "fake", .vcpu_init = vcpu_init, .update_control = update_control,
 	.set_intercepts = set_intercepts, .set_msr_intercept = set_msr_intercept,
 	.set_io_intercept = set_io_intercept, .get_segment = get_segment, .set_segment = set_segment,
-	.hardware_root = hardware_root, .dump = dump, .get_msr = get_msr, .set_msr = set_msr, .exit_name = exit_name,
+	.hardware_root = hardware_root, .dump = dump, .cpu_disable = cpu_disable, .get_msr = get_msr, .set_msr = set_msr, .exit_name = exit_name,
 };
 
 static u8 guest_memory[16 * 4096] ALIGNED(16);
@@ -238,6 +247,7 @@ static void a_guest_on_tables_of_its_own_is_stopped(void **state)
 	host_log_quiet = true;
 	assert_panics(guest_exit(&vcpu));
 	host_log_quiet = false;
+	assert_int_equal(disabled, 1);
 }
 
 static void illegal_cr0_values_are_refused(void **state)
@@ -281,6 +291,10 @@ static void long_mode_is_entered_and_left_by_the_book(void **state)
 	cs.attributes |= SEG_ATTR_L;
 	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL);  /* CS.L */
 	cs.attributes &= ~SEG_ATTR_L;
+	tr_type = 0x83;
+	guest_of(&vcpu)->cpuid.amd = false;
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL);  /* a 16-bit TSS, on Intel */
+	tr_type = 0x8b;
 	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), 0);
 	assert_true(vcpu.efer & EFER_LMA && flushed);
 	assert_int_equal(cr_write_efer(&vcpu, vcpu.efer & ~EFER_LME), -EINVAL);
@@ -306,17 +320,17 @@ static void cr4_follows_cpuid(void **state)
 	assert_false(flushed);
 	assert_int_equal(cr_write_cr4(&vcpu, vcpu.cr4 | CR4_PGE), 0);
 	assert_true(flushed);
-	assert_true(cpuid_has(&vcpu, 1, CPUID_ECX, 27));
+	assert_true(cpuid_has(&vcpu, 1, CPUID_ECX, CPUID1_ECX_OSXSAVE));
 	create("");
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_SMAP), 0);
-	assert_false(cpuid_has(&vcpu, 1, CPUID_ECX, 27));
+	assert_false(cpuid_has(&vcpu, 1, CPUID_ECX, CPUID1_ECX_OSXSAVE));
 	/* OSPKE shows CR4.PKE, in subleaf 0. */
-	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, 4));
+	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, CPUID7_ECX_OSPKE));
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_PKE), 0);
-	assert_true(cpuid_has(&vcpu, 7, CPUID_ECX, 4));
+	assert_true(cpuid_has(&vcpu, 7, CPUID_ECX, CPUID7_ECX_OSPKE));
 	create("-pku");
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE | CR4_PKE), -EINVAL);
-	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, 3));
+	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, CPUID7_ECX_PKU));
 }
 
 static void cr3_reserved_bits_are_refused_in_long_mode(void **state)
@@ -420,7 +434,7 @@ static void invpcid_is_undefined_in_every_mode(void **state)
 	}
 }
 
-/* What a backend does before it takes the short way. */
+/* What a backend does before it takes the fast path. */
 static void set_code(const char *bytes, u32 len)
 {
 	memset(code, 0x90, sizeof(code));
@@ -437,46 +451,46 @@ static void the_short_way_does_the_same_or_nothing(void **state)
 	vcpu.gpr[GPR_RDI] = 0x9000;
 	vcpu.gpr[GPR_R12] = vcpu.gpr[GPR_RBP] = 0xa000;
 	set_code("\x0f\x22\xdf", 3);                          /* MOV CR3, RDI */
-	assert_true(quick_cr3_write(&vcpu) == 3 && vcpu.cr3 == 0x9000 && flushed);
+	assert_true(fast_path_cr3_write(&vcpu) == 3 && vcpu.cr3 == 0x9000 && flushed);
 	set_code("\x0f\x20\xde", 3);                          /* MOV RSI, CR3 */
-	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x9000);
+	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x9000);
 	vcpu.rflags = 0x8d7;
-	vcpu.exit.ahead = true;
+	vcpu.exit.cr3_pair = true;
 	set_code("\x0f\x20\xde\x48\x81\xce\x00\x10\x00\x00\x0f\x22\xde", 13); /* OR RSI, 0x1000; MOV CR3, RSI */
-	assert_true(quick_cr3_read(&vcpu) == 13 && vcpu.gpr[GPR_RSI] == 0x9000 && vcpu.cr3 == 0x9000 && vcpu.rflags == 0x6);
+	assert_true(fast_path_cr3_read(&vcpu) == 13 && vcpu.gpr[GPR_RSI] == 0x9000 && vcpu.cr3 == 0x9000 && vcpu.rflags == 0x6);
 	vcpu.cr3 = 0x8000;
 	set_code("\x0f\x20\xde\x48\x0f\xba\xee\x3f\x0f\x22\xde", 11);   /* BTS RSI, 63: the MOV is a #GP of its own */
-	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000 && vcpu.rflags == 0x6);
-	vcpu.exit.ahead = false;                               /* a breakpoint is on */
+	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000 && vcpu.rflags == 0x6);
+	vcpu.exit.cr3_pair = false;                               /* a breakpoint is on */
 	set_code("\x0f\x20\xde\x48\x81\xce\x00\x10\x00\x00\x0f\x22\xde", 13);
-	assert_true(quick_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000);
+	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000);
 	vcpu.cr3 = 0x9000;
 	set_code("\x41\x0f\x22\xdc", 4);                      /* MOV CR3, R12: the backend has it */
-	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
+	assert_true(fast_path_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
 	set_code("\x0f\x22\xdd", 3);                          /* MOV CR3, RBP */
-	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
+	assert_true(fast_path_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
 	set_code("\x0f\x22\xe7", 3);                          /* MOV CR4, RDI */
-	assert_int_equal(quick_cr3_write(&vcpu), 0);
+	assert_int_equal(fast_path_cr3_write(&vcpu), 0);
 	set_code("\x3e\x0f\x22\xdf", 4);                      /* with a prefix */
-	assert_int_equal(quick_cr3_write(&vcpu), 0);
-	vcpu.gpr[GPR_RDI] = BIT(PHYS_BITS);                    /* #GP: the whole way's business */
+	assert_int_equal(fast_path_cr3_write(&vcpu), 0);
+	vcpu.gpr[GPR_RDI] = BIT(PHYS_BITS);                    /* #GP: the slow path's business */
 	set_code("\x0f\x22\xdf", 3);
-	assert_true(quick_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000 && vcpu.inject.type == EVENT_NONE);
+	assert_true(fast_path_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000 && vcpu.inject.type == EVENT_NONE);
 	vcpu.gpr[GPR_RBX] = 0x7000;
 	set_code("\x0f\x01\x3b", 3);                          /* INVLPG [RBX] */
-	assert_true(quick_invlpg(&vcpu) == 3 && invlpg_gva == 0x7000);
+	assert_true(fast_path_invlpg(&vcpu) == 3 && invlpg_gva == 0x7000);
 	invlpg_gva = 0;
 	set_code("\x0f\x01\x7b\x08", 4);                      /* INVLPG [RBX+8] */
-	assert_true(quick_invlpg(&vcpu) == 0 && invlpg_gva == 0);
+	assert_true(fast_path_invlpg(&vcpu) == 0 && invlpg_gva == 0);
 	set_code("\x0f\xa2", 2);
-	assert_int_equal(quick_cpuid_len(&vcpu), 2);
+	assert_int_equal(fast_path_cpuid_len(&vcpu), 2);
 	set_code("\x66\x0f\xa2", 3);
-	assert_int_equal(quick_cpuid_len(&vcpu), 0);
+	assert_int_equal(fast_path_cpuid_len(&vcpu), 0);
 	assert_true(vcpu.rip == 0x100000);
 	set_code("\x0f\x22\xdf", 3);
 	vcpu.gpr[GPR_RDI] = 0x5000;
 	vcpu.efer &= ~EFER_LMA;                                /* PAE tables have more to load */
-	assert_int_equal(quick_cr3_write(&vcpu), 0);
+	assert_int_equal(fast_path_cr3_write(&vcpu), 0);
 }
 
 static void cpuid_answers_alike_on_registers(void **state)
@@ -499,12 +513,12 @@ static void an_access_found_to_be_emulated_is_not_looked_up_again(void **state)
 {
 	create("");
 	fault_result = SHADOW_FIXED;
-	vcpu.to_emulate = true;
-	vcpu.fault = (struct shadow_fault){ .gpa = gpa(APIC), .kind = REGION_TRAPPED };
+	vcpu.mmio.state = MMIO_FOUND;
+	vcpu.mmio.fault = (struct shadow_fault){ .gpa = gpa(APIC), .kind = REGION_TRAPPED };
 	host_log_quiet = true;
 	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);              /* MOV EAX, [RAX] */
 	host_log_quiet = false;
-	assert_true(vcpu.rip == 0x100002 && !vcpu.to_emulate);
+	assert_true(vcpu.rip == 0x100002 && vcpu.mmio.state == MMIO_NONE);
 	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);
 	assert_true(vcpu.rip == 0x100002);
 }
@@ -619,16 +633,16 @@ static void cpuid_hides_what_is_not_virtualised(void **state)
 	assert_false(r.ebx & (BIT(5) | BIT(10) | BIT(25)));
 	assert_false(r.ecx & (BIT(4) | BIT(7) | BIT(31)));
 	assert_false(r.edx & BIT(20));
-	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_ECX, 2));
+	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_ECX, CPUIDE1_ECX_SVM));
 	r = cpuid_answer(&vcpu, 0x8000000a, 0);
 	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
 	r = cpuid_answer(&vcpu, 0xd, 0);
 	assert_int_equal(r.eax, 0x602e7);
 	vcpu.apic_base &= ~APIC_BASE_ENABLE;
-	assert_false(cpuid_has(&vcpu, 1, CPUID_EDX, 9));
-	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_EDX, 9));
+	assert_false(cpuid_has(&vcpu, 1, CPUID_EDX, CPUID1_EDX_APIC));
+	assert_false(cpuid_has(&vcpu, 0x80000001, CPUID_EDX, CPUID1_EDX_APIC));
 	create("-pku");
-	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, 3));
+	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, CPUID7_ECX_PKU));
 	r = cpuid_answer(&vcpu, 0xd, 0);
 	assert_int_equal(r.eax, 0x600e7);
 	r = cpuid_answer(&vcpu, 0xd, 9);
@@ -648,6 +662,9 @@ static void counters_are_readable_by_cpuid(void **state)
 	assert_memory_equal(&r.ebx, "Umbra Shadow", 12);
 	r = cpuid_answer(&vcpu, 0x40000001, 0);
 	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT);
+	r = cpuid_answer(&vcpu, 0x40000002, 0);
+	strncpy(name, VERSION_TEXT, 16);
+	assert_memory_equal(&r, name, 16);
 	r = cpuid_answer(&vcpu, 0x40000010, 0);
 	assert_true(r.eax == 0x3456789a && r.edx == 0x12);
 	r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_CPUID);

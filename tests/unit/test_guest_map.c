@@ -45,10 +45,10 @@ static const struct efi_descriptor *descriptor(const void *base, uint32_t i)
 	return (const struct efi_descriptor *)((const char *)base + i * STRIDE);
 }
 
-static void build(const struct map_hole *holes, uint32_t hole_count)
+static void build(const struct map_hidden *hidden, uint32_t hidden_count)
 {
-	assert_true(map_build(ranges, 2 * map.count + 2 * hole_count + 1, &range_count, &map,
-			      holes, hole_count));
+	assert_true(map_build(ranges, 2 * map.count + 2 * hidden_count + 1, &range_count, &map,
+			      hidden, hidden_count));
 }
 
 static void assert_range(uint32_t i, uint64_t page, uint64_t pages, uint32_t kind, uint32_t type)
@@ -105,40 +105,80 @@ static void the_more_restricted_kind_wins_an_overlap(void **state)
 	assert_range(3, 25, 75, BOOT_MEM_USABLE, EFI_KIND_CONVENTIONAL);
 }
 
-static const struct map_hole two_holes[] = {
+static const struct map_hidden two_hidden[] = {
 	{20 * PAGE_BYTES, 5 * PAGE_BYTES, BOOT_MEM_HV_IMAGE},
 	{40 * PAGE_BYTES, 8 * PAGE_BYTES, BOOT_MEM_HV_POOL},
 };
 
-static void holes_are_cut_out_of_everything(void **state)
+static void assert_e820(uint32_t i, uint64_t page, uint64_t pages, uint32_t type)
+{
+	assert_true(i < first_count);
+	assert_int_equal(first[i].base / PAGE_BYTES, page);
+	assert_int_equal(first[i].size / PAGE_BYTES, pages);
+	assert_int_equal(first[i].type, type);
+}
+
+static void assert_descriptor(const void *out, uint32_t i, uint32_t type, uint64_t page,
+			      uint64_t pages, uint64_t attributes)
+{
+	const struct efi_descriptor *d = descriptor(out, i);
+
+	assert_int_equal(d->type, type);
+	assert_int_equal(d->physical / PAGE_BYTES, page);
+	assert_int_equal(d->pages, pages);
+	assert_int_equal(d->attributes, attributes);
+}
+
+static void hidden_ranges_are_reserved_everywhere(void **state)
 {
 	static char out[8 * STRIDE];
 	uint32_t count;
 
 	add(EFI_KIND_LOADER_DATA, 0, 100, 0xf);
-	build(two_holes, 2);
+	build(two_hidden, 2);
 	assert_int_equal(range_count, 5);
 	assert_range(1, 20, 5, BOOT_MEM_HV_IMAGE, EFI_KIND_LOADER_DATA);
 	assert_range(3, 40, 8, BOOT_MEM_HV_POOL, EFI_KIND_LOADER_DATA);
 	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0,
 				&rest_count));
-	assert_int_equal(first_count, 3);
-	assert_int_equal(first[1].base, 25 * PAGE_BYTES);
-	assert_int_equal(first[1].size, 15 * PAGE_BYTES);
-	assert_int_equal(first[1].type, E820_RAM);
-	assert_true(map_guest_efi(out, 3, &count, &map, two_holes, 2));
-	assert_int_equal(count, 3);
-	assert_int_equal(descriptor(out, 0)->pages, 20);
-	assert_int_equal(descriptor(out, 1)->physical, 25 * PAGE_BYTES);
-	assert_int_equal(descriptor(out, 2)->physical, 48 * PAGE_BYTES);
-	assert_int_equal(descriptor(out, 2)->pages, 52);
-	assert_int_equal(descriptor(out, 2)->attributes, 0xf);
-	assert_false(map_guest_efi(out, 2, &count, &map, two_holes, 2));
+	assert_int_equal(first_count, 5);
+	assert_e820(0, 0, 20, E820_RAM);
+	assert_e820(1, 20, 5, E820_RESERVED);
+	assert_e820(2, 25, 15, E820_RAM);
+	assert_e820(3, 40, 8, E820_RESERVED);
+	assert_e820(4, 48, 52, E820_RAM);
+	assert_true(map_guest_efi(out, 5, &count, &map, two_hidden, 2));
+	assert_int_equal(count, 5);
+	assert_descriptor(out, 0, EFI_KIND_LOADER_DATA, 0, 20, 0xf);
+	assert_descriptor(out, 1, EFI_KIND_RESERVED, 20, 5, 0xf);
+	assert_descriptor(out, 2, EFI_KIND_LOADER_DATA, 25, 15, 0xf);
+	assert_descriptor(out, 3, EFI_KIND_RESERVED, 40, 8, 0xf);
+	assert_descriptor(out, 4, EFI_KIND_LOADER_DATA, 48, 52, 0xf);
+	assert_false(map_guest_efi(out, 4, &count, &map, two_hidden, 2));
 }
 
-static void a_hole_may_span_descriptors_and_come_in_any_order(void **state)
+static void a_hidden_range_beside_reserved_memory_is_one_entry_with_it(void **state)
 {
-	static const struct map_hole holes[] = {
+	static char out[8 * STRIDE];
+	uint32_t count;
+
+	add(EFI_KIND_CONVENTIONAL, 0, 25, 0xf);
+	add(EFI_KIND_RESERVED, 25, 15, 0xf);
+	add(EFI_KIND_LOADER_DATA, 40, 8, 0xf);
+	add(EFI_KIND_LOADER_DATA, 42, 0, 0xf);
+	build(two_hidden, 2);
+	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0,
+				&rest_count));
+	assert_int_equal(first_count, 2);
+	assert_e820(1, 20, 28, E820_RESERVED);
+	assert_true(map_guest_efi(out, 8, &count, &map, two_hidden, 2));
+	assert_int_equal(count, 2);
+	assert_descriptor(out, 1, EFI_KIND_RESERVED, 20, 28, 0xf);
+}
+
+static void a_hidden_range_may_span_descriptors_and_come_in_any_order(void **state)
+{
+	static const struct map_hidden hidden[] = {
 		{40 * PAGE_BYTES, 20 * PAGE_BYTES, BOOT_MEM_HV_POOL},
 		{10 * PAGE_BYTES, 30 * PAGE_BYTES, BOOT_MEM_HV_IMAGE},
 	};
@@ -147,15 +187,18 @@ static void a_hole_may_span_descriptors_and_come_in_any_order(void **state)
 
 	add(EFI_KIND_LOADER_DATA, 30, 15, 0);
 	add(EFI_KIND_CONVENTIONAL, 0, 30, 0);
-	add(EFI_KIND_BOOT_DATA, 45, 20, 0);
-	build(holes, 2);
+	add(EFI_KIND_RUNTIME_DATA, 45, 20, EFI_ATTRIBUTE_RUNTIME);
+	build(hidden, 2);
 	assert_int_equal(range_count, 4);
 	assert_range(0, 0, 10, BOOT_MEM_USABLE, EFI_KIND_CONVENTIONAL);
 	assert_range(1, 10, 30, BOOT_MEM_HV_IMAGE, EFI_KIND_LOADER_DATA);
 	assert_range(2, 40, 20, BOOT_MEM_HV_POOL, EFI_KIND_LOADER_DATA);
-	assert_range(3, 60, 5, BOOT_MEM_USABLE, EFI_KIND_BOOT_DATA);
-	assert_true(map_guest_efi(out, 8, &count, &map, holes, 2));
-	assert_int_equal(count, 2);
+	assert_range(3, 60, 5, BOOT_MEM_FIRMWARE, EFI_KIND_RUNTIME_DATA);
+	assert_true(map_guest_efi(out, 8, &count, &map, hidden, 2));
+	assert_int_equal(count, 3);
+	assert_descriptor(out, 0, EFI_KIND_CONVENTIONAL, 0, 10, 0);
+	assert_descriptor(out, 1, EFI_KIND_RESERVED, 10, 50, 0);
+	assert_descriptor(out, 2, EFI_KIND_RUNTIME_DATA, 60, 5, EFI_ATTRIBUTE_RUNTIME);
 }
 
 static void e820_types_follow_the_efi_types(void **state)
@@ -241,8 +284,8 @@ static void monstrous_descriptors_are_cut_down(void **state)
 static void too_small_arrays_are_reported(void **state)
 {
 	add(EFI_KIND_CONVENTIONAL, 0, 100, 0);
-	assert_false(map_build(ranges, 4, &range_count, &map, two_holes, 2));
-	assert_true(map_build(ranges, 5, &range_count, &map, two_holes, 2));
+	assert_false(map_build(ranges, 4, &range_count, &map, two_hidden, 2));
+	assert_true(map_build(ranges, 5, &range_count, &map, two_hidden, 2));
 }
 
 static void free_places_are_found(void **state)
@@ -280,7 +323,7 @@ static void ram_is_counted(void **state)
 #define CELLS 256u
 
 /* The kind each page must have, by the rules of map_build(). */
-static void paint(uint32_t *cells, const struct map_hole *holes, uint32_t hole_count)
+static void paint(uint32_t *cells, const struct map_hidden *hidden, uint32_t hidden_count)
 {
 	static const uint32_t order[] = {BOOT_MEM_USABLE, BOOT_MEM_FIRMWARE, BOOT_MEM_RESERVED,
 		BOOT_MEM_MMIO};
@@ -295,10 +338,10 @@ static void paint(uint32_t *cells, const struct map_hole *holes, uint32_t hole_c
 				cells[d->physical / PAGE_BYTES + page] = d->type << 8 | order[o];
 		}
 	}
-	for (i = 0; i < hole_count; i++)
-		for (page = 0; page < holes[i].size / PAGE_BYTES; page++)
-			cells[holes[i].base / PAGE_BYTES + page] =
-				EFI_KIND_LOADER_DATA << 8 | holes[i].kind;
+	for (i = 0; i < hidden_count; i++)
+		for (page = 0; page < hidden[i].size / PAGE_BYTES; page++)
+			cells[hidden[i].base / PAGE_BYTES + page] =
+				EFI_KIND_LOADER_DATA << 8 | hidden[i].kind;
 }
 
 static void assert_ranges_match(const uint32_t *cells)
@@ -338,15 +381,16 @@ static void assert_e820_matches(const uint32_t *cells)
 			seen[e->base / PAGE_BYTES + page]++;
 		}
 	}
-	for (page = 0; page < CELLS; page++) {
-		uint32_t kind = cells[page] & 0xff;
-		bool hidden = kind == BOOT_MEM_HV_IMAGE || kind == BOOT_MEM_HV_POOL;
-
-		assert_int_equal(seen[page], kind && !hidden);
-	}
+	for (page = 0; page < CELLS; page++)
+		assert_int_equal(seen[page], cells[page] != 0);
 }
 
-/* Every page of every firmware descriptor is there once, but for the holes. */
+static bool is_hidden(uint32_t cell)
+{
+	return (cell & 0xff) == BOOT_MEM_HV_IMAGE || (cell & 0xff) == BOOT_MEM_HV_POOL;
+}
+
+/* Every page of every firmware descriptor is there once, with its type or hidden as reserved. */
 static void assert_efi_matches(const char *out, uint32_t count, const uint32_t *cells)
 {
 	int balance[CELLS] = {0};
@@ -355,8 +399,11 @@ static void assert_efi_matches(const char *out, uint32_t count, const uint32_t *
 	for (i = 0; i < map.count; i++) {
 		const struct efi_descriptor *d = descriptor(firmware, i);
 
-		for (page = 0; page < d->pages; page++)
-			balance[d->physical / PAGE_BYTES + page] += 1 + (int)d->type * 16;
+		for (page = 0; page < d->pages; page++) {
+			uint64_t at = d->physical / PAGE_BYTES + page;
+
+			balance[at] += 1 + (int)(is_hidden(cells[at]) ? EFI_KIND_RESERVED : d->type) * 16;
+		}
 	}
 	for (i = 0; i < count; i++) {
 		const struct efi_descriptor *d = descriptor(out, i);
@@ -364,31 +411,23 @@ static void assert_efi_matches(const char *out, uint32_t count, const uint32_t *
 		assert_true(d->pages > 0);
 		if (i)
 			assert_true(descriptor(out, i - 1)->physical <= d->physical);
-		for (page = 0; page < d->pages; page++) {
-			uint32_t cell = cells[d->physical / PAGE_BYTES + page] & 0xff;
-
-			assert_true(cell != BOOT_MEM_HV_IMAGE && cell != BOOT_MEM_HV_POOL);
+		for (page = 0; page < d->pages; page++)
 			balance[d->physical / PAGE_BYTES + page] -= 1 + (int)d->type * 16;
-		}
 	}
-	for (page = 0; page < CELLS; page++) {
-		uint32_t kind = cells[page] & 0xff;
-
-		if (kind != BOOT_MEM_HV_IMAGE && kind != BOOT_MEM_HV_POOL)
-			assert_int_equal(balance[page], 0);
-	}
+	for (page = 0; page < CELLS; page++)
+		assert_int_equal(balance[page], 0);
 }
 
 static void random_maps_agree_with_the_oracle(void **state)
 {
-	static char out[40 * 3 * STRIDE]; /* each may be split twice where they overlap */
+	static char out[40 * 5 * STRIDE]; /* each may be cut four times where they overlap */
 	static uint32_t cells[CELLS];
 	uint32_t round, i, efi_count;
 
 	srand(3);
 	for (round = 0; round < 3000; round++) {
 		uint32_t wanted = (uint32_t)rand() % 40;
-		struct map_hole holes[2];
+		struct map_hidden hidden[2];
 		uint32_t middle = CELLS / 2;
 
 		clear_map(NULL);
@@ -401,20 +440,20 @@ static void random_maps_agree_with_the_oracle(void **state)
 		for (i = 0; i < 2; i++) {
 			uint32_t start = (uint32_t)rand() % middle;
 
-			holes[i] = (struct map_hole){
+			hidden[i] = (struct map_hidden){
 				(i * middle + start) * PAGE_BYTES,
 				(1 + (uint32_t)rand() % (middle - start)) * PAGE_BYTES,
 				i ? BOOT_MEM_HV_POOL : BOOT_MEM_HV_IMAGE,
 			};
 		}
-		build(holes, 2);
+		build(hidden, 2);
 		/* two descriptors of one kind may overlap: the later one gives the type */
-		paint(cells, holes, 2);
+		paint(cells, hidden, 2);
 		assert_ranges_match(cells);
 		assert_true(map_to_e820(ranges, range_count, first, 20, &first_count, rest,
 					MAX_RANGES, &rest_count));
 		assert_e820_matches(cells);
-		assert_true(map_guest_efi(out, map.count * 3, &efi_count, &map, holes, 2));
+		assert_true(map_guest_efi(out, map.count * 5, &efi_count, &map, hidden, 2));
 		assert_efi_matches(out, efi_count, cells);
 	}
 }
@@ -425,8 +464,9 @@ int main(void)
 		cmocka_unit_test_setup(every_efi_type_has_its_kind, clear_map),
 		cmocka_unit_test_setup(ranges_are_sorted_and_merged, clear_map),
 		cmocka_unit_test_setup(the_more_restricted_kind_wins_an_overlap, clear_map),
-		cmocka_unit_test_setup(holes_are_cut_out_of_everything, clear_map),
-		cmocka_unit_test_setup(a_hole_may_span_descriptors_and_come_in_any_order, clear_map),
+		cmocka_unit_test_setup(hidden_ranges_are_reserved_everywhere, clear_map),
+		cmocka_unit_test_setup(a_hidden_range_beside_reserved_memory_is_one_entry_with_it, clear_map),
+		cmocka_unit_test_setup(a_hidden_range_may_span_descriptors_and_come_in_any_order, clear_map),
 		cmocka_unit_test_setup(e820_types_follow_the_efi_types, clear_map),
 		cmocka_unit_test_setup(e820_neighbours_of_one_type_are_merged, clear_map),
 		cmocka_unit_test_setup(more_than_128_entries_spill_over, clear_map),

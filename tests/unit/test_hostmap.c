@@ -71,7 +71,7 @@ static void check_entries(hpa_t table, u32 level, u64 leaves[4])
 			check_entries(hpa(e & PTE_ADDR_MASK), level - 1, leaves);
 			continue;
 		}
-		assert_in_range(level, 1, 3);
+		assert_true(level >= 1 && level <= 3);
 		assert_true(e & PTE_D);
 		assert_false(e & (level == 1 ? PTE_PAT_4K : PTE_PAT_LARGE));
 		assert_false((e & PTE_W) && !(e & PTE_NX));

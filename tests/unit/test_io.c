@@ -12,8 +12,10 @@
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/io.h"
+#include "arch/x86/guest/mmio.h"
 #include "arch/x86/guest/sleep.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/guest/stop.h"
 
 #define PM1_STATUS 0x600u
 #define PM1_CONTROL 0x604u

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "boot/multiboot.h"
 #include "boot/multiboot_info.h"
 
 #define FILE_BYTES 16384u

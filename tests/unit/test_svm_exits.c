@@ -119,6 +119,27 @@ static void io_exit_is_taken_apart(void **state)
 	assert_int_equal(e.insn_len, 3);
 }
 
+static void task_switches_name_the_tss_and_what_led_there(void **state)
+{
+	struct vmcb vmcb = { .exit_code = SVM_EXIT_TASK_SWITCH, .exit_info1 = 0x28, .rip = 0x100, .next_rip = 0x105 };
+	struct svm_assists assists = { .next_rip = true };
+	struct vcpu_exit exit = {0};
+
+	svm_decode_exit(&vmcb, assists, &exit);
+	assert_true(exit.task_source == TASK_CALL && exit.task_selector == 0x28 && exit.insn_len == 0 && !exit.task_rf);
+	vmcb.exit_info2 = TASK_INFO_JUMP;
+	svm_decode_exit(&vmcb, assists, &exit);
+	assert_int_equal(exit.task_source, TASK_JUMP);
+	vmcb.exit_info2 = TASK_INFO_IRET;
+	svm_decode_exit(&vmcb, assists, &exit);
+	assert_int_equal(exit.task_source, TASK_IRET);
+	vmcb.exit_info2 = TASK_INFO_ERROR | TASK_INFO_RF | 0x1234;
+	vmcb.exit_int_info = EVENTINJ_VALID | EVENTINJ_EXCEPTION << EVENTINJ_TYPE_SHIFT | VEC_TS;
+	svm_decode_exit(&vmcb, assists, &exit);
+	assert_true(exit.task_source == TASK_GATE && exit.task_rf && exit.interrupted.has_error &&
+		    exit.interrupted.error == 0x1234);
+}
+
 static void length_comes_from_nrip_only_where_sane(void **state)
 {
 	static struct vmcb vmcb;
@@ -351,6 +372,7 @@ int main(void)
 		cmocka_unit_test(cr_operand_needs_assists_and_a_mov),
 		cmocka_unit_test(invlpg_operand_needs_assists),
 		cmocka_unit_test(io_exit_is_taken_apart),
+		cmocka_unit_test(task_switches_name_the_tss_and_what_led_there),
 		cmocka_unit_test(length_comes_from_nrip_only_where_sane),
 		cmocka_unit_test(interrupted_events_are_decoded_with_their_quirks),
 		cmocka_unit_test(events_are_encoded),

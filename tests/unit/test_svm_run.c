@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The short way of SVM's exits: what may take it, what it changes in the VMCB,
- * and that everything else takes the whole way with nothing done yet. Needs
- * svm/run.c, svm/exits.c and svm/control.c over a fake neutral half.
+ * The fast path of SVM's exits: what may take it, what it changes in the VMCB,
+ * and that everything else takes the slow path with nothing done yet. Needs
+ * svm/fast_path.c, svm/state.c, svm/exits.c and svm/control.c over a fake neutral half.
  */
 #include "tests/unit/host.h"
 
 #include <string.h>
 
-#include "arch/x86/guest/exits.h"
-#include "arch/x86/guest/quick.h"
+#include "arch/x86/guest/run.h"
+#include "arch/x86/guest/fast_path.h"
 #include "svm/svm.h"
 
 struct svm_features svm_found;
@@ -18,7 +18,7 @@ struct svm_features svm_found;
 
 static struct { struct shadow_mmu_head mmu; struct shadow_head shadow; } engine;
 static enum shadow_result fault_result;
-static u32 faults, prepares, full_exits, executed, quick_calls, quick_result;
+static u32 faults, prepares, slow_exits, executed, insn_calls, insn_len;
 static u64 fault_gva, fault_rflags;
 static u32 fault_error, fault_cpl;
 static const u8 *code;
@@ -42,32 +42,30 @@ void cpuid_execute(struct vcpu *v)
 	v->gpr[GPR_RAX]++;
 	v->gpr[GPR_RBX] = 0xb;
 }
-static u32 quick(struct vcpu *v)
+static u32 insn_done(struct vcpu *v)
 {
-	quick_calls++;
+	insn_calls++;
 	assert_int_equal(v->code_bits, 64);
-	return quick_result;
+	return insn_len;
 }
-u32 quick_cr3_read(struct vcpu *v)
+u32 fast_path_cr3_read(struct vcpu *v)
 {
 	v->gpr[GPR_RAX] = 0x9000;
-	return quick(v);
+	return insn_done(v);
 }
 static u32 cr2_reads;
-u32 quick_cr2_read(struct vcpu *v)
+u32 fast_path_cr2_read(struct vcpu *v)
 {
 	cr2_reads++;
 	if (code[2] != 0xd0)
 		return 0;
 	v->gpr[GPR_RAX] = v->cr2;
-	return quick(v);
+	return insn_done(v);
 }
-u32 quick_cr3_write(struct vcpu *v) { return quick(v); }
-u32 quick_invlpg(struct vcpu *v) { return quick(v); }
+u32 fast_path_cr3_write(struct vcpu *v) { return insn_done(v); }
+u32 fast_path_invlpg(struct vcpu *v) { return insn_done(v); }
 void guest_prepare_entry(struct vcpu *v) { prepares++; engine.mmu.entry_due = engine.shadow.flush_due = false; }
-void guest_exit(struct vcpu *v) { full_exits++; }
-NORETURN void svm_loop(struct vcpu *v) { panic("svm_loop"); }
-void svm_enter(struct vcpu *v) { panic("svm_enter"); }
+void guest_exit(struct vcpu *v) { slow_exits++; }
 
 static const struct vendor vendor = { .hardware_root = svm_hardware_root };
 #define ROOT 0x7000u
@@ -104,8 +102,8 @@ static int fresh(void **state)
 	vmcb.tlb_control = TLB_FLUSH_ALL;
 	code = (const u8 *)"\x0f\xa2\x90\x90";
 	cr2_reads = 0;
-	faults = prepares = full_exits = executed = quick_calls = 0;
-	quick_result = 3;
+	faults = prepares = slow_exits = executed = insn_calls = 0;
+	insn_len = 3;
 	fault_result = SHADOW_FIXED;
 	return 0;
 }
@@ -113,7 +111,7 @@ static int fresh(void **state)
 static bool exit_with(u32 exit_code)
 {
 	vmcb.exit_code = exit_code;
-	return svm_exit_fast(&vcpu);
+	return svm_fast_path(&vcpu);
 }
 
 static void every_exit_is_counted_once_and_kept(void **state)
@@ -128,14 +126,14 @@ static void every_exit_is_counted_once_and_kept(void **state)
 		vmcb.exit_info2 = 0x1000 + i;
 		vmcb.rip = 0x400000 + i;
 		if (!exit_with(codes[i]))
-			svm_exit_full(&vcpu);
+			svm_slow_path(&vcpu);
 		last = vcpu_last_exit(&vcpu);
 		assert_int_equal(vcpu.exits, i + 1);
 		assert_int_equal(vcpu.exit_count[svm_exit_kind(codes[i], 2 * i)], 1);
 		assert_true(last->raw == codes[i] && last->kind == svm_exit_kind(codes[i], 2 * i) &&
 			    last->rip == 0x400000 + i && last->info1 == 2 * i && last->info2 == 0x1000 + i);
 	}
-	assert_int_equal(full_exits, 3);
+	assert_int_equal(slow_exits, 3);
 }
 
 static void what_the_last_entry_asked_for_is_gone(void **state)
@@ -177,8 +175,8 @@ static void an_access_to_emulate_is_not_looked_up_again(void **state)
 {
 	fault_result = SHADOW_EMULATE;
 	assert_false(exit_with(SVM_EXIT_EXCP_PF));
-	svm_exit_full(&vcpu);
-	assert_true(vcpu.to_emulate && vcpu.fault.gpa.v == 0xfee00300);
+	svm_slow_path(&vcpu);
+	assert_true(vcpu.mmio.state == MMIO_FOUND && vcpu.mmio.fault.gpa.v == 0xfee00300);
 	assert_int_equal(faults, 1);
 }
 
@@ -189,8 +187,8 @@ static void an_event_cut_short_takes_the_whole_way(void **state)
 	vmcb.exit_int_info = EVENTINJ_VALID | 0x20;
 	for (u32 i = 0; i < ARRAY_SIZE(codes); i++)
 		assert_false(exit_with(codes[i]));
-	assert_int_equal(faults + quick_calls, 0);
-	svm_exit_full(&vcpu);
+	assert_int_equal(faults + insn_calls, 0);
+	svm_slow_path(&vcpu);
 	assert_true(vcpu.exit.interrupted.type == EVENT_INTERRUPT && vcpu.exit.interrupted.vector == 0x20);
 }
 
@@ -225,7 +223,7 @@ static void steps_odd_bytes_and_other_modes_take_the_whole_way(void **state)
 		vmcb.efer = 0; /* L means nothing outside long mode */
 		assert_false(exit_with(codes[i]));
 		vmcb.efer = EFER_LMA;
-		quick_result = 0;
+		insn_len = 0;
 		code = (const u8 *)"\x48\x0f\xa2\x90";
 		assert_false(exit_with(codes[i]));
 		code = NULL;
@@ -242,7 +240,7 @@ static void operands_are_handed_over_and_what_comes_due_is_done(void **state)
 	assert_true(vcpu.gpr[GPR_RAX] == 0x5000 && vcpu.rip == 0x401000 && vmcb.rip == 0x401003 && prepares == 1);
 	engine.shadow.flush_due = true;
 	assert_true(exit_with(SVM_EXIT_INVLPG));
-	assert_true(vmcb.rip == 0x401006 && prepares == 2 && quick_calls == 2);
+	assert_true(vmcb.rip == 0x401006 && prepares == 2 && insn_calls == 2);
 	assert_true(exit_with(SVM_EXIT_CR3_READ));
 	assert_true(vmcb.rip == 0x401009 && vmcb.rax == 0x9000 && prepares == 2);
 	vcpu.next_audit = vcpu.exits + 1;
@@ -279,12 +277,12 @@ static void the_whole_way_copies_the_state_there_and_back(void **state)
 	vmcb.cr0 = CR0_TS;
 	vmcb.interrupt_shadow = VMCB_INTERRUPT_SHADOW;
 	assert_false(exit_with(SVM_EXIT_MSR));
-	svm_exit_full(&vcpu);
+	svm_slow_path(&vcpu);
 	assert_true(vcpu.gpr[GPR_RAX] == 1 && vcpu.gpr[GPR_RSP] == 2 && vcpu.cr2 == 3 && vcpu.cr0 == CR0_TS &&
 		    vcpu.cpl == 3 && vcpu.rip == 0x401000 && vcpu.interrupt_shadow && vcpu.code_bits == 64);
 	vcpu.inject = (struct vcpu_event){ .type = EVENT_EXCEPTION, .vector = VEC_GP, .has_error = true };
 	assert_false(exit_with(SVM_EXIT_MSR));
-	svm_exit_full(&vcpu);
+	svm_slow_path(&vcpu);
 	assert_true(vmcb.event_inj == 0x80000b0dull && vcpu.inject.type == EVENT_NONE);
 	assert_true(vmcb.rax == 1 && vmcb.rsp == 2 && vmcb.cr2 == 3);
 }
@@ -304,9 +302,9 @@ static void cr_reads_that_come_as_cr0s_are_told_apart_by_the_instruction(void **
 	code = (const u8 *)"\x0f\x20\xd8";
 	assert_true(exit_with(SVM_EXIT_CR0_READ));
 	assert_true(vmcb.rax == 0x9000 && vmcb.rip == 0x401006 && !vcpu.exit.operand_known);
-	quick_result = 0;
+	insn_len = 0;
 	assert_false(exit_with(SVM_EXIT_CR0_READ));
-	svm_exit_full(&vcpu);
+	svm_slow_path(&vcpu);
 	assert_false(vcpu.exit.operand_known);
 	assert_null(svm_work_round(&vcpu, EXIT_CPUID));
 }
@@ -331,7 +329,7 @@ static void a_foreign_root_takes_the_whole_way_in_debug_builds(void **state)
 		assert_false(exit_with(codes[i]));
 		assert_int_equal(vcpu.exits, i + 1);
 	}
-	assert_true(faults == 0 && executed == 0 && quick_calls == 0);
+	assert_true(faults == 0 && executed == 0 && insn_calls == 0);
 }
 
 int main(void)

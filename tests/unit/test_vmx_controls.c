@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "arch/x86/guest/guest.h"
 #include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/stop.h"
 #include "tests/unit/fake_vmx.h"
 
 static char why[200];
@@ -365,7 +365,7 @@ static void all_tags_are_flushed_one_by_one_where_there_is_no_other_way(void **s
 	assert_int_equal(fake_flush_count, VMX_TAGS);
 	for (u32 i = 0; i < fake_flush_count; i++) {
 		assert_int_equal(fake_flushes[i].type, INVVPID_SINGLE);
-		assert_in_range(fake_flushes[i].vpid, 1, VMX_TAGS);
+		assert_true(fake_flushes[i].vpid >= 1 && fake_flushes[i].vpid <= VMX_TAGS);
 		seen[fake_flushes[i].vpid] = true;
 	}
 	for (u32 tag = 1; tag <= VMX_TAGS; tag++)

@@ -18,7 +18,8 @@ static void exit_reasons_have_their_kind(void **state)
 		{12, EXIT_UNKNOWN}, {13, EXIT_INVD}, {14, EXIT_INVLPG}, {16, EXIT_UNKNOWN}, {18, EXIT_HYPERCALL},
 		{19, EXIT_VIRT_INSN}, {27, EXIT_VIRT_INSN}, {30, EXIT_IO}, {31, EXIT_MSR_READ},
 		{32, EXIT_MSR_WRITE}, {33, EXIT_UNKNOWN}, {50, EXIT_VIRT_INSN}, {53, EXIT_VIRT_INSN},
-		{55, EXIT_XSETBV}, {58, EXIT_INVPCID}, {48, EXIT_UNKNOWN}, {100, EXIT_UNKNOWN},
+		{55, EXIT_XSETBV}, {60, EXIT_VIRT_INSN}, {65, EXIT_VIRT_INSN}, {69, EXIT_VIRT_INSN},
+		{70, EXIT_VIRT_INSN}, {76, EXIT_VIRT_INSN}, {77, EXIT_VIRT_INSN}, {78, EXIT_VIRT_INSN}, {79, EXIT_VIRT_INSN}, {58, EXIT_INVPCID}, {48, EXIT_UNKNOWN}, {100, EXIT_UNKNOWN},
 		{33 | BIT(31), EXIT_INVALID_STATE}, {34 | BIT(31), EXIT_INVALID_STATE},
 		{41 | BIT(31), EXIT_MACHINE_CHECK},
 	};
@@ -129,6 +130,22 @@ static void port_accesses_are_decoded(void **state)
 	assert_int_equal(e.port, 0x64);
 	assert_int_equal(e.io_size, 1);
 	assert_false(e.io_in || e.io_string || e.io_rep);
+}
+
+static void task_switches_name_the_tss_and_what_led_there(void **state)
+{
+	struct vmx_exit_info info = { .reason = REASON_TASK_SWITCH, .insn_len = 7 };
+	struct vcpu_exit exit;
+
+	for (u64 source = TASK_CALL; source <= TASK_GATE; source++) {
+		info.qualification = source << 30 | 0x28;
+		vmx_decode_exit(&info, &exit);
+		assert_true(exit.kind == EXIT_TASK_SWITCH && exit.task_selector == 0x28 && exit.task_source == source);
+		assert_int_equal(exit.insn_len, source == TASK_GATE ? 0 : 7); /* not defined there */
+	}
+	info.idt_info = (u32)(INTR_INFO_VALID | INTR_TYPE_SOFT_INTERRUPT << INTR_INFO_TYPE_SHIFT | 0x40);
+	vmx_decode_exit(&info, &exit);
+	assert_true(exit.insn_len == 7 && exit.interrupted.type == EVENT_SOFT_INTERRUPT);
 }
 
 static void invlpg_has_its_address(void **state)
@@ -301,33 +318,33 @@ static void reserved_access_rights_never_reach_the_vmcs(void **state)
 	assert_int_equal(vmcs_read_raw(VMCS_GUEST_DS_ATTRIBUTES), 0x1f0ff);
 }
 
-static bool is_quick(u32 reason, u64 qualification, u32 intr_info, u32 idt_info)
+static bool is_fast(u32 reason, u64 qualification, u32 intr_info, u32 idt_info)
 {
 	struct vmx_exit_info info = { .reason = reason, .qualification = qualification, .intr_info = intr_info,
 				      .idt_info = idt_info };
 
-	return vmx_exit_is_quick(&info, vmx_exit_kind(&info));
+	return vmx_exit_is_fast(&info, vmx_exit_kind(&info));
 }
 
-static void the_short_way_is_for_few_exits(void **state)
+static void the_fast_path_is_for_few_exits(void **state)
 {
 	const u32 pf = 0x80000b0e;
 
-	assert_true(is_quick(REASON_EXCEPTION_NMI, 0x1000, pf, 0));
-	assert_false(is_quick(REASON_EXCEPTION_NMI, 0x1000, pf | INTR_INFO_NMI_UNBLOCKED, 0));
-	assert_false(is_quick(REASON_EXCEPTION_NMI, 0x1000, pf, 0x80000020)); /* while an interrupt was delivered */
-	assert_true(is_quick(REASON_EXCEPTION_NMI, 0x1000, pf, 0x20));        /* not valid */
-	assert_false(is_quick(REASON_EXCEPTION_NMI, 0, 0x80000301, 0));       /* #DB */
-	assert_false(is_quick(REASON_EXCEPTION_NMI, 0, 0x80000202, 0));       /* NMI */
-	assert_true(is_quick(REASON_CPUID, 0, 0, 0));
-	assert_false(is_quick(REASON_CPUID | REASON_ENTRY_FAILURE, 0, 0, 0));
-	assert_true(is_quick(REASON_INVLPG, 0x1000, 0, 0));
-	assert_true(is_quick(REASON_CR_ACCESS, 0x003, 0, 0));                 /* MOV to CR3 */
-	assert_true(is_quick(REASON_CR_ACCESS, 0x013, 0, 0));                 /* from CR3 */
-	assert_false(is_quick(REASON_CR_ACCESS, 0x004, 0, 0));
-	assert_false(is_quick(REASON_CR_ACCESS, 0x020, 0, 0));                /* CLTS */
-	assert_false(is_quick(REASON_CR_ACCESS, 0x030, 0, 0));                /* LMSW */
-	assert_false(is_quick(REASON_RDMSR, 0, 0, 0));
+	assert_true(is_fast(REASON_EXCEPTION_NMI, 0x1000, pf, 0));
+	assert_false(is_fast(REASON_EXCEPTION_NMI, 0x1000, pf | INTR_INFO_NMI_UNBLOCKED, 0));
+	assert_false(is_fast(REASON_EXCEPTION_NMI, 0x1000, pf, 0x80000020)); /* while an interrupt was delivered */
+	assert_true(is_fast(REASON_EXCEPTION_NMI, 0x1000, pf, 0x20));        /* not valid */
+	assert_false(is_fast(REASON_EXCEPTION_NMI, 0, 0x80000301, 0));       /* #DB */
+	assert_false(is_fast(REASON_EXCEPTION_NMI, 0, 0x80000202, 0));       /* NMI */
+	assert_true(is_fast(REASON_CPUID, 0, 0, 0));
+	assert_false(is_fast(REASON_CPUID | REASON_ENTRY_FAILURE, 0, 0, 0));
+	assert_true(is_fast(REASON_INVLPG, 0x1000, 0, 0));
+	assert_true(is_fast(REASON_CR_ACCESS, 0x003, 0, 0));                 /* MOV to CR3 */
+	assert_true(is_fast(REASON_CR_ACCESS, 0x013, 0, 0));                 /* from CR3 */
+	assert_false(is_fast(REASON_CR_ACCESS, 0x004, 0, 0));
+	assert_false(is_fast(REASON_CR_ACCESS, 0x020, 0, 0));                /* CLTS */
+	assert_false(is_fast(REASON_CR_ACCESS, 0x030, 0, 0));                /* LMSW */
+	assert_false(is_fast(REASON_RDMSR, 0, 0, 0));
 }
 
 int main(void)
@@ -340,6 +357,7 @@ int main(void)
 		cmocka_unit_test(exceptions_without_an_error_code_have_error_zero),
 		cmocka_unit_test(cr_accesses_are_decoded),
 		cmocka_unit_test(port_accesses_are_decoded),
+		cmocka_unit_test(task_switches_name_the_tss_and_what_led_there),
 		cmocka_unit_test(invlpg_has_its_address),
 		cmocka_unit_test(cut_short_deliveries_are_recognised),
 		cmocka_unit_test(events_survive_the_way_back),
@@ -352,7 +370,7 @@ int main(void)
 		cmocka_unit_test(nmi_blocking_is_the_guests),
 		cmocka_unit_test(segments_are_kept_one_to_one),
 		cmocka_unit_test(reserved_access_rights_never_reach_the_vmcs),
-		cmocka_unit_test(the_short_way_is_for_few_exits),
+		cmocka_unit_test(the_fast_path_is_for_few_exits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

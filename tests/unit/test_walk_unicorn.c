@@ -5,9 +5,11 @@
  * paging, at CPL 0 and 3. Compared are fault or not, the error code, CR2 and the
  * A and D bits left in the tables.
  *
- * What Debian's Unicorn 2.0.1 does not show, found by experiment:
- *  - The physical address: whatever a walk finds, the page at the equal physical
- *    address is used. So each page that is accessed has memory of its own there.
+ * What Debian's Unicorn 2.0.1 and 2.1.1 do not show, found by experiment:
+ *  - 2.0.1: the physical address. Whatever a walk finds, the page at the equal physical
+ *    address is used. So each page that is accessed has memory of its own there. 2.1.1
+ *    uses what the walk finds, and that is compared; with paging off it drops all
+ *    above 52 bits of an address.
  *  - A in upper levels is set on the way down, so it stays set at a fault; the
  *    manual allows that. Then A may be more than the walker's, D may not.
  *  - EFER.NXE: no CPU model of it has NX, so WRMSR drops the bit. It is put into
@@ -22,17 +24,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unicorn/unicorn.h>
 
 #include "lib/x86.h"
 #include "mm/gpt.h"
 #include "mm/phys.h"
 #include "tests/unit/rng.h"
+#include "tests/unit/unicorn.h"
 
 #define RAM_BASE 0x400000ull
 #define TABLES 16u                  /* random tables; after them the path to the code */
 #define PATH TABLES
 #define RAM_PAGES 24u
+#define GIVEN_MAX 256u
 #define HPA_SHIFT 0x1000000ull
 #define PHYS_BITS 40u
 #define GDT_PAGE 0x8000ull          /* used before paging is on; its stack pointer must fit in 16 bits */
@@ -47,6 +50,7 @@
 static u8 *ram, *pristine;
 static struct region_map regions;
 
+static bool translates;             /* accesses go where the walk says: Unicorn 2.1; learnt once */
 /* Offsets of registers in a saved context, in 32-bit words; learnt once. */
 static u32 word_efer, word_error, word_pkru, word_hflags;
 
@@ -55,10 +59,13 @@ struct cpu {
 	uc_context *boot;           /* CPL 0, paging off */
 	uc_context *start;          /* the CPL of the test, paging off */
 	uc_context *at_fault;
+	u8 *given;                  /* memory of the pages that give_page() gives, all of it no-ops */
+	u32 given_pages;
 	u32 mode;                   /* enum gpt_mode */
 	bool user;
 	int vector;                 /* of the exception; -1: none */
 	u64 cr2;
+	u64 refused;                /* physical address that has no memory, or no code; ~0: none */
 };
 
 static u32 levels_of(u32 mode) { return mode == GPT_5L ? 5 : mode == GPT_4L ? 4 : 2; }
@@ -78,14 +85,31 @@ static void on_exception(uc_engine *uc, u32 vector, void *arg)
 	uc_emu_stop(uc);
 }
 
-/* Memory at the physical address that equals the page's own: see above. */
+/* Memory that is not there, or not for code: the walk went well then. */
+static bool on_refusal(uc_engine *uc, uc_mem_type type, u64 address, int size, int64_t value, void *arg)
+{
+	struct cpu *c = arg;
+
+	c->refused = address;
+	return false;
+}
+
+/* Memory at the physical address that equals the page's own, and at what Unicorn 2.1 makes of that: see above. */
 static void give_page(struct cpu *c, u64 gva)
 {
-	static u8 nops[PAGE_SIZE];
+	u64 page = gva & PAGE_MASK, narrow = page & BITS(51, 0);
+	u8 *memory = c->given + c->given_pages++ * PAGE_SIZE;
 
-	memset(nops, 0x90, sizeof(nops));
-	assert_int_equal(uc_mem_map(c->uc, gva & PAGE_MASK, PAGE_SIZE, UC_PROT_ALL), UC_ERR_OK);
-	assert_int_equal(uc_mem_write(c->uc, gva & PAGE_MASK, nops, PAGE_SIZE), UC_ERR_OK);
+	assert_true(c->given_pages <= GIVEN_MAX);
+	assert_int_equal(uc_mem_map_ptr(c->uc, page, PAGE_SIZE, UC_PROT_ALL, memory), UC_ERR_OK);
+	if (narrow != page)
+		assert_int_equal(uc_mem_map_ptr(c->uc, narrow, PAGE_SIZE, UC_PROT_ALL, memory), UC_ERR_OK);
+}
+
+static void map_ram(struct cpu *c, u32 first, u32 pages, u32 protection)
+{
+	assert_int_equal(uc_mem_map_ptr(c->uc, RAM_BASE + first * PAGE_SIZE, pages * PAGE_SIZE, protection,
+					ram + first * PAGE_SIZE), UC_ERR_OK);
 }
 
 static void put_code(struct cpu *c)
@@ -131,12 +155,17 @@ static struct cpu *cpu_create(u32 mode, bool user)
 	c->mode = mode;
 	c->user = user;
 	c->vector = -1;
+	c->given = aligned_alloc(PAGE_SIZE, GIVEN_MAX * PAGE_SIZE);
+	memset(c->given, 0x90, GIVEN_MAX * PAGE_SIZE);
 	assert_int_equal(uc_open(UC_ARCH_X86, is_long(mode) ? UC_MODE_64 : UC_MODE_32, &c->uc), UC_ERR_OK);
 	assert_int_equal(uc_ctl_set_cpu_model(c->uc, UC_CPU_X86_ICELAKE_SERVER), UC_ERR_OK);
-	assert_int_equal(uc_mem_map_ptr(c->uc, RAM_BASE, RAM_PAGES * PAGE_SIZE, UC_PROT_ALL, ram), UC_ERR_OK);
+	map_ram(c, 0, TABLES, UC_PROT_READ | UC_PROT_WRITE);
+	map_ram(c, PATH, 1, UC_PROT_ALL);
+	map_ram(c, PATH + 1, RAM_PAGES - PATH - 1, UC_PROT_READ | UC_PROT_WRITE);
 	assert_int_equal(uc_context_alloc(c->uc, &c->start), UC_ERR_OK);
 	assert_int_equal(uc_context_alloc(c->uc, &c->at_fault), UC_ERR_OK);
 	assert_int_equal(uc_hook_add(c->uc, &hook, UC_HOOK_INTR, (void *)on_exception, c, 1, 0), UC_ERR_OK);
+	assert_int_equal(uc_hook_add(c->uc, &hook, UC_HOOK_MEM_INVALID, (void *)on_refusal, c, 1, 0), UC_ERR_OK);
 	put_code(c);
 	assert_int_equal(uc_context_alloc(c->uc, &c->boot), UC_ERR_OK);
 	assert_int_equal(uc_context_save(c->uc, c->boot), UC_ERR_OK);
@@ -152,6 +181,7 @@ static void cpu_destroy(struct cpu *c)
 	uc_context_free(c->start);
 	uc_context_free(c->at_fault);
 	uc_close(c->uc);
+	free(c->given);
 	free(c);
 }
 
@@ -212,9 +242,12 @@ static void run_access(struct cpu *c, const struct trial *t)
 	uc_reg_write(c->uc, is_long(c->mode) ? UC_X86_REG_RAX : UC_X86_REG_EAX, &nops); /* what a store leaves */
 	uc_reg_write(c->uc, UC_X86_REG_EFLAGS, &flags);
 	c->vector = -1;
+	c->refused = ~0ull;
 	err = uc_emu_start(c->uc, code, end, 0, 0);
+	if (translates && c->refused != ~0ull)
+		return;
 	if (err != UC_ERR_OK)
-		fail_msg("Unicorn: %s", uc_strerror(err));
+		fail_msg("Unicorn: %s at %#llx", uc_strerror(err), (unsigned long long)c->refused);
 	uc_reg_read(c->uc, is_long(c->mode) ? UC_X86_REG_RIP : UC_X86_REG_EIP, &reached);
 	if (c->vector < 0 && (is_long(c->mode) ? reached != end : (u32)reached != (u32)end))
 		fail_msg("Unicorn stopped at %#llx", (unsigned long long)reached);
@@ -245,6 +278,7 @@ static void make_path(const struct cpu *c)
 	set_entry(PATH + 1, last - 1, frame(PATH) | (c->user ? all : all & ~PTE_U), wide);
 	if (c->mode == GPT_PAE) /* the root is a table of four PDPTEs */
 		set_entry(0, 3, frame(PATH + 2) | PTE_P, true);
+	memcpy(ram + PATH * PAGE_SIZE, c->given, PAGE_SIZE);
 }
 
 static u64 random_entry(struct rng *r)
@@ -318,6 +352,16 @@ static u32 unique_word(const struct cpu *c, const bool *good, const char *name)
 	return found;
 }
 
+/* 4-level tables that lead from the address to the entry. */
+static void map_one(const struct cpu *c, u64 gva, u64 entry)
+{
+	memset(ram, 0, RAM_PAGES * PAGE_SIZE);
+	make_path(c);
+	for (u32 level = 4; level; level--)
+		set_entry(4 - level, (gva >> (12 + 9 * (level - 1))) & 511,
+			  level > 1 ? frame(5 - level) | PTE_P | PTE_W | PTE_U : entry, true);
+}
+
 /* The word that holds each of these faults' error codes, which no processor could differ on. */
 static void learn_error_code(struct cpu *c, bool *good)
 {
@@ -327,11 +371,7 @@ static void learn_error_code(struct cpu *c, bool *good)
 	struct trial t = {.context = {.mode = GPT_4L, .cr3 = RAM_BASE, .wp = true}, .gva = some_gva(GPT_4L, 0)};
 
 	for (u32 i = 0; i < ARRAY_SIZE(known); i++) {
-		memset(ram, 0, RAM_PAGES * PAGE_SIZE);
-		make_path(c);
-		for (u32 level = 4; level; level--)
-			set_entry(4 - level, (t.gva >> (12 + 9 * (level - 1))) & 511,
-				  level > 1 ? frame(5 - level) | PTE_P | PTE_W | PTE_U : known[i].entry, true);
+		map_one(c, t.gva, known[i].entry);
 		t.access.write = known[i].write;
 		run_access(c, &t);
 		assert_int_equal(c->vector, VEC_PF);
@@ -339,6 +379,20 @@ static void learn_error_code(struct cpu *c, bool *good)
 			good[w] = (!i || good[w]) && words(c->at_fault)[w] == known[i].error;
 	}
 	word_error = unique_word(c, good, "the error code");
+}
+
+/* Does a load come from the frame that the tables name? */
+static void learn_translation(struct cpu *c)
+{
+	struct trial t = {.context = {.mode = GPT_4L, .cr3 = RAM_BASE, .wp = true}, .gva = some_gva(GPT_4L, 0)};
+	u64 mark = 0x1234567812345678, rax;
+
+	map_one(c, t.gva, frame(6) | PTE_P);
+	memcpy(ram + 6 * PAGE_SIZE, &mark, sizeof(mark));
+	run_access(c, &t);
+	assert_int_equal(c->vector, -1);
+	uc_reg_read(c->uc, UC_X86_REG_RAX, &rax);
+	translates = rax == mark;
 }
 
 static void learn_pkru(struct cpu *c, bool *good)
@@ -391,6 +445,7 @@ static void learn_context(void)
 	learn_pkru(c, good);
 	learn_hflags(c, good);
 	learn_error_code(c, good);
+	learn_translation(c);
 	free(good);
 	cpu_destroy(c);
 }
@@ -481,6 +536,36 @@ static enum gpt_status walk_again(const struct trial *t, struct gpt_walk *w)
 	return status;
 }
 
+static u64 physical(const struct trial *t, const struct gpt_walk *w) { return w->gfn << 12 | (t->gva & (PAGE_SIZE - 1)); }
+
+/* A store over an entry of its own path (what did the walk leave there?), or a fetch of whatever instruction of ours. */
+static bool cannot_be_judged(const struct trial *t, const struct gpt_walk *w)
+{
+	u64 at = physical(t, w) & ~7ull;
+
+	if (t->access.fetch)
+		return (at & PAGE_MASK) == frame(PATH);
+	for (u32 level = w->last_level; t->access.write && top_of(t, w) && level <= top_of(t, w); level++)
+		if (((RAM_BASE + (u64)((u8 *)w->step[level].slot - ram)) & ~7ull) == at)
+			return true;
+	return false;
+}
+
+/* Where Unicorn went: to the walker's physical address. Takes back what it stored. */
+static bool went_there(const struct cpu *c, const struct trial *t, const struct gpt_walk *w)
+{
+	u64 at = physical(t, w), in_ram = at - RAM_BASE;
+	bool good = c->refused == ~0ull || c->refused == at;
+
+	if (in_ram >= RAM_PAGES * PAGE_SIZE)
+		return good && c->refused == at;
+	if (t->access.write) {
+		good = good && ram[in_ram] == 0x90 && ram[in_ram + 3] == 0x90;
+		memcpy(ram + (in_ram & ~7ull), pristine + (in_ram & ~7ull), 8);
+	}
+	return good && t->access.fetch == (c->refused == at);
+}
+
 /* Unicorn first, then the walker over the same memory. */
 static void compare(struct cpu *c, const struct trial *t)
 {
@@ -488,17 +573,18 @@ static void compare(struct cpu *c, const struct trial *t)
 	u64 theirs[GPT_LEVELS_MAX + 1] = {0};
 	enum gpt_status status = gpt_walk(&t->context, t->gva, t->access, GPT_PEEK, &peek);
 	u32 top = top_of(t, &peek);
-	bool good;
+	bool good, there;
 
-	if (!tables_are_ram(t, &peek))
+	if (!tables_are_ram(t, &peek) || (status == GPT_OK && cannot_be_judged(t, &peek)))
 		return;
 	trials++;
 	faults += status == GPT_FAULT;
 	run_access(c, t);
+	there = status != GPT_OK || c->vector != -1 || !translates || went_there(c, t, &peek);
 	for (u32 level = peek.last_level; top && level <= top; level++)
 		theirs[level] = in_memory(t, &peek.step[level]);
 	restore(t, &peek);
-	good = walk_again(t, &w) == status;
+	good = walk_again(t, &w) == status && there;
 	good = good && (status == GPT_OK ? c->vector == -1 : c->vector == VEC_PF);
 	if (status == GPT_FAULT)
 		good = good && words(c->at_fault)[word_error] == w.error &&

@@ -10,6 +10,7 @@ import tempfile
 import time
 
 import firmware
+import ovmf
 import vm
 
 MEMORY = "1G"
@@ -19,7 +20,7 @@ OPTIONS = "console=ttyS0 quiet mitigations=off panic=-1 nokaslr norandmaps" + ("
 QEMU = [
     "qemu-system-x86_64", "-machine", "q35,smm=off", "-accel", "tcg,thread=single", "-cpu", "EPYC,-monitor",
     "-smp", "1", "-nodefaults", "-display", "none", "-icount", "shift=0,sleep=off",
-    "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1", "-no-reboot", "-bios", vm.OVMF,
+    "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1", "-no-reboot", "-bios", ovmf.ROM,
 ]
 INITRAMFS = "build/bench/guest.cpio"
 GUEST = "build/bench/init"
@@ -97,7 +98,7 @@ def boot(machine, log, timeout=TIMEOUT, logging=()):
             "-drive", f"file={disk},format=raw,if=none,id=boot,snapshot=on",
             "-device", "virtio-blk-pci,drive=boot,bootindex=0", "-serial",
         ]
-        state = f"build/bench/firmware-{digest(emulator_version(), vm.OVMF, *fixed)[:16]}.state"
+        state = f"build/bench/firmware-{digest(emulator_version(), ovmf.ROM, *fixed)[:16]}.state"
         if not os.path.exists(state):
             first = work + "/firmware.log"
             firmware.make_state(state, [*arguments, "file:" + first], first, work)
@@ -157,7 +158,7 @@ def run_guest(efi, bare, only, logging=()):
 
 def bare_results(efi, only, fresh):
     """The bare figures change only with guest, kernel, firmware and emulator: kept in a file."""
-    key = digest(initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", vm.OVMF, emulator_version(), OPTIONS, MEMORY,
+    key = digest(initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", ovmf.ROM, emulator_version(), OPTIONS, MEMORY,
                  *QEMU[1:])
     # Always all of them, so that a part is compared with the same figures as the whole.
     return kept_results(BARE_CACHE, key, fresh, lambda: run_guest(efi, True, []))

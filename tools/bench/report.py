@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the benchmark's figures look like: rows, tables, differences, the chart."""
+"""What the benchmark's figures look like: rows, tables, differences."""
 import math
 
-from table import BY_NAME, WORKLOADS, exit_name
+from table import BY_NAME, exit_name
 
 MOVED = 0.01        # relative; less is not reported
 MOVED_PART = 0.02   # of a run of some workloads: what ran before them in a whole run is missing
@@ -156,62 +156,3 @@ def markdown(rows, kvm):
                      f"{means(rows, lambda n, r: kvm_ratio(n, r, kvm)[0])[index]:.2f} | | "
                      f"{'2.55' if index else '-'} | |")
     return "\n".join(lines) + "\n"
-
-
-# --- the chart: two groups of horizontal bars, one row for each workload ---
-
-BAR, GAP, LABEL, PLOT, TOP = 7, 10, 270, 560, 70
-COLOURS = {"bare": "#9aa0a6", "umbra": "#1a5fb4", "kvm": "#e66100"}
-STYLE = ("<style>text{font:12px sans-serif;fill:#222}.t{font-weight:bold;font-size:15px}.v{font-size:10px}"
-         "line{stroke:#ccc}</style>")
-
-
-def bars(out, top, title, rows, values, scale, ticks, format_value):
-    """One panel. values(name) gives [(series, value or None)]; scale maps a value to pixels."""
-    out.append(f'<text class="t" x="10" y="{top - 32}">{title}</text>')
-    series = [s for s, _ in values(next(iter(rows)))]
-    for i, name in enumerate(series):
-        x = LABEL + 110 * i
-        out.append(f'<rect x="{x}" y="{top - 24}" width="10" height="10" fill="{COLOURS[name]}"/>'
-                   f'<text x="{x + 15}" y="{top - 15}">{LEGEND[name]}</text>')
-    row_height = len(series) * BAR + GAP
-    height = row_height * len(rows)
-    for tick in ticks:
-        x = LABEL + scale(tick)
-        out.append(f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{top + height}"/>'
-                   f'<text class="v" text-anchor="middle" x="{x:.1f}" y="{top + height + 12}">{tick:g}</text>')
-    for i, name in enumerate(rows):
-        y = top + i * row_height + GAP / 2
-        out.append(f'<text text-anchor="end" x="{LABEL - 8}" y="{y + row_height / 2:.1f}">{BY_NAME[name].title}</text>')
-        for j, (which, value) in enumerate(values(name)):
-            if value is None:
-                continue
-            width = max(scale(value), 0.5)
-            out.append(f'<rect x="{LABEL}" y="{y + j * BAR:.1f}" width="{width:.1f}" height="{BAR - 1}" '
-                       f'fill="{COLOURS[which]}"/><text class="v" x="{LABEL + width + 4:.1f}" '
-                       f'y="{y + j * BAR + BAR:.1f}">{format_value(value)}</text>')
-    return top + height + 30
-
-
-LEGEND = {"bare": "bare", "umbra": "Umbra", "kvm": "KVM npt=0"}
-
-
-def chart(rows, kvm):
-    """Instructions relative to bare (linear), exits per operation (logarithmic)."""
-    timed = {n: r for n, r in rows.items() if not BY_NAME[n].null_exit}
-    ratios = {n: [("bare", 1.0), ("umbra", ratio(r)), ("kvm", kvm_ratio(n, r, kvm)[0])] for n, r in timed.items()}
-    top_ratio = max(v for group in ratios.values() for _, v in group if v) * 1.05
-    exits = {n: [("umbra", r["exits"]), ("kvm", kvm_ratio(n, r, kvm)[1])] for n, r in timed.items()}
-    largest = max(10, max(v for group in exits.values() for _, v in group if v is not None))
-    decades = math.log10(largest) + 2
-
-    def exit_scale(value):
-        return PLOT * max(0.0, math.log10(max(value, 0.01)) + 2) / decades
-
-    out = []
-    middle = bars(out, TOP, "Instructions per operation, relative to bare", timed, ratios.get,
-                  lambda v: PLOT * v / top_ratio, range(0, int(top_ratio) + 1), lambda v: f"{v:.2f}")
-    end = bars(out, middle + TOP, "Exits per operation (logarithmic)", timed, exits.get, exit_scale,
-               [10.0 ** i for i in range(-2, int(math.log10(largest)) + 1)], exits_text)
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{LABEL + PLOT + 80}" height="{end}">{STYLE}'
-            f'<rect width="100%" height="100%" fill="#fff"/>\n' + "\n".join(out) + "\n</svg>\n")

@@ -7,13 +7,15 @@ import sys
 
 import bochs
 import machine
+import ovmf
 import report
 import vm
 from table import BY_NAME, WORKLOADS
 
 IPS = 1000000000
 TIMEOUT = 1800
-END = rb'@bench \{"(?:end|error)"[^\n]*\n|Kernel panic|umbra: panic|' + bochs.END
+END = (rb'@bench \{"(?:end|error)"[^\n]*\n|Kernel panic|umbra: error: [^\n]*\n|the (?:hypervisor|guest) has stopped|'
+       + bochs.HALTED)
 BARE_CACHE = f"build/bench/bochs-bare{'-append' if machine.APPEND else ''}.json"
 
 
@@ -36,7 +38,7 @@ def run_guest(efi, bare, only):
 
 
 def bare_results(efi, fresh):
-    key = machine.digest(machine.initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", vm.OVMF, bochs.CONFIGURATION,
+    key = machine.digest(machine.initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", ovmf.ROM, bochs.CONFIGURATION,
                          bochs.DEFAULT_MODEL, str(IPS), machine.OPTIONS, machine.MEMORY)
     return machine.kept_results(BARE_CACHE, key, fresh, lambda: run_guest(efi, True, []))
 

@@ -10,7 +10,6 @@
 #define FLAG_AF BIT(4)
 #define FLAG_ZF BIT(6)
 #define FLAG_SF BIT(7)
-#define FLAG_DF BIT(10)
 #define FLAG_OF BIT(11)
 
 /* Numbered as in opcodes 00 to 3f and group 1. */

@@ -11,8 +11,8 @@
 
 /* Registers, table 10-1 */
 enum {
-	APIC_TPR = 0x80, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0,
-	APIC_ICR_LOW = 0x300, APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330, APIC_LVT_PERF = 0x340,
+	APIC_ID = 0x20, APIC_TPR = 0x80, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0,
+	APIC_ICR_LOW = 0x300, APIC_ICR_HIGH = 0x310, APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330, APIC_LVT_PERF = 0x340,
 	APIC_LVT_LINT0 = 0x350, APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370, APIC_TIMER_INITIAL = 0x380,
 	APIC_TIMER_DIVIDE = 0x3e0,
 };
@@ -26,12 +26,13 @@ enum {
 /* Interrupt command register, section 10.6.1 */
 #define ICR_MODE(icr) ((icr) >> 8 & 7)
 #define ICR_SHORTHAND(icr) ((icr) >> 18 & 3)
+#define ICR_LOGICAL BIT(11)
+#define XAPIC_FLAT 0xf           /* DFR, bits 31:28 */
 enum { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_RESERVED, MODE_NMI, MODE_INIT, MODE_STARTUP };
 enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 
 #define APIC_PAGE_RESET 0xfee00000ull
 #define APIC_BASE_RESERVED (BITS(7, 0) | BIT(9))
-#define APIC_BASE_ADDRESS (~0ull << PAGE_SHIFT)
 
 void apic_init(struct vcpu *vcpu)
 {
@@ -55,20 +56,57 @@ static bool page_is_live(const struct vcpu *vcpu)
 	return vcpu->apic_base & APIC_BASE_ENABLE && !guest_of(vcpu)->hw_x2apic;
 }
 
-/* Only one processor runs the guest: nothing may be started, reset or stopped by a message. */
-static bool icr_is_allowed(struct vcpu *vcpu, u32 icr)
+/* Section 10.6.2: physical, logical flat and cluster. Broadcasts reach others, so they are not meant here. */
+static bool xapic_destination_is_self(struct vcpu *vcpu, u64 icr)
+{
+	hpa_t page = hpa(apic_page(vcpu));
+	u32 destination = hw_apic_read(page, APIC_ICR_HIGH) >> 24, own;
+
+	if (!(icr & ICR_LOGICAL))
+		return destination == hw_apic_read(page, APIC_ID) >> 24 && destination != 0xff;
+	own = hw_apic_read(page, APIC_LDR) >> 24;
+	if (hw_apic_read(page, APIC_DFR) >> 28 == XAPIC_FLAT)
+		return destination && !(destination & ~own);
+	return destination >> 4 == own >> 4 && destination >> 4 != 0xf && destination & 0xf && !(destination & ~own & 0xf);
+}
+
+/* Section 10.12.9; a logical x2APIC address is cluster and bits in it (section 10.12.10.2). */
+static bool x2apic_destination_is_self(u64 icr)
+{
+	u32 destination = icr >> 32;
+	u64 own;
+
+	if (hw_msr_read(icr & ICR_LOGICAL ? MSR_X2APIC_LDR : MSR_X2APIC_ID, &own))
+		return false;
+	if (!(icr & ICR_LOGICAL))
+		return destination == (u32)own && destination != ~0u;
+	return destination >> 16 == own >> 16 && destination & 0xffff && !(destination & ~own & 0xffff);
+}
+
+static bool reaches_self_alone(struct vcpu *vcpu, u64 icr)
+{
+	if (ICR_SHORTHAND(icr) != TO_DESTINATION)
+		return ICR_SHORTHAND(icr) == TO_SELF;
+	return guest_of(vcpu)->hw_x2apic ? x2apic_destination_is_self(icr) : xapic_destination_is_self(vcpu, icr);
+}
+
+/*
+ * Only one processor runs the guest: nothing may be started, reset or stopped by a message. In x2APIC mode
+ * icr has the destination in its upper half.
+ */
+static bool icr_is_allowed(struct vcpu *vcpu, u64 icr)
 {
 	switch (ICR_MODE(icr)) {
 	case MODE_FIXED: case MODE_LOWEST:
 		return true;
 	case MODE_NMI:
-		if (ICR_SHORTHAND(icr) == TO_SELF)
+		if (reaches_self_alone(vcpu, icr))
 			return true;
 		break;
 	}
 	if (guest_once(guest_of(vcpu), ONCE_APIC_ICR))
 		log_warn("guest: APIC command %x (INIT, SIPI, SMI or NMI to others) refused: one processor only\n",
-			 icr);
+			 (u32)icr);
 	return false;
 }
 
@@ -94,7 +132,7 @@ void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
 			log_warn("guest: write of %u bytes at APIC offset %x ignored\n", size, offset);
 		return;
 	}
-	if (offset == APIC_ICR_LOW && !icr_is_allowed(vcpu, value))
+	if (offset == APIC_ICR_LOW && !icr_is_allowed(vcpu, (u32)value))
 		return;
 	hw_apic_write(hpa(apic_page(vcpu)), offset, value);
 }

@@ -6,56 +6,21 @@
  * any program in the guest to read.
  */
 #include "arch/x86/guest/cpuid.h"
+
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "lib/version.h"
 
 enum feature {
-	F_1_ECX, F_1_EDX, F_7_EBX, F_7_ECX, F_7_EDX, F_7_1_EAX, F_D_1_EAX,
-	F_E1_ECX, F_E1_EDX, F_E7_EDX, F_E8_EBX, F_E21_EAX,
+	F_1_ECX, F_1_EDX, F_6_EAX, F_6_ECX, F_6_EDX, F_7_EBX, F_7_ECX, F_7_EDX, F_7_1_EAX, F_7_1_EBX, F_7_1_ECX,
+	F_7_1_EDX, F_D_1_EAX, F_E1_ECX, F_E1_EDX, F_E7_EDX, F_E8_EBX, F_E21_EAX, F_E22_EAX,
 };
-_Static_assert(F_E21_EAX + 1 == CPUID_FEATURES, "state.h");
+_Static_assert(F_E22_EAX + 1 == CPUID_FEATURES, "state.h");
 
-/* Leaf 1 */
-#define ECX1_DTES64 BIT(2)
-#define ECX1_DS_CPL BIT(4)
-#define ECX1_VMX BIT(5)
-#define ECX1_SMX BIT(6)
-#define ECX1_PCID BIT(17)
-#define ECX1_X2APIC BIT(21)
-#define ECX1_OSXSAVE BIT(27)
-#define ECX1_HYPERVISOR BIT(31)
-#define EDX1_APIC BIT(9)
-#define EDX1_DS BIT(21)
 /* What AMD repeats in leaf 0x80000001 EDX. */
 #define EDX1_MIRRORED 0x0183f3ffu
-/* Leaf 7 */
-#define EBX7_SGX BIT(2)
-#define EBX7_INVPCID BIT(10)
-#define EBX7_PT BIT(25)
-#define ECX7_PKU BIT(3)
-#define ECX7_OSPKE BIT(4)
-#define ECX7_SHSTK BIT(7)
-#define ECX7_LA57 BIT(16)
-#define ECX7_KEY_LOCKER BIT(23)
-#define ECX7_ENQCMD BIT(29)
-#define ECX7_SGX_LC BIT(30)
-#define ECX7_PKS BIT(31)
-#define EDX7_UINTR BIT(5)
-#define EDX7_PCONFIG BIT(18)
-#define EDX7_ARCH_LBR BIT(19)
-#define EDX7_IBT BIT(20)
-#define EAX71_FRED BIT(17)
-#define EAX71_LAM BIT(26)
-/* Extended leaves */
-#define ECXE1_SVM BIT(2)
-#define ECXE1_SKINIT BIT(12)
-#define ECXE1_LWP BIT(15)
-#define EBXE8_INVLPGB BIT(3)
-#define EBXE8_MCOMMIT BIT(8)
-#define EAXE21_UAI BIT(7)
-#define EAXE21_AUTOIBRS BIT(8)
 
 /*
  * The filtered registers: always hidden bits, and the names of the bits in
@@ -67,41 +32,50 @@ static const struct {
 	u32 hide;
 	const char *names;
 } features[CPUID_FEATURES] = {
-	[F_1_ECX] = {1, 0, CPUID_ECX, ECX1_DTES64 | ECX1_DS_CPL | ECX1_VMX | ECX1_SMX | ECX1_PCID,
+	[F_1_ECX] = {1, 0, CPUID_ECX, CPUID1_ECX_DTES64 | CPUID1_ECX_DS_CPL | CPUID1_ECX_VMX | CPUID1_ECX_SMX | CPUID1_ECX_SDBG | CPUID1_ECX_PCID,
 		"pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm "
 		"- pcid dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave - avx f16c rdrand "
 		"hypervisor"},
-	[F_1_EDX] = {1, 0, CPUID_EDX, EDX1_DS,
+	[F_1_EDX] = {1, 0, CPUID_EDX, CPUID1_EDX_DS,
 		"fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov "
 		"pat pse36 pn clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe"},
-	[F_7_EBX] = {7, 0, CPUID_EBX, EBX7_SGX | EBX7_INVPCID | EBX7_PT,
+	[F_6_EAX] = {6, 0, CPUID_EAX, CPUID6_EAX_HFI | CPUID6_EAX_THREAD_DIRECTOR,
+		"dtherm ida arat - pln - pts hwp hwp_notify hwp_act_window hwp_epp hwp_pkg_req - - - - - - - hfi"},
+	[F_6_ECX] = {6, 0, CPUID_ECX, CPUID6_ECX_CLASSES, "aperfmperf - - epb"},
+	[F_6_EDX] = {6, 0, CPUID_EDX, CPUID6_EDX_HFI, ""},
+	[F_7_EBX] = {7, 0, CPUID_EBX, CPUID7_EBX_SGX | CPUID7_EBX_INVPCID | CPUID7_EBX_PT,
 		"fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a "
 		"avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er "
 		"avx512cd sha_ni avx512bw avx512vl"},
-	[F_7_ECX] = {7, 0, CPUID_ECX, ECX7_OSPKE | ECX7_SHSTK | ECX7_KEY_LOCKER |
-				      ECX7_ENQCMD | ECX7_SGX_LC | ECX7_PKS,
+	[F_7_ECX] = {7, 0, CPUID_ECX, CPUID7_ECX_OSPKE | CPUID7_ECX_SHSTK | CPUID7_ECX_TME | CPUID7_ECX_KEY_LOCKER |
+				      CPUID7_ECX_BUS_LOCK_DETECT | CPUID7_ECX_ENQCMD | CPUID7_ECX_SGX_LC | CPUID7_ECX_PKS,
 		"- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 shstk gfni vaes vpclmulqdq avx512_vnni "
 		"avx512_bitalg tme avx512_vpopcntdq - la57 - - - - - rdpid - bus_lock_detect cldemote - "
 		"movdiri movdir64b enqcmd sgx_lc pks"},
-	[F_7_EDX] = {7, 0, CPUID_EDX, EDX7_UINTR | EDX7_PCONFIG | EDX7_ARCH_LBR | EDX7_IBT,
+	[F_7_EDX] = {7, 0, CPUID_EDX, CPUID7_EDX_UINTR | CPUID7_EDX_PCONFIG | CPUID7_EDX_ARCH_LBR | CPUID7_EDX_IBT,
 		"- - avx512_4vnniw avx512_4fmaps fsrm uintr - - avx512_vp2intersect - md_clear - - - serialize - "
 		"tsxldtrk - pconfig arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 ibrs stibp flush_l1d "
 		"arch_capabilities - ssbd"},
-	[F_7_1_EAX] = {7, 1, CPUID_EAX, EAX71_FRED | EAX71_LAM,
+	[F_7_1_EAX] = {7, 1, CPUID_EAX, CPUID7_1_EAX_FRED | CPUID7_1_EAX_NMI_SOURCE | CPUID7_1_EAX_HRESET | CPUID7_1_EAX_LAM | CPUID7_1_EAX_MSRLIST,
 		"- - - - avx_vnni avx512_bf16 - - - - - - - - - - - fred lkgs - - amx_fp16 - avx_ifma - - lam"},
-	[F_D_1_EAX] = {0xd, 1, CPUID_EAX, 0, "xsaveopt xsavec xgetbv1 xsaves xfd"},
-	[F_E1_ECX] = {0x80000001, 0, CPUID_ECX, ECXE1_SVM | ECXE1_SKINIT | ECXE1_LWP,
+	[F_7_1_EBX] = {7, 1, CPUID_EBX, CPUID7_1_EBX_PBNDKB, ""},
+	[F_7_1_ECX] = {7, 1, CPUID_ECX, CPUID7_1_ECX_MSR_IMMEDIATE, ""},
+	[F_7_1_EDX] = {7, 1, CPUID_EDX, CPUID7_1_EDX_USER_MSR, ""},
+	[F_D_1_EAX] = {CPUID_LEAF_XSAVE, 1, CPUID_EAX, 0, "xsaveopt xsavec xgetbv1 xsaves xfd"},
+	[F_E1_ECX] = {CPUID_LEAF_EXT1, 0, CPUID_ECX, CPUIDE1_ECX_SVM | CPUIDE1_ECX_IBS | CPUIDE1_ECX_SKINIT | CPUIDE1_ECX_LWP,
 		"lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw ibs xop "
 		"skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core perfctr_nb - bpext ptsc "
 		"perfctr_llc mwaitx"},
-	[F_E1_EDX] = {0x80000001, 0, CPUID_EDX, 0,
+	[F_E1_EDX] = {CPUID_LEAF_EXT1, 0, CPUID_EDX, 0,
 		"- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm "
 		"3dnowext 3dnow"},
-	[F_E7_EDX] = {0x80000007, 0, CPUID_EDX, 0, "- - - - - - - hw_pstate constant_tsc cpb"},
-	[F_E8_EBX] = {0x80000008, 0, CPUID_EBX, EBXE8_INVLPGB | EBXE8_MCOMMIT,
+	[F_E7_EDX] = {CPUID_LEAF_EXT7, 0, CPUID_EDX, 0, "- - - - - - - hw_pstate constant_tsc cpb"},
+	[F_E8_EBX] = {CPUID_LEAF_EXT8, 0, CPUID_EBX, CPUIDE8_EBX_INVLPGB | CPUIDE8_EBX_MCOMMIT | CPUIDE8_EBX_BRS,
 		"clzero irperf xsaveerptr - rdpru - - - - wbnoinvd - - ibpb - ibrs stibp - - - - - - - amd_ppin "
 		"ssbd virt_ssbd - cppc"},
-	[F_E21_EAX] = {0x80000021, 0, CPUID_EAX, EAXE21_UAI | EAXE21_AUTOIBRS, ""},
+	[F_E21_EAX] = {CPUID_LEAF_EXT21, 0, CPUID_EAX, CPUIDE21_EAX_UAI | CPUIDE21_EAX_AUTOIBRS | CPUIDE21_EAX_CPUID_USER_DISABLE |
+						CPUIDE21_EAX_WORKLOAD_CLASSES, ""},
+	[F_E22_EAX] = {0x80000022, 0, CPUID_EAX, CPUIDE22_EAX_LBR_V2, ""},
 };
 
 static u32 *reg_of(struct cpuid_regs *r, u8 reg)
@@ -167,8 +141,8 @@ static void hide_features(const struct guest_cpuid *c, u32 leaf, u32 subleaf, st
 		if (features[i].leaf == leaf && features[i].subleaf == subleaf)
 			*reg_of(r, features[i].reg) &= ~c->hide[i];
 	if (leaf == 1)
-		r->ecx |= ECX1_HYPERVISOR & ~c->hide[F_1_ECX];
-	if (leaf == 0x80000001 && c->amd)
+		r->ecx |= CPUID1_ECX_HYPERVISOR & ~c->hide[F_1_ECX];
+	if (leaf == CPUID_LEAF_EXT1 && c->amd)
 		r->edx &= ~(c->hide[F_1_EDX] & EDX1_MIRRORED);
 }
 
@@ -191,8 +165,10 @@ static void filter_xsave(const struct guest_cpuid *c, u32 subleaf, struct cpuid_
 static bool leaf_is_hidden(u32 leaf)
 {
 	switch (leaf) {
-	case 0x12: case 0x14: case 0x19: case 0x1c: /* SGX, trace, Key Locker, LBR */
-	case 0x8000000a: case 0x8000001c: case 0x8000001f: case 0x80000023: /* SVM, LWP, SEV, keys */
+	case 0x12: case 0x14: case 0x19: case 0x1b: case 0x1c: /* SGX, trace, Key Locker, PCONFIG, LBR */
+	case 0x20: case 0x23:                                  /* history reset, counters with PEBS */
+	case 0x8000000a: case 0x8000001b: case 0x8000001c:     /* SVM, IBS, LWP */
+	case 0x8000001f: case 0x80000023:                      /* SEV, keys */
 		return true;
 	default:
 		return false;
@@ -206,8 +182,10 @@ static struct cpuid_regs filtered(const struct guest_cpuid *c, u32 leaf, u32 sub
 	if (leaf_is_hidden(leaf))
 		return (struct cpuid_regs){0};
 	hide_features(c, leaf, subleaf, &r);
-	if (leaf == 0xd)
+	if (leaf == CPUID_LEAF_XSAVE)
 		filter_xsave(c, subleaf, &r);
+	if (leaf == 0x80000008)
+		r.eax = (r.eax & ~CPUIDE8_EAX_PHYS_BITS) | c->phys_bits;
 	return r;
 }
 
@@ -218,7 +196,7 @@ static int fixed_slot(u32 leaf, u32 subleaf)
 		return leaf;
 	if (leaf == 7)
 		return subleaf == 0 ? 2 : -1;
-	return leaf >= 0x80000000 && leaf <= 0x80000008 ? (int)(leaf - 0x80000000 + 3) : -1;
+	return leaf >= CPUID_LEAF_EXT && leaf <= CPUID_LEAF_EXT8 ? (int)(leaf - CPUID_LEAF_EXT + 3) : -1;
 }
 
 static const u32 fixed_leaves[CPUID_STATIC] = {
@@ -233,26 +211,22 @@ static bool has_bits(const struct guest_cpuid *c, enum feature f, u64 mask)
 	return *reg_of(&r, features[f].reg) & ~c->hide[f] & mask;
 }
 
-#define XCR0_MPX BITS(4, 3)
-#define XCR0_AVX512 BITS(7, 5)
-#define XCR0_PKRU BIT(9)
-#define XCR0_AMX BITS(18, 17)
 #define XSS_ALLOWED (BIT(13) | BIT(16)) /* HDC, HWP */
 
 static u64 valid_xcr0(const struct guest_cpuid *c)
 {
-	struct cpuid_regs d = hw_cpuid(0xd, 0);
+	struct cpuid_regs d = hw_cpuid(CPUID_LEAF_XSAVE, 0);
 	u64 valid = d.eax | (u64)d.edx << 32;
 
-	if (!has_bits(c, F_1_ECX, BIT(28)))
-		valid &= ~(BIT(2) | XCR0_AVX512);
-	if (!has_bits(c, F_7_EBX, BIT(16)))
+	if (!has_bits(c, F_1_ECX, CPUID1_ECX_AVX))
+		valid &= ~(XCR0_AVX | XCR0_AVX512);
+	if (!has_bits(c, F_7_EBX, CPUID7_EBX_AVX512F))
 		valid &= ~XCR0_AVX512;
-	if (!has_bits(c, F_7_EBX, BIT(14)))
+	if (!has_bits(c, F_7_EBX, CPUID7_EBX_MPX))
 		valid &= ~XCR0_MPX;
-	if (!has_bits(c, F_7_EDX, BIT(24)))
+	if (!has_bits(c, F_7_EDX, CPUID7_EDX_AMX_TILE))
 		valid &= ~XCR0_AMX;
-	if (!has_bits(c, F_7_ECX, ECX7_PKU))
+	if (!has_bits(c, F_7_ECX, CPUID7_ECX_PKU))
 		valid &= ~XCR0_PKRU;
 	return valid & (BITS(9, 0) | XCR0_AMX);
 }
@@ -264,17 +238,17 @@ static void init_xsave(struct guest_cpuid *c)
 	struct cpuid_regs r;
 
 	c->xsave_bytes = XSAVE_LEGACY_BYTES;
-	if (hw_cpuid(0, 0).eax < 0xd || !has_bits(c, F_1_ECX, BIT(26)))
+	if (hw_cpuid(0, 0).eax < CPUID_LEAF_XSAVE || !has_bits(c, F_1_ECX, CPUID1_ECX_XSAVE))
 		return;
 	c->xcr0_valid = valid_xcr0(c);
 	for (u32 i = 2; i < 63; i++) {
 		if (!(c->xcr0_valid & BIT(i)))
 			continue;
-		r = hw_cpuid(0xd, i);
+		r = hw_cpuid(CPUID_LEAF_XSAVE, i);
 		c->xsave_bytes = MAX(c->xsave_bytes, r.eax + r.ebx);
 	}
-	r = hw_cpuid(0xd, 1);
-	if (r.eax & ~c->hide[F_D_1_EAX] & BIT(3))
+	r = hw_cpuid(CPUID_LEAF_XSAVE, 1);
+	if (r.eax & ~c->hide[F_D_1_EAX] & CPUIDD_1_EAX_XSAVES)
 		c->xss_valid = (r.ecx | (u64)r.edx << 32) & XSS_ALLOWED;
 }
 
@@ -284,11 +258,12 @@ void cpuid_init(struct vcpu *vcpu, const char *hide)
 	struct guest_cpuid *c = &g->cpuid;
 	struct cpuid_regs vendor = hw_cpuid(0, 0);
 
+	c->phys_bits = g->phys_bits;
 	c->amd = vendor.ecx == 0x444d4163 /* cAMD */ || vendor.ecx == 0x656e6975 /* uine: Hygon */;
 	for (u32 i = 0; i < CPUID_FEATURES; i++)
 		c->hide[i] = features[i].hide;
 	if (!g->hw_x2apic)
-		c->hide[F_1_ECX] |= ECX1_X2APIC;
+		c->hide[F_1_ECX] |= CPUID1_ECX_X2APIC;
 	hide_list(c, hide);
 	init_xsave(c);
 	for (u32 i = 0; i < CPUID_STATIC; i++)
@@ -349,6 +324,7 @@ static struct cpuid_regs counter_name_part(u32 subleaf)
 
 static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 subleaf)
 {
+	static const char release[sizeof(struct cpuid_regs)] = VERSION_TEXT;
 	struct cpuid_regs r = {0};
 	u64 value;
 
@@ -359,6 +335,9 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 		return r;
 	case CPUID_HV_VERSION:
 		return (struct cpuid_regs){ .eax = 1, .ebx = COUNTERS };
+	case CPUID_HV_RELEASE:
+		memcpy(&r, release, sizeof(r));
+		return r;
 	case CPUID_HV_COUNTER:
 		value = subleaf < COUNTERS ? counter_value(vcpu, subleaf) : 0;
 		return (struct cpuid_regs){ .eax = value, .edx = value >> 32 };
@@ -373,13 +352,13 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 static void dynamic_bits(const struct vcpu *vcpu, u32 leaf, u32 subleaf, struct cpuid_regs *r)
 {
 	if (leaf == 7 && subleaf == 0 && vcpu->cr4 & CR4_PKE)
-		r->ecx |= ECX7_OSPKE;
-	if (leaf != 1 && leaf != 0x80000001)
+		r->ecx |= CPUID7_ECX_OSPKE;
+	if (leaf != 1 && leaf != CPUID_LEAF_EXT1)
 		return;
 	if (!(vcpu->apic_base & APIC_BASE_ENABLE) && (leaf == 1 || guest_of(vcpu)->cpuid.amd))
-		r->edx &= ~EDX1_APIC;
+		r->edx &= ~CPUID1_EDX_APIC;
 	if (leaf == 1)
-		r->ecx = (r->ecx & ~ECX1_OSXSAVE) | (vcpu->cr4 & CR4_OSXSAVE ? ECX1_OSXSAVE : 0);
+		r->ecx = (r->ecx & ~CPUID1_ECX_OSXSAVE) | (vcpu->cr4 & CR4_OSXSAVE ? CPUID1_ECX_OSXSAVE : 0);
 }
 
 struct cpuid_regs cpuid_answer(struct vcpu *vcpu, u32 leaf, u32 subleaf)
@@ -419,12 +398,24 @@ void cpuid_execute(struct vcpu *vcpu)
 		execute_other(vcpu);
 }
 
-bool cpuid_has(struct vcpu *vcpu, u32 leaf, enum cpuid_reg reg, u32 bit)
+bool cpuid_shows(struct vcpu *vcpu, const struct cpuid_bit *bit)
 {
-	struct cpuid_regs max = cpuid_answer(vcpu, leaf & 0x80000000, 0), r;
+	struct cpuid_regs max = cpuid_answer(vcpu, bit->leaf & CPUID_LEAF_EXT, 0), r;
+
+	if (bit->leaf > max.eax)
+		return false;
+	r = cpuid_answer(vcpu, bit->leaf, bit->subleaf);
+	if (bit->bit == CPUID_WHOLE_LEAF)
+		return r.eax | r.ebx | r.ecx | r.edx;
+	return *reg_of(&r, bit->reg) & BIT(bit->bit);
+}
+
+bool cpuid_has(struct vcpu *vcpu, u32 leaf, enum cpuid_reg reg, u32 mask)
+{
+	struct cpuid_regs max = cpuid_answer(vcpu, leaf & CPUID_LEAF_EXT, 0), r;
 
 	if (leaf > max.eax)
 		return false;
 	r = cpuid_answer(vcpu, leaf, 0);
-	return *reg_of(&r, reg) & BIT(bit);
+	return *reg_of(&r, reg) & mask;
 }

@@ -6,7 +6,7 @@
  */
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
-#include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
@@ -26,7 +26,6 @@
 #define CR4_RELOADS (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
 
 #define PDPTE_COUNT 4
-#define PDPTE_RESERVED (BITS(2, 1) | BITS(8, 5))
 
 static u64 above_phys_bits(const struct guest *g)
 {
@@ -34,13 +33,16 @@ static u64 above_phys_bits(const struct guest *g)
 }
 
 /* CR4 bits and the CPUID bit that each depends on, SDM vol. 3 section 2.5. */
-static const struct { u64 cr4; u32 leaf; u8 reg, bit; } cr4_features[] = {
-	{CR4_VME | CR4_PVI, 1, CPUID_EDX, 1}, {CR4_TSD, 1, CPUID_EDX, 4}, {CR4_DE, 1, CPUID_EDX, 2},
-	{CR4_PSE, 1, CPUID_EDX, 3}, {CR4_PAE, 1, CPUID_EDX, 6}, {CR4_MCE, 1, CPUID_EDX, 7},
-	{CR4_PGE, 1, CPUID_EDX, 13}, {CR4_OSFXSR, 1, CPUID_EDX, 24}, {CR4_OSXMMEXCPT, 1, CPUID_EDX, 25},
-	{CR4_PCIDE, 1, CPUID_ECX, 17}, {CR4_OSXSAVE, 1, CPUID_ECX, 26}, {CR4_UMIP, 7, CPUID_ECX, 2},
-	{CR4_LA57, 7, CPUID_ECX, 16}, {CR4_FSGSBASE, 7, CPUID_EBX, 0}, {CR4_SMEP, 7, CPUID_EBX, 7},
-	{CR4_SMAP, 7, CPUID_EBX, 20}, {CR4_PKE, 7, CPUID_ECX, 3},
+static const struct { u64 cr4; u32 leaf; u8 reg; u32 mask; } cr4_features[] = {
+	{CR4_VME | CR4_PVI, 1, CPUID_EDX, CPUID1_EDX_VME}, {CR4_TSD, 1, CPUID_EDX, CPUID1_EDX_TSC},
+	{CR4_DE, 1, CPUID_EDX, CPUID1_EDX_DE}, {CR4_PSE, 1, CPUID_EDX, CPUID1_EDX_PSE},
+	{CR4_PAE, 1, CPUID_EDX, CPUID1_EDX_PAE}, {CR4_MCE, 1, CPUID_EDX, CPUID1_EDX_MCE},
+	{CR4_PGE, 1, CPUID_EDX, CPUID1_EDX_PGE}, {CR4_OSFXSR, 1, CPUID_EDX, CPUID1_EDX_FXSR},
+	{CR4_OSXMMEXCPT, 1, CPUID_EDX, CPUID1_EDX_SSE}, {CR4_PCIDE, 1, CPUID_ECX, CPUID1_ECX_PCID},
+	{CR4_OSXSAVE, 1, CPUID_ECX, CPUID1_ECX_XSAVE}, {CR4_UMIP, 7, CPUID_ECX, CPUID7_ECX_UMIP},
+	{CR4_LA57, 7, CPUID_ECX, CPUID7_ECX_LA57}, {CR4_FSGSBASE, 7, CPUID_EBX, CPUID7_EBX_FSGSBASE},
+	{CR4_SMEP, 7, CPUID_EBX, CPUID7_EBX_SMEP}, {CR4_SMAP, 7, CPUID_EBX, CPUID7_EBX_SMAP},
+	{CR4_PKE, 7, CPUID_ECX, CPUID7_ECX_PKU},
 };
 
 void cr_init(struct vcpu *vcpu)
@@ -49,20 +51,20 @@ void cr_init(struct vcpu *vcpu)
 
 	g->cr4_valid = CR4_PCE;
 	for (u32 i = 0; i < ARRAY_SIZE(cr4_features); i++)
-		if (cpuid_has(vcpu, cr4_features[i].leaf, cr4_features[i].reg, cr4_features[i].bit))
+		if (cpuid_has(vcpu, cr4_features[i].leaf, cr4_features[i].reg, cr4_features[i].mask))
 			g->cr4_valid |= cr4_features[i].cr4;
 	g->efer_valid = EFER_LMA;
-	if (cpuid_has(vcpu, 0x80000001, CPUID_EDX, 11))
+	if (cpuid_has(vcpu, CPUID_LEAF_EXT1, CPUID_EDX, CPUIDE1_EDX_SYSCALL))
 		g->efer_valid |= EFER_SCE;
-	if (cpuid_has(vcpu, 0x80000001, CPUID_EDX, 20))
+	if (cpuid_has(vcpu, CPUID_LEAF_EXT1, CPUID_EDX, CPUIDE1_EDX_NX))
 		g->efer_valid |= EFER_NXE;
-	if (cpuid_has(vcpu, 0x80000001, CPUID_EDX, 25))
+	if (cpuid_has(vcpu, CPUID_LEAF_EXT1, CPUID_EDX, CPUIDE1_EDX_FFXSR))
 		g->efer_valid |= EFER_FFXSR;
-	if (cpuid_has(vcpu, 0x80000001, CPUID_EDX, 29))
+	if (cpuid_has(vcpu, CPUID_LEAF_EXT1, CPUID_EDX, CPUIDE1_EDX_LM))
 		g->efer_valid |= EFER_LME;
-	if (cpuid_has(vcpu, 0x80000001, CPUID_ECX, 17))
+	if (cpuid_has(vcpu, CPUID_LEAF_EXT1, CPUID_ECX, CPUIDE1_ECX_TCE))
 		g->efer_valid |= EFER_TCE;
-	g->pages_1g = cpuid_has(vcpu, 0x80000001, CPUID_EDX, 26);
+	g->pages_1g = cpuid_has(vcpu, CPUID_LEAF_EXT1, CPUID_EDX, CPUIDE1_EDX_PAGES_1G);
 }
 
 void cr_set_read_intercepts(struct vcpu *vcpu)
@@ -126,6 +128,17 @@ static bool code_is_64bit(const struct vcpu *vcpu)
 	return insn_code_bits(vcpu) == 64;
 }
 
+/* SDM vol. 2 "MOV - Move to/from Control Registers": #GP for a 16-bit TSS; the APM has no such rule. */
+static bool task_fits_ia32e(const struct vcpu *vcpu)
+{
+	struct segment tr;
+
+	if (guest_of(vcpu)->cpuid.amd)
+		return true;
+	vcpu->vendor->get_segment(vcpu, SEG_TR, &tr);
+	return tr.attributes & SEG_TYPE_TSS32;
+}
+
 /* Turning paging on with LME set enters IA-32e mode, SDM vol. 3 section 9.8.5. */
 static int check_paging_on(const struct vcpu *vcpu)
 {
@@ -134,7 +147,7 @@ static int check_paging_on(const struct vcpu *vcpu)
 	if (!(vcpu->efer & EFER_LME))
 		return 0;
 	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
-	return !(vcpu->cr4 & CR4_PAE) || cs.attributes & SEG_ATTR_L ? -EINVAL : 0;
+	return !(vcpu->cr4 & CR4_PAE) || cs.attributes & SEG_ATTR_L || !task_fits_ia32e(vcpu) ? -EINVAL : 0;
 }
 
 static int check_paging_off(const struct vcpu *vcpu)
@@ -300,7 +313,7 @@ void cr_handle_read(struct vcpu *vcpu)
 	struct insn insn = {0};
 	u64 value;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (!exit->operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	if (exit->lmsw) {
@@ -340,7 +353,7 @@ void cr_handle_write(struct vcpu *vcpu)
 	struct insn insn;
 	int err;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	/* The length first: the write may change how code is decoded. */
@@ -357,14 +370,6 @@ void cr_handle_write(struct vcpu *vcpu)
 	else
 		insn_skip(vcpu);
 }
-
-/* XCR0 state components, SDM vol. 1 section 13.3 */
-#define XCR0_X87 BIT(0)
-#define XCR0_SSE BIT(1)
-#define XCR0_AVX BIT(2)
-#define XCR0_MPX BITS(4, 3)
-#define XCR0_AVX512 BITS(7, 5)
-#define XCR0_AMX BITS(18, 17)
 
 static bool all_or_none(u64 value, u64 mask)
 {

@@ -21,6 +21,7 @@ enum {
 };
 
 /* SDM vol. 2 table A-2. Prefixes, REX and the escapes never get here. */
+/* clang-format off */
 static const u8 one_byte[256] = {
 #define ALU(n) [n ... (n) + 3] = M, [(n) + 4] = I8, [(n) + 5] = IZ
 	ALU(0x00), ALU(0x08), ALU(0x10), ALU(0x18), ALU(0x20), ALU(0x28), ALU(0x30), ALU(0x38),
@@ -37,8 +38,10 @@ static const u8 one_byte[256] = {
 	[0xd8 ... 0xdf] = M, [0xe0 ... 0xe7] = I8, [0xe8 ... 0xe9] = IZ, [0xea] = FAR | X, [0xeb] = I8,
 	[0xf6 ... 0xf7] = M, [0xfe ... 0xff] = M,
 };
+/* clang-format on */
 
 /* SDM vol. 2 table A-3. */
+/* clang-format off */
 static const u8 two_byte[256] = {
 	[0x00 ... 0x03] = M, [0x04] = U, [0x0a] = U, [0x0c] = U, [0x0d] = M, [0x0f] = M | I8,
 	[0x10 ... 0x23] = M, [0x24 ... 0x27] = U, [0x28 ... 0x2f] = M, [0x36] = U, [0x39] = U,
@@ -48,6 +51,7 @@ static const u8 two_byte[256] = {
 	[0xac] = M | I8, [0xad ... 0xb9] = M, [0xba] = M | I8, [0xbb ... 0xc1] = M, [0xc2] = M | I8,
 	[0xc3] = M, [0xc4 ... 0xc6] = M | I8, [0xc7] = M, [0xd0 ... 0xff] = M,
 };
+/* clang-format on */
 
 /* Where the decoder stands. */
 struct cursor {

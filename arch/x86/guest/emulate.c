@@ -6,59 +6,20 @@
  * writes memory first and its registers and flags last, so that a fault leaves
  * nothing half done.
  */
-#include "arch/x86/guest/alu.h"
 #include "arch/x86/guest/emulate.h"
-#include "arch/x86/guest/emulate_int.h"
-#include "arch/x86/guest/exits.h"
+
+#include "arch/x86/guest/alu.h"
+#include "arch/x86/guest/emulate_bits.h"
+#include "arch/x86/guest/emulate_memory.h"
+#include "arch/x86/guest/emulate_operand.h"
+#include "arch/x86/guest/emulate_stack.h"
+#include "arch/x86/guest/emulate_string.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/guest/stop.h"
 #include "lib/log.h"
-
-/* AH, CH, DH and BH are numbered 4 to 7 where no REX prefix is in force. */
-static bool is_high_byte(const struct emu *e, u8 reg, u32 size)
-{
-	return size == 1 && !e->insn.rex && reg >= 4 && reg < 8;
-}
-
-u64 emu_reg(const struct emu *e, u8 reg, u32 size)
-{
-	if (is_high_byte(e, reg, size))
-		return e->vcpu->gpr[reg - 4] >> 8 & 0xff;
-	return insn_truncate(e->vcpu->gpr[reg], size);
-}
-
-void emu_set_reg(struct emu *e, u8 reg, u32 size, u64 value)
-{
-	u64 *p = &e->vcpu->gpr[reg], mask = size == 1 ? 0xff : 0xffff;
-
-	if (is_high_byte(e, reg, size)) {
-		p = &e->vcpu->gpr[reg - 4];
-		*p = (*p & ~0xff00ull) | (value & 0xff) << 8;
-	} else if (size >= 4) {
-		*p = insn_truncate(value, size);
-	} else {
-		*p = (*p & ~mask) | (value & mask);
-	}
-}
-
-int emu_read_rm(struct emu *e, u64 *value)
-{
-	*value = 0;
-	if (e->insn.has_mem)
-		return emulate_read(e->vcpu, e->gva, value, e->size);
-	*value = emu_reg(e, e->insn.rm, e->size);
-	return 0;
-}
-
-int emu_write_rm(struct emu *e, u64 value)
-{
-	if (e->insn.has_mem)
-		return emulate_write(e->vcpu, e->gva, &value, e->size);
-	emu_set_reg(e, e->insn.rm, e->size, value);
-	return 0;
-}
 
 /* ADD to CMP with r/m as the destination. */
 static int alu_to_rm(struct emu *e, enum alu_op op, u64 operand)
@@ -245,6 +206,7 @@ static int execute_alu(struct emu *e)
 	}
 }
 
+/* clang-format off */
 static int execute_one_byte(struct emu *e)
 {
 	const struct insn *insn = &e->insn;
@@ -307,6 +269,7 @@ static int execute_two_byte(struct emu *e)
 	default: return -ENOSYS;
 	}
 }
+/* clang-format on */
 
 static int execute(struct emu *e)
 {
@@ -326,14 +289,15 @@ static int execute(struct emu *e)
 }
 
 /* Plain stores that the emulator does not know are dropped, everything else is refused. */
-static int execute_unknown(struct emu *e, const struct shadow_fault *fault)
+static int execute_unknown(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
 	const struct insn *insn = &e->insn;
 
 	if (guest_once(guest_of(vcpu), ONCE_EMULATE))
 		log_warn("guest: instruction at %llx (map %u opcode %02x) on memory at %llx not emulated\n",
-			 (unsigned long long)vcpu->rip, insn->map, insn->opcode, (unsigned long long)fault->gpa.v);
+			 (unsigned long long)vcpu->rip, insn->map, insn->opcode,
+			 (unsigned long long)vcpu->mmio.fault.gpa.v);
 	if (insn_is_plain_store(insn)) {
 		if (insn_pops_x87(insn))
 			hw_fpu_pop();
@@ -343,7 +307,7 @@ static int execute_unknown(struct emu *e, const struct shadow_fault *fault)
 	return -EFAULT;
 }
 
-static int execute_insn(struct emu *e, const struct shadow_fault *fault)
+static int execute_insn(struct emu *e)
 {
 	const struct insn *insn = &e->insn;
 	int err = 0;
@@ -355,7 +319,7 @@ static int execute_insn(struct emu *e, const struct shadow_fault *fault)
 	if (err)
 		return err;
 	err = execute(e);
-	return err == -ENOSYS ? execute_unknown(e, fault) : err;
+	return err == -ENOSYS ? execute_unknown(e) : err;
 }
 
 /*
@@ -363,10 +327,10 @@ static int execute_insn(struct emu *e, const struct shadow_fault *fault)
  * stack or descriptor table in the hypervisor's memory or in the APIC page.
  * Nothing that returns can come of it: the delivery cannot be completed.
  */
-static NORETURN void delivery_failed(struct vcpu *vcpu, const struct shadow_fault *fault)
+static NORETURN void delivery_failed(struct vcpu *vcpu)
 {
 	log_error("guest: delivery of vector %u touches emulated memory at %llx\n",
-		  vcpu->exit.interrupted.vector, (unsigned long long)fault->gpa.v);
+		  vcpu->exit.interrupted.vector, (unsigned long long)vcpu->mmio.fault.gpa.v);
 	guest_shutdown(vcpu);
 }
 
@@ -380,20 +344,18 @@ static void finish(struct emu *e)
 	}
 }
 
-void emulate_access(struct vcpu *vcpu, const struct shadow_fault *fault)
+void emulate_access(struct vcpu *vcpu)
 {
-	struct guest *g = guest_of(vcpu);
 	struct emu e = { .vcpu = vcpu };
 
 	if (vcpu->exit.interrupted.type != EVENT_NONE)
-		delivery_failed(vcpu, fault);
+		delivery_failed(vcpu);
 	if (insn_fetch(vcpu, &e.insn))
 		return;
 	e.bits = insn_code_bits(vcpu);
-	g->hint_valid = true;
-	g->hint_gva = vcpu->exit.gva;
-	g->hint_gpa = fault->gpa;
-	if (execute_insn(&e, fault) == 0)
+	vcpu->mmio.state = MMIO_EMULATED;
+	vcpu->mmio.gva = vcpu->exit.gva;
+	if (execute_insn(&e) == 0)
 		finish(&e);
-	g->hint_valid = false;
+	vcpu->mmio.state = MMIO_NONE;
 }

@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Execution of one guest instruction that touches trapped or hidden memory, and
- * the guest-memory accesses it is made of.
- */
+/* Execution of one guest instruction that touches trapped or hidden memory. */
 #ifndef ARCH_X86_GUEST_EMULATE_H
 #define ARCH_X86_GUEST_EMULATE_H
 
 #include "arch/x86/guest/vcpu.h"
-#include "mm/shadow.h"
 
 /*
- * The shadow engine answered EMULATE to the page fault in vcpu->exit: executes
- * the instruction at RIP, or queues the exception that it raises.
+ * The shadow engine answered EMULATE to the page fault in vcpu->exit, with vcpu->mmio.fault:
+ * executes the instruction at RIP, or queues the exception that it raises.
  */
-void emulate_access(struct vcpu *vcpu, const struct shadow_fault *fault);
-
-/*
- * Data accesses as the guest's own at its CPL, to RAM, hidden and trapped
- * memory alike. Return 0, or -EFAULT with #PF queued. A write that crosses a
- * page is checked in full before its first byte is written.
- */
-MUST_CHECK int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len);
-MUST_CHECK int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len);
-/* Whether the write would succeed. */
-MUST_CHECK int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len);
+void emulate_access(struct vcpu *vcpu);
 
 #endif

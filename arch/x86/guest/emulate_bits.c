@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Bit tests, compare-and-exchange, exchange-and-add on emulated memory. */
+#include "arch/x86/guest/emulate_bits.h"
+
 #include "arch/x86/guest/alu.h"
-#include "arch/x86/guest/emulate.h"
-#include "arch/x86/guest/emulate_int.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
 

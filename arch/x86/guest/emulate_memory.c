@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Guest memory as an emulated instruction sees it. RAM and hidden memory are
- * the shadow engine's; the local APIC page has its emulator, other trapped pages their filters; an instruction
- * that reaches other device memory with its second operand sees all-ones there,
- * and its writes are dropped.
+ * the shadow engine's; the local APIC page has its emulator, other trapped pages
+ * their filters; an instruction that reaches other device memory with its second
+ * operand sees all-ones there, and its writes are dropped.
  */
+#include "arch/x86/guest/emulate_memory.h"
+
 #include "arch/x86/guest/apic.h"
-#include "arch/x86/guest/emulate.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
-#include "arch/x86/guest/io.h"
+#include "arch/x86/guest/mmio.h"
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -49,15 +50,27 @@ static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 	apic_write(vcpu, at.v & ~PAGE_MASK, len, value);
 }
 
+/* Is it the address of the page fault at hand, which has been walked already? */
+static bool is_faulting(const struct vcpu *vcpu, gva_t gva)
+{
+	return vcpu->mmio.state == MMIO_EMULATED && gva == vcpu->mmio.gva;
+}
+
+/* Then it is neither RAM nor hidden memory, for which the shadow engine would be asked first. */
+static bool is_faulting_on_trapped(const struct vcpu *vcpu, gva_t gva)
+{
+	gpa_t at = vcpu->mmio.fault.gpa;
+
+	return is_faulting(vcpu, gva) && (apic_owns(vcpu, at) || mmio_owns(vcpu, at));
+}
+
 /* The address is translated; -EFAULT with #PF queued. */
 static int translate(struct vcpu *vcpu, gva_t gva, bool write, gpa_t *out)
 {
-	const struct guest *g = guest_of(vcpu);
 	struct gpt_walk walk;
 
-	/* The page fault at hand has been walked already. */
-	if (g->hint_valid && gva == g->hint_gva) {
-		*out = g->hint_gpa;
+	if (is_faulting(vcpu, gva)) {
+		*out = vcpu->mmio.fault.gpa;
 		return 0;
 	}
 	if (shadow_translate(vcpu->mmu, gva, insn_access(vcpu, write, false), &walk) != GPT_OK) {
@@ -66,13 +79,6 @@ static int translate(struct vcpu *vcpu, gva_t gva, bool write, gpa_t *out)
 	}
 	*out = gpa((walk.gfn << PAGE_SHIFT) | (gva & ~PAGE_MASK));
 	return 0;
-}
-
-static bool hint_is_trapped(const struct vcpu *vcpu, gva_t gva)
-{
-	const struct guest *g = guest_of(vcpu);
-
-	return g->hint_valid && gva == g->hint_gva && (apic_owns(vcpu, g->hint_gpa) || mmio_owns(vcpu, g->hint_gpa));
 }
 
 /* One access inside a page. */
@@ -84,7 +90,7 @@ static int access_piece(struct vcpu *vcpu, gva_t gva, void *buf, u32 len, bool w
 	int err = -EIO;
 	gpa_t at;
 
-	if (!hint_is_trapped(vcpu, gva))
+	if (!is_faulting_on_trapped(vcpu, gva))
 		err = write ? shadow_write_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error)
 			    : shadow_read_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error);
 	if (err == -EFAULT)

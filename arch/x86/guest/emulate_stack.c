@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Instructions that use the stack, with the stack or the operand in emulated memory. */
-#include "arch/x86/guest/emulate.h"
-#include "arch/x86/guest/emulate_int.h"
+#include "arch/x86/guest/emulate_stack.h"
+
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/vendor.h"

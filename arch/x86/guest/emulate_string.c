@@ -5,9 +5,10 @@
  * between as on hardware; a fault in the middle leaves the registers at the
  * element that faulted.
  */
+#include "arch/x86/guest/emulate_string.h"
+
 #include "arch/x86/guest/alu.h"
-#include "arch/x86/guest/emulate.h"
-#include "arch/x86/guest/emulate_int.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/insn.h"
 
 #define ELEMENTS_AT_ONCE 256
@@ -27,7 +28,7 @@ static void set_address_register(struct emu *e, u8 reg, u64 value)
 
 static void step(struct emu *e, u8 reg)
 {
-	s64 by = e->vcpu->rflags & FLAG_DF ? -(s64)e->size : (s64)e->size;
+	s64 by = e->vcpu->rflags & RFLAGS_DF ? -(s64)e->size : (s64)e->size;
 
 	set_address_register(e, reg, address_register(e, reg) + by);
 }

@@ -14,7 +14,9 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/io.h"
 #include "arch/x86/guest/msr.h"
-#include "arch/x86/guest/state.h"
+#include "arch/x86/guest/stop.h"
+#include "arch/x86/guest/task.h"
+#include "arch/x86/vendor.h"
 #include "lib/log.h"
 #include "mm/shadow.h"
 
@@ -23,25 +25,26 @@ static void handle_page_fault(struct vcpu *vcpu)
 	const struct vcpu_exit *exit = &vcpu->exit;
 	enum shadow_result result = SHADOW_EMULATE;
 
-	if (!vcpu->to_emulate)
-		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags, &vcpu->fault);
-	vcpu->to_emulate = false;
+	if (vcpu->mmio.state != MMIO_FOUND)
+		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags,
+					     &vcpu->mmio.fault);
+	vcpu->mmio.state = MMIO_NONE;
 	switch (result) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY:
 		return;
 	case SHADOW_INJECT:
-		inject_pf(vcpu, exit->gva, vcpu->fault.error);
+		inject_pf(vcpu, exit->gva, vcpu->mmio.fault.error);
 		return;
 	case SHADOW_EMULATE:
-		emulate_access(vcpu, &vcpu->fault);
+		emulate_access(vcpu);
 		return;
 	}
 }
 
 static void handle_cpuid(struct vcpu *vcpu)
 {
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	cpuid_execute(vcpu);
 	insn_skip(vcpu);
 }
@@ -50,7 +53,7 @@ static void handle_msr_read(struct vcpu *vcpu)
 {
 	u64 value;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (msr_guest_read(vcpu, vcpu->gpr[GPR_RCX], &value)) {
 		inject_gp(vcpu);
 		return;
@@ -64,7 +67,7 @@ static void handle_msr_write(struct vcpu *vcpu)
 {
 	u64 value = (u32)vcpu->gpr[GPR_RAX] | vcpu->gpr[GPR_RDX] << 32;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (msr_guest_write(vcpu, vcpu->gpr[GPR_RCX], value))
 		inject_gp(vcpu);
 	else
@@ -75,7 +78,7 @@ static void handle_invlpg(struct vcpu *vcpu)
 {
 	struct insn insn;
 
-	insn_quick(vcpu);
+	insn_fill_exit(vcpu);
 	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
 		return;
 	shadow_invlpg(vcpu->mmu, vcpu->exit.gva);
@@ -100,15 +103,9 @@ static NORETURN void handle_init(struct vcpu *vcpu)
 	hw_reset();
 }
 
-NORETURN void guest_shutdown(struct vcpu *vcpu)
-{
-	log_error("guest: triple fault at rip %llx, cr2 %llx; resetting the machine\n",
-		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2);
-	hw_reset();
-}
-
 void exit_dispatch(struct vcpu *vcpu)
 {
+	/* clang-format off */
 	switch ((enum exit_kind)vcpu->exit.kind) {
 	case EXIT_PAGE_FAULT: handle_page_fault(vcpu); break;
 	case EXIT_CR_READ: cr_handle_read(vcpu); break;
@@ -129,10 +126,12 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_INTERRUPT: case EXIT_WINDOW: case EXIT_SIPI: break;
 	case EXIT_INIT: handle_init(vcpu);
 	case EXIT_TRIPLE_FAULT: guest_shutdown(vcpu);
-	case EXIT_TASK_SWITCH: guest_stop(vcpu, "hardware task switch: not supported");
+	case EXIT_TASK_SWITCH: task_handle_switch(vcpu); break;
 	case EXIT_INVALID_STATE: guest_stop(vcpu, "the CPU refused the guest's state");
 	case EXIT_UNKNOWN: case EXIT_KIND_COUNT:
-		guest_stop(vcpu, "unknown exit %s", vcpu->vendor->exit_name(vcpu->exit.raw));
+		guest_stop(vcpu, "unknown exit %s (0x%llx)", vcpu->vendor->exit_name(vcpu->exit.raw),
+			   (unsigned long long)vcpu->exit.raw);
 	}
+	/* clang-format on */
 	inject_finish(vcpu);
 }

@@ -7,8 +7,9 @@
  * After a benign first event the second one is delivered alone, and the first
  * is lost as on hardware.
  */
-#include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/inject.h"
+
+#include "arch/x86/guest/stop.h"
 #include "arch/x86/vendor.h"
 
 enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };

@@ -4,8 +4,10 @@
  * operands are used when the exit has them; otherwise the bytes come from guest
  * memory by an instruction fetch that may fault as the guest's own would.
  */
-#include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+
+#include "arch/x86/guest/inject.h"
+#include "arch/x86/guest/insn_fast.h"
 #include "arch/x86/guest/state.h"
 #include "mm/shadow.h"
 
@@ -78,49 +80,30 @@ int insn_fetch(struct vcpu *vcpu, struct insn *insn)
 	return err ? err : decode(vcpu, insn, bytes, INSN_MAX, bits);
 }
 
-#define REX_B BIT(0)
-#define REX_R BIT(2)
-#define MODRM_MOD_REG 0xc0
-
-/* The bytes after 0F of MOV CR (20, 22) and INVLPG (01 /7) in their usual forms; length or 0. */
-static u32 quick_operands(struct vcpu *vcpu, const u8 *b, u8 rex)
+void insn_fill_exit(struct vcpu *vcpu)
 {
 	struct vcpu_exit *exit = &vcpu->exit;
-	u8 mod = b[1] & MODRM_MOD_REG, reg = b[1] >> 3 & 7, rm = b[1] & 7;
-
-	if (b[0] == 0x20 || b[0] == 0x22) {
-		exit->cr = reg | (rex & REX_R ? 8 : 0);
-		exit->gpr = rm | (rex & REX_B ? 8 : 0);
-	} else if (b[0] == 0x01 && reg == 7 && mod == 0 && rm != GPR_RSP && rm != GPR_RBP) {
-		exit->gpr = rm | (rex & REX_B ? 8 : 0);
-		exit->gva = vcpu->gpr[exit->gpr];
-	} else {
-		return 0;
-	}
-	exit->operand_known = true;
-	return 2;
-}
-
-/* See insn_quick() in insn.h. CPUID is 0F A2, RDMSR 0F 32, WRMSR 0F 30. */
-void insn_quick(struct vcpu *vcpu)
-{
-	u32 len, rex_len;
+	struct insn_fast insn;
 	const u8 *b;
 
-	if (vcpu->exit.insn_len || insn_code_bits(vcpu) != 64)
+	if (exit->insn_len || insn_code_bits(vcpu) != 64)
 		return;
 	b = shadow_peek_code(vcpu->mmu, vcpu->rip);
-	if (!b)
+	if (!b || !insn_fast_decode(&insn, b))
 		return;
-	rex_len = (b[0] & 0xf0) == 0x40;
-	if (b[rex_len] != 0x0f)
+	exit->insn_len = (u8)insn.len;
+	switch (insn.op) {
+	case FAST_MOV_FROM_CR: case FAST_MOV_TO_CR:
+		exit->cr = insn.cr;
+		break;
+	case FAST_INVLPG:
+		exit->gva = vcpu->gpr[insn.gpr];
+		break;
+	default:
 		return;
-	if (b[rex_len + 1] == 0xa2 || b[rex_len + 1] == 0x32 || b[rex_len + 1] == 0x30)
-		len = 1;
-	else
-		len = quick_operands(vcpu, b + rex_len + 1, rex_len ? b[0] : 0);
-	if (len)
-		vcpu->exit.insn_len = (u8)(rex_len + 1 + len);
+	}
+	exit->gpr = insn.gpr;
+	exit->operand_known = true;
 }
 
 void insn_advance(struct vcpu *vcpu, u32 len)

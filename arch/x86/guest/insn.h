@@ -16,11 +16,11 @@ u32 insn_code_bits(const struct vcpu *vcpu);
 MUST_CHECK int insn_fetch(struct vcpu *vcpu, struct insn *insn);
 
 /*
- * Where the hardware does not say it: length and operands of CPUID, RDMSR,
- * WRMSR, MOV CR and INVLPG in the forms that compilers and kernels use, read
- * through the shadow. Leaves the exit alone when the instruction looks otherwise.
+ * Where the hardware does not say it: length and operands of an exit by an instruction
+ * that insn_fast.h knows, read through the shadow. Leaves the exit alone when it looks
+ * otherwise.
  */
-void insn_quick(struct vcpu *vcpu);
+void insn_fill_exit(struct vcpu *vcpu);
 
 /* Goes past an instruction of len bytes: ends an interrupt shadow, single-steps. */
 void insn_advance(struct vcpu *vcpu, u32 len);

@@ -1,160 +1,144 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Model-specific registers. Three groups: passed through without an exit;
- * virtualised here; and all others, which the guest gets as the hardware
- * answers, through accesses that survive a fault. Writes that would take the
- * machine out of the hypervisor's hands are ignored or refused.
+ * Model-specific registers by the table of msr_table.c. The accesses to the
+ * hardware survive a fault, so what it refuses the guest is refused as well.
  */
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/msr.h"
+#include "arch/x86/guest/msr_table.h"
 #include "arch/x86/guest/mtrr.h"
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
 #include "mm/shadow.h"
 
 /* SDM vol. 4, APM vol. 2 appendix A */
+/* clang-format off */
 enum {
-	MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49, MSR_UCODE_INTEL = 0x79, MSR_SMM_MONITOR = 0x9b,
-	MSR_SMBASE = 0x9e, MSR_FLUSH_CMD = 0x10b, MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP = 0x175,
-	MSR_SYSENTER_EIP = 0x176, MSR_MISC_ENABLE = 0x1a0, MSR_DEBUGCTL = 0x1d9, MSR_SMRR_BASE = 0x1f2,
-	MSR_SMRR_MASK = 0x1f3, MSR_PEBS_ENABLE = 0x3f1, MSR_VMX_FIRST = 0x480, MSR_VMX_LAST = 0x493,
-	MSR_PT_FIRST = 0x560, MSR_PT_LAST = 0x587, MSR_DS_AREA = 0x600, MSR_CET_FIRST = 0x6a0,
-	MSR_CET_LAST = 0x6a8, MSR_TSC_DEADLINE = 0x6e0, MSR_PKRS = 0x6e1, MSR_TME_ACTIVATE = 0x982,
-	MSR_UINTR_FIRST = 0x985, MSR_UINTR_LAST = 0x98a, MSR_PASID = 0xd93, MSR_XSS = 0xda0,
-	MSR_X2APIC_LAST = 0x8ff, MSR_X2APIC_TPR = 0x808, MSR_X2APIC_EOI = 0x80b, MSR_X2APIC_INITIAL = 0x838,
-	MSR_TSC_AUX = 0xc0000103, MSR_TSC_RATIO = 0xc0000104, MSR_HWCR = 0xc0010015,
-	MSR_IORR_FIRST = 0xc0010016, MSR_IORR_LAST = 0xc0010019, MSR_UCODE_AMD = 0xc0010020,
-	MSR_SMI_IO_FIRST = 0xc0010050, MSR_SMI_IO_LAST = 0xc0010056,
-	MSR_SMM_BASE = 0xc0010111, MSR_SMM_ADDR = 0xc0010112, MSR_SMM_MASK = 0xc0010113,
-	MSR_IGNNE = 0xc0010115, MSR_SMM_CTL = 0xc0010116, MSR_SVM_KEY = 0xc0010118, MSR_SMM_KEY = 0xc0010119,
-	MSR_DOORBELL = 0xc001011b, MSR_VMPAGE_FLUSH = 0xc001011e, MSR_GHCB = 0xc0010130,
-	MSR_SEV_STATUS = 0xc0010131, MSR_RMP_BASE = 0xc0010132, MSR_RMP_END = 0xc0010133,
+	MSR_UCODE_INTEL = 0x79, MSR_UCODE_REVISION = 0x8b, MSR_X2APIC_LAST = 0x8ff,
+	MSR_XSS = 0xda0, MSR_UCODE_AMD = 0xc0010020, MSR_SVM_KEY = 0xc0010118,
 };
+/* clang-format on */
 
-#define FEATURE_CONTROL_LOCKED BIT(0)
-#define VM_CR_LOCK BIT(3)
-#define VM_CR_SVMDIS BIT(4)
 #define DEBUGCTL_ALLOWED BITS(1, 0)      /* LBR, BTF */
-#define HWCR_ALLOWED (BIT(18) | BIT(30)) /* McStatusWrEn, IRPerfEn */
-#define MISC_ENABLE_KEEP (BIT(22) | BIT(34)) /* limit of CPUID, no-execute off */
 
-static const u32 passed_through[] = {
-	MSR_TSC, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
-	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
-};
-
-static void pass(struct vcpu *vcpu, u32 msr)
+/* Does the guest's CPUID say that the registers of a row exist? */
+static bool row_is_there(struct vcpu *vcpu, const struct msr_row *row)
 {
-	vcpu->vendor->set_msr_intercept(vcpu, msr, false, false);
+	if (row->class == MSR_ABSENT)
+		return false;
+	for (u32 i = 0; i < MSR_ANNOUNCED_MAX && row->announced[i].leaf; i++)
+		if (cpuid_shows(vcpu, &row->announced[i]))
+			return true;
+	return !row->announced[0].leaf;
 }
 
-/* Those that not every CPU has: passed through only where CPUID shows them. */
-static void pass_optional(struct vcpu *vcpu)
-{
-	bool ibrs = cpuid_has(vcpu, 7, CPUID_EDX, 26) || cpuid_has(vcpu, 0x80000008, CPUID_EBX, 14) ||
-		    cpuid_has(vcpu, 0x80000008, CPUID_EBX, 15) || cpuid_has(vcpu, 0x80000008, CPUID_EBX, 24);
-	bool ibpb = cpuid_has(vcpu, 7, CPUID_EDX, 26) || cpuid_has(vcpu, 0x80000008, CPUID_EBX, 12);
-
-	if (cpuid_has(vcpu, 0x80000001, CPUID_EDX, 27) || cpuid_has(vcpu, 7, CPUID_ECX, 22))
-		pass(vcpu, MSR_TSC_AUX);
-	if (ibrs)
-		pass(vcpu, MSR_SPEC_CTRL);
-	if (ibpb)
-		pass(vcpu, MSR_PRED_CMD);
-	if (cpuid_has(vcpu, 7, CPUID_EDX, 28))
-		pass(vcpu, MSR_FLUSH_CMD);
-	if (cpuid_has(vcpu, 1, CPUID_ECX, 24))
-		pass(vcpu, MSR_TSC_DEADLINE);
-	if (guest_of(vcpu)->hw_x2apic) {
-		pass(vcpu, MSR_X2APIC_TPR);
-		pass(vcpu, MSR_X2APIC_EOI);
-		pass(vcpu, MSR_X2APIC_INITIAL);
-	}
-}
-
+/* No exit for what is passed, where CPUID shows it; for everything else there is one. */
 void msr_init(struct vcpu *vcpu)
 {
+	struct guest *g = guest_of(vcpu);
+
 	mtrr_init(vcpu);
-	for (u32 i = 0; i < ARRAY_SIZE(passed_through); i++)
-		pass(vcpu, passed_through[i]);
-	pass_optional(vcpu);
-}
+	for (u32 i = 0; i < msr_rows; i++) {
+		const struct msr_row *row = &msr_table[i];
 
-static bool in_range(u32 msr, u32 first, u32 last) { return msr >= first && msr <= last; }
-
-/* MSRs of features that CPUID hides: absent for the guest. */
-static bool is_absent(u32 msr)
-{
-	switch (msr) {
-	case MSR_SMM_MONITOR: case MSR_SMBASE: case MSR_PEBS_ENABLE: case MSR_DS_AREA: case MSR_PKRS:
-	case MSR_PASID: case MSR_TSC_RATIO: case MSR_VM_HSAVE_PA: case MSR_SMM_CTL: case MSR_SMM_KEY:
-	case MSR_DOORBELL: case MSR_VMPAGE_FLUSH: case MSR_GHCB: case MSR_SEV_STATUS:
-	case MSR_RMP_BASE: case MSR_RMP_END:
-		return true;
-	default:
-		return in_range(msr, MSR_VMX_FIRST, MSR_VMX_LAST) || in_range(msr, MSR_PT_FIRST, MSR_PT_LAST) ||
-		       in_range(msr, MSR_CET_FIRST, MSR_CET_LAST) ||
-		       in_range(msr, MSR_UINTR_FIRST, MSR_UINTR_LAST);
+		g->msr_there[i] = row_is_there(vcpu, row);
+		if (row->class == MSR_PASSED && g->msr_there[i])
+			for (u32 msr = row->first; msr <= row->last; msr++)
+				vcpu->vendor->set_msr_intercept(vcpu, msr, false, false);
 	}
 }
 
-/* Readable as the hardware has them, but writes must not reach the hardware. */
-static bool write_is_ignored(u32 msr)
+static const struct msr_row no_row = { .class = MSR_IGNORED, .name = "unknown", .why = "not in the table" };
+
+/* The row of a register, or NULL where the guest has none. */
+static const struct msr_row *find_row(struct vcpu *vcpu, u32 msr)
 {
-	switch (msr) {
-	case MSR_UCODE_INTEL: case MSR_UCODE_AMD: case MSR_SYSCFG: case MSR_TOP_MEM: case MSR_TOP_MEM2:
-	case MSR_SMM_BASE: case MSR_SMM_ADDR: case MSR_SMM_MASK: case MSR_SVM_KEY: case MSR_VM_CR:
-	case MSR_SMRR_BASE: case MSR_SMRR_MASK: case MSR_IGNNE: case MSR_TME_ACTIVATE:
-		return true;
-	default:
-		return in_range(msr, MSR_IORR_FIRST, MSR_IORR_LAST) ||
-		       in_range(msr, MSR_SMI_IO_FIRST, MSR_SMI_IO_LAST);
-	}
+	const struct msr_row *row = msr_row_of(msr);
+
+	if (msr >= MSR_X2APIC_BASE && msr <= MSR_X2APIC_LAST && !apic_is_x2apic(vcpu))
+		return NULL;
+	if (!row)
+		return &no_row;
+	return guest_of(vcpu)->msr_there[row - msr_table] ? row : NULL;
 }
 
-#define IGNORED_LOGGED 8
-
-static int ignore_write(struct vcpu *vcpu, u32 msr, u64 value)
+static u64 shown_value(const struct msr_row *row, u64 value)
 {
-	if (guest_of(vcpu)->msr_ignored++ < IGNORED_LOGGED)
-		log_info("guest: write of %llx to MSR %x ignored\n", (unsigned long long)value, msr);
+	return (value & ~row->zero) | row->one;
+}
+
+/* True the first time for each register, as long as there is room to remember. */
+static bool is_news(struct guest *g, u32 msr)
+{
+	for (u32 i = 0; i < MSR_LOGGED_MAX; i++) {
+		if (g->msr_logged[i] == msr)
+			return false;
+		if (!g->msr_logged[i]) {
+			g->msr_logged[i] = msr;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void note_ignored(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u64 value, const char *how_much)
+{
+	guest_of(vcpu)->msr_ignored++;
+	if (is_news(guest_of(vcpu), msr))
+		log_info("guest: write of %llx to MSR %x (%s) ignored%s: %s\n", (unsigned long long)value, msr,
+			 row->name, how_much, row->why);
+}
+
+static int read_feature_control(struct vcpu *vcpu, u64 *value)
+{
+	*value = FEATURE_CONTROL_LOCK;
+	return guest_of(vcpu)->cpuid.amd ? -EFAULT : 0;
+}
+
+static int read_vm_cr(struct vcpu *vcpu, u64 *value)
+{
+	*value = VM_CR_LOCK | VM_CR_SVMDIS;
+	return guest_of(vcpu)->cpuid.amd ? 0 : -EFAULT;
+}
+
+/* A register that backend or hardware has. */
+static int read_hardware(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u64 *value)
+{
+	if (vcpu->vendor->get_msr(vcpu, msr, value))
+		return 0;
+	if (hw_msr_read(msr, value))
+		return -EFAULT;
+	*value = shown_value(row, *value);
 	return 0;
 }
 
-static int read_other(struct vcpu *vcpu, u32 msr, u64 *value)
-{
-	if (is_absent(msr))
-		return -EFAULT;
-	if (mtrr_owns(vcpu, msr))
-		return mtrr_read(vcpu, msr, value);
-	if (vcpu->vendor->get_msr(vcpu, msr, value))
-		return 0;
-	if (in_range(msr, MSR_X2APIC_BASE, MSR_X2APIC_LAST) && !apic_is_x2apic(vcpu))
-		return -EFAULT;
-	return hw_msr_read(msr, value);
-}
-
-int msr_guest_read(struct vcpu *vcpu, u32 msr, u64 *value)
+static int read_emulated(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u64 *value)
 {
 	switch (msr) {
 	case MSR_EFER: *value = vcpu->efer; return 0;
 	case MSR_PAT: *value = vcpu->pat; return 0;
 	case MSR_APIC_BASE: *value = vcpu->apic_base; return 0;
-	case MSR_FEATURE_CONTROL:
-		*value = FEATURE_CONTROL_LOCKED;
-		return guest_of(vcpu)->cpuid.amd ? -EFAULT : 0;
-	case MSR_VM_CR:
-		*value = VM_CR_LOCK | VM_CR_SVMDIS;
-		return guest_of(vcpu)->cpuid.amd ? 0 : -EFAULT;
-	case MSR_SVM_KEY:
-		*value = 0;
-		return 0;
+	case MSR_FEATURE_CONTROL: return read_feature_control(vcpu, value);
+	case MSR_VM_CR: return read_vm_cr(vcpu, value);
+	case MSR_SVM_KEY: *value = 0; return guest_of(vcpu)->cpuid.amd ? 0 : -EFAULT;
+	case MSR_DEBUGCTL: case MSR_XSS: case MSR_X2APIC_ICR: case MSR_UCODE_INTEL: case MSR_UCODE_AMD:
+	case MSR_UCODE_REVISION:
+		return read_hardware(vcpu, row, msr, value);
 	default:
-		return read_other(vcpu, msr, value);
+		return mtrr_owns(vcpu, msr) ? mtrr_read(vcpu, msr, value) : -EFAULT;
 	}
+}
+
+int msr_guest_read(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	const struct msr_row *row = find_row(vcpu, msr);
+
+	if (!row)
+		return -EFAULT;
+	return row->class == MSR_EMULATED ? read_emulated(vcpu, row, msr, value) : read_hardware(vcpu, row, msr, value);
 }
 
 static int write_pat(struct vcpu *vcpu, u64 value)
@@ -173,23 +157,49 @@ static int write_pat(struct vcpu *vcpu, u64 value)
 	return 0;
 }
 
-/* Writes only the allowed bits; the others keep the hardware's value. */
-static int write_masked(u32 msr, u64 value, u64 allowed)
+/* Writes only the row's bits; the others keep the hardware's value. */
+static int write_masked(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u64 value)
+{
+	u64 old;
+
+	if (row->write == ~0ull)
+		return hw_msr_write(msr, value);
+	if (hw_msr_read(msr, &old))
+		return -EFAULT;
+	if ((value ^ shown_value(row, old)) & ~row->write)
+		note_ignored(vcpu, row, msr, value, " in part");
+	return hw_msr_write(msr, (old & ~row->write) | (value & row->write));
+}
+
+static int write_passed(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	return vcpu->vendor->set_msr(vcpu, msr, value) ? 0 : hw_msr_write(msr, value);
+}
+
+/* Dropped; an error where the register is not there at all. */
+static int write_ignored(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u64 value)
 {
 	u64 old;
 
 	if (hw_msr_read(msr, &old))
 		return -EFAULT;
-	return hw_msr_write(msr, (old & ~allowed) | (value & allowed));
+	if (value != shown_value(row, old))
+		note_ignored(vcpu, row, msr, value, "");
+	return 0;
+}
+
+/* Registers that on many processors can only be written: no read to ask whether they are there. */
+static int write_trigger(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u64 value)
+{
+	note_ignored(vcpu, row, msr, value, "");
+	return 0;
 }
 
 static int write_debugctl(struct vcpu *vcpu, u64 value)
 {
 	if (value & ~DEBUGCTL_ALLOWED && guest_once(guest_of(vcpu), ONCE_DEBUGCTL))
 		log_info("guest: DEBUGCTL %llx: only LBR and BTF are passed on\n", (unsigned long long)value);
-	if (vcpu->vendor->set_msr(vcpu, MSR_DEBUGCTL, value & DEBUGCTL_ALLOWED))
-		return 0;
-	return hw_msr_write(MSR_DEBUGCTL, value & DEBUGCTL_ALLOWED);
+	return write_passed(vcpu, MSR_DEBUGCTL, value & DEBUGCTL_ALLOWED);
 }
 
 static int write_xss(struct vcpu *vcpu, u64 value)
@@ -197,33 +207,36 @@ static int write_xss(struct vcpu *vcpu, u64 value)
 	return value & ~guest_of(vcpu)->cpuid.xss_valid ? -EFAULT : hw_msr_write(MSR_XSS, value);
 }
 
-static int write_other(struct vcpu *vcpu, u32 msr, u64 value)
-{
-	if (is_absent(msr))
-		return -EFAULT;
-	if (write_is_ignored(msr))
-		return ignore_write(vcpu, msr, value);
-	if (mtrr_owns(vcpu, msr))
-		return mtrr_write(vcpu, msr, value);
-	if (vcpu->vendor->set_msr(vcpu, msr, value))
-		return 0;
-	if (in_range(msr, MSR_X2APIC_BASE, MSR_X2APIC_LAST) && !apic_is_x2apic(vcpu))
-		return -EFAULT;
-	return hw_msr_write(msr, value);
-}
-
-int msr_guest_write(struct vcpu *vcpu, u32 msr, u64 value)
+static int write_emulated(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u64 value)
 {
 	switch (msr) {
 	case MSR_EFER: return cr_write_efer(vcpu, value) ? -EFAULT : 0;
 	case MSR_PAT: return write_pat(vcpu, value);
 	case MSR_APIC_BASE: return apic_write_base(vcpu, value);
-	case MSR_X2APIC_ICR: return apic_is_x2apic(vcpu) ? apic_write_x2apic_icr(vcpu, value) : -EFAULT;
+	case MSR_X2APIC_ICR: return apic_write_x2apic_icr(vcpu, value);
 	case MSR_FEATURE_CONTROL: return -EFAULT;
+	case MSR_VM_CR: case MSR_SVM_KEY:
+		return guest_of(vcpu)->cpuid.amd ? write_trigger(vcpu, row, msr, value) : -EFAULT;
 	case MSR_DEBUGCTL: return write_debugctl(vcpu, value);
-	case MSR_HWCR: return write_masked(msr, value, HWCR_ALLOWED);
-	case MSR_MISC_ENABLE: return write_masked(msr, value, ~MISC_ENABLE_KEEP);
 	case MSR_XSS: return write_xss(vcpu, value);
-	default: return write_other(vcpu, msr, value);
+	case MSR_UCODE_REVISION: return 0;
+	case MSR_UCODE_INTEL: case MSR_UCODE_AMD: return write_trigger(vcpu, row, msr, value);
+	default: return mtrr_owns(vcpu, msr) ? mtrr_write(vcpu, msr, value) : -EFAULT;
 	}
+}
+
+int msr_guest_write(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	const struct msr_row *row = find_row(vcpu, msr);
+
+	if (!row)
+		return -EFAULT;
+	switch ((enum msr_class)row->class) {
+	case MSR_PASSED: return write_passed(vcpu, msr, value);
+	case MSR_MASKED: return write_masked(vcpu, row, msr, value);
+	case MSR_EMULATED: return write_emulated(vcpu, row, msr, value);
+	case MSR_IGNORED: return write_ignored(vcpu, row, msr, value);
+	case MSR_READ_ONLY: case MSR_ABSENT: case MSR_CLASSES: break;
+	}
+	return -EFAULT;
 }

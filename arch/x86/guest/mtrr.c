@@ -10,9 +10,16 @@
 #include "mm/shadow.h"
 
 #define MTRRCAP_VARIABLE BITS(7, 0)
+#define MTRRCAP_SHOWN (MTRRCAP_VARIABLE | BIT(8) | BIT(10)) /* fixed ones, WC; neither SMRR nor PRMRR nor SEAMRR */
 #define DEF_TYPE_DEFINED (BITS(7, 0) | BITS(11, 10))
 #define PHYSBASE_RESERVED BITS(11, 8)
 #define PHYSMASK_RESERVED BITS(10, 0)
+
+/* Bits above the guest's address width. */
+static u64 beyond(const struct guest *g)
+{
+	return g->phys_bits < 64 ? ~0ull << g->phys_bits : 0;
+}
 
 static bool is_type(u64 type)
 {
@@ -49,15 +56,25 @@ static void load(struct guest_mtrr *m, u32 msr)
 		*slot = 0;
 }
 
+/* Address bits that the guest does not have may be set where the firmware counted key bits in. */
+static void load_pair(struct guest *g, u32 pair)
+{
+	load(&g->mtrr, MSR_MTRR_PHYSBASE0 + 2 * pair);
+	load(&g->mtrr, MSR_MTRR_PHYSMASK0 + 2 * pair);
+	g->mtrr.base[pair] &= ~beyond(g);
+	g->mtrr.mask[pair] &= ~beyond(g);
+}
+
 void mtrr_init(struct vcpu *vcpu)
 {
 	struct guest_mtrr *m = &guest_of(vcpu)->mtrr;
 
 	load(m, MSR_MTRRCAP);
+	m->cap &= MTRRCAP_SHOWN;
 	m->variable = MIN(m->cap & MTRRCAP_VARIABLE, MTRR_VARIABLE_MAX);
 	load(m, MSR_MTRR_DEF_TYPE);
-	for (u32 i = 0; i < m->variable * 2; i++)
-		load(m, MSR_MTRR_PHYSBASE0 + i);
+	for (u32 i = 0; i < m->variable; i++)
+		load_pair(guest_of(vcpu), i);
 	for (u32 i = 0; i < MTRR_FIXED_COUNT; i++)
 		load(m, fixed_msrs[i]);
 }
@@ -75,16 +92,14 @@ int mtrr_read(const struct vcpu *vcpu, u32 msr, u64 *value)
 
 static bool is_legal(const struct guest *g, u32 msr, u64 value)
 {
-	u64 beyond = g->phys_bits < 64 ? ~0ull << g->phys_bits : 0;
-
 	if (msr == MSR_MTRRCAP)
 		return false;
 	if (msr == MSR_MTRR_DEF_TYPE)
 		return !(value & ~DEF_TYPE_DEFINED) && is_type(value & 0xff);
 	if (msr < MSR_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE_MAX) {
 		if (msr & 1)
-			return !(value & (PHYSMASK_RESERVED | beyond));
-		return !(value & (PHYSBASE_RESERVED | beyond)) && is_type(value & 0xff);
+			return !(value & (PHYSMASK_RESERVED | beyond(g)));
+		return !(value & (PHYSBASE_RESERVED | beyond(g))) && is_type(value & 0xff);
 	}
 	for (u32 i = 0; i < 64; i += 8)
 		if (!is_type(value >> i & 0xff))

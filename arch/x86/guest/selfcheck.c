@@ -8,6 +8,7 @@
  */
 #include "arch/x86/guest/selfcheck.h"
 
+#include "arch/x86/cpuid_bits.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/memory.h"
@@ -27,23 +28,18 @@
 #define SEL_TASK 0x20u
 #define OTHER_TSS (PROBE_DATA + 0x100)
 #define OWN_TSS (PROBE_DATA + 0x200)
-#define TSS_LIMIT 0x67u
-
-#define CODE64 0xa09bu
-#define CODE32 0xc09bu
-#define DATA 0xc093u
-#define TSS_BUSY 0x8bu
+#define TSS32_LIMIT 0x67u
 
 #define GDT_CODE32 0x00cf9b000000ffffull
 #define GDT_DATA 0x00cf93000000ffffull
-#define GDT_TSS(base, type) (TSS_LIMIT | (u64)(base) << 16 | (u64)(type) << 40)
+#define GDT_TSS(base, type) (TSS32_LIMIT | (u64)(base) << 16 | (u64)(type) << 40)
 #define GDT_TSS_AVAILABLE 0x89u
 
 /* SDM vol. 3 section 7.2.1 */
 struct tss32 {
 	u32 link, stacks[6], cr3, eip, eflags, gpr[8], segment[6], ldt, iomap;
 } PACKED;
-_Static_assert(sizeof(struct tss32) == TSS_LIMIT + 1, "SDM vol. 3 figure 7-2");
+_Static_assert(sizeof(struct tss32) == TSS32_LIMIT + 1, "SDM vol. 3 figure 7-2");
 
 #define EXITS(n, k, ...) { .name = n, .rule = PROBE_EXITS, .kind = EXIT_##k, __VA_ARGS__ }
 #define BYTES(n, ...) .len = n, .bytes = { __VA_ARGS__ }
@@ -135,10 +131,10 @@ static void lay_out_data(struct probe_memory *m, const struct probe *p)
 	gdt[SEL_CS / 8] = GDT_CODE32;
 	gdt[SEL_DS / 8] = GDT_DATA;
 	gdt[SEL_OTHER_TASK / 8] = GDT_TSS(OTHER_TSS, GDT_TSS_AVAILABLE);
-	gdt[SEL_TASK / 8] = GDT_TSS(OWN_TSS, TSS_BUSY);
+	gdt[SEL_TASK / 8] = GDT_TSS(OWN_TSS, SEG_TSS32_BUSY);
 	*other = (struct tss32){
 		.cr3 = (u32)page_hpa(m, PAE_PDPT).v, .eip = PROBE_CODE + p->len, .eflags = RFLAGS_FIXED,
-		.segment = { SEL_DS, SEL_CS, SEL_DS, SEL_DS, SEL_DS, SEL_DS }, .iomap = TSS_LIMIT << 16,
+		.segment = { SEL_DS, SEL_CS, SEL_DS, SEL_DS, SEL_DS, SEL_DS }, .iomap = TSS32_LIMIT << 16,
 	};
 }
 
@@ -159,11 +155,11 @@ static void set_segments(struct vcpu *vcpu, bool code32)
 {
 	static const enum segment_name data[] = { SEG_DS, SEG_ES, SEG_SS, SEG_FS, SEG_GS };
 
-	set_segment(vcpu, SEG_CS, (struct segment){ .selector = SEL_CS, .attributes = code32 ? CODE32 : CODE64,
+	set_segment(vcpu, SEG_CS, (struct segment){ .selector = SEL_CS, .attributes = code32 ? SEG_FLAT_CODE32 : SEG_FLAT_CODE64,
 						    .limit = ~0u });
 	for (u32 i = 0; i < ARRAY_SIZE(data); i++)
-		set_segment(vcpu, data[i], (struct segment){ .selector = SEL_DS, .attributes = DATA, .limit = ~0u });
-	set_segment(vcpu, SEG_TR, (struct segment){ .selector = SEL_TASK, .attributes = TSS_BUSY, .limit = TSS_LIMIT,
+		set_segment(vcpu, data[i], (struct segment){ .selector = SEL_DS, .attributes = SEG_FLAT_DATA, .limit = ~0u });
+	set_segment(vcpu, SEG_TR, (struct segment){ .selector = SEL_TASK, .attributes = SEG_TSS32_BUSY, .limit = TSS32_LIMIT,
 						    .base = OWN_TSS });
 	set_segment(vcpu, SEG_GDTR, (struct segment){ .limit = SEL_TASK + 7, .base = PROBE_DATA });
 }
@@ -252,9 +248,10 @@ static bool applies(const struct probe *p)
 {
 	switch (p->needs) {
 	case NEEDS_XSAVE:
-		return hw_cpuid(1, 0).ecx & BIT(26);
+		return hw_cpuid(1, 0).ecx & CPUID1_ECX_XSAVE;
 	case NEEDS_SVM:
-		return hw_cpuid(0x80000000, 0).eax >= 0x80000001 && (hw_cpuid(0x80000001, 0).ecx & BIT(2));
+		return hw_cpuid(CPUID_LEAF_EXT, 0).eax >= CPUID_LEAF_EXT1 &&
+		       (hw_cpuid(CPUID_LEAF_EXT1, 0).ecx & CPUIDE1_ECX_SVM);
 	default:
 		return true;
 	}
@@ -288,22 +285,18 @@ static bool check_one(struct vcpu *vcpu, struct probe_memory *m, const struct pr
 
 /* --- public ------------------------------------------------------------------------------ */
 
-#define LEAF_BRAND 0x80000002u
-#define LEAF_HYPERVISOR 0x40000000u
-#define CPUID1_ECX_HYPERVISOR BIT(31)
-
 static void name_cpu(char *buf, u32 size)
 {
 	char brand[49] = "", above[13] = "";
 	struct cpuid_regs r;
 
-	if (hw_cpuid(0x80000000, 0).eax >= LEAF_BRAND + 2)
+	if (hw_cpuid(CPUID_LEAF_EXT, 0).eax >= CPUID_LEAF_BRAND + 2)
 		for (u32 i = 0; i < 3; i++) {
-			r = hw_cpuid(LEAF_BRAND + i, 0);
+			r = hw_cpuid(CPUID_LEAF_BRAND + i, 0);
 			memcpy(brand + i * sizeof(r), &r, sizeof(r));
 		}
 	if (hw_cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR) {
-		r = hw_cpuid(LEAF_HYPERVISOR, 0);
+		r = hw_cpuid(CPUID_LEAF_HYPERVISOR, 0);
 		memcpy(above, &r.ebx, 4);
 		memcpy(above + 4, &r.ecx, 4);
 		memcpy(above + 8, &r.edx, 4);

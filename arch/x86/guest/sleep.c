@@ -8,6 +8,7 @@
 #include "arch/x86/guest/sleep.h"
 
 #include "arch/x86/guest/io.h"
+#include "arch/x86/guest/mmio.h"
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
 

@@ -7,9 +7,12 @@
 #ifndef ARCH_X86_GUEST_STATE_H
 #define ARCH_X86_GUEST_STATE_H
 
+#include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
-#include "arch/x86/guest/guest.h"
-#include "arch/x86/guest/io.h"
+#include "arch/x86/guest/io_filter.h"
+#include "arch/x86/guest/msr_table.h"
+#include "arch/x86/guest/vcpu.h"
+#include "arch/x86/vendor.h"
 
 /* Guest's memory-type range registers, SDM vol. 3 section 11.11. */
 #define MTRR_FIXED_COUNT 11
@@ -24,7 +27,7 @@ struct guest_mtrr {
 };
 
 /* Feature registers of CPUID that are filtered, in cpuid.c's order. */
-#define CPUID_FEATURES 12
+#define CPUID_FEATURES 19
 /* Leaves whose answer never changes but for a few bits. */
 #define CPUID_STATIC 12
 
@@ -33,6 +36,7 @@ struct guest_cpuid {
 	struct cpuid_regs fixed[CPUID_STATIC];
 	u64 xcr0_valid;              /* bits of XCR0 that the guest may set */
 	u64 xss_valid;               /* likewise of IA32_XSS */
+	u32 phys_bits;               /* MAXPHYADDR that the guest sees */
 	u32 xsave_bytes;             /* save area for all of xcr0_valid */
 	bool amd;
 };
@@ -60,6 +64,9 @@ struct guest_a20 {
 	u8 skip;             /* bytes that are read before the answer */
 };
 
+/* As many MSRs are named in the log when a write to them is ignored, each once. */
+#define MSR_LOGGED_MAX 16
+
 /* Events that are logged once only, lest the guest floods the log. */
 enum once {
 	ONCE_APIC_ICR, ONCE_APIC_SHAPE, ONCE_APIC_MOVE, ONCE_EMULATE, ONCE_DEVICE, ONCE_EVENT,
@@ -79,16 +86,15 @@ struct guest {
 	bool hw_x2apic;      /* the firmware left the APIC in x2APIC mode */
 	struct guest_cpuid cpuid;
 	struct guest_mtrr mtrr;
-	bool hint_valid;     /* while an access is emulated: what its page fault is known to hit */
-	gva_t hint_gva;
-	gpa_t hint_gpa;
 	u32 io_traps, mmio_traps;
 	struct io_trap io_trap[IO_TRAP_MAX];
 	struct mmio_trap mmio_trap[MMIO_TRAP_MAX];
 	struct guest_sleep sleep;
 	struct guest_a20 a20;
 	bool logged[ONCE_COUNT];
-	u64 msr_ignored;     /* writes to denied MSRs, logged for the first few */
+	bool msr_there[MSR_ROWS_MAX]; /* by row of the table: the guest's CPUID does not say that it is absent */
+	u64 msr_ignored;     /* writes that did not reach the hardware */
+	u32 msr_logged[MSR_LOGGED_MAX]; /* MSRs of which that was logged; 0: none */
 };
 
 static inline struct guest *guest_of(const struct vcpu *vcpu) { return vcpu->guest; }

@@ -68,14 +68,20 @@ struct vcpu_exit {
 	u8 insn_bytes[15];
 	bool operand_known;   /* CR_*: cr, gpr, lmsw valid; INVLPG: gva valid */
 	u8 cr, gpr;           /* CR_*: MOV between CRn and this register */
-	bool ahead;           /* CR_READ, the short way: no breakpoint is on, more than one instruction may be done */
+	bool cr3_pair;        /* CR_READ on the fast path: no breakpoint is on, cr3_pair.h may be used */
 	bool clts, lmsw;      /* CR_WRITE: not a MOV */
 	u16 lmsw_value;
 	u16 port;             /* IO */
 	u8 io_size;           /* IO: bytes */
 	bool io_in, io_string, io_rep;
+	u16 task_selector;    /* TASK_SWITCH: of the new TSS */
+	u8 task_source;       /* enum task_source; TASK_GATE: interrupted has the event */
+	bool task_rf;         /* RF as the old task shall find it: set by a fault */
 	struct vcpu_event interrupted; /* event whose delivery was cut short; type NONE if none */
 };
+
+/* What led to a hardware task switch. */
+enum task_source { TASK_CALL, TASK_IRET, TASK_JUMP, TASK_GATE };
 
 enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_GDTR, SEG_IDTR, SEG_COUNT };
 
@@ -86,9 +92,33 @@ struct segment {
 	u32 limit;            /* bytes, already scaled by G */
 	u64 base;
 };
+#define SEG_TYPE_TSS32 BIT(3) /* of a TSS: 32-bit, or 64-bit */
+#define SEG_ATTR_DPL(attributes) ((attributes) >> 5 & 3)
+#define SEG_ATTR_S BIT(4)
+#define SEG_ATTR_P BIT(7)
 #define SEG_ATTR_L BIT(13)
 #define SEG_ATTR_DB BIT(14)
+#define SEG_ATTR_G BIT(15)
 #define SEG_ATTR_UNUSABLE BIT(16)
+/* Flat, present, accessed, DPL 0: code is readable, data writable. */
+#define SEG_FLAT_CODE64 0xa09bu
+#define SEG_FLAT_CODE32 0xc09bu
+#define SEG_FLAT_DATA 0xc093u
+#define SEG_LDT 0x82u
+#define SEG_TSS32_BUSY 0x8bu
+
+/* An access to trapped or hidden memory, from its page fault to the end of its emulation. */
+enum mmio_state {
+	MMIO_NONE,
+	MMIO_FOUND,           /* the fast path had SHADOW_EMULATE for the exit at hand: fault is filled */
+	MMIO_EMULATED,        /* by emulate_access(), now: gva is known to be at fault.gpa */
+};
+
+struct mmio_access {
+	u8 state;             /* enum mmio_state */
+	gva_t gva;
+	struct shadow_fault fault; /* what shadow_handle_fault() said last */
+};
 
 /* The last exits, for dumps. */
 #define EXIT_RING 64
@@ -113,8 +143,7 @@ struct vcpu {
 	bool interrupt_shadow;/* STI or MOV SS blocking */
 	bool nmi_blocked;
 	struct vcpu_exit exit;
-	bool to_emulate;      /* PAGE_FAULT: shadow_handle_fault() has said SHADOW_EMULATE and filled fault */
-	struct shadow_fault fault;
+	struct mmio_access mmio;
 	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
 	struct shadow_mmu *mmu;
 	const struct vendor *vendor;

@@ -23,6 +23,7 @@ void run_tests(void);
 /* --- the machine --- */
 struct e820_entry { u64 base, size; u32 type; } PACKED;
 #define E820_RAM 1
+#define E820_RESERVED 2
 struct boot_params_view {
 	const char *cmdline;
 	const struct e820_entry *e820;
@@ -37,6 +38,10 @@ struct cpuid_regs cpuid(u32 leaf, u32 index);
 bool under_umbra(void);
 /* A counter of the hypervisor by its name; 0 bare. */
 u64 umbra_counter(const char *name);
+/* The same in two steps, for one that is read often. */
+#define NO_COUNTER 0xffffffffu
+u32 umbra_counter_find(const char *name);
+u64 umbra_counter_at(u32 index);
 extern u32 phys_bits;            /* MAXPHYADDR */
 
 /* --- exceptions --- */

@@ -186,18 +186,28 @@ static bool counter_is(u32 index, const char *name)
 	return !*name;
 }
 
-u64 umbra_counter(const char *name)
+u32 umbra_counter_find(const char *name)
 {
 	u32 count = under_umbra() ? cpuid(0x40000001, 0).b : 0;
 
-	for (u32 i = 0; i < count; i++) {
-		if (counter_is(i, name)) {
-			struct cpuid_regs r = cpuid(0x40000010, i);
+	for (u32 i = 0; i < count; i++)
+		if (counter_is(i, name))
+			return i;
+	return NO_COUNTER;
+}
 
-			return (u64)r.d << 32 | r.a;
-		}
-	}
-	return 0;
+u64 umbra_counter_at(u32 index)
+{
+	struct cpuid_regs r = {0};
+
+	if (index != NO_COUNTER)
+		r = cpuid(0x40000010, index);
+	return (u64)r.d << 32 | r.a;
+}
+
+u64 umbra_counter(const char *name)
+{
+	return umbra_counter_at(umbra_counter_find(name));
 }
 
 /* --- exceptions and ring 3 --- */

@@ -225,7 +225,7 @@ static void check_memory(void)
 	for (i = 0; i < given.ram_count; i++)
 		bytes += given.ram[i].end - given.ram[i].base;
 	check(bytes <= mib * MIB && bytes >= (mib - 64) * MIB, "the memory map has what the machine has");
-	check(bytes + 16 * MIB <= mib * MIB, "the hypervisor's memory is missing from the map");
+	check(bytes + 16 * MIB <= mib * MIB, "the hypervisor's memory is not RAM in the map");
 	check(given.mem_lower >= 512 && given.mem_lower <= 640, "mem_lower makes sense");
 	check_equal(given.mem_upper, (upper_end() - MIB) >> 10, "mem_upper ends at the first hole");
 	if (number_of(given.cmdline, "forced"))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The guest benchmark: what its files share. main.c runs each workload in a
- * process of its own and measures it; the work_*.c files hold the workloads.
+ * process of its own and measures it; the work_*.c files hold the workloads, and
+ * support.c what both need.
  */
 #ifndef TOOLS_BENCH_GUEST_BENCH_H
 #define TOOLS_BENCH_GUEST_BENCH_H
@@ -33,6 +34,13 @@ extern const struct workload compile_workloads[];
 /* Programs inside the one binary, chosen by argv[1]; they return the exit status. */
 int compile_front(const char *source_dir);
 int compile_back(const char *object);
+
+/* A line of ours on the console begins with this. */
+#define LINE "@bench "
+void flush_console(void);
+
+/* Switches the machine off. */
+__attribute__((noreturn)) void finish(void);
 
 /* Ends the run with a message on the console. */
 __attribute__((noreturn, format(printf, 1, 2))) void fail(const char *format, ...);

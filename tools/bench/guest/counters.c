@@ -62,6 +62,8 @@ enum host counters_init(void)
 	return host;
 }
 
+enum host counters_host(void) { return host; }
+
 static void read_all(struct counters *c)
 {
 	for (unsigned i = 0; i < count; i++) {

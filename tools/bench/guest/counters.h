@@ -17,6 +17,7 @@ struct counters { uint64_t value[COUNTERS_MAX]; };
 
 /* Finds out where we run and reads the counters' names. */
 enum host counters_init(void);
+enum host counters_host(void);
 
 /* The window opens after the first and closes before the second call. */
 void counters_open(struct counters *before);

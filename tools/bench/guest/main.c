@@ -9,68 +9,14 @@
 #include "bench.h"
 #include "counters.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <fcntl.h>
-#include <termios.h>
 #include <unistd.h>
 #include <x86intrin.h>
-
-/* A line of ours on the console begins with this. */
-#define LINE "@bench "
-
-static enum host host;
-
-/* A slow serial port would still be sending while the next workload runs, or at power-off. */
-static void flush_console(void)
-{
-	fflush(stdout);
-	tcdrain(STDOUT_FILENO);
-}
-
-__attribute__((noreturn)) static void finish(void)
-{
-	flush_console();
-	sync();
-	/* Our KVM monitor cannot power off; it ends at a reset. */
-	reboot(host == HOST_KVM ? RB_AUTOBOOT : RB_POWER_OFF);
-	for (;;)
-		pause();
-}
-
-void fail(const char *format, ...)
-{
-	int error = errno;
-	va_list args;
-
-	va_start(args, format);
-	printf("\n" LINE "{\"error\":\"");
-	vprintf(format, args);
-	printf(": %s\"}\n", strerror(error));
-	va_end(args);
-	fflush(stdout);
-	if (getpid() != 1)
-		_exit(1);
-	finish();
-}
-
-void wait_for(int pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		fail("waitpid");
-	if (status)
-		fail("a child ended with status %#x", status);
-}
 
 static void print_result(const struct workload *w, uint64_t ticks, const struct counters *before,
 			 const struct counters *after)
@@ -157,6 +103,7 @@ static void run_all(void)
 {
 	static const char *const hosts[] = {"bare", "umbra", "kvm", "other"};
 	const char *wanted = getenv("bench");
+	enum host host;
 
 	prepare_system();
 	host = counters_init();

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A guest's virtual CPU, made from what boot/ hands over. */
+#ifndef ARCH_X86_GUEST_CREATE_H
+#define ARCH_X86_GUEST_CREATE_H
+
+#include "arch/x86/acpi.h"
+#include "arch/x86/guest/vcpu.h"
+#include "arch/x86/vendor.h"
+#include "boot/boot_info.h"
+
+struct guest_config {
+	const struct vendor *vendor;
+	struct shadow *shadow;
+	const struct boot_guest_state *start;
+	const struct acpi_sleep *sleep; /* the machine's sleep registers; copied */
+	const char *cpuid_hide;       /* "-pku,-la57" or "" */
+	u32 audit_interval;           /* run shadow_audit() every so many exits; 0: never */
+	u32 host_phys_bits;
+	bool task_switches_unseen;    /* this processor does hardware task switches without an exit */
+};
+
+/*
+ * Makes a ready-to-run virtual CPU: neutral state, vendor->vcpu_init(), shadow
+ * MMU, MSR, I/O and CR intercepts, registers as config->start says.
+ * Returns 0 or -errno (logged).
+ */
+MUST_CHECK int guest_create(struct vcpu *vcpu, const struct guest_config *config);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The guest-memory accesses that an emulated instruction is made of. */
+#ifndef ARCH_X86_GUEST_EMULATE_MEMORY_H
+#define ARCH_X86_GUEST_EMULATE_MEMORY_H
+
+#include "arch/x86/guest/vcpu.h"
+
+/*
+ * Data accesses as the guest's own at its CPL, to RAM, hidden and trapped
+ * memory alike. Return 0, or -EFAULT with #PF queued. A write that crosses a
+ * page is checked in full before its first byte is written.
+ */
+MUST_CHECK int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len);
+MUST_CHECK int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len);
+/* Whether the write would succeed. */
+MUST_CHECK int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Registers and the r/m operand of an emulated instruction. */
+#include "arch/x86/guest/emulate_operand.h"
+
+#include "arch/x86/guest/emulate_memory.h"
+#include "arch/x86/guest/insn.h"
+
+/* AH, CH, DH and BH are numbered 4 to 7 where no REX prefix is in force. */
+static bool is_high_byte(const struct emu *e, u8 reg, u32 size)
+{
+	return size == 1 && !e->insn.rex && reg >= 4 && reg < 8;
+}
+
+u64 emu_reg(const struct emu *e, u8 reg, u32 size)
+{
+	if (is_high_byte(e, reg, size))
+		return e->vcpu->gpr[reg - 4] >> 8 & 0xff;
+	return insn_truncate(e->vcpu->gpr[reg], size);
+}
+
+void emu_set_reg(struct emu *e, u8 reg, u32 size, u64 value)
+{
+	u64 *p = &e->vcpu->gpr[reg], mask = size == 1 ? 0xff : 0xffff;
+
+	if (is_high_byte(e, reg, size)) {
+		p = &e->vcpu->gpr[reg - 4];
+		*p = (*p & ~0xff00ull) | (value & 0xff) << 8;
+	} else if (size >= 4) {
+		*p = insn_truncate(value, size);
+	} else {
+		*p = (*p & ~mask) | (value & mask);
+	}
+}
+
+int emu_read_rm(struct emu *e, u64 *value)
+{
+	*value = 0;
+	if (e->insn.has_mem)
+		return emulate_read(e->vcpu, e->gva, value, e->size);
+	*value = emu_reg(e, e->insn.rm, e->size);
+	return 0;
+}
+
+int emu_write_rm(struct emu *e, u64 value)
+{
+	if (e->insn.has_mem)
+		return emulate_write(e->vcpu, e->gva, &value, e->size);
+	emu_set_reg(e, e->insn.rm, e->size, value);
+	return 0;
+}

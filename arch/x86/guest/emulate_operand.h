@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The emulated instruction under way and its operands. */
+#ifndef ARCH_X86_GUEST_EMULATE_OPERAND_H
+#define ARCH_X86_GUEST_EMULATE_OPERAND_H
+
+#include "arch/x86/guest/decode.h"
+#include "arch/x86/guest/vcpu.h"
+
+struct emu {
+	struct vcpu *vcpu;
+	struct insn insn;
+	u32 size;            /* operand size in bytes of the form at hand */
+	u32 bits;            /* 16, 32 or 64: kind of code */
+	gva_t gva;           /* linear address of the memory operand */
+	bool branched;       /* RIP is set already */
+	bool again;          /* a string operation is not at its end */
+};
+
+/*
+ * What these and the functions of emulate_string.h, emulate_stack.h and emulate_bits.h
+ * return: 0; -EFAULT, an exception is queued and nothing was changed; -ENOSYS, not an
+ * instruction known here.
+ */
+
+u64 emu_reg(const struct emu *e, u8 reg, u32 size);
+void emu_set_reg(struct emu *e, u8 reg, u32 size, u64 value);
+MUST_CHECK int emu_read_rm(struct emu *e, u64 *value);
+MUST_CHECK int emu_write_rm(struct emu *e, u64 value);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Emulation of PUSH, POP, CALL, near JMP, RET. */
+#ifndef ARCH_X86_GUEST_EMULATE_STACK_H
+#define ARCH_X86_GUEST_EMULATE_STACK_H
+
+#include "arch/x86/guest/emulate_operand.h"
+
+MUST_CHECK int emu_push_value(struct emu *e, u32 size, u64 value);
+MUST_CHECK int emu_push_rm(struct emu *e);
+MUST_CHECK int emu_pop_rm(struct emu *e);
+MUST_CHECK int emu_pop_reg(struct emu *e);
+MUST_CHECK int emu_call(struct emu *e, u64 target);
+MUST_CHECK int emu_call_rm(struct emu *e);
+MUST_CHECK int emu_jump_rm(struct emu *e);
+MUST_CHECK int emu_ret(struct emu *e);
+u32 emu_stack_size(const struct emu *e);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Descriptors of the guest's tables outside IA-32e mode: reading one, checking
+ * it, loading a segment register with it as a task switch does (SDM vol. 3
+ * sections 3.4.5, 5.5 and table 7-1).
+ */
+#ifndef ARCH_X86_GUEST_SEGMENT_LOAD_H
+#define ARCH_X86_GUEST_SEGMENT_LOAD_H
+
+#include "arch/x86/guest/vcpu.h"
+
+#define SELECTOR_RPL 3u
+#define SELECTOR_LDT BIT(2)
+#define SELECTOR_INDEX 0xfff8u
+
+#define DESCRIPTOR_TYPE 0xfu
+#define DESCRIPTOR_S BIT(4)
+#define DESCRIPTOR_DPL(attributes) ((attributes) >> 5 & 3)
+#define DESCRIPTOR_P BIT(7)
+#define TYPE_ACCESSED BIT(0)
+#define TYPE_WRITABLE BIT(1)     /* of data; of code: readable */
+#define TYPE_CONFORMING BIT(2)   /* of code; of data: expands down */
+#define TYPE_CODE BIT(3)
+#define TYPE_LDT 2u
+
+/*
+ * Implicit supervisor accesses, as to descriptor tables and task-state segments: 0, or -EFAULT with
+ * #PF queued (#GP where it is device memory).
+ */
+MUST_CHECK int system_read(struct vcpu *vcpu, gva_t at, void *buf, u32 len);
+MUST_CHECK int system_write(struct vcpu *vcpu, gva_t at, const void *buf, u32 len);
+/* Whether a write would succeed, every byte of it. */
+MUST_CHECK int system_probe_write(struct vcpu *vcpu, gva_t at, u32 len);
+
+/*
+ * The descriptor that a selector names, and its linear address. 0; -ENOENT, nothing queued: null or beyond
+ * the table's limit; -EFAULT with an exception queued.
+ */
+MUST_CHECK int descriptor_read(struct vcpu *vcpu, u16 selector, struct segment *out, gva_t *at);
+
+/* The access-rights byte of a descriptor at its address. */
+MUST_CHECK int descriptor_write_access(struct vcpu *vcpu, gva_t descriptor, u8 access);
+
+/*
+ * Loads one of ES to GS, or LDTR, as the last part of a task switch. cpl: the new task's. 0, or -EFAULT
+ * with the exception of table 7-1 queued.
+ */
+MUST_CHECK int segment_load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 cpl);
+
+/* Virtual-8086 mode: base and rights follow from the selector (SDM vol. 3 section 20.1.1). */
+void segment_load_v86(struct vcpu *vcpu, enum segment_name which, u16 selector);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See stop.h. */
+#include "arch/x86/guest/stop.h"
+
+#include "arch/x86/guest/hw.h"
+#include "arch/x86/log.h"
+#include "arch/x86/vendor.h"
+#include "lib/printf.h"
+
+#define X(name, text) text,
+static const char *const kind_text[EXIT_KIND_COUNT] = { EXIT_KINDS(X) };
+#undef X
+
+static void dump_ring(const struct vcpu *vcpu)
+{
+	u64 count = MIN(vcpu->exits, EXIT_RING);
+
+	log_error("the last %u exits, oldest first:\n", (u32)count);
+	for (u64 i = vcpu->exits - count; i != vcpu->exits; i++) {
+		const struct exit_record *r = &vcpu->ring[i % EXIT_RING];
+
+		log_error("  %-24s rip %016llx raw %x info %llx %llx\n",
+			  r->kind < EXIT_KIND_COUNT ? kind_text[r->kind] : "?", (unsigned long long)r->rip,
+			  r->raw, (unsigned long long)r->info1, (unsigned long long)r->info2);
+	}
+}
+
+NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
+{
+	char message[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	log_take_console();
+	log_error("guest stopped: %s\n", message);
+	log_error("rip %016llx after %llu exits\n", (unsigned long long)vcpu->rip,
+		  (unsigned long long)vcpu->exits);
+	vcpu->vendor->dump(vcpu);
+	dump_ring(vcpu);
+	vcpu->vendor->cpu_disable(); /* SMIs go through again: GIF was 0 */
+	log_error("the guest has stopped; reset the machine or switch it off\n");
+	hw_stop();
+}
+
+NORETURN void guest_shutdown(struct vcpu *vcpu)
+{
+	log_error("guest: triple fault at rip %llx, cr2 %llx; resetting the machine\n",
+		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2);
+	hw_reset();
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The common trap handler. Every exception without a fix-up is a bug of
+ * ours and panics; NMIs before the guest runs are counted and dropped (later
+ * ones wait for the guest: GIF is 0 on SVM).
+ */
+#include "arch/x86/trap.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/panic.h"
+#include "arch/x86/percpu.h"
+
+extern const struct extable_entry core_extable_start[], core_extable_end[];
+
+static bool apply_fixup(struct trap_frame *frame)
+{
+	for (const struct extable_entry *e = core_extable_start; e < core_extable_end; e++) {
+		if (e->insn == frame->rip) {
+			frame->rip = e->resume;
+			frame->rflags |= BIT(0); /* CF: it faulted */
+			return true;
+		}
+	}
+	return false;
+}
+
+void trap_handle(struct trap_frame *frame)
+{
+	if (frame->vector == VEC_NMI) {
+		this_cpu()->nmi_count++;
+		return;
+	}
+	if ((frame->vector == VEC_GP || frame->vector == VEC_UD) && apply_fixup(frame))
+		return;
+	panic_trap(frame);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hypervisor's own accesses to guest memory, on the guest's behalf: by
+ * virtual address, with the checks and the accessed and dirty bits of a real
+ * access. A write to a frame that is a protected table releases it first, so
+ * that the next sync sees what was written.
+ */
+#include "mm/shadow.h"
+
+#include "lib/string.h"
+#include "mm/shadow/accessors.h"
+#include "mm/shadow/rmap.h"
+#include "mm/shadow/unsync.h"
+
+/* One page's part of an access. */
+struct piece {
+	u8 *at;              /* NULL: hidden memory */
+	gfn_t gfn;
+	u32 len;
+};
+
+enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
+				 struct gpt_walk *walk)
+{
+	return gpt_walk(&mmu->gpt, gva, access, GPT_PEEK, walk);
+}
+
+static enum gpt_status walk_settled(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
+				    struct gpt_walk *walk)
+{
+	enum gpt_status status;
+	u32 tries = 64;
+
+	do
+		status = gpt_walk(&mmu->gpt, gva, access, GPT_SET_AD, walk);
+	while (status == GPT_RETRY && --tries);
+	/* Somebody else rewrites the entry without end: leave its bits alone. */
+	return status == GPT_RETRY ? gpt_walk(&mmu->gpt, gva, access, GPT_PEEK, walk) : status;
+}
+
+static int piece_find(struct shadow_mmu *mmu, gva_t gva, u32 len, struct gpt_access access,
+		      struct piece *piece, gva_t *fault_gva, u32 *error)
+{
+	struct region_hit hit;
+	struct gpt_walk walk;
+
+	if (walk_settled(mmu, gva, access, &walk) != GPT_OK) {
+		*fault_gva = gva;
+		*error = walk.error;
+		return -EFAULT;
+	}
+	region_lookup(mmu->s->regions, walk.gfn, &hit);
+	if (hit.kind != REGION_RAM && hit.kind != REGION_HIDDEN)
+		return -EIO;
+	piece->gfn = walk.gfn;
+	piece->len = len;
+	piece->at = NULL;
+	if (hit.kind == REGION_RAM)
+		piece->at = (u8 *)phys_to_virt(pfn_to_hpa(hit.pfn)) + (gva & (PAGE_SIZE - 1));
+	return 0;
+}
+
+static void release_if_protected(struct shadow_mmu *mmu, gfn_t gfn)
+{
+	struct shadow *s = mmu->s;
+	u32 *frame = frame_of_gfn(s, gfn);
+
+	spin_lock(&s->lock);
+	if (frame_is_protected(*frame))
+		frame_release(mmu, gfn, frame);
+	spin_unlock(&s->lock);
+}
+
+static void piece_copy(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf, bool write)
+{
+	if (!piece->at) {
+		mmu->s->stats[write ? SHADOW_STAT_hidden_writes : SHADOW_STAT_hidden_reads]++;
+		if (!write)
+			memset(buf, 0xff, piece->len);
+	} else if (write) {
+		release_if_protected(mmu, piece->gfn);
+		memcpy(piece->at, buf, piece->len);
+	} else {
+		memcpy(buf, piece->at, piece->len);
+	}
+}
+
+/* Both pages are translated before the first byte moves: all or nothing. */
+static int access_pages(struct shadow_mmu *mmu, gva_t gva, u8 *buf, u32 len, struct gpt_access access,
+			gva_t *fault_gva, u32 *error)
+{
+	u32 first = (u32)MIN((u64)len, PAGE_SIZE - (gva & (PAGE_SIZE - 1)));
+	struct piece pieces[2];
+	int err = piece_find(mmu, gva, first, access, &pieces[0], fault_gva, error);
+
+	if (err || len - first > PAGE_SIZE)
+		return err ? err : -EINVAL;
+	if (len > first) {
+		err = piece_find(mmu, gva + first, len - first, access, &pieces[1], fault_gva, error);
+		if (err)
+			return err;
+		piece_copy(mmu, &pieces[1], buf + first, access.write);
+	}
+	piece_copy(mmu, &pieces[0], buf, access.write);
+	return 0;
+}
+
+int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len,
+		      struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	access.write = false;
+	return access_pages(mmu, gva, buf, len, access, fault_gva, error);
+}
+
+int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len,
+		       struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	access.write = true;
+	return access_pages(mmu, gva, (u8 *)(uintptr_t)buf, len, access, fault_gva, error);
+}

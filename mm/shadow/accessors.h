@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Parts of pages, entries, addresses and words by name: one-liners over mm/shadow/types.h. */
+#ifndef MM_SHADOW_ACCESSORS_H
+#define MM_SHADOW_ACCESSORS_H
+
+#include "lib/log.h"
+#include "mm/phys.h"
+#include "mm/shadow/types.h"
+
+#define STAT(s, name) ((s)->stats[SHADOW_STAT_##name]++)
+
+static inline u64 *page_table(struct shadow *s, u32 page)
+{
+	return s->pool + (u64)page * ENTRIES;
+}
+
+static inline hpa_t page_hpa(const struct shadow *s, u32 page)
+{
+	return hpa(s->pool_hpa.v + ((u64)page << PAGE_SHIFT));
+}
+
+static inline u32 page_of_link(const struct shadow *s, u64 spte)
+{
+	return (u32)(((spte & PTE_ADDR_MASK) - s->pool_hpa.v) >> PAGE_SHIFT);
+}
+
+static inline u32 entry_id(u32 page, u32 index) { return page << INDEX_BITS | index; }
+static inline u32 entry_page(u32 id) { return id >> INDEX_BITS; }
+static inline u64 *entry_pointer(struct shadow *s, u32 id) { return s->pool + id; }
+
+static inline bool spte_is_leaf(u32 level, u64 spte) { return level == 1 || (spte & PTE_PS); }
+/* First host frame of a leaf; in a large one the low address bits hold PAT and zeros. */
+static inline pfn_t spte_pfn(u32 level, u64 spte)
+{
+	return (spte & PTE_ADDR_MASK & ~(BIT(PAGE_SHIFT + INDEX_BITS * (level - 1)) - 1)) >> PAGE_SHIFT;
+}
+static inline u64 level_frames(u32 level) { return 1ull << (INDEX_BITS * (level - 1)); }
+static inline u32 level_index(u32 level, gva_t gva)
+{
+	return (gva >> (PAGE_SHIFT + INDEX_BITS * (level - 1))) & (ENTRIES - 1);
+}
+
+static inline void live_set(struct shadow_page *sp, u32 index)
+{
+	sp->live++;
+	sp->live_map[index / 64] |= BIT(index % 64);
+	sp->live_words |= 1u << index / 64;
+}
+
+static inline void live_clear(struct shadow_page *sp, u32 index)
+{
+	sp->live--;
+	sp->live_map[index / 64] &= ~BIT(index % 64);
+	if (!sp->live_map[index / 64])
+		sp->live_words &= ~(1u << index / 64);
+}
+
+/* For each present entry of a page; the body may drop it. Declares index. */
+#define for_each_live(sp, index) \
+	for (u32 words_ = (sp)->live_words, word_; words_ && (word_ = bit_lowest(words_), true); words_ &= words_ - 1) \
+		for (u64 bits_ = (sp)->live_map[word_]; bits_; bits_ &= bits_ - 1) \
+			for (u32 index = word_ * 64 + bit_lowest(bits_), once_ = 1; once_; once_ = 0)
+
+static inline void spte_write(u64 *spte, u64 value) { __atomic_store_n(spte, value, __ATOMIC_RELEASE); }
+
+static inline bool frame_is_protected(u32 frame) { return (frame & (FRAME_TRACKED | FRAME_UNSYNC)) == FRAME_TRACKED; }
+
+/* The name's role of a table below one with role parent. */
+static ALWAYS_INLINE union role role_child(union role parent, u32 level, u32 access, u32 quadrant)
+{
+	parent.level = level & 7;
+	parent.access = access & 7;
+	parent.quadrant = quadrant & 3;
+	return parent;
+}
+
+static ALWAYS_INLINE u32 root_hint(gfn_t gfn) { return (u32)(gfn ^ gfn >> 6) % ROOT_HINTS; }
+
+static ALWAYS_INLINE struct path_hint *hint_of(struct shadow_mmu *mmu, gva_t gva)
+{
+	return &mmu->hints[(gva >> 21 ^ mmu->root[0] * 5) % PATH_HINTS];
+}
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Laying out the pool, and the counters.
+ *
+ * Metadata: 4 bytes a frame of guest RAM, 8 a 2 MiB block, 4 a GiB: 0.1% of RAM;
+ * 48 bytes and a hash word a pool page: 1.3% of the pool, itself 1/64 of RAM.
+ */
+#include "mm/shadow.h"
+
+#include "lib/bits.h"
+#include "lib/string.h"
+#include "mm/shadow/accessors.h"
+#include "mm/shadow/derive.h"
+#include "mm/shadow/pool.h"
+
+/* A bump allocator over the pool while it is laid out. */
+struct layout {
+	u64 at, end;         /* hpa */
+};
+
+static void *lay(struct layout *l, u64 bytes)
+{
+	void *p = phys_to_virt(hpa(l->at));
+
+	bytes = ALIGN_UP(bytes, 64ull);
+	if (bytes > l->end - l->at)
+		return NULL;
+	memset(p, 0, bytes);
+	l->at += bytes;
+	return p;
+}
+
+static gfn_t last_ram_gfn(const struct region_map *map)
+{
+	gfn_t last = 0;
+
+	for (u32 i = 0; i < map->count; i++)
+		if (map->regions[i].kind == REGION_RAM)
+			last = MAX(last, map->regions[i].base + map->regions[i].pages - 1);
+	return last;
+}
+
+static bool map_is_identity(const struct region_map *map)
+{
+	for (u32 i = 0; i < map->count; i++)
+		if (map->regions[i].kind == REGION_RAM && map->regions[i].base != map->regions[i].pfn)
+			return false;
+	return true;
+}
+
+u64 shadow_metadata_bytes(u64 ram_frames, u64 pool_bytes)
+{
+	u64 pages = pool_bytes >> PAGE_SHIFT;
+
+	return ram_frames * sizeof(u32) + (ram_frames >> 9) * (sizeof(struct block) + 1) +
+	       pages * (sizeof(struct shadow_page) + 2 * sizeof(u32)) + 8 * PAGE_SIZE;
+}
+
+static bool lay_tables(struct shadow *s, struct layout *l, const struct shadow_config *c)
+{
+	gfn_t last = last_ram_gfn(c->regions);
+
+	s->block_count = (last >> 9) + 1;
+	s->giga_count = (last >> 18) + 1;
+	s->tag_owner = lay(l, (s->tags + 1) * sizeof(u32));
+	s->mmus[0] = lay(l, sizeof(struct shadow_mmu));
+	s->frames = lay(l, c->regions->ram_frames * sizeof(u32));
+	s->blocks = lay(l, s->block_count * sizeof(struct block));
+	s->giga = lay(l, s->giga_count * sizeof(u32));
+	return s->tag_owner && s->mmus[0] && s->frames && s->blocks && s->giga;
+}
+
+/* The rest: records and hash for as many pages as then fit. Entry numbers have 29 bits. */
+static bool lay_pages(struct shadow *s, struct layout *l, const struct shadow_config *c)
+{
+	u64 each = PAGE_SIZE + sizeof(struct shadow_page) + 2 * sizeof(u32);
+	u64 room = (l->end - l->at) / each, limit = 1ull << 20;
+
+	if (c->shadow_limit)
+		limit = MIN(limit, c->shadow_limit >> PAGE_SHIFT);
+	room = MIN(room, limit);
+	if (room < 64)
+		return false;
+	s->page_count = (u32)room;
+	s->hash_mask = (1u << log2_floor(room)) - 1;
+	s->pages = lay(l, room * sizeof(struct shadow_page));
+	s->hash = lay(l, (s->hash_mask + 1ull) * sizeof(u32));
+	l->at = ALIGN_UP(l->at, PAGE_SIZE);
+	s->pool_hpa = hpa(l->at);
+	s->pool = phys_to_virt(s->pool_hpa);
+	while (s->page_count > 64 && l->at + (u64)s->page_count * PAGE_SIZE > l->end)
+		s->page_count--;
+	return s->pages && s->hash && l->at + (u64)s->page_count * PAGE_SIZE <= l->end;
+}
+
+struct shadow *shadow_create(const struct shadow_config *c)
+{
+	struct layout l = {c->pool.v, c->pool.v + c->pool_bytes};
+	struct shadow *s = lay(&l, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->regions = c->regions;
+	s->pages_1g = c->pages_1g;
+	s->host_phys_bits = c->host_phys_bits;
+	s->tags = MIN(MAX(c->tags, 1u), 0xffffu);
+	s->next_tag = 1;
+	s->low_page = c->low_page;
+	s->ones_page = c->ones_page;
+	s->identity = map_is_identity(c->regions);
+	memset(phys_to_virt(c->ones_page), 0xff, PAGE_SIZE);
+	memset(phys_to_virt(c->low_page), 0, PAGE_SIZE);
+	if (!lay_tables(s, &l, c) || !lay_pages(s, &l, c))
+		return NULL;
+	pages_init(s);
+	log_info("shadow: %u pages of 4 KiB, metadata %llu KiB, %u TLB tags\n", s->page_count,
+		 (unsigned long long)(s->pool_hpa.v - c->pool.v) >> 10, s->tags);
+	return s;
+}
+
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu)
+{
+	struct shadow_mmu *mmu = s->mmus[0];
+
+	if (s->mmu_count == SHADOW_MAX_MMUS)
+		return NULL;
+	s->mmu_count++;
+	*mmu = (struct shadow_mmu){
+		.s = s, .entry_due = true, .ops = ops, .cpu = cpu, .root_level = 3,
+		.gpt = {.regions = s->regions, .mode = GPT_NONE, .phys_bits = s->host_phys_bits},
+		.base_role = role_direct(0, ACC_ALL, MT_WB, 0),
+		.paging = {.pat = PAT_RESET, .phys_bits = s->host_phys_bits},
+	};
+	return mmu;
+}
+
+/* A function of its own in every build: bench-profile tells the windows that it measures by it. */
+NOINLINE __attribute__((noclone)) u64 shadow_stat(const struct shadow *s, enum shadow_stat which)
+{
+	return which < SHADOW_STAT_COUNT ? s->stats[which] : 0;
+}
+
+void shadow_stat_add(struct shadow *s, enum shadow_stat which, u64 n)
+{
+	s->stats[which] += n;
+}
+
+const char *shadow_stat_name(enum shadow_stat which)
+{
+	static const char *const names[] = {
+#define X(name, text) #name,
+		SHADOW_STATS(X)
+#undef X
+	};
+
+	return which < SHADOW_STAT_COUNT ? names[which] : "";
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Putting entries in place and dropping them; see mm/shadow/entry.h. */
+#include "mm/shadow/entry.h"
+
+#include "mm/shadow/tlb.h"
+
+/* Mostly a frame is mapped writable once. */
+static ALWAYS_INLINE void drop_from_list(struct shadow *s, u32 level, u64 spte, u32 id)
+{
+	u32 *head = list_of_leaf(s, level, spte);
+
+	if (likely((*head & LIST_VALUE) == id))
+		*head &= ~(u32)LIST_VALUE;
+	else
+		list_remove(s, head, id);
+}
+
+void page_drop_entry(struct shadow *s, u32 page, u32 index)
+{
+	u64 *spte = &page_table(s, page)[index], old = *spte;
+	u32 level = s->pages[page].role.level;
+
+	if (!(old & PTE_P))
+		return;
+	spte_write(spte, 0);
+	live_clear(&s->pages[page], index);
+	s->flush_due = true; /* FLUSH: drop */
+	if (!spte_is_leaf(level, old)) {
+		s->link_changes++;
+		list_remove(s, &s->pages[page_of_link(s, old)].parents, entry_id(page, index));
+	} else if (old & SPTE_RMAP) {
+		drop_from_list(s, level, old, entry_id(page, index));
+	}
+}
+
+void page_drop_id(struct shadow *s, u32 id)
+{
+	page_drop_entry(s, entry_page(id), id & (ENTRIES - 1));
+}
+
+void list_add(struct shadow *s, u32 *head, u32 id)
+{
+	while (!list_try_add(s, head, id)) {
+		page_drop_id(s, list_victim(s, *head));
+		s->evictions++;
+	}
+}
+
+void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte)
+{
+	u64 *at = &page_table(s, page)[index];
+	u32 level = s->pages[page].role.level;
+
+	/* More rights than before need no flush. */
+	if ((*at & PTE_P) && (*at & ~PTE_D) != (spte & ~(PTE_W | PTE_D | SPTE_RMAP)))
+		page_drop_entry(s, page, index);
+	if (spte & SPTE_RMAP)
+		list_put(s, list_of_leaf(s, level, spte), entry_id(page, index));
+	if (unlikely(level == 1 && (spte & PTE_TYPE_4K)))
+		s->pages[page].flags |= PAGE_TYPED;
+	if (!(*at & PTE_P))
+		live_set(&s->pages[page], index);
+	spte_write(at, spte);
+}
+
+void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
+{
+	if (unlikely(page_is_parked(s, child)))
+		park_end(s);
+	list_add(s, &s->pages[child].parents, entry_id(parent, index));
+	spte_write(&page_table(s, parent)[index],
+		   page_hpa(s, child).v | (pdpte ? SPTE_LINK_PDPTE : SPTE_LINK));
+	live_set(&s->pages[parent], index);
+	if (index < ENTRIES / 2)
+		s->pages[parent].flags |= PAGE_LOWER;
+	s->link_changes++;
+}

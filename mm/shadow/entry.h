@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writing shadow entries: a leaf or a link is put in place or dropped, and lists,
+ * counts and the flush that is due follow.
+ */
+#ifndef MM_SHADOW_ENTRY_H
+#define MM_SHADOW_ENTRY_H
+
+#include "mm/shadow/rmap.h"
+
+void page_drop_entry(struct shadow *s, u32 page, u32 index);
+void page_drop_id(struct shadow *s, u32 id);
+void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte);
+
+/* Never fails: where there is no room, a member is dropped from the shadow instead (S11). */
+void list_add(struct shadow *s, u32 *head, u32 id);
+/* list_add(); mostly the list is empty. */
+static ALWAYS_INLINE void list_put(struct shadow *s, u32 *head, u32 id)
+{
+	if (likely(!(*head & LIST_VALUE)))
+		*head |= id;
+	else
+		list_add(s, head, id);
+}
+
+/* Puts a leaf where an entry may be; keeps lists and counts. */
+void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte);
+/* leaf_install() for a plain leaf. */
+static ALWAYS_INLINE void plain_install(struct shadow *s, u32 page, u32 index, u64 spte)
+{
+	u64 *at = &page_table(s, page)[index];
+
+	if (unlikely(*at & PTE_P)) {
+		leaf_install(s, page, index, spte);
+		return;
+	}
+	if (spte & SPTE_RMAP)
+		list_put(s, plain_frame(s, spte), entry_id(page, index));
+	live_set(&s->pages[page], index);
+	spte_write(at, spte);
+}
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the guest's control registers and flushes mean for the shadow, and the entry
+ * after each: new roles and roots, what is brought up to date, which flushes are due.
+ */
+#include "mm/shadow.h"
+
+#include "mm/shadow/cache.h"
+#include "mm/shadow/derive.h"
+#include "mm/shadow/root.h"
+#include "mm/shadow/sync.h"
+#include "mm/shadow/tlb.h"
+
+/*
+ * After so many INVLPGs that found all upper tables as they were, everything is
+ * protected again: else a guest that never loads CR3 pays at each INVLPG.
+ */
+#define QUIET_REFRESHES_MAX 8u
+
+static enum gpt_mode mode_of(const struct shadow_paging *p)
+{
+	if (!(p->cr0 & CR0_PG))
+		return GPT_NONE;
+	if (p->efer & EFER_LMA)
+		return p->cr4 & CR4_LA57 ? GPT_5L : GPT_4L;
+	return p->cr4 & CR4_PAE ? GPT_PAE : GPT_32;
+}
+
+static void context_set(struct shadow_mmu *mmu, const struct shadow_paging *p)
+{
+	struct gpt_context *ctx = &mmu->gpt;
+
+	ctx->regions = mmu->s->regions;
+	ctx->mode = mode_of(p);
+	ctx->phys_bits = p->phys_bits;
+	ctx->cr3 = p->cr3;
+	ctx->wp = p->cr0 & CR0_WP;
+	ctx->smep = p->cr4 & CR4_SMEP;
+	ctx->smap = p->cr4 & CR4_SMAP;
+	ctx->nx = p->efer & EFER_NXE;
+	ctx->pse = p->cr4 & CR4_PSE;
+	ctx->pke = p->cr4 & CR4_PKE;
+	ctx->read_pkru = mmu->ops->read_pkru;
+	ctx->pages_1g = p->pages_1g;
+	for (u32 i = 0; i < 4; i++)
+		ctx->pdpte[i] = p->pdpte[i];
+}
+
+static union role role_of(const struct gpt_context *ctx)
+{
+	if (ctx->mode == GPT_NONE)
+		return role_direct(0, ACC_ALL, MT_WB, 0);
+	return (union role){
+		.access = ACC_ALL, .mode = ctx->mode & 7, .nx = ctx->nx, .wp = ctx->wp,
+		.pse = ctx->pse && ctx->mode == GPT_32,
+		.smep_no_wp = ctx->smep && !ctx->wp, .smap_no_wp = ctx->smap && !ctx->wp,
+	};
+}
+
+static u32 plain_role_of(const struct shadow_mmu *mmu)
+{
+	union role role = role_child(mmu->base_role, 1, ACC_ALL, 0);
+
+	return role_is_plain(mmu, role) ? role.word : 0;
+}
+
+void shadow_drop_all(struct shadow *s)
+{
+	spin_lock(&s->lock);
+	drop_everything(s);
+	spin_unlock(&s->lock);
+}
+
+/*
+ * Shadows of 4-byte and of 8-byte tables never live together: the A and D bits
+ * that a walk sets in a 4-byte entry may be address bits of the 8-byte entry
+ * that a protected frame's other shadow was made from.
+ */
+static bool entry_size_changes(struct shadow *s, u32 mode)
+{
+	bool narrow = mode == GPT_32, changes = mode != GPT_NONE && narrow != s->narrow;
+
+	if (changes)
+		s->narrow = narrow;
+	return changes;
+}
+
+void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush)
+{
+	struct shadow *s = mmu->s;
+	bool all_new = mmu->paging.pat != paging->pat, smep_on = paging->cr4 & ~mmu->paging.cr4 & CR4_SMEP;
+
+	spin_lock(&s->lock);
+	mmu->paging = *paging;
+	mmu->plain = s->identity && (paging->pat & 7) == MT_WB;
+	context_set(mmu, paging);
+	mmu->base_role = role_of(&mmu->gpt);
+	mmu->plain_role = plain_role_of(mmu);
+	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
+	mmu->top_shift = PAGE_SHIFT + INDEX_BITS * (mmu->root_level - 1);
+	mmu->root_role = mmu->root_level == 3 ? 0 : role_child(mmu->base_role, mmu->root_level, ACC_ALL, 0).word;
+	root_release(mmu);
+	if (entry_size_changes(s, mmu->gpt.mode) || all_new)
+		drop_everything(s);
+	if (flush)
+		sync_all(mmu);
+	/* The one bit that a TLB may keep without an entry that shows it (SDM vol. 3 section 4.10.4.1), under any tag. */
+	if (smep_on)
+		s->flush_due = true; /* FLUSH: smep */
+	spin_unlock(&s->lock);
+}
+
+void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
+{
+	spin_lock(&mmu->s->lock);
+	mmu->paging.cr3 = mmu->gpt.cr3 = cr3;
+	root_release(mmu);
+	sync_all(mmu);
+	if (!root_switch(mmu, cr3) && mmu->root_level >= 4) {
+		root_load(mmu);
+		mmu->root_hints[root_hint(mmu->s->pages[mmu->root[0]].gfn)] = mmu->root[0];
+	}
+	spin_unlock(&mmu->s->lock);
+}
+
+void shadow_flush_guest(struct shadow_mmu *mmu)
+{
+	spin_lock(&mmu->s->lock);
+	sync_all(mmu);
+	spin_unlock(&mmu->s->lock);
+}
+
+/*
+ * Re-derives every entry on the path of gva; returns how many changed. *leaf_only:
+ * the one that changed was a leaf seen through this path alone, and its new frame's
+ * list pushed nobody out, so forgetting one page of one tag is enough.
+ */
+static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
+{
+	struct shadow *s = mmu->s;
+	bool pae = mmu->root_level == 3;
+	u32 page = mmu->root[pae ? level_index(3, gva) & 3 : 0], level = pae ? 2 : mmu->root_level, changes = 0;
+	u64 evictions = s->evictions;
+
+	*leaf_only = s->pages[page].pins == 1;
+	while (!s->pages[page].role.direct) {
+		u32 index = level_index(level, gva);
+		u64 *spte = &page_table(s, page)[index], old = *spte;
+
+		if (!(old & PTE_P))
+			break;
+		if (sync_entry(mmu, page, index,
+			       guest_entry(mmu, s->pages[page].role,
+					   gpt_table(&mmu->gpt, s->pages[page].gfn), index))) {
+			changes++;
+			*leaf_only = *leaf_only && level == 1 && s->evictions == evictions;
+			break;
+		}
+		if (spte_is_leaf(level, old))
+			break;
+		page = page_of_link(s, old);
+		level--;
+		if (s->pages[page].pins || (s->pages[page].parents & LIST_CHAIN))
+			*leaf_only = false;
+	}
+	return changes;
+}
+
+static void refresh_upper(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+	u64 changes = s->stats[SHADOW_STAT_sync_changes];
+
+	if (!s->unsync_upper)
+		return;
+	sync_upper(mmu);
+	if (s->stats[SHADOW_STAT_sync_changes] != changes)
+		s->quiet_refreshes = 0;
+	else if (++s->quiet_refreshes > QUIET_REFRESHES_MAX)
+		sync_all(mmu);
+}
+
+/* The usual INVLPG: upper tables are in step, and a hint leads to a page of plain leaves. */
+static bool invlpg_quick(struct shadow_mmu *mmu, gva_t gva)
+{
+	struct shadow *s = mmu->s;
+	struct path_hint *hint = hint_of(mmu, gva);
+	u32 index = level_index(1, gva);
+	u64 evictions = s->evictions;
+	bool due = s->flush_due;
+
+	if (s->unsync_upper || !hint_holds(mmu, hint, gva))
+		return false;
+	if (!(page_table(s, hint->page)[index] & PTE_P) ||
+	    !sync_entry(mmu, hint->page, index, __atomic_load_n(&hint->table[index], __ATOMIC_RELAXED)) || !hint->alone ||
+	    s->evictions != evictions)
+		return true;
+	s->flush_due = due;
+	mmu->ops->flush_page(mmu->cpu, mmu->tag, gva); /* FLUSH: path */
+	STAT(s, page_flushes);
+	return true;
+}
+
+/* An address that 64-bit tables cannot translate. Else the levels' indexes alias it with one that they can. */
+static ALWAYS_INLINE bool is_beyond(const struct shadow_mmu *mmu, gva_t gva)
+{
+	return mmu->gpt.mode >= GPT_4L && !address_is_canonical(gva, mmu->gpt.mode == GPT_5L);
+}
+
+/*
+ * SDM vol. 3 section 4.10.4.1: INVLPG also drops every entry of the
+ * paging-structure caches, so all unsync upper tables are brought up to date.
+ * An address that is not canonical makes it a NOP (SDM vol. 2).
+ */
+void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
+{
+	struct shadow *s = mmu->s;
+	bool due, leaf_only;
+
+	if (mmu->gpt.mode == GPT_NONE || unlikely(is_beyond(mmu, gva)))
+		return;
+	spin_lock(&s->lock);
+	park_end(s);
+	if (likely(invlpg_quick(mmu, gva))) {
+		spin_unlock(&s->lock);
+		return;
+	}
+	refresh_upper(mmu);
+	due = s->flush_due;
+	if (mmu->root[0] && path_sync(mmu, gva, &leaf_only) && leaf_only) {
+		s->flush_due = due;
+		mmu->ops->flush_page(mmu->cpu, mmu->tag, gva); /* FLUSH: page */
+		STAT(s, page_flushes);
+	}
+	spin_unlock(&s->lock);
+}
+
+hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
+{
+	struct shadow *s = mmu->s;
+
+	if (unlikely(!mmu->root[0] || s->flush_due)) {
+		spin_lock(&s->lock);
+		root_load(mmu);
+		if (s->flush_due) {
+			mmu->ops->flush(mmu->cpu, 0); /* FLUSH: due */
+			s->flush_due = false;
+			STAT(s, flushes);
+		}
+		spin_unlock(&s->lock);
+	}
+	mmu->entry_due = false;
+	*tag = mmu->tag;
+	return mmu->root_level == 3 ? s->low_page : page_hpa(s, mmu->root[0]);
+}

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a page fault. Where a walk went and what it read above level 1 is
+ * remembered for each 2 MiB range. A fault that finds the guest's upper entries as they
+ * were then, and our links leading to the same page, differs from a walk in full by its
+ * leaf alone: fault_quick() reads and judges that. Everything unusual is left to
+ * fault_full(), which knows nothing: it walks the guest's tables without the lock,
+ * translates, then with the lock finds the shadow pages down the path, checks that the
+ * guest's entries still read the same, links, and installs the leaf.
+ *
+ *   guest:   L4 -> L3 -> L2 -> L1 -> frame          (or a large leaf higher up)
+ *   shadow:  L4 -> L3 -> L2 -> L1 -> host frame     each found by (gfn, role)
+ *                          \-> direct page          below a splintered large leaf
+ */
+#include "mm/shadow.h"
+
+#include "mm/shadow/cache.h"
+#include "mm/shadow/cow.h"
+#include "mm/shadow/derive.h"
+#include "mm/shadow/entry.h"
+#include "mm/shadow/page.h"
+#include "mm/shadow/pool.h"
+#include "mm/shadow/prefetch.h"
+#include "mm/shadow/root.h"
+#include "mm/shadow/sync.h"
+#include "mm/shadow/tlb.h"
+#include "mm/shadow/unsync.h"
+
+/* One fill under way. */
+struct fill {
+	struct shadow_mmu *mmu;
+	gva_t gva;
+	struct gpt_access access;
+	struct gpt_walk walk;
+	struct region_hit hit;    /* of walk.gfn; once the leaf is installed, of its neighbours */
+	u32 guest_leaf;           /* level of the guest's leaf; paging off: one above the top */
+	u32 top;                  /* level of the highest shadow page */
+	u32 map_level;            /* level of the shadow leaf */
+	u32 rights;               /* ACC_* for the leaf */
+	u32 memtype, key;
+	u32 path[GPT_LEVELS_MAX + 1]; /* [level]: page number */
+	u32 made;                 /* BIT(level): page was made now */
+	u32 unlinked;             /* BIT(level): its page does not yet link to the one below */
+};
+
+/* The gfn at which a level's leaf or table entry containing gfn begins. */
+static gfn_t align_gfn(gfn_t gfn, u32 level)
+{
+	return gfn & ~(level_frames(level) - 1);
+}
+
+static void hit_move(struct region_hit *hit, gfn_t from, gfn_t to)
+{
+	hit->pfn += to - from;
+	hit->frame_index += to - from;
+}
+
+/* Decides the leaf: rights, type, and the largest level that may hold it. */
+static void fill_plan(struct fill *f)
+{
+	struct shadow_mmu *mmu = f->mmu;
+	const struct gpt_walk *w = &f->walk;
+	/*
+	 * Which face of a read-only user page, with CR0.WP clear (S8). Below a large
+	 * leaf the choice is one for all its pages: once the supervisor has written,
+	 * its reads and fetches keep to its face, or an instruction that fetches and
+	 * writes in one large page would fault for ever.
+	 */
+	bool supervisor_write = !f->access.user && (f->access.write || (w->leaf_level > 1 && w->dirty));
+	u64 gpte = w->step[w->leaf_level].entry;
+	u32 access = w->access;
+
+	/* A key that forbids writes under WP is like a clear W. */
+	if (unlikely(mmu->gpt.pke) && supervisor_write && gpt_key_needs_wp(&mmu->gpt, gpte))
+		access &= ~(u32)ACC_W;
+	f->top = mmu->root_level == 3 ? 2 : mmu->root_level;
+	f->map_level = 1;
+	if (mmu->gpt.mode == GPT_NONE) {
+		f->guest_leaf = f->top + 1;
+		f->rights = ACC_ALL;
+		f->memtype = MT_WB;
+		f->key = 0;
+	} else {
+		f->guest_leaf = w->leaf_level;
+		f->rights = leaf_access(mmu->base_role, access, w->dirty, supervisor_write);
+		f->memtype = leaf_memtype(mmu, w->leaf_level, gpte);
+		/* The supervisor's face of a user page has no key (S8). */
+		f->key = w->access & ~f->rights & ACC_U ? 0 : leaf_key(gpte);
+	}
+	for (u32 level = MIN(f->guest_leaf, f->top); level > 1; level--) {
+		gfn_t base = align_gfn(w->gfn, level);
+		struct region_hit hit = f->hit;
+
+		if (base < hit.first)
+			continue;
+		hit_move(&hit, w->gfn, base);
+		if (leaf_may_be_large(mmu->s, level, base, f->rights & ACC_W, &hit)) {
+			f->map_level = level;
+			f->hit = hit;
+			return;
+		}
+	}
+}
+
+/* Name of the page one level below: the guest's table, or a direct page under its leaf. */
+static ALWAYS_INLINE void fill_child_name(const struct fill *f, u32 level, gfn_t *gfn, union role *role)
+{
+	const struct gpt_walk *w = &f->walk;
+
+	if (level >= f->guest_leaf) {
+		*gfn = gpt_walk_table(w, level) >> PAGE_SHIFT;
+		*role = role_child(f->mmu->base_role, level, gpt_access_above(w, level),
+				   f->mmu->gpt.mode == GPT_32 ? level_index(2, f->gva) & 1 : 0);
+	} else {
+		*gfn = align_gfn(w->gfn, level + 1);
+		*role = role_direct(level, f->rights, f->memtype, f->key);
+	}
+}
+
+static ALWAYS_INLINE bool fill_name_matches(const struct fill *f, u32 level, u32 page)
+{
+	const struct shadow_page *sp = &f->mmu->s->pages[page];
+	union role role;
+	gfn_t gfn;
+
+	fill_child_name(f, level, &gfn, &role);
+	return sp->gfn == gfn && sp->role.word == role.word;
+}
+
+static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
+{
+	struct shadow_page *sp = &f->mmu->s->pages[page];
+
+	sp->flags |= PAGE_USED;
+	sp->idle_writes = 0;
+	f->path[level] = page;
+}
+
+/*
+ * Finds or makes every page of the path; links nothing yet. Mostly all links
+ * are there and lead to pages of the right names: then f->unlinked stays 0.
+ */
+static void fill_path(struct fill *f)
+{
+	struct shadow *s = f->mmu->s;
+	u32 page = f->mmu->root[f->mmu->root_level == 3 ? level_index(3, f->gva) & 3 : 0];
+
+	f->path[f->top] = page;
+	f->made = f->unlinked = 0;
+	for (u32 level = f->top; level > f->map_level; level--) {
+		u64 spte = page_table(s, page)[level_index(level, f->gva)];
+		union role role;
+		gfn_t gfn;
+		bool made;
+
+		page = (spte & (PTE_P | PTE_PS)) == PTE_P ? page_of_link(s, spte) : 0;
+		if (unlikely(!page || !fill_name_matches(f, level - 1, page))) {
+			fill_child_name(f, level - 1, &gfn, &role);
+			page = page_get(s, gfn, role, &made);
+			f->unlinked |= 1u << level;
+			f->made |= made ? 1u << (level - 1) : 0;
+		}
+		fill_use_page(f, level - 1, page);
+	}
+}
+
+static void fill_link(struct fill *f)
+{
+	struct shadow *s = f->mmu->s;
+
+	for (u32 level = f->top; level > f->map_level; level--) {
+		u32 child = f->path[level - 1], index = level_index(level, f->gva);
+
+		if (!(f->unlinked & 1u << level))
+			continue;
+		page_drop_entry(s, f->path[level], index);
+		if (!(f->made & 1u << (level - 1)))
+			sync_refresh(f->mmu, child);
+		page_link(s, f->path[level], index, child, false);
+		if (level == f->guest_leaf)
+			STAT(s, splinters);
+	}
+}
+
+/*
+ * Neighbours in a direct page: the same large leaf of the guest, or no paging.
+ * leaf->hit is &f->hit, which the leaf just installed no longer needs.
+ */
+static void prefetch_direct(struct fill *f, u32 page, u32 index, const struct leaf *leaf)
+{
+	struct shadow *s = f->mmu->s;
+	u64 *sptes = page_table(s, page);
+	u32 first = index & ~(PREFETCH_GROUP - 1);
+	gfn_t base = align_gfn(f->walk.gfn, 1) - index;
+
+	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
+		u64 spte;
+
+		if (sptes[i] & PTE_P)
+			continue;
+		region_lookup(s->regions, base + i, &f->hit);
+		spte = f->hit.kind == REGION_HIDDEN ? 0 : leaf_entry(s, leaf);
+		if (!spte)
+			continue;
+		leaf_install(s, page, i, spte);
+		STAT(s, prefetches);
+	}
+}
+
+static void fill_prefetch(struct fill *f, u32 page, u32 index, const struct leaf *leaf)
+{
+	if (f->map_level != 1)
+		return;
+	if (f->guest_leaf == 1)
+		prefetch_leaves(f->mmu, (const u64 *)((uintptr_t)f->walk.step[1].slot & PAGE_MASK), page, index);
+	else
+		prefetch_direct(f, page, index, leaf);
+}
+
+/*
+ * Nothing was missing (a fault itself drops the address's TLB entry, SDM vol. 3
+ * section 4.10.4.1, so no flush is owed). Either an earlier change already cured it, or the access
+ * is an implicit one of the supervisor, for which SMAP ignores AC: hardware does
+ * not say so for CPL 0 to 2, but it faults again at once (S9).
+ */
+static enum shadow_result fill_spurious(struct fill *f, u32 error, struct shadow_fault *fault)
+{
+	struct shadow_mmu *mmu = f->mmu;
+	u64 token = mmu->s->stats[SHADOW_STAT_walks] - 1;
+	bool again = mmu->last_gva == f->gva && mmu->last_token == token;
+
+	STAT(mmu->s, spurious);
+	mmu->last_gva = f->gva;
+	mmu->last_token = token + 1;
+	if (again && (error & PF_P) && mmu->gpt.smap && f->access.ac && !f->access.user &&
+	    !f->access.fetch && (f->walk.access & ACC_U)) {
+		f->access.implicit = true;
+		if (gpt_walk(&mmu->gpt, f->gva, f->access, GPT_PEEK, &f->walk) == GPT_FAULT) {
+			fault->error = f->walk.error;
+			return SHADOW_INJECT;
+		}
+	}
+	return SHADOW_FIXED;
+}
+
+static enum shadow_result fill_install(struct fill *f, u64 before, u32 error, struct shadow_fault *fault)
+{
+	struct shadow *s = f->mmu->s;
+	u32 page = f->path[f->map_level], index = level_index(f->map_level, f->gva);
+	struct leaf leaf = {
+		.level = f->map_level, .access = f->rights, .memtype = f->memtype, .key = f->key,
+		.dirty = f->walk.dirty || f->map_level < f->guest_leaf, .hit = &f->hit,
+	};
+	u64 spte = leaf_entry(s, &leaf);
+
+	if (before == spte && !f->unlinked)
+		return fill_spurious(f, error, fault);
+	if (page_table(s, page)[index] != spte)
+		leaf_install(s, page, index, spte);
+	if (f->map_level == 1)
+		STAT(s, fills);
+	else
+		STAT(s, large_fills);
+	fill_prefetch(f, page, index, &leaf);
+	return SHADOW_FIXED;
+}
+
+/*
+ * The guest writes to a table: let it, and remember the way it came. The lowest page
+ * of the path is in use now, so its count of idle writes is 0 and it stays. One above
+ * it that a hint passed by may go: then the next fault makes it again, without the hint.
+ */
+static void fill_release(struct fill *f, u32 *frame)
+{
+	struct shadow *s = f->mmu->s;
+	u32 page = page_first_of_gfn(s, f->walk.gfn);
+
+	if (f->map_level == 1 && page)
+		s->pages[page].home = entry_id(f->path[1], level_index(1, f->gva));
+	if (!frame_is_protected(*frame))
+		return;
+	frame_release(f->mmu, f->walk.gfn, frame);
+	page = page_first_of_gfn(s, f->walk.gfn); /* the release may have dropped pages */
+	if (page)
+		release_others(f->mmu, page);
+}
+
+static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *fault)
+{
+	struct shadow *s = f->mmu->s;
+	gfn_t gfn = f->walk.gfn;
+	u32 *frame = NULL;
+	u64 before;
+
+	root_load(f->mmu);
+	pages_reserve(s, PAGES_PER_FILL);
+	if (f->hit.kind == REGION_RAM)
+		frame = &s->frames[f->hit.frame_index];
+	fill_plan(f);
+	fill_path(f);
+	before = page_table(s, f->path[f->map_level])[level_index(f->map_level, f->gva)];
+	/* The path may just have made this very frame a table: look now, not earlier. */
+	if (f->map_level > 1 && (f->rights & ACC_W) &&
+	    !leaf_may_be_large(s, f->map_level, align_gfn(gfn, f->map_level), true, &f->hit))
+		return SHADOW_RETRY;
+	/* A write that the walk allowed has ACC_W: D is set, and with CR0.WP clear leaf_access() gives it. */
+	if (frame && f->access.write && (*frame & FRAME_TRACKED))
+		fill_release(f, frame);
+	/* The walk ran without the lock: do the entries still read the same? (S2) */
+	if (!gpt_walk_unchanged(&f->mmu->gpt, &f->walk))
+		return SHADOW_RETRY;
+	/* Where a device wrote a large entry over that of a parked table, the leaf must not take the link's place. */
+	if (unlikely(s->parked_count) && f->map_level > 1)
+		park_end(s);
+	if (unlikely(f->unlinked))
+		fill_link(f);
+	if (f->map_level == 1 && f->guest_leaf == 1)
+		hint_take(f->mmu, f->gva, &f->walk, f->path[1]);
+	return fill_install(f, before, error, fault);
+}
+
+static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shadow_fault *fault)
+{
+	struct shadow *s = f->mmu->s;
+
+	if (unlikely(s->invlpg_free) && !s->parked_count)
+		park_end(s);
+	s->stats[SHADOW_STAT_a_sets] += f->walk.a_sets;
+	s->stats[SHADOW_STAT_d_sets] += f->walk.d_sets;
+	region_lookup(s->regions, f->walk.gfn, &f->hit);
+	if (f->hit.kind == REGION_HIDDEN)
+		s->stats[f->access.write ? SHADOW_STAT_hidden_writes : SHADOW_STAT_hidden_reads]++;
+	if (f->hit.kind == REGION_TRAPPED || (f->hit.kind == REGION_HIDDEN && f->access.write)) {
+		fault->gpa = gpa(f->walk.gfn << PAGE_SHIFT | (f->gva & (PAGE_SIZE - 1)));
+		fault->kind = f->hit.kind;
+		STAT(s, emulations);
+		return SHADOW_EMULATE;
+	}
+	return fill(f, error, fault);
+}
+
+/* A guest that is given a page fault will most likely write the entry that it stopped at. */
+static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
+{
+	struct shadow *s = mmu->s;
+	gfn_t gfn = gpt_walk_table(w, w->last_level) >> PAGE_SHIFT;
+	u32 *frame;
+
+	if ((w->error & PF_RSVD) || mmu->gpt.mode == GPT_PAE)
+		return;
+	spin_lock(&s->lock);
+	frame = frame_of_gfn(s, gfn);
+	if (frame && frame_is_protected(*frame))
+		frame_release(mmu, gfn, frame);
+	if ((w->error & (PF_P | PF_W)) == (PF_P | PF_W))
+		park_nothing(mmu);
+	spin_unlock(&s->lock);
+}
+
+/* Not to be made part of the usual way: that would be slower. */
+static NOINLINE enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
+						     struct shadow_fault *fault)
+{
+	enum shadow_result result;
+	struct fill f;
+
+	f.mmu = mmu;
+	f.gva = gva;
+	f.access = access;
+	switch (gpt_walk(&mmu->gpt, gva, access, GPT_SET_AD, &f.walk)) {
+	case GPT_RETRY:
+		return SHADOW_RETRY;
+	case GPT_FAULT:
+		STAT(mmu->s, guest_faults);
+		fault->error = f.walk.error;
+		release_faulting(mmu, &f.walk);
+		return SHADOW_INJECT;
+	case GPT_OK:
+		break;
+	}
+	spin_lock(&mmu->s->lock);
+	result = fault_with_lock(&f, error, fault);
+	spin_unlock(&mmu->s->lock);
+	return result;
+}
+
+/* --- the usual fault ----------------------------------------------------------- */
+/* Not decided here. Not one of the results that callers see. */
+#define QUICK_NO ((enum shadow_result)~0)
+
+/* The guest's own fault. It will most likely write the entry next. */
+static ALWAYS_INLINE enum shadow_result quick_refuse(struct shadow_mmu *mmu, struct shadow *s,
+						     struct path_hint *hint, gva_t gva, u64 gpte,
+						     struct gpt_access access, struct shadow_fault *fault)
+{
+	const struct shadow_page *sp = hint->record;
+
+	if ((gpte & PTE_P) && gpt_entry_reserved(&mmu->gpt, GPT_4L, true, 1, gpte))
+		return QUICK_NO;
+	STAT(s, guest_faults);
+	/* With NXE set, which plain leaves imply, I/D is told (SDM vol. 3 section 4.7). PF_P is bit 0 as PTE_P. */
+	fault->error = (access.word & (PF_W | PF_U | PF_ID)) | (gpte & PTE_P);
+	if (!(sp->flags & PAGE_UNSYNC))
+		frame_release(mmu, sp->gfn, frame_of_gfn(s, sp->gfn));
+	if ((gpte & PTE_P) && access.write)
+		park(mmu, hint, gva);
+	return SHADOW_INJECT;
+}
+
+/* Sets A and D in the guest's leaf (S9); false if it changed meanwhile. */
+static bool quick_mark(struct shadow *s, u64 *slot, u64 gpte, u64 marked)
+{
+	u64 old = gpte;
+
+	if (!__atomic_compare_exchange_n(slot, &old, marked, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return false;
+	s->stats[SHADOW_STAT_a_sets] += !!(~gpte & marked & PTE_A);
+	s->stats[SHADOW_STAT_d_sets] += !!(~gpte & marked & PTE_D);
+	return true;
+}
+
+/*
+ * As gpt_walk() and fill() would do it. What the upper levels say is known: present,
+ * all rights, A set, nothing reserved.
+ */
+static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, struct shadow *s, gva_t gva,
+						    struct gpt_access access, struct shadow_fault *fault)
+{
+	struct path_hint *hint = hint_of(mmu, gva);
+	u32 index = level_index(1, gva), first, id, *frame;
+	u64 gpte, marked, spte, *at;
+	bool parked;
+
+	if (unlikely(!hint_holds(mmu, hint, gva) || (mmu->gpt.controls & GPT_CONTROLS_KEYS)))
+		return QUICK_NO;
+	if (unlikely(gpt_step_change(&hint->upper[0]) | gpt_step_change(&hint->upper[1]) |
+		     gpt_step_change(&hint->upper[2])))
+		return QUICK_NO;
+	parked = page_is_parked(s, hint->page);
+	if (unlikely(parked))
+		unpark(mmu, gva);
+	gpte = __atomic_load_n(&hint->table[index], __ATOMIC_RELAXED);
+	if (!(gpte & PTE_P) || !gpt_rights_allow(&mmu->gpt, gpt_entry_access(gpte), access))
+		return quick_refuse(mmu, s, hint, gva, gpte, access, fault);
+	marked = gpte | PTE_A | (access.word & PF_W) << 5; /* a write sets D */
+	_Static_assert(PF_W << 5 == PTE_D, "shifted together");
+	frame = plain_frame(s, gpte);
+	if (unlikely((gpte & PTE_TYPE_4K) || !frame || (access.write && (*frame & FRAME_TRACKED))))
+		return QUICK_NO;
+	spte = marked & (PLAIN_SAME & ~PTE_W);
+	if ((~marked & (PTE_W | PTE_D)) == 0 && !frame_is_protected(*frame))
+		spte |= PTE_W | SPTE_RMAP;
+	at = &hint->sptes[index];
+	if (unlikely(*at == spte))
+		return parked ? SHADOW_FIXED : QUICK_NO;
+	if (unlikely(marked != gpte && !quick_mark(s, &hint->table[index], gpte, marked)))
+		return QUICK_NO;
+	hint->record->flags |= PAGE_USED;
+	hint->record->idle_writes = 0;
+	id = entry_id(hint->page, index);
+	if (unlikely((*at & PTE_P) || ((spte & SPTE_RMAP) && (*frame & LIST_VALUE)))) {
+		leaf_install(s, hint->page, index, spte);
+	} else {
+		if (spte & SPTE_RMAP)
+			*frame |= id;
+		live_set(hint->record, index);
+		spte_write(at, spte);
+	}
+	STAT(s, fills);
+	if (unlikely(parked))
+		return SHADOW_FIXED;
+	first = index & ~(PREFETCH_GROUP - 1);
+	prefetch_plain_group(mmu, hint->table, hint->sptes, hint->page, first);
+	first += PREFETCH_GROUP;
+	hint->next = unlikely(index == hint->next) ? prefetch_on(mmu, hint, first) : first;
+	return SHADOW_FIXED;
+}
+
+static ALWAYS_INLINE struct gpt_access decode_access(u32 error, u32 cpl, u64 rflags)
+{
+	return (struct gpt_access){
+		/* cpl + 1 has the bit of PF_U for cpl 3: an access that is not the user's is implicit then. */
+		.word = (error & (PF_W | PF_U | PF_ID)) | ((cpl + 1) & ~error & PF_U) << 3 |
+			(u32)(rflags >> 12 & GPT_ACCESS_AC),
+	};
+}
+
+enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
+				       u32 cpl, u64 rflags, struct shadow_fault *fault)
+{
+	struct gpt_access access = decode_access(error, cpl, rflags);
+	struct shadow *s = mmu->s;
+	enum shadow_result result;
+
+	_Static_assert(PF_U << 3 == GPT_ACCESS_IMPLICIT && RFLAGS_AC >> 12 == GPT_ACCESS_AC, "shifted together");
+	STAT(s, walks);
+	spin_lock(&s->lock);
+	result = fault_quick(mmu, s, gva, access, fault);
+	spin_unlock(&s->lock);
+	return likely(result != QUICK_NO) ? result : fault_full(mmu, gva, error, access, fault);
+}

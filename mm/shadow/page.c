@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Shadow pages: from the pool to a name and back; see mm/shadow/page.h. */
+#include "mm/shadow/page.h"
+
+#include "lib/string.h"
+#include "mm/shadow/entry.h"
+#include "mm/shadow/pool.h"
+#include "mm/shadow/tlb.h"
+#include "mm/shadow/track.h"
+
+u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
+{
+	u32 page = page_find(s, gfn, role);
+	struct shadow_page *sp;
+	u32 home = 0;
+
+	*made = !page;
+	if (page) {
+		STAT(s, reuses);
+		return page;
+	}
+	page = page_alloc_raw(s);
+	BUG_ON(!page);
+	sp = &s->pages[page];
+	if (sp->flags & PAGE_RAW) /* else every entry was dropped when the page was */
+		memset(page_table(s, page), 0, PAGE_SIZE);
+	ASSERT(!sp->live && !sp->live_words && !(sp->parents & LIST_VALUE) && !sp->pins && !sp->tag);
+	sp->gfn = gfn;
+	sp->role = role;
+	sp->state = PAGE_TABLE;
+	sp->flags = PAGE_USED;
+	sp->idle_writes = 0;
+	if (!role.direct)
+		home = track_frame(s, gfn);
+	sp->home = home;
+	page_hash(s, page);
+	if (!role.direct && (*frame_of_gfn(s, gfn) & FRAME_UNSYNC))
+		unsync_list_add(s, page);
+	STAT(s, creates);
+	return page;
+}
+
+/*
+ * Drops a page: its entries, the links to it, its name. Pages below it stay
+ * for reuse until reclaim finds them. A root in use is given up by its CPU,
+ * which makes a new one before the next entry (S12).
+ */
+void page_zap(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+	gfn_t gfn = sp->gfn;
+	bool direct = sp->role.direct;
+	u32 home = sp->home;
+
+	if (unlikely(s->parked_count)) /* it may have had the link to a parked page */
+		park_end(s);
+	for_each_live(sp, i)
+		page_drop_entry(s, page, i);
+	while (sp->parents & LIST_VALUE)
+		page_drop_id(s, list_first(s, sp->parents));
+	if (sp->flags & PAGE_UNSYNC)
+		unsync_list_remove(s, page);
+	root_forget(s, page);
+	s->link_changes++;
+	page_unhash(s, page);
+	page_free_raw(s, page);
+	if (!direct && !page_first_of_gfn(s, gfn)) {
+		untrack_frame(s, gfn);
+		frame_reopen(s->mmus[0], home, gfn);
+	}
+	STAT(s, zaps);
+}
+
+/* One step of the clock: drops a page that was not used since the last pass. */
+static void reclaim_step(struct shadow *s)
+{
+	struct shadow_page *sp;
+
+	if (++s->clock_hand >= s->page_count)
+		s->clock_hand = 1;
+	sp = &s->pages[s->clock_hand];
+	if (sp->state != PAGE_TABLE || sp->pins)
+		return;
+	if (sp->flags & PAGE_USED) {
+		sp->flags &= (u8)~PAGE_USED;
+		return;
+	}
+	page_zap(s, s->clock_hand);
+	STAT(s, reclaims);
+}
+
+/*
+ * Roots in use stay (S12); everything else may go, and no fill is under way,
+ * so two rounds of the clock free all there is: the loop ends.
+ */
+void pages_reserve(struct shadow *s, u32 count)
+{
+	u64 steps = 0;
+
+	if (likely(s->free_count >= count))
+		return;
+	while (s->free_count < count + 8 && steps++ < 2ull * s->page_count)
+		reclaim_step(s);
+	BUG_ON(s->free_count < count);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Leaves ahead of their faults; see mm/shadow/prefetch.h. */
+#include "mm/shadow/prefetch.h"
+
+#include "mm/shadow/derive.h"
+#include "mm/shadow/entry.h"
+
+static NOINLINE void prefetch_other(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	struct derived d;
+
+	entry_derive(mmu, page, index, gpte, 0, &d);
+	if (!d.leaf)
+		return;
+	leaf_install(mmu->s, page, index, d.leaf);
+	STAT(mmu->s, prefetches);
+}
+
+static NOINLINE void prefetch_writable(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	u64 spte = plain_leaf(mmu, gpte);
+
+	if (unlikely(!spte)) {
+		prefetch_other(mmu, page, index, gpte);
+		return;
+	}
+	plain_install(mmu->s, page, index, spte);
+	STAT(mmu->s, prefetches);
+}
+
+/* Mostly it is a page of a file, mapped read-only: then nothing is to be known of its frame but that it is RAM. */
+void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	struct shadow *s = mmu->s;
+	const struct region_main *m = &s->regions->main;
+
+	if ((gpte & (PTE_W | PTE_TYPE_4K)) || (gpte & PTE_ADDR_MASK) - m->base_gpa >= m->bytes) {
+		prefetch_writable(mmu, page, index, gpte);
+		return;
+	}
+	live_set(&s->pages[page], index);
+	spte_write(&page_table(s, page)[index], gpte & PLAIN_SAME);
+	STAT(s, prefetches);
+}
+
+u32 prefetch_on(struct shadow_mmu *mmu, const struct path_hint *hint, u32 first)
+{
+	u32 end = MIN(first + PREFETCH_RUN, ENTRIES);
+
+	while (first < end && is_wanted(__atomic_load_n(&hint->table[first], __ATOMIC_RELAXED), hint->sptes[first])) {
+		prefetch_plain_group(mmu, hint->table, hint->sptes, hint->page, first);
+		first += PREFETCH_GROUP;
+	}
+	return first;
+}
+
+void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 index)
+{
+	union role role = mmu->s->pages[page].role;
+	const u64 *sptes = page_table(mmu->s, page);
+	u32 first = index & ~(PREFETCH_GROUP - 1);
+
+	if (role.word == mmu->plain_role) {
+		prefetch_plain_group(mmu, table, sptes, page, first);
+		return;
+	}
+	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {
+		u64 gpte = guest_entry(mmu, role, table, i);
+
+		if (is_wanted(gpte, sptes[i]))
+			prefetch_other(mmu, page, i, gpte);
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The reverse map: from a frame of guest RAM to its word, and the lists of shadow
+ * entries in such words: which writable leaves map a frame, which links lead to a
+ * page.
+ */
+#ifndef MM_SHADOW_RMAP_H
+#define MM_SHADOW_RMAP_H
+
+#include "mm/shadow/accessors.h"
+
+u32 list_first(const struct shadow *s, u32 head);      /* 0: empty */
+bool list_has(const struct shadow *s, u32 head, u32 id);
+u32 list_count(const struct shadow *s, u32 head);
+void list_remove(struct shadow *s, u32 *head, u32 id);
+/* False: no node can be had, or the list is at its limit. Then list_victim() says who is to make room. */
+bool list_try_add(struct shadow *s, u32 *head, u32 id);
+u32 list_victim(struct shadow *s, u32 head);
+
+/* The frame word of a host frame that is guest RAM, or NULL. */
+u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn);
+u32 *frame_of_far_gfn(struct shadow *s, gfn_t gfn);
+/* The frame word of a guest frame, NULL if it is not RAM. */
+static ALWAYS_INLINE u32 *frame_of_gfn(struct shadow *s, gfn_t gfn)
+{
+	const struct region_main *m = &s->regions->main;
+	u64 offset = (gfn << PAGE_SHIFT) - m->base_gpa;
+
+	if (unlikely(offset >= m->bytes || gfn >> (64 - PAGE_SHIFT)))
+		return frame_of_far_gfn(s, gfn);
+	return &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
+}
+
+/* The frame word of a 4 KiB leaf's frame where guest frames are host frames; NULL if it is not RAM. */
+static ALWAYS_INLINE u32 *plain_frame(struct shadow *s, u64 entry)
+{
+	const struct region_main *m = &s->regions->main;
+	u64 offset = (entry & PTE_ADDR_MASK) - m->base_gpa;
+
+	if (unlikely(offset >= m->bytes))
+		return frame_of_gfn(s, (entry & PTE_ADDR_MASK) >> PAGE_SHIFT);
+	return &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
+}
+
+/* The frame word of the RAM frame that a 4 KiB leaf maps; NULL: no RAM. */
+u32 *frame_of_spte(struct shadow *s, u64 spte);
+/* The list that a writable RAM leaf of this level on this host frame belongs to. */
+u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn);
+/* The list that a leaf with SPTE_RMAP is in. */
+static ALWAYS_INLINE u32 *list_of_leaf(struct shadow *s, u32 level, u64 spte)
+{
+	return likely(level == 1 && s->identity) ? plain_frame(s, spte) : leaf_list(s, level, spte_pfn(level, spte));
+}
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Roots: made, loaded, switched. A root is a shadow page like any other, kept by
+ * (CR3 frame, role) when the guest leaves it and found again when it returns; it is
+ * pinned while a CPU uses it. Tags are given to roots in turn.
+ */
+#ifndef MM_SHADOW_ROOT_H
+#define MM_SHADOW_ROOT_H
+
+#include "mm/shadow/types.h"
+
+/* Makes sure that there is a root for the guest's control state, and that it has a tag. */
+void root_load(struct shadow_mmu *mmu);
+/* The guest loaded CR3 and has no unsync tables: the root that is known by it. False: root_load() has more to do. */
+bool root_switch(struct shadow_mmu *mmu, u64 cr3);
+/* Drops every shadow page. */
+void drop_everything(struct shadow *s);
+
+#endif

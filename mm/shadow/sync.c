@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Re-deriving entries; see mm/shadow/sync.h.
+ *
+ *   unchanged: left alone
+ *   a changed leaf: made anew, by the rights the guest has without a fault
+ *   a changed table, a cleared A: the entry goes
+ */
+#include "mm/shadow/sync.h"
+
+#include "mm/shadow/derive.h"
+#include "mm/shadow/entry.h"
+#include "mm/shadow/page.h"
+#include "mm/shadow/pool.h"
+#include "mm/shadow/track.h"
+
+static bool link_matches(const struct shadow *s, u64 spte, const struct derived *d)
+{
+	const struct shadow_page *child = &s->pages[page_of_link(s, spte)];
+
+	return d->link && child->gfn == d->gfn && child->role.word == d->role.word;
+}
+
+/* Derives the entry in full; false if it did not change after all. */
+static bool sync_changed_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	struct shadow *s = mmu->s;
+	u64 spte = page_table(s, page)[index];
+	struct derived d;
+
+	entry_derive(mmu, page, index, gpte, spte, &d);
+	if (!spte_is_leaf(s->pages[page].role.level, spte)) {
+		if (link_matches(s, spte, &d))
+			return false;
+		page_drop_entry(s, page, index);
+	} else {
+		if (spte == d.leaf)
+			return false;
+		if (d.leaf)
+			leaf_install(s, page, index, d.leaf);
+		else
+			page_drop_entry(s, page, index);
+	}
+	STAT(s, sync_changes);
+	return true;
+}
+
+/* The same in a page whose leaves are plain. */
+static bool sync_changed_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	struct shadow *s = mmu->s;
+	u64 leaf;
+
+	if (gpte & PTE_P) {
+		leaf = plain_leaf(mmu, gpte);
+		if (!leaf)
+			return sync_changed_entry(mmu, page, index, gpte);
+		if (leaf == page_table(s, page)[index])
+			return false;
+		leaf_install(s, page, index, leaf);
+	} else {
+		page_drop_entry(s, page, index);
+	}
+	STAT(s, sync_changes);
+	return true;
+}
+
+bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	const struct shadow *s = mmu->s;
+	union role role = s->pages[page].role;
+	u64 spte = s->pool[entry_id(page, index)];
+
+	if (role_is_plain(mmu, role))
+		return sync_changed_plain(mmu, page, index, gpte);
+	if (role.level > 1 && !(spte & PTE_PS) && link_unchanged(s, role, spte, gpte))
+		return false;
+	return sync_changed_entry(mmu, page, index, gpte);
+}
+
+static NOINLINE void sync_plain_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	if (page_table(mmu->s, page)[index] & PTE_P)
+		sync_changed_plain(mmu, page, index, gpte);
+}
+
+/* 64 entries, those in bits. Most of a sync's time is here: a function of its own keeps the loop short. */
+static NOINLINE void sync_plain_word(struct shadow_mmu *mmu, u32 first_id, const u64 *ours, const u64 *theirs, u64 bits)
+{
+	do {
+		u64 i = bit_lowest(bits), gpte = __atomic_load_n(&theirs[i], __ATOMIC_RELAXED);
+
+		if (unlikely((gpte ^ ours[i]) & PLAIN_SAME))
+			sync_plain_entry(mmu, entry_page(first_id), (first_id + (u32)i) & (ENTRIES - 1), gpte);
+		bits &= bits - 1;
+	} while (bits);
+}
+
+/* A page with plain leaves and none of another type: one comparison tells those that did not change. */
+static void sync_plain_page(struct shadow_mmu *mmu, u32 page)
+{
+	const struct shadow_page *sp = &mmu->s->pages[page];
+	const u64 *sptes = page_table(mmu->s, page), *table = plain_table(sp->gfn);
+
+	for (u32 words = sp->live_words; words; words &= words - 1) {
+		u32 first = bit_lowest(words) * 64;
+
+		/* An entry of this page may have been dropped meanwhile, to make room in a list. */
+		if (sp->live_map[first / 64])
+			sync_plain_word(mmu, entry_id(page, first), sptes + first, table + first, sp->live_map[first / 64]);
+	}
+}
+
+void sync_page(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow_page *sp = &mmu->s->pages[page];
+	const u64 *table;
+
+	STAT(mmu->s, syncs);
+	if ((likely(sp->role.word == mmu->plain_role) || role_is_plain(mmu, sp->role)) && !(sp->flags & PAGE_TYPED)) {
+		sync_plain_page(mmu, page);
+		return;
+	}
+	table = gpt_table(&mmu->gpt, sp->gfn);
+	for_each_live(sp, i) {
+		if (page_table(mmu->s, page)[i] & PTE_P)
+			sync_entry(mmu, page, i, guest_entry(mmu, sp->role, table, i));
+	}
+}
+
+static bool lower_half_live(const struct shadow_page *sp)
+{
+	return sp->live_words & (BIT(ENTRIES / 64 / 2) - 1);
+}
+
+/* After a sync: an empty table, or a root whose address space was taken down, is not worth keeping. */
+static void sync_settle(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+	bool taken_down = sp->role.level >= 4 && (sp->flags & PAGE_LOWER) && !lower_half_live(sp);
+
+	if (!sp->pins && (!sp->live || taken_down))
+		page_zap(s, page);
+}
+
+static void protect_list(struct shadow *s, u32 page)
+{
+	for (; page; page = s->pages[page].unsync_next) {
+		gfn_t gfn = s->pages[page].gfn;
+		u32 *frame = frame_of_gfn(s, gfn), home;
+
+		if (!(*frame & FRAME_UNSYNC))
+			continue;
+		home = frame_protect(s, gfn, frame);
+		if (home)
+			s->pages[page_first_of_gfn(s, gfn)].home = home;
+	}
+}
+
+/*
+ * Order matters (S6): all tables lose their write rights, the flush of those
+ * rights is made due, and only then are the tables read. The CPU whose guest
+ * flushed is in the hypervisor, so a due flush is as good as a done one.
+ */
+void sync_tables(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+	u32 page;
+
+	protect_list(s, s->unsync_upper);
+	protect_list(s, s->unsync_leaf);
+	while ((page = s->unsync_upper ? s->unsync_upper : s->unsync_leaf)) {
+		unsync_list_remove(s, page);
+		sync_page(mmu, page);
+		sync_settle(s, page);
+	}
+}
+
+static void refresh_list(struct shadow_mmu *mmu, u32 page)
+{
+	for (; page; page = mmu->s->pages[page].unsync_next)
+		sync_page(mmu, page);
+}
+
+void sync_upper(struct shadow_mmu *mmu)
+{
+	refresh_list(mmu, mmu->s->unsync_upper);
+}
+
+/* Re-derives what is unsync from a page down. False if that are more than budget links. */
+static bool refresh_below(struct shadow_mmu *mmu, u32 page, u32 *budget)
+{
+	struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[page];
+
+	if (sp->flags & PAGE_UNSYNC)
+		sync_page(mmu, page);
+	if (sp->role.level == 1 || sp->role.direct)
+		return true;
+	for_each_live(sp, i) {
+		u64 spte = page_table(s, page)[i];
+
+		if (!(spte & PTE_P) || spte_is_leaf(sp->role.level, spte))
+			continue;
+		if (!(*budget)-- || !refresh_below(mmu, page_of_link(s, spte), budget))
+			return false;
+	}
+	return true;
+}
+
+void sync_refresh(struct shadow_mmu *mmu, u32 page)
+{
+	u32 budget = 32;
+
+	if (!mmu->s->unsync_count)
+		return;
+	if (refresh_below(mmu, page, &budget))
+		return;
+	sync_upper(mmu);
+	refresh_list(mmu, mmu->s->unsync_leaf);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Bringing unsync tables up to date. A shadow entry that was made from an older
+ * value of the guest's entry is what a TLB may hold until the guest flushes;
+ * when it flushes, every such entry is derived again.
+ */
+#ifndef MM_SHADOW_SYNC_H
+#define MM_SHADOW_SYNC_H
+
+#include "mm/shadow/accessors.h"
+
+/* Protects all unsync tables and re-derives them. */
+void sync_tables(struct shadow_mmu *mmu);
+/* The guest flushed everything. */
+static ALWAYS_INLINE void sync_all(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+
+	s->releases = s->release_top = s->quiet_refreshes = 0;
+	if (unlikely(s->unsync_count))
+		sync_tables(mmu);
+}
+/*
+ * Before a page that existed is linked or becomes a root: re-derives it, and all
+ * that may lie below it, without protecting anything (S7).
+ */
+void sync_refresh(struct shadow_mmu *mmu, u32 page);
+/* Re-derives the unsync tables of upper levels without protecting them. */
+void sync_upper(struct shadow_mmu *mmu);
+/* Re-derives the entries of one page. */
+void sync_page(struct shadow_mmu *mmu, u32 page);
+/* Re-derives one present entry. Returns true if it changed. */
+bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
+
+#endif

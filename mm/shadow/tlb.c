@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Tags and roots that are let go, and the end of parking; see mm/shadow/tlb.h. */
+#include "mm/shadow/tlb.h"
+
+void free_invlpg(struct shadow_mmu *mmu, bool on)
+{
+	mmu->s->invlpg_free = on;
+	mmu->ops->trap_invlpg(mmu->cpu, !on);
+}
+
+void park_over(struct shadow *s)
+{
+	struct shadow_mmu *mmu = s->mmus[0];
+
+	if (s->parked_count) {
+		s->parked_count = 0;
+		hint_of(mmu, s->parked_for)->park_pause = PARK_PAUSE;
+		s->link_changes++;   /* the hints still took the pages for linked */
+		s->flush_due = true; /* FLUSH: park */
+	}
+	free_invlpg(mmu, false);
+}
+
+void tag_take(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow *s = mmu->s;
+	u32 tag = s->next_tag;
+
+	s->next_tag = tag == s->tags ? 1 : tag + 1;
+	if (s->tag_owner[tag])
+		s->pages[s->tag_owner[tag]].tag = 0;
+	s->tag_owner[tag] = page;
+	s->pages[page].tag = (u16)tag;
+	mmu->ops->flush(mmu->cpu, tag); /* FLUSH: tag */
+	STAT(s, flushes);
+}
+
+void tag_drop(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+
+	if (sp->tag) {
+		s->tag_owner[sp->tag] = 0;
+		sp->tag = 0;
+	}
+}
+
+void root_forget(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+
+	for (u32 i = 0; sp->pins && i < s->mmu_count; i++)
+		for (u32 slot = 0; slot < 4; slot++)
+			if (s->mmus[i]->root[slot] == page)
+				root_release(s->mmus[i]);
+	tag_drop(s, page);
+}

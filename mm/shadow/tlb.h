@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the CPUs hold: roots in use, TLB tags, whether INVLPG exits. A root is let
+ * go here and loaded in root.c.
+ */
+#ifndef MM_SHADOW_TLB_H
+#define MM_SHADOW_TLB_H
+
+#include "mm/shadow/accessors.h"
+
+/* A fault that was parked for and led to something else than copy-on-write: not so soon again. */
+#define PARK_PAUSE 31u
+void park_over(struct shadow *s);
+/* INVLPG has to exit again, if it does not: anything that what is parked cannot stand. */
+static ALWAYS_INLINE void park_end(struct shadow *s)
+{
+	if (unlikely(s->invlpg_free))
+		park_over(s);
+}
+
+static ALWAYS_INLINE bool page_is_parked(const struct shadow *s, u32 page)
+{
+	for (u32 i = 0; i < s->parked_count; i++)
+		if (s->parked[i].page == page)
+			return true;
+	return false;
+}
+
+void free_invlpg(struct shadow_mmu *mmu, bool on);
+
+static ALWAYS_INLINE void root_unpin(struct shadow_mmu *mmu, u32 slot)
+{
+	if (!mmu->root[slot])
+		return;
+	mmu->s->pages[mmu->root[slot]].pins--;
+	mmu->root[slot] = 0;
+}
+
+static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
+{
+	park_end(mmu->s);
+	mmu->entry_due = true;
+	root_unpin(mmu, 0);
+	/* PAE format has four, made in this order. */
+	if (unlikely(mmu->root[1]))
+		for (u32 slot = 1; slot < 4; slot++)
+			root_unpin(mmu, slot);
+}
+
+/* A root is being dropped: no CPU may go on with it, its tag is free (S12). */
+void root_forget(struct shadow *s, u32 page);
+void tag_drop(struct shadow *s, u32 page);
+/* Gives the root a tag of its own if it has none; whoever had it before will get another (S13). */
+void tag_take(struct shadow_mmu *mmu, u32 page);
+static ALWAYS_INLINE void tag_assign(struct shadow_mmu *mmu, u32 page)
+{
+	if (unlikely(!mmu->s->pages[page].tag))
+		tag_take(mmu, page);
+	mmu->tag = mmu->s->pages[page].tag;
+}
+
+#endif

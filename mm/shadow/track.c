@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Protecting tables and letting the guest write to them; see mm/shadow/track.h. */
+#include "mm/shadow/track.h"
+
+#include "mm/shadow/derive.h"
+#include "mm/shadow/entry.h"
+#include "mm/shadow/tlb.h"
+
+static void drop_all(struct shadow *s, u32 *head)
+{
+	while (*head & LIST_VALUE)
+		page_drop_id(s, list_first(s, *head));
+}
+
+/* Writable 4 KiB leaves keep their place but lose the right (and leave the list). */
+static u32 strip_writable(struct shadow *s, u32 *frame)
+{
+	u32 id = 0;
+
+	while (*frame & LIST_VALUE) {
+		u64 *spte;
+
+		id = list_first(s, *frame);
+		spte = entry_pointer(s, id);
+		list_remove(s, frame, id);
+		spte_write(spte, *spte & ~(PTE_W | SPTE_RMAP));
+		s->flush_due = true; /* FLUSH: protect */
+	}
+	return id;
+}
+
+/*
+ * S10: flush_due may already be set by a writable entry that went earlier; its
+ * flush is still to come, and it comes before the guest runs again.
+ */
+u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame)
+{
+	*frame &= ~FRAME_UNSYNC;
+	drop_all(s, &s->blocks[gfn >> 9].leaves);
+	drop_all(s, &s->giga[gfn >> 18]);
+	return strip_writable(s, frame);
+}
+
+u32 track_frame(struct shadow *s, gfn_t gfn)
+{
+	u32 *frame = frame_of_gfn(s, gfn);
+
+	BUG_ON(!frame);
+	if (*frame & FRAME_TRACKED)
+		return 0;
+	*frame |= FRAME_TRACKED;
+	s->blocks[gfn >> 9].tracked++;
+	return frame_protect(s, gfn, frame);
+}
+
+void untrack_frame(struct shadow *s, gfn_t gfn)
+{
+	u32 *frame = frame_of_gfn(s, gfn);
+
+	*frame &= ~(FRAME_TRACKED | FRAME_UNSYNC);
+	s->blocks[gfn >> 9].tracked--;
+}
+
+static u32 *unsync_head(struct shadow *s, u32 page)
+{
+	return s->pages[page].role.level == 1 ? &s->unsync_leaf : &s->unsync_upper;
+}
+
+void unsync_list_add(struct shadow *s, u32 page)
+{
+	u32 *head = unsync_head(s, page);
+
+	park_end(s);
+	s->unsync_count++;
+	s->pages[page].flags |= PAGE_UNSYNC;
+	s->pages[page].unsync_prev = 0;
+	s->pages[page].unsync_next = *head;
+	if (*head)
+		s->pages[*head].unsync_prev = page;
+	*head = page;
+}
+
+void unsync_list_remove(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+
+	park_end(s);
+	s->unsync_count--;
+	sp->flags &= (u8)~PAGE_UNSYNC;
+	if (sp->unsync_prev)
+		s->pages[sp->unsync_prev].unsync_next = sp->unsync_next;
+	else
+		*unsync_head(s, page) = sp->unsync_next;
+	if (sp->unsync_next)
+		s->pages[sp->unsync_next].unsync_prev = sp->unsync_prev;
+}
+
+/* Would the entry, which is read-only, be made writable if it were derived now? */
+static bool may_write(struct shadow_mmu *mmu, u32 page, u32 index, u64 spte)
+{
+	const struct shadow_page *sp = &mmu->s->pages[page];
+	struct derived d;
+	u64 gpte;
+
+	if (sp->role.direct)
+		return sp->role.access & ACC_W;
+	gpte = guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), index);
+	entry_derive(mmu, page, index, gpte, spte, &d);
+	return d.leaf == (spte | PTE_W | SPTE_RMAP);
+}
+
+/*
+ * Gives the right to write back to the entry that had it, if that still maps the
+ * frame and the guest may write through it without a further fault (S9).
+ */
+void frame_reopen(struct shadow_mmu *mmu, u32 home, gfn_t gfn)
+{
+	struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[entry_page(home)];
+	u64 *at = entry_pointer(s, home), spte;
+	u32 *head;
+
+	if (!entry_page(home) || sp->state != PAGE_TABLE || sp->role.level != 1)
+		return;
+	spte = *at;
+	if ((spte & (PTE_P | PTE_W)) != PTE_P)
+		return;
+	head = frame_of_gfn(s, gfn);
+	if (frame_of_spte(s, spte) != head || !may_write(mmu, entry_page(home), home & (ENTRIES - 1), spte))
+		return;
+	list_put(s, head, home);
+	spte_write(at, spte | PTE_W | SPTE_RMAP);
+}

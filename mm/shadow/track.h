@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Frames of guest RAM that serve as page tables. A tracked frame is either
+ * protected (no writable mapping of it exists, S5) or unsync (the guest writes
+ * to it at will, and its shadow pages are brought up to date when the guest
+ * flushes its TLB, S6). Both are states of the frame: all shadow pages of one
+ * table share them.
+ */
+#ifndef MM_SHADOW_TRACK_H
+#define MM_SHADOW_TRACK_H
+
+#include "mm/shadow/types.h"
+
+/* Takes every write right to the frame away. Returns an entry that had the right, 0 if there was none. */
+u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame);
+/* The first shadow page of a frame came, the last one went. */
+u32 track_frame(struct shadow *s, gfn_t gfn); /* as frame_protect() */
+void untrack_frame(struct shadow *s, gfn_t gfn);
+/* The entry that may write to the frame again, now that nothing protects it. */
+void frame_reopen(struct shadow_mmu *mmu, u32 home, gfn_t gfn);
+/* A page becomes unsync, and in step again. */
+void unsync_list_add(struct shadow *s, u32 page);
+void unsync_list_remove(struct shadow *s, u32 page);
+
+#endif

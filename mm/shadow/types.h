@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shadow engine's own structures, used by the files here and by nobody else
+ * (tests aside). docs/shadow-paging.md has the picture.
+ *
+ * The pool, one contiguous hidden range:
+ *
+ *   | struct shadow | mmus | frame words | block words | page records | pages ... |
+ *
+ * A shadow page is named by its number in the pool (0 is never used), an entry
+ * of it by entry_id = page << 9 | index, so 32-bit words serve as references.
+ */
+#ifndef MM_SHADOW_TYPES_H
+#define MM_SHADOW_TYPES_H
+
+#include "lib/bits.h"
+#include "lib/spinlock.h"
+#include "lib/x86.h"
+#include "mm/gpt.h"
+#include "mm/shadow.h"
+
+#define ENTRIES 512u
+#define INDEX_BITS 9
+#define SHADOW_MAX_MMUS 1u       /* several CPUs are another issue; everything but this is per mmu */
+
+/* --- shadow entries ------------------------------------------------------ */
+/* Software bits in positions the hardware ignores (SDM vol. 3 table 4-19). */
+#define SPTE_RMAP BIT(10)        /* writable leaf on a RAM frame: it is in that frame's list */
+/* Links to lower tables carry all rights: rights live in the leaf (S4). */
+#define SPTE_LINK (PTE_P | PTE_W | PTE_U | PTE_A)
+#define SPTE_LINK_PDPTE PTE_P
+/* Where a 4 KiB leaf has its memory type; all zero: entry 0 of the PAT, write-back in ours. */
+#define PTE_TYPE_4K (PTE_PWT | PTE_PCD | PTE_PAT_4K)
+/* What a plain leaf takes from the guest's entry as it is. */
+#define PLAIN_SAME (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_KEY | PTE_NX | PTE_ADDR_MASK | PTE_TYPE_4K)
+
+/* --- roles ---------------------------------------------------------------- */
+/* Every bit that changes what is made of the same guest entry (S3). */
+union role {
+	u32 word;
+	struct {
+		u32 level : 3;       /* of the table: 1..5 */
+		u32 direct : 1;      /* no guest table behind it: a splintered leaf, or paging off */
+		u32 access : 3;      /* ACC_*: rights of the path above; direct: of every entry */
+		u32 mode : 3;        /* enum gpt_mode of the guest table */
+		u32 nx : 1;          /* EFER.NXE */
+		u32 wp : 1;          /* CR0.WP */
+		u32 smep_no_wp : 1;  /* CR4.SMEP and not CR0.WP */
+		u32 smap_no_wp : 1;  /* CR4.SMAP and not CR0.WP */
+		u32 memtype : 3;     /* direct: enum memtype of every entry */
+		u32 key : 4;         /* direct: protection key of every entry */
+		u32 quadrant : 2;    /* 32-bit guests: which part of the guest's table this page shadows */
+		u32 pse : 1;         /* 32-bit guests: CR4.PSE */
+	};
+};
+_Static_assert(sizeof(union role) == 4, "the role is compared as one word");
+
+/* --- lists of shadow entries ------------------------------------------------
+ * A word is 0 (empty), an entry_id, or LIST_CHAIN | number of a node. The two
+ * highest bits belong to the owner of the word.
+ */
+#define LIST_CHAIN BIT(29)
+#define LIST_VALUE BITS(29, 0)
+
+/* --- frames of guest RAM ---------------------------------------------------- */
+/* One word a frame: the list of writable 4 KiB leaves, and two bits. */
+#define FRAME_TRACKED (1u << 31) /* some shadow page shadows this frame as a table */
+#define FRAME_UNSYNC (1u << 30)  /* tracked, and the guest may write to it */
+
+/* One a 2 MiB block of guest-physical space: large leaves over it, tables in it. */
+struct block {
+	u32 leaves;              /* list of writable 2 MiB leaves */
+	u32 tracked;             /* frames in it that are tracked */
+};
+
+/* --- shadow pages ------------------------------------------------------------ */
+enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
+
+#define PAGE_UNSYNC BIT(0)       /* its guest table may have been written since the last sync */
+#define PAGE_USED BIT(1)         /* second chance in reclaim */
+#define PAGE_RAW BIT(2)          /* free page that was never a table: not known to be zero */
+#define PAGE_TYPED BIT(4)        /* it had a 4 KiB leaf that was not write-back */
+#define PAGE_LOWER BIT(3)        /* its lower half had a link once */
+
+/* So many tables may be parked together. */
+#define PARKED_MAX 3u
+
+struct shadow_page {
+	gfn_t gfn;               /* frame of the guest table; direct: first frame it covers */
+	union role role;
+	u32 hash_next;           /* next in the bucket, or next free page */
+	u32 parents;             /* list of entries that link to this page */
+	u32 unsync_next, unsync_prev;
+	u16 live;                /* present entries */
+	u8 state;                /* enum page_state */
+	u8 flags;
+	u8 idle_writes;
+	u8 pins;                 /* roots in use */
+	u16 tag;                 /* roots: TLB tag, 0: none */
+	u32 home;                /* entry through which the guest last wrote to the table, 0: unknown */
+	u64 live_map[ENTRIES / 64]; /* which entries are present */
+	u32 live_words;          /* BIT(i): live_map[i] is not 0 */
+	u8 unused[20];           /* a power of two is found by a shift */
+};
+_Static_assert(sizeof(struct shadow_page) == 128, "see unused");
+
+struct shadow {
+	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
+	struct spinlock lock;
+	const struct region_map *regions;
+	u64 *pool;               /* page 0 of the pool pages */
+	hpa_t pool_hpa;
+	u32 page_count;          /* pages are numbered 1 .. page_count - 1 */
+	u32 free_head, free_count;
+	u32 clock_hand;
+	u32 node_free, node_pages;
+	u32 victim_turn;         /* where the next full list gives up a member */
+	u64 evictions;           /* members that lists gave up */
+	bool invlpg_free;        /* INVLPG does not exit: nothing is unsync but what is parked (S15) */
+	u32 parked_count;        /* pages of level 1 that cow.c took out */
+	struct { u32 page, link; } parked[PARKED_MAX]; /* link: the entry that linked to it */
+	gva_t parked_for;        /* the address that the guest was refused to write to; parked[0] is its page */
+	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
+	u32 unsync_count;        /* pages in both lists */
+	u64 link_changes;        /* links made or dropped, from 1 on */
+	u32 release_top;         /* the address space whose tables were last written to: its top page */
+	u32 releases;            /* tables of it released by a write since the last sync */
+	u32 quiet_refreshes;     /* INVLPGs that re-derived upper tables for nothing, one after another */
+	bool identity;           /* gfn == pfn for all RAM */
+	bool narrow;             /* the shadows of tables are of a 32-bit guest's */
+	bool pages_1g;
+	u32 host_phys_bits;
+	u32 tags, next_tag;
+	u32 *tag_owner;          /* [tag]: page number of the root that has it, 0: none */
+	hpa_t low_page, ones_page;
+	u32 *frames;             /* [frame index] */
+	struct block *blocks;    /* [gfn >> 9] */
+	u64 block_count;
+	u32 *giga;               /* [gfn >> 18]: list of writable 1 GiB leaves */
+	u64 giga_count;
+	struct shadow_page *pages;
+	u32 *hash;
+	u32 hash_mask;
+	struct shadow_mmu *mmus[SHADOW_MAX_MMUS];
+	u32 mmu_count;
+	u64 stats[SHADOW_STAT_COUNT];
+};
+
+/*
+ * Where a page of code lies. The leaf still reads the same and no link changed: the
+ * address still leads there, from any root with the same entry for it. So roots that
+ * share their upper half share the hints of its code.
+ */
+#define CODE_HINTS 64u
+struct code_hint {
+	gva_t page;              /* address >> 12 */
+	u64 links;               /* s->link_changes then */
+	u64 top;                 /* the root's entry for the address then */
+	const u64 *leaf;
+	u64 value;               /* of *leaf then */
+	const u8 *at;            /* the page's first byte */
+	u64 unused[2];           /* a power of two is found by a shift */
+};
+
+/*
+ * How a walk of a 2 MiB range went, guest's tables and ours: 4 levels, to a page with
+ * plain leaves. The guest's upper entries read the same: only the leaf has to be read.
+ */
+#define PATH_HINTS 64u
+struct path_hint {
+	u64 key;                 /* gva >> 21, number of the root */
+	u64 links;               /* s->link_changes when our links were last seen to lead there */
+	u32 page;                /* of level 1 */
+	bool alone;              /* no other path leads there */
+	struct shadow_page *record; /* of page */
+	u64 *sptes;              /* of page */
+	u64 *table;              /* the guest's table of level 1 */
+	struct gpt_step upper[3]; /* levels 2 to 4 */
+	u32 next;                /* entry behind those that the last fault installed */
+	u32 refused;             /* entry behind the last one that the guest was refused to write through */
+	u32 refused_row;         /* so many of them in a row */
+	u32 park_pause;          /* so many refused writes without parking, since the last one was not mended */
+	u32 unused[4];           /* a power of two is found by a shift */
+};
+
+#define ROOT_HINTS 64u
+
+struct shadow_mmu {
+	struct shadow *s;
+	bool entry_due;          /* root and tag may not be those that the CPU was told */
+	const struct shadow_ops *ops;
+	void *cpu;
+	struct gpt_context gpt;
+	struct shadow_paging paging;
+	union role base_role;    /* the bits of the role that control state decides */
+	u32 root_level;          /* 4 or 5; 3: PAE format, four pages of level 2 */
+	u32 top_shift;           /* where an address has its index into a root of 4 or 5 levels */
+	u32 root[4];             /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
+	bool plain;              /* guest frames are host frames, and PAT entry 0 is write-back */
+	u32 plain_role;          /* of level 1, if such pages have plain leaves now, else 0 */
+	u32 root_role;           /* of a root of 4 or 5 levels */
+	u32 root_hints[ROOT_HINTS]; /* [frame of CR3]: the root that was last made of it */
+	u32 last_root;           /* the last page that was made a root; it may have been dropped since */
+	u32 tag;
+	/* the last fault that needed no change, to tell implicit accesses (S9) */
+	gva_t last_gva;
+	u64 last_token;
+	struct path_hint hints[PATH_HINTS];
+	struct code_hint code[CODE_HINTS];
+};
+
+_Static_assert(offsetof(struct shadow, flush_due) == offsetof(struct shadow_head, flush_due), "shadow.h");
+_Static_assert(offsetof(struct shadow_mmu, s) == offsetof(struct shadow_mmu_head, shadow), "shadow.h");
+_Static_assert(offsetof(struct shadow_mmu, entry_due) == offsetof(struct shadow_mmu_head, entry_due), "shadow.h");
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which tables are released for writing, and when; see mm/shadow/unsync.h. */
+#include "mm/shadow/unsync.h"
+
+#include "mm/shadow/derive.h"
+#include "mm/shadow/page.h"
+#include "mm/shadow/pool.h"
+#include "mm/shadow/track.h"
+
+/*
+ * Writes to so many tables of an address space since the last sync, or to the
+ * lowest one, look like fork, exit or a large munmap: the rest of its tables is
+ * released at once (at most BULK_RELEASE_MAX of them, and BULK_ENTRIES_MAX entries are
+ * looked at: tables that share tables have more paths than anyone can walk, S14).
+ */
+#define BULK_RELEASE_AFTER 2u
+#define BULK_RELEASE_MAX 64u
+#define BULK_ENTRIES_MAX 8192u
+
+/* How often a table may be released for writing with no use in between. */
+#define IDLE_WRITES_MAX 3
+
+/*
+ * A page that is written again and again with no use in between is no table any
+ * more: it is dropped instead, and with the last one the frame is plain memory.
+ */
+void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
+{
+	struct shadow *s = mmu->s;
+	u32 page = page_first_of_gfn(s, gfn), home = s->pages[page].home, next;
+
+	*frame |= FRAME_UNSYNC;
+	for (; page; page = next) {
+		struct shadow_page *sp = &s->pages[page];
+
+		next = page_next_of_gfn(s, page, gfn);
+		if (!sp->pins && ++sp->idle_writes >= IDLE_WRITES_MAX)
+			page_zap(s, page);
+		else
+			unsync_list_add(s, page);
+	}
+	frame_reopen(mmu, home, gfn);
+	STAT(s, unsyncs);
+}
+
+static bool release_page(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow_page *sp = &mmu->s->pages[page];
+	u32 *frame = frame_of_gfn(mmu->s, sp->gfn);
+
+	if (!frame_is_protected(*frame))
+		return false;
+	sp->idle_writes = 0;
+	frame_release(mmu, sp->gfn, frame);
+	return true;
+}
+
+/* What is left of a bulk release: tables to release, entries to look at. */
+struct bulk {
+	u32 tables, entries;
+};
+
+/* Releases the tables below a page, through entries before end. */
+static void release_below(struct shadow_mmu *mmu, u32 page, u32 end, struct bulk *left)
+{
+	struct shadow *s = mmu->s;
+
+	for_each_live(&s->pages[page], i) {
+		u64 spte = page_table(s, page)[i];
+		u32 level = s->pages[page].role.level, child;
+
+		if (i >= end || !left->tables || !left->entries)
+			return;
+		left->entries--;
+		if (!(spte & PTE_P) || spte_is_leaf(level, spte))
+			continue;
+		child = page_of_link(s, spte);
+		if (s->pages[child].role.direct)
+			continue;
+		left->tables -= release_page(mmu, child);
+		if (level > 2)
+			release_below(mmu, child, ENTRIES, left);
+	}
+}
+
+/* The top page through which the guest reaches a table of its lower half; 0: none, or the upper half. */
+static u32 top_of(const struct shadow_mmu *mmu, u32 page)
+{
+	const struct shadow *s = mmu->s;
+	u32 index = 0;
+
+	while (s->pages[page].role.level < mmu->root_level) {
+		u32 id = list_first(s, s->pages[page].parents);
+
+		if (!id)
+			return 0;
+		page = entry_page(id);
+		index = id & (ENTRIES - 1);
+	}
+	return index < ENTRIES / 2 ? page : 0;
+}
+
+static u32 lowest_live(const struct shadow_page *sp)
+{
+	u32 word = bit_lowest(sp->live_words);
+
+	return word * 64 + bit_lowest(sp->live_map[word]);
+}
+
+/*
+ * Does a write to this table look like the guest going through all tables of the
+ * address space? It is on the path of the lowest address that top translates, or
+ * that path's table was released and has lost its first entry.
+ */
+static bool is_lowest(const struct shadow_mmu *mmu, u32 top, u32 page)
+{
+	const struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[top];
+	u32 level = s->pages[page].role.level;
+	u64 spte;
+
+	while (top != page && sp->role.level > level && sp->live) {
+		spte = s->pool[entry_id(top, lowest_live(sp))];
+		if (spte_is_leaf(sp->role.level, spte))
+			return false;
+		top = page_of_link(s, spte);
+		sp = &s->pages[top];
+	}
+	if (top == page)
+		return true;
+	return (sp->flags & PAGE_UNSYNC) && sp->live &&
+	       !(guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), lowest_live(sp)) & PTE_P);
+}
+
+void release_others(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow *s = mmu->s;
+	u32 top = mmu->root_level == 3 ? 0 : top_of(mmu, page);
+	struct bulk left = {.tables = BULK_RELEASE_MAX, .entries = BULK_ENTRIES_MAX};
+
+	if (!top || s->pages[top].role.direct)
+		return;
+	if (top != s->release_top) {
+		s->release_top = top;
+		s->releases = 0;
+	}
+	if (++s->releases < BULK_RELEASE_AFTER && !is_lowest(mmu, top, page))
+		return;
+	s->releases = 0;
+	release_page(mmu, top);
+	release_below(mmu, top, ENTRIES / 2, &left);
+}

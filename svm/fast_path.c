@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What happens between an exit and the next entry; enter.asm has the loop. The
+ * frequent exits take the fast path: svm_fast_path() works on the VMCB itself and
+ * leaves struct vcpu stale. For all others svm_slow_path() copies the guest's state
+ * to struct vcpu and back.
+ */
+#include "arch/x86/guest/fast_path.h"
+#include "arch/x86/guest/run.h"
+#include "lib/log.h"
+#include "svm/svm.h"
+
+void svm_slow_path(struct vcpu *vcpu)
+{
+	svm_store_guest(vcpu);
+	svm_decode_exit(vmcb_of(vcpu), svm_features()->assists, &vcpu->exit);
+	guest_exit(vcpu);
+	svm_load_guest(vcpu);
+	if (unlikely(svm_of(vcpu)->flush_due))
+		svm_tlb_prepare(svm_of(vcpu));
+}
+
+/* --- the fast path ------------------------------------------------------------ */
+
+static ALWAYS_INLINE bool ready(struct vcpu *vcpu)
+{
+	if (guest_entry_due(vcpu))
+		guest_prepare_entry(vcpu);
+	if (unlikely(svm_of(vcpu)->flush_due))
+		svm_tlb_prepare(svm_of(vcpu));
+	return true;
+}
+
+static ALWAYS_INLINE void note_exit(struct vcpu *vcpu, const struct vmcb *vmcb, enum exit_kind kind)
+{
+	vcpu_note_exit(vcpu, kind, (u32)vmcb->exit_code, vmcb->rip, vmcb->exit_info1, vmcb->exit_info2);
+}
+
+static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	switch (shadow_handle_fault(vcpu->mmu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags,
+				    &vcpu->mmio.fault)) {
+	case SHADOW_FIXED:
+	case SHADOW_RETRY:
+		return ready(vcpu);
+	case SHADOW_INJECT:
+		vmcb->cr2 = vmcb->exit_info2;
+		svm_dirty(vmcb, CLEAN_CR2);
+		vmcb->event_inj = EVENTINJ_VALID | EVENTINJ_ERROR_VALID | EVENTINJ_EXCEPTION << EVENTINJ_TYPE_SHIFT |
+				  VEC_PF | (u64)vcpu->mmio.fault.error << EVENTINJ_ERROR_SHIFT;
+		return ready(vcpu);
+	default:
+		vcpu->mmio.state = MMIO_FOUND;
+		return false;
+	}
+}
+
+/* See fast_path.h. */
+static ALWAYS_INLINE bool fast_allowed(const struct vmcb *vmcb)
+{
+	return likely(!(vmcb->rflags & (RFLAGS_TF | RFLAGS_RF)) && svm_is_code64(vmcb));
+}
+
+/* Goes past an instruction that is done; it ends an interrupt shadow. */
+static ALWAYS_INLINE bool fast_skip(struct vmcb *vmcb, u32 len)
+{
+	if (unlikely(!len))
+		return false;
+	vmcb->rip += len;
+	vmcb->interrupt_shadow = 0;
+	return true;
+}
+
+/* No flush and no other root can come to be due by a CPUID. */
+static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	const struct svm_assists *assists = &svm_features()->assists;
+
+	if (!fast_allowed(vmcb))
+		return false;
+	vcpu->rip = vmcb->rip;
+	if (!fast_skip(vmcb, assists->next_rip ? svm_insn_len(vmcb, *assists) : fast_path_cpuid_len(vcpu)))
+		return false;
+	vcpu->gpr[GPR_RAX] = vmcb->rax;
+	cpuid_execute(vcpu);
+	vmcb->rax = vcpu->gpr[GPR_RAX];
+	return true;
+}
+
+/* RSP and flags go there and back only for a read of CR3: see fast_path_cr3_read(). */
+static ALWAYS_INLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum exit_kind kind,
+				    u32 (*insn)(struct vcpu *vcpu))
+{
+	const struct svm_assists *assists = &svm_features()->assists;
+
+	note_exit(vcpu, vmcb, kind);
+	if (unlikely(vmcb->exit_int_info & EVENTINJ_VALID) || !fast_allowed(vmcb))
+		return false;
+	vcpu->rip = vmcb->rip;
+	vcpu->code_bits = 64;
+	vcpu->gpr[GPR_RAX] = vmcb->rax;
+	if (kind != EXIT_INVLPG)
+		vcpu->gpr[GPR_RSP] = vmcb->rsp;
+	if (kind == EXIT_CR_READ) {
+		vcpu->rflags = vmcb->rflags;
+		vcpu->exit.cr3_pair = !(vmcb->dr7 & DR7_ENABLES);
+	}
+	vcpu->exit.insn_len = 0;
+	vcpu->exit.operand_known = false;
+	if (assists->next_rip || assists->decode)
+		svm_decode_exit(vmcb, *assists, &vcpu->exit);
+	if (!fast_skip(vmcb, insn(vcpu)))
+		return false;
+	if (kind == EXIT_CR_READ) {
+		vmcb->rflags = vcpu->rflags;
+		vmcb->rax = vcpu->gpr[GPR_RAX];
+		vmcb->rsp = vcpu->gpr[GPR_RSP];
+	}
+	return ready(vcpu);
+}
+
+static NOINLINE bool fast_cr3_read(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	return fast_insn(vcpu, vmcb, EXIT_CR_READ, fast_path_cr3_read);
+}
+
+static NOINLINE bool fast_cr3_write(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	return fast_insn(vcpu, vmcb, EXIT_CR_WRITE, fast_path_cr3_write);
+}
+
+static NOINLINE bool fast_invlpg(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	return fast_insn(vcpu, vmcb, EXIT_INVLPG, fast_path_invlpg);
+}
+
+/* What was read is in the instruction: CR3, or CR2 in the guest's page-fault handler. */
+static u32 fast_cr_read_any(struct vcpu *vcpu)
+{
+	u32 len;
+
+	vcpu->cr2 = vmcb_of(vcpu)->cr2;
+	len = fast_path_cr2_read(vcpu);
+	return len ? len : fast_path_cr3_read(vcpu);
+}
+
+static NOINLINE bool fast_other(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	if ((u32)vmcb->exit_code == SVM_EXIT_CR0_READ && svm_features()->cr_reads_as_cr0)
+		return fast_insn(vcpu, vmcb, EXIT_CR_READ, fast_cr_read_any);
+	note_exit(vcpu, vmcb, svm_exit_kind(vmcb->exit_code, vmcb->exit_info1));
+	return false;
+}
+
+/* Called by enter.asm after every exit; true: enter the guest again. */
+bool svm_fast_path(struct vcpu *vcpu)
+{
+	const struct svm_vcpu *svm = svm_of(vcpu);
+	struct vmcb *vmcb = svm->vmcb;
+
+	vmcb->clean = svm->clean;
+	vmcb->event_inj = 0;
+	vmcb->tlb_control = TLB_KEEP;
+	if (guest_root_is_foreign(vcpu))
+		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */
+	switch ((u32)vmcb->exit_code) {
+	case SVM_EXIT_EXCP_PF:
+		note_exit(vcpu, vmcb, EXIT_PAGE_FAULT);
+		return likely(!(vmcb->exit_int_info & EVENTINJ_VALID)) && fast_page_fault(vcpu, vmcb);
+	case SVM_EXIT_CPUID:
+		note_exit(vcpu, vmcb, EXIT_CPUID);
+		return fast_cpuid(vcpu, vmcb);
+	case SVM_EXIT_CR3_READ:
+		return fast_cr3_read(vcpu, vmcb);
+	case SVM_EXIT_CR3_WRITE:
+		return fast_cr3_write(vcpu, vmcb);
+	case SVM_EXIT_INVLPG:
+		return fast_invlpg(vcpu, vmcb);
+	default:
+		return fast_other(vcpu, vmcb);
+	}
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The SVM half of the vendor contract (arch/x86/vendor.h). */
+#include "svm/segments.h"
+#include "svm/svm.h"
+
+static void get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
+{
+	svm_segment_get(svm_segment_of(vmcb_of(vcpu), which), out);
+}
+
+/* The CPL is SS.DPL (APM vol. 2 section 4.9.1); the VMCB keeps it apart as well. */
+static void set_segment(struct vcpu *vcpu, enum segment_name which, const struct segment *in)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	svm_segment_put(svm_segment_of(vmcb, which), in);
+	if (which == SEG_SS)
+		vmcb->cpl = SEG_ATTR_DPL(in->attributes);
+	svm_dirty(vmcb, which == SEG_GDTR || which == SEG_IDTR ? CLEAN_DT : CLEAN_SEG);
+}
+
+static u64 get_dr7(const struct vcpu *vcpu)
+{
+	return vmcb_of(vcpu)->dr7;
+}
+
+static void set_dr7(struct vcpu *vcpu, u64 value)
+{
+	vmcb_of(vcpu)->dr7 = value;
+	svm_dirty(vmcb_of(vcpu), CLEAN_DR);
+}
+
+const struct vendor svm_vendor = {
+	.name = "SVM",
+	.nested_paging = "NPT",
+	.unsupported = svm_unsupported,
+	.describe = svm_describe,
+	.cpu_enable = svm_cpu_enable,
+	.a20_fixed = svm_a20_fixed,
+	.cpu_disable = svm_cpu_disable,
+	.vcpu_init = svm_vcpu_init,
+	.tags = svm_tags,
+	.run = svm_run,
+	.run_once = svm_run_once,
+	.work_round = svm_work_round,
+	.update_control = svm_update_control,
+	.set_shadow_root = svm_set_shadow_root,
+	.hardware_root = svm_hardware_root,
+	.tlb_flush = svm_tlb_flush,
+	.tlb_flush_page = svm_tlb_flush_page,
+	.set_intercepts = svm_set_intercepts,
+	.trap_invlpg = svm_trap_invlpg,
+	.set_msr_intercept = svm_set_msr_intercept,
+	.set_io_intercept = svm_set_io_intercept,
+	.get_segment = get_segment,
+	.set_segment = set_segment,
+	.get_dr7 = get_dr7,
+	.set_dr7 = set_dr7,
+	.get_msr = svm_get_msr,
+	.set_msr = svm_set_msr,
+	.dump = svm_dump,
+	.exit_name = svm_exit_name,
+};

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The fast path of the frequent exits: reads what it needs from the VMCS and leaves
+ * struct vcpu stale.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/guest/fast_path.h"
+#include "arch/x86/guest/run.h"
+#include "lib/log.h"
+#include "vmx/vmx.h"
+
+/* An event that is delivered ends the shadow of the instruction before. */
+static void inject_page_fault(gva_t gva, u32 error)
+{
+	const struct vcpu_event pf = { .type = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .error = error };
+	struct vmx_entry_event event = vmx_entry_event(&pf);
+	u32 state = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (state & BLOCKING_SHADOW) {
+		vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, state & ~(u32)BLOCKING_SHADOW);
+		vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG,
+				   vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG) & ~PENDING_DEBUG_BS);
+	}
+	write_cr2(gva);
+	vmcs_write32(VMCS_ENTRY_INTR_INFO, event.info);
+	vmcs_write32(VMCS_ENTRY_INTR_ERROR, event.error);
+}
+
+static bool fast_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
+{
+	switch (shadow_handle_fault(vcpu->mmu, info->qualification, info->intr_error, vmx_guest_cpl(),
+				    vmcs_read_natural(VMCS_GUEST_RFLAGS), &vcpu->mmio.fault)) {
+	case SHADOW_FIXED:
+	case SHADOW_RETRY:
+		return true;
+	case SHADOW_INJECT:
+		inject_page_fault(info->qualification, vcpu->mmio.fault.error);
+		return true;
+	default:
+		vcpu->mmio.state = MMIO_FOUND;
+		return false;
+	}
+}
+
+/* MOV to or from CR3; what else it may need or change is here only if it does. */
+static u32 fast_cr3(struct vcpu *vcpu, enum exit_kind kind, u64 rflags)
+{
+	bool rsp = vcpu->exit.gpr == GPR_RSP;
+	u32 len;
+
+	if (rsp)
+		vcpu->gpr[GPR_RSP] = vmcs_read_natural(VMCS_GUEST_RSP);
+	if (kind == EXIT_CR_WRITE)
+		return fast_path_cr3_write(vcpu);
+	vcpu->rflags = rflags;
+	vcpu->exit.cr3_pair = !(vmcs_read_natural(VMCS_GUEST_DR7) & DR7_ENABLES);
+	len = fast_path_cr3_read(vcpu);
+	if (len && rsp)
+		vmcs_write_natural(VMCS_GUEST_RSP, vcpu->gpr[GPR_RSP]);
+	if (vcpu->rflags != rflags)
+		vmcs_write_natural(VMCS_GUEST_RFLAGS, vcpu->rflags);
+	return len;
+}
+
+/* An address above 4 GiB is in 64-bit code, without looking at CS. */
+static u32 fast_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum exit_kind kind, u64 rip, u64 rflags)
+{
+	if (kind == EXIT_CPUID) {
+		if ((rip + info->insn_len) >> 32 != rip >> 32)
+			return 0;
+		cpuid_execute(vcpu);
+		return info->insn_len;
+	}
+	if (!(rip >> 32))
+		return 0;
+	vcpu->rip = rip;
+	vmx_decode_exit(info, &vcpu->exit);
+	if (kind == EXIT_INVLPG)
+		return fast_path_invlpg(vcpu);
+	return fast_cr3(vcpu, kind, rflags);
+}
+
+bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info)
+{
+	const struct vmx_vcpu *vmx = vmx_of(vcpu);
+	const struct exit_record *exit = vcpu_last_exit(vcpu);
+	u64 rflags;
+	u32 len;
+
+	if (!vmx_exit_is_fast(info, (enum exit_kind)exit->kind) || vmx_nmi_is_due(vmx))
+		return false;
+	if (guest_root_is_foreign(vcpu))
+		return false;
+	if (exit->kind == EXIT_PAGE_FAULT) {
+		if (!fast_page_fault(vcpu, info))
+			return false;
+	} else {
+		rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
+		if (rflags & (RFLAGS_TF | RFLAGS_RF) ||
+		    vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_SHADOW)
+			return false;
+		len = fast_insn(vcpu, info, (enum exit_kind)exit->kind, exit->rip, rflags);
+		if (!len)
+			return false;
+		vmcs_write_natural(VMCS_GUEST_RIP, exit->rip + len);
+	}
+	if (guest_entry_due(vcpu))
+		guest_prepare_entry(vcpu);
+	return true;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest's state between the VMCS and struct vcpu. FPU and vector state, DR0 to
+ * DR3, DR6, CR2 and XCR0 are the guest's all the time: the last two stay in the CPU.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/percpu.h"
+#include "vmx/vmx.h"
+
+
+/* --- NMIs that came while the hypervisor ran ---------------------------------- */
+
+/* An NMI whose delivery was cut short blocks others, not itself. */
+static bool nmi_can_go(const struct vcpu *vcpu)
+{
+	return !vcpu->nmi_blocked || vcpu->exit.interrupted.type == EVENT_NMI;
+}
+
+/*
+ * One NMI waits at most, as in the hardware. Until the guest can take it, an
+ * exit is asked for: when NMIs open, or, without virtual NMIs, when interrupts
+ * do; if NMIs are still blocked then, the next exit of any kind looks again.
+ */
+static void pass_nmi(struct vcpu *vcpu, struct vmx_vcpu *vmx)
+{
+	u64 count = this_cpu()->nmi_count;
+
+	if (unlikely(count != vmx->nmi_seen)) {
+		vmx->nmi_seen = count;
+		vmx->nmi_waiting = true;
+	}
+	if (vcpu->inject.type == EVENT_NMI && !nmi_can_go(vcpu)) {
+		vcpu->inject.type = EVENT_NONE;
+		vmx->nmi_waiting = true;
+	}
+	if (likely(!vmx->nmi_waiting)) {
+		vmx_set_nmi_window(vcpu, false);
+		return;
+	}
+	if (vcpu->inject.type == EVENT_NONE && nmi_can_go(vcpu) && !vcpu->interrupt_shadow) {
+		vcpu->inject = (struct vcpu_event){ .type = EVENT_NMI, .vector = VEC_NMI };
+		vmx->nmi_waiting = false;
+	}
+	vmx_set_nmi_window(vcpu, vmx->nmi_waiting &&
+			   (vmx_controls()->virtual_nmis || vcpu->exit.kind != EXIT_WINDOW));
+}
+
+/* --- entry --------------------------------------------------------------------- */
+
+static void load_interruptibility(struct vcpu *vcpu, struct vmx_vcpu *vmx)
+{
+	u32 state = vmx_interruptibility(vmx->interruptibility, vcpu, vmx->word[VMX_PIN] & PIN_VIRTUAL_NMIS);
+
+	if (state != vmx->interruptibility) {
+		vmx->interruptibility = state;
+		vmcs_write32(VMCS_GUEST_INTERRUPTIBILITY, state);
+	}
+}
+
+/* The CPU clears the valid bit at each exit. A delivery wakes a halted guest. */
+static void load_event(struct vcpu *vcpu)
+{
+	struct vmx_entry_event event;
+
+	if (likely(vcpu->inject.type == EVENT_NONE))
+		return;
+	event = vmx_entry_event(&vcpu->inject);
+	vmcs_write32(VMCS_ENTRY_INTR_INFO, event.info);
+	vmcs_write32(VMCS_ENTRY_INTR_ERROR, event.error);
+	vmcs_write32(VMCS_ENTRY_INSN_LENGTH, event.insn_len);
+	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	vcpu->inject.type = EVENT_NONE;
+}
+
+/*
+ * A single-step trap under a shadow must be pending, or the entry fails
+ * (section 26.3.1.5).
+ */
+static void load_pending_debug(const struct vcpu *vcpu, const struct vmx_vcpu *vmx)
+{
+	u64 pending;
+	bool step;
+
+	if (likely(!(vmx->interruptibility & BLOCKING_SHADOW)))
+		return;
+	pending = vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG);
+	step = vcpu->rflags & RFLAGS_TF && !(vmcs_read64(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF);
+	vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, step ? pending | PENDING_DEBUG_BS
+							  : pending & ~PENDING_DEBUG_BS);
+}
+
+#define LOAD_CHANGED(vmx, member, field, value) do { \
+		u64 new_value = (value); \
+		if ((vmx)->member != new_value) { \
+			(vmx)->member = new_value; \
+			vmcs_write_natural(field, new_value); \
+		} \
+	} while (0)
+
+void vmx_load_guest(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = vmx_of(vcpu);
+
+	LOAD_CHANGED(vmx, rip, VMCS_GUEST_RIP, vcpu->rip);
+	LOAD_CHANGED(vmx, rsp, VMCS_GUEST_RSP, vcpu->gpr[GPR_RSP]);
+	LOAD_CHANGED(vmx, rflags, VMCS_GUEST_RFLAGS, vcpu->rflags | RFLAGS_FIXED);
+	if (read_cr2() != vcpu->cr2)
+		write_cr2(vcpu->cr2);
+	if (unlikely(vcpu->dr6_set)) {
+		write_dr6(read_dr6() | vcpu->dr6_set);
+		vcpu->dr6_set = 0;
+	}
+	pass_nmi(vcpu, vmx);
+	load_interruptibility(vcpu, vmx);
+	load_event(vcpu);
+	load_pending_debug(vcpu, vmx);
+}
+
+/* --- exit ---------------------------------------------------------------------- */
+
+void vmx_store_guest(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = vmx_of(vcpu);
+
+	vcpu->rip = vmx->rip = vmcs_read_natural(VMCS_GUEST_RIP);
+	vcpu->gpr[GPR_RSP] = vmx->rsp = vmcs_read_natural(VMCS_GUEST_RSP);
+	vcpu->rflags = vmx->rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
+	vcpu->cr2 = read_cr2();
+	vcpu->cpl = vmx_guest_cpl();
+	vmx->interruptibility = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
+	vcpu->interrupt_shadow = vmx->interruptibility & BLOCKING_SHADOW;
+	vcpu->nmi_blocked = vmx->interruptibility & BLOCKING_NMI;
+	vmx_store_control(vcpu);
+}
