@@ -36,6 +36,8 @@ DEPS := $(if $(NEED_DEPS),deps)
 # umbractl for either guest, and the loader's parser for the host: tools/run needs them.
 UMBRACTL := build/tools/umbractl build/tools/umbractl-i386
 RUN_TOOLS := $(UMBRACTL) build/tools/check-options
+# Programs that tests run inside the guest.
+TEST_TOOLS := build/tools/kexec build/tools/port
 
 all: $(B)/umbra.efi build/compile_commands.json $(RUN_TOOLS) $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 
@@ -155,7 +157,7 @@ UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
 	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options ranges text utf16 version,boot/$(f).c)) \
-	$(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
+	arch/x86/acpi.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control state fast_path,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits segments,vmx/$(f).c))
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
@@ -355,7 +357,25 @@ $(MB)/%.elf: tests/guest/multiboot/kernel.ld Makefile
 $(MB)/mb1-flat.bin: $(MB)/mb1-flat.elf
 	$(Q)$(OBJCOPY) -O binary $< $@
 
-guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES)
+# Outside long mode (tests/guest/legacy/): multiboot kernels in assembly.
+LEGACY := build/guest/legacy
+LEGACY_IMAGES := $(foreach f,real code16 v86 a20 taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf)
+
+$(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm Makefile | $(DEPS)
+	$(call say,NASM,$@)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf32 -I./ -DHOW=$* -MD $(@:.o=.d) -MP -o $@ $<
+
+$(LEGACY)/%.o: tests/guest/legacy/%.asm Makefile | $(DEPS)
+	$(call say,NASM,$@)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf32 -I./ -MD $(@:.o=.d) -MP -o $@ $<
+
+$(LEGACY)/%.elf: $(LEGACY)/%.o tests/guest/legacy/legacy.ld
+	$(Q)$(LD) -m elf_i386 -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack \
+		-T tests/guest/legacy/legacy.ld -o $@ $<
+
+guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES) $(LEGACY_IMAGES)
 
 # --- running -----------------------------------------------------------------
 # Variables of `make run`, all optional: GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD
@@ -376,6 +396,11 @@ $(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
 	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
 		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $< -o $@
 
+$(TEST_TOOLS): build/tools/%: tests/system/%.c Makefile | $(DEPS)
+	$(call say,HOSTCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s $< -o $@
+
 # The loader's parser of its options, asked before an emulator starts.
 build/tools/check-options: tools/check-options.c boot/options.c boot/text.c $(wildcard boot/*.h) Makefile | $(DEPS)
 	$(call say,HOSTCC,$@)
@@ -390,7 +415,7 @@ run-bare: $(B)/umbra.efi $(RUN_TOOLS) ## The same without the hypervisor
 
 # --- checking ----------------------------------------------------------------
 # Both builds of the image, every test image and unit test first; then one runner counts all.
-check-build: build/release/umbra.efi $(RUN_TOOLS) $(UNIT_BIN) guests check-includes check-msrs
+check-build: build/release/umbra.efi $(RUN_TOOLS) $(TEST_TOOLS) $(UNIT_BIN) guests check-includes check-msrs
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
 # What tells of a mistake within three minutes; CI runs it before anything is booted.

@@ -188,6 +188,7 @@ enum gpr {
 #define MSR_TOP_MEM 0xc001001a
 #define MSR_TOP_MEM2 0xc001001d
 #define MSR_VM_CR 0xc0010114 /* APM vol. 2 section 15.30.1 */
+#define VM_CR_DIS_A20M BIT(2)
 #define VM_CR_LOCK BIT(3)
 #define VM_CR_SVMDIS BIT(4)
 #define MSR_VM_HSAVE_PA 0xc0010117

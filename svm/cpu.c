@@ -88,6 +88,21 @@ static struct svm_cpu *alloc_cpu(void)
 	return cpu;
 }
 
+/* APM vol. 2 section 15.30.1. It does not stick where it does nothing: QEMU's TCG has no VM_CR. */
+static void fix_a20(void)
+{
+	u64 vm_cr;
+
+	if (rdmsr_safe(MSR_VM_CR, &vm_cr) || wrmsr_safe(MSR_VM_CR, vm_cr | VM_CR_DIS_A20M))
+		return;
+	svm_found.a20_fixed = !rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_DIS_A20M);
+}
+
+bool svm_a20_fixed(void)
+{
+	return svm_found.a20_fixed;
+}
+
 int svm_cpu_enable(void)
 {
 	struct svm_cpu *cpu = alloc_cpu();
@@ -102,6 +117,7 @@ int svm_cpu_enable(void)
 	insn_clgi();
 	insn_vmsave(cpu->host_vmcb);
 	this_cpu()->backend = cpu;
+	fix_a20();
 	log_capability();
 	return 0;
 }

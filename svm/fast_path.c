@@ -161,7 +161,7 @@ bool svm_fast_path(struct vcpu *vcpu)
 	vmcb->clean = svm->clean;
 	vmcb->event_inj = 0;
 	vmcb->tlb_control = TLB_KEEP;
-	if (UMBRA_DEBUG_ENABLED && !guest_root_is_ours(vcpu))
+	if (guest_root_is_foreign(vcpu))
 		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */
 	switch ((u32)vmcb->exit_code) {
 	case SVM_EXIT_EXCP_PF:

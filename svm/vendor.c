@@ -36,6 +36,7 @@ const struct vendor svm_vendor = {
 	.unsupported = svm_unsupported,
 	.describe = svm_describe,
 	.cpu_enable = svm_cpu_enable,
+	.a20_fixed = svm_a20_fixed,
 	.cpu_disable = svm_cpu_disable,
 	.vcpu_init = svm_vcpu_init,
 	.tags = svm_tags,

@@ -5,6 +5,7 @@
  */
 #include "arch/x86/main.h"
 
+#include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest/create.h"
 #include "arch/x86/guest/run.h"
@@ -61,7 +62,7 @@ static NORETURN void refuse_processor(const struct vendor *vendor, const struct 
 	cpu_stop();
 }
 
-static const struct vendor *start_vendor(void)
+static const struct vendor *start_vendor(bool *task_switches_unseen)
 {
 	const char *why;
 	const struct vendor *vendor = vendor_select(&why);
@@ -78,6 +79,7 @@ static const struct vendor *start_vendor(void)
 	log_info("%s: %s%s; shadow paging, no %s\n", vendor->name, features, check.words, vendor->nested_paging);
 	if (check.missing)
 		refuse_processor(vendor, &check);
+	*task_switches_unseen = check.task_switches_unseen;
 	return vendor;
 }
 
@@ -116,18 +118,48 @@ static void report_keys(void)
 			 b.width - b.keys);
 }
 
-static NORETURN void start_guest(const struct boot_info *info, const struct vendor *vendor)
+/* The pages of sleep registers that lie in memory must be trapped before the shadow engine sees the regions. */
+static void trap_sleep_bytes(struct acpi_byte *bytes)
 {
+	for (u32 i = 0; i < ACPI_SLEEP_BLOCKS; i++) {
+		int err = -EINVAL;
+
+		if (bytes[i].space != ACPI_MEMORY)
+			continue;
+		if (!(bytes[i].address >> physbits_usable()))
+			err = memory_trap_device(hpa(bytes[i].address));
+		if (!err)
+			continue;
+		log_warn("acpi: the sleep register at %llx cannot be guarded (error %d)\n",
+			 (unsigned long long)bytes[i].address, err);
+		bytes[i].space = ACPI_NOWHERE;
+	}
+}
+
+static void find_sleep(const struct boot_info *info, struct acpi_sleep *sleep)
+{
+	if (acpi_find_sleep(memory_of_firmware, info->acpi_rsdp, sleep))
+		return;
+	trap_sleep_bytes(sleep->control);
+	trap_sleep_bytes(sleep->status);
+}
+
+static NORETURN void start_guest(const struct boot_info *info)
+{
+	struct acpi_sleep sleep;
 	struct guest_config config = {
-		.vendor = vendor,
-		.shadow = start_shadow(info, vendor),
+		.sleep = &sleep,
 		.start = &info->guest,
 		.cpuid_hide = info->options.cpuid_hide,
 		.audit_interval = info->options.audit_interval,
 		.host_phys_bits = physbits_usable(),
 	};
-	int err = guest_create(&boot_vcpu, &config);
+	int err;
 
+	config.vendor = start_vendor(&config.task_switches_unseen);
+	find_sleep(info, &sleep);
+	config.shadow = start_shadow(info, config.vendor);
+	err = guest_create(&boot_vcpu, &config);
 	if (err)
 		panic("cannot make the guest's CPU (error %d)", err);
 	this_cpu()->vcpu = &boot_vcpu;
@@ -151,5 +183,5 @@ void core_main(u64 boot_info_hpa)
 	check_boot_info(info);
 	start_log(info);
 	memory_init(info);
-	start_guest(info, start_vendor());
+	start_guest(info);
 }

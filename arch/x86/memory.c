@@ -29,6 +29,7 @@ extern char core_rodata_start[], core_rodata_end[], core_data_start[], core_bss_
 extern char core_ksyms_start[], core_ksyms_end[];
 
 static struct {
+	const struct boot_info *info;
 	struct buddy buddy;
 	struct hostmap map;
 	struct region_map regions;
@@ -300,6 +301,7 @@ static void make_tables(const struct boot_info *info)
 void memory_init(const struct boot_info *info)
 {
 	check_map(info);
+	memory.info = info;
 	make_regions(info);
 	divide_pool(info);
 	make_tables(info);
@@ -335,6 +337,63 @@ int memory_map_device(hpa_t base, u64 size)
 			      HOSTMAP_W | HOSTMAP_UC);
 
 	write_cr3(read_cr3());
+	return err;
+}
+
+static const struct boot_range *range_at(u64 address)
+{
+	const struct boot_range *r = ranges_of(memory.info);
+
+	for (u32 i = 0; i < memory.info->map_count; i++)
+		if (address >= r[i].base && address - r[i].base < r[i].size)
+			return &r[i];
+	return NULL;
+}
+
+/* Uncached, since nobody knows what it is. What is mapped already stays as it is. */
+static int map_reserved(u64 base, u64 end)
+{
+	hpa_t pa;
+	u64 rights;
+	int err = 0;
+
+	for (u64 page = base & PAGE_MASK; page < end && !err; page += PAGE_SIZE)
+		if (!hostmap_query(&memory.map, DIRECT_MAP_BASE + page, &pa, &rights))
+			err = hostmap_map(&memory.map, DIRECT_MAP_BASE + page, hpa(page), PAGE_SIZE, HOSTMAP_UC);
+	return err;
+}
+
+const u8 *memory_of_firmware(u64 base, u32 bytes)
+{
+	u64 end = base + bytes;
+
+	for (u64 at = base, next; at < end; at = next) {
+		const struct boot_range *r = range_at(at);
+
+		if (!r || (r->kind != BOOT_MEM_USABLE && r->kind != BOOT_MEM_FIRMWARE && r->kind != BOOT_MEM_RESERVED))
+			return NULL;
+		next = MIN(end, r->base + r->size);
+		if (r->kind == BOOT_MEM_RESERVED && map_reserved(at, next))
+			return NULL;
+	}
+	return bytes && end > base ? phys_to_virt(hpa(base)) : NULL;
+}
+
+int memory_trap_device(hpa_t base)
+{
+	u64 page = base.v & PAGE_MASK;
+	struct region_hit hit;
+	int err;
+
+	region_lookup(&memory.regions, page >> PAGE_SHIFT, &hit);
+	if (hit.kind == REGION_TRAPPED)
+		return 0;
+	if (hit.kind != REGION_MMIO)
+		return -EINVAL;
+	err = memory_map_device(hpa(page), PAGE_SIZE);
+	if (!err)
+		err = region_add(&memory.regions, page >> PAGE_SHIFT, 1, page >> PAGE_SHIFT, REGION_TRAPPED);
+	region_seal(&memory.regions);
 	return err;
 }
 

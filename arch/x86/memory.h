@@ -23,6 +23,18 @@ void memory_free(void *pages, u32 order);
 /* Maps device memory at its address in the direct map, uncached. 0 or -errno. */
 MUST_CHECK int memory_map_device(hpa_t base, u64 size);
 
+/*
+ * bytes of the firmware's memory at base, for reading at start-up, or NULL: not in the boot map as memory, or the
+ * hypervisor's own. What the firmware reserves is mapped on the way.
+ */
+const u8 *memory_of_firmware(u64 base, u32 bytes);
+
+/*
+ * The page of device registers at base exits from now on: mapped here, trapped there. Before there is a guest.
+ * 0 or -errno: -EINVAL if memory is there.
+ */
+MUST_CHECK int memory_trap_device(hpa_t base);
+
 struct region_map *memory_regions(void);
 
 /* The part of the pool left for the shadow engine. */

@@ -25,6 +25,8 @@ struct vendor {
 	const char *(*unsupported)(void);
 	/* One line of the features found and used, for the boot log. */
 	void (*describe)(char *buf, u32 size);
+	/* Does this CPU, once enabled, ignore address line A20? NULL or false: its ports have to be guarded. */
+	bool (*a20_fixed)(void);
 	int (*cpu_enable)(void);              /* this CPU; 0 or -errno, logged */
 	void (*cpu_disable)(void);            /* best effort, for panic and power-off */
 	/* State as after RESET but protected, flat. Allocates vcpu->hw unless an earlier call has. */

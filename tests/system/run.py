@@ -12,9 +12,7 @@ raises Failure if that does not. Those marked @slow run only with --all (make ch
 emulator is not installed is left out and counted apart: ", N skipped"."""
 import argparse
 import functools
-import hashlib
 import os
-import random
 import re
 import resource
 import shutil
@@ -30,66 +28,17 @@ from common import (BOCHS_TIMEOUT, DEBUG, LOGS, MULTIBOOT, Failure, boot, counte
                     judge_image, log_path, report, require, run_command, slow)
 import bochs  # noqa: E402
 import builds  # noqa: E402
+import isolation  # noqa: E402
 import make_run  # noqa: E402
 import rights  # noqa: E402
 import vm  # noqa: E402
+from inspection import data_disk, inspect  # noqa: E402
 
-DATA_DISK = "build/test-data.img"
 with open("VERSION") as version_file:
     VERSION = version_file.read().strip()
 FIRMWARE_TIMEOUT = 60
 # The firmware's own words when a boot option gave up.
 BACK_IN_FIRMWARE = rb"BdsDxe: failed to start|BdsDxe: No bootable|UEFI Interactive Shell|Start PXE|Boot Failed"
-
-
-def data_disk():
-    """16 MiB of noise, the same every time, on a disk of its own; returns its SHA-256."""
-    data = random.Random(2).randbytes(16 << 20)
-    if not os.path.exists(DATA_DISK):
-        with open(DATA_DISK, "wb") as file:
-            file.write(data)
-    return hashlib.sha256(data).hexdigest()
-
-
-DATA_DRIVE = ["-drive", f"file={DATA_DISK},format=raw,if=none,id=data,snapshot=on"]
-# The devices of one inspection: the name of the disk in the guest and QEMU's arguments.
-DEVICES = {
-    "cloud": ("vdb", DATA_DRIVE + ["-device", "virtio-blk-pci,drive=data"]),
-    "full": ("sda", DATA_DRIVE + ["-device", "ahci,id=ahci", "-device", "ide-hd,drive=data,bus=ahci.0",
-                                  "-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile="]),
-}
-INSPECT = """
-section() { printf '\\n== %s\\n' "$1"; }
-section uname; uname -a
-section stats; umbractl stats
-section efivars; ls /sys/firmware/efi/efivars
-section disk; sha256sum /dev/DISK
-section rtc; cat /sys/class/rtc/rtc0/name; date -u +%Y; hwclock -u -r
-section net
-for n in /sys/class/net/eth*; do
-	i=${n##*/}
-	ip link set $i up; ip addr add 10.0.2.15/24 dev $i
-	sleep 1; ping -c 2 -W 5 -I $i 10.0.2.2 >/dev/null && echo "$i answers"
-	ip link set $i down; ip addr flush dev $i
-done
-section dmesg; dmesg -r
-section end
-exit 7
-"""
-
-
-@functools.lru_cache(maxsize=None)
-def inspect(kind, bare):
-    """One boot that looks at everything; its sections by name. It ends with status 7."""
-    data_disk()
-    disk, devices = DEVICES[kind]
-    name = f"inspect-{kind}-{'bare' if bare else 'umbra'}"
-    machine = debian(kind, umbra="bare" if bare else "", command=INSPECT.replace("DISK", disk), extra=devices)
-    result = run_command(name, machine, status=7)
-    sections = re.split(r"\n== (\w+)\n", "\n" + result.output.decode(errors="replace"))
-    found = dict(zip(sections[1::2], sections[2::2]))
-    found["serial"] = result.text
-    return found
 
 
 # --- Debian boots --------------------------------------------------------------
@@ -616,7 +565,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- the runner -----------------------------------------------------------------
 
-MODULES = (rights, make_run, builds)
+MODULES = (rights, make_run, builds, isolation)
 
 def run_test(name, test):
     start = time.monotonic()
@@ -661,7 +610,7 @@ def run_unit_program(path):
 def all_tests():
     tests = {name[5:]: test for module in (sys.modules[__name__], *MODULES) for name, test in vars(module).items()
              if name.startswith("test_")}
-    for more in (image_tests, bochs_model_tests, bochs_image_tests, multiboot_tests):
+    for more in (image_tests, bochs_model_tests, bochs_image_tests, multiboot_tests, isolation.legacy_tests):
         tests.update(more())
     return tests
 

@@ -16,6 +16,7 @@
 #include "arch/x86/guest/emulate.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/mmio.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
 #include "tests/unit/unicorn.h"
@@ -27,6 +28,7 @@
 #define MEM_END 0x10000u
 #define APIC 0xfee00000u
 #define HIDDEN 0x20000u
+#define DEVICE 0xfed80000u
 
 static u8 memory[MEM_END];
 static u32 code_bits;
@@ -48,15 +50,18 @@ static const struct vendor vendor = { .name = "fake", .get_segment = get_segment
 
 static u32 hidden_writes, apic_accesses, apic_last_offset, fpu_pops;
 static u32 apic_register[0x400];
+static u8 device_page[0x1000];
+static u32 device_accesses;
 
 static bool present(gva_t gva)
 {
-	return (gva >= CODE && gva < MEM_END) || (gva & PAGE_MASK) == APIC || (gva & PAGE_MASK) == HIDDEN;
+	return (gva >= CODE && gva < MEM_END) || (gva & PAGE_MASK) == APIC || (gva & PAGE_MASK) == HIDDEN ||
+	       (gva & PAGE_MASK) == DEVICE;
 }
 
 static int access_check(gva_t gva, struct gpt_access access, gva_t *fault_gva, u32 *error)
 {
-	if ((gva & PAGE_MASK) == APIC)
+	if ((gva & PAGE_MASK) == APIC || (gva & PAGE_MASK) == DEVICE)
 		return -EIO;
 	if (present(gva))
 		return 0;
@@ -123,6 +128,24 @@ void hw_apic_write(hpa_t page, u32 offset, u32 value)
 int hw_msr_read(u32 msr, u64 *value) { *value = APIC | APIC_BASE_ENABLE; return 0; }
 int hw_msr_write(u32 msr, u64 value) { return 0; }
 void hw_fpu_pop(void) { fpu_pops++; }
+u32 hw_in(u16 port, u32 size) { return 0; }
+void hw_out(u16 port, u32 size, u32 value) { }
+
+u64 hw_mmio_read(hpa_t at, u32 size)
+{
+	u64 value = 0;
+
+	device_accesses++;
+	memcpy(&value, device_page + (at.v - DEVICE), size);
+	return value;
+}
+
+void hw_mmio_write(hpa_t at, u32 size, u64 value)
+{
+	device_accesses++;
+	memcpy(device_page + (at.v - DEVICE), &value, size);
+}
+
 NORETURN void guest_shutdown(struct vcpu *v) { panic("guest shut down"); }
 
 static void reset_vcpu(u32 bits)
@@ -749,6 +772,54 @@ static void hidden_memory_reads_ones_and_drops_writes(void **state)
 	assert_int_equal(vcpu.rip, CODE + 3);
 }
 
+/* A register of 16 bits at offset 4 whose bit 13 cannot be set; the rest of the page is as the device has it. */
+static void device_filter(struct vcpu *v, const struct io_access *access, u64 *value)
+{
+	u8 *byte = io_byte(access, value, true, DEVICE + 5);
+
+	if (byte)
+		*byte &= 0xdf;
+}
+
+static void start_device(void)
+{
+	reset_vcpu(64);
+	memset(device_page, 0, sizeof(device_page));
+	device_accesses = 0;
+	assert_int_equal(mmio_trap(&vcpu, gpa(DEVICE), device_filter), 0);
+	vcpu.gpr[GPR_RDI] = vcpu.gpr[GPR_RBX] = DEVICE;
+	vcpu.gpr[GPR_RAX] = ~0ull;
+}
+
+static void a_trapped_page_passes_all_but_what_its_filter_holds_back(void **state)
+{
+	static const struct { const char *bytes; u8 len, offset, accesses, at_5; } cases[] = {
+		{"\x88\x43\x05", 3, 5, 1, 0xdf}, {"\x66\x89\x43\x04", 4, 4, 1, 0xdf}, {"\x89\x43\x02", 3, 2, 1, 0xdf},
+		{"\x89\x43\x04", 3, 4, 1, 0xdf}, {"\x48\x89\x03", 3, 0, 1, 0xdf}, {"\x66\x09\x43\x04", 4, 4, 2, 0xdf},
+		{"\x80\x4b\x05\x20", 4, 5, 2, 0}, {"\x48\xab", 2, 0, 1, 0xdf}, {"\x88\x43\x06", 3, 6, 1, 0},
+		{"\xc7\x43\x05\xff\xff\xff\xff", 7, 5, 1, 0xdf},
+	};
+
+	for (u32 n = 0; n < ARRAY_SIZE(cases); n++) {
+		start_device();
+		run(cases[n].bytes, cases[n].len, DEVICE + cases[n].offset, DEVICE + cases[n].offset);
+		assert_int_equal(vcpu.inject.type, EVENT_NONE);
+		assert_int_equal(vcpu.rip, CODE + cases[n].len);
+		assert_int_equal(device_accesses, cases[n].accesses);
+		assert_int_equal(device_page[5], cases[n].at_5);
+	}
+	start_device(); /* 16 bytes, read and written in two pieces each */
+	vcpu.gpr[GPR_RAX] = vcpu.gpr[GPR_RDX] = 0;
+	vcpu.gpr[GPR_RBX] = vcpu.gpr[GPR_RCX] = ~0ull;
+	run("\x48\x0f\xc7\x0f", 4, DEVICE, DEVICE);
+	assert_int_equal(device_accesses, 4);
+	assert_memory_equal(device_page, "\xff\xff\xff\xff\xff\xdf\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
+	start_device();
+	memset(device_page + 0xffd, 0x5a, 3);
+	run("\x8b\x8b\xfc\x0f\x00\x00", 6, DEVICE + 0xffc, DEVICE + 0xffc);
+	assert_true(vcpu.gpr[GPR_RCX] == 0x5a5a5a00);
+}
+
 static void movbe_swaps_bytes(void **state)
 {
 	reset_vcpu(64);
@@ -872,6 +943,7 @@ int main(void)
 		cmocka_unit_test(an_nmi_to_this_processor_alone_is_sent),
 		cmocka_unit_test(a_disabled_apic_reads_all_ones),
 		cmocka_unit_test(hidden_memory_reads_ones_and_drops_writes),
+		cmocka_unit_test(a_trapped_page_passes_all_but_what_its_filter_holds_back),
 		cmocka_unit_test(movbe_swaps_bytes),
 		cmocka_unit_test(an_unknown_instruction_gets_gp),
 		cmocka_unit_test(a_crossing_write_with_a_bad_half_writes_nothing),

@@ -174,6 +174,8 @@ void hw_fpu_pop(void) { }
 u32 hw_in(u16 port, u32 size) { return 0xdeadbeef; }
 static u32 out_value;
 void hw_out(u16 port, u32 size, u32 value) { out_value = value; }
+u64 hw_mmio_read(hpa_t at, u32 size) { return 0; }
+void hw_mmio_write(hpa_t at, u32 size, u64 value) { }
 u32 hw_apic_read(hpa_t page, u32 offset) { return 0; }
 void hw_apic_write(hpa_t page, u32 offset, u32 value) { }
 NORETURN void hw_reset(void) { panic("machine reset"); }
@@ -751,17 +753,16 @@ static void an_interrupted_delivery_is_not_lost(void **state)
 /* --- ports --------------------------------------------------------------------------- */
 
 static u32 port_seen;
-static void port_access(struct vcpu *v, void *arg, u16 port, u32 size, bool in, u32 *value)
+static void port_filter(struct vcpu *v, const struct io_access *access, u64 *value)
 {
-	port_seen = port;
-	if (in)
-		*value = 0x1234abcd;
+	port_seen = (u32)access->address;
+	*value = access->in ? 0x1234abcd : 0x77;
 }
 
 static void trapped_ports_reach_their_owner(void **state)
 {
 	create("");
-	assert_int_equal(io_trap(&vcpu, 0x3f8, 8, port_access, NULL), 0);
+	assert_int_equal(io_trap(&vcpu, 0x3f8, 8, port_filter), 0);
 	vcpu.exit = (struct vcpu_exit){ .port = 0x3fd, .io_size = 1, .io_in = true };
 	vcpu.gpr[GPR_RAX] = 0x1111111111111111ull;
 	do_exit(EXIT_IO, "\xec", 1);

@@ -132,6 +132,8 @@ u64 hw_read_cr8(void) { return 0; }
 void hw_fpu_pop(void) { }
 u32 hw_in(u16 port, u32 size) { return 0; }
 void hw_out(u16 port, u32 size, u32 value) { }
+u64 hw_mmio_read(hpa_t at, u32 size) { return 0; }
+void hw_mmio_write(hpa_t at, u32 size, u64 value) { }
 u32 hw_apic_read(hpa_t page, u32 offset) { return 0; }
 void hw_apic_write(hpa_t page, u32 offset, u32 value) { }
 NORETURN void hw_reset(void) { panic("machine reset"); }

@@ -218,6 +218,7 @@ static void a_good_cpu_passes_without_a_word(void **state)
 	run();
 	assert_null(out.missing);
 	assert_string_equal(out.words, "");
+	assert_false(out.task_switches_unseen);
 	assert_int_equal(cpu.runs, selfcheck_probe_count);
 	assert_string_equal(out.cpu, "CPU under FFFFAAAAKKKK");
 }
@@ -237,6 +238,7 @@ static void every_intercept_that_is_missing_is_named(void **state)
 		case PROBE_TOLD:
 			assert_null(out.missing);
 			assert_non_null(strstr(out.words, p->name));
+			assert_true(out.task_switches_unseen == (p->kind == EXIT_TASK_SWITCH));
 			break;
 		case PROBE_SHADOWED: /* it may pass without an exit */
 			assert_null(out.missing);

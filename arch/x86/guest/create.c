@@ -2,11 +2,13 @@
 /* Making a virtual CPU: its state, its shadow MMU, the registers it starts with. */
 #include "arch/x86/guest/create.h"
 
+#include "arch/x86/guest/a20.h"
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/msr.h"
+#include "arch/x86/guest/sleep.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/memory.h"
 #include "lib/log.h"
@@ -93,6 +95,7 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 	g->shadow = config->shadow;
 	g->phys_bits = config->host_phys_bits;
 	g->audit_interval = config->audit_interval;
+	g->task_switches_unseen = config->task_switches_unseen;
 	vcpu->next_audit = config->audit_interval ? config->audit_interval : ~0ull;
 	vcpu->guest = g;
 	vcpu->vendor = config->vendor;
@@ -110,6 +113,13 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 	cpuid_init(vcpu, config->cpuid_hide);
 	cr_init(vcpu);
 	msr_init(vcpu);
+	err = sleep_init(vcpu, config->sleep);
+	if (!err)
+		err = a20_init(vcpu);
+	if (err) {
+		log_error("guest: more I/O traps than there is room for\n");
+		return err;
+	}
 	set_start_registers(vcpu, config->start);
 	set_flat_segments(vcpu, config->start);
 	cr_apply(vcpu, true);

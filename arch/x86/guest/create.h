@@ -3,6 +3,7 @@
 #ifndef ARCH_X86_GUEST_CREATE_H
 #define ARCH_X86_GUEST_CREATE_H
 
+#include "arch/x86/acpi.h"
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/vendor.h"
 #include "boot/boot_info.h"
@@ -11,9 +12,11 @@ struct guest_config {
 	const struct vendor *vendor;
 	struct shadow *shadow;
 	const struct boot_guest_state *start;
+	const struct acpi_sleep *sleep; /* the machine's sleep registers; copied */
 	const char *cpuid_hide;       /* "-pku,-la57" or "" */
 	u32 audit_interval;           /* run shadow_audit() every so many exits; 0: never */
 	u32 host_phys_bits;
+	bool task_switches_unseen;    /* this processor does hardware task switches without an exit */
 };
 
 /*

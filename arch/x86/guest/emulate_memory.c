@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Guest memory as an emulated instruction sees it. RAM and hidden memory are
- * the shadow engine's; the local APIC page has its emulator; an instruction
- * that reaches other device memory with its second operand sees all-ones there,
- * and its writes are dropped.
+ * the shadow engine's; the local APIC page has its emulator, other trapped pages
+ * their filters; an instruction that reaches other device memory with its second
+ * operand sees all-ones there, and its writes are dropped.
  */
 #include "arch/x86/guest/emulate_memory.h"
 
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/mmio.h"
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -18,6 +19,10 @@ static void device_read(struct vcpu *vcpu, gpa_t at, void *buf, u32 len)
 {
 	u64 value = ~0ull;
 
+	if (mmio_owns(vcpu, at)) {
+		mmio_read(vcpu, at, buf, len);
+		return;
+	}
 	if (apic_owns(vcpu, at) && len <= sizeof(value))
 		value = apic_read(vcpu, at.v & ~PAGE_MASK, len);
 	else if (!apic_owns(vcpu, at) && guest_once(guest_of(vcpu), ONCE_DEVICE))
@@ -31,6 +36,10 @@ static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 {
 	u64 value = 0;
 
+	if (mmio_owns(vcpu, at)) {
+		mmio_write(vcpu, at, buf, len);
+		return;
+	}
 	if (!apic_owns(vcpu, at)) {
 		if (guest_once(guest_of(vcpu), ONCE_DEVICE))
 			log_warn("guest: emulated instruction writes device memory at %llx: dropped\n",
@@ -45,6 +54,14 @@ static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 static bool is_faulting(const struct vcpu *vcpu, gva_t gva)
 {
 	return vcpu->mmio.state == MMIO_EMULATED && gva == vcpu->mmio.gva;
+}
+
+/* Then it is neither RAM nor hidden memory, for which the shadow engine would be asked first. */
+static bool is_faulting_on_trapped(const struct vcpu *vcpu, gva_t gva)
+{
+	gpa_t at = vcpu->mmio.fault.gpa;
+
+	return is_faulting(vcpu, gva) && (apic_owns(vcpu, at) || mmio_owns(vcpu, at));
 }
 
 /* The address is translated; -EFAULT with #PF queued. */
@@ -73,7 +90,7 @@ static int access_piece(struct vcpu *vcpu, gva_t gva, void *buf, u32 len, bool w
 	int err = -EIO;
 	gpa_t at;
 
-	if (!is_faulting(vcpu, gva) || !apic_owns(vcpu, vcpu->mmio.fault.gpa))
+	if (!is_faulting_on_trapped(vcpu, gva))
 		err = write ? shadow_write_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error)
 			    : shadow_read_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error);
 	if (err == -EFAULT)

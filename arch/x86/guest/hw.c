@@ -41,6 +41,30 @@ void hw_out(u16 port, u32 size, u32 value)
 		out32(port, value);
 }
 
+u64 hw_mmio_read(hpa_t at, u32 size)
+{
+	const volatile void *p = phys_to_virt(at);
+
+	switch (size) {
+	case 1: return *(const volatile u8 *)p;
+	case 2: return *(const volatile u16 *)p;
+	case 4: return *(const volatile u32 *)p;
+	default: return *(const volatile u64 *)p;
+	}
+}
+
+void hw_mmio_write(hpa_t at, u32 size, u64 value)
+{
+	volatile void *p = phys_to_virt(at);
+
+	switch (size) {
+	case 1: *(volatile u8 *)p = (u8)value; break;
+	case 2: *(volatile u16 *)p = (u16)value; break;
+	case 4: *(volatile u32 *)p = (u32)value; break;
+	default: *(volatile u64 *)p = value; break;
+	}
+}
+
 /* The instruction that the guest was at waits for x87 exceptions: none is pending. */
 void hw_fpu_pop(void)
 {

@@ -22,6 +22,9 @@ u32 hw_read_pkru(void);
 void hw_fpu_pop(void);
 u32 hw_in(u16 port, u32 size);
 void hw_out(u16 port, u32 size, u32 value);
+/* Device memory that is mapped; 1, 2, 4 or 8 bytes. */
+u64 hw_mmio_read(hpa_t at, u32 size);
+void hw_mmio_write(hpa_t at, u32 size, u64 value);
 /* A register of the local APIC, by the page's address and the offset in it; only in xAPIC mode. */
 u32 hw_apic_read(hpa_t page, u32 offset);
 void hw_apic_write(hpa_t page, u32 offset, u32 value);

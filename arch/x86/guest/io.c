@@ -1,46 +1,59 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Port accesses that exit: handed to whoever trapped the port, or done on the
- * hardware if nobody did. String forms are done one element at a time; RIP
- * stays on the instruction until the count is used up.
+ * Accesses to trapped ports: done on the hardware in one piece, as the guest asked
+ * for it, with the filters of all that it touches before or behind. String forms
+ * are done one element at a time; RIP stays on the instruction until the count is
+ * used up.
  */
+#include "arch/x86/guest/io.h"
+
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/insn.h"
-#include "arch/x86/guest/io.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 
-
-int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_access_fn *access, void *arg)
+int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_filter_fn *filter)
 {
 	struct guest *g = guest_of(vcpu);
 
 	if (g->io_traps == IO_TRAP_MAX)
 		return -ENOSPC;
-	g->io_trap[g->io_traps++] = (struct io_trap){ first, count, access, arg };
+	g->io_trap[g->io_traps++] = (struct io_trap){ first, count, filter };
 	for (u32 i = 0; i < count; i++)
 		vcpu->vendor->set_io_intercept(vcpu, first + i, true);
 	return 0;
 }
 
-static void port_access(struct vcpu *vcpu, u32 *value)
+/* Each filter once, though it has several ports there. */
+static void filter_ports(struct vcpu *vcpu, const struct io_access *access, u64 *value)
 {
 	const struct guest *g = guest_of(vcpu);
-	const struct vcpu_exit *exit = &vcpu->exit;
+	io_filter_fn *last = NULL;
 
 	for (u32 i = 0; i < g->io_traps; i++) {
 		const struct io_trap *t = &g->io_trap[i];
 
-		if (exit->port < t->first || exit->port - t->first >= t->count)
+		if (t->filter == last || access->address >= t->first + t->count ||
+		    access->address + access->size <= t->first)
 			continue;
-		t->access(vcpu, t->arg, exit->port, exit->io_size, exit->io_in, value);
-		return;
+		last = t->filter;
+		last(vcpu, access, value);
 	}
-	if (exit->io_in)
-		*value = hw_in(exit->port, exit->io_size);
-	else
-		hw_out(exit->port, exit->io_size, *value);
+}
+
+static void port_access(struct vcpu *vcpu, u32 *value)
+{
+	const struct vcpu_exit *exit = &vcpu->exit;
+	const struct io_access access = { .address = exit->port, .size = exit->io_size, .in = exit->io_in };
+	u64 wide = *value;
+
+	if (access.in)
+		wide = hw_in(exit->port, access.size);
+	filter_ports(vcpu, &access, &wide);
+	if (!access.in)
+		hw_out(exit->port, access.size, (u32)wide);
+	*value = (u32)wide;
 }
 
 static void simple(struct vcpu *vcpu)

@@ -3,13 +3,12 @@
 #ifndef ARCH_X86_GUEST_IO_H
 #define ARCH_X86_GUEST_IO_H
 
-#include "arch/x86/guest/vcpu.h"
+#include "arch/x86/guest/io_filter.h"
 
-typedef void io_access_fn(struct vcpu *vcpu, void *arg, u16 port, u32 size, bool in, u32 *value);
+/* Traps count ports from first on. 0 or -ENOSPC. */
+MUST_CHECK int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_filter_fn *filter);
 
-/* Traps count ports from first on; the access function stands for the device. 0 or -ENOSPC. */
-MUST_CHECK int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_access_fn *access, void *arg);
-
+/* EXIT_IO */
 void io_handle(struct vcpu *vcpu);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/vendor.h"
+#include "lib/log.h"
 #include "mm/shadow.h"
 
 /* Runs the guest for ever. */
@@ -17,6 +18,12 @@ void guest_exit(struct vcpu *vcpu);
 static ALWAYS_INLINE bool guest_root_is_ours(const struct vcpu *vcpu)
 {
 	return likely(vcpu->vendor->hardware_root(vcpu).v == vcpu->root.v);
+}
+
+/* The same, where it costs: looked at only if the guest can do it, and in debug builds. */
+static ALWAYS_INLINE bool guest_root_is_foreign(const struct vcpu *vcpu)
+{
+	return unlikely(UMBRA_DEBUG_ENABLED || vcpu->check_root) && !guest_root_is_ours(vcpu);
 }
 
 /* Is anything due before the next entry? Then call guest_prepare_entry(). */

@@ -273,6 +273,7 @@ static bool check_one(struct vcpu *vcpu, struct probe_memory *m, const struct pr
 		return true;
 	if (p->rule == PROBE_TOLD) {
 		add_words(out, "no exit for ", p->name);
+		out->task_switches_unseen |= p->kind == EXIT_TASK_SWITCH;
 		return true;
 	}
 	words = vcpu->vendor->work_round(vcpu, (enum exit_kind)p->kind);

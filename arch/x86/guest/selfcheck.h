@@ -16,6 +16,7 @@
 struct selfcheck {
 	const char *missing;           /* what this CPU lets a guest do without an exit; NULL: all is well */
 	char words[SELFCHECK_WORDS];   /* ", " and what was worked round, for the boot log; "" if nothing was */
+	bool task_switches_unseen;     /* a hardware task switch makes no exit */
 	char cpu[SELFCHECK_CPU];       /* the processor's name, and the hypervisor's above us */
 };
 

@@ -7,7 +7,9 @@
 #ifndef ARCH_X86_GUEST_STATE_H
 #define ARCH_X86_GUEST_STATE_H
 
+#include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/guest/io_filter.h"
 #include "arch/x86/guest/msr_table.h"
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/vendor.h"
@@ -39,12 +41,27 @@ struct guest_cpuid {
 	bool amd;
 };
 
-#define IO_TRAP_MAX 8
+#define IO_TRAP_MAX 16
+#define MMIO_TRAP_MAX 10     /* two for each block of struct acpi_sleep */
 struct io_trap {
-	u16 first, count;
-	/* One access of size bytes; for reads *value is filled. */
-	void (*access)(struct vcpu *vcpu, void *arg, u16 port, u32 size, bool in, u32 *value);
-	void *arg;
+	u32 first, count;
+	io_filter_fn *filter;
+};
+struct mmio_trap {
+	gpa_t page;
+	io_filter_fn *filter;
+};
+
+struct guest_sleep {
+	struct acpi_sleep acpi;
+	bool refused;        /* the guest has not cleared WAK_STS since */
+};
+
+/* See a20.c. */
+struct guest_a20 {
+	u8 fast, keyboard;   /* the bit as the guest has it in either register */
+	u8 command;          /* the keyboard controller's last, while data belongs to it */
+	u8 skip;             /* bytes that are read before the answer */
 };
 
 /* As many MSRs are named in the log when a write to them is ignored, each once. */
@@ -53,7 +70,7 @@ struct io_trap {
 /* Events that are logged once only, lest the guest floods the log. */
 enum once {
 	ONCE_APIC_ICR, ONCE_APIC_SHAPE, ONCE_APIC_MOVE, ONCE_EMULATE, ONCE_DEVICE, ONCE_EVENT,
-	ONCE_MTRR, ONCE_DEBUGCTL, ONCE_COUNT,
+	ONCE_MTRR, ONCE_DEBUGCTL, ONCE_SLEEP, ONCE_A20, ONCE_COUNT,
 };
 
 struct guest {
@@ -65,11 +82,15 @@ struct guest {
 	u64 pdpte[4];
 	u64 cr4_valid, efer_valid;
 	bool pages_1g;
+	bool task_switches_unseen;
 	bool hw_x2apic;      /* the firmware left the APIC in x2APIC mode */
 	struct guest_cpuid cpuid;
 	struct guest_mtrr mtrr;
-	u32 io_traps;
+	u32 io_traps, mmio_traps;
 	struct io_trap io_trap[IO_TRAP_MAX];
+	struct mmio_trap mmio_trap[MMIO_TRAP_MAX];
+	struct guest_sleep sleep;
+	struct guest_a20 a20;
 	bool logged[ONCE_COUNT];
 	bool msr_there[MSR_ROWS_MAX]; /* by row of the table: the guest's CPUID does not say that it is absent */
 	u64 msr_ignored;     /* writes that did not reach the hardware */

@@ -149,6 +149,7 @@ struct vcpu {
 	const struct vendor *vendor;
 	void *hw;             /* backend's state: struct svm_vcpu or vmx_vcpu */
 	hpa_t root;           /* what the hardware walks: set by set_shadow_root() */
+	bool check_root;      /* by a hardware task switch the guest could change that without an exit of its own */
 	void *guest;          /* arch/x86/guest private state: MTRRs, APIC, stepping */
 	u32 id;
 	u64 exit_count[EXIT_KIND_COUNT];

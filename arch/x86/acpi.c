@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See acpi.h. The way: root pointer, XSDT or else RSDT, from there the FADT and the
+ * SSDTs, from the FADT the DSDT. The sleep states are names in the AML code of the
+ * last two, which is not interpreted but searched.
+ */
+#include "arch/x86/acpi.h"
+
+#include "lib/log.h"
+#include "lib/string.h"
+
+/* Sections 5.2.5.3, 5.2.6 */
+#define RSDP_BYTES_1 20u
+#define RSDP_BYTES_2 36u
+#define HEADER_BYTES 36u
+enum { RSDP_REVISION = 15, RSDP_RSDT = 16, RSDP_XSDT = 24 };
+
+#define TABLE_MAX (16u << 20)
+#define TABLES_MAX 512u
+
+/* Section 5.2.9 */
+enum {
+	FADT_DSDT = 40, FADT_PM1A_EVT = 56, FADT_PM1B_EVT = 60, FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68,
+	FADT_PM1_EVT_LEN = 88, FADT_PM1_CNT_LEN = 89, FADT_FLAGS = 112, FADT_X_DSDT = 140, FADT_X_PM1A_EVT = 148,
+	FADT_X_PM1B_EVT = 160, FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_SLEEP_CONTROL = 244,
+	FADT_SLEEP_STATUS = 256,
+};
+#define FADT_HW_REDUCED BIT(20)
+
+/* Generic address structure, section 5.2.3.2 */
+#define GAS_BYTES 12u
+enum { GAS_SPACE = 0, GAS_BIT_OFFSET = 2, GAS_ADDRESS = 4 };
+enum { SPACE_MEMORY = 0, SPACE_IO = 1 };
+
+struct table {
+	const u8 *bytes;
+	u32 length;
+};
+
+struct search {
+	acpi_map_fn *map;
+	struct acpi_sleep *out;
+	bool found_fadt;
+};
+
+static u64 get(const u8 *p, u32 bytes)
+{
+	u64 value = 0;
+
+	while (bytes--)
+		value = value << 8 | p[bytes];
+	return value;
+}
+
+static bool sums_to_zero(const u8 *p, u32 bytes)
+{
+	u8 sum = 0;
+
+	while (bytes--)
+		sum += *p++;
+	return sum == 0;
+}
+
+static bool has_signature(const u8 *p, const char *signature)
+{
+	return memcmp(p, signature, 4) == 0;
+}
+
+/* --- AML: Name(_Sx_, Package() {...}) ------------------------------------------------ */
+
+/* Section 20.2 */
+enum {
+	AML_ZERO = 0x00, AML_ONE = 0x01, AML_NAME = 0x08, AML_BYTE = 0x0a, AML_WORD = 0x0b, AML_DWORD = 0x0c,
+	AML_QWORD = 0x0e, AML_PACKAGE = 0x12, AML_ONES = 0xff,
+};
+#define NAME_BYTES 4u
+#define NAME_PREFIX_MAX 4u
+
+struct aml {
+	const u8 *at, *end;
+};
+
+/* Section 20.2.4: the length counts its own bytes. Narrows the rest to the package. */
+static bool enter_package(struct aml *a)
+{
+	u32 lead, more, length;
+
+	if (a->at == a->end)
+		return false;
+	lead = *a->at;
+	more = lead >> 6;
+	if ((u64)(a->end - a->at) < more + 1)
+		return false;
+	length = more ? (lead & 0xf) | (u32)get(a->at + 1, more) << 4 : lead & 0x3f;
+	if (length < more + 1 || length > (u64)(a->end - a->at))
+		return false;
+	a->end = a->at + length;
+	a->at += more + 1;
+	return true;
+}
+
+/* An integer constant; the low 32 bits of it. */
+static bool take_integer(struct aml *a, u32 *value)
+{
+	u32 bytes;
+	u8 op;
+
+	if (a->at == a->end)
+		return false;
+	op = *a->at++;
+	switch (op) {
+	case AML_ZERO: *value = 0; return true;
+	case AML_ONE: *value = 1; return true;
+	case AML_ONES: *value = ~0u; return true;
+	case AML_BYTE: bytes = 1; break;
+	case AML_WORD: bytes = 2; break;
+	case AML_DWORD: bytes = 4; break;
+	case AML_QWORD: bytes = 8; break;
+	default: return false;
+	}
+	if ((u64)(a->end - a->at) < bytes)
+		return false;
+	*value = (u32)get(a->at, bytes);
+	a->at += bytes;
+	return true;
+}
+
+/* Section 7.4.2: PM1a's number, PM1b's. Old firmware has both in one integer, one byte each. */
+static bool take_types(struct aml a, u32 *type_a, u32 *type_b)
+{
+	u32 elements;
+
+	if (a.at == a.end || *a.at++ != AML_PACKAGE || !enter_package(&a) || a.at == a.end)
+		return false;
+	elements = *a.at++;
+	if (!elements || !take_integer(&a, type_a))
+		return false;
+	if (elements == 1)
+		*type_b = *type_a >> 8;
+	return elements == 1 || take_integer(&a, type_b);
+}
+
+/* Is the name at i of a Name object? It may be written from the root or from a parent on. */
+static bool is_named(const u8 *code, u32 i)
+{
+	for (u32 n = 0; i && n <= NAME_PREFIX_MAX; n++)
+		switch (code[--i]) {
+		case AML_NAME: return true;
+		case '\\': case '^': break;
+		default: return false;
+		}
+	return false;
+}
+
+static void search_code(const u8 *code, u32 length, struct acpi_sleep *out)
+{
+	for (u32 i = 1; i + NAME_BYTES <= length; i++) {
+		const u8 *name = code + i;
+		u32 state = name[2] - (u32)'0', a, b;
+
+		if (name[0] != '_' || name[1] != 'S' || name[3] != '_' || state >= ACPI_SLEEP_STATES ||
+		    !is_named(code, i) || !take_types((struct aml){ name + NAME_BYTES, code + length }, &a, &b))
+			continue;
+		out->type_a[state] |= (u8)(1u << (a & 7));
+		out->type_b[state] |= (u8)(1u << (b & 7));
+	}
+}
+
+/* --- tables ---------------------------------------------------------------------------- */
+
+static bool open_table(const struct search *s, u64 address, struct table *out)
+{
+	const u8 *header = address ? s->map(address, HEADER_BYTES) : NULL;
+
+	if (!header) {
+		log_warn("acpi: no table can be read at %llx\n", (unsigned long long)address);
+		return false;
+	}
+	out->length = (u32)get(header + 4, 4);
+	out->bytes = out->length >= HEADER_BYTES && out->length <= TABLE_MAX ? s->map(address, out->length) : NULL;
+	if (!out->bytes || !sums_to_zero(out->bytes, out->length)) {
+		log_warn("acpi: the table at %llx (%u bytes) is %s: not used\n", (unsigned long long)address,
+			 out->length, out->bytes ? "of a wrong checksum" : "not in readable memory");
+		return false;
+	}
+	return true;
+}
+
+static void search_definitions(const struct search *s, u64 address, const char *signature)
+{
+	struct table t;
+
+	if (open_table(s, address, &t) && has_signature(t.bytes, signature))
+		search_code(t.bytes + HEADER_BYTES, t.length - HEADER_BYTES, s->out);
+}
+
+/* A field of the FADT, 0 if the table ends before it. */
+static u64 field(const struct table *fadt, u32 offset, u32 bytes)
+{
+	return fadt->length >= offset + bytes ? get(fadt->bytes + offset, bytes) : 0;
+}
+
+static struct acpi_byte at(enum acpi_space space, u64 address, u32 byte)
+{
+	bool good = address && address + byte >= address && (space == ACPI_MEMORY || address + byte <= 0xffff);
+
+	return good ? (struct acpi_byte){ space, address + byte } : (struct acpi_byte){ ACPI_NOWHERE, 0 };
+}
+
+static struct acpi_byte at_port(const struct table *fadt, u32 offset)
+{
+	return at(ACPI_PORT, field(fadt, offset, 4), 1);
+}
+
+static struct acpi_byte at_gas(const struct table *fadt, u32 offset, u32 byte)
+{
+	u64 address = field(fadt, offset + GAS_ADDRESS, 8);
+	u32 space = (u32)field(fadt, offset + GAS_SPACE, 1);
+
+	if (address && (space > SPACE_IO || field(fadt, offset + GAS_BIT_OFFSET, 1))) {
+		log_warn("acpi: the register at byte %u of the FADT is of address space %u: not guarded\n", offset, space);
+		address = 0;
+	}
+	return at(space == SPACE_IO ? ACPI_PORT : ACPI_MEMORY, address, byte);
+}
+
+static void take_pm1(const struct table *fadt, struct acpi_sleep *out)
+{
+	if (field(fadt, FADT_PM1_CNT_LEN, 1) >= 2) {
+		out->control[ACPI_PM1A] = at_port(fadt, FADT_PM1A_CNT);
+		out->control[ACPI_PM1B] = at_port(fadt, FADT_PM1B_CNT);
+		out->control[ACPI_X_PM1A] = at_gas(fadt, FADT_X_PM1A_CNT, 1);
+		out->control[ACPI_X_PM1B] = at_gas(fadt, FADT_X_PM1B_CNT, 1);
+	}
+	if (field(fadt, FADT_PM1_EVT_LEN, 1) >= 4) { /* its first half is the status */
+		out->status[ACPI_PM1A] = at_port(fadt, FADT_PM1A_EVT);
+		out->status[ACPI_PM1B] = at_port(fadt, FADT_PM1B_EVT);
+		out->status[ACPI_X_PM1A] = at_gas(fadt, FADT_X_PM1A_EVT, 1);
+		out->status[ACPI_X_PM1B] = at_gas(fadt, FADT_X_PM1B_EVT, 1);
+	}
+}
+
+static void take_fadt(struct search *s, u64 address)
+{
+	struct table fadt;
+	u64 dsdt, x_dsdt;
+
+	if (s->found_fadt || !open_table(s, address, &fadt))
+		return;
+	s->found_fadt = true;
+	/* Hardware-reduced machines have no PM1 registers: the fields are to be ignored, section 4.1. */
+	if (!(field(&fadt, FADT_FLAGS, 4) & FADT_HW_REDUCED))
+		take_pm1(&fadt, s->out);
+	s->out->control[ACPI_REDUCED] = at_gas(&fadt, FADT_SLEEP_CONTROL, 0);
+	s->out->status[ACPI_REDUCED] = at_gas(&fadt, FADT_SLEEP_STATUS, 0);
+	dsdt = field(&fadt, FADT_DSDT, 4);
+	x_dsdt = field(&fadt, FADT_X_DSDT, 8);
+	if (x_dsdt)
+		search_definitions(s, x_dsdt, "DSDT");
+	if (dsdt && dsdt != x_dsdt)
+		search_definitions(s, dsdt, "DSDT");
+}
+
+/* Every table that the XSDT (entries of 8 bytes) or the RSDT (4) lists. */
+static bool take_list(struct search *s, u64 address, const char *signature, u32 entry)
+{
+	struct table list;
+
+	if (!address || !open_table(s, address, &list) || !has_signature(list.bytes, signature))
+		return false;
+	for (u32 i = 0; i < TABLES_MAX && HEADER_BYTES + (i + 1) * entry <= list.length; i++) {
+		u64 table = get(list.bytes + HEADER_BYTES + i * entry, entry);
+		const u8 *header = table ? s->map(table, HEADER_BYTES) : NULL;
+
+		if (!header)
+			continue;
+		if (has_signature(header, "FACP"))
+			take_fadt(s, table);
+		else if (has_signature(header, "SSDT") || has_signature(header, "PSDT"))
+			search_definitions(s, table, has_signature(header, "SSDT") ? "SSDT" : "PSDT");
+	}
+	return true;
+}
+
+static bool is_root(const u8 *p, u32 bytes)
+{
+	return p && memcmp(p, "RSD PTR ", 8) == 0 && sums_to_zero(p, bytes);
+}
+
+int acpi_find_sleep(acpi_map_fn *map, u64 rsdp, struct acpi_sleep *out)
+{
+	struct search s = { .map = map, .out = out };
+	const u8 *root = rsdp ? map(rsdp, RSDP_BYTES_1) : NULL;
+	u64 xsdt = 0;
+
+	*out = (struct acpi_sleep){0};
+	if (!rsdp)
+		return -ENOENT;
+	if (!is_root(root, RSDP_BYTES_1)) {
+		log_warn("acpi: no root pointer can be read at %llx\n", (unsigned long long)rsdp);
+		return -ENOENT;
+	}
+	if (root[RSDP_REVISION] >= 2) {
+		const u8 *longer = map(rsdp, RSDP_BYTES_2);
+
+		xsdt = is_root(longer, RSDP_BYTES_2) ? get(longer + RSDP_XSDT, 8) : 0;
+	}
+	if (!take_list(&s, xsdt, "XSDT", 8))
+		take_list(&s, get(root + RSDP_RSDT, 4), "RSDT", 4);
+	if (s.found_fadt)
+		return 0;
+	log_warn("acpi: no FADT can be read: the guest's sleep is not guarded\n");
+	*out = (struct acpi_sleep){0};
+	return -ENOENT;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the firmware's ACPI tables say of sleeping: which registers put the machine
+ * to sleep, and which number each kind of sleep has there. Section numbers are of the ACPI
+ * specification, version 6.5. Nothing in the tables is believed: lengths and checksums are
+ * checked, and only memory that the caller's function gives is read.
+ */
+#ifndef ARCH_X86_ACPI_H
+#define ARCH_X86_ACPI_H
+
+#include "lib/types.h"
+
+/* bytes of physical memory at address, to be read for as long as the tables are; NULL if there are none to read. */
+typedef const u8 *acpi_map_fn(u64 address, u32 bytes);
+
+/*
+ * PM1 control and status are 16 bits wide (sections 4.8.3.1 and 4.8.3.2), the registers of hardware-reduced
+ * machines 8 (section 4.8.3.7). What matters is at the same place in the upper byte of the former and in the latter.
+ */
+#define ACPI_SLP_EN 0x20u
+#define ACPI_SLP_TYP(byte) ((byte) >> 2 & 7u)
+#define ACPI_WAK_STS 0x80u
+
+enum acpi_space { ACPI_NOWHERE, ACPI_PORT, ACPI_MEMORY };
+
+/* Where that one byte is. */
+struct acpi_byte {
+	u32 space;           /* enum acpi_space */
+	u64 address;
+};
+
+/* The table names a block twice, in an old field and in a longer one; a guest may believe either. */
+enum acpi_sleep_block { ACPI_PM1A, ACPI_X_PM1A, ACPI_PM1B, ACPI_X_PM1B, ACPI_REDUCED, ACPI_SLEEP_BLOCKS };
+
+#define ACPI_SLEEP_STATES 6
+
+struct acpi_sleep {
+	struct acpi_byte control[ACPI_SLEEP_BLOCKS], status[ACPI_SLEEP_BLOCKS];
+	/* Bit n: the tables give state _Sx_ the number n, in PM1a's register and the reduced one, in PM1b's. */
+	u8 type_a[ACPI_SLEEP_STATES], type_b[ACPI_SLEEP_STATES];
+};
+
+/* 0; or -ENOENT, *out is all zeroes: no table says anything. Whatever is wrong with a table is logged. */
+MUST_CHECK int acpi_find_sleep(acpi_map_fn *map, u64 rsdp, struct acpi_sleep *out);
+
+#endif

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One boot of Debian that looks at everything, once bare and once under Umbra: the tests read what it saw."""
+import functools
+import hashlib
+import os
+import random
+import re
+
+from common import debian, run_command
+
+DATA_DISK = "build/test-data.img"
+
+
+def data_disk():
+    """16 MiB of noise, the same every time, on a disk of its own; returns its SHA-256."""
+    data = random.Random(2).randbytes(16 << 20)
+    if not os.path.exists(DATA_DISK):
+        with open(DATA_DISK, "wb") as file:
+            file.write(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+DATA_DRIVE = ["-drive", f"file={DATA_DISK},format=raw,if=none,id=data,snapshot=on"]
+# The devices of one inspection: the name of the disk in the guest and QEMU's arguments.
+DEVICES = {
+    "cloud": ("vdb", DATA_DRIVE + ["-device", "virtio-blk-pci,drive=data"]),
+    "full": ("sda", DATA_DRIVE + ["-device", "ahci,id=ahci", "-device", "ide-hd,drive=data,bus=ahci.0",
+                                  "-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile="]),
+}
+INSPECT = """
+section() { printf '\\n== %s\\n' "$1"; }
+section uname; uname -a
+section stats; umbractl stats
+section efivars; ls /sys/firmware/efi/efivars
+section disk; sha256sum /dev/DISK
+section rtc; cat /sys/class/rtc/rtc0/name; date -u +%Y; hwclock -u -r
+section net
+for n in /sys/class/net/eth*; do
+	i=${n##*/}
+	ip link set $i up; ip addr add 10.0.2.15/24 dev $i
+	sleep 1; ping -c 2 -W 5 -I $i 10.0.2.2 >/dev/null && echo "$i answers"
+	ip link set $i down; ip addr flush dev $i
+done
+section dmesg; dmesg -r
+section end
+exit 7
+"""
+
+
+@functools.lru_cache(maxsize=None)
+def inspect(kind, bare):
+    """One boot that looks at everything; its sections by name. It ends with status 7."""
+    data_disk()
+    disk, devices = DEVICES[kind]
+    name = f"inspect-{kind}-{'bare' if bare else 'umbra'}"
+    machine = debian(kind, umbra="bare" if bare else "", command=INSPECT.replace("DISK", disk), extra=devices)
+    result = run_command(name, machine, status=7)
+    sections = re.split(r"\n== (\w+)\n", "\n" + result.output.decode(errors="replace"))
+    found = dict(zip(sections[1::2], sections[2::2]))
+    found["serial"] = result.text
+    return found

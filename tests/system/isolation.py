@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tests of what the guest must not do to the machine: sleep without the hypervisor, mask A20, switch
+tasks unseen; and of the ways to end it that it has."""
+import functools
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+
+import vm
+from common import BOCHS_TIMEOUT, boot, debian, judge_checks, judge_image, require, run_command
+from inspection import DEVICES, data_disk, inspect
+
+# --- sleep, reset and power-off ---------------------------------------------------
+
+# QEMU's q35: PM1a's status at port 0x600, its control at 0x604; sleep types S3 1, S4 2, S5 0; SLP_EN is bit 13.
+SLEEP_1, SLEEP_2, SLEEP_7 = 0x2400, 0x2800, 0x3c00
+SUSPEND = """
+exits() { umbractl stats | head -1; }
+echo +5 >/sys/class/rtc/rtc0/wakealarm
+exits; echo mem >/sys/power/state; echo "suspended: $?"; exits
+sha256sum /dev/vdb
+ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; sleep 1; ping -c 2 -W 5 10.0.2.2 >/dev/null && echo "eth0 answers"
+dmesg | grep "Waking up from system sleep state S3"
+"""
+REFUSED = r"guest asked for S3: refused"
+
+
+def test_suspend_to_ram_is_refused_and_the_guest_goes_on():
+    expected = data_disk()
+    result = run_command("s3", debian(command=SUSPEND, extra=DEVICES["cloud"][1]))
+    text = result.output.decode()
+    require("suspended: 0" in text and "Waking up" in text, f"the suspend failed: {text[-300:]!r}")
+    exits = [int(n) for n in re.findall(r"^exits +(\d+)$", text, re.M)]
+    require(len(exits) == 2 and exits[1] > exits[0], "the hypervisor does not answer behind it")
+    require(expected in text and "eth0 answers" in text, "disk or network do not go on")
+    require(len(re.findall(REFUSED, result.text)) == 1, "the serial log does not say once that it was refused")
+
+
+def with_port(**settings):
+    """A guest that has the program port."""
+    archive = "build/port.cpio"
+    subprocess.run(["tools/mkinitramfs", archive, "--program", "build/tools/port"], check=True)
+    machine = debian(**settings)
+    machine.initrds.append(archive)
+    return machine
+
+
+def test_sleep_registers_are_guarded_against_accesses_of_every_size():
+    command = f"""
+port 0x604 2 {SLEEP_1}; port 0x600 2
+port 0x600 2 0x8000; port 0x601 1
+port 0x602 4 $(({SLEEP_1} << 16)); port 0x5fe 4
+port 0x600 2 0x8000; port 0x605 1 {SLEEP_1 >> 8}; port 0x600 4
+echo alive; umbractl version
+"""
+    result = run_command("s3-by-hand", with_port(command=command))
+    seen = [int(value, 16) for value in re.findall(rb"^\w+: (\w+)$", result.output, re.M)]
+    require(len(seen) == 4, f"it printed {result.output!r}")
+    require([seen[0] >> 15 & 1, seen[1] >> 7 & 1, seen[2] >> 31 & 1, seen[3] >> 15 & 1] == [1, 0, 1, 1],
+                f"WAK_STS in {[hex(value) for value in seen]}")
+    require(len(re.findall(REFUSED, result.text)) == 1, "the serial log does not say so, once")
+
+
+def test_sleep_type_that_no_table_names_is_refused():
+    machine = with_port(command=f"port 0x604 2 {SLEEP_1}; port 0x604 2 {SLEEP_7}; umbractl version",
+                        extra=["-global", "ICH9-LPC.disable_s3=1"])
+    result = run_command("s3-unnamed", machine)
+    require("refused (sleep type 1;" in result.text, "the serial log does not say so")
+
+
+def end_of_guest(name, command, options=""):
+    """What QEMU tells by its QMP socket of the machine's end: SHUTDOWN's reason, and whether RESET or SUSPEND_DISK came."""
+    path = f"build/{name}.qmp"
+    machine = with_port(command=command, options=f"console=ttyS0 {options}",
+                        extra=["-qmp", f"unix:{path},server=on,wait=off"])
+    events = []
+
+    def listen():
+        while not os.path.exists(path):
+            time.sleep(0.2)
+        with socket.socket(socket.AF_UNIX) as qmp:
+            qmp.connect(path)
+            qmp.sendall(b'{"execute": "qmp_capabilities"}')
+            while data := qmp.recv(65536):
+                events.append(data)
+
+    if os.path.exists(path):
+        os.unlink(path)
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    result = boot(name, machine)
+    require(result.exit == 0, f"the machine did not end by itself (status {result.exit})")
+    listener.join(5)
+    return b"".join(events).decode()
+
+
+def check_reset(way):
+    events = end_of_guest(f"reset-{way}", "reboot -f", f"reboot={way}")
+    require('"reason": "guest-reset"' in events, f"QEMU says {events[-200:]!r}")
+
+
+def test_reset_through_acpi():
+    check_reset("acpi")
+
+
+def test_reset_through_the_keyboard_controller():
+    check_reset("kbd")
+
+
+def test_reset_through_port_cf9():
+    check_reset("pci")
+
+
+def test_reset_through_port_92():
+    events = end_of_guest("reset-92", "port 0x92 1 1; sleep 20")
+    require('"reason": "guest-reset"' in events, f"QEMU says {events[-200:]!r}")
+
+
+def test_power_off_is_s5():
+    events = end_of_guest("power-off", "true")
+    require('"reason": "guest-shutdown"' in events, f"QEMU says {events[-200:]!r}")
+
+
+def test_s4_passes():
+    events = end_of_guest("s4", f"port 0x604 2 {SLEEP_2}; sleep 20")
+    require("SUSPEND_DISK" in events, f"QEMU says {events[-200:]!r}")
+
+
+def test_kexec_goes_on_in_another_kernel_under_the_hypervisor():
+    """The second kernel gets the same initramfs and a command of its own."""
+    kernel = vm.fetch_kernel("cloud")
+    base, command, second, more = vm.initramfs(kernel), "build/kexec.command", "build/kexec.initrd", "build/kexec.cpio"
+    vm.write_text(command, "cat /proc/cmdline; umbractl stats | head -1; exit 5\n")
+    subprocess.run(["tools/mkinitramfs", more, "--file", command + ":/umbra/command"], check=True)
+    with open(second, "wb") as file:
+        for part in (base, more):
+            with open(part, "rb") as source:
+                file.write(source.read())
+    subprocess.run(["tools/mkinitramfs", more, "--program", "build/tools/kexec", "--file", f"{kernel}/vmlinuz:/kexec/kernel",
+                    "--file", second + ":/kexec/initrd"], check=True)
+    machine = debian(command='kexec /kexec/kernel /kexec/initrd "console=ttyS0 second=1"')
+    machine.initrds.append(more)
+    result = run_command("kexec", machine, status=5)
+    require(re.search(rb"second=1\s+exits +\d+", result.output), f"the second kernel printed {result.output[-300:]!r}")
+
+
+def test_dmesg_of_the_keyboard_controller_is_as_on_bare():
+    lines = [re.findall(r"^.*i8042.*$|^.*atkbd.*$|^.*AT Translated.*$", re.sub(r"(?m)^<\d+>\[[ .\d]*\] ", "", inspect("full", bare)["dmesg"]), re.M)
+             for bare in (True, False)]
+    require(lines[0] and lines[0] == lines[1], f"the kernel says {lines[1]}, bare {lines[0]}")
+
+
+# --- outside long mode (tests/guest/legacy) ------------------------------------------
+
+def legacy_machine(name, **settings):
+    return vm.Machine(kernel=f"build/guest/legacy/{name}.elf", multiboot=True, options="", memory="512M", **settings)
+
+
+def run_legacy(name, bare):
+    where = "bare" if bare else "umbra"
+    machine = legacy_machine(name, umbra="bare" if bare else "")
+    judge_image(f"legacy-{name}[{where}]", boot(f"legacy-{name}-{where}", machine, timeout=120))
+
+
+def run_legacy_in_bochs(name):
+    ended = rb"END: (\d+) failures"
+    result = boot(f"bochs-legacy-{name}", legacy_machine(name, emulator="bochs"), timeout=BOCHS_TIMEOUT, until=ended)
+    judge_checks(f"legacy-{name}[bochs]", result)
+    require(re.search(ended, result.serial), f"the image did not end{': ' if result.panic else ''}{result.panic or ''}")
+
+
+def test_guest_that_switches_tasks_in_hardware_is_stopped():
+    """QEMU's TCG makes no exit for it: docs/hardware.md. By CALL, by a task gate, with page tables of its own."""
+    for how in ("taskswitch1", "taskswitch2", "taskswitch3"):
+        result = boot(f"legacy-{how}", legacy_machine(how), timeout=120, until=rb"the guest has stopped|END: ")
+        require(re.search(r"guest stopped: the processor holds [0-9a-f]+ in CR3", result.text), f"{how}: it was not stopped")
+
+
+def legacy_tests():
+    found = {}
+    for name in ("real", "code16", "v86", "a20"):
+        for bare in (True, False):
+            test = functools.partial(run_legacy, name, bare)
+            test.slow = False
+            found[f"legacy_{name}_{'bare' if bare else 'under_umbra'}_runs_to_its_end"] = test
+    for name in ("code16", "v86", "a20"):  # no real mode on VMX
+        test = functools.partial(run_legacy_in_bochs, name)
+        test.slow = True
+        found[f"legacy_{name}_runs_to_its_end_in_bochs_on_vmx"] = test
+    return found
