@@ -248,23 +248,14 @@ static void audit_hint(struct audit *a, const struct path_hint *hint)
 {
 	const struct shadow_mmu *mmu = a->mmu;
 	gva_t gva = hint->key >> 24 << 21;
-	u32 level = mmu->root_level == 3 ? 2 : mmu->root_level;
-	u32 page = mmu->root[mmu->root_level == 3 ? level_index(3, gva) & 3 : 0];
 
 	if (!mmu->root[0] || page_is_parked(a->s, hint->page) || hint->links != a->s->link_changes ||
 	    (hint->key & BITS(23, 0)) != mmu->root[0])
 		return;
-	for (; level > a->s->pages[hint->page].role.level; level--) {
-		u64 spte = page_table(a->s, page)[level_index(level, gva)];
-
-		if (!(spte & PTE_P) || spte_is_leaf(level, spte)) {
-			mismatch(a, "hint", page, level_index(level, gva), "a remembered path is not there");
+	for_each_step(step, mmu, gva)
+		if (step.page == hint->page)
 			return;
-		}
-		page = page_of_link(a->s, spte);
-	}
-	if (page != hint->page)
-		mismatch(a, "hint", page, 0, "a remembered path leads to another page");
+	mismatch(a, "hint", hint->page, 0, "a remembered path does not lead to its page");
 }
 
 /* S15: while INVLPG does not exit, all unsync pages are parked, and nothing links to those. */

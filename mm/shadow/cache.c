@@ -2,19 +2,18 @@
 /* The path cache and the code cache; see mm/shadow/cache.h. */
 #include "mm/shadow/cache.h"
 
-/* Goes down our links from the root to level 1; 0: one is missing. */
+/* for_each_step() to level 1 of 4, which the compiler unrolls; 0: a link is missing. */
 static u32 path_end(const struct shadow_mmu *mmu, gva_t gva, bool *alone)
 {
 	struct shadow *s = mmu->s;
 	u32 page = mmu->root[0];
 
 	*alone = path_step_alone(&s->pages[page], true);
+#pragma GCC unroll 3
 	for (u32 level = 4; level > 1; level--) {
-		u64 spte = page_table(s, page)[level_index(level, gva)];
-
-		if ((spte & (PTE_P | PTE_PS)) != PTE_P)
+		page = link_target(s, page_table(s, page)[level_index(level, gva)]);
+		if (!page)
 			return 0;
-		page = page_of_link(s, spte);
 		*alone = *alone && path_step_alone(&s->pages[page], false);
 	}
 	return page;
@@ -68,34 +67,30 @@ static ALWAYS_INLINE const u64 *top_entry(const struct shadow_mmu *mmu, gva_t gv
 	return &mmu->s->pool[(u64)mmu->root[0] * ENTRIES + (gva >> mmu->top_shift) % ENTRIES];
 }
 
-/* Fills the hint by a walk down the shadow; NULL if there is no leaf, or it is not of main memory. */
-static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva, struct code_hint *hint)
+/* Fills the hint from the leaf for gva; NULL if that is not of main memory. */
+static const u8 *code_take(const struct shadow_mmu *mmu, gva_t gva, const struct step *leaf, struct code_hint *hint)
 {
-	const struct shadow *s = mmu->s;
-	const struct region_main *m = &s->regions->main;
-	u32 page = mmu->root[0], level = mmu->root_level;
-	const u64 *leaf;
-	u64 spte, at;
+	const struct region_main *m = &mmu->s->regions->main;
+	u64 at = spte_pfn(leaf->level, *leaf->at) << PAGE_SHIFT |
+		 (gva & (BIT(PAGE_SHIFT + INDEX_BITS * (leaf->level - 1)) - 1));
 
-	if (level < 4 || !page)
-		return NULL;
-	for (;; level--) {
-		leaf = &s->pool[(u64)page * ENTRIES + level_index(level, gva)];
-		spte = *leaf;
-		if (!(spte & PTE_P))
-			return NULL;
-		if (spte_is_leaf(level, spte))
-			break;
-		page = page_of_link(s, spte);
-	}
-	at = spte_pfn(level, spte) << PAGE_SHIFT | (gva & (BIT(PAGE_SHIFT + INDEX_BITS * (level - 1)) - 1));
 	if (at - m->hpa >= m->bytes)
 		return NULL;
 	*hint = (struct code_hint){
-		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .top = *top_entry(mmu, gva), .leaf = leaf,
-		.value = spte, .at = phys_to_virt(hpa(at & PAGE_MASK)),
+		.page = gva >> PAGE_SHIFT, .links = mmu->s->link_changes, .top = *top_entry(mmu, gva), .leaf = leaf->at,
+		.value = *leaf->at, .at = phys_to_virt(hpa(at & PAGE_MASK)),
 	};
 	return phys_to_virt(hpa(at));
+}
+
+static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva, struct code_hint *hint)
+{
+	if (mmu->root_level < 4)
+		return NULL;
+	for_each_step(step, mmu, gva)
+		if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at))
+			return code_take(mmu, gva, &step, hint);
+	return NULL;
 }
 
 /* Without a root, page 0 is looked at: its entries are absent, those in hints are not. */

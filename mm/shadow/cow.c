@@ -78,15 +78,13 @@ static void make_room(struct shadow_mmu *mmu, const struct path_hint *hint, gva_
 {
 	struct shadow *s = mmu->s;
 	struct shadow_page *sp = hint->record;
-	bool due = s->flush_due, one = sp->live == 1;
+	struct flush_scope scope = flush_scope_begin(s);
+	bool one = sp->live == 1;
 
 	for_each_live(sp, i) {
 		page_drop_entry(s, hint->page, i);
-		if (one) {
-			s->flush_due = due;
-			mmu->ops->flush_page(mmu->cpu, mmu->tag, (gva & ~(BIT(21) - 1)) + i * PAGE_SIZE); /* FLUSH: row */
-			STAT(s, page_flushes);
-		}
+		if (one)
+			flush_scope_end(mmu, scope, (gva & ~(BIT(21) - 1)) + i * PAGE_SIZE); /* FLUSH: row */
 	}
 	if (s->unsync_count > 1) {
 		sp->pins++; /* empty as it is, it would be dropped */
@@ -155,23 +153,17 @@ static ALWAYS_INLINE void park_sync(struct shadow_mmu *mmu, gva_t gva)
 void unpark(struct shadow_mmu *mmu, gva_t gva)
 {
 	struct shadow *s = mmu->s;
-	u64 changes = s->stats[SHADOW_STAT_sync_changes], evictions = s->evictions;
+	struct flush_scope scope = flush_scope_begin(s);
 	const u64 *refused = &page_table(s, s->parked[0].page)[level_index(1, s->parked_for)];
-	u64 old = *refused;
-	bool due = s->flush_due;
+	u64 old = *refused, changes = s->sync_changes;
 
 	park_sync(mmu, gva);
-	if (*refused != old && (old & PTE_P) && s->stats[SHADOW_STAT_sync_changes] - changes == 1 &&
-	    s->evictions == evictions) {
-		s->flush_due = due;
-		mmu->ops->flush_page(mmu->cpu, mmu->tag, s->parked_for); /* FLUSH: unpark */
-		STAT(s, page_flushes);
-	}
+	if (*refused != old && (old & PTE_P) && s->sync_changes - changes == 1)
+		flush_scope_end(mmu, scope, s->parked_for); /* FLUSH: unpark */
 	for (u32 i = 0; i < s->parked_count; i++) {
 		u32 page = s->parked[i].page, link = s->parked[i].link;
 
-		s->pages[page].flags |= PAGE_USED;
-		s->pages[page].idle_writes = 0;
+		page_touch(&s->pages[page]);
 		s->pages[page].parents |= link;
 		live_set(&s->pages[entry_page(link)], link & (ENTRIES - 1));
 		spte_write(entry_pointer(s, link), page_hpa(s, page).v | SPTE_LINK);

@@ -137,7 +137,18 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 /* A function of its own in every build: bench-profile tells the windows that it measures by it. */
 NOINLINE __attribute__((noclone)) u64 shadow_stat(const struct shadow *s, enum shadow_stat which)
 {
-	return which < SHADOW_STAT_COUNT ? s->stats[which] : 0;
+	u64 faults = 0;
+
+	switch (which) {
+	case SHADOW_STAT_walks:
+		for (u32 i = 0; i < s->mmu_count; i++)
+			faults += s->mmus[i]->faults;
+		return faults;
+	case SHADOW_STAT_sync_changes:
+		return s->sync_changes;
+	default:
+		return which < SHADOW_STAT_COUNT ? s->stats[which] : 0;
+	}
 }
 
 void shadow_stat_add(struct shadow *s, enum shadow_stat which, u64 n)

@@ -73,7 +73,7 @@ static void fill_plan(struct fill *f)
 	/* A key that forbids writes under WP is like a clear W. */
 	if (unlikely(mmu->gpt.pke) && supervisor_write && gpt_key_needs_wp(&mmu->gpt, gpte))
 		access &= ~(u32)ACC_W;
-	f->top = mmu->root_level == 3 ? 2 : mmu->root_level;
+	f->top = top_level(mmu);
 	f->map_level = 1;
 	if (mmu->gpt.mode == GPT_NONE) {
 		f->guest_leaf = f->top + 1;
@@ -127,15 +127,6 @@ static ALWAYS_INLINE bool fill_name_matches(const struct fill *f, u32 level, u32
 	return sp->gfn == gfn && sp->role.word == role.word;
 }
 
-static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
-{
-	struct shadow_page *sp = &f->mmu->s->pages[page];
-
-	sp->flags |= PAGE_USED;
-	sp->idle_writes = 0;
-	f->path[level] = page;
-}
-
 /*
  * Finds or makes every page of the path; links nothing yet. Mostly all links
  * are there and lead to pages of the right names: then f->unlinked stays 0.
@@ -143,24 +134,24 @@ static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
 static void fill_path(struct fill *f)
 {
 	struct shadow *s = f->mmu->s;
-	u32 page = f->mmu->root[f->mmu->root_level == 3 ? level_index(3, f->gva) & 3 : 0];
+	u32 page = top_page(f->mmu, f->gva);
 
 	f->path[f->top] = page;
 	f->made = f->unlinked = 0;
 	for (u32 level = f->top; level > f->map_level; level--) {
-		u64 spte = page_table(s, page)[level_index(level, f->gva)];
 		union role role;
 		gfn_t gfn;
 		bool made;
 
-		page = (spte & (PTE_P | PTE_PS)) == PTE_P ? page_of_link(s, spte) : 0;
+		page = link_target(s, page_table(s, page)[level_index(level, f->gva)]);
 		if (unlikely(!page || !fill_name_matches(f, level - 1, page))) {
 			fill_child_name(f, level - 1, &gfn, &role);
 			page = page_get(s, gfn, role, &made);
 			f->unlinked |= 1u << level;
 			f->made |= made ? 1u << (level - 1) : 0;
 		}
-		fill_use_page(f, level - 1, page);
+		page_touch(&s->pages[page]);
+		f->path[level - 1] = page;
 	}
 }
 
@@ -226,12 +217,11 @@ static void fill_prefetch(struct fill *f, u32 page, u32 index, const struct leaf
 static enum shadow_result fill_spurious(struct fill *f, u32 error, struct shadow_fault *fault)
 {
 	struct shadow_mmu *mmu = f->mmu;
-	u64 token = mmu->s->stats[SHADOW_STAT_walks] - 1;
-	bool again = mmu->last_gva == f->gva && mmu->last_token == token;
+	bool again = mmu->spurious_gva == f->gva && mmu->spurious_fault == mmu->faults - 1;
 
 	STAT(mmu->s, spurious);
-	mmu->last_gva = f->gva;
-	mmu->last_token = token + 1;
+	mmu->spurious_gva = f->gva;
+	mmu->spurious_fault = mmu->faults;
 	if (again && (error & PF_P) && mmu->gpt.smap && f->access.ac && !f->access.user &&
 	    !f->access.fetch && (f->walk.access & ACC_U)) {
 		f->access.implicit = true;
@@ -455,8 +445,7 @@ static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, stru
 		return parked ? SHADOW_FIXED : QUICK_NO;
 	if (unlikely(marked != gpte && !quick_mark(s, &hint->table[index], gpte, marked)))
 		return QUICK_NO;
-	hint->record->flags |= PAGE_USED;
-	hint->record->idle_writes = 0;
+	page_touch(hint->record);
 	id = entry_id(hint->page, index);
 	if (unlikely((*at & PTE_P) || ((spte & SPTE_RMAP) && (*frame & LIST_VALUE)))) {
 		leaf_install(s, hint->page, index, spte);
@@ -493,7 +482,7 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 	enum shadow_result result;
 
 	_Static_assert(PF_U << 3 == GPT_ACCESS_IMPLICIT && RFLAGS_AC >> 12 == GPT_ACCESS_AC, "shifted together");
-	STAT(s, walks);
+	mmu->faults++;
 	spin_lock(&s->lock);
 	result = fault_quick(mmu, s, gva, access, fault);
 	spin_unlock(&s->lock);

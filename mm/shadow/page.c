@@ -66,7 +66,7 @@ void page_zap(struct shadow *s, u32 page)
 	page_free_raw(s, page);
 	if (!direct && !page_first_of_gfn(s, gfn)) {
 		untrack_frame(s, gfn);
-		frame_reopen(s->mmus[0], home, gfn);
+		frame_reopen(any_mmu(s), home, gfn);
 	}
 	STAT(s, zaps);
 }

@@ -24,12 +24,13 @@ static void link_upper_half(struct shadow_mmu *mmu, u32 page)
 	sync_refresh(mmu, mmu->last_root); /* before what is below it is linked here (S7) */
 	for_each_live(like, i) {
 		u64 spte = page_table(s, mmu->last_root)[i];
+		u32 child = link_target(s, spte);
 
-		if (i < ENTRIES / 2 || !(spte & PTE_P) ||
+		if (i < ENTRIES / 2 || !child ||
 		    !link_unchanged(s, sp->role, spte, __atomic_load_n(&table[i], __ATOMIC_RELAXED)))
 			continue;
-		page_link(s, page, i, page_of_link(s, spte), false);
-		s->pages[page_of_link(s, spte)].flags |= PAGE_USED;
+		page_link(s, page, i, child, false);
+		s->pages[child].flags |= PAGE_USED;
 	}
 }
 
@@ -43,8 +44,7 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
 	page = page_get(s, gfn, role, &made);
 	mmu->root[slot] = page;
 	s->pages[page].pins++;
-	s->pages[page].flags |= PAGE_USED;
-	s->pages[page].idle_writes = 0;
+	page_touch(&s->pages[page]);
 	if (!made)
 		sync_refresh(mmu, page);
 	else if (role.level >= 4 && !role.direct)
@@ -133,8 +133,7 @@ bool root_switch(struct shadow_mmu *mmu, u64 cr3)
 	if (sp->gfn != gfn || sp->role.word != mmu->root_role || sp->state != PAGE_TABLE)
 		return false;
 	sp->pins++;
-	sp->flags |= PAGE_USED;
-	sp->idle_writes = 0;
+	page_touch(sp);
 	mmu->root[0] = mmu->last_root = page;
 	tag_assign(mmu, page);
 	mmu->entry_due = true;

@@ -41,7 +41,7 @@ static bool sync_changed_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 
 		else
 			page_drop_entry(s, page, index);
 	}
-	STAT(s, sync_changes);
+	s->sync_changes++;
 	return true;
 }
 
@@ -61,7 +61,7 @@ static bool sync_changed_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 
 	} else {
 		page_drop_entry(s, page, index);
 	}
-	STAT(s, sync_changes);
+	s->sync_changes++;
 	return true;
 }
 
@@ -198,11 +198,11 @@ static bool refresh_below(struct shadow_mmu *mmu, u32 page, u32 *budget)
 	if (sp->role.level == 1 || sp->role.direct)
 		return true;
 	for_each_live(sp, i) {
-		u64 spte = page_table(s, page)[i];
+		u32 child = link_target(s, page_table(s, page)[i]);
 
-		if (!(spte & PTE_P) || spte_is_leaf(sp->role.level, spte))
+		if (!child)
 			continue;
-		if (!(*budget)-- || !refresh_below(mmu, page_of_link(s, spte), budget))
+		if (!(*budget)-- || !refresh_below(mmu, child, budget))
 			return false;
 	}
 	return true;

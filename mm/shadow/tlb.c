@@ -4,13 +4,13 @@
 
 void free_invlpg(struct shadow_mmu *mmu, bool on)
 {
-	mmu->s->invlpg_free = on;
+	mmu->s->invlpg_free = on ? mmu : NULL;
 	mmu->ops->trap_invlpg(mmu->cpu, !on);
 }
 
 void park_over(struct shadow *s)
 {
-	struct shadow_mmu *mmu = s->mmus[0];
+	struct shadow_mmu *mmu = s->invlpg_free;
 
 	if (s->parked_count) {
 		s->parked_count = 0;
@@ -19,6 +19,15 @@ void park_over(struct shadow *s)
 		s->flush_due = true; /* FLUSH: park */
 	}
 	free_invlpg(mmu, false);
+}
+
+void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva)
+{
+	if (mmu->s->evictions != scope.evictions)
+		return;
+	mmu->s->flush_due = scope.due;
+	mmu->ops->flush_page(mmu->cpu, mmu->tag, gva);
+	STAT(mmu->s, page_flushes);
 }
 
 void tag_take(struct shadow_mmu *mmu, u32 page)

@@ -50,6 +50,20 @@ static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
 /* A root is being dropped: no CPU may go on with it, its tag is free (S12). */
 void root_forget(struct shadow *s, u32 page);
 void tag_drop(struct shadow *s, u32 page);
+/*
+ * A change of one leaf that a single path leads to. What it made due shrinks to a flush
+ * of that page in the tag in use, unless a list pushed another entry out meanwhile (S10).
+ */
+struct flush_scope {
+	bool due;
+	u64 evictions;
+};
+static ALWAYS_INLINE struct flush_scope flush_scope_begin(const struct shadow *s)
+{
+	return (struct flush_scope){.due = s->flush_due, .evictions = s->evictions};
+}
+void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva);
+
 /* Gives the root a tag of its own if it has none; whoever had it before will get another (S13). */
 void tag_take(struct shadow_mmu *mmu, u32 page);
 static ALWAYS_INLINE void tag_assign(struct shadow_mmu *mmu, u32 page)

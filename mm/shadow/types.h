@@ -104,6 +104,8 @@ struct shadow_page {
 };
 _Static_assert(sizeof(struct shadow_page) == 128, "see unused");
 
+struct shadow_mmu;
+
 struct shadow {
 	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
 	struct spinlock lock;
@@ -116,13 +118,14 @@ struct shadow {
 	u32 node_free, node_pages;
 	u32 victim_turn;         /* where the next full list gives up a member */
 	u64 evictions;           /* members that lists gave up */
-	bool invlpg_free;        /* INVLPG does not exit: nothing is unsync but what is parked (S15) */
+	struct shadow_mmu *invlpg_free; /* whose INVLPG does not exit: nothing is unsync but what is parked (S15) */
 	u32 parked_count;        /* pages of level 1 that cow.c took out */
 	struct { u32 page, link; } parked[PARKED_MAX]; /* link: the entry that linked to it */
 	gva_t parked_for;        /* the address that the guest was refused to write to; parked[0] is its page */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
 	u32 unsync_count;        /* pages in both lists */
 	u64 link_changes;        /* links made or dropped, from 1 on */
+	u64 sync_changes;        /* entries that syncs changed */
 	u32 release_top;         /* the address space whose tables were last written to: its top page */
 	u32 releases;            /* tables of it released by a write since the last sync */
 	u32 quiet_refreshes;     /* INVLPGs that re-derived upper tables for nothing, one after another */
@@ -203,8 +206,9 @@ struct shadow_mmu {
 	u32 last_root;           /* the last page that was made a root; it may have been dropped since */
 	u32 tag;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
-	gva_t last_gva;
-	u64 last_token;
+	gva_t spurious_gva;
+	u64 spurious_fault;      /* its number */
+	u64 faults;              /* handled so far */
 	struct path_hint hints[PATH_HINTS];
 	struct code_hint code[CODE_HINTS];
 };

@@ -66,16 +66,12 @@ static void release_below(struct shadow_mmu *mmu, u32 page, u32 end, struct bulk
 	struct shadow *s = mmu->s;
 
 	for_each_live(&s->pages[page], i) {
-		u64 spte = page_table(s, page)[i];
-		u32 level = s->pages[page].role.level, child;
+		u32 level = s->pages[page].role.level, child = link_target(s, page_table(s, page)[i]);
 
 		if (i >= end || !left->tables || !left->entries)
 			return;
 		left->entries--;
-		if (!(spte & PTE_P) || spte_is_leaf(level, spte))
-			continue;
-		child = page_of_link(s, spte);
-		if (s->pages[child].role.direct)
+		if (!child || s->pages[child].role.direct)
 			continue;
 		left->tables -= release_page(mmu, child);
 		if (level > 2)
@@ -117,13 +113,11 @@ static bool is_lowest(const struct shadow_mmu *mmu, u32 top, u32 page)
 	const struct shadow *s = mmu->s;
 	const struct shadow_page *sp = &s->pages[top];
 	u32 level = s->pages[page].role.level;
-	u64 spte;
 
 	while (top != page && sp->role.level > level && sp->live) {
-		spte = s->pool[entry_id(top, lowest_live(sp))];
-		if (spte_is_leaf(sp->role.level, spte))
+		top = link_target(s, s->pool[entry_id(top, lowest_live(sp))]);
+		if (!top)
 			return false;
-		top = page_of_link(s, spte);
 		sp = &s->pages[top];
 	}
 	if (top == page)
