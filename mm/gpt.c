@@ -370,8 +370,8 @@ static ALWAYS_INLINE enum gpt_status leave_to(slow_walk *walk, const struct requ
 	return walk(r->ctx, r->gva, r->access, r->effects, r->walk, unread);
 }
 
-/* far: once more, with tables anywhere in RAM; NULL: this is that walk. */
-static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow, slow_walk *far,
+/* anywhere: once more, with tables outside the main region too; NULL: this is that walk. */
+static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow, slow_walk *anywhere,
 						 const struct request *r)
 {
 	const struct gpt_context *ctx = r->ctx;
@@ -385,9 +385,9 @@ static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slo
 		return fault(ctx, 3, 0, r->access, w);
 	}
 	w->first_table = table;
-	descend(f, ctx->regions, table, r->gva, !far, w->step, &d);
+	descend(f, ctx->regions, table, r->gva, !anywhere, w->step, &d);
 	if (unlikely(d.unread))
-		return leave_to(far ? far : slow, r, d.unread);
+		return leave_to(anywhere ? anywhere : slow, r, d.unread);
 	if (unlikely(!(d.all & PTE_P) || (d.upper & PTE_PS))) {
 		if (!only_leaf_absent(f, ctx, w->step, &d))
 			return leave_to(slow, r, 0);
@@ -410,9 +410,9 @@ static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slo
 	{ \
 		return walk_slow(&format_##name, REQUEST, unread); \
 	} \
-	static NOINLINE enum gpt_status far_##name(const struct gpt_context *ctx, gva_t gva, \
-						   struct gpt_access access, enum gpt_effects effects, \
-						   struct gpt_walk *w, u32 unread) \
+	static NOINLINE enum gpt_status anywhere_##name(const struct gpt_context *ctx, gva_t gva, \
+							struct gpt_access access, enum gpt_effects effects, \
+							struct gpt_walk *w, u32 unread) \
 	{ \
 		return walk_tables(&format_##name, slow_##name, NULL, REQUEST); \
 	} \
@@ -420,7 +420,7 @@ static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slo
 						    struct gpt_access access, enum gpt_effects effects, \
 						    struct gpt_walk *w) \
 	{ \
-		return walk_tables(&format_##name, slow_##name, far_##name, REQUEST); \
+		return walk_tables(&format_##name, slow_##name, anywhere_##name, REQUEST); \
 	}
 
 FORMAT_WALKS(32)

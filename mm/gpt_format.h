@@ -66,10 +66,11 @@ struct descent {
  * Reads one entry of each level as if all of them were ordinary: present, no
  * large leaf, nothing reserved. Whether they are is seen from the AND and OR at
  * the end. What an absent entry points to may be anything, but only the guest's
- * RAM is read, so a read too many does no harm. Only its main region, unless far.
+ * RAM is read, so a read too many does no harm. Only its main region, unless
+ * anywhere.
  */
 static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct region_map *regions, u64 table,
-				  u64 address, bool far, struct gpt_step *steps, struct descent *d)
+				  u64 address, bool anywhere, struct gpt_step *steps, struct descent *d)
 {
 	const struct region_main *m = &regions->main;
 	u64 base = m->base_gpa, bytes = m->bytes;
@@ -85,7 +86,7 @@ static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct regio
 
 		d->unread = level;
 		if (unlikely(table - base >= bytes)) {
-			if (!far)
+			if (!anywhere)
 				return;
 			slot = (u8 *)table_pointer(regions, table >> PAGE_SHIFT);
 			if (!slot)

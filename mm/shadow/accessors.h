@@ -123,11 +123,11 @@ static ALWAYS_INLINE union role role_child(union role parent, u32 level, u32 acc
 	return parent;
 }
 
-static ALWAYS_INLINE u32 root_hint(gfn_t gfn) { return (u32)(gfn ^ gfn >> 6) % ROOT_HINTS; }
+static ALWAYS_INLINE u32 root_slot(gfn_t gfn) { return (u32)(gfn ^ gfn >> 6) % ROOT_CACHE_SIZE; }
 
-static ALWAYS_INLINE struct path_hint *hint_of(struct shadow_mmu *mmu, gva_t gva)
+static ALWAYS_INLINE struct cached_path *path_slot(struct shadow_mmu *mmu, gva_t gva)
 {
-	return &mmu->hints[(gva >> 21 ^ mmu->root[0] * 5) % PATH_HINTS];
+	return &mmu->paths[(gva >> 21 ^ mmu->root[0] * 5) % PATH_CACHE_SIZE];
 }
 
 #endif

@@ -3,7 +3,8 @@
  * Laying out the pool, and the counters.
  *
  * Metadata: 4 bytes a frame of guest RAM, 8 a 2 MiB block, 4 a GiB: 0.1% of RAM;
- * 48 bytes and a hash word a pool page: 1.3% of the pool, itself 1/64 of RAM.
+ * 136 bytes a pool page (its record, two words of hash): 3.3% of the pool, itself 1/64
+ * of RAM.
  */
 #include "mm/shadow.h"
 

@@ -57,11 +57,11 @@ static union role role_of(const struct gpt_context *ctx)
 	};
 }
 
-static u32 plain_role_of(const struct shadow_mmu *mmu)
+static u32 copied_role_of(const struct shadow_mmu *mmu)
 {
 	union role role = role_child(mmu->base_role, 1, ACC_ALL, 0);
 
-	return role_is_plain(mmu, role) ? role.word : 0;
+	return role_is_copied(mmu, role) ? role.word : 0;
 }
 
 void shadow_drop_all(struct shadow *s)
@@ -92,10 +92,10 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 
 	spin_lock(&s->lock);
 	mmu->paging = *paging;
-	mmu->plain = s->identity && (paging->pat & 7) == MT_WB;
+	mmu->may_copy = s->identity && (paging->pat & 7) == MT_WB;
 	context_set(mmu, paging);
 	mmu->base_role = role_of(&mmu->gpt);
-	mmu->plain_role = plain_role_of(mmu);
+	mmu->copied_role = copied_role_of(mmu);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
 	mmu->top_shift = PAGE_SHIFT + INDEX_BITS * (mmu->root_level - 1);
 	mmu->root_role = mmu->root_level == 3 ? 0 : role_child(mmu->base_role, mmu->root_level, ACC_ALL, 0).word;
@@ -115,7 +115,7 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 	sync_all(mmu);
 	if (!root_switch(mmu, cr3) && mmu->root_level >= 4) {
 		root_load(mmu);
-		mmu->root_hints[root_hint(mmu->s->pages[mmu->root[0]].gfn)] = mmu->root[0];
+		mmu->root_cache[root_slot(mmu->s->pages[mmu->root[0]].gfn)] = mmu->root[0];
 	}
 	spin_unlock(&mmu->s->lock);
 }
@@ -163,18 +163,18 @@ static void refresh_upper(struct shadow_mmu *mmu)
 		sync_all(mmu);
 }
 
-/* The usual INVLPG: upper tables are in step, and a hint leads to a page of plain leaves. */
-static bool invlpg_quick(struct shadow_mmu *mmu, gva_t gva)
+/* The fast path: upper tables are in step, and a cached path leads to a page of copied leaves. */
+static bool invlpg_fast(struct shadow_mmu *mmu, gva_t gva)
 {
 	struct shadow *s = mmu->s;
-	struct path_hint *hint = hint_of(mmu, gva);
+	struct cached_path *path = path_slot(mmu, gva);
 	u32 index = level_index(1, gva);
 	struct flush_scope scope = flush_scope_begin(s);
 
-	if (s->unsync_upper || !hint_holds(mmu, hint, gva))
+	if (s->unsync_upper || !path_holds(mmu, path, gva))
 		return false;
-	if ((page_table(s, hint->page)[index] & PTE_P) &&
-	    sync_entry(mmu, hint->page, index, __atomic_load_n(&hint->table[index], __ATOMIC_RELAXED)) && hint->alone)
+	if ((page_table(s, path->page)[index] & PTE_P) &&
+	    sync_entry(mmu, path->page, index, __atomic_load_n(&path->table[index], __ATOMIC_RELAXED)) && path->alone)
 		flush_scope_end(mmu, scope, gva); /* FLUSH: path */
 	return true;
 }
@@ -198,8 +198,8 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 	if (mmu->gpt.mode == GPT_NONE || unlikely(is_beyond(mmu, gva)))
 		return;
 	spin_lock(&s->lock);
-	park_end(s);
-	if (likely(invlpg_quick(mmu, gva))) {
+	detached_end(s);
+	if (likely(invlpg_fast(mmu, gva))) {
 		spin_unlock(&s->lock);
 		return;
 	}

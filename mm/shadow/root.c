@@ -100,7 +100,7 @@ static void root_load_pae(struct shadow_mmu *mmu)
 		spte_write(&pdpt[i], page_hpa(mmu->s, mmu->root[i]).v | SPTE_LINK_PDPTE);
 	}
 	tag_drop(mmu->s, mmu->root[0]);
-	mmu->s->link_changes++; /* hints name a root by its first page */
+	mmu->s->link_changes++; /* the path cache names a root by its first page */
 }
 
 void root_load(struct shadow_mmu *mmu)
@@ -127,7 +127,7 @@ bool root_switch(struct shadow_mmu *mmu, u64 cr3)
 {
 	struct shadow *s = mmu->s;
 	gfn_t gfn = (cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT;
-	u32 page = mmu->root_hints[root_hint(gfn)];
+	u32 page = mmu->root_cache[root_slot(gfn)];
 	struct shadow_page *sp = &s->pages[page];
 
 	if (sp->gfn != gfn || sp->role.word != mmu->root_role || sp->state != PAGE_TABLE)

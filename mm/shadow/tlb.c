@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tags and roots that are let go, and the end of parking; see mm/shadow/tlb.h. */
+/* Tags, roots that are let go, and detached pages that are given up; see mm/shadow/tlb.h. */
 #include "mm/shadow/tlb.h"
 
 void free_invlpg(struct shadow_mmu *mmu, bool on)
@@ -8,15 +8,15 @@ void free_invlpg(struct shadow_mmu *mmu, bool on)
 	mmu->ops->trap_invlpg(mmu->cpu, !on);
 }
 
-void park_over(struct shadow *s)
+void detached_over(struct shadow *s)
 {
 	struct shadow_mmu *mmu = s->invlpg_free;
 
-	if (s->parked_count) {
-		s->parked_count = 0;
-		hint_of(mmu, s->parked_for)->park_pause = PARK_PAUSE;
-		s->link_changes++;   /* the hints still took the pages for linked */
-		s->flush_due = true; /* FLUSH: park */
+	if (s->detached_count) {
+		s->detached_count = 0;
+		path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
+		s->link_changes++;   /* the path cache still took the pages for linked */
+		s->flush_due = true; /* FLUSH: detached */
 	}
 	free_invlpg(mmu, false);
 }
