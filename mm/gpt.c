@@ -17,17 +17,7 @@
  */
 #include "mm/gpt.h"
 
-#include "mm/phys.h"
-
-/* What distinguishes the formats. */
-struct gpt_format {
-	u32 top_level;       /* level of the first table in memory */
-	u32 index_bits;      /* of gva, at each level */
-	u32 leaf_levels;     /* BIT(level) where PS makes a large leaf */
-	bool narrow;         /* entries of 4 bytes: no NX, large leaves of 4 MiB if CR4.PSE */
-	bool keys;           /* protection keys apply */
-	bool pdptes;         /* PAE: four registers stand above the tables, and bits 62:52 are reserved */
-};
+#include "mm/gpt_format.h"
 
 static const struct gpt_format format_32 = {
 	.top_level = 2, .index_bits = 10, .leaf_levels = BIT(2), .narrow = true,
@@ -41,24 +31,6 @@ static const struct gpt_format format_4l = {
 static const struct gpt_format format_5l = {
 	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true,
 };
-
-static const struct gpt_format format_ept4 = {
-	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3),
-};
-static const struct gpt_format format_ept5 = {
-	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3),
-};
-
-static ALWAYS_INLINE u32 format_shift(const struct gpt_format *f, u32 level)
-{
-	return PAGE_SHIFT + f->index_bits * (level - 1);
-}
-
-/* Of the formats with 8-byte entries, and of the shadow. */
-static ALWAYS_INLINE u32 level_shift(u32 level)
-{
-	return PAGE_SHIFT + 9 * (level - 1);
-}
 
 /* Bits that must be zero in every entry of a wide format. */
 static ALWAYS_INLINE u64 reserved_always(const struct gpt_format *f, const struct gpt_context *ctx, bool nx)
@@ -142,18 +114,6 @@ u64 gpt_entry_reserved_exact(const struct gpt_context *ctx, enum gpt_mode mode, 
 	const struct gpt_format *f = format_of(mode);
 
 	return f->narrow ? 0 : reserved_bits(f, ctx, nx, level, entry);
-}
-
-/* The table's entries, or NULL where the frame is not RAM. */
-static ALWAYS_INLINE u64 *table_pointer(const struct region_map *regions, gfn_t gfn)
-{
-	const struct region *r = region_near(regions, gfn);
-	struct region_hit hit;
-
-	if (likely(r && r->kind == REGION_RAM))
-		return phys_to_virt(pfn_to_hpa(r->pfn + (gfn - r->base)));
-	region_lookup(regions, gfn, &hit);
-	return likely(hit.kind == REGION_RAM) ? phys_to_virt(pfn_to_hpa(hit.pfn)) : NULL;
 }
 
 static ALWAYS_INLINE u64 load_entry(const struct gpt_format *f, const u64 *table, u32 index)
@@ -249,20 +209,18 @@ static bool mark_entry(bool narrow, void *slot, u64 *expected, u64 want)
 	return __atomic_compare_exchange_n((u64 *)slot, &old, updated, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* Sets the bits accessed in every entry of a path and dirty in its leaf, and counts; false if an entry changed. */
-static bool mark_path(bool narrow, struct gpt_step *steps, u32 top, u32 leaf, u64 accessed, u64 dirty,
-		      u8 *a_sets, u8 *d_sets)
+bool gpt_mark_path(bool narrow, struct gpt_step *steps, u32 top, u32 leaf, struct gpt_marks *marks)
 {
 	for (u32 level = top; level >= leaf; level--) {
-		u64 want = accessed | (level == leaf ? dirty : 0);
+		u64 want = marks->accessed | (level == leaf ? marks->dirty : 0);
 		u64 missing = want & ~steps[level].entry;
 
 		if (!missing)
 			continue;
 		if (!mark_entry(narrow, steps[level].slot, &steps[level].entry, want))
 			return false;
-		*a_sets += !!(missing & accessed);
-		*d_sets += !!(missing & dirty);
+		marks->a_sets += !!(missing & marks->accessed);
+		marks->d_sets += !!(missing & marks->dirty);
 	}
 	return true;
 }
@@ -270,11 +228,16 @@ static bool mark_path(bool narrow, struct gpt_step *steps, u32 top, u32 leaf, u6
 static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, enum gpt_effects effects, struct gpt_access access,
 						   struct gpt_walk *w)
 {
+	struct gpt_marks marks = {.accessed = PTE_A, .dirty = access.write ? PTE_D : 0};
+	bool done;
+
 	if (effects != GPT_SET_AD)
 		return GPT_OK;
 	w->dirty |= access.write;
-	return mark_path(narrow, w->step, w->top_level, w->leaf_level, PTE_A, access.write ? PTE_D : 0,
-			 &w->a_sets, &w->d_sets) ? GPT_OK : GPT_RETRY;
+	done = gpt_mark_path(narrow, w->step, w->top_level, w->leaf_level, &marks);
+	w->a_sets = marks.a_sets;
+	w->d_sets = marks.d_sets;
+	return done ? GPT_OK : GPT_RETRY;
 }
 
 bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
@@ -282,7 +245,8 @@ bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 	const struct gpt_step *step = w->step;
 
 	if (likely(w->leaf_level == 1 && w->top_level == 4))
-		return !(gpt_step_change(step + 1) | gpt_step_change(step + 2) | gpt_step_change(step + 3) | gpt_step_change(step + 4));
+		return !(gpt_step_change(step + 1) | gpt_step_change(step + 2) | gpt_step_change(step + 3) |
+			 gpt_step_change(step + 4));
 	for (u32 level = w->leaf_level; level && level <= w->top_level; level++) {
 		if (ctx->mode == GPT_32 ? __atomic_load_n((const u32 *)step[level].slot, __ATOMIC_RELAXED) != step[level].entry
 					: !!gpt_step_change(&step[level]))
@@ -303,71 +267,6 @@ static NOINLINE enum gpt_status fault(const struct gpt_context *ctx, u32 level, 
 	return GPT_FAULT;
 }
 
-static ALWAYS_INLINE u64 load_slot(const struct gpt_format *f, const void *slot)
-{
-	return f->narrow ? __atomic_load_n((const u32 *)slot, __ATOMIC_RELAXED)
-			 : __atomic_load_n((const u64 *)slot, __ATOMIC_RELAXED);
-}
-
-/* Byte offset in the table of the entry for address. */
-static ALWAYS_INLINE u64 entry_offset(const struct gpt_format *f, u32 level, u64 address)
-{
-	u32 size_shift = f->narrow ? 2 : 3;
-
-	return (address >> (format_shift(f, level) - size_shift)) & ((BIT(f->index_bits) - 1) << size_shift);
-}
-
-/* What an optimistic descent has seen: AND and OR over the entries of all levels, and the leaf. */
-struct descent {
-	u64 all, upper, leaf; /* upper: OR above level 1 */
-	u32 unread;          /* not 0: stopped there, for the table is not RAM, or not near */
-};
-
-/*
- * Reads one entry of each level as if all of them were ordinary: present, no
- * large leaf, nothing reserved. Whether they are is seen from the AND and OR at
- * the end. What an absent entry points to may be anything, but only the guest's
- * RAM is read, so a read too many does no harm. Only its main region, unless far.
- */
-static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct region_map *regions, u64 table,
-				  u64 address, bool far, struct gpt_step *steps, struct descent *d)
-{
-	const struct region_main *m = &regions->main;
-	u64 base = m->base_gpa, bytes = m->bytes;
-	u8 *memory = (u8 *)(uintptr_t)(m->hpa + phys_map_offset);
-
-	d->all = ~0ull;
-	d->upper = 0;
-#pragma GCC unroll 5
-	for (u32 level = f->top_level; level >= 1; level--) {
-		struct gpt_step *step = &steps[level];
-		u64 entry;
-		u8 *slot;
-
-		d->unread = level;
-		if (unlikely(table - base >= bytes)) {
-			if (!far)
-				return;
-			slot = (u8 *)table_pointer(regions, table >> PAGE_SHIFT);
-			if (!slot)
-				return;
-			slot += entry_offset(f, level, address);
-		} else {
-			slot = memory + (table - base) + entry_offset(f, level, address);
-		}
-		step->slot = slot;
-		step->entry = entry = load_slot(f, slot);
-		d->all &= entry;
-		if (level > 1)
-			d->upper |= entry;
-		d->leaf = entry;
-		table = entry & PTE_ADDR_MASK;
-	}
-	d->unread = 0;
-}
-
-enum verdict { GO_ON, LEAF, ABSENT, RESERVED };
-
 static ALWAYS_INLINE enum verdict judge_entry(const struct gpt_format *f, const struct gpt_context *ctx, u32 level,
 					      u64 entry)
 {
@@ -378,36 +277,37 @@ static ALWAYS_INLINE enum verdict judge_entry(const struct gpt_format *f, const 
 	return level == 1 || ((entry & PTE_PS) && (!f->narrow || ctx->pse)) ? LEAF : GO_ON;
 }
 
-/* The entry of a level, wherever its table may be; all-ones and slot NULL where that is not RAM. */
-static ALWAYS_INLINE void read_step(const struct gpt_format *f, const struct region_map *regions, u32 level,
-				    u64 table, u64 address, struct gpt_step *step)
-{
-	u8 *at = (u8 *)table_pointer(regions, table >> PAGE_SHIFT);
+/* What a walk is asked for, and where its result goes. */
+struct request {
+	const struct gpt_context *ctx;
+	gva_t gva;
+	struct gpt_access access;
+	enum gpt_effects effects;
+	struct gpt_walk *walk;
+};
 
-	step->slot = at ? at + entry_offset(f, level, address) : NULL;
-	step->entry = at ? load_slot(f, step->slot) : f->narrow ? ~0u : ~0ull;
-}
-
-/* The access is judged, A and D are set. rights: ACC_* over all levels; entry: the leaf, widened. */
-static ALWAYS_INLINE enum gpt_status finish(const struct gpt_format *f, const struct gpt_context *ctx, gva_t gva,
-					    struct gpt_access access, enum gpt_effects effects, u32 level,
-					    u64 entry, u64 all, u32 rights, struct gpt_walk *w)
+/* The access is judged, A and D are set. entry: the leaf, widened; all: AND of the entries; rights: ACC_* over all levels. */
+static ALWAYS_INLINE enum gpt_status finish(const struct gpt_format *f, const struct request *r, u32 level,
+					    u64 entry, u64 all, u32 rights)
 {
+	const struct gpt_context *ctx = r->ctx;
+	struct gpt_walk *w = r->walk;
+
 	w->top_level = (u8)f->top_level;
 	w->leaf_level = (u8)level;
 	w->a_sets = w->d_sets = 0;
 	w->access = rights;
-	if (f->keys && unlikely(ctx->controls & GPT_CONTROLS_KEYS) && key_forbids(ctx, entry, rights, access))
-		return fault(ctx, level, PF_P | PF_PK, access, w);
-	if (unlikely(!gpt_rights_allow(ctx, rights, access)))
-		return fault(ctx, level, PF_P, access, w);
+	if (f->keys && unlikely(ctx->controls & GPT_CONTROLS_KEYS) && key_forbids(ctx, entry, rights, r->access))
+		return fault(ctx, level, PF_P | PF_PK, r->access, w);
+	if (unlikely(!gpt_rights_allow(ctx, rights, r->access)))
+		return fault(ctx, level, PF_P, r->access, w);
 	w->gfn = gpt_entry_gfn(level, entry) |
-		 ((gva >> PAGE_SHIFT) & (BIT(f->index_bits * (level - 1)) - 1));
+		 ((r->gva >> PAGE_SHIFT) & (BIT(f->index_bits * (level - 1)) - 1));
 	w->dirty = entry & PTE_D;
 	if (unlikely(!(all & PTE_A)))
-		return set_accessed_dirty(f->narrow, effects, access, w);
-	if (access.write && unlikely(!(entry & PTE_D)))
-		return set_accessed_dirty(f->narrow, effects, access, w);
+		return set_accessed_dirty(f->narrow, r->effects, r->access, w);
+	if (r->access.write && unlikely(!(entry & PTE_D)))
+		return set_accessed_dirty(f->narrow, r->effects, r->access, w);
 	return GPT_OK;
 }
 
@@ -420,11 +320,11 @@ static ALWAYS_INLINE u64 first_table(const struct gpt_format *f, const struct gp
 }
 
 /* A walk that is not ordinary, level by level; entries above level unread were read already. */
-static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const struct gpt_context *ctx, gva_t gva,
-					       struct gpt_access access, enum gpt_effects effects,
-					       u32 unread, struct gpt_walk *w)
+static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const struct request *r, u32 unread)
 {
-	u64 table = first_table(f, ctx, gva), all = ~0ull, entry;
+	const struct gpt_context *ctx = r->ctx;
+	struct gpt_walk *w = r->walk;
+	u64 table = first_table(f, ctx, r->gva), all = ~0ull, entry;
 	u32 level;
 
 	w->top_level = (u8)f->top_level;
@@ -432,13 +332,13 @@ static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const
 		enum verdict verdict;
 
 		if (level <= unread)
-			read_step(f, ctx->regions, level, table, gva, &w->step[level]);
+			read_step(f, ctx->regions, level, table, r->gva, &w->step[level]);
 		entry = w->step[level].entry;
 		if (!w->step[level].slot)
-			return fault(ctx, level, PF_P | PF_RSVD, access, w);
+			return fault(ctx, level, PF_P | PF_RSVD, r->access, w);
 		verdict = judge_entry(f, ctx, level, entry);
 		if (verdict == ABSENT || verdict == RESERVED)
-			return fault(ctx, level, verdict == ABSENT ? 0 : PF_P | PF_RSVD, access, w);
+			return fault(ctx, level, verdict == ABSENT ? 0 : PF_P | PF_RSVD, r->access, w);
 		if (f->narrow)
 			entry = widen(ctx->pse, level, entry);
 		all &= entry ^ PTE_NX;
@@ -446,7 +346,7 @@ static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const
 			break;
 		table = entry & PTE_ADDR_MASK;
 	}
-	return finish(f, ctx, gva, access, effects, level, entry, all, gpt_access_of(all), w);
+	return finish(f, r, level, entry, all, gpt_access_of(all));
 }
 
 /* The most frequent fault of all, a page that is not there, needs no second look at the tables. */
@@ -461,59 +361,66 @@ static ALWAYS_INLINE bool only_leaf_absent(const struct gpt_format *f, const str
 	return (all & PTE_P) && !(d->upper & zero);
 }
 
+/* Out of line, so by value: what is asked for stays in registers until then. */
 typedef enum gpt_status slow_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_access access,
 				  enum gpt_effects effects, struct gpt_walk *w, u32 unread);
 
-/* far: once more, with tables anywhere in RAM; NULL: this is that walk. */
-static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow, slow_walk *far,
-						 const struct gpt_context *ctx, gva_t gva,
-						 struct gpt_access access, enum gpt_effects effects,
-						 struct gpt_walk *w)
+static ALWAYS_INLINE enum gpt_status leave_to(slow_walk *walk, const struct request *r, u32 unread)
 {
-	u64 table = first_table(f, ctx, gva), any;
+	return walk(r->ctx, r->gva, r->access, r->effects, r->walk, unread);
+}
+
+/* anywhere: once more, with tables outside the main region too; NULL: this is that walk. */
+static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow, slow_walk *anywhere,
+						 const struct request *r)
+{
+	const struct gpt_context *ctx = r->ctx;
+	struct gpt_walk *w = r->walk;
+	u64 table = first_table(f, ctx, r->gva), any;
 	struct descent d;
 
 	/* The four PDPTEs were validated when CR3 was loaded; they have no rights and no A bit. */
-	if (f->pdptes && !(ctx->pdpte[(gva >> 30) & 3] & PTE_P)) {
+	if (f->pdptes && !(ctx->pdpte[(r->gva >> 30) & 3] & PTE_P)) {
 		w->top_level = 3;
-		return fault(ctx, 3, 0, access, w);
+		return fault(ctx, 3, 0, r->access, w);
 	}
 	w->first_table = table;
-	descend(f, ctx->regions, table, gva, !far, w->step, &d);
+	descend(f, ctx->regions, table, r->gva, !anywhere, w->step, &d);
 	if (unlikely(d.unread))
-		return far ? far(ctx, gva, access, effects, w, d.unread)
-			   : slow(ctx, gva, access, effects, w, d.unread);
+		return leave_to(anywhere ? anywhere : slow, r, d.unread);
 	if (unlikely(!(d.all & PTE_P) || (d.upper & PTE_PS))) {
 		if (!only_leaf_absent(f, ctx, w->step, &d))
-			return slow(ctx, gva, access, effects, w, 0);
+			return leave_to(slow, r, 0);
 		w->top_level = (u8)f->top_level;
-		return fault(ctx, 1, 0, access, w);
+		return fault(ctx, 1, 0, r->access, w);
 	}
 	any = d.upper | d.leaf;
 	if (!f->narrow && unlikely(any & reserved_always(f, ctx, ctx->nx)))
-		return slow(ctx, gva, access, effects, w, 0);
-	return finish(f, ctx, gva, access, effects, 1, d.leaf, d.all, gpt_access_of_all(d.all, any), w);
+		return leave_to(slow, r, 0);
+	return finish(f, r, 1, d.leaf, d.all, gpt_access_of_all(d.all, any));
 }
 
-/* Each format's walk and its slow path, made of the same two bodies. */
+#define REQUEST (&(struct request){.ctx = ctx, .gva = gva, .access = access, .effects = effects, .walk = w})
+
+/* Each format's walk and its slow paths, made of the same two bodies. */
 #define FORMAT_WALKS(name) \
 	static NOINLINE enum gpt_status slow_##name(const struct gpt_context *ctx, gva_t gva, \
 						    struct gpt_access access, enum gpt_effects effects, \
 						    struct gpt_walk *w, u32 unread) \
 	{ \
-		return walk_slow(&format_##name, ctx, gva, access, effects, unread, w); \
+		return walk_slow(&format_##name, REQUEST, unread); \
 	} \
-	static NOINLINE enum gpt_status far_##name(const struct gpt_context *ctx, gva_t gva, \
-						   struct gpt_access access, enum gpt_effects effects, \
-						   struct gpt_walk *w, u32 unread) \
+	static NOINLINE enum gpt_status anywhere_##name(const struct gpt_context *ctx, gva_t gva, \
+							struct gpt_access access, enum gpt_effects effects, \
+							struct gpt_walk *w, u32 unread) \
 	{ \
-		return walk_tables(&format_##name, slow_##name, NULL, ctx, gva, access, effects, w); \
+		return walk_tables(&format_##name, slow_##name, NULL, REQUEST); \
 	} \
 	static NOINLINE enum gpt_status walk_##name(const struct gpt_context *ctx, gva_t gva, \
 						    struct gpt_access access, enum gpt_effects effects, \
 						    struct gpt_walk *w) \
 	{ \
-		return walk_tables(&format_##name, slow_##name, far_##name, ctx, gva, access, effects, w); \
+		return walk_tables(&format_##name, slow_##name, anywhere_##name, REQUEST); \
 	}
 
 FORMAT_WALKS(32)
@@ -548,162 +455,4 @@ enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_ac
 		break;
 	}
 	return walk_none(gva, walk);
-}
-
-/* --- EPT, SDM vol. 3 section 28.3 --------------------------------------------- */
-#define EPT_RIGHTS (EPT_R | EPT_W | EPT_X)
-#define EPT_MEMTYPE(entry) ((entry) >> EPT_MEMTYPE_SHIFT & 7)
-#define EPT_UPPER_ZERO BITS(7, 3) /* clear in an entry that leads to a table */
-
-static ALWAYS_INLINE bool ept_memtype_is_legal(u32 memtype)
-{
-	return memtype != 2 && memtype != 3 && memtype != 7;
-}
-
-static ALWAYS_INLINE u64 ept_reserved_address(const struct gpt_ept *ept)
-{
-	return PTE_ADDR_MASK >> ept->phys_bits << ept->phys_bits;
-}
-
-static ALWAYS_INLINE bool ept_is_leaf(const struct gpt_format *f, const struct gpt_ept *ept, u32 level, u64 entry)
-{
-	if (level == 1)
-		return true;
-	if (!(entry & EPT_PS) || !(f->leaf_levels & BIT(level)))
-		return false;
-	return level == 2 ? ept->pages_2m : ept->pages_1g;
-}
-
-/* Tables 28-1 to 28-7 and section 28.3.3.1. */
-static ALWAYS_INLINE enum verdict ept_judge_entry(const struct gpt_format *f, const struct gpt_ept *ept, u32 level,
-						  u64 entry)
-{
-	u64 execute = ept->mbec ? EPT_X | EPT_XU : EPT_X;
-
-	if (!(entry & (EPT_R | EPT_W | execute)))
-		return ABSENT;
-	if (!(entry & EPT_R) && ((entry & EPT_W) || !ept->exec_only))
-		return RESERVED;
-	if (entry & ept_reserved_address(ept))
-		return RESERVED;
-	if (!ept_is_leaf(f, ept, level, entry))
-		return entry & EPT_UPPER_ZERO ? RESERVED : GO_ON;
-	if (level > 1 && (entry & BITS(level_shift(level) - 1, PAGE_SHIFT)))
-		return RESERVED;
-	return ept_memtype_is_legal(EPT_MEMTYPE(entry)) ? LEAF : RESERVED;
-}
-
-/* Level by level, as walk_slow(). Gives the level it ended at and the AND of the entries. */
-static ALWAYS_INLINE enum verdict ept_walk_slow(const struct gpt_format *f, const struct gpt_ept *ept, u64 gpa,
-						u32 unread, struct gpt_step *steps, u32 *level, u64 *all)
-{
-	u64 table = ept->eptp & PTE_ADDR_MASK;
-	enum verdict verdict;
-
-	*all = ~0ull;
-	for (*level = f->top_level;; --*level) {
-		struct gpt_step *step = &steps[*level];
-
-		if (*level <= unread)
-			read_step(f, ept->regions, *level, table, gpa, step);
-		if (!step->slot)
-			return RESERVED;
-		*all &= step->entry;
-		verdict = ept_judge_entry(f, ept, *level, step->entry);
-		if (verdict != GO_ON)
-			return verdict;
-		table = step->entry & PTE_ADDR_MASK;
-	}
-}
-
-static ALWAYS_INLINE enum verdict ept_walk_tables(const struct gpt_format *f, const struct gpt_ept *ept, u64 gpa,
-						  struct gpt_step *steps, u32 *level, u64 *all)
-{
-	struct descent d;
-
-	descend(f, ept->regions, ept->eptp & PTE_ADDR_MASK, gpa, true, steps, &d);
-	if (unlikely(d.unread || !(d.all & EPT_R) || (d.upper & EPT_UPPER_ZERO) ||
-		     ((d.upper | d.leaf) & ept_reserved_address(ept)) || !ept_memtype_is_legal(EPT_MEMTYPE(d.leaf))))
-		return ept_walk_slow(f, ept, gpa, d.unread, steps, level, all);
-	*level = 1;
-	*all = d.all;
-	return LEAF;
-}
-
-/* What the access needs; execution of user-mode addresses has a right of its own with mbec. */
-static ALWAYS_INLINE u32 ept_needed(const struct gpt_ept *ept, struct gpt_ept_access a)
-{
-	u32 needed = (a.read ? EPT_R : 0) | (a.write ? EPT_W : 0);
-
-	if (a.fetch)
-		needed |= ept->mbec && a.user ? EPT_XU : EPT_X;
-	/* A page walk reads; with A/D on that counts as a write as well, section 28.3.5. */
-	if (a.walk)
-		needed |= EPT_R | (ept->eptp & EPTP_AD ? EPT_W : 0);
-	return needed;
-}
-
-static enum gpt_ept_status ept_violation(u32 needed, u32 rights, struct gpt_ept_access a, struct gpt_ept_walk *w)
-{
-	w->qualification = (needed & EPT_RIGHTS) | (needed & EPT_XU ? EPT_Q_FETCH : 0) |
-			   (u64)(rights & EPT_RIGHTS) << 3 | (rights & EPT_XU ? EPT_Q_USER_EXECUTABLE : 0) |
-			   (a.linear ? EPT_Q_LINEAR_VALID | (a.walk ? 0 : EPT_Q_FINAL) : 0);
-	return EPT_VIOLATION;
-}
-
-static ALWAYS_INLINE enum gpt_ept_status walk_ept(const struct gpt_format *f, const struct gpt_ept *ept, u64 gpa,
-						  struct gpt_ept_access access, enum gpt_effects effects,
-						  struct gpt_ept_walk *w)
-{
-	u64 all, may = EPT_RIGHTS | (ept->mbec ? EPT_XU : 0);
-	u32 needed = ept_needed(ept, access), level;
-	struct gpt_step steps[GPT_LEVELS_MAX + 1];
-	enum gpt_ept_status status = EPT_OK;
-	enum verdict verdict;
-	u8 sets = 0;
-
-	w->top_level = f->top_level;
-	w->last_level = 0;
-	w->qualification = 0;
-	if (gpa >> (format_shift(f, f->top_level) + f->index_bits))
-		return ept_violation(needed, 0, access, w);
-	verdict = ept_walk_tables(f, ept, gpa, steps, &level, &all);
-	w->last_level = level;
-	w->rights = (u32)(all & may);
-	if (verdict == RESERVED)
-		status = EPT_MISCONFIG;
-	else if (verdict == ABSENT || (needed & ~w->rights))
-		status = ept_violation(needed, w->rights, access, w);
-	else if (effects == GPT_SET_AD && (ept->eptp & EPTP_AD) &&
-		 !mark_path(false, steps, f->top_level, level, EPT_A, needed & EPT_W ? EPT_D : 0, &sets, &sets))
-		status = EPT_RETRY;
-	for (u32 i = level; i <= f->top_level; i++)
-		w->entry[i] = steps[i].entry;
-	if (status != EPT_OK)
-		return status;
-	w->leaf_level = level;
-	w->address = gpt_entry_gfn(level, w->entry[level]) << PAGE_SHIFT | (gpa & (BIT(format_shift(f, level)) - 1));
-	w->memtype = EPT_MEMTYPE(w->entry[level]);
-	w->ipat = w->entry[level] & EPT_IPAT;
-	return EPT_OK;
-}
-
-static NOINLINE enum gpt_ept_status walk_ept4(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
-					      enum gpt_effects effects, struct gpt_ept_walk *w)
-{
-	return walk_ept(&format_ept4, ept, gpa, access, effects, w);
-}
-
-static NOINLINE enum gpt_ept_status walk_ept5(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
-					      enum gpt_effects effects, struct gpt_ept_walk *w)
-{
-	return walk_ept(&format_ept5, ept, gpa, access, effects, w);
-}
-
-enum gpt_ept_status gpt_walk_ept(const struct gpt_ept *ept, u64 gpa, struct gpt_ept_access access,
-				 enum gpt_effects effects, struct gpt_ept_walk *walk)
-{
-	if ((ept->eptp >> 3 & 7) == 4)
-		return walk_ept5(ept, gpa, access, effects, walk);
-	return walk_ept4(ept, gpa, access, effects, walk);
 }

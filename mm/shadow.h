@@ -81,10 +81,10 @@ struct shadow_fault {
 	X(d_sets, "dirty bits set in guest leaf entries") \
 	X(guest_faults, "page faults given to the guest") \
 	X(spurious, "faults already resolved") \
-	X(unsyncs, "tables released for writing") \
+	X(unsyncs, "tables made unsync") \
 	X(syncs, "tables brought up to date") \
 	X(sync_changes, "entries changed by a sync") \
-	X(parks, "faults that tables were parked for") \
+	X(detaches, "faults that tables were detached for") \
 	X(creates, "shadow pages created") \
 	X(reuses, "shadow pages found again") \
 	X(zaps, "shadow pages dropped") \

@@ -2,7 +2,7 @@
 /*
  * The hypervisor's own accesses to guest memory, on the guest's behalf: by
  * virtual address, with the checks and the accessed and dirty bits of a real
- * access. A write to a frame that is a protected table releases it first, so
+ * access. A write to a frame that is a protected table makes it unsync first, so
  * that the next sync sees what was written.
  */
 #include "mm/shadow.h"
@@ -60,14 +60,14 @@ static int piece_find(struct shadow_mmu *mmu, gva_t gva, u32 len, struct gpt_acc
 	return 0;
 }
 
-static void release_if_protected(struct shadow_mmu *mmu, gfn_t gfn)
+static void unsync_if_protected(struct shadow_mmu *mmu, gfn_t gfn)
 {
 	struct shadow *s = mmu->s;
 	u32 *frame = frame_of_gfn(s, gfn);
 
 	spin_lock(&s->lock);
 	if (frame_is_protected(*frame))
-		frame_release(mmu, gfn, frame);
+		frame_unsync(mmu, gfn, frame);
 	spin_unlock(&s->lock);
 }
 
@@ -78,7 +78,7 @@ static void piece_copy(struct shadow_mmu *mmu, const struct piece *piece, u8 *bu
 		if (!write)
 			memset(buf, 0xff, piece->len);
 	} else if (write) {
-		release_if_protected(mmu, piece->gfn);
+		unsync_if_protected(mmu, piece->gfn);
 		memcpy(piece->at, buf, piece->len);
 	} else {
 		memcpy(buf, piece->at, piece->len);

@@ -40,6 +40,55 @@ static inline u32 level_index(u32 level, gva_t gva)
 	return (gva >> (PAGE_SHIFT + INDEX_BITS * (level - 1))) & (ENTRIES - 1);
 }
 
+/* --- a walk down the shadow ---------------------------------------------------- */
+/* The page that an entry above level 1 links to; 0: it is absent or a leaf. */
+static ALWAYS_INLINE u32 link_target(const struct shadow *s, u64 spte)
+{
+	return (spte & (PTE_P | PTE_PS)) == PTE_P ? page_of_link(s, spte) : 0;
+}
+
+/* The level of the highest shadow pages, and that for an address; PAE format has four of level 2. */
+static ALWAYS_INLINE u32 top_level(const struct shadow_mmu *mmu) { return mmu->root_level == 3 ? 2 : mmu->root_level; }
+static ALWAYS_INLINE u32 top_page(const struct shadow_mmu *mmu, gva_t gva)
+{
+	return mmu->root[mmu->root_level == 3 ? level_index(3, gva) & 3 : 0];
+}
+
+/* The entry for an address in a page on its path; page 0: there is none below. */
+struct step {
+	u32 level, page, index;
+	const u64 *at;
+};
+
+static ALWAYS_INLINE bool step_find(const struct shadow *s, struct step *step, gva_t gva)
+{
+	step->index = level_index(step->level, gva);
+	step->at = &s->pool[(u64)step->page * ENTRIES + step->index];
+	return true;
+}
+
+static ALWAYS_INLINE void step_down(const struct shadow *s, struct step *step)
+{
+	step->page = step->level > 1 ? link_target(s, *step->at) : 0;
+	step->level--;
+}
+
+/* From the root in use down to a leaf or an absent entry. Declares step. */
+#define for_each_step(step, mmu, gva) \
+	for (struct step step = {.level = top_level(mmu), .page = top_page(mmu, gva)}; \
+	     step.page && step_find((mmu)->s, &step, gva); step_down((mmu)->s, &step))
+
+/* For what no CPU asks for: the guest's tables mean the same to all of them. */
+static inline struct shadow_mmu *any_mmu(const struct shadow *s) { return s->mmus[0]; }
+
+/* --- what a page has ------------------------------------------------------------- */
+/* A page is of use: reclaim gives it another chance, and writes to its table count from 0 again. */
+static ALWAYS_INLINE void page_touch(struct shadow_page *sp)
+{
+	sp->flags |= PAGE_USED;
+	sp->idle_writes = 0;
+}
+
 static inline void live_set(struct shadow_page *sp, u32 index)
 {
 	sp->live++;
@@ -74,11 +123,11 @@ static ALWAYS_INLINE union role role_child(union role parent, u32 level, u32 acc
 	return parent;
 }
 
-static ALWAYS_INLINE u32 root_hint(gfn_t gfn) { return (u32)(gfn ^ gfn >> 6) % ROOT_HINTS; }
+static ALWAYS_INLINE u32 root_slot(gfn_t gfn) { return (u32)(gfn ^ gfn >> 6) % ROOT_CACHE_SIZE; }
 
-static ALWAYS_INLINE struct path_hint *hint_of(struct shadow_mmu *mmu, gva_t gva)
+static ALWAYS_INLINE struct cached_path *path_slot(struct shadow_mmu *mmu, gva_t gva)
 {
-	return &mmu->hints[(gva >> 21 ^ mmu->root[0] * 5) % PATH_HINTS];
+	return &mmu->paths[(gva >> 21 ^ mmu->root[0] * 5) % PATH_CACHE_SIZE];
 }
 
 #endif

@@ -243,32 +243,23 @@ static u64 audit_pages(struct audit *a)
 	return rmap;
 }
 
-/* A hint that would be believed now leads where the links lead. */
-static void audit_hint(struct audit *a, const struct path_hint *hint)
+/* A cached path that would be believed now leads where the links lead. */
+static void audit_path(struct audit *a, const struct cached_path *path)
 {
 	const struct shadow_mmu *mmu = a->mmu;
-	gva_t gva = hint->key >> 24 << 21;
-	u32 level = mmu->root_level == 3 ? 2 : mmu->root_level;
-	u32 page = mmu->root[mmu->root_level == 3 ? level_index(3, gva) & 3 : 0];
+	gva_t gva = path->key >> 24 << 21;
 
-	if (!mmu->root[0] || page_is_parked(a->s, hint->page) || hint->links != a->s->link_changes ||
-	    (hint->key & BITS(23, 0)) != mmu->root[0])
+	if (!mmu->root[0] || page_is_detached(a->s, path->page) || path->links != a->s->link_changes ||
+	    (path->key & BITS(23, 0)) != mmu->root[0])
 		return;
-	for (; level > a->s->pages[hint->page].role.level; level--) {
-		u64 spte = page_table(a->s, page)[level_index(level, gva)];
-
-		if (!(spte & PTE_P) || spte_is_leaf(level, spte)) {
-			mismatch(a, "hint", page, level_index(level, gva), "a remembered path is not there");
+	for_each_step(step, mmu, gva)
+		if (step.page == path->page)
 			return;
-		}
-		page = page_of_link(a->s, spte);
-	}
-	if (page != hint->page)
-		mismatch(a, "hint", page, 0, "a remembered path leads to another page");
+	mismatch(a, "path", path->page, 0, "a remembered path does not lead to its page");
 }
 
-/* S15: while INVLPG does not exit, all unsync pages are parked, and nothing links to those. */
-static void audit_parked(struct audit *a)
+/* S15: while INVLPG does not exit, all unsync pages are detached, and nothing links to those. */
+static void audit_detached(struct audit *a)
 {
 	const struct shadow *s = a->s;
 	u32 unsync = 0;
@@ -279,15 +270,15 @@ static void audit_parked(struct audit *a)
 		unsync++;
 	if (unsync != s->unsync_count)
 		mismatch(a, "S6", 0, 0, "unsync pages are miscounted");
-	if (s->invlpg_free && unsync != s->parked_count)
-		mismatch(a, "S15", s->parked[0].page, 0, "a page is unsync and not parked");
-	for (u32 i = 0; i < s->parked_count; i++) {
-		const struct shadow_page *sp = &s->pages[s->parked[i].page];
+	if (s->invlpg_free && unsync != s->detached_count)
+		mismatch(a, "S15", s->detached[0].page, 0, "a page is unsync and not detached");
+	for (u32 i = 0; i < s->detached_count; i++) {
+		const struct shadow_page *sp = &s->pages[s->detached[i].page];
 
 		if (sp->state != PAGE_TABLE || !(sp->flags & PAGE_UNSYNC) || (sp->parents & LIST_VALUE) || sp->pins)
-			mismatch(a, "S15", s->parked[i].page, 0, "a parked page is in use");
-		if (s->pages[entry_page(s->parked[i].link)].state != PAGE_TABLE || s->pool[s->parked[i].link])
-			mismatch(a, "S15", s->parked[i].page, 0, "the link's place is taken");
+			mismatch(a, "S15", s->detached[i].page, 0, "a detached page is in use");
+		if (s->pages[entry_page(s->detached[i].link)].state != PAGE_TABLE || s->pool[s->detached[i].link])
+			mismatch(a, "S15", s->detached[i].page, 0, "the link's place is taken");
 	}
 }
 
@@ -301,9 +292,9 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 	for (u32 i = 0; i < 4; i++)
 		if (mmu->root[i] && (a.s->pages[mmu->root[i]].state != PAGE_TABLE || !a.s->pages[mmu->root[i]].pins))
 			mismatch(&a, "S12", mmu->root[i], 0, "root in use is not pinned");
-	audit_parked(&a);
-	for (u32 i = 0; i < PATH_HINTS; i++)
-		audit_hint(&a, &mmu->hints[i]);
+	audit_detached(&a);
+	for (u32 i = 0; i < PATH_CACHE_SIZE; i++)
+		audit_path(&a, &mmu->paths[i]);
 	STAT(a.s, audits);
 	a.s->stats[SHADOW_STAT_audit_errors] += a.errors;
 	spin_unlock(&a.s->lock);

@@ -2,64 +2,63 @@
 /* The path cache and the code cache; see mm/shadow/cache.h. */
 #include "mm/shadow/cache.h"
 
-/* Goes down our links from the root to level 1; 0: one is missing. */
+/* for_each_step() to level 1 of 4, which the compiler unrolls; 0: a link is missing. */
 static u32 path_end(const struct shadow_mmu *mmu, gva_t gva, bool *alone)
 {
 	struct shadow *s = mmu->s;
 	u32 page = mmu->root[0];
 
 	*alone = path_step_alone(&s->pages[page], true);
+#pragma GCC unroll 3
 	for (u32 level = 4; level > 1; level--) {
-		u64 spte = page_table(s, page)[level_index(level, gva)];
-
-		if ((spte & (PTE_P | PTE_PS)) != PTE_P)
+		page = link_target(s, page_table(s, page)[level_index(level, gva)]);
+		if (!page)
 			return 0;
-		page = page_of_link(s, spte);
 		*alone = *alone && path_step_alone(&s->pages[page], false);
 	}
 	return page;
 }
 
-static bool hint_names(const struct shadow_mmu *mmu, const struct path_hint *hint)
+static bool path_names(const struct shadow_mmu *mmu, const struct cached_path *path)
 {
-	const struct shadow_page *sp = hint->record;
+	const struct shadow_page *sp = path->record;
 
-	return sp->role.word == mmu->plain_role && sp->gfn == (hint->upper[0].entry & PTE_ADDR_MASK) >> PAGE_SHIFT;
+	return sp->role.word == mmu->copied_role && sp->gfn == (path->upper[0].entry & PTE_ADDR_MASK) >> PAGE_SHIFT;
 }
 
 /* Numbers of pages are used again: a path that ends there, at a page of this name, is one that serves. */
-bool hint_renew(struct shadow_mmu *mmu, struct path_hint *hint, gva_t gva)
+bool path_renew(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
 {
 	bool alone;
 
-	/* Without a root the key of the lowest 2 MiB is 0, as in a hint that was never taken. */
-	if (mmu->root_level != 4 || !mmu->root[0] || path_end(mmu, gva, &alone) != hint->page || !hint_names(mmu, hint))
+	/* Without a root the key of the lowest 2 MiB is 0, as in a slot that was never used. */
+	if (mmu->root_level != 4 || !mmu->root[0] || path_end(mmu, gva, &alone) != path->page || !path_names(mmu, path))
 		return false;
-	hint->alone = alone;
-	hint->links = mmu->s->link_changes;
+	path->alone = alone;
+	path->links = mmu->s->link_changes;
 	return true;
 }
 
-void hint_take(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u32 page)
+void path_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u32 page)
 {
-	struct path_hint *hint = hint_of(mmu, gva);
-	u64 key = hint_key(mmu, gva);
+	struct cached_path *path = path_slot(mmu, gva);
+	u64 key = path_key(mmu, gva);
 
-	if (mmu->root_level != 4 || !mmu->plain_role || mmu->s->pages[page].role.word != mmu->plain_role)
+	if (mmu->root_level != 4 || !mmu->copied_role || mmu->s->pages[page].role.word != mmu->copied_role)
 		return;
-	if (hint->key != key)
-		hint->refused = hint->refused_row = hint->park_pause = 0;
-	hint->key = key;
-	hint->page = page;
-	hint->record = &mmu->s->pages[page];
-	hint->sptes = page_table(mmu->s, page);
-	hint->table = (u64 *)((uintptr_t)walk->step[1].slot & PAGE_MASK);
-	for (u32 i = 0; i < ARRAY_SIZE(hint->upper); i++)
-		hint->upper[i] = walk->step[2 + i];
-	hint->next = (level_index(1, gva) & ~(PREFETCH_GROUP - 1)) + PREFETCH_GROUP;
-	hint->links = 0;
-	if (!hint_renew(mmu, hint, gva))
-		hint->key = 0;
+	if (path->key != key)
+		path->refused = path->refused_row = path->detach_pause = 0;
+	path->key = key;
+	path->page = page;
+	path->record = &mmu->s->pages[page];
+	path->sptes = page_table(mmu->s, page);
+	path->table = (u64 *)((uintptr_t)walk->step[1].slot & PAGE_MASK);
+	for (u32 i = 0; i < ARRAY_SIZE(path->upper); i++)
+		path->upper[i] = walk->step[2 + i];
+	path->next = (level_index(1, gva) & ~(PREFETCH_GROUP - 1)) + PREFETCH_GROUP;
+	path->links = 0;
+	if (!path_renew(mmu, path, gva))
+		path->key = 0;
 }
 
 /* The root's entry for an address, in the formats with one root. */
@@ -68,48 +67,44 @@ static ALWAYS_INLINE const u64 *top_entry(const struct shadow_mmu *mmu, gva_t gv
 	return &mmu->s->pool[(u64)mmu->root[0] * ENTRIES + (gva >> mmu->top_shift) % ENTRIES];
 }
 
-/* Fills the hint by a walk down the shadow; NULL if there is no leaf, or it is not of main memory. */
-static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva, struct code_hint *hint)
+/* Fills the slot from the leaf for gva; NULL if that is not of main memory. */
+static const u8 *code_take(const struct shadow_mmu *mmu, gva_t gva, const struct step *leaf, struct cached_code *path)
 {
-	const struct shadow *s = mmu->s;
-	const struct region_main *m = &s->regions->main;
-	u32 page = mmu->root[0], level = mmu->root_level;
-	const u64 *leaf;
-	u64 spte, at;
+	const struct region_main *m = &mmu->s->regions->main;
+	u64 at = spte_pfn(leaf->level, *leaf->at) << PAGE_SHIFT |
+		 (gva & (BIT(PAGE_SHIFT + INDEX_BITS * (leaf->level - 1)) - 1));
 
-	if (level < 4 || !page)
-		return NULL;
-	for (;; level--) {
-		leaf = &s->pool[(u64)page * ENTRIES + level_index(level, gva)];
-		spte = *leaf;
-		if (!(spte & PTE_P))
-			return NULL;
-		if (spte_is_leaf(level, spte))
-			break;
-		page = page_of_link(s, spte);
-	}
-	at = spte_pfn(level, spte) << PAGE_SHIFT | (gva & (BIT(PAGE_SHIFT + INDEX_BITS * (level - 1)) - 1));
 	if (at - m->hpa >= m->bytes)
 		return NULL;
-	*hint = (struct code_hint){
-		.page = gva >> PAGE_SHIFT, .links = s->link_changes, .top = *top_entry(mmu, gva), .leaf = leaf,
-		.value = spte, .at = phys_to_virt(hpa(at & PAGE_MASK)),
+	*path = (struct cached_code){
+		.page = gva >> PAGE_SHIFT, .links = mmu->s->link_changes, .top = *top_entry(mmu, gva), .leaf = leaf->at,
+		.value = *leaf->at, .at = phys_to_virt(hpa(at & PAGE_MASK)),
 	};
 	return phys_to_virt(hpa(at));
 }
 
-/* Without a root, page 0 is looked at: its entries are absent, those in hints are not. */
+static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva, struct cached_code *path)
+{
+	if (mmu->root_level < 4)
+		return NULL;
+	for_each_step(step, mmu, gva)
+		if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at))
+			return code_take(mmu, gva, &step, path);
+	return NULL;
+}
+
+/* Without a root, page 0 is looked at: its entries are absent, those in the cache are not. */
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
 	u64 top = *top_entry(mmu, gva);
 	/* Page-table isolation runs the code of one page under two roots. */
-	struct code_hint *hint = &mmu->code[(gva ^ top) >> PAGE_SHIFT & (CODE_HINTS - 1)];
+	struct cached_code *path = &mmu->code[(gva ^ top) >> PAGE_SHIFT & (CODE_CACHE_SIZE - 1)];
 	u32 offset = gva & (PAGE_SIZE - 1);
 
 	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
 		return NULL;
-	if (likely(hint->page == gva >> PAGE_SHIFT && hint->links == mmu->s->link_changes &&
-		   hint->top == top && *hint->leaf == hint->value))
-		return hint->at + offset;
-	return code_find(mmu, gva, hint);
+	if (likely(path->page == gva >> PAGE_SHIFT && path->links == mmu->s->link_changes &&
+		   path->top == top && *path->leaf == path->value))
+		return path->at + offset;
+	return code_find(mmu, gva, path);
 }

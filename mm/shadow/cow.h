@@ -3,28 +3,28 @@
  * Copy-on-write without an exit for its INVLPG. A guest that is refused a write to a
  * present page will most likely clear the entry, execute INVLPG, and set the entry
  * anew. INVLPG has to exit only because an unsync table may be older in the shadow
- * than in the guest. So the unsync tables, where they are few and small, are parked:
+ * than in the guest. So the unsync tables, where they are few and small, are detached:
  * the links to their pages are taken out, and INVLPG is the guest's own. The next
  * fault in the range of one brings them up to date and links them again.
  *
- *   fault -> refused, pages parked -> the guest mends its table, INVLPG acts on the TLB
+ *   fault -> refused, pages detached -> the guest mends its table, INVLPG acts on the TLB
  *         -> fault of the retried access -> synced, linked, INVLPG exits again
  *
- * The TLB keeps what it has from a parked page, and may go on filling from it through
+ * The TLB keeps what it has from a detached page, and may go on filling from it through
  * cached upper entries, until the guest flushes that: as if the page were linked and
- * the guest had not flushed. Whatever does not go with that ends the parking by a
- * flush of everything (S15).
+ * the guest had not flushed. Whatever does not go with that ends that by a flush of
+ * everything (S15).
  */
 #ifndef MM_SHADOW_COW_H
 #define MM_SHADOW_COW_H
 
 #include "mm/shadow/types.h"
 
-/* The guest is refused a write to gva, through a present entry of the hint's page. */
-void park(struct shadow_mmu *mmu, struct path_hint *hint, gva_t gva);
-/* A fault at gva, in the range of a parked page, which hint_holds() leads to: brings all up to date and links them again. */
-void unpark(struct shadow_mmu *mmu, gva_t gva);
-/* The guest is refused a write to a present page that no hint leads to. */
-void park_nothing(struct shadow_mmu *mmu);
+/* The guest is refused a write to gva, through a present entry of the path's page. */
+void cow_detach(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva);
+/* A fault at gva, whose path leads to a detached page: brings all up to date and links them again. */
+void cow_reattach(struct shadow_mmu *mmu, gva_t gva);
+/* The guest is refused a write to a present page that no cached path leads to. */
+void cow_free_invlpg(struct shadow_mmu *mmu);
 
 #endif

@@ -70,7 +70,8 @@ u64 leaf_entry(struct shadow *s, const struct leaf *leaf)
 	if (leaf->level > 1)
 		spte |= PTE_PS;
 	/* ACC_U is bit 1 and PTE_U bit 2; ACC_X is bit 2, turned over at bit 63. */
-	spte |= PTE_P | PTE_A | (leaf->dirty ? PTE_D : 0) | (access & ACC_U) << 1 | (u64)(~access & ACC_X) << 61 | (u64)leaf->key << PTE_KEY_SHIFT;
+	spte |= PTE_P | PTE_A | (leaf->dirty ? PTE_D : 0) | (access & ACC_U) << 1 |
+		(u64)(~access & ACC_X) << 61 | (u64)leaf->key << PTE_KEY_SHIFT;
 	if (!(access & ACC_W))
 		return spte;
 	if (hit->kind != REGION_RAM)

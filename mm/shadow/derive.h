@@ -63,30 +63,30 @@ struct derived {
 void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spte, struct derived *d);
 
 /*
- * Are the leaves of pages with this role plain: the guest's entry, with little
+ * Are the leaves of pages with this role copied: the guest's entry, with little
  * changed? Level 1 of a 64-bit guest, all rights from above, WP and NXE set.
  */
-static ALWAYS_INLINE bool role_is_plain(const struct shadow_mmu *mmu, union role role)
+static ALWAYS_INLINE bool role_is_copied(const struct shadow_mmu *mmu, union role role)
 {
-	return mmu->plain && role.level == 1 && !role.direct && role.access == ACC_ALL && role.mode >= GPT_4L &&
+	return mmu->may_copy && role.level == 1 && !role.direct && role.access == ACC_ALL && role.mode >= GPT_4L &&
 	       role.wp && role.nx;
 }
 
-/* The guest's table behind a page with plain leaves: RAM, since it is tracked, and gfn is pfn. */
-static ALWAYS_INLINE u64 *plain_table(gfn_t gfn) { return phys_to_virt(hpa(gfn << PAGE_SHIFT)); }
+/* The guest's table behind a page with copied leaves: RAM, since it is tracked, and gfn is pfn. */
+static ALWAYS_INLINE u64 *table_of_copied(gfn_t gfn) { return phys_to_virt(hpa(gfn << PAGE_SHIFT)); }
 
 /*
- * The shadow entry that entry_derive() would make in a plain page, or 0 for what
+ * The shadow entry that entry_derive() would make in such a page, or 0 for what
  * it must look at itself: A clear, another memory type, no RAM.
  */
-static ALWAYS_INLINE u64 plain_leaf(const struct shadow_mmu *mmu, u64 gpte)
+static ALWAYS_INLINE u64 copied_leaf(const struct shadow_mmu *mmu, u64 gpte)
 {
-	u64 spte = gpte & (PLAIN_SAME & ~PTE_W);
+	u64 spte = gpte & (COPIED_BITS & ~PTE_W);
 	const u32 *frame;
 
 	if ((gpte & (PTE_P | PTE_A | PTE_TYPE_4K)) != (PTE_P | PTE_A))
 		return 0;
-	frame = plain_frame(mmu->s, gpte);
+	frame = frame_of_copied(mmu->s, gpte);
 	if (unlikely(!frame))
 		return 0;
 	if (!(gpte & PTE_W) || !(gpte & PTE_D) || frame_is_protected(*frame))

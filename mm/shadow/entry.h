@@ -25,8 +25,8 @@ static ALWAYS_INLINE void list_put(struct shadow *s, u32 *head, u32 id)
 
 /* Puts a leaf where an entry may be; keeps lists and counts. */
 void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte);
-/* leaf_install() for a plain leaf. */
-static ALWAYS_INLINE void plain_install(struct shadow *s, u32 page, u32 index, u64 spte)
+/* leaf_install() for a copied leaf. */
+static ALWAYS_INLINE void copied_install(struct shadow *s, u32 page, u32 index, u64 spte)
 {
 	u64 *at = &page_table(s, page)[index];
 
@@ -35,7 +35,7 @@ static ALWAYS_INLINE void plain_install(struct shadow *s, u32 page, u32 index, u
 		return;
 	}
 	if (spte & SPTE_RMAP)
-		list_put(s, plain_frame(s, spte), entry_id(page, index));
+		list_put(s, frame_of_copied(s, spte), entry_id(page, index));
 	live_set(&s->pages[page], index);
 	spte_write(at, spte);
 }

@@ -57,11 +57,11 @@ static union role role_of(const struct gpt_context *ctx)
 	};
 }
 
-static u32 plain_role_of(const struct shadow_mmu *mmu)
+static u32 copied_role_of(const struct shadow_mmu *mmu)
 {
 	union role role = role_child(mmu->base_role, 1, ACC_ALL, 0);
 
-	return role_is_plain(mmu, role) ? role.word : 0;
+	return role_is_copied(mmu, role) ? role.word : 0;
 }
 
 void shadow_drop_all(struct shadow *s)
@@ -92,10 +92,10 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 
 	spin_lock(&s->lock);
 	mmu->paging = *paging;
-	mmu->plain = s->identity && (paging->pat & 7) == MT_WB;
+	mmu->may_copy = s->identity && (paging->pat & 7) == MT_WB;
 	context_set(mmu, paging);
 	mmu->base_role = role_of(&mmu->gpt);
-	mmu->plain_role = plain_role_of(mmu);
+	mmu->copied_role = copied_role_of(mmu);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
 	mmu->top_shift = PAGE_SHIFT + INDEX_BITS * (mmu->root_level - 1);
 	mmu->root_role = mmu->root_level == 3 ? 0 : role_child(mmu->base_role, mmu->root_level, ACC_ALL, 0).word;
@@ -118,7 +118,7 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 	sync_all(mmu);
 	if (!root_switch(mmu, cr3) && mmu->root_level >= 4) {
 		root_load(mmu);
-		mmu->root_hints[root_hint(mmu->s->pages[mmu->root[0]].gfn)] = mmu->root[0];
+		mmu->root_cache[root_slot(mmu->s->pages[mmu->root[0]].gfn)] = mmu->root[0];
 	}
 	spin_unlock(&mmu->s->lock);
 }
@@ -131,73 +131,54 @@ void shadow_flush_guest(struct shadow_mmu *mmu)
 }
 
 /*
- * Re-derives every entry on the path of gva; returns how many changed. *leaf_only:
- * the one that changed was a leaf seen through this path alone, and its new frame's
- * list pushed nobody out, so forgetting one page of one tag is enough.
+ * Re-derives every entry on the path of gva, until one changes. True: that is a leaf seen
+ * through this path alone, so forgetting one page of one tag is enough.
  */
-static u32 path_sync(struct shadow_mmu *mmu, gva_t gva, bool *leaf_only)
+static bool path_sync(struct shadow_mmu *mmu, gva_t gva)
 {
-	struct shadow *s = mmu->s;
-	bool pae = mmu->root_level == 3;
-	u32 page = mmu->root[pae ? level_index(3, gva) & 3 : 0], level = pae ? 2 : mmu->root_level, changes = 0;
-	u64 evictions = s->evictions;
+	const struct shadow *s = mmu->s;
+	bool alone = true;
 
-	*leaf_only = s->pages[page].pins == 1;
-	while (!s->pages[page].role.direct) {
-		u32 index = level_index(level, gva);
-		u64 *spte = &page_table(s, page)[index], old = *spte;
+	for_each_step(step, mmu, gva) {
+		const struct shadow_page *sp = &s->pages[step.page];
 
-		if (!(old & PTE_P))
-			break;
-		if (sync_entry(mmu, page, index,
-			       guest_entry(mmu, s->pages[page].role,
-					   gpt_table(&mmu->gpt, s->pages[page].gfn), index))) {
-			changes++;
-			*leaf_only = *leaf_only && level == 1 && s->evictions == evictions;
-			break;
-		}
-		if (spte_is_leaf(level, old))
-			break;
-		page = page_of_link(s, old);
-		level--;
-		if (s->pages[page].pins || (s->pages[page].parents & LIST_CHAIN))
-			*leaf_only = false;
+		alone = alone && (step.level == top_level(mmu) ? sp->pins == 1 : path_step_alone(sp, false));
+		if (sp->role.direct || !(*step.at & PTE_P))
+			return false;
+		if (sync_entry(mmu, step.page, step.index,
+			       guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), step.index)))
+			return alone && step.level == 1;
 	}
-	return changes;
+	return false;
 }
 
 static void refresh_upper(struct shadow_mmu *mmu)
 {
 	struct shadow *s = mmu->s;
-	u64 changes = s->stats[SHADOW_STAT_sync_changes];
+	u64 changes = s->sync_changes;
 
 	if (!s->unsync_upper)
 		return;
 	sync_upper(mmu);
-	if (s->stats[SHADOW_STAT_sync_changes] != changes)
+	if (s->sync_changes != changes)
 		s->quiet_refreshes = 0;
 	else if (++s->quiet_refreshes > QUIET_REFRESHES_MAX)
 		sync_all(mmu);
 }
 
-/* The usual INVLPG: upper tables are in step, and a hint leads to a page of plain leaves. */
-static bool invlpg_quick(struct shadow_mmu *mmu, gva_t gva)
+/* The fast path: upper tables are in step, and a cached path leads to a page of copied leaves. */
+static bool invlpg_fast(struct shadow_mmu *mmu, gva_t gva)
 {
 	struct shadow *s = mmu->s;
-	struct path_hint *hint = hint_of(mmu, gva);
+	struct cached_path *path = path_slot(mmu, gva);
 	u32 index = level_index(1, gva);
-	u64 evictions = s->evictions;
-	bool due = s->flush_due;
+	struct flush_scope scope = flush_scope_begin(s);
 
-	if (s->unsync_upper || !hint_holds(mmu, hint, gva))
+	if (s->unsync_upper || !path_holds(mmu, path, gva))
 		return false;
-	if (!(page_table(s, hint->page)[index] & PTE_P) ||
-	    !sync_entry(mmu, hint->page, index, __atomic_load_n(&hint->table[index], __ATOMIC_RELAXED)) || !hint->alone ||
-	    s->evictions != evictions)
-		return true;
-	s->flush_due = due;
-	mmu->ops->flush_page(mmu->cpu, mmu->tag, gva); /* FLUSH: path */
-	STAT(s, page_flushes);
+	if ((page_table(s, path->page)[index] & PTE_P) &&
+	    sync_entry(mmu, path->page, index, __atomic_load_n(&path->table[index], __ATOMIC_RELAXED)) && path->alone)
+		flush_scope_end(mmu, scope, gva); /* FLUSH: path */
 	return true;
 }
 
@@ -215,23 +196,20 @@ static ALWAYS_INLINE bool is_beyond(const struct shadow_mmu *mmu, gva_t gva)
 void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 {
 	struct shadow *s = mmu->s;
-	bool due, leaf_only;
+	struct flush_scope scope;
 
 	if (mmu->gpt.mode == GPT_NONE || unlikely(is_beyond(mmu, gva)))
 		return;
 	spin_lock(&s->lock);
-	park_end(s);
-	if (likely(invlpg_quick(mmu, gva))) {
+	detached_end(s);
+	if (likely(invlpg_fast(mmu, gva))) {
 		spin_unlock(&s->lock);
 		return;
 	}
 	refresh_upper(mmu);
-	due = s->flush_due;
-	if (mmu->root[0] && path_sync(mmu, gva, &leaf_only) && leaf_only) {
-		s->flush_due = due;
-		mmu->ops->flush_page(mmu->cpu, mmu->tag, gva); /* FLUSH: page */
-		STAT(s, page_flushes);
-	}
+	scope = flush_scope_begin(s);
+	if (mmu->root[0] && path_sync(mmu, gva))
+		flush_scope_end(mmu, scope, gva); /* FLUSH: page */
 	spin_unlock(&s->lock);
 }
 

@@ -2,10 +2,9 @@
 /*
  * The life of a page fault. Where a walk went and what it read above level 1 is
  * remembered for each 2 MiB range. A fault that finds the guest's upper entries as they
- * were then, and our links leading to the same page, differs from a walk in full by its
- * leaf alone: fault_quick() reads and judges that. Everything unusual is left to
- * fault_full(), which knows nothing: it walks the guest's tables without the lock,
- * translates, then with the lock finds the shadow pages down the path, checks that the
+ * were then, and our links leading to the same page, differs from a whole walk by its
+ * leaf alone: the fast path reads and judges that. The slow path knows nothing: it walks
+ * the guest's tables without the lock, translates, then with the lock finds the shadow pages down the path, checks that the
  * guest's entries still read the same, links, and installs the leaf.
  *
  *   guest:   L4 -> L3 -> L2 -> L1 -> frame          (or a large leaf higher up)
@@ -73,7 +72,7 @@ static void fill_plan(struct fill *f)
 	/* A key that forbids writes under WP is like a clear W. */
 	if (unlikely(mmu->gpt.pke) && supervisor_write && gpt_key_needs_wp(&mmu->gpt, gpte))
 		access &= ~(u32)ACC_W;
-	f->top = mmu->root_level == 3 ? 2 : mmu->root_level;
+	f->top = top_level(mmu);
 	f->map_level = 1;
 	if (mmu->gpt.mode == GPT_NONE) {
 		f->guest_leaf = f->top + 1;
@@ -127,15 +126,6 @@ static ALWAYS_INLINE bool fill_name_matches(const struct fill *f, u32 level, u32
 	return sp->gfn == gfn && sp->role.word == role.word;
 }
 
-static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
-{
-	struct shadow_page *sp = &f->mmu->s->pages[page];
-
-	sp->flags |= PAGE_USED;
-	sp->idle_writes = 0;
-	f->path[level] = page;
-}
-
 /*
  * Finds or makes every page of the path; links nothing yet. Mostly all links
  * are there and lead to pages of the right names: then f->unlinked stays 0.
@@ -143,24 +133,24 @@ static ALWAYS_INLINE void fill_use_page(struct fill *f, u32 level, u32 page)
 static void fill_path(struct fill *f)
 {
 	struct shadow *s = f->mmu->s;
-	u32 page = f->mmu->root[f->mmu->root_level == 3 ? level_index(3, f->gva) & 3 : 0];
+	u32 page = top_page(f->mmu, f->gva);
 
 	f->path[f->top] = page;
 	f->made = f->unlinked = 0;
 	for (u32 level = f->top; level > f->map_level; level--) {
-		u64 spte = page_table(s, page)[level_index(level, f->gva)];
 		union role role;
 		gfn_t gfn;
 		bool made;
 
-		page = (spte & (PTE_P | PTE_PS)) == PTE_P ? page_of_link(s, spte) : 0;
+		page = link_target(s, page_table(s, page)[level_index(level, f->gva)]);
 		if (unlikely(!page || !fill_name_matches(f, level - 1, page))) {
 			fill_child_name(f, level - 1, &gfn, &role);
 			page = page_get(s, gfn, role, &made);
 			f->unlinked |= 1u << level;
 			f->made |= made ? 1u << (level - 1) : 0;
 		}
-		fill_use_page(f, level - 1, page);
+		page_touch(&s->pages[page]);
+		f->path[level - 1] = page;
 	}
 }
 
@@ -226,12 +216,11 @@ static void fill_prefetch(struct fill *f, u32 page, u32 index, const struct leaf
 static enum shadow_result fill_spurious(struct fill *f, u32 error, struct shadow_fault *fault)
 {
 	struct shadow_mmu *mmu = f->mmu;
-	u64 token = mmu->s->stats[SHADOW_STAT_walks] - 1;
-	bool again = mmu->last_gva == f->gva && mmu->last_token == token;
+	bool again = mmu->spurious_gva == f->gva && mmu->spurious_fault == mmu->faults - 1;
 
 	STAT(mmu->s, spurious);
-	mmu->last_gva = f->gva;
-	mmu->last_token = token + 1;
+	mmu->spurious_gva = f->gva;
+	mmu->spurious_fault = mmu->faults;
 	if (again && (error & PF_P) && mmu->gpt.smap && f->access.ac && !f->access.user &&
 	    !f->access.fetch && (f->walk.access & ACC_U)) {
 		f->access.implicit = true;
@@ -268,21 +257,21 @@ static enum shadow_result fill_install(struct fill *f, u64 before, u32 error, st
 /*
  * The guest writes to a table: let it, and remember the way it came. The lowest page
  * of the path is in use now, so its count of idle writes is 0 and it stays. One above
- * it that a hint passed by may go: then the next fault makes it again, without the hint.
+ * it that the fast path passed by may go: then the next fault makes it again, slowly.
  */
-static void fill_release(struct fill *f, u32 *frame)
+static void fill_unsync(struct fill *f, u32 *frame)
 {
 	struct shadow *s = f->mmu->s;
 	u32 page = page_first_of_gfn(s, f->walk.gfn);
 
 	if (f->map_level == 1 && page)
-		s->pages[page].home = entry_id(f->path[1], level_index(1, f->gva));
+		s->pages[page].last_writer = entry_id(f->path[1], level_index(1, f->gva));
 	if (!frame_is_protected(*frame))
 		return;
-	frame_release(f->mmu, f->walk.gfn, frame);
-	page = page_first_of_gfn(s, f->walk.gfn); /* the release may have dropped pages */
+	frame_unsync(f->mmu, f->walk.gfn, frame);
+	page = page_first_of_gfn(s, f->walk.gfn); /* which may have dropped pages */
 	if (page)
-		release_others(f->mmu, page);
+		unsync_others(f->mmu, page);
 }
 
 static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *fault)
@@ -305,26 +294,26 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 		return SHADOW_RETRY;
 	/* A write that the walk allowed has ACC_W: D is set, and with CR0.WP clear leaf_access() gives it. */
 	if (frame && f->access.write && (*frame & FRAME_TRACKED))
-		fill_release(f, frame);
+		fill_unsync(f, frame);
 	/* The walk ran without the lock: do the entries still read the same? (S2) */
 	if (!gpt_walk_unchanged(&f->mmu->gpt, &f->walk))
 		return SHADOW_RETRY;
-	/* Where a device wrote a large entry over that of a parked table, the leaf must not take the link's place. */
-	if (unlikely(s->parked_count) && f->map_level > 1)
-		park_end(s);
+	/* Where a device wrote a large entry over that of a detached table, the leaf must not take the link's place. */
+	if (unlikely(s->detached_count) && f->map_level > 1)
+		detached_end(s);
 	if (unlikely(f->unlinked))
 		fill_link(f);
 	if (f->map_level == 1 && f->guest_leaf == 1)
-		hint_take(f->mmu, f->gva, &f->walk, f->path[1]);
+		path_remember(f->mmu, f->gva, &f->walk, f->path[1]);
 	return fill_install(f, before, error, fault);
 }
 
-static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shadow_fault *fault)
+static enum shadow_result slow_with_lock(struct fill *f, u32 error, struct shadow_fault *fault)
 {
 	struct shadow *s = f->mmu->s;
 
-	if (unlikely(s->invlpg_free) && !s->parked_count)
-		park_end(s);
+	if (unlikely(s->invlpg_free) && !s->detached_count)
+		detached_end(s);
 	s->stats[SHADOW_STAT_a_sets] += f->walk.a_sets;
 	s->stats[SHADOW_STAT_d_sets] += f->walk.d_sets;
 	region_lookup(s->regions, f->walk.gfn, &f->hit);
@@ -340,7 +329,7 @@ static enum shadow_result fault_with_lock(struct fill *f, u32 error, struct shad
 }
 
 /* A guest that is given a page fault will most likely write the entry that it stopped at. */
-static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
+static void unsync_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 {
 	struct shadow *s = mmu->s;
 	gfn_t gfn = gpt_walk_table(w, w->last_level) >> PAGE_SHIFT;
@@ -351,15 +340,15 @@ static void release_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 	spin_lock(&s->lock);
 	frame = frame_of_gfn(s, gfn);
 	if (frame && frame_is_protected(*frame))
-		frame_release(mmu, gfn, frame);
+		frame_unsync(mmu, gfn, frame);
 	if ((w->error & (PF_P | PF_W)) == (PF_P | PF_W))
-		park_nothing(mmu);
+		cow_free_invlpg(mmu);
 	spin_unlock(&s->lock);
 }
 
-/* Not to be made part of the usual way: that would be slower. */
-static NOINLINE enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
-						     struct shadow_fault *fault)
+/* The slow path. Inlined into the fast one it would make that slower. */
+static NOINLINE enum shadow_result fault_slow(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
+					      struct shadow_fault *fault)
 {
 	enum shadow_result result;
 	struct fill f;
@@ -373,42 +362,42 @@ static NOINLINE enum shadow_result fault_full(struct shadow_mmu *mmu, gva_t gva,
 	case GPT_FAULT:
 		STAT(mmu->s, guest_faults);
 		fault->error = f.walk.error;
-		release_faulting(mmu, &f.walk);
+		unsync_faulting(mmu, &f.walk);
 		return SHADOW_INJECT;
 	case GPT_OK:
 		break;
 	}
 	spin_lock(&mmu->s->lock);
-	result = fault_with_lock(&f, error, fault);
+	result = slow_with_lock(&f, error, fault);
 	spin_unlock(&mmu->s->lock);
 	return result;
 }
 
-/* --- the usual fault ----------------------------------------------------------- */
+/* --- the fast path ----------------------------------------------------------- */
 /* Not decided here. Not one of the results that callers see. */
-#define QUICK_NO ((enum shadow_result)~0)
+#define NOT_FAST ((enum shadow_result)~0)
 
 /* The guest's own fault. It will most likely write the entry next. */
-static ALWAYS_INLINE enum shadow_result quick_refuse(struct shadow_mmu *mmu, struct shadow *s,
-						     struct path_hint *hint, gva_t gva, u64 gpte,
-						     struct gpt_access access, struct shadow_fault *fault)
+static ALWAYS_INLINE enum shadow_result fast_refuse(struct shadow_mmu *mmu, struct shadow *s,
+						    struct cached_path *path, gva_t gva, u64 gpte,
+						    struct gpt_access access, struct shadow_fault *fault)
 {
-	const struct shadow_page *sp = hint->record;
+	const struct shadow_page *sp = path->record;
 
 	if ((gpte & PTE_P) && gpt_entry_reserved(&mmu->gpt, GPT_4L, true, 1, gpte))
-		return QUICK_NO;
+		return NOT_FAST;
 	STAT(s, guest_faults);
-	/* With NXE set, which plain leaves imply, I/D is told (SDM vol. 3 section 4.7). PF_P is bit 0 as PTE_P. */
+	/* With NXE set, which copied leaves imply, I/D is told (SDM vol. 3 section 4.7). PF_P is bit 0 as PTE_P. */
 	fault->error = (access.word & (PF_W | PF_U | PF_ID)) | (gpte & PTE_P);
 	if (!(sp->flags & PAGE_UNSYNC))
-		frame_release(mmu, sp->gfn, frame_of_gfn(s, sp->gfn));
+		frame_unsync(mmu, sp->gfn, frame_of_gfn(s, sp->gfn));
 	if ((gpte & PTE_P) && access.write)
-		park(mmu, hint, gva);
+		cow_detach(mmu, path, gva);
 	return SHADOW_INJECT;
 }
 
 /* Sets A and D in the guest's leaf (S9); false if it changed meanwhile. */
-static bool quick_mark(struct shadow *s, u64 *slot, u64 gpte, u64 marked)
+static bool fast_mark(struct shadow *s, u64 *slot, u64 gpte, u64 marked)
 {
 	u64 old = gpte;
 
@@ -423,56 +412,55 @@ static bool quick_mark(struct shadow *s, u64 *slot, u64 gpte, u64 marked)
  * As gpt_walk() and fill() would do it. What the upper levels say is known: present,
  * all rights, A set, nothing reserved.
  */
-static ALWAYS_INLINE enum shadow_result fault_quick(struct shadow_mmu *mmu, struct shadow *s, gva_t gva,
-						    struct gpt_access access, struct shadow_fault *fault)
+static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struct shadow *s, gva_t gva,
+						   struct gpt_access access, struct shadow_fault *fault)
 {
-	struct path_hint *hint = hint_of(mmu, gva);
+	struct cached_path *path = path_slot(mmu, gva);
 	u32 index = level_index(1, gva), first, id, *frame;
 	u64 gpte, marked, spte, *at;
-	bool parked;
+	bool detached;
 
-	if (unlikely(!hint_holds(mmu, hint, gva) || (mmu->gpt.controls & GPT_CONTROLS_KEYS)))
-		return QUICK_NO;
-	if (unlikely(gpt_step_change(&hint->upper[0]) | gpt_step_change(&hint->upper[1]) |
-		     gpt_step_change(&hint->upper[2])))
-		return QUICK_NO;
-	parked = page_is_parked(s, hint->page);
-	if (unlikely(parked))
-		unpark(mmu, gva);
-	gpte = __atomic_load_n(&hint->table[index], __ATOMIC_RELAXED);
+	if (unlikely(!path_holds(mmu, path, gva) || (mmu->gpt.controls & GPT_CONTROLS_KEYS)))
+		return NOT_FAST;
+	if (unlikely(gpt_step_change(&path->upper[0]) | gpt_step_change(&path->upper[1]) |
+		     gpt_step_change(&path->upper[2])))
+		return NOT_FAST;
+	detached = page_is_detached(s, path->page);
+	if (unlikely(detached))
+		cow_reattach(mmu, gva);
+	gpte = __atomic_load_n(&path->table[index], __ATOMIC_RELAXED);
 	if (!(gpte & PTE_P) || !gpt_rights_allow(&mmu->gpt, gpt_entry_access(gpte), access))
-		return quick_refuse(mmu, s, hint, gva, gpte, access, fault);
+		return fast_refuse(mmu, s, path, gva, gpte, access, fault);
 	marked = gpte | PTE_A | (access.word & PF_W) << 5; /* a write sets D */
 	_Static_assert(PF_W << 5 == PTE_D, "shifted together");
-	frame = plain_frame(s, gpte);
+	frame = frame_of_copied(s, gpte);
 	if (unlikely((gpte & PTE_TYPE_4K) || !frame || (access.write && (*frame & FRAME_TRACKED))))
-		return QUICK_NO;
-	spte = marked & (PLAIN_SAME & ~PTE_W);
+		return NOT_FAST;
+	spte = marked & (COPIED_BITS & ~PTE_W);
 	if ((~marked & (PTE_W | PTE_D)) == 0 && !frame_is_protected(*frame))
 		spte |= PTE_W | SPTE_RMAP;
-	at = &hint->sptes[index];
+	at = &path->sptes[index];
 	if (unlikely(*at == spte))
-		return parked ? SHADOW_FIXED : QUICK_NO;
-	if (unlikely(marked != gpte && !quick_mark(s, &hint->table[index], gpte, marked)))
-		return QUICK_NO;
-	hint->record->flags |= PAGE_USED;
-	hint->record->idle_writes = 0;
-	id = entry_id(hint->page, index);
+		return detached ? SHADOW_FIXED : NOT_FAST;
+	if (unlikely(marked != gpte && !fast_mark(s, &path->table[index], gpte, marked)))
+		return NOT_FAST;
+	page_touch(path->record);
+	id = entry_id(path->page, index);
 	if (unlikely((*at & PTE_P) || ((spte & SPTE_RMAP) && (*frame & LIST_VALUE)))) {
-		leaf_install(s, hint->page, index, spte);
+		leaf_install(s, path->page, index, spte);
 	} else {
 		if (spte & SPTE_RMAP)
 			*frame |= id;
-		live_set(hint->record, index);
+		live_set(path->record, index);
 		spte_write(at, spte);
 	}
 	STAT(s, fills);
-	if (unlikely(parked))
+	if (unlikely(detached))
 		return SHADOW_FIXED;
 	first = index & ~(PREFETCH_GROUP - 1);
-	prefetch_plain_group(mmu, hint->table, hint->sptes, hint->page, first);
+	prefetch_group(mmu, path->table, path->sptes, path->page, first);
 	first += PREFETCH_GROUP;
-	hint->next = unlikely(index == hint->next) ? prefetch_on(mmu, hint, first) : first;
+	path->next = unlikely(index == path->next) ? prefetch_on(mmu, path, first) : first;
 	return SHADOW_FIXED;
 }
 
@@ -493,9 +481,9 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 	enum shadow_result result;
 
 	_Static_assert(PF_U << 3 == GPT_ACCESS_IMPLICIT && RFLAGS_AC >> 12 == GPT_ACCESS_AC, "shifted together");
-	STAT(s, walks);
+	mmu->faults++;
 	spin_lock(&s->lock);
-	result = fault_quick(mmu, s, gva, access, fault);
+	result = fault_fast(mmu, s, gva, access, fault);
 	spin_unlock(&s->lock);
-	return likely(result != QUICK_NO) ? result : fault_full(mmu, gva, error, access, fault);
+	return likely(result != NOT_FAST) ? result : fault_slow(mmu, gva, error, access, fault);
 }

@@ -12,7 +12,7 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 {
 	u32 page = page_find(s, gfn, role);
 	struct shadow_page *sp;
-	u32 home = 0;
+	u32 last_writer = 0;
 
 	*made = !page;
 	if (page) {
@@ -31,8 +31,8 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	sp->flags = PAGE_USED;
 	sp->idle_writes = 0;
 	if (!role.direct)
-		home = track_frame(s, gfn);
-	sp->home = home;
+		last_writer = track_frame(s, gfn);
+	sp->last_writer = last_writer;
 	page_hash(s, page);
 	if (!role.direct && (*frame_of_gfn(s, gfn) & FRAME_UNSYNC))
 		unsync_list_add(s, page);
@@ -50,10 +50,10 @@ void page_zap(struct shadow *s, u32 page)
 	struct shadow_page *sp = &s->pages[page];
 	gfn_t gfn = sp->gfn;
 	bool direct = sp->role.direct;
-	u32 home = sp->home;
+	u32 last_writer = sp->last_writer;
 
-	if (unlikely(s->parked_count)) /* it may have had the link to a parked page */
-		park_end(s);
+	if (unlikely(s->detached_count)) /* it may have had the link to a detached page */
+		detached_end(s);
 	for_each_live(sp, i)
 		page_drop_entry(s, page, i);
 	while (sp->parents & LIST_VALUE)
@@ -66,7 +66,7 @@ void page_zap(struct shadow *s, u32 page)
 	page_free_raw(s, page);
 	if (!direct && !page_first_of_gfn(s, gfn)) {
 		untrack_frame(s, gfn);
-		frame_reopen(s->mmus[0], home, gfn);
+		frame_reopen(any_mmu(s), last_writer, gfn);
 	}
 	STAT(s, zaps);
 }

@@ -18,18 +18,18 @@ static NOINLINE void prefetch_other(struct shadow_mmu *mmu, u32 page, u32 index,
 
 static NOINLINE void prefetch_writable(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
-	u64 spte = plain_leaf(mmu, gpte);
+	u64 spte = copied_leaf(mmu, gpte);
 
 	if (unlikely(!spte)) {
 		prefetch_other(mmu, page, index, gpte);
 		return;
 	}
-	plain_install(mmu->s, page, index, spte);
+	copied_install(mmu->s, page, index, spte);
 	STAT(mmu->s, prefetches);
 }
 
 /* Mostly it is a page of a file, mapped read-only: then nothing is to be known of its frame but that it is RAM. */
-void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+void prefetch_copied(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
 	struct shadow *s = mmu->s;
 	const struct region_main *m = &s->regions->main;
@@ -39,16 +39,16 @@ void prefetch_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 		return;
 	}
 	live_set(&s->pages[page], index);
-	spte_write(&page_table(s, page)[index], gpte & PLAIN_SAME);
+	spte_write(&page_table(s, page)[index], gpte & COPIED_BITS);
 	STAT(s, prefetches);
 }
 
-u32 prefetch_on(struct shadow_mmu *mmu, const struct path_hint *hint, u32 first)
+u32 prefetch_on(struct shadow_mmu *mmu, const struct cached_path *path, u32 first)
 {
 	u32 end = MIN(first + PREFETCH_RUN, ENTRIES);
 
-	while (first < end && is_wanted(__atomic_load_n(&hint->table[first], __ATOMIC_RELAXED), hint->sptes[first])) {
-		prefetch_plain_group(mmu, hint->table, hint->sptes, hint->page, first);
+	while (first < end && is_wanted(__atomic_load_n(&path->table[first], __ATOMIC_RELAXED), path->sptes[first])) {
+		prefetch_group(mmu, path->table, path->sptes, path->page, first);
 		first += PREFETCH_GROUP;
 	}
 	return first;
@@ -60,8 +60,8 @@ void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 ind
 	const u64 *sptes = page_table(mmu->s, page);
 	u32 first = index & ~(PREFETCH_GROUP - 1);
 
-	if (role.word == mmu->plain_role) {
-		prefetch_plain_group(mmu, table, sptes, page, first);
+	if (role.word == mmu->copied_role) {
+		prefetch_group(mmu, table, sptes, page, first);
 		return;
 	}
 	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {

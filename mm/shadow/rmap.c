@@ -217,7 +217,7 @@ void list_remove(struct shadow *s, u32 *head, u32 id)
 	list_fold(s, head);
 }
 
-u32 *frame_of_far_gfn(struct shadow *s, gfn_t gfn)
+u32 *frame_outside_main(struct shadow *s, gfn_t gfn)
 {
 	const struct region *r = region_near(s->regions, gfn);
 	struct region_hit hit;
@@ -254,7 +254,7 @@ u32 *frame_of_spte(struct shadow *s, u64 spte)
 {
 	gfn_t gfn;
 
-	return likely(s->identity) ? plain_frame(s, spte) : frame_of_pfn(s, spte_pfn(1, spte), &gfn);
+	return likely(s->identity) ? frame_of_copied(s, spte) : frame_of_pfn(s, spte_pfn(1, spte), &gfn);
 }
 
 u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn)

@@ -19,7 +19,7 @@ u32 list_victim(struct shadow *s, u32 head);
 
 /* The frame word of a host frame that is guest RAM, or NULL. */
 u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn);
-u32 *frame_of_far_gfn(struct shadow *s, gfn_t gfn);
+u32 *frame_outside_main(struct shadow *s, gfn_t gfn);
 /* The frame word of a guest frame, NULL if it is not RAM. */
 static ALWAYS_INLINE u32 *frame_of_gfn(struct shadow *s, gfn_t gfn)
 {
@@ -27,12 +27,12 @@ static ALWAYS_INLINE u32 *frame_of_gfn(struct shadow *s, gfn_t gfn)
 	u64 offset = (gfn << PAGE_SHIFT) - m->base_gpa;
 
 	if (unlikely(offset >= m->bytes || gfn >> (64 - PAGE_SHIFT)))
-		return frame_of_far_gfn(s, gfn);
+		return frame_outside_main(s, gfn);
 	return &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
 }
 
 /* The frame word of a 4 KiB leaf's frame where guest frames are host frames; NULL if it is not RAM. */
-static ALWAYS_INLINE u32 *plain_frame(struct shadow *s, u64 entry)
+static ALWAYS_INLINE u32 *frame_of_copied(struct shadow *s, u64 entry)
 {
 	const struct region_main *m = &s->regions->main;
 	u64 offset = (entry & PTE_ADDR_MASK) - m->base_gpa;
@@ -49,7 +49,7 @@ u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn);
 /* The list that a leaf with SPTE_RMAP is in. */
 static ALWAYS_INLINE u32 *list_of_leaf(struct shadow *s, u32 level, u64 spte)
 {
-	return likely(level == 1 && s->identity) ? plain_frame(s, spte) : leaf_list(s, level, spte_pfn(level, spte));
+	return likely(level == 1 && s->identity) ? frame_of_copied(s, spte) : leaf_list(s, level, spte_pfn(level, spte));
 }
 
 #endif

@@ -24,12 +24,13 @@ static void link_upper_half(struct shadow_mmu *mmu, u32 page)
 	sync_refresh(mmu, mmu->last_root); /* before what is below it is linked here (S7) */
 	for_each_live(like, i) {
 		u64 spte = page_table(s, mmu->last_root)[i];
+		u32 child = link_target(s, spte);
 
-		if (i < ENTRIES / 2 || !(spte & PTE_P) ||
+		if (i < ENTRIES / 2 || !child ||
 		    !link_unchanged(s, sp->role, spte, __atomic_load_n(&table[i], __ATOMIC_RELAXED)))
 			continue;
-		page_link(s, page, i, page_of_link(s, spte), false);
-		s->pages[page_of_link(s, spte)].flags |= PAGE_USED;
+		page_link(s, page, i, child, false);
+		s->pages[child].flags |= PAGE_USED;
 	}
 }
 
@@ -43,8 +44,7 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
 	page = page_get(s, gfn, role, &made);
 	mmu->root[slot] = page;
 	s->pages[page].pins++;
-	s->pages[page].flags |= PAGE_USED;
-	s->pages[page].idle_writes = 0;
+	page_touch(&s->pages[page]);
 	if (!made)
 		sync_refresh(mmu, page);
 	else if (role.level >= 4 && !role.direct)
@@ -100,7 +100,7 @@ static void root_load_pae(struct shadow_mmu *mmu)
 		spte_write(&pdpt[i], page_hpa(mmu->s, mmu->root[i]).v | SPTE_LINK_PDPTE);
 	}
 	tag_drop(mmu->s, mmu->root[0]);
-	mmu->s->link_changes++; /* hints name a root by its first page */
+	mmu->s->link_changes++; /* the path cache names a root by its first page */
 }
 
 void root_load(struct shadow_mmu *mmu)
@@ -127,14 +127,13 @@ bool root_switch(struct shadow_mmu *mmu, u64 cr3)
 {
 	struct shadow *s = mmu->s;
 	gfn_t gfn = (cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT;
-	u32 page = mmu->root_hints[root_hint(gfn)];
+	u32 page = mmu->root_cache[root_slot(gfn)];
 	struct shadow_page *sp = &s->pages[page];
 
 	if (sp->gfn != gfn || sp->role.word != mmu->root_role || sp->state != PAGE_TABLE)
 		return false;
 	sp->pins++;
-	sp->flags |= PAGE_USED;
-	sp->idle_writes = 0;
+	page_touch(sp);
 	mmu->root[0] = mmu->last_root = page;
 	tag_assign(mmu, page);
 	mmu->entry_due = true;

@@ -21,7 +21,7 @@ static bool link_matches(const struct shadow *s, u64 spte, const struct derived 
 	return d->link && child->gfn == d->gfn && child->role.word == d->role.word;
 }
 
-/* Derives the entry in full; false if it did not change after all. */
+/* Derives the entry anew; false if it did not change after all. */
 static bool sync_changed_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
 	struct shadow *s = mmu->s;
@@ -41,18 +41,18 @@ static bool sync_changed_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 
 		else
 			page_drop_entry(s, page, index);
 	}
-	STAT(s, sync_changes);
+	s->sync_changes++;
 	return true;
 }
 
-/* The same in a page whose leaves are plain. */
-static bool sync_changed_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+/* The same in a page whose leaves are copied. */
+static bool sync_changed_copied(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
 	struct shadow *s = mmu->s;
 	u64 leaf;
 
 	if (gpte & PTE_P) {
-		leaf = plain_leaf(mmu, gpte);
+		leaf = copied_leaf(mmu, gpte);
 		if (!leaf)
 			return sync_changed_entry(mmu, page, index, gpte);
 		if (leaf == page_table(s, page)[index])
@@ -61,7 +61,7 @@ static bool sync_changed_plain(struct shadow_mmu *mmu, u32 page, u32 index, u64 
 	} else {
 		page_drop_entry(s, page, index);
 	}
-	STAT(s, sync_changes);
+	s->sync_changes++;
 	return true;
 }
 
@@ -71,43 +71,43 @@ bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 	union role role = s->pages[page].role;
 	u64 spte = s->pool[entry_id(page, index)];
 
-	if (role_is_plain(mmu, role))
-		return sync_changed_plain(mmu, page, index, gpte);
+	if (role_is_copied(mmu, role))
+		return sync_changed_copied(mmu, page, index, gpte);
 	if (role.level > 1 && !(spte & PTE_PS) && link_unchanged(s, role, spte, gpte))
 		return false;
 	return sync_changed_entry(mmu, page, index, gpte);
 }
 
-static NOINLINE void sync_plain_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+static NOINLINE void sync_copied_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
 	if (page_table(mmu->s, page)[index] & PTE_P)
-		sync_changed_plain(mmu, page, index, gpte);
+		sync_changed_copied(mmu, page, index, gpte);
 }
 
 /* 64 entries, those in bits. Most of a sync's time is here: a function of its own keeps the loop short. */
-static NOINLINE void sync_plain_word(struct shadow_mmu *mmu, u32 first_id, const u64 *ours, const u64 *theirs, u64 bits)
+static NOINLINE void sync_copied_word(struct shadow_mmu *mmu, u32 first_id, const u64 *ours, const u64 *theirs, u64 bits)
 {
 	do {
 		u64 i = bit_lowest(bits), gpte = __atomic_load_n(&theirs[i], __ATOMIC_RELAXED);
 
-		if (unlikely((gpte ^ ours[i]) & PLAIN_SAME))
-			sync_plain_entry(mmu, entry_page(first_id), (first_id + (u32)i) & (ENTRIES - 1), gpte);
+		if (unlikely((gpte ^ ours[i]) & COPIED_BITS))
+			sync_copied_entry(mmu, entry_page(first_id), (first_id + (u32)i) & (ENTRIES - 1), gpte);
 		bits &= bits - 1;
 	} while (bits);
 }
 
-/* A page with plain leaves and none of another type: one comparison tells those that did not change. */
-static void sync_plain_page(struct shadow_mmu *mmu, u32 page)
+/* A page with copied leaves and none of another type: one comparison tells those that did not change. */
+static void sync_copied_page(struct shadow_mmu *mmu, u32 page)
 {
 	const struct shadow_page *sp = &mmu->s->pages[page];
-	const u64 *sptes = page_table(mmu->s, page), *table = plain_table(sp->gfn);
+	const u64 *sptes = page_table(mmu->s, page), *table = table_of_copied(sp->gfn);
 
 	for (u32 words = sp->live_words; words; words &= words - 1) {
 		u32 first = bit_lowest(words) * 64;
 
 		/* An entry of this page may have been dropped meanwhile, to make room in a list. */
 		if (sp->live_map[first / 64])
-			sync_plain_word(mmu, entry_id(page, first), sptes + first, table + first, sp->live_map[first / 64]);
+			sync_copied_word(mmu, entry_id(page, first), sptes + first, table + first, sp->live_map[first / 64]);
 	}
 }
 
@@ -117,8 +117,8 @@ void sync_page(struct shadow_mmu *mmu, u32 page)
 	const u64 *table;
 
 	STAT(mmu->s, syncs);
-	if ((likely(sp->role.word == mmu->plain_role) || role_is_plain(mmu, sp->role)) && !(sp->flags & PAGE_TYPED)) {
-		sync_plain_page(mmu, page);
+	if ((likely(sp->role.word == mmu->copied_role) || role_is_copied(mmu, sp->role)) && !(sp->flags & PAGE_TYPED)) {
+		sync_copied_page(mmu, page);
 		return;
 	}
 	table = gpt_table(&mmu->gpt, sp->gfn);
@@ -147,13 +147,13 @@ static void protect_list(struct shadow *s, u32 page)
 {
 	for (; page; page = s->pages[page].unsync_next) {
 		gfn_t gfn = s->pages[page].gfn;
-		u32 *frame = frame_of_gfn(s, gfn), home;
+		u32 *frame = frame_of_gfn(s, gfn), last_writer;
 
 		if (!(*frame & FRAME_UNSYNC))
 			continue;
-		home = frame_protect(s, gfn, frame);
-		if (home)
-			s->pages[page_first_of_gfn(s, gfn)].home = home;
+		last_writer = frame_protect(s, gfn, frame);
+		if (last_writer)
+			s->pages[page_first_of_gfn(s, gfn)].last_writer = last_writer;
 	}
 }
 
@@ -198,11 +198,11 @@ static bool refresh_below(struct shadow_mmu *mmu, u32 page, u32 *budget)
 	if (sp->role.level == 1 || sp->role.direct)
 		return true;
 	for_each_live(sp, i) {
-		u64 spte = page_table(s, page)[i];
+		u32 child = link_target(s, page_table(s, page)[i]);
 
-		if (!(spte & PTE_P) || spte_is_leaf(sp->role.level, spte))
+		if (!child)
 			continue;
-		if (!(*budget)-- || !refresh_below(mmu, page_of_link(s, spte), budget))
+		if (!(*budget)-- || !refresh_below(mmu, child, budget))
 			return false;
 	}
 	return true;

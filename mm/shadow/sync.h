@@ -16,7 +16,7 @@ static ALWAYS_INLINE void sync_all(struct shadow_mmu *mmu)
 {
 	struct shadow *s = mmu->s;
 
-	s->releases = s->release_top = s->quiet_refreshes = 0;
+	s->unsync_row = s->unsync_top = s->quiet_refreshes = 0;
 	if (unlikely(s->unsync_count))
 		sync_tables(mmu);
 }

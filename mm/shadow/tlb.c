@@ -1,24 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tags and roots that are let go, and the end of parking; see mm/shadow/tlb.h. */
+/* Tags, roots that are let go, and detached pages that are given up; see mm/shadow/tlb.h. */
 #include "mm/shadow/tlb.h"
 
 void free_invlpg(struct shadow_mmu *mmu, bool on)
 {
-	mmu->s->invlpg_free = on;
+	mmu->s->invlpg_free = on ? mmu : NULL;
 	mmu->ops->trap_invlpg(mmu->cpu, !on);
 }
 
-void park_over(struct shadow *s)
+void detached_over(struct shadow *s)
 {
-	struct shadow_mmu *mmu = s->mmus[0];
+	struct shadow_mmu *mmu = s->invlpg_free;
 
-	if (s->parked_count) {
-		s->parked_count = 0;
-		hint_of(mmu, s->parked_for)->park_pause = PARK_PAUSE;
-		s->link_changes++;   /* the hints still took the pages for linked */
-		s->flush_due = true; /* FLUSH: park */
+	if (s->detached_count) {
+		s->detached_count = 0;
+		path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
+		s->link_changes++;   /* the path cache still took the pages for linked */
+		s->flush_due = true; /* FLUSH: detached */
 	}
 	free_invlpg(mmu, false);
+}
+
+void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva)
+{
+	if (mmu->s->evictions != scope.evictions)
+		return;
+	mmu->s->flush_due = scope.due;
+	mmu->ops->flush_page(mmu->cpu, mmu->tag, gva);
+	STAT(mmu->s, page_flushes);
 }
 
 void tag_take(struct shadow_mmu *mmu, u32 page)

@@ -8,20 +8,20 @@
 
 #include "mm/shadow/accessors.h"
 
-/* A fault that was parked for and led to something else than copy-on-write: not so soon again. */
-#define PARK_PAUSE 31u
-void park_over(struct shadow *s);
-/* INVLPG has to exit again, if it does not: anything that what is parked cannot stand. */
-static ALWAYS_INLINE void park_end(struct shadow *s)
+/* A fault that pages were detached for and led to something else than copy-on-write: not so soon again. */
+#define DETACH_PAUSE 31u
+void detached_over(struct shadow *s);
+/* INVLPG has to exit again, if it does not: for anything that detached pages cannot stand. */
+static ALWAYS_INLINE void detached_end(struct shadow *s)
 {
 	if (unlikely(s->invlpg_free))
-		park_over(s);
+		detached_over(s);
 }
 
-static ALWAYS_INLINE bool page_is_parked(const struct shadow *s, u32 page)
+static ALWAYS_INLINE bool page_is_detached(const struct shadow *s, u32 page)
 {
-	for (u32 i = 0; i < s->parked_count; i++)
-		if (s->parked[i].page == page)
+	for (u32 i = 0; i < s->detached_count; i++)
+		if (s->detached[i].page == page)
 			return true;
 	return false;
 }
@@ -38,7 +38,7 @@ static ALWAYS_INLINE void root_unpin(struct shadow_mmu *mmu, u32 slot)
 
 static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
 {
-	park_end(mmu->s);
+	detached_end(mmu->s);
 	mmu->entry_due = true;
 	root_unpin(mmu, 0);
 	/* PAE format has four, made in this order. */
@@ -50,6 +50,20 @@ static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
 /* A root is being dropped: no CPU may go on with it, its tag is free (S12). */
 void root_forget(struct shadow *s, u32 page);
 void tag_drop(struct shadow *s, u32 page);
+/*
+ * A change of one leaf that a single path leads to. What it made due shrinks to a flush
+ * of that page in the tag in use, unless a list pushed another entry out meanwhile (S10).
+ */
+struct flush_scope {
+	bool due;
+	u64 evictions;
+};
+static ALWAYS_INLINE struct flush_scope flush_scope_begin(const struct shadow *s)
+{
+	return (struct flush_scope){.due = s->flush_due, .evictions = s->evictions};
+}
+void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva);
+
 /* Gives the root a tag of its own if it has none; whoever had it before will get another (S13). */
 void tag_take(struct shadow_mmu *mmu, u32 page);
 static ALWAYS_INLINE void tag_assign(struct shadow_mmu *mmu, u32 page)

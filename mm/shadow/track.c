@@ -70,7 +70,7 @@ void unsync_list_add(struct shadow *s, u32 page)
 {
 	u32 *head = unsync_head(s, page);
 
-	park_end(s);
+	detached_end(s);
 	s->unsync_count++;
 	s->pages[page].flags |= PAGE_UNSYNC;
 	s->pages[page].unsync_prev = 0;
@@ -84,7 +84,7 @@ void unsync_list_remove(struct shadow *s, u32 page)
 {
 	struct shadow_page *sp = &s->pages[page];
 
-	park_end(s);
+	detached_end(s);
 	s->unsync_count--;
 	sp->flags &= (u8)~PAGE_UNSYNC;
 	if (sp->unsync_prev)
@@ -113,21 +113,21 @@ static bool may_write(struct shadow_mmu *mmu, u32 page, u32 index, u64 spte)
  * Gives the right to write back to the entry that had it, if that still maps the
  * frame and the guest may write through it without a further fault (S9).
  */
-void frame_reopen(struct shadow_mmu *mmu, u32 home, gfn_t gfn)
+void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn)
 {
 	struct shadow *s = mmu->s;
-	const struct shadow_page *sp = &s->pages[entry_page(home)];
-	u64 *at = entry_pointer(s, home), spte;
+	const struct shadow_page *sp = &s->pages[entry_page(last_writer)];
+	u64 *at = entry_pointer(s, last_writer), spte;
 	u32 *head;
 
-	if (!entry_page(home) || sp->state != PAGE_TABLE || sp->role.level != 1)
+	if (!entry_page(last_writer) || sp->state != PAGE_TABLE || sp->role.level != 1)
 		return;
 	spte = *at;
 	if ((spte & (PTE_P | PTE_W)) != PTE_P)
 		return;
 	head = frame_of_gfn(s, gfn);
-	if (frame_of_spte(s, spte) != head || !may_write(mmu, entry_page(home), home & (ENTRIES - 1), spte))
+	if (frame_of_spte(s, spte) != head || !may_write(mmu, entry_page(last_writer), last_writer & (ENTRIES - 1), spte))
 		return;
-	list_put(s, head, home);
+	list_put(s, head, last_writer);
 	spte_write(at, spte | PTE_W | SPTE_RMAP);
 }

@@ -17,7 +17,7 @@ u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame);
 u32 track_frame(struct shadow *s, gfn_t gfn); /* as frame_protect() */
 void untrack_frame(struct shadow *s, gfn_t gfn);
 /* The entry that may write to the frame again, now that nothing protects it. */
-void frame_reopen(struct shadow_mmu *mmu, u32 home, gfn_t gfn);
+void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn);
 /* A page becomes unsync, and in step again. */
 void unsync_list_add(struct shadow *s, u32 page);
 void unsync_list_remove(struct shadow *s, u32 page);

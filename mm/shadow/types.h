@@ -31,8 +31,8 @@
 #define SPTE_LINK_PDPTE PTE_P
 /* Where a 4 KiB leaf has its memory type; all zero: entry 0 of the PAT, write-back in ours. */
 #define PTE_TYPE_4K (PTE_PWT | PTE_PCD | PTE_PAT_4K)
-/* What a plain leaf takes from the guest's entry as it is. */
-#define PLAIN_SAME (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_KEY | PTE_NX | PTE_ADDR_MASK | PTE_TYPE_4K)
+/* What a copied leaf takes from the guest's entry as it is. */
+#define COPIED_BITS (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_KEY | PTE_NX | PTE_ADDR_MASK | PTE_TYPE_4K)
 
 /* --- roles ---------------------------------------------------------------- */
 /* Every bit that changes what is made of the same guest entry (S3). */
@@ -82,8 +82,8 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 #define PAGE_TYPED BIT(4)        /* it had a 4 KiB leaf that was not write-back */
 #define PAGE_LOWER BIT(3)        /* its lower half had a link once */
 
-/* So many tables may be parked together. */
-#define PARKED_MAX 3u
+/* So many tables may be detached together. */
+#define DETACHED_MAX 3u
 
 struct shadow_page {
 	gfn_t gfn;               /* frame of the guest table; direct: first frame it covers */
@@ -97,12 +97,14 @@ struct shadow_page {
 	u8 idle_writes;
 	u8 pins;                 /* roots in use */
 	u16 tag;                 /* roots: TLB tag, 0: none */
-	u32 home;                /* entry through which the guest last wrote to the table, 0: unknown */
+	u32 last_writer;         /* entry through which the guest last wrote to the table, 0: unknown */
 	u64 live_map[ENTRIES / 64]; /* which entries are present */
 	u32 live_words;          /* BIT(i): live_map[i] is not 0 */
 	u8 unused[20];           /* a power of two is found by a shift */
 };
 _Static_assert(sizeof(struct shadow_page) == 128, "see unused");
+
+struct shadow_mmu;
 
 struct shadow {
 	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
@@ -116,15 +118,16 @@ struct shadow {
 	u32 node_free, node_pages;
 	u32 victim_turn;         /* where the next full list gives up a member */
 	u64 evictions;           /* members that lists gave up */
-	bool invlpg_free;        /* INVLPG does not exit: nothing is unsync but what is parked (S15) */
-	u32 parked_count;        /* pages of level 1 that cow.c took out */
-	struct { u32 page, link; } parked[PARKED_MAX]; /* link: the entry that linked to it */
-	gva_t parked_for;        /* the address that the guest was refused to write to; parked[0] is its page */
+	struct shadow_mmu *invlpg_free; /* whose INVLPG does not exit: nothing is unsync but what is detached (S15) */
+	u32 detached_count;      /* pages of level 1 that cow.c took out */
+	struct { u32 page, link; } detached[DETACHED_MAX]; /* link: the entry that linked to it */
+	gva_t detached_for;      /* the address that the guest was refused to write to; detached[0] is its page */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
 	u32 unsync_count;        /* pages in both lists */
 	u64 link_changes;        /* links made or dropped, from 1 on */
-	u32 release_top;         /* the address space whose tables were last written to: its top page */
-	u32 releases;            /* tables of it released by a write since the last sync */
+	u64 sync_changes;        /* entries that syncs changed */
+	u32 unsync_top;          /* the address space whose tables were last written to: its top page */
+	u32 unsync_row;          /* tables of it that a write made unsync since the last sync */
 	u32 quiet_refreshes;     /* INVLPGs that re-derived upper tables for nothing, one after another */
 	bool identity;           /* gfn == pfn for all RAM */
 	bool narrow;             /* the shadows of tables are of a 32-bit guest's */
@@ -149,10 +152,10 @@ struct shadow {
 /*
  * Where a page of code lies. The leaf still reads the same and no link changed: the
  * address still leads there, from any root with the same entry for it. So roots that
- * share their upper half share the hints of its code.
+ * share their upper half share what is known of its code.
  */
-#define CODE_HINTS 64u
-struct code_hint {
+#define CODE_CACHE_SIZE 64u
+struct cached_code {
 	gva_t page;              /* address >> 12 */
 	u64 links;               /* s->link_changes then */
 	u64 top;                 /* the root's entry for the address then */
@@ -164,10 +167,10 @@ struct code_hint {
 
 /*
  * How a walk of a 2 MiB range went, guest's tables and ours: 4 levels, to a page with
- * plain leaves. The guest's upper entries read the same: only the leaf has to be read.
+ * copied leaves. The guest's upper entries read the same: only the leaf has to be read.
  */
-#define PATH_HINTS 64u
-struct path_hint {
+#define PATH_CACHE_SIZE 64u
+struct cached_path {
 	u64 key;                 /* gva >> 21, number of the root */
 	u64 links;               /* s->link_changes when our links were last seen to lead there */
 	u32 page;                /* of level 1 */
@@ -179,11 +182,11 @@ struct path_hint {
 	u32 next;                /* entry behind those that the last fault installed */
 	u32 refused;             /* entry behind the last one that the guest was refused to write through */
 	u32 refused_row;         /* so many of them in a row */
-	u32 park_pause;          /* so many refused writes without parking, since the last one was not mended */
+	u32 detach_pause;        /* so many refused writes without detaching, since the last one was not mended */
 	u32 unused[4];           /* a power of two is found by a shift */
 };
 
-#define ROOT_HINTS 64u
+#define ROOT_CACHE_SIZE 64u
 
 struct shadow_mmu {
 	struct shadow *s;
@@ -196,17 +199,18 @@ struct shadow_mmu {
 	u32 root_level;          /* 4 or 5; 3: PAE format, four pages of level 2 */
 	u32 top_shift;           /* where an address has its index into a root of 4 or 5 levels */
 	u32 root[4];             /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
-	bool plain;              /* guest frames are host frames, and PAT entry 0 is write-back */
-	u32 plain_role;          /* of level 1, if such pages have plain leaves now, else 0 */
+	bool may_copy;           /* guest frames are host frames, and PAT entry 0 is write-back */
+	u32 copied_role;         /* of level 1, if such pages have copied leaves now, else 0 */
 	u32 root_role;           /* of a root of 4 or 5 levels */
-	u32 root_hints[ROOT_HINTS]; /* [frame of CR3]: the root that was last made of it */
+	u32 root_cache[ROOT_CACHE_SIZE]; /* [frame of CR3]: the root that was last made of it */
 	u32 last_root;           /* the last page that was made a root; it may have been dropped since */
 	u32 tag;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
-	gva_t last_gva;
-	u64 last_token;
-	struct path_hint hints[PATH_HINTS];
-	struct code_hint code[CODE_HINTS];
+	gva_t spurious_gva;
+	u64 spurious_fault;      /* its number */
+	u64 faults;              /* handled so far */
+	struct cached_path paths[PATH_CACHE_SIZE];
+	struct cached_code code[CODE_CACHE_SIZE];
 };
 
 _Static_assert(offsetof(struct shadow, flush_due) == offsetof(struct shadow_head, flush_due), "shadow.h");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which tables are released for writing, and when; see mm/shadow/unsync.h. */
+/* Which tables become unsync, and when; see mm/shadow/unsync.h. */
 #include "mm/shadow/unsync.h"
 
 #include "mm/shadow/derive.h"
@@ -9,25 +9,25 @@
 
 /*
  * Writes to so many tables of an address space since the last sync, or to the
- * lowest one, look like fork, exit or a large munmap: the rest of its tables is
- * released at once (at most BULK_RELEASE_MAX of them, and BULK_ENTRIES_MAX entries are
+ * lowest one, look like fork, exit or a large munmap: the rest of its tables
+ * become unsync at once (at most BULK_UNSYNC_MAX of them, and BULK_ENTRIES_MAX entries are
  * looked at: tables that share tables have more paths than anyone can walk, S14).
  */
-#define BULK_RELEASE_AFTER 2u
-#define BULK_RELEASE_MAX 64u
+#define BULK_UNSYNC_AFTER 2u
+#define BULK_UNSYNC_MAX 64u
 #define BULK_ENTRIES_MAX 8192u
 
-/* How often a table may be released for writing with no use in between. */
+/* How often a table may become unsync with no use in between. */
 #define IDLE_WRITES_MAX 3
 
 /*
  * A page that is written again and again with no use in between is no table any
- * more: it is dropped instead, and with the last one the frame is plain memory.
+ * more: it is dropped instead, and with the last one the frame is ordinary memory.
  */
-void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
+void frame_unsync(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
 {
 	struct shadow *s = mmu->s;
-	u32 page = page_first_of_gfn(s, gfn), home = s->pages[page].home, next;
+	u32 page = page_first_of_gfn(s, gfn), last_writer = s->pages[page].last_writer, next;
 
 	*frame |= FRAME_UNSYNC;
 	for (; page; page = next) {
@@ -39,11 +39,11 @@ void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
 		else
 			unsync_list_add(s, page);
 	}
-	frame_reopen(mmu, home, gfn);
+	frame_reopen(mmu, last_writer, gfn);
 	STAT(s, unsyncs);
 }
 
-static bool release_page(struct shadow_mmu *mmu, u32 page)
+static bool unsync_page(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow_page *sp = &mmu->s->pages[page];
 	u32 *frame = frame_of_gfn(mmu->s, sp->gfn);
@@ -51,35 +51,31 @@ static bool release_page(struct shadow_mmu *mmu, u32 page)
 	if (!frame_is_protected(*frame))
 		return false;
 	sp->idle_writes = 0;
-	frame_release(mmu, sp->gfn, frame);
+	frame_unsync(mmu, sp->gfn, frame);
 	return true;
 }
 
-/* What is left of a bulk release: tables to release, entries to look at. */
+/* What is left of a bulk: tables to make unsync, entries to look at. */
 struct bulk {
 	u32 tables, entries;
 };
 
-/* Releases the tables below a page, through entries before end. */
-static void release_below(struct shadow_mmu *mmu, u32 page, u32 end, struct bulk *left)
+/* The tables below a page, through entries before end. */
+static void unsync_below(struct shadow_mmu *mmu, u32 page, u32 end, struct bulk *left)
 {
 	struct shadow *s = mmu->s;
 
 	for_each_live(&s->pages[page], i) {
-		u64 spte = page_table(s, page)[i];
-		u32 level = s->pages[page].role.level, child;
+		u32 level = s->pages[page].role.level, child = link_target(s, page_table(s, page)[i]);
 
 		if (i >= end || !left->tables || !left->entries)
 			return;
 		left->entries--;
-		if (!(spte & PTE_P) || spte_is_leaf(level, spte))
+		if (!child || s->pages[child].role.direct)
 			continue;
-		child = page_of_link(s, spte);
-		if (s->pages[child].role.direct)
-			continue;
-		left->tables -= release_page(mmu, child);
+		left->tables -= unsync_page(mmu, child);
 		if (level > 2)
-			release_below(mmu, child, ENTRIES, left);
+			unsync_below(mmu, child, ENTRIES, left);
 	}
 }
 
@@ -110,20 +106,18 @@ static u32 lowest_live(const struct shadow_page *sp)
 /*
  * Does a write to this table look like the guest going through all tables of the
  * address space? It is on the path of the lowest address that top translates, or
- * that path's table was released and has lost its first entry.
+ * that path's table is unsync and has lost its first entry.
  */
 static bool is_lowest(const struct shadow_mmu *mmu, u32 top, u32 page)
 {
 	const struct shadow *s = mmu->s;
 	const struct shadow_page *sp = &s->pages[top];
 	u32 level = s->pages[page].role.level;
-	u64 spte;
 
 	while (top != page && sp->role.level > level && sp->live) {
-		spte = s->pool[entry_id(top, lowest_live(sp))];
-		if (spte_is_leaf(sp->role.level, spte))
+		top = link_target(s, s->pool[entry_id(top, lowest_live(sp))]);
+		if (!top)
 			return false;
-		top = page_of_link(s, spte);
 		sp = &s->pages[top];
 	}
 	if (top == page)
@@ -132,21 +126,21 @@ static bool is_lowest(const struct shadow_mmu *mmu, u32 top, u32 page)
 	       !(guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), lowest_live(sp)) & PTE_P);
 }
 
-void release_others(struct shadow_mmu *mmu, u32 page)
+void unsync_others(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
 	u32 top = mmu->root_level == 3 ? 0 : top_of(mmu, page);
-	struct bulk left = {.tables = BULK_RELEASE_MAX, .entries = BULK_ENTRIES_MAX};
+	struct bulk left = {.tables = BULK_UNSYNC_MAX, .entries = BULK_ENTRIES_MAX};
 
 	if (!top || s->pages[top].role.direct)
 		return;
-	if (top != s->release_top) {
-		s->release_top = top;
-		s->releases = 0;
+	if (top != s->unsync_top) {
+		s->unsync_top = top;
+		s->unsync_row = 0;
 	}
-	if (++s->releases < BULK_RELEASE_AFTER && !is_lowest(mmu, top, page))
+	if (++s->unsync_row < BULK_UNSYNC_AFTER && !is_lowest(mmu, top, page))
 		return;
-	s->releases = 0;
-	release_page(mmu, top);
-	release_below(mmu, top, ENTRIES / 2, &left);
+	s->unsync_row = 0;
+	unsync_page(mmu, top);
+	unsync_below(mmu, top, ENTRIES / 2, &left);
 }

@@ -9,8 +9,8 @@
  * Lets the guest write to a tracked frame until the next sync, through the entry
  * it last wrote through, or by a fault if that is gone.
  */
-void frame_release(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame);
-/* The guest writes to a table: releases the others of its address space with it, where that pays. */
-void release_others(struct shadow_mmu *mmu, u32 page);
+void frame_unsync(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame);
+/* The guest writes to a table: the others of its address space become unsync with it, where that pays. */
+void unsync_others(struct shadow_mmu *mmu, u32 page);
 
 #endif

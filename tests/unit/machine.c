@@ -547,25 +547,25 @@ static void check_upper(struct machine *m, const struct psc_entry *e)
 			     (unsigned long long)e->gva);
 }
 
-/* A parked page is out of the shadow, but the hardware may have been there before. */
-static void parked_link(struct machine *m, bool on)
+/* A detached page is out of the shadow, but the hardware may have been there before. */
+static void detached_link(struct machine *m, bool on)
 {
 	struct shadow *s = m->shadow;
 
-	for (u32 i = 0; i < s->parked_count; i++)
-		*entry_pointer(s, s->parked[i].link) = on ? page_hpa(s, s->parked[i].page).v | SPTE_LINK : 0;
+	for (u32 i = 0; i < s->detached_count; i++)
+		*entry_pointer(s, s->detached[i].link) = on ? page_hpa(s, s->detached[i].page).v | SPTE_LINK : 0;
 }
 
 static void check_subset(struct machine *m)
 {
-	parked_link(m, true);
+	detached_link(m, true);
 	for (u32 i = 0; i < m->tlb_count && !m->broken; i++)
 		if (m->tlb[i].tag == m->tag)
 			check_tlb_entry(m, &m->tlb[i]);
 	for (u32 i = 0; i < m->psc_count && !m->broken; i++)
 		if (m->psc[i].tag == m->tag)
 			check_upper(m, &m->psc[i]);
-	parked_link(m, false);
+	detached_link(m, false);
 }
 
 /* --- entry ---------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/gpt.h"
+#include "mm/gpt_ept.h"
 #include "tests/unit/model_ept.h"
 #include "tests/unit/rng.h"
 #include "tests/unit/walk_check.h"

@@ -19,6 +19,7 @@
 #include <ucontext.h>
 
 #include "lib/x86.h"
+#include "mm/gpt_ept.h"
 #include "tests/unit/model_ept.h"
 #include "tests/unit/rng.h"
 #include "tests/unit/walk_check.h"

@@ -1060,7 +1060,7 @@ static void invlpg_takes_effect_for_one_small_page(void **state)
 /* SDM vol. 2, INVLPG: such an address makes it a NOP, so the flush of the real address is still to come. */
 static void invlpg_of_an_address_that_is_not_canonical(void **state)
 {
-	static const u32 bits[] = {48, 62};   /* the latter is no part of a hint's key */
+	static const u32 bits[] = {48, 62};   /* the latter is no part of the key of a cached path */
 
 	for (u32 i = 0; i < 2; i++) {
 		map(CODE, 1, DATA | USER | PTE_A | PTE_D);
@@ -1141,23 +1141,23 @@ static void copy_on_write_has_two_exits(void **state)
 		if (i % 9 == 8)
 			expect_ok(gva - 8 * PAGE_SIZE, USER_READ, COPY + (i - 8) % 8 * PAGE_SIZE);
 	}
-	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_parks), 100);
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_detaches), 100);
 }
 
 /* A range with many pages in use, which is not gone through, keeps them. */
-static void a_full_table_is_not_parked(void **state)
+static void a_full_table_is_not_detached(void **state)
 {
 	share(64, 64);
 	for (u32 i = 0; i < 64; i += 3)
 		expect_fault(CODE + i * PAGE_SIZE, USER_WRITE, PF_P | PF_W | PF_U);
 	assert_true(g.m->invlpg_traps);
-	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_parks), 0);
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_detaches), 0);
 	for (u32 i = 0; i < 64; i++)
 		assert_int_equal(act(CODE + i * PAGE_SIZE, USER_READ, 0).exits, 0);
 }
 
-/* A refused write that a signal handler answers, say: then parking only costs. */
-static void what_is_not_mended_is_not_parked_again(void **state)
+/* A refused write that a signal handler answers, say: then detaching only costs. */
+static void what_is_not_mended_is_not_detached_again(void **state)
 {
 	share(8, 4);
 	refuse(CODE);
@@ -1180,7 +1180,7 @@ static void another_page_flushed_during_copy_on_write(void **state)
 	expect_ok(CODE + PAGE_SIZE, USER_READ, COPY + PAGE_SIZE);
 }
 
-/* Changed while parked, flushed when no longer: the shadow has no difference to find then. */
+/* Changed while detached, flushed when no longer: the shadow has no difference to find then. */
 static void pages_changed_during_copy_on_write_and_flushed_later(void **state)
 {
 	share(4, 4);
@@ -1197,7 +1197,7 @@ static void pages_changed_during_copy_on_write_and_flushed_later(void **state)
 	expect_fault(CODE + 2 * PAGE_SIZE, USER_READ, PF_U);
 }
 
-/* The CPU may go on reading a parked page by way of what it keeps of upper levels. */
+/* The CPU may go on reading a detached page by way of what it keeps of upper levels. */
 static void the_refused_page_read_ahead_before_it_is_mended(void **state)
 {
 	share(8, 4);
@@ -1211,8 +1211,8 @@ static void the_refused_page_read_ahead_before_it_is_mended(void **state)
 	expect_ok(CODE, USER_WRITE, COPY);
 }
 
-/* A device makes the entry above a parked table one of a large page, and takes that back. */
-static void a_large_page_by_dma_in_place_of_a_parked_table(void **state)
+/* A device makes the entry above a detached table one of a large page, and takes that back. */
+static void a_large_page_by_dma_in_place_of_a_detached_table(void **state)
 {
 	u64 other = CODE + 0x80200000, at, pde;
 
@@ -1237,7 +1237,7 @@ static void a_large_page_by_dma_in_place_of_a_parked_table(void **state)
 	check();
 }
 
-static void what_ends_parking(void **state)
+static void what_ends_detaching(void **state)
 {
 	u64 other = CODE + 0x40200000, root = new_root();
 
@@ -1284,7 +1284,7 @@ static void what_ends_parking(void **state)
 	}
 }
 
-/* A first fault has no hint and no table in the shadow: nothing is unsync, and nothing has to be parked. */
+/* A first fault has no cached path and no table in the shadow: nothing is unsync, and nothing has to be detached. */
 static void copy_on_write_of_a_new_address_space(void **state)
 {
 	map(CODE, 1, DATA | SHARED);
@@ -2297,13 +2297,13 @@ int main(int argc, char **argv)
 		TEST(invlpg_of_an_address_that_is_not_canonical),
 		TEST(invlpg_of_another_page_forgets_upper_entries),
 		TEST(copy_on_write_has_two_exits),
-		TEST(a_full_table_is_not_parked),
-		TEST(what_is_not_mended_is_not_parked_again),
+		TEST(a_full_table_is_not_detached),
+		TEST(what_is_not_mended_is_not_detached_again),
 		TEST(another_page_flushed_during_copy_on_write),
 		TEST(pages_changed_during_copy_on_write_and_flushed_later),
 		TEST_ON(keeping, the_refused_page_read_ahead_before_it_is_mended),
-		TEST(a_large_page_by_dma_in_place_of_a_parked_table),
-		TEST(what_ends_parking),
+		TEST(a_large_page_by_dma_in_place_of_a_detached_table),
+		TEST(what_ends_detaching),
 		TEST(copy_on_write_of_a_new_address_space),
 		TEST_ON(far, copy_on_write_has_two_exits),
 		TEST(reload_takes_effect_at_every_level),

@@ -211,15 +211,15 @@ static void remembered_path_that_leads_elsewhere(void **state)
 	/* one more fault there sees that the path still leads where it did */
 	machine_dma(m, UPPER + 2 * PAGE_SIZE + 8 * 9, (DATA + 2 * PAGE_SIZE) | USER);
 	machine_read(m, BASE + 9 * PAGE_SIZE);
-	for (u32 i = 0; i < PATH_HINTS; i++) {
-		struct path_hint *hint = &m->mmu->hints[i];
+	for (u32 i = 0; i < PATH_CACHE_SIZE; i++) {
+		struct cached_path *path = &m->mmu->paths[i];
 
-		if (hint->page != page_at(BASE, 1) || hint->links != m->shadow->link_changes)
+		if (path->page != page_at(BASE, 1) || path->links != m->shadow->link_changes)
 			continue;
 		found++;
-		hint->page = page_at(LARGE_GVA, 2);
+		path->page = page_at(LARGE_GVA, 2);
 		assert_true(shadow_audit(m->mmu) > 0);
-		hint->page = page_at(BASE, 1);
+		path->page = page_at(BASE, 1);
 	}
 	assert_int_equal(found, 1);
 	assert_int_equal(shadow_audit(m->mmu), 0);

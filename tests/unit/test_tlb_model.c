@@ -26,7 +26,7 @@
 #define READ ((struct model_access){0})
 
 static struct world *current;       /* for the message of a panic */
-static u64 parks;                   /* times that tables were parked, in all runs */
+static u64 detaches;                /* times that tables were detached, in all runs */
 
 static void one_operation(struct world *w);
 
@@ -734,7 +734,7 @@ static bool run_seed(u64 seed, u32 modes, u32 steps, bool single)
 		printf("UMBRA_SEED=%llu mode %u step %u: %s\n", (unsigned long long)seed, mode_now(w), w->step - 1,
 		       w->m->failure);
 	good = !w->m->broken;
-	parks += shadow_stat(w->m->shadow, SHADOW_STAT_parks);
+	detaches += shadow_stat(w->m->shadow, SHADOW_STAT_detaches);
 	current = NULL;
 	world_destroy(w);
 	return good;
@@ -771,7 +771,7 @@ static void run_guests(u32 modes, u32 percent)
 static void random_4_level_guests(void **state)
 {
 	run_guests(GUEST_4L, 100);
-	assert_true(parks || getenv("UMBRA_SEED")); /* copy-on-write is part of it */
+	assert_true(detaches || getenv("UMBRA_SEED")); /* copy-on-write is part of it */
 }
 
 static void random_5_level_guests(void **state) { run_guests(GUEST_5L, 60); }
