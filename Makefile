@@ -277,7 +277,7 @@ format: | $(DEPS) ## Lay out the C code by clang-format
 
 # LINT='tidy shell': only these checkers (tools/lint/run).
 lint: build/compile_commands.json $(CORE_OBJ) | $(DEPS) ## Static checks of C, scripts and documents; ends with "N passed, N failed"
-	@tools/lint/run $(LINT)
+	@tools/lint/run $(filter-out lint,$(LINT)) # make itself gives LINT the value lint
 
 check-includes: $(CORE_OBJ) ## Check the direction of dependencies over include lines and calls
 	@NM=gcc-nm tools/check-includes $(B)

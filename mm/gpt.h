@@ -8,6 +8,7 @@
 
 #include "lib/types.h"
 #include "lib/x86.h"
+#include "mm/gpt_step.h"
 #include "mm/region.h"
 
 enum gpt_mode { GPT_NONE /* paging off */, GPT_32, GPT_PAE, GPT_4L, GPT_5L };
@@ -62,11 +63,6 @@ enum gpt_status {
 	GPT_RETRY,           /* an entry changed while it was being read or marked; walk again */
 };
 
-/* One level of a walk: what was read, and where. */
-struct gpt_step {
-	u64 entry;           /* the entry, after A/D were set */
-	void *slot;          /* where it is in memory; NULL if the table is not RAM */
-};
 
 struct gpt_walk {
 	/* GPT_OK */

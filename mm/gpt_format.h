@@ -6,8 +6,10 @@
 #ifndef MM_GPT_FORMAT_H
 #define MM_GPT_FORMAT_H
 
-#include "mm/gpt.h"
+#include "lib/x86.h"
+#include "mm/gpt_step.h"
 #include "mm/phys.h"
+#include "mm/region.h"
 
 /* What distinguishes the formats. */
 struct gpt_format {

@@ -69,7 +69,9 @@ static void definitions(u64 address, const char *signature, const char *code, u3
 
 static void root(u32 revision)
 {
-	memcpy(memory + (RSDP - BASE), "RSD PTR ", 8);
+	static const char signature[] = { 'R', 'S', 'D', ' ', 'P', 'T', 'R', ' ' };
+
+	memcpy(memory + (RSDP - BASE), signature, sizeof(signature));
 	put(RSDP + 15, revision, 1);
 	put(RSDP + 16, RSDT, 4);
 	put(RSDP + 20, 36, 4);
