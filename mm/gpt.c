@@ -248,7 +248,9 @@ bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 		return !(gpt_step_change(step + 1) | gpt_step_change(step + 2) | gpt_step_change(step + 3) |
 			 gpt_step_change(step + 4));
 	for (u32 level = w->leaf_level; level && level <= w->top_level; level++) {
-		if (ctx->mode == GPT_32 ? __atomic_load_n((const u32 *)step[level].slot, __ATOMIC_RELAXED) != step[level].entry
+		const u32 *narrow = step[level].slot;
+
+		if (ctx->mode == GPT_32 ? __atomic_load_n(narrow, __ATOMIC_RELAXED) != step[level].entry
 					: !!gpt_step_change(&step[level]))
 			return false;
 	}
@@ -286,7 +288,7 @@ struct request {
 	struct gpt_walk *walk;
 };
 
-/* The access is judged, A and D are set. entry: the leaf, widened; all: AND of the entries; rights: ACC_* over all levels. */
+/* Judges the access, sets A and D. entry: the leaf, widened; all: AND of the entries; rights: ACC_* over all levels. */
 static ALWAYS_INLINE enum gpt_status finish(const struct gpt_format *f, const struct request *r, u32 level,
 					    u64 entry, u64 all, u32 rights)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The life of a page fault. Where a walk went and what it read above level 1 is
- * remembered for each 2 MiB range. A fault that finds the guest's upper entries as they
- * were then, and our links leading to the same page, differs from a whole walk by its
- * leaf alone: the fast path reads and judges that. The slow path knows nothing: it walks
- * the guest's tables without the lock, translates, then with the lock finds the shadow pages down the path, checks that the
- * guest's entries still read the same, links, and installs the leaf.
+ * remembered for each 2 MiB range: a fault that finds the guest's upper entries and our
+ * links as they were differs from a whole walk by its leaf alone, and the fast path reads
+ * and judges that. The slow path knows nothing: it walks the guest's tables without the
+ * lock, then with the lock finds the shadow pages down the path, checks that the guest's
+ * entries still read the same, links, and installs the leaf.
  *
  *   guest:   L4 -> L3 -> L2 -> L1 -> frame          (or a large leaf higher up)
  *   shadow:  L4 -> L3 -> L2 -> L1 -> host frame     each found by (gfn, role)

@@ -107,7 +107,8 @@ static void sync_copied_page(struct shadow_mmu *mmu, u32 page)
 
 		/* An entry of this page may have been dropped meanwhile, to make room in a list. */
 		if (sp->live_map[first / 64])
-			sync_copied_word(mmu, entry_id(page, first), sptes + first, table + first, sp->live_map[first / 64]);
+			sync_copied_word(mmu, entry_id(page, first), sptes + first, table + first,
+					 sp->live_map[first / 64]);
 	}
 }
 

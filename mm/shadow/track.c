@@ -126,7 +126,8 @@ void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn)
 	if ((spte & (PTE_P | PTE_W)) != PTE_P)
 		return;
 	head = frame_of_gfn(s, gfn);
-	if (frame_of_spte(s, spte) != head || !may_write(mmu, entry_page(last_writer), last_writer & (ENTRIES - 1), spte))
+	if (frame_of_spte(s, spte) != head ||
+	    !may_write(mmu, entry_page(last_writer), last_writer & (ENTRIES - 1), spte))
 		return;
 	list_put(s, head, last_writer);
 	spte_write(at, spte | PTE_W | SPTE_RMAP);
