@@ -279,7 +279,9 @@ def test_interrupted_run_ends_without_a_traceback():
         changes = stand_in(folder, "umbra: boot loader\\r\\n")
         run = subprocess.Popen([sys.executable, "tools/run"], env=environment({**changes, "GUEST_CMD": "true"}),
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True)
+                               start_new_session=True,
+                               # a runner in the background has it ignored, which is handed down
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         require("boot loader" in run.stdout.readline(), "it did not start")
         os.killpg(run.pid, signal.SIGINT)
         _, said = run.communicate(timeout=60)
