@@ -11,6 +11,7 @@
 #include "arch/x86/cpuid_bits.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/tss.h"
 #include "arch/x86/memory.h"
 #include "lib/log.h"
 #include "lib/printf.h"
@@ -34,12 +35,6 @@
 #define GDT_DATA 0x00cf93000000ffffull
 #define GDT_TSS(base, type) (TSS32_LIMIT | (u64)(base) << 16 | (u64)(type) << 40)
 #define GDT_TSS_AVAILABLE 0x89u
-
-/* SDM vol. 3 section 7.2.1 */
-struct tss32 {
-	u32 link, stacks[6], cr3, eip, eflags, gpr[8], segment[6], ldt, iomap;
-} PACKED;
-_Static_assert(sizeof(struct tss32) == TSS32_LIMIT + 1, "SDM vol. 3 figure 7-2");
 
 #define EXITS(n, k, ...) { .name = n, .rule = PROBE_EXITS, .kind = EXIT_##k, __VA_ARGS__ }
 #define BYTES(n, ...) .len = n, .bytes = { __VA_ARGS__ }
@@ -134,7 +129,7 @@ static void lay_out_data(struct probe_memory *m, const struct probe *p)
 	gdt[SEL_TASK / 8] = GDT_TSS(OWN_TSS, SEG_TSS32_BUSY);
 	*other = (struct tss32){
 		.cr3 = (u32)page_hpa(m, PAE_PDPT).v, .eip = PROBE_CODE + p->len, .eflags = RFLAGS_FIXED,
-		.segment = { SEL_DS, SEL_CS, SEL_DS, SEL_DS, SEL_DS, SEL_DS }, .iomap = TSS32_LIMIT << 16,
+		.segment = { SEL_DS, SEL_CS, SEL_DS, SEL_DS, SEL_DS, SEL_DS }, .iomap = TSS32_LIMIT,
 	};
 }
 

@@ -13,31 +13,13 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/segment_load.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/guest/tss.h"
 #include "lib/string.h"
 
 #define TSS_BUSY BIT(1)          /* of a TSS descriptor's type */
 #define TSS_32BIT BIT(3)
 #define TSS_TYPE(attributes) ((attributes) & (DESCRIPTOR_S | DESCRIPTOR_TYPE) & ~(u32)(TSS_BUSY | TSS_32BIT))
 #define TSS_TYPE_ANY 1u          /* 1, 3, 9, 11 less busy and width */
-#define SEGMENTS 6               /* ES to GS, in the order of enum segment_name */
-#define GPRS 8
-
-/* SDM vol. 3 figures 7-2 and 7-10: the fields that a switch saves and loads, in their order. */
-struct tss32 {
-	u32 link, stacks[6], cr3;
-	u32 eip, eflags, gpr[GPRS], segment[SEGMENTS];
-	u32 ldt;
-	u16 trap, iomap;
-} PACKED;
-struct tss16 {
-	u16 link, stacks[6];
-	u16 ip, flags, gpr[GPRS], segment[SEGMENTS - 2];
-	u16 ldt;
-} PACKED;
-_Static_assert(sizeof(struct tss32) == 0x68 && offsetof(struct tss32, eip) == 0x20 && offsetof(struct tss32, ldt) == 0x60,
-	       "SDM vol. 3 figure 7-2");
-_Static_assert(sizeof(struct tss16) == 0x2c && offsetof(struct tss16, ip) == 0xe && offsetof(struct tss16, ldt) == 0x2a,
-	       "SDM vol. 3 figure 7-10");
 
 union tss {
 	struct tss32 wide;
@@ -153,11 +135,11 @@ static int save_old(struct task_switch *t)
 	union tss image = {0};
 	struct segment s;
 
-	for (u32 i = 0; i < SEGMENTS; i++) {
+	for (u32 i = 0; i < TSS_SEGMENTS; i++) {
 		vcpu->vendor->get_segment(vcpu, (enum segment_name)i, &s);
 		image.wide.segment[i] = s.selector;
 	}
-	for (u32 i = 0; i < GPRS; i++)
+	for (u32 i = 0; i < TSS_GPRS; i++)
 		image.wide.gpr[i] = (u32)vcpu->gpr[i];
 	image.wide.eip = (u32)t->saved_rip;
 	image.wide.eflags = (u32)t->saved_rflags;
@@ -166,9 +148,9 @@ static int save_old(struct task_switch *t)
 
 		image.narrow.ip = (u16)wide.eip;
 		image.narrow.flags = (u16)wide.eflags;
-		for (u32 i = 0; i < GPRS; i++)
+		for (u32 i = 0; i < TSS_GPRS; i++)
 			image.narrow.gpr[i] = (u16)wide.gpr[i];
-		for (u32 i = 0; i < SEGMENTS - 2; i++)
+		for (u32 i = 0; i < TSS_SEGMENTS - 2; i++)
 			image.narrow.segment[i] = (u16)wide.segment[i];
 	}
 	return system_write(vcpu, (u32)(t->old.base + saved_offset(&t->old)), (u8 *)&image + saved_offset(&t->old),
@@ -203,9 +185,9 @@ static void widen(struct task_switch *t)
 	if (is_wide(&t->next))
 		return;
 	*wide = (struct tss32){ .eip = narrow.ip, .eflags = narrow.flags, .ldt = narrow.ldt };
-	for (u32 i = 0; i < GPRS; i++)
+	for (u32 i = 0; i < TSS_GPRS; i++)
 		wide->gpr[i] = 0xffff0000 | narrow.gpr[i];
-	for (u32 i = 0; i < SEGMENTS - 2; i++)
+	for (u32 i = 0; i < TSS_SEGMENTS - 2; i++)
 		wide->segment[i] = narrow.segment[i];
 }
 
@@ -219,7 +201,7 @@ static void set_selectors(struct task_switch *t, u32 cpl)
 	const struct tss32 *tss = &t->tss.wide;
 	u32 dpl = cpl << 5;
 
-	for (u32 i = 0; i < SEGMENTS; i++) {
+	for (u32 i = 0; i < TSS_SEGMENTS; i++) {
 		struct segment s = { .selector = (u16)tss->segment[i], .attributes = SEG_ATTR_UNUSABLE };
 
 		if (t->vcpu->rflags & RFLAGS_VM) {
@@ -241,7 +223,7 @@ static void load_registers(struct task_switch *t)
 	struct vcpu *vcpu = t->vcpu;
 	const struct tss32 *tss = &t->tss.wide;
 
-	for (u32 i = 0; i < GPRS; i++)
+	for (u32 i = 0; i < TSS_GPRS; i++)
 		vcpu->gpr[i] = tss->gpr[i];
 	vcpu->rip = tss->eip;
 	vcpu->rflags = (tss->eflags & RFLAGS_DEFINED) | RFLAGS_FIXED | (t->nested ? RFLAGS_NT : 0);
