@@ -14,8 +14,8 @@ DEFAULT_MEMORY = "512M"
 DEFAULT_IPS = 50000000  # instructions in a second of the guest's
 VGABIOS = "/usr/share/vgabios/vgabios.bin"
 MEMORY_MAX = 2048  # MiB; with more it ends without a word
-# The console's last words: the guest has powered off.
-HALTED = rb"reboot: (?:System halted|Power down)"
+# The console's last words: the guest has powered off. From Linux 6.12 on the second, where there is no ACPI.
+HALTED = rb"reboot: (?:Power down|(?:Power off not available: )?System halted)"
 # What Bochs says when it cannot go on; it is set to report it only, as the debugger would wait else.
 PANIC = re.compile(r">>PANIC<< (.*)")
 
