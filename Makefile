@@ -25,13 +25,19 @@ WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wn
 REPRODUCIBLE := '-ffile-prefix-map=$(CURDIR)=.' -fno-ident
 DEFINES := -DUMBRA_VERSION=$(VERSION)
 
-# The commands that run something install the Debian packages that are missing
-# before anything is compiled; plain builds never touch the system.
+# The commands that run something install the Debian packages that are missing, here,
+# before any rule is begun, -j or not; plain builds and make -n never touch the system.
 NEED_DEPS := $(filter run run-% check check-all check-quick unit image dist stress fuzz test-% bench bench-% \
 	format lint coverage check-fast,$(MAKECMDGOALS))
 # Goals for which tools/deps has more packages.
 DEPS_GROUPS := stress fuzz bench-chart format lint coverage check-fast
-DEPS := $(if $(NEED_DEPS),deps)
+install_deps = tools/deps $(filter $(DEPS_GROUPS),$(MAKECMDGOALS))
+ifneq ($(if $(findstring n,$(firstword -$(MAKEFLAGS))),,$(NEED_DEPS)),)
+$(shell $(install_deps) >&2)
+ifneq ($(.SHELLSTATUS),0)
+$(error the packages could not be installed)
+endif
+endif
 
 # umbractl for either guest, and the loader's parser for the host: tools/run needs them.
 UMBRACTL := build/tools/umbractl build/tools/umbractl-i386
@@ -42,7 +48,7 @@ TEST_TOOLS := build/tools/kexec build/tools/port
 all: $(B)/umbra.efi build/compile_commands.json $(RUN_TOOLS) $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 
 deps: ## Install the Debian packages that are missing
-	@tools/deps $(filter $(DEPS_GROUPS),$(MAKECMDGOALS))
+	@$(install_deps)
 
 # Where another library has these names too, GNU-EFI's or the host's, ours are called lib_memcpy and so on.
 LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp strchr \
@@ -64,13 +70,13 @@ CORE_LTO := -flto=auto
 $(B)/lib/string.o: CORE_LTO :=
 CORE_LINK = $(CC) $(CORE_CFLAGS) $(CORE_LTO) $(CORE_LDFLAGS)
 
-$(B)/%.o: %.c Makefile VERSION | $(DEPS)
+$(B)/%.o: %.c Makefile VERSION
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CORE_CFLAGS) $(CORE_LTO) -MMD -MP -c $< -o $@
 
 # Structure offsets for the assembly, generated from the C definitions.
-$(B)/gen/asm_offsets.inc: arch/x86/asm_offsets.c Makefile | $(DEPS)
+$(B)/gen/asm_offsets.inc: arch/x86/asm_offsets.c Makefile
 	$(call say,GEN,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CORE_CFLAGS) -MMD -MP -MT $@ -MF $(@:.inc=.d) -S $< -o $(@:.inc=.s)
@@ -78,7 +84,7 @@ $(B)/gen/asm_offsets.inc: arch/x86/asm_offsets.c Makefile | $(DEPS)
 
 CORE_ASM_OFFSETS := $(if $(wildcard arch/x86/asm_offsets.c),$(B)/gen/asm_offsets.inc)
 
-$(B)/%.asm.o: %.asm Makefile $(CORE_ASM_OFFSETS) | $(DEPS)
+$(B)/%.asm.o: %.asm Makefile $(CORE_ASM_OFFSETS)
 	$(call say,NASM,$<)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf64 -I./ -I$(B)/gen/ -MD $(@:.o=.d) -MP -o $@ $<
@@ -121,17 +127,17 @@ EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-pr
 EFI_LIB = $(patsubst %/,%,$(dir $(shell $(CC) -print-file-name=elf_x86_64_efi.lds)))
 EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc,-j '$(s)')
 
-$(B)/boot/%.o: boot/%.c Makefile | $(DEPS)
+$(B)/boot/%.o: boot/%.c Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/boot-lib/%.o: lib/%.c Makefile | $(DEPS)
+$(B)/boot-lib/%.o: lib/%.c Makefile
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/boot/%.asm.o: boot/%.asm Makefile $(B)/core.stripped.elf | $(DEPS)
+$(B)/boot/%.asm.o: boot/%.asm Makefile $(B)/core.stripped.elf
 	$(call say,NASM,$<)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf64 -I./ -DCORE_ELF='"$(B)/core.stripped.elf"' -MD $(@:.o=.d) -MP -o $@ $<
@@ -170,7 +176,7 @@ UNIT_LIBS_test_cr3_pair := -lunicorn
 UNIT_LIBS_test_emulate := -lunicorn
 UNIT_LIBS_test_walk_unicorn := -lunicorn
 
-build/unit/obj/%.o: %.c Makefile VERSION | $(DEPS)
+build/unit/obj/%.o: %.c Makefile VERSION
 	$(call say,HOSTCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
@@ -199,7 +205,7 @@ COVERAGE_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=% -O1,$(UNIT_C
 COVERAGE_OBJ := $(UNIT_LIB_C:%.c=build/coverage/obj/%.o)
 build/coverage/obj/lib/string.o build/coverage/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
-build/coverage/obj/%.o: %.c Makefile VERSION | $(DEPS)
+build/coverage/obj/%.o: %.c Makefile VERSION
 	$(call say,GCOVCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(COVERAGE_CFLAGS) -MMD -MP -c $< -o $@
@@ -227,7 +233,7 @@ FUZZ_LIBS_fuzz_decode := -lZydis
 FUZZ_LIBS_fuzz_emulate := -lunicorn
 build/fuzz/obj/lib/string.o build/fuzz/obj/lib/printf.o: FUZZ_CFLAGS += $(LIB_RENAMES)
 
-build/fuzz/obj/%.o: %.c Makefile | $(DEPS)
+build/fuzz/obj/%.o: %.c Makefile
 	$(call say,CLANG,$<)
 	@mkdir -p $(@D)
 	$(Q)clang $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
@@ -262,28 +268,28 @@ bench-mm: build/bench/mm ## Instructions per guest page-table walk and per fault
 
 # Compiled and linked as the core is.
 BENCH_MM_CC = $(CC) -std=gnu11 -O2 -g -I. -mgeneral-regs-only -fno-strict-aliasing -fno-builtin $(WARN)
-build/bench/string.o: lib/string.c Makefile | $(DEPS)
+build/bench/string.o: lib/string.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) -c $< -o $@
 
 BENCH_MM_C := tests/bench/mm.c $(sort $(wildcard mm/*.c mm/shadow/*.c))
-build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h) Makefile | $(DEPS)
+build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h) Makefile
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@
 
 # --- the style of the code (.clang-format, .editorconfig) ---------------------
-format: | $(DEPS) ## Lay out the C code by clang-format
+format: ## Lay out the C code by clang-format
 	@tools/lint/format --apply
 
 # LINT='tidy shell': only these checkers (tools/lint/run).
-lint: build/compile_commands.json $(CORE_OBJ) | $(DEPS) ## Static checks of C, scripts and documents; ends with "N passed, N failed"
+lint: build/compile_commands.json $(CORE_OBJ) ## Static checks of C, scripts and documents; ends with "N passed, N failed"
 	@tools/lint/run $(filter-out lint,$(LINT)) # make itself gives LINT the value lint
 
 check-includes: $(CORE_OBJ) ## Check the direction of dependencies over include lines and calls
 	@NM=gcc-nm tools/check-includes $(B)
 
 # The list of MSRs in docs/ is printed from the table that the hypervisor goes by.
-build/tools/msrs: tools/msrs.c arch/x86/guest/msr_table.c arch/x86/guest/msr_table.h Makefile | $(DEPS)
+build/tools/msrs: tools/msrs.c arch/x86/guest/msr_table.c arch/x86/guest/msr_table.h Makefile
 	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O1 -I. $(WARN) $(filter %.c,$^) -o $@
@@ -301,12 +307,12 @@ GUEST_CFLAGS = -std=gnu11 -O2 -g -ffreestanding -nostdinc -isystem $(shell $(CC)
 	-mgeneral-regs-only -mno-red-zone -mcmodel=small -fno-pic -fno-pie -fno-stack-protector -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fcf-protection=none $(WARN) $(REPRODUCIBLE)
 
-build/guest/%.c.o: tests/guest/%.c Makefile | $(DEPS)
+build/guest/%.c.o: tests/guest/%.c Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
-build/guest/%.asm.o: tests/guest/%.asm Makefile | $(DEPS)
+build/guest/%.asm.o: tests/guest/%.asm Makefile
 	$(call say,NASM,$<)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf64 -I./ -MD $(@:.o=.d) -MP -o $@ $<
@@ -326,17 +332,17 @@ MULTIBOOT_IMAGES := $(MB)/mb1-elf32.elf $(MB)/mb1-flat.bin $(MB)/mb1-high.elf $(
 MB_CFLAGS = $(filter-out -mcmodel=small -mno-red-zone,$(GUEST_CFLAGS))
 MB_LD = $(LD) -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack -T tests/guest/multiboot/kernel.ld
 
-$(MB)/%.32.o: tests/guest/multiboot/%.c Makefile | $(DEPS)
+$(MB)/%.32.o: tests/guest/multiboot/%.c Makefile
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MB_CFLAGS) -m32 -march=i686 -MMD -MP -c $< -o $@
 
-$(MB)/%.64.o: tests/guest/multiboot/%.c Makefile | $(DEPS)
+$(MB)/%.64.o: tests/guest/multiboot/%.c Makefile
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MB_CFLAGS) -m64 -mno-red-zone -MMD -MP -c $< -o $@
 
-$(MB)/entry%.o: tests/guest/multiboot/entry32.asm Makefile | $(DEPS)
+$(MB)/entry%.o: tests/guest/multiboot/entry32.asm Makefile
 	$(call say,NASM,$@)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f $(if $(findstring 64,$*),elf64,elf32) -DVERSION=$(if $(findstring 1,$*),1,2) \
@@ -361,12 +367,12 @@ $(MB)/mb1-flat.bin: $(MB)/mb1-flat.elf
 LEGACY := build/guest/legacy
 LEGACY_IMAGES := $(foreach f,real code16 v86 a20 taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf)
 
-$(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm Makefile | $(DEPS)
+$(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm Makefile
 	$(call say,NASM,$@)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf32 -I./ -DHOW=$* -MD $(@:.o=.d) -MP -o $@ $<
 
-$(LEGACY)/%.o: tests/guest/legacy/%.asm Makefile | $(DEPS)
+$(LEGACY)/%.o: tests/guest/legacy/%.asm Makefile
 	$(call say,NASM,$@)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf32 -I./ -MD $(@:.o=.d) -MP -o $@ $<
@@ -390,19 +396,19 @@ export $(RUN_VARIABLES)
 # umbractl stands on no library: the same compiler makes it for either guest.
 build/tools/umbractl: UMBRACTL_CFLAGS := -m64
 build/tools/umbractl-i386: UMBRACTL_CFLAGS := -m32
-$(UMBRACTL): tools/umbractl.c Makefile | $(DEPS)
+$(UMBRACTL): tools/umbractl.c Makefile
 	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
 		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $< -o $@
 
-$(TEST_TOOLS): build/tools/%: tests/system/%.c Makefile | $(DEPS)
+$(TEST_TOOLS): build/tools/%: tests/system/%.c Makefile
 	$(call say,HOSTCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s $< -o $@
 
 # The loader's parser of its options, asked before an emulator starts.
-build/tools/check-options: tools/check-options.c boot/options.c boot/text.c $(wildcard boot/*.h) Makefile | $(DEPS)
+build/tools/check-options: tools/check-options.c boot/options.c boot/text.c $(wildcard boot/*.h) Makefile
 	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O1 -I. $(WARN) $(filter %.c,$^) -o $@
@@ -465,16 +471,16 @@ BENCH_CFLAGS := -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s
 BENCH_GUEST := build/bench/init build/bench/null
 BENCH_RUN = @UMBRA_EFI=$(B)/umbra.efi BENCH_ONLY="$(BENCH_ONLY)" BENCH_BARE="$(BENCH_BARE)" BENCH_APPEND="$(BENCH_APPEND)" tools/bench/bench
 
-build/bench/init: $(BENCH_C) $(wildcard tools/bench/guest/*.h) Makefile | $(DEPS)
+build/bench/init: $(BENCH_C) $(wildcard tools/bench/guest/*.h) Makefile
 	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) $(BENCH_C) -o $@
 
-build/bench/null: tools/bench/guest/null.c Makefile | $(DEPS)
+build/bench/null: tools/bench/guest/null.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) -nostdlib $< -o $@
 
-build/bench/vmm: tools/bench/vmm.c Makefile | $(DEPS)
+build/bench/vmm: tools/bench/vmm.c Makefile
 	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) $< -o $@
@@ -512,7 +518,7 @@ define NEWLINE
 
 
 endef
-build/compile_commands.json: Makefile $(CORE_C) $(EFI_C) $(wildcard tests/unit/*.c) | $(DEPS)
+build/compile_commands.json: Makefile $(CORE_C) $(EFI_C) $(wildcard tests/unit/*.c)
 	$(shell mkdir -p $(@D))$(file >$@,[$(subst } {,}$(COMMA)$(NEWLINE){,$(strip $(json_all)))])
 	@:
 
