@@ -17,44 +17,45 @@
 
 /* What a range of physical memory is. */
 enum boot_mem_kind {
-	BOOT_MEM_USABLE = 1,  /* RAM free after the firmware is left: conventional, boot services, loader */
-	BOOT_MEM_FIRMWARE,    /* RAM the guest may touch but that is not free: runtime services, ACPI tables and NVS */
-	BOOT_MEM_RESERVED,    /* reserved by the firmware; passed through to the guest as it is, never allocated */
-	BOOT_MEM_MMIO,        /* device memory listed in the firmware's map */
-	BOOT_MEM_HV_IMAGE,    /* the hypervisor's image, stacks, boot_info, first page tables; hidden */
-	BOOT_MEM_HV_POOL,     /* the hypervisor's pool: metadata and shadow pages; hidden; one range, 2 MiB aligned */
+	BOOT_MEM_USABLE =
+		1, /* RAM free after the firmware is left: conventional, boot services, loader */
+	BOOT_MEM_FIRMWARE, /* RAM the guest may touch but that is not free: runtime services, ACPI tables and NVS */
+	BOOT_MEM_RESERVED, /* reserved by the firmware; passed through to the guest as it is, never allocated */
+	BOOT_MEM_MMIO,     /* device memory listed in the firmware's map */
+	BOOT_MEM_HV_IMAGE, /* the hypervisor's image, stacks, boot_info, first page tables; hidden */
+	BOOT_MEM_HV_POOL, /* the hypervisor's pool: metadata and shadow pages; hidden; one range, 2 MiB aligned */
 };
 
 struct boot_range {
-	uint64_t base;        /* page aligned */
-	uint64_t size;        /* bytes, a multiple of 4096 */
-	uint32_t kind;        /* enum boot_mem_kind */
-	uint32_t efi_type;    /* EFI_MEMORY_TYPE it came from */
+	uint64_t base;     /* page aligned */
+	uint64_t size;     /* bytes, a multiple of 4096 */
+	uint32_t kind;     /* enum boot_mem_kind */
+	uint32_t efi_type; /* EFI_MEMORY_TYPE it came from */
 };
 
 /* The state in which the guest's processor starts. Flat segments, base 0. */
 enum boot_guest_mode {
-	BOOT_GUEST_LONG64 = 1,   /* 64-bit mode, paging on: Linux 64-bit boot protocol */
-	BOOT_GUEST_PROTECTED32,  /* 32-bit protected mode, paging off: multiboot, Linux 32-bit protocol */
+	BOOT_GUEST_LONG64 = 1, /* 64-bit mode, paging on: Linux 64-bit boot protocol */
+	BOOT_GUEST_PROTECTED32, /* 32-bit protected mode, paging off: multiboot, Linux 32-bit protocol */
 };
 
 struct boot_guest_state {
-	uint32_t mode;            /* enum boot_guest_mode */
+	uint32_t mode; /* enum boot_guest_mode */
 	uint32_t reserved;
 	uint64_t rip, rsp;
 	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp;
-	uint64_t cr3;             /* LONG64: 4-level tables in guest RAM, identity mapped */
-	uint64_t gdt_base;        /* in guest RAM */
+	uint64_t cr3;      /* LONG64: 4-level tables in guest RAM, identity mapped */
+	uint64_t gdt_base; /* in guest RAM */
 	uint16_t gdt_limit;
-	uint16_t cs, ds;          /* selectors; ss = es = fs = gs = ds */
+	uint16_t cs, ds; /* selectors; ss = es = fs = gs = ds */
 	uint16_t reserved2;
 };
 
 struct boot_framebuffer {
-	uint64_t base, size;      /* size 0: none */
-	uint32_t width, height;   /* pixels */
-	uint32_t pitch;           /* bytes a line */
-	uint32_t bgr;             /* 1: blue is the lowest byte of the 32-bit pixel, 0: red is */
+	uint64_t base, size;    /* size 0: none */
+	uint32_t width, height; /* pixels */
+	uint32_t pitch;         /* bytes a line */
+	uint32_t bgr;           /* 1: blue is the lowest byte of the 32-bit pixel, 0: red is */
 };
 
 #define BOOT_CPUID_HIDE_MAX 256
@@ -62,26 +63,27 @@ struct boot_framebuffer {
 
 /* The hypervisor's own options, from the key "umbra" of the boot entry. */
 struct boot_options {
-	uint16_t serial_port;     /* I/O port of a 16550; 0: no serial log */
+	uint16_t serial_port; /* I/O port of a 16550; 0: no serial log */
 	uint16_t reserved;
 	uint32_t serial_baud;
-	uint32_t log_level;       /* enum log_level */
-	uint32_t audit_interval;  /* debug: run shadow_audit() every so many exits; 0: never */
-	uint64_t pool_bytes;      /* 0: default (1/64 of RAM, at least 16 MiB) */
-	uint64_t shadow_bytes;    /* limit on memory in shadow pages; 0: whatever the pool holds */
+	uint32_t log_level;      /* enum log_level */
+	uint32_t audit_interval; /* debug: run shadow_audit() every so many exits; 0: never */
+	uint64_t pool_bytes;     /* 0: default (1/64 of RAM, at least 16 MiB) */
+	uint64_t shadow_bytes;   /* limit on memory in shadow pages; 0: whatever the pool holds */
 	char cpuid_hide[BOOT_CPUID_HIDE_MAX]; /* "-pku,-la57", NUL terminated, "" if none */
 	char raw[BOOT_LOAD_OPTIONS_MAX];      /* the line as written, for the log */
 };
 
 struct boot_info {
 	uint32_t magic, version;
-	uint32_t size;            /* sizeof(struct boot_info) */
+	uint32_t size; /* sizeof(struct boot_info) */
 	uint32_t map_count;
-	uint64_t map;             /* hpa of struct boot_range[map_count], sorted, not overlapping */
-	uint64_t image_base, image_size; /* where the core ELF's load segments start; physically contiguous */
+	uint64_t map; /* hpa of struct boot_range[map_count], sorted, not overlapping */
+	uint64_t image_base,
+		image_size; /* where the core ELF's load segments start; physically contiguous */
 	uint64_t reserve_base, reserve_size; /* the whole HV_IMAGE range (image, stacks, scratch) */
 	uint64_t pool_base, pool_size;
-	uint64_t acpi_rsdp;       /* 0: none */
+	uint64_t acpi_rsdp; /* 0: none */
 	uint64_t efi_system_table;
 	uint64_t tsc_at_entry;
 	struct boot_framebuffer framebuffer;

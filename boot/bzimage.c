@@ -7,7 +7,7 @@
 #define SETUP_SECTS_DEFAULT 4u
 #define HEADER_MAGIC 0x53726448u /* "HdrS" */
 #define BOOT_FLAG 0xaa55u
-#define PROTOCOL_MIN 0x020au     /* 2.10: pref_address, init_size */
+#define PROTOCOL_MIN 0x020au /* 2.10: pref_address, init_size */
 #define PROTOCOL_XLOADFLAGS 0x020cu
 #define LOADFLAG_LOADED_HIGH 0x01u
 #define XLF_KERNEL_64 0x0001u
@@ -18,10 +18,21 @@
 
 /* Offsets in the file, "Details of Header Fields" */
 enum {
-	SETUP_SECTS = 0x1f1, SYSSIZE = 0x1f4, BOOT_FLAG_AT = 0x1fe, JUMP = 0x200,
-	HEADER = 0x202, VERSION = 0x206, LOADFLAGS = 0x211, INITRD_ADDR_MAX = 0x22c,
-	KERNEL_ALIGNMENT = 0x230, RELOCATABLE_KERNEL = 0x234, XLOADFLAGS = 0x236,
-	CMDLINE_SIZE = 0x238, PREF_ADDRESS = 0x258, INIT_SIZE = 0x260, HEADER_NEEDED = 0x264,
+	SETUP_SECTS = 0x1f1,
+	SYSSIZE = 0x1f4,
+	BOOT_FLAG_AT = 0x1fe,
+	JUMP = 0x200,
+	HEADER = 0x202,
+	VERSION = 0x206,
+	LOADFLAGS = 0x211,
+	INITRD_ADDR_MAX = 0x22c,
+	KERNEL_ALIGNMENT = 0x230,
+	RELOCATABLE_KERNEL = 0x234,
+	XLOADFLAGS = 0x236,
+	CMDLINE_SIZE = 0x238,
+	PREF_ADDRESS = 0x258,
+	INIT_SIZE = 0x260,
+	HEADER_NEEDED = 0x264,
 };
 
 /* Reads the fields; everything is inside the probe, which holds HEADER_NEEDED bytes. */
@@ -51,33 +62,37 @@ static void read_fields(struct bzimage *image, const uint8_t *p)
 static bool is_bzimage(const uint8_t *p, size_t size)
 {
 	return size >= HEADER_NEEDED && bytes_get(p + BOOT_FLAG_AT, 2) == BOOT_FLAG &&
-		bytes_get(p + HEADER, 4) == HEADER_MAGIC;
+	       bytes_get(p + HEADER, 4) == HEADER_MAGIC;
 }
 
 /* The header contradicts itself: not something a kernel's build makes. */
 static bool is_damaged(const struct bzimage *image)
 {
 	return image->header_end < HEADER_NEEDED || image->header_end > BZIMAGE_HEADER_LIMIT ||
-		image->payload_size <= BZIMAGE_ENTRY_64 ||
-		image->init_size < image->payload_size ||
-		image->alignment < PAGE || (image->alignment & (image->alignment - 1)) ||
-		image->pref_address % PAGE || image->pref_address > MEMORY_LIMIT;
+	       image->payload_size <= BZIMAGE_ENTRY_64 || image->init_size < image->payload_size ||
+	       image->alignment < PAGE || (image->alignment & (image->alignment - 1)) ||
+	       image->pref_address % PAGE || image->pref_address > MEMORY_LIMIT;
 }
 
 bool bzimage_check(struct bzimage *image, const uint8_t *probe, size_t probe_size,
 		   uint64_t file_size, const char *name, struct boot_error *error)
 {
 	if (!is_bzimage(probe, probe_size))
-		return boot_error_set(error, "%s is not a Linux kernel (no bzImage header);"
-				      " give a bzImage in the line \"linux\"", name);
+		return boot_error_set(error,
+				      "%s is not a Linux kernel (no bzImage header);"
+				      " give a bzImage in the line \"linux\"",
+				      name);
 	read_fields(image, probe);
 	if (image->protocol < PROTOCOL_MIN)
-		return boot_error_set(error, "%s uses boot protocol %u.%u, and 2.10 is needed;"
-				      " use Linux 2.6.31 or later", name,
-				      image->protocol >> 8, image->protocol & 0xffu);
+		return boot_error_set(error,
+				      "%s uses boot protocol %u.%u, and 2.10 is needed;"
+				      " use Linux 2.6.31 or later",
+				      name, image->protocol >> 8, image->protocol & 0xffu);
 	if (!(probe[LOADFLAGS] & LOADFLAG_LOADED_HIGH))
-		return boot_error_set(error, "%s is a zImage, which runs below 1 MiB;"
-				      " use a bzImage", name);
+		return boot_error_set(error,
+				      "%s is a zImage, which runs below 1 MiB;"
+				      " use a bzImage",
+				      name);
 	/* The size is given in paragraphs, rounded up: the last may be a part of one in the file. */
 	if (file_size > image->payload_offset &&
 	    image->payload_size - PARAGRAPH < file_size - image->payload_offset &&
@@ -86,10 +101,11 @@ bool bzimage_check(struct bzimage *image, const uint8_t *probe, size_t probe_siz
 	if (is_damaged(image))
 		return boot_error_set(error, "%s has a damaged header; copy the kernel again", name);
 	if (file_size < image->payload_offset + image->payload_size)
-		return boot_error_set(error, "%s is cut off: it has %llu bytes and its header"
-				      " asks for %llu; copy the kernel again", name,
-				      (unsigned long long)file_size,
-				      (unsigned long long)(image->payload_offset +
-							   image->payload_size));
+		return boot_error_set(
+			error,
+			"%s is cut off: it has %llu bytes and its header"
+			" asks for %llu; copy the kernel again",
+			name, (unsigned long long)file_size,
+			(unsigned long long)(image->payload_offset + image->payload_size));
 	return true;
 }

@@ -19,18 +19,18 @@
 #define BZIMAGE_ENTRY_64 0x200u
 
 struct bzimage {
-	uint16_t protocol;           /* 0x020f is 2.15 */
-	uint32_t header_end;         /* offset of the first byte behind the setup header */
-	uint64_t payload_offset;     /* where the protected-mode code starts in the file */
-	uint64_t payload_size;       /* bytes to load */
-	uint64_t init_size;          /* bytes of memory the kernel needs from its load address on */
+	uint16_t protocol;       /* 0x020f is 2.15 */
+	uint32_t header_end;     /* offset of the first byte behind the setup header */
+	uint64_t payload_offset; /* where the protected-mode code starts in the file */
+	uint64_t payload_size;   /* bytes to load */
+	uint64_t init_size;      /* bytes of memory the kernel needs from its load address on */
 	uint64_t pref_address;
-	uint64_t alignment;          /* of any other load address, which must be above pref_address */
-	uint64_t initrd_max;         /* highest address an initrd's byte may have */
-	uint32_t cmdline_max;        /* bytes without the NUL */
-	bool entry_64;               /* it has a 64-bit entry; else it is entered in 32-bit protected mode */
-	bool relocatable;            /* else it runs at pref_address alone */
-	bool above_4g;               /* kernel, initrd and command line may lie above 4 GiB */
+	uint64_t alignment;   /* of any other load address, which must be above pref_address */
+	uint64_t initrd_max;  /* highest address an initrd's byte may have */
+	uint32_t cmdline_max; /* bytes without the NUL */
+	bool entry_64;    /* it has a 64-bit entry; else it is entered in 32-bit protected mode */
+	bool relocatable; /* else it runs at pref_address alone */
+	bool above_4g;    /* kernel, initrd and command line may lie above 4 GiB */
 };
 
 /*

@@ -32,7 +32,8 @@ static struct cpuid_result cpuid(uint32_t leaf)
 {
 	struct cpuid_result r;
 
-	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
 			 : "a"(leaf), "c"(0));
 	return r;
 }
@@ -47,8 +48,10 @@ static uint64_t read_msr(uint32_t msr)
 
 static void write_msr(uint32_t msr, uint64_t value)
 {
-	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value),
-			 "d"((uint32_t)(value >> 32)) : "memory");
+	__asm__ volatile("wrmsr"
+			 :
+			 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+			 : "memory");
 }
 
 static uint64_t read_cr4(void)
@@ -77,7 +80,7 @@ static bool has_xd_disable(uint32_t signature)
 static bool has_nx(void)
 {
 	return cpuid(0x80000000u).eax >= 0x80000001u &&
-		cpuid(0x80000001u).edx & CPUID_80000001_EDX_NX;
+	       cpuid(0x80000001u).edx & CPUID_80000001_EDX_NX;
 }
 
 void check_enable_nx(void)
@@ -100,8 +103,8 @@ void check_read_cpu(struct cpu_facts *facts)
 	facts->vmx = cpuid(1).ecx & CPUID_1_ECX_VMX;
 	facts->svm = max >= 0x80000001u && cpuid(0x80000001u).ecx & CPUID_80000001_ECX_SVM;
 	if (facts->svm) {
-		facts->svm_key = max >= 0x8000000au &&
-			cpuid(0x8000000au).edx & CPUID_8000000A_EDX_SVML;
+		facts->svm_key =
+			max >= 0x8000000au && cpuid(0x8000000au).edx & CPUID_8000000A_EDX_SVML;
 		facts->vm_cr = read_msr(MSR_VM_CR);
 	}
 	if (facts->vmx)
@@ -112,7 +115,8 @@ static bool check_svm(const struct cpu_facts *facts, struct boot_error *error)
 {
 	if (!(facts->vm_cr & VM_CR_SVMDIS))
 		return true;
-	return boot_error_set(error, "the firmware has locked SVM off (VM_CR.SVMDIS%s);"
+	return boot_error_set(error,
+			      "the firmware has locked SVM off (VM_CR.SVMDIS%s);"
 			      " switch SVM or virtualisation on in the firmware's setup",
 			      facts->svm_key ? ", with a key" : "");
 }
@@ -122,11 +126,11 @@ static bool check_vmx(const struct cpu_facts *facts, struct boot_error *error)
 	if ((facts->feature_control & FEATURE_CONTROL_LOCK) &&
 	    !(facts->feature_control & FEATURE_CONTROL_VMX_OUTSIDE_SMX))
 		return boot_error_set(error, "the firmware has locked VMX off"
-				      " (IA32_FEATURE_CONTROL); switch VT-x or virtualisation"
-				      " on in the firmware's setup");
+					     " (IA32_FEATURE_CONTROL); switch VT-x or virtualisation"
+					     " on in the firmware's setup");
 	if (!has_vmx_backend)
 		return boot_error_set(error, "this CPU offers VMX, and this build of Umbra knows"
-				      " only SVM; use an AMD machine");
+					     " only SVM; use an AMD machine");
 	return true;
 }
 
@@ -135,21 +139,21 @@ static bool check_virtualisation(const struct cpu_facts *facts, struct boot_erro
 {
 	if (!facts->nx)
 		return boot_error_set(error, "this CPU offers no no-execute pages (NX, XD); use a"
-				      " machine that does, or switch them on in the firmware's"
-				      " setup");
+					     " machine that does, or switch them on in the firmware's"
+					     " setup");
 	if (facts->svm && has_svm_backend)
 		return check_svm(facts, error);
 	if (facts->vmx)
 		return check_vmx(facts, error);
 	return boot_error_set(error, "this CPU offers neither SVM nor VMX; use a machine that does,"
-			      " or switch virtualisation on in the firmware's setup");
+				     " or switch virtualisation on in the firmware's setup");
 }
 
 bool check_cpu(const struct cpu_facts *facts, bool bare, struct boot_error *error)
 {
 	if (facts->la57)
 		return boot_error_set(error, "the firmware runs with 5-level paging (CR4.LA57);"
-				      " switch it off in the firmware's setup");
+					     " switch it off in the firmware's setup");
 	return bare || check_virtualisation(facts, error);
 }
 
@@ -160,7 +164,8 @@ bool check_memory(uint64_t usable, const struct memory_needs *needs, struct boot
 	if (usable >= needs->image_bytes && usable - needs->image_bytes >= needs->pool_bytes &&
 	    usable - needs->image_bytes - needs->pool_bytes >= guest)
 		return true;
-	return boot_error_set(error, "not enough memory: %llu MiB free, needed are %llu MiB for the"
+	return boot_error_set(error,
+			      "not enough memory: %llu MiB free, needed are %llu MiB for the"
 			      " pool, %llu MiB for the hypervisor and %llu MiB for the guest;"
 			      " add memory or set a smaller pool=",
 			      (unsigned long long)usable >> 20, MIB(needs->pool_bytes),

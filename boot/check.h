@@ -9,12 +9,12 @@
 #include "boot/text.h"
 
 struct cpu_facts {
-	bool svm, vmx;             /* CPUID */
-	bool svm_key;              /* CPUID Fn8000_000A_EDX[SVML]: a key could unlock SVM */
-	uint64_t vm_cr;            /* MSR C001_0114h, if svm */
-	uint64_t feature_control;  /* MSR 3Ah, if vmx */
-	bool la57;                 /* CR4.LA57 as the firmware left it */
-	bool nx;                   /* CPUID: no-execute pages */
+	bool svm, vmx;            /* CPUID */
+	bool svm_key;             /* CPUID Fn8000_000A_EDX[SVML]: a key could unlock SVM */
+	uint64_t vm_cr;           /* MSR C001_0114h, if svm */
+	uint64_t feature_control; /* MSR 3Ah, if vmx */
+	bool la57;                /* CR4.LA57 as the firmware left it */
+	bool nx;                  /* CPUID: no-execute pages */
 };
 
 /*
@@ -36,7 +36,7 @@ bool check_cpu(const struct cpu_facts *facts, bool bare, struct boot_error *erro
 struct memory_needs {
 	uint64_t pool_bytes;
 	uint64_t image_bytes;
-	uint64_t guest_bytes;      /* kernel, initrds and tables; at least CHECK_GUEST_MIN is asked for */
+	uint64_t guest_bytes; /* kernel, initrds and tables; at least CHECK_GUEST_MIN is asked for */
 };
 
 #define CHECK_GUEST_MIN (64ull << 20)

@@ -70,7 +70,7 @@ static EFI_STATUS read_entries(struct choice *choice)
 		return EFI_LOAD_ERROR;
 	if (!choice->count) {
 		boot_error_set(choice->error, "no boot entry: " CHOOSE_FOLDER " on the ESP has no"
-			       " *.conf file for x64; write one (docs/boot.md)");
+					      " *.conf file for x64; write one (docs/boot.md)");
 		return EFI_NOT_FOUND;
 	}
 	entry_sort(choice->entries, choice->count);
@@ -86,7 +86,8 @@ static struct boot_entry *take_entry(struct choice *choice)
 	at = entry_find_default(choice->entries, count, pattern);
 	if (at == count) {
 		console_print("umbra: no entry matches default \"%s\" of " LOADER_CONF
-			      "; taking the first\n", pattern);
+			      "; taking the first\n",
+			      pattern);
 		at = 0;
 	}
 	at = menu_choose(choice->entries, count, at, choice->config.timeout);

@@ -13,7 +13,15 @@
 #define WAIT_LOOPS 200000
 
 /* 16550 registers and bits */
-enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5, UART_SCRATCH = 7 };
+enum {
+	UART_DATA = 0,
+	UART_IER = 1,
+	UART_FCR = 2,
+	UART_LCR = 3,
+	UART_MCR = 4,
+	UART_LSR = 5,
+	UART_SCRATCH = 7
+};
 #define LCR_8N1 0x03
 #define LCR_DLAB 0x80
 #define FCR_ENABLE_CLEAR 0x07
@@ -106,8 +114,8 @@ static bool path_has_port(EFI_DEVICE_PATH *node, uint16_t port)
 /* The handles that the firmware's console is made of carry this protocol GUID. */
 static bool firmware_console_has_port(uint16_t port)
 {
-	EFI_GUID console_out = {0xd3b36f2c, 0xd551, 0x11d4,
-		{0x9a, 0x46, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d}};
+	EFI_GUID console_out = {
+		0xd3b36f2c, 0xd551, 0x11d4, {0x9a, 0x46, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d}};
 	EFI_HANDLE *handles = NULL;
 	UINTN count = 0, i;
 	bool found;

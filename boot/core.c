@@ -66,18 +66,17 @@ static bool header_is_good(void)
 		return false;
 	CopyMem(&magic, (void *)h->ident, sizeof(magic));
 	return magic == ELF_MAGIC && h->ident[4] == ELF_CLASS_64 && h->type == ELF_EXECUTABLE &&
-		h->machine == ELF_X86_64 &&
-		h->program_header_size == sizeof(struct elf_segment) &&
-		h->program_headers % 8 == 0 && h->program_headers < elf_bytes() &&
-		h->program_header_count <=
-			(elf_bytes() - h->program_headers) / sizeof(struct elf_segment);
+	       h->machine == ELF_X86_64 && h->program_header_size == sizeof(struct elf_segment) &&
+	       h->program_headers % 8 == 0 && h->program_headers < elf_bytes() &&
+	       h->program_header_count <=
+		       (elf_bytes() - h->program_headers) / sizeof(struct elf_segment);
 }
 
 static bool segment_is_good(const struct elf_segment *s)
 {
 	return s->virtual >= CORE_VIRT_BASE && s->virtual - CORE_VIRT_BASE <= CORE_BYTES_MAX &&
-		s->memory_bytes <= CORE_BYTES_MAX && s->file_bytes <= s->memory_bytes &&
-		s->offset <= elf_bytes() && s->file_bytes <= elf_bytes() - s->offset;
+	       s->memory_bytes <= CORE_BYTES_MAX && s->file_bytes <= s->memory_bytes &&
+	       s->offset <= elf_bytes() && s->file_bytes <= elf_bytes() - s->offset;
 }
 
 /* Fills image_size and entry from the ELF file; false if it makes no sense. */
@@ -125,17 +124,18 @@ bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_
 	*hv = (struct hv_memory){.ranges_max = 2 * fw->capacity + 2 * CORE_HIDDEN + 1};
 	if (!measure(hv))
 		return boot_error_set(error, "the hypervisor inside this image is damaged;"
-				      " copy umbra.efi again");
+					     " copy umbra.efi again");
 	if (pool_bytes && ROUND_UP(pool_bytes, POOL_ALIGNMENT) < least_pool(&fw->map))
-		return boot_error_set(error, "pool= is too small for this machine's memory:"
+		return boot_error_set(error,
+				      "pool= is too small for this machine's memory:"
 				      " leave it out, or set pool=%lluM or more",
 				      MIB_OF(least_pool(&fw->map)));
 	hv->extent = ram_end > EXTENT_MIN ? ram_end : EXTENT_MIN;
 	hv->table_pages = page_tables_pages(hv->extent) + page_tables_pages_4k(hv->image_size);
 	hv->pool_size = ROUND_UP(pool_bytes ? pool_bytes : default_pool(&fw->map), POOL_ALIGNMENT);
 	hv->reserve_size = hv->image_size + ROUND_UP(sizeof(struct boot_info), PAGE_BYTES) +
-		ROUND_UP(hv->ranges_max * sizeof(struct boot_range), PAGE_BYTES) +
-		hv->table_pages * PAGE_BYTES + PAGE_BYTES + STACK_BYTES;
+			   ROUND_UP(hv->ranges_max * sizeof(struct boot_range), PAGE_BYTES) +
+			   hv->table_pages * PAGE_BYTES + PAGE_BYTES + STACK_BYTES;
 	return true;
 }
 
@@ -150,11 +150,13 @@ bool core_reserve(struct hv_memory *hv, struct boot_error *error)
 {
 	if (!place(hv->pool_size, POOL_ALIGNMENT, BELOW_4G, &hv->pool_base) &&
 	    !place(hv->pool_size, POOL_ALIGNMENT, UINT64_MAX, &hv->pool_base))
-		return boot_error_set(error, "not enough memory: no free block of %llu MiB for the"
+		return boot_error_set(error,
+				      "not enough memory: no free block of %llu MiB for the"
 				      " hypervisor's pool; add memory or set a smaller pool=",
 				      MIB_OF(hv->pool_size));
 	if (!place(hv->reserve_size, PAGE_BYTES, BELOW_4G, &hv->reserve_base))
-		return boot_error_set(error, "not enough memory: no free block of %llu MiB below"
+		return boot_error_set(error,
+				      "not enough memory: no free block of %llu MiB below"
 				      " 4 GiB for the hypervisor; add memory",
 				      MIB_OF(hv->reserve_size));
 	hv->hidden[0] = (struct map_hidden){hv->reserve_base, hv->reserve_size, BOOT_MEM_HV_IMAGE};

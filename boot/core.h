@@ -19,17 +19,17 @@
 #define CORE_HIDDEN 2
 
 struct hv_memory {
-	uint64_t reserve_base, reserve_size;  /* HV_IMAGE */
-	uint64_t pool_base, pool_size;        /* HV_POOL */
-	uint64_t image_size;                  /* the load segments, from reserve_base on */
-	uint64_t entry;                       /* virtual address of core_entry */
+	uint64_t reserve_base, reserve_size; /* HV_IMAGE */
+	uint64_t pool_base, pool_size;       /* HV_POOL */
+	uint64_t image_size;                 /* the load segments, from reserve_base on */
+	uint64_t entry;                      /* virtual address of core_entry */
 	struct boot_info *info;
 	struct boot_range *ranges;
 	uint32_t ranges_max;
 	uint64_t tables, table_pages;
 	struct handoff_page *handoff;
 	uint64_t stack_top;
-	uint64_t extent;                      /* physical memory that the tables map */
+	uint64_t extent; /* physical memory that the tables map */
 	struct map_hidden hidden[CORE_HIDDEN];
 };
 

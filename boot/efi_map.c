@@ -28,18 +28,14 @@ uint32_t map_kind_of(uint32_t efi_type)
 	case EFI_KIND_LOADER_DATA:
 	case EFI_KIND_BOOT_CODE:
 	case EFI_KIND_BOOT_DATA:
-	case EFI_KIND_CONVENTIONAL:
-		return BOOT_MEM_USABLE;
+	case EFI_KIND_CONVENTIONAL: return BOOT_MEM_USABLE;
 	case EFI_KIND_RUNTIME_CODE:
 	case EFI_KIND_RUNTIME_DATA:
 	case EFI_KIND_ACPI_RECLAIM:
-	case EFI_KIND_ACPI_NVS:
-		return BOOT_MEM_FIRMWARE;
+	case EFI_KIND_ACPI_NVS: return BOOT_MEM_FIRMWARE;
 	case EFI_KIND_MMIO:
-	case EFI_KIND_MMIO_PORTS:
-		return BOOT_MEM_MMIO;
-	default:
-		return BOOT_MEM_RESERVED;
+	case EFI_KIND_MMIO_PORTS: return BOOT_MEM_MMIO;
+	default: return BOOT_MEM_RESERVED;
 	}
 }
 

@@ -9,10 +9,21 @@
 
 /* EFI_MEMORY_TYPE, UEFI specification section 7.2 */
 enum efi_memory_kind {
-	EFI_KIND_RESERVED, EFI_KIND_LOADER_CODE, EFI_KIND_LOADER_DATA, EFI_KIND_BOOT_CODE,
-	EFI_KIND_BOOT_DATA, EFI_KIND_RUNTIME_CODE, EFI_KIND_RUNTIME_DATA,
-	EFI_KIND_CONVENTIONAL, EFI_KIND_UNUSABLE, EFI_KIND_ACPI_RECLAIM, EFI_KIND_ACPI_NVS,
-	EFI_KIND_MMIO, EFI_KIND_MMIO_PORTS, EFI_KIND_PAL, EFI_KIND_PERSISTENT,
+	EFI_KIND_RESERVED,
+	EFI_KIND_LOADER_CODE,
+	EFI_KIND_LOADER_DATA,
+	EFI_KIND_BOOT_CODE,
+	EFI_KIND_BOOT_DATA,
+	EFI_KIND_RUNTIME_CODE,
+	EFI_KIND_RUNTIME_DATA,
+	EFI_KIND_CONVENTIONAL,
+	EFI_KIND_UNUSABLE,
+	EFI_KIND_ACPI_RECLAIM,
+	EFI_KIND_ACPI_NVS,
+	EFI_KIND_MMIO,
+	EFI_KIND_MMIO_PORTS,
+	EFI_KIND_PAL,
+	EFI_KIND_PERSISTENT,
 	EFI_KIND_UNACCEPTED,
 };
 
@@ -24,7 +35,7 @@ struct efi_descriptor {
 	uint32_t reserved;
 	uint64_t physical;
 	uint64_t virtual;
-	uint64_t pages;      /* of 4 KiB */
+	uint64_t pages; /* of 4 KiB */
 	uint64_t attributes;
 };
 _Static_assert(sizeof(struct efi_descriptor) == 40, "UEFI section 7.2");
@@ -33,7 +44,7 @@ _Static_assert(sizeof(struct efi_descriptor) == 40, "UEFI section 7.2");
 struct efi_map {
 	const void *descriptors;
 	uint32_t count;
-	uint32_t stride;     /* bytes from one descriptor to the next, at least 40 */
+	uint32_t stride; /* bytes from one descriptor to the next, at least 40 */
 };
 
 /* One descriptor's memory, cut down to real page-aligned addresses. */

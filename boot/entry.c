@@ -9,15 +9,15 @@
 
 /* What a line's key asks for. */
 enum key_action {
-	KEY_COPY,      /* the value replaces the field */
-	KEY_APPEND,    /* the value is joined to the field with a blank */
+	KEY_COPY,   /* the value replaces the field */
+	KEY_APPEND, /* the value is joined to the field with a blank */
 	KEY_KERNEL,
 	KEY_MULTIBOOT, /* a path and the command line */
 	KEY_MODULE,    /* a path and a string */
 	KEY_INITRD,
-	KEY_FLAG,      /* takes no value */
+	KEY_FLAG, /* takes no value */
 	KEY_ARCHITECTURE,
-	KEY_IGNORE,    /* defined by the specification, without meaning for a hypervisor */
+	KEY_IGNORE, /* defined by the specification, without meaning for a hypervisor */
 };
 
 struct key {
@@ -68,7 +68,7 @@ static bool is_foreign_key(struct text_span name)
 	static const char grub[] = "grub_";
 
 	return text_span_equal(name, "id") ||
-		(name.length >= sizeof(grub) - 1 && memcmp(name.at, grub, sizeof(grub) - 1) == 0);
+	       (name.length >= sizeof(grub) - 1 && memcmp(name.at, grub, sizeof(grub) - 1) == 0);
 }
 
 static bool store_module(struct entry_module *module, struct text_span value)
@@ -77,7 +77,7 @@ static bool store_module(struct entry_module *module, struct text_span value)
 
 	text_next_word(&value, &path);
 	return text_copy(module->path, sizeof(module->path), path) &&
-		text_copy(module->string, sizeof(module->string), text_trim(value));
+	       text_copy(module->string, sizeof(module->string), text_trim(value));
 }
 
 /* The path goes to field, the rest of the line to the command line. */
@@ -89,7 +89,7 @@ static bool store_multiboot(struct boot_entry *entry, struct text_span value)
 	text_next_word(&value, &path);
 	value = text_trim(value);
 	return text_copy(entry->kernel, sizeof(entry->kernel), path) &&
-		(!value.length || text_append_word(entry->options, sizeof(entry->options), value));
+	       (!value.length || text_append_word(entry->options, sizeof(entry->options), value));
 }
 
 /* A blank and a separator: no name on a FAT file system ends in a blank. */
@@ -122,20 +122,18 @@ static const char *store_initrd(struct boot_entry *entry, struct text_span value
 	if (names_two_files(value))
 		return "names two files; write a line for each";
 	return text_copy(entry->initrd[entry->initrd_count++], ENTRY_PATH_MAX, value) ? NULL :
-		too_long;
+											too_long;
 }
 
 /* Stores one line's value; NULL, or what is wrong with it. */
-static const char *store_value(struct boot_entry *entry, const struct key *key,
-			       struct text_span value)
+static const char *store_value(struct boot_entry *entry, const struct key *key, struct text_span value)
 {
 	char *field = (char *)entry + key->offset;
 	bool fits = true;
 
 	switch (key->action) {
 	case KEY_KERNEL:
-	case KEY_MULTIBOOT:
-		return store_kernel(entry, key, value);
+	case KEY_MULTIBOOT: return store_kernel(entry, key, value);
 	case KEY_MODULE:
 		if (entry->module_count == ENTRY_MAX_MODULES)
 			return "is given more than 16 times; put the files together";
@@ -146,19 +144,13 @@ static const char *store_value(struct boot_entry *entry, const struct key *key,
 			return "takes no value; remove it";
 		*(bool *)field = true;
 		break;
-	case KEY_COPY:
-		fits = text_copy(field, key->size, value);
-		break;
-	case KEY_APPEND:
-		fits = text_append_word(field, key->size, value);
-		break;
-	case KEY_INITRD:
-		return store_initrd(entry, value);
+	case KEY_COPY: fits = text_copy(field, key->size, value); break;
+	case KEY_APPEND: fits = text_append_word(field, key->size, value); break;
+	case KEY_INITRD: return store_initrd(entry, value);
 	case KEY_ARCHITECTURE:
 		entry->other_architecture = !text_span_equal_any_case(value, "x64");
 		break;
-	case KEY_IGNORE:
-		break;
+	case KEY_IGNORE: break;
 	}
 	return fits ? NULL : too_long;
 }
@@ -193,17 +185,18 @@ static bool parse_lines(struct boot_entry *entry, struct text_span text)
 		if (!key && is_foreign_key(line.key))
 			continue;
 		if (!key)
-			return boot_error_set(&entry->error,
+			return boot_error_set(
+				&entry->error,
 				"%s%s line %u: unknown key \"%.*s\"; correct or remove the line",
-				ENTRIES_FOLDER, entry->id, line.number,
-				(int)line.key.length, line.key.at);
+				ENTRIES_FOLDER, entry->id, line.number, (int)line.key.length,
+				line.key.at);
 		wrong = line.value.length || may_be_empty(key) ?
-			store_value(entry, key, line.value) :
-			"has no value; write one or remove the line";
+				store_value(entry, key, line.value) :
+				"has no value; write one or remove the line";
 		if (wrong)
 			return boot_error_set(&entry->error, "%s%s line %u: key \"%s\" %s",
-					      ENTRIES_FOLDER, entry->id, line.number,
-					      key->name, wrong);
+					      ENTRIES_FOLDER, entry->id, line.number, key->name,
+					      wrong);
 	}
 	return check_kernel(entry);
 }
@@ -224,8 +217,7 @@ bool entry_parse(struct boot_entry *entry, const char *file, const char *text, s
 	*entry = (struct boot_entry){.initrd_count = 0};
 	if (!text_copy(entry->id, sizeof(entry->id), name)) {
 		entry->broken = true;
-		return boot_error_set(&entry->error,
-				      "%s%s: the file's name is too long; rename it",
+		return boot_error_set(&entry->error, "%s%s: the file's name is too long; rename it",
 				      ENTRIES_FOLDER, entry->id);
 	}
 	entry->broken = !parse_lines(entry, lines_of(text, size));

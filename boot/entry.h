@@ -24,21 +24,21 @@ struct entry_module {
 };
 
 struct boot_entry {
-	char id[128];                   /* the file's name, with .conf */
-	char title[128];                /* as written, or made from the id */
+	char id[128];    /* the file's name, with .conf */
+	char title[128]; /* as written, or made from the id */
 	char version[96], machine_id[64], sort_key[96];
-	char kernel[ENTRY_PATH_MAX];    /* key "linux" or "multiboot"; a path in UTF-8 with slashes or backslashes */
-	bool multiboot;                 /* it was "multiboot" */
-	bool force;                     /* load over memory that the firmware reserves */
+	char kernel[ENTRY_PATH_MAX]; /* key "linux" or "multiboot"; a path in UTF-8 with slashes or backslashes */
+	bool multiboot; /* it was "multiboot" */
+	bool force;     /* load over memory that the firmware reserves */
 	char initrd[ENTRY_MAX_INITRDS][ENTRY_PATH_MAX];
 	uint32_t initrd_count;
 	struct entry_module module[ENTRY_MAX_MODULES];
 	uint32_t module_count;
-	bool other_architecture;        /* the entry is not for x64 */
-	bool broken;                    /* then error says why */
+	bool other_architecture; /* the entry is not for x64 */
+	bool broken;             /* then error says why */
 	struct boot_error error;
-	char umbra[512];                /* the lines "umbra", joined by blanks */
-	char options[4096];             /* the words behind the multiboot path and the lines "options", joined by blanks */
+	char umbra[512]; /* the lines "umbra", joined by blanks */
+	char options[4096]; /* the words behind the multiboot path and the lines "options", joined by blanks */
 };
 
 /*

@@ -24,7 +24,8 @@ bool volume_open(struct boot_volume *volume, EFI_HANDLE image, struct boot_error
 	    !loaded->DeviceHandle ||
 	    EFI_ERROR(BS->HandleProtocol(loaded->DeviceHandle, &file_system, (void **)&fs)) ||
 	    EFI_ERROR(fs->OpenVolume(fs, &volume->root)))
-		return boot_error_set(error, "the volume that this image came from has no file"
+		return boot_error_set(error,
+				      "the volume that this image came from has no file"
 				      " system the firmware can read; start it from a FAT ESP");
 	return true;
 }
@@ -56,16 +57,19 @@ EFI_STATUS file_open(struct boot_file *file, struct boot_volume *volume, const c
 
 	*file = (struct boot_file){.path = path};
 	if (utf16_from_path(wide, ARRAY_SIZE(wide), path))
-		status = volume->root->Open(volume->root, &file->handle, wide,
-					    EFI_FILE_MODE_READ, 0);
+		status = volume->root->Open(volume->root, &file->handle, wide, EFI_FILE_MODE_READ, 0);
 	if (EFI_ERROR(status)) {
 		file->handle = NULL;
 		if (status == EFI_NOT_FOUND)
-			boot_error_set(error, "%s is not on the ESP; copy it there or correct"
-				       " the path in the boot entry", path);
+			boot_error_set(error,
+				       "%s is not on the ESP; copy it there or correct"
+				       " the path in the boot entry",
+				       path);
 		else
-			boot_error_set(error, "%s cannot be opened (EFI status %llx); check the"
-				       " ESP's file system", path, (unsigned long long)status);
+			boot_error_set(error,
+				       "%s cannot be opened (EFI status %llx); check the"
+				       " ESP's file system",
+				       path, (unsigned long long)status);
 		return status;
 	}
 	status = read_info(file->handle, &space.info);
@@ -97,7 +101,8 @@ static bool read_chunks(struct boot_file *file, char *to, uint64_t size, bool pr
 		EFI_STATUS status = file->handle->Read(file->handle, &n, to + done);
 
 		if (EFI_ERROR(status) || n != wanted)
-			return boot_error_set(error, "%s cannot be read beyond byte %llu (EFI status"
+			return boot_error_set(error,
+					      "%s cannot be read beyond byte %llu (EFI status"
 					      " %llx); check the disk or copy the file again",
 					      file->path, (unsigned long long)(done + n),
 					      (unsigned long long)status);
@@ -196,7 +201,9 @@ bool volume_list(struct boot_volume *volume, const char *folder, const char *suf
 	}
 	handle->Close(handle);
 	if (EFI_ERROR(status))
-		return boot_error_set(error, "the folder %s cannot be read; check the ESP's file"
-				      " system", folder);
+		return boot_error_set(error,
+				      "the folder %s cannot be read; check the ESP's file"
+				      " system",
+				      folder);
 	return true;
 }

@@ -10,8 +10,8 @@ struct boot_volume {
 };
 
 struct boot_file {
-	EFI_FILE_HANDLE handle;   /* NULL: not open */
-	const char *path;         /* belongs to the caller of file_open() */
+	EFI_FILE_HANDLE handle; /* NULL: not open */
+	const char *path;       /* belongs to the caller of file_open() */
 	uint64_t size;
 };
 

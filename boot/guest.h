@@ -18,15 +18,15 @@ struct guest {
 	const struct guest_format *format;
 	const struct boot_entry *entry;
 	struct boot_file kernel_file;
-	uint64_t descriptor_page;      /* in guest RAM: GDT at its start, stack at its end */
-	void *efi_map;                 /* in guest RAM: its EFI memory map */
-	uint32_t efi_map_max;          /* descriptors */
+	uint64_t descriptor_page; /* in guest RAM: GDT at its start, stack at its end */
+	void *efi_map;            /* in guest RAM: its EFI memory map */
+	uint32_t efi_map_max;     /* descriptors */
 };
 
 /* What a guest's place and screen are chosen by. */
 struct guest_machine {
 	const struct firmware_map *fw;
-	uint64_t extent;               /* physical memory that the guest's page tables map */
+	uint64_t extent; /* physical memory that the guest's page tables map */
 	struct linux_screen_info screen;
 };
 
@@ -76,8 +76,8 @@ struct guest_format {
  * [base, base + bytes) is not free once the firmware is left and the entry does
  * not say "force". Claims what is free of it now.
  */
-bool guest_claim_fixed(const struct guest *guest, const struct boot_range *ranges,
-		       uint32_t count, uint64_t base, uint64_t bytes, struct boot_error *error);
+bool guest_claim_fixed(const struct guest *guest, const struct boot_range *ranges, uint32_t count,
+		       uint64_t base, uint64_t bytes, struct boot_error *error);
 
 /* The GDT in the descriptor page: flat segments, code of 32 or 64 bits. */
 void guest_fill_gdt(const struct guest *guest, bool code_64);
@@ -86,8 +86,7 @@ void guest_fill_gdt(const struct guest *guest, bool code_64);
 void guest_set_segments(const struct guest *guest, struct boot_guest_state *state);
 
 /* Makes the EFI memory map; its size in bytes. False when efi_map_max is not enough. */
-bool guest_make_efi_map(const struct guest *guest, const struct guest_maps *maps,
-			uint32_t *bytes);
+bool guest_make_efi_map(const struct guest *guest, const struct guest_maps *maps, uint32_t *bytes);
 
 /* The error when a map outgrew its place; false. */
 bool guest_map_grew(struct boot_error *error);

@@ -11,22 +11,17 @@ static uint32_t e820_type_of(const struct boot_range *range)
 	if (range->kind == BOOT_MEM_USABLE)
 		return E820_RAM;
 	switch (range->efi_type) {
-	case EFI_KIND_ACPI_RECLAIM:
-		return E820_ACPI;
-	case EFI_KIND_ACPI_NVS:
-		return E820_NVS;
-	case EFI_KIND_UNUSABLE:
-		return E820_UNUSABLE;
-	case EFI_KIND_PERSISTENT:
-		return E820_PMEM;
-	default:
-		return E820_RESERVED;
+	case EFI_KIND_ACPI_RECLAIM: return E820_ACPI;
+	case EFI_KIND_ACPI_NVS: return E820_NVS;
+	case EFI_KIND_UNUSABLE: return E820_UNUSABLE;
+	case EFI_KIND_PERSISTENT: return E820_PMEM;
+	default: return E820_RESERVED;
 	}
 }
 
-bool map_to_e820(const struct boot_range *ranges, uint32_t range_count,
-		 struct e820_entry *first, uint32_t first_max, uint32_t *first_count,
-		 struct e820_entry *rest, uint32_t rest_max, uint32_t *rest_count)
+bool map_to_e820(const struct boot_range *ranges, uint32_t range_count, struct e820_entry *first,
+		 uint32_t first_max, uint32_t *first_count, struct e820_entry *rest,
+		 uint32_t rest_max, uint32_t *rest_count)
 {
 	struct e820_entry *last = NULL;
 	uint32_t i;
@@ -75,8 +70,8 @@ static struct efi_descriptor *list_open(struct descriptor_list *list, uint64_t b
 }
 
 /* Adds [base, end) of a firmware descriptor, as it is or as reserved memory. */
-static bool list_add(struct descriptor_list *list, const struct efi_descriptor *from,
-		     uint64_t base, uint64_t end, bool hide)
+static bool list_add(struct descriptor_list *list, const struct efi_descriptor *from, uint64_t base,
+		     uint64_t end, bool hide)
 {
 	struct efi_descriptor *d;
 
@@ -119,8 +114,7 @@ static bool add_pieces(struct descriptor_list *list, const struct efi_descriptor
 	struct map_extent e = map_extent_of(d);
 	const struct map_hidden *h;
 
-	while (e.base < e.end &&
-	       (h = lowest_hidden(hidden, hidden_count, e.base, e.end))) {
+	while (e.base < e.end && (h = lowest_hidden(hidden, hidden_count, e.base, e.end))) {
 		uint64_t base = MAX(e.base, h->base), end = MIN(e.end, h->base + h->size);
 
 		if (!list_add(list, d, e.base, base, false) || !list_add(list, d, base, end, true))
@@ -133,8 +127,8 @@ static bool add_pieces(struct descriptor_list *list, const struct efi_descriptor
 static bool are_alike(const struct efi_descriptor *a, const struct efi_descriptor *b)
 {
 	return a->type == b->type && a->attributes == b->attributes &&
-		!(a->attributes & EFI_ATTRIBUTE_RUNTIME) && !a->virtual && !b->virtual &&
-		a->physical + a->pages * PAGE == b->physical;
+	       !(a->attributes & EFI_ATTRIBUTE_RUNTIME) && !a->virtual && !b->virtual &&
+	       a->physical + a->pages * PAGE == b->physical;
 }
 
 static void merge_descriptors(struct descriptor_list *list)

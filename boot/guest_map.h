@@ -20,7 +20,12 @@ struct e820_entry {
 _Static_assert(sizeof(struct e820_entry) == 20, "Linux boot protocol");
 
 enum e820_type {
-	E820_RAM = 1, E820_RESERVED, E820_ACPI, E820_NVS, E820_UNUSABLE, E820_PMEM = 7,
+	E820_RAM = 1,
+	E820_RESERVED,
+	E820_ACPI,
+	E820_NVS,
+	E820_UNUSABLE,
+	E820_PMEM = 7,
 };
 
 /*
@@ -28,9 +33,9 @@ enum e820_type {
  * hypervisor's ranges are reserved. The first first_max entries go to first, the
  * others to rest. False when rest is too small; range_count entries in all suffice.
  */
-bool map_to_e820(const struct boot_range *ranges, uint32_t range_count,
-		 struct e820_entry *first, uint32_t first_max, uint32_t *first_count,
-		 struct e820_entry *rest, uint32_t rest_max, uint32_t *rest_count);
+bool map_to_e820(const struct boot_range *ranges, uint32_t range_count, struct e820_entry *first,
+		 uint32_t first_max, uint32_t *first_count, struct e820_entry *rest,
+		 uint32_t rest_max, uint32_t *rest_count);
 
 /*
  * The guest's EFI memory map: the firmware's descriptors, sorted, the hidden

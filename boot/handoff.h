@@ -26,9 +26,9 @@ _Static_assert(sizeof(struct handoff_copy) == 32, "handoff.asm");
 struct handoff {
 	uint64_t cr3, stack;
 	uint64_t copies, copy_count;
-	uint64_t core_entry;   /* virtual; 0: start the guest */
-	uint64_t info;         /* struct boot_info, for the core in rdi */
-	uint64_t guest;        /* struct boot_guest_state; the page must be below 4 GiB for a 32-bit one */
+	uint64_t core_entry; /* virtual; 0: start the guest */
+	uint64_t info;       /* struct boot_info, for the core in rdi */
+	uint64_t guest; /* struct boot_guest_state; the page must be below 4 GiB for a 32-bit one */
 };
 _Static_assert(sizeof(struct handoff) == 56, "handoff.asm");
 

@@ -47,10 +47,11 @@ static bool linux_open(struct guest *guest, struct boot_volume *volume, struct b
 	    !open_initrds(self, volume, error))
 		return false;
 	if (strlen(entry->options) > self->image.cmdline_max)
-		return boot_error_set(error, "the command line has %llu characters and %s takes"
+		return boot_error_set(error,
+				      "the command line has %llu characters and %s takes"
 				      " %u; shorten the lines \"options\"",
-				      (unsigned long long)strlen(entry->options),
-				      entry->kernel, self->image.cmdline_max);
+				      (unsigned long long)strlen(entry->options), entry->kernel,
+				      self->image.cmdline_max);
 	return true;
 }
 
@@ -73,8 +74,8 @@ static bool linux_claim(struct guest *guest, const struct boot_range *ranges, ui
 {
 	const struct bzimage *image = &linux_of(guest)->image;
 
-	return image->relocatable || guest_claim_fixed(guest, ranges, count, image->pref_address,
-						       image->init_size, error);
+	return image->relocatable ||
+	       guest_claim_fixed(guest, ranges, count, image->pref_address, image->init_size, error);
 }
 
 /* The kernel's file waits above 1 MiB until its own address is free. */
@@ -85,17 +86,18 @@ static bool place_staging(struct linux_guest *self, struct boot_error *error)
 
 	self->kernel_base = image->pref_address;
 	return memory_place(&where, &self->staging) ||
-		boot_error_set(error, "not enough memory: no free block of %llu KiB for the"
-			       " kernel's file; add memory",
-			       (unsigned long long)image->payload_size >> 10);
+	       boot_error_set(error,
+			      "not enough memory: no free block of %llu KiB for the"
+			      " kernel's file; add memory",
+			      (unsigned long long)image->payload_size >> 10);
 }
 
 /* At its preferred address, or aligned above it. */
 static bool place_kernel(struct linux_guest *self, struct boot_error *error)
 {
 	const struct bzimage *image = &self->image;
-	struct placement where = {image->init_size, image->alignment, image->pref_address,
-		BELOW_4G, false};
+	struct placement where = {image->init_size, image->alignment, image->pref_address, BELOW_4G,
+				  false};
 
 	if (!image->relocatable)
 		return place_staging(self, error);
@@ -106,8 +108,10 @@ static bool place_kernel(struct linux_guest *self, struct boot_error *error)
 	where.max = UINT64_MAX;
 	if (image->above_4g && memory_place(&where, &self->kernel_base))
 		return true;
-	return boot_error_set(error, "not enough memory: no free block of %llu MiB for the kernel;"
-			      " add memory or set a smaller pool=", MIB_OF(image->init_size));
+	return boot_error_set(error,
+			      "not enough memory: no free block of %llu MiB for the kernel;"
+			      " add memory or set a smaller pool=",
+			      MIB_OF(image->init_size));
 }
 
 static bool place_initrd(struct linux_guest *self, struct boot_error *error)
@@ -120,8 +124,10 @@ static bool place_initrd(struct linux_guest *self, struct boot_error *error)
 	where.max = UINT64_MAX;
 	if (self->image.above_4g && memory_place(&where, &self->initrd_base))
 		return true;
-	return boot_error_set(error, "not enough memory: no free block of %llu MiB for the initrd;"
-			      " add memory or use a smaller initrd", MIB_OF(self->initrd_size));
+	return boot_error_set(error,
+			      "not enough memory: no free block of %llu MiB for the initrd;"
+			      " add memory or use a smaller initrd",
+			      MIB_OF(self->initrd_size));
 }
 
 static bool read_kernel(struct linux_guest *self, struct boot_error *error)
@@ -161,16 +167,14 @@ static bool linux_load(struct guest *guest, const struct guest_machine *machine,
 {
 	struct linux_guest *self = linux_of(guest);
 
-	if (!place_kernel(self, error) ||
-	    (self->initrd_size && !place_initrd(self, error)) ||
+	if (!place_kernel(self, error) || (self->initrd_size && !place_initrd(self, error)) ||
 	    !linux_setup_place(self, machine, error) || !read_kernel(self, error) ||
 	    !read_initrds(self, error) || !linux_setup_fill(self, machine, error))
 		return false;
-	console_print("umbra: kernel at 0x%llx, initrd of %llu KiB at 0x%llx%s\n",
-		      (unsigned long long)self->kernel_base,
-		      (unsigned long long)self->initrd_size >> 10,
-		      (unsigned long long)self->initrd_base,
-		      self->image.entry_64 ? "" : ", 32-bit entry");
+	console_print(
+		"umbra: kernel at 0x%llx, initrd of %llu KiB at 0x%llx%s\n",
+		(unsigned long long)self->kernel_base, (unsigned long long)self->initrd_size >> 10,
+		(unsigned long long)self->initrd_base, self->image.entry_64 ? "" : ", 32-bit entry");
 	return true;
 }
 
@@ -182,7 +186,9 @@ static uint32_t linux_copies(const struct guest *guest, struct handoff_copy *cop
 	if (!self->staging)
 		return 0;
 	copies[0] = (struct handoff_copy){
-		.from = self->staging, .to = self->kernel_base, .bytes = image->payload_size,
+		.from = self->staging,
+		.to = self->kernel_base,
+		.bytes = image->payload_size,
 		.zero = image->init_size - image->payload_size,
 	};
 	return 1;

@@ -41,36 +41,36 @@ struct linux_efi_info {
 
 /* The setup header as far as a loader writes it; the rest is copied from the kernel. */
 struct linux_setup_header {
-	uint8_t from_kernel1[31];    /* 0x1f1 */
-	uint8_t type_of_loader;      /* 0x210 */
+	uint8_t from_kernel1[31]; /* 0x1f1 */
+	uint8_t type_of_loader;   /* 0x210 */
 	uint8_t loadflags;
 	uint16_t setup_move_size;
-	uint32_t code32_start;       /* 0x214 */
-	uint32_t ramdisk_image;      /* 0x218 */
+	uint32_t code32_start;  /* 0x214 */
+	uint32_t ramdisk_image; /* 0x218 */
 	uint32_t ramdisk_size;
 	uint32_t bootsect_kludge;
 	uint16_t heap_end;
 	uint8_t ext_loader_version, ext_loader_type;
-	uint32_t cmdline;            /* 0x228 */
-	uint8_t from_kernel2[36];    /* 0x22c */
-	uint64_t setup_data;         /* 0x250 */
-	uint8_t from_kernel3[56];    /* 0x258 */
+	uint32_t cmdline;         /* 0x228 */
+	uint8_t from_kernel2[36]; /* 0x22c */
+	uint64_t setup_data;      /* 0x250 */
+	uint8_t from_kernel3[56]; /* 0x258 */
 } __attribute__((packed));
 
 struct linux_boot_params {
-	struct linux_screen_info screen;  /* 0x000 */
+	struct linux_screen_info screen; /* 0x000 */
 	uint8_t gap1[0x70 - 0x40];
-	uint64_t acpi_rsdp;               /* 0x070 */
+	uint64_t acpi_rsdp; /* 0x070 */
 	uint8_t gap2[0xc0 - 0x78];
-	uint32_t ext_ramdisk_image;       /* 0x0c0 */
+	uint32_t ext_ramdisk_image; /* 0x0c0 */
 	uint32_t ext_ramdisk_size;
-	uint32_t ext_cmdline;             /* 0x0c8 */
+	uint32_t ext_cmdline; /* 0x0c8 */
 	uint8_t gap3[0x1c0 - 0xcc];
-	struct linux_efi_info efi;        /* 0x1c0 */
+	struct linux_efi_info efi; /* 0x1c0 */
 	uint8_t gap4[0x1e8 - 0x1e0];
-	uint8_t e820_count;               /* 0x1e8 */
+	uint8_t e820_count; /* 0x1e8 */
 	uint8_t gap5[0x1ec - 0x1e9];
-	uint8_t secure_boot;              /* 0x1ec */
+	uint8_t secure_boot; /* 0x1ec */
 	uint8_t gap6[0x1f1 - 0x1ed];
 	struct linux_setup_header header; /* 0x1f1 */
 	uint8_t gap7[0x2d0 - 0x290];

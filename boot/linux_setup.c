@@ -34,8 +34,9 @@ static uint64_t lay_out(struct linux_guest *self, uint64_t base, const struct fi
 	at += ROUND_UP((uint64_t)guest->efi_map_max * fw->map.stride, PAGE_BYTES);
 	self->e820_rest = at_address(at);
 	self->e820_rest_max = 2 * fw->capacity + 2 * CORE_HIDDEN + 1;
-	at += ROUND_UP(sizeof(struct linux_setup_data) +
-		       self->e820_rest_max * sizeof(struct e820_entry), PAGE_BYTES);
+	at += ROUND_UP(
+		sizeof(struct linux_setup_data) + self->e820_rest_max * sizeof(struct e820_entry),
+		PAGE_BYTES);
 	return at - base;
 }
 
@@ -48,7 +49,8 @@ bool linux_setup_place(struct linux_guest *self, const struct guest_machine *mac
 	self->table_pages = page_tables_pages(machine->extent);
 	where.bytes = lay_out(self, 0, machine->fw);
 	if (!memory_place(&where, &base))
-		return boot_error_set(error, "not enough memory: no free block of %llu KiB below"
+		return boot_error_set(error,
+				      "not enough memory: no free block of %llu KiB below"
 				      " 4 GiB for the guest's tables; add memory",
 				      (unsigned long long)where.bytes >> 10);
 	ZeroMem(at_address(base), where.bytes);

@@ -14,8 +14,8 @@ struct linux_guest {
 	struct guest guest;
 	struct boot_file initrd_files[ENTRY_MAX_INITRDS];
 	struct bzimage image;
-	uint64_t kernel_base;          /* where it runs */
-	uint64_t staging;              /* where it waits to be copied there; 0: it is there */
+	uint64_t kernel_base; /* where it runs */
+	uint64_t staging;     /* where it waits to be copied there; 0: it is there */
 	uint64_t initrd_base, initrd_size;
 	struct linux_boot_params *params;
 	char *cmdline;

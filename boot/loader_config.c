@@ -16,10 +16,21 @@ void loader_config_init(struct loader_config *config)
 static bool is_foreign_key(struct text_span key)
 {
 	static const char *const names[] = {
-		"console-mode", "editor", "auto-entries", "auto-firmware", "auto-reboot",
-		"auto-poweroff", "beep", "secure-boot-enroll", "secure-boot-enroll-action",
-		"secure-boot-enroll-timeout-sec", "reboot-for-bitlocker",
-		"reboot-on-error", "random-seed-mode", "log-level", "preferred",
+		"console-mode",
+		"editor",
+		"auto-entries",
+		"auto-firmware",
+		"auto-reboot",
+		"auto-poweroff",
+		"beep",
+		"secure-boot-enroll",
+		"secure-boot-enroll-action",
+		"secure-boot-enroll-timeout-sec",
+		"reboot-for-bitlocker",
+		"reboot-on-error",
+		"random-seed-mode",
+		"log-level",
+		"preferred",
 	};
 	uint32_t i;
 
@@ -52,17 +63,21 @@ static bool take_line(struct loader_config *config, const struct key_line *line,
 
 	if (text_span_equal(line->key, "default"))
 		return text_copy(config->default_pattern, sizeof(config->default_pattern), value) ||
-			boot_error_set(error, LOADER_CONF " line %u: the pattern is too long;"
-				       " shorten it", line->number);
+		       boot_error_set(error,
+				      LOADER_CONF " line %u: the pattern is too long;"
+						  " shorten it",
+				      line->number);
 	if (text_span_equal(line->key, "timeout"))
 		return parse_timeout(value, &config->timeout) ||
-			boot_error_set(error, LOADER_CONF " line %u: timeout \"%.*s\" is not a"
-				       " number of seconds up to %u; correct it", line->number,
-				       (int)value.length, value.at, TIMEOUT_MAX);
+		       boot_error_set(error,
+				      LOADER_CONF " line %u: timeout \"%.*s\" is not a"
+						  " number of seconds up to %u; correct it",
+				      line->number, (int)value.length, value.at, TIMEOUT_MAX);
 	return is_foreign_key(line->key) ||
-		boot_error_set(error, LOADER_CONF " line %u: unknown key \"%.*s\"; correct or"
-			       " remove the line", line->number, (int)line->key.length,
-			       line->key.at);
+	       boot_error_set(error,
+			      LOADER_CONF " line %u: unknown key \"%.*s\"; correct or"
+					  " remove the line",
+			      line->number, (int)line->key.length, line->key.at);
 }
 
 bool loader_config_parse(struct loader_config *config, const char *text, size_t size,

@@ -8,8 +8,8 @@
 #define LOADER_WAIT_FOREVER UINT32_MAX
 
 struct loader_config {
-	char default_pattern[128];      /* "" : the first entry */
-	uint32_t timeout;               /* seconds; LOADER_WAIT_FOREVER: show the menu and wait */
+	char default_pattern[128]; /* "" : the first entry */
+	uint32_t timeout;          /* seconds; LOADER_WAIT_FOREVER: show the menu and wait */
 };
 
 /* Reads loader.conf; false with error set on an unknown key or a bad timeout. */

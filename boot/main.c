@@ -25,15 +25,15 @@ struct loader {
 	EFI_HANDLE image;
 	uint64_t tsc_at_entry;
 	struct boot_volume volume;
-	const struct boot_entry *entry;          /* the chosen one */
+	const struct boot_entry *entry; /* the chosen one */
 	struct umbra_options options;
 	struct firmware_map fw;
 	struct hv_memory hv;
 	uint64_t hv_cr3;
 	struct boot_framebuffer framebuffer;
-	struct guest *guest;                     /* NULL: none yet */
+	struct guest *guest; /* NULL: none yet */
 	struct boot_error error;
-	EFI_STATUS status;                       /* what a failing stage returns */
+	EFI_STATUS status; /* what a failing stage returns */
 };
 
 static uint64_t read_tsc(void)
@@ -104,7 +104,7 @@ static bool claim_fixed_memory(struct loader *loader)
 
 	if (!ranges || !map_build(ranges, max, &count, &loader->fw.map, NULL, 0))
 		good = boot_error_set(&loader->error, "not enough memory for the memory map;"
-				      " add memory");
+						      " add memory");
 	else
 		good = loader->guest->format->claim(loader->guest, ranges, count, &loader->error);
 	memory_free(ranges);
@@ -120,10 +120,9 @@ static bool reserve_memory(struct loader *loader)
 	    !core_plan(&loader->hv, loader->options.hv.pool_bytes, &loader->fw, &loader->error))
 		return false;
 	needs = (struct memory_needs){loader->hv.pool_size, loader->hv.reserve_size,
-		loader->guest->format->bytes(loader->guest)};
+				      loader->guest->format->bytes(loader->guest)};
 	return check_memory(map_usable_bytes(&loader->fw.map), &needs, &loader->error) &&
-		claim_fixed_memory(loader) &&
-		core_reserve(&loader->hv, &loader->error);
+	       claim_fixed_memory(loader) && core_reserve(&loader->hv, &loader->error);
 }
 
 static bool load_all(struct loader *loader)
@@ -137,9 +136,10 @@ static bool load_all(struct loader *loader)
 	loader->status = EFI_LOAD_ERROR;
 	loader->hv_cr3 = core_load(&loader->hv);
 	console_print("umbra: hidden from the guest: image 0x%llx + %llu KiB, pool 0x%llx +"
-		      " %llu MiB\n", (unsigned long long)hv->reserve_base,
-		      (unsigned long long)hv->reserve_size >> 10,
-		      (unsigned long long)hv->pool_base, MIB_OF(hv->pool_size));
+		      " %llu MiB\n",
+		      (unsigned long long)hv->reserve_base,
+		      (unsigned long long)hv->reserve_size >> 10, (unsigned long long)hv->pool_base,
+		      MIB_OF(hv->pool_size));
 	return true;
 }
 
@@ -148,12 +148,16 @@ static void fill_info(struct loader *loader)
 	const struct hv_memory *hv = &loader->hv;
 
 	*hv->info = (struct boot_info){
-		.magic = BOOT_INFO_MAGIC, .version = BOOT_INFO_VERSION,
+		.magic = BOOT_INFO_MAGIC,
+		.version = BOOT_INFO_VERSION,
 		.size = sizeof(struct boot_info),
 		.map = address_of(hv->ranges),
-		.image_base = hv->reserve_base, .image_size = hv->image_size,
-		.reserve_base = hv->reserve_base, .reserve_size = hv->reserve_size,
-		.pool_base = hv->pool_base, .pool_size = hv->pool_size,
+		.image_base = hv->reserve_base,
+		.image_size = hv->image_size,
+		.reserve_base = hv->reserve_base,
+		.reserve_size = hv->reserve_size,
+		.pool_base = hv->pool_base,
+		.pool_size = hv->pool_size,
 		.acpi_rsdp = guest_find_rsdp(),
 		.efi_system_table = address_of(ST),
 		.tsc_at_entry = loader->tsc_at_entry,
@@ -170,11 +174,13 @@ static void fill_handoff(struct loader *loader)
 
 	CopyMem(page->code, (void *)handoff_code, (UINTN)(handoff_code_end - handoff_code));
 	page->handoff = (struct handoff){
-		.cr3 = loader->hv_cr3, .stack = hv->stack_top,
+		.cr3 = loader->hv_cr3,
+		.stack = hv->stack_top,
 		.copies = address_of(page->copies),
 		.copy_count = loader->guest->format->copies(loader->guest, page->copies),
 		.core_entry = loader->options.bare ? 0 : hv->entry,
-		.info = address_of(hv->info), .guest = address_of(&hv->info->guest),
+		.info = address_of(hv->info),
+		.guest = address_of(&hv->info->guest),
 	};
 }
 
@@ -182,8 +188,10 @@ static void fill_handoff(struct loader *loader)
 static bool set_maps(struct loader *loader)
 {
 	struct hv_memory *hv = &loader->hv;
-	struct guest_maps maps = {.fw = &loader->fw, .ranges = hv->ranges, .hidden = hv->hidden,
-		.hidden_count = CORE_HIDDEN};
+	struct guest_maps maps = {.fw = &loader->fw,
+				  .ranges = hv->ranges,
+				  .hidden = hv->hidden,
+				  .hidden_count = CORE_HIDDEN};
 
 	if (!map_build(hv->ranges, hv->ranges_max, &hv->info->map_count, &loader->fw.map,
 		       hv->hidden, CORE_HIDDEN))
@@ -211,7 +219,8 @@ static bool leave_firmware(struct loader *loader)
 	}
 	if (!EFI_ERROR(status))
 		return true;
-	return boot_error_set(&loader->error, "the firmware does not let go of the machine (EFI"
+	return boot_error_set(&loader->error,
+			      "the firmware does not let go of the machine (EFI"
 			      " status %llx); reset it and start again",
 			      (unsigned long long)status);
 }
@@ -228,8 +237,8 @@ __attribute__((noreturn)) static void hand_over(struct loader *loader)
 static bool prepare(struct loader *loader)
 {
 	loader->status = EFI_LOAD_ERROR;
-	if (!volume_open(&loader->volume, loader->image, &loader->error) ||
-	    !choose_entry(loader) || !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
+	if (!volume_open(&loader->volume, loader->image, &loader->error) || !choose_entry(loader) ||
+	    !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
 	    !reserve_memory(loader) || !load_all(loader))
 		return false;
 	fill_info(loader);

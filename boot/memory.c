@@ -97,8 +97,8 @@ bool memory_place(const struct placement *where, uint64_t *base)
 		return false;
 	for (tries = 0; tries < PLACE_TRIES && !placed; tries++) {
 		if (EFI_ERROR(firmware_map_read(&fw)) ||
-		    !map_find_free(&fw.map, where->bytes, where->alignment, where->min,
-				   where->max, where->from_top, base))
+		    !map_find_free(&fw.map, where->bytes, where->alignment, where->min, where->max,
+				   where->from_top, base))
 			break;
 		placed = memory_claim(*base, where->bytes);
 	}

@@ -44,7 +44,7 @@ struct firmware_map {
 	UINT32 version;
 	void *buffer;
 	UINTN buffer_size;
-	uint32_t capacity;     /* descriptors that fit in the buffer */
+	uint32_t capacity; /* descriptors that fit in the buffer */
 };
 
 /* Allocates the buffer and reads the map. */

@@ -7,11 +7,19 @@
 /* Multiboot 0.6.96, section 3.1 */
 #define MB1_SEARCH 8192u
 #define MB1_MAGIC 0x1badb002u
-#define MB1_FLAGS_KNOWN 0x0007u  /* page-aligned modules, memory information, video mode */
+#define MB1_FLAGS_KNOWN 0x0007u /* page-aligned modules, memory information, video mode */
 #define MB1_FLAGS_REQUIRED 0xffffu
 #define MB1_ADDRESSES (1u << 16)
-enum { MB1_FLAGS = 4, MB1_HEADER_ADDR = 12, MB1_LOAD_ADDR = 16, MB1_LOAD_END = 20, MB1_BSS_END = 24,
-       MB1_ENTRY = 28, MB1_BYTES = 12, MB1_BYTES_ADDRESSES = 32 };
+enum {
+	MB1_FLAGS = 4,
+	MB1_HEADER_ADDR = 12,
+	MB1_LOAD_ADDR = 16,
+	MB1_LOAD_END = 20,
+	MB1_BSS_END = 24,
+	MB1_ENTRY = 28,
+	MB1_BYTES = 12,
+	MB1_BYTES_ADDRESSES = 32
+};
 
 /* Multiboot 2.0, section 3.1 */
 #define MB2_SEARCH 32768u
@@ -22,8 +30,17 @@ enum { MB1_FLAGS = 4, MB1_HEADER_ADDR = 12, MB1_LOAD_ADDR = 16, MB1_LOAD_END = 2
 #define MB2_PREFER_HIGHEST 2u
 enum { MB2_ARCHITECTURE = 4, MB2_LENGTH = 8, MB2_BYTES = 16 };
 enum mb2_header_tag {
-	MB2_END, MB2_REQUEST, MB2_ADDRESS, MB2_ENTRY, MB2_CONSOLE, MB2_FRAMEBUFFER, MB2_MODULE_ALIGN,
-	MB2_BOOT_SERVICES, MB2_ENTRY_EFI32, MB2_ENTRY_EFI64, MB2_RELOCATABLE,
+	MB2_END,
+	MB2_REQUEST,
+	MB2_ADDRESS,
+	MB2_ENTRY,
+	MB2_CONSOLE,
+	MB2_FRAMEBUFFER,
+	MB2_MODULE_ALIGN,
+	MB2_BOOT_SERVICES,
+	MB2_ENTRY_EFI32,
+	MB2_ENTRY_EFI64,
+	MB2_RELOCATABLE,
 };
 /* The last type of the information's tags that the specification knows. */
 #define MB2_INFO_LAST 21u
@@ -38,26 +55,28 @@ struct addresses {
 
 /* --- address fields ------------------------------------------------------------ */
 
-static bool read_addresses(struct multiboot_image *image, const struct multiboot_file *k, uint32_t header_at,
-			   const struct addresses *a)
+static bool read_addresses(struct multiboot_image *image, const struct multiboot_file *k,
+			   uint32_t header_at, const struct addresses *a)
 {
 	bool from_start = a->load == MB2_LOAD_FROM_START && image->version == 2;
 	uint32_t load = from_start ? a->header - header_at : a->load;
 	struct multiboot_segment s = {.to = load};
 
 	if (a->header < load || a->header - load > header_at || (from_start && a->header < header_at))
-		return multiboot_damaged(k, "the addresses in its multiboot header contradict its place in the file");
+		return multiboot_damaged(
+			k, "the addresses in its multiboot header contradict its place in the file");
 	s.offset = header_at - (a->header - load);
 	s.bytes = k->size - s.offset;
 	if (a->load_end) {
 		if (a->load_end < load)
-			return multiboot_damaged(k, "its multiboot header ends the load before it begins");
+			return multiboot_damaged(
+				k, "its multiboot header ends the load before it begins");
 		s.bytes = a->load_end - load;
 	}
 	if (a->bss_end > load + s.bytes)
 		s.zero = a->bss_end - load - s.bytes;
 	return multiboot_add_segment(image, k, s) &&
-		(image->segment_count || multiboot_damaged(k, "it has nothing to load"));
+	       (image->segment_count || multiboot_damaged(k, "it has nothing to load"));
 }
 
 static bool load(struct multiboot_image *image, const struct multiboot_file *k, uint32_t header_at,
@@ -83,7 +102,8 @@ static uint32_t find_header_1(const struct multiboot_file *k)
 	for (at = 0; at + MB1_BYTES <= limit; at += 4) {
 		const uint8_t *h = k->at + at;
 
-		if (bytes_get_u32(h) == MB1_MAGIC && !(uint32_t)(MB1_MAGIC + bytes_get_u32(h + 4) + bytes_get_u32(h + 8)))
+		if (bytes_get_u32(h) == MB1_MAGIC &&
+		    !(uint32_t)(MB1_MAGIC + bytes_get_u32(h + 4) + bytes_get_u32(h + 8)))
 			return at;
 	}
 	return UINT32_MAX;
@@ -97,9 +117,10 @@ static bool parse_1(struct multiboot_image *image, const struct multiboot_file *
 
 	image->version = 1;
 	if (flags & MB1_FLAGS_REQUIRED & ~MB1_FLAGS_KNOWN)
-		return boot_error_set(k->error, "%s asks for multiboot features 0x%x, which nobody has"
-				      " defined; build it without them", k->name,
-				      flags & MB1_FLAGS_REQUIRED & ~MB1_FLAGS_KNOWN);
+		return boot_error_set(k->error,
+				      "%s asks for multiboot features 0x%x, which nobody has"
+				      " defined; build it without them",
+				      k->name, flags & MB1_FLAGS_REQUIRED & ~MB1_FLAGS_KNOWN);
 	if (a.given) {
 		if (!multiboot_in_file(k, at, 1, MB1_BYTES_ADDRESSES))
 			return multiboot_damaged(k, "its multiboot header is cut off");
@@ -124,7 +145,8 @@ static uint32_t find_header_2(const struct multiboot_file *k)
 		const uint8_t *h = k->at + at;
 
 		if (bytes_get_u32(h) == MB2_MAGIC && bytes_get_u32(h + MB2_ARCHITECTURE) == MB2_I386 &&
-		    !(uint32_t)(MB2_MAGIC + MB2_I386 + bytes_get_u32(h + MB2_LENGTH) + bytes_get_u32(h + 12)))
+		    !(uint32_t)(MB2_MAGIC + MB2_I386 + bytes_get_u32(h + MB2_LENGTH) +
+				bytes_get_u32(h + 12)))
 			return at;
 	}
 	return UINT32_MAX;
@@ -136,13 +158,15 @@ static bool check_requests(const struct multiboot_file *k, const uint8_t *tag, u
 
 	for (i = 8; i + 4 <= size; i += 4)
 		if (bytes_get_u32(tag + i) > MB2_INFO_LAST)
-			return boot_error_set(k->error, "%s asks for multiboot2 information of type"
-					      " %u, which is unknown; build it without", k->name,
-					      bytes_get_u32(tag + i));
+			return boot_error_set(k->error,
+					      "%s asks for multiboot2 information of type"
+					      " %u, which is unknown; build it without",
+					      k->name, bytes_get_u32(tag + i));
 	return true;
 }
 
-static bool read_relocatable(struct multiboot_image *image, const struct multiboot_file *k, const uint8_t *tag)
+static bool read_relocatable(struct multiboot_image *image, const struct multiboot_file *k,
+			     const uint8_t *tag)
 {
 	image->relocatable = true;
 	image->min = bytes_get_u32(tag + 8);
@@ -156,8 +180,8 @@ static bool read_relocatable(struct multiboot_image *image, const struct multibo
 	return true;
 }
 
-static bool read_tag(struct multiboot_image *image, const struct multiboot_file *k, const uint8_t *tag,
-		     uint32_t size, struct addresses *a)
+static bool read_tag(struct multiboot_image *image, const struct multiboot_file *k,
+		     const uint8_t *tag, uint32_t size, struct addresses *a)
 {
 	/* Smallest sizes by type; those of the others do not matter. */
 	static const uint8_t sizes[] = {[MB2_ADDRESS] = 24, [MB2_ENTRY] = 12, [MB2_RELOCATABLE] = 24};
@@ -167,8 +191,7 @@ static bool read_tag(struct multiboot_image *image, const struct multiboot_file 
 	if (type < sizeof(sizes) && size < sizes[type])
 		return multiboot_damaged(k, "a tag in its multiboot2 header is too short");
 	switch (type) {
-	case MB2_REQUEST:
-		return optional || check_requests(k, tag, size);
+	case MB2_REQUEST: return optional || check_requests(k, tag, size);
 	case MB2_ADDRESS:
 		a->given = true;
 		a->header = bytes_get_u32(tag + 8);
@@ -180,18 +203,22 @@ static bool read_tag(struct multiboot_image *image, const struct multiboot_file 
 		a->has_entry = true;
 		a->entry = bytes_get_u32(tag + 8);
 		return true;
-	case MB2_RELOCATABLE:
-		return read_relocatable(image, k, tag);
+	case MB2_RELOCATABLE: return read_relocatable(image, k, tag);
 	case MB2_CONSOLE:
-	case MB2_FRAMEBUFFER:   /* it gets the mode that the firmware has set */
-	case MB2_MODULE_ALIGN:  /* they always are */
-	case MB2_ENTRY_EFI32:   /* for kernels that keep the boot services */
-	case MB2_ENTRY_EFI64:
-		return true;
+	case MB2_FRAMEBUFFER:  /* it gets the mode that the firmware has set */
+	case MB2_MODULE_ALIGN: /* they always are */
+	case MB2_ENTRY_EFI32:  /* for kernels that keep the boot services */
+	case MB2_ENTRY_EFI64: return true;
 	default:
-		return optional || boot_error_set(k->error, "%s needs %s (multiboot2 header tag %u);"
-			" build it without", k->name, type == MB2_BOOT_SERVICES ?
-			"EFI boot services, which end before it starts" : "something unknown", type);
+		return optional ||
+		       boot_error_set(k->error,
+				      "%s needs %s (multiboot2 header tag %u);"
+				      " build it without",
+				      k->name,
+				      type == MB2_BOOT_SERVICES ?
+					      "EFI boot services, which end before it starts" :
+					      "something unknown",
+				      type);
 	}
 }
 
@@ -210,7 +237,8 @@ static bool parse_2(struct multiboot_image *image, const struct multiboot_file *
 		if (bytes_get(tag, 2) == MB2_END)
 			break;
 		if (size < 8 || size > end - at)
-			return multiboot_damaged(k, "a tag in its multiboot2 header has a wrong size");
+			return multiboot_damaged(k,
+						 "a tag in its multiboot2 header has a wrong size");
 		if (!read_tag(image, k, tag, size, &a))
 			return false;
 		at += (size + 7ull) & ~7ull;
@@ -231,6 +259,8 @@ bool multiboot_parse(struct multiboot_image *image, const uint8_t *file, uint64_
 	at = find_header_1(&k);
 	if (at != UINT32_MAX)
 		return parse_1(image, &k, at);
-	return boot_error_set(error, "%s is not a multiboot kernel (no header of version 1 or 2);"
-			      " give one in the line \"multiboot\"", name);
+	return boot_error_set(error,
+			      "%s is not a multiboot kernel (no header of version 1 or 2);"
+			      " give one in the line \"multiboot\"",
+			      name);
 }

@@ -24,19 +24,43 @@ struct elf_class {
 };
 
 static const struct elf_class elf32 = {
-	.machine = ELF_386, .header_bytes = 52, .segment_bytes = 32, .section_bytes = 40,
-	.entry = {24, 4}, .segments = {28, 4}, .sections = {32, 4}, .segment_size = {42, 2},
-	.segment_count = {44, 2}, .section_size = {46, 2}, .section_count = {48, 2},
-	.section_names = {50, 2}, .offset = {4, 4}, .virtual = {8, 4}, .physical = {12, 4},
-	.file_bytes = {16, 4}, .memory_bytes = {20, 4},
+	.machine = ELF_386,
+	.header_bytes = 52,
+	.segment_bytes = 32,
+	.section_bytes = 40,
+	.entry = {24, 4},
+	.segments = {28, 4},
+	.sections = {32, 4},
+	.segment_size = {42, 2},
+	.segment_count = {44, 2},
+	.section_size = {46, 2},
+	.section_count = {48, 2},
+	.section_names = {50, 2},
+	.offset = {4, 4},
+	.virtual = {8, 4},
+	.physical = {12, 4},
+	.file_bytes = {16, 4},
+	.memory_bytes = {20, 4},
 };
 
 static const struct elf_class elf64 = {
-	.machine = ELF_X86_64, .header_bytes = 64, .segment_bytes = 56, .section_bytes = 64,
-	.entry = {24, 8}, .segments = {32, 8}, .sections = {40, 8}, .segment_size = {54, 2},
-	.segment_count = {56, 2}, .section_size = {58, 2}, .section_count = {60, 2},
-	.section_names = {62, 2}, .offset = {8, 8}, .virtual = {16, 8}, .physical = {24, 8},
-	.file_bytes = {32, 8}, .memory_bytes = {40, 8},
+	.machine = ELF_X86_64,
+	.header_bytes = 64,
+	.segment_bytes = 56,
+	.section_bytes = 64,
+	.entry = {24, 8},
+	.segments = {32, 8},
+	.sections = {40, 8},
+	.segment_size = {54, 2},
+	.segment_count = {56, 2},
+	.section_size = {58, 2},
+	.section_count = {60, 2},
+	.section_names = {62, 2},
+	.offset = {8, 8},
+	.virtual = {16, 8},
+	.physical = {24, 8},
+	.file_bytes = {32, 8},
+	.memory_bytes = {40, 8},
 };
 
 static uint64_t read_field(const uint8_t *at, struct field field)
@@ -49,7 +73,8 @@ static const struct elf_class *elf_class_of(const struct multiboot_file *k)
 	const struct elf_class *class;
 	uint64_t type;
 
-	if (k->size < elf32.header_bytes || bytes_get_u32(k->at) != ELF_MAGIC || k->at[5] != ELF_LITTLE)
+	if (k->size < elf32.header_bytes || bytes_get_u32(k->at) != ELF_MAGIC ||
+	    k->at[5] != ELF_LITTLE)
 		return NULL;
 	class = k->at[4] == 1 ? &elf32 : k->at[4] == 2 ? &elf64 : NULL;
 	if (!class || k->size < class->header_bytes)
@@ -82,7 +107,8 @@ static bool read_segments(struct multiboot_image *image, const struct multiboot_
 	for (i = 0; i < count; i++) {
 		const uint8_t *p = k->at + at + i * class->segment_bytes;
 		struct multiboot_segment s = {
-			.offset = read_field(p, class->offset), .to = read_field(p, class->physical),
+			.offset = read_field(p, class->offset),
+			.to = read_field(p, class->physical),
 			.bytes = read_field(p, class->file_bytes),
 		};
 
@@ -121,7 +147,8 @@ bool multiboot_read_elf(struct multiboot_image *image, const struct multiboot_fi
 	uint64_t entry;
 
 	if (!class)
-		return multiboot_damaged(k, "it is no x86 ELF file, and its multiboot header has no address fields");
+		return multiboot_damaged(
+			k, "it is no x86 ELF file, and its multiboot header has no address fields");
 	entry = read_field(k->at, class->entry);
 	image->entry = (uint32_t)entry;
 	if (!read_segments(image, k, class))

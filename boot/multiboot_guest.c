@@ -28,7 +28,7 @@ struct multiboot_guest {
 	struct boot_file module_files[ENTRY_MAX_MODULES];
 	struct multiboot_image image;
 	struct multiboot_module modules[ENTRY_MAX_MODULES];
-	uint8_t *file;                 /* the kernel's */
+	uint8_t *file; /* the kernel's */
 	struct linux_screen_info screen;
 	struct e820_entry *e820;
 	uint32_t e820_max;
@@ -59,15 +59,15 @@ static bool read_kernel(struct multiboot_guest *self, struct boot_error *error)
 	uint64_t base;
 
 	if (file->size > KERNEL_FILE_MAX || !place_high(file->size, &base))
-		return boot_error_set(error, "not enough memory: no free block of %llu KiB below"
+		return boot_error_set(error,
+				      "not enough memory: no free block of %llu KiB below"
 				      " 4 GiB for %s; add memory",
 				      (unsigned long long)file->size >> 10, file->path);
 	self->file = at_address(base);
 	return file_read_progress(file, 0, self->file, file->size, error);
 }
 
-static bool multiboot_open(struct guest *guest, struct boot_volume *volume,
-			   struct boot_error *error)
+static bool multiboot_open(struct guest *guest, struct boot_volume *volume, struct boot_error *error)
 {
 	struct multiboot_guest *self = multiboot_of(guest);
 	const struct boot_entry *entry = guest->entry;
@@ -75,12 +75,10 @@ static bool multiboot_open(struct guest *guest, struct boot_volume *volume,
 
 	if (EFI_ERROR(file_open(&guest->kernel_file, volume, entry->kernel, error)) ||
 	    !read_kernel(self, error) ||
-	    !multiboot_parse(&self->image, self->file, guest->kernel_file.size, entry->kernel,
-			     error))
+	    !multiboot_parse(&self->image, self->file, guest->kernel_file.size, entry->kernel, error))
 		return false;
 	for (i = 0; i < entry->module_count; i++)
-		if (EFI_ERROR(file_open(&self->module_files[i], volume, entry->module[i].path,
-					error)))
+		if (EFI_ERROR(file_open(&self->module_files[i], volume, entry->module[i].path, error)))
 			return false;
 	return true;
 }
@@ -115,10 +113,12 @@ static bool place_image(struct multiboot_guest *self, struct boot_error *error)
 	struct multiboot_image *image = &self->image;
 	uint64_t bytes = multiboot_end(image) - multiboot_base(image), base;
 	struct placement where = {ROUND_UP(bytes, PAGE_BYTES), image->alignment,
-		ROUND_UP(image->min, PAGE_BYTES), (uint64_t)image->max + 1, image->highest};
+				  ROUND_UP(image->min, PAGE_BYTES), (uint64_t)image->max + 1,
+				  image->highest};
 
 	if (!memory_place(&where, &base))
-		return boot_error_set(error, "not enough memory: no free block of %llu KiB from"
+		return boot_error_set(error,
+				      "not enough memory: no free block of %llu KiB from"
 				      " 0x%x to 0x%x for the kernel; add memory",
 				      (unsigned long long)bytes >> 10, image->min, image->max);
 	multiboot_move(image, base);
@@ -133,7 +133,8 @@ static bool move_file(struct multiboot_guest *self, struct boot_error *error)
 	if (!multiboot_overlaps(&self->image, base, base + ROUND_UP(size, PAGE_BYTES)))
 		return true;
 	if (!place_high(size, &base))
-		return boot_error_set(error, "not enough memory: no free block of %llu KiB below"
+		return boot_error_set(error,
+				      "not enough memory: no free block of %llu KiB below"
 				      " 4 GiB for the kernel's file; add memory",
 				      (unsigned long long)size >> 10);
 	CopyMem(at_address(base), self->file, size);
@@ -165,7 +166,7 @@ static bool multiboot_claim(struct guest *guest, const struct boot_range *ranges
 static bool place_module(const struct multiboot_guest *self, uint64_t bytes, uint64_t *base)
 {
 	struct placement where = {bytes ? bytes : 1, PAGE_BYTES,
-		ROUND_UP(multiboot_end(&self->image), PAGE_BYTES), BELOW_4G, false};
+				  ROUND_UP(multiboot_end(&self->image), PAGE_BYTES), BELOW_4G, false};
 
 	where.min = MAX(where.min, LOW_MEMORY);
 	if (memory_place(&where, base))
@@ -180,11 +181,13 @@ static bool load_module(struct multiboot_guest *self, uint32_t i, struct boot_er
 	uint64_t base;
 
 	if (!place_module(self, file->size, &base))
-		return boot_error_set(error, "not enough memory: no free block of %llu KiB below"
+		return boot_error_set(error,
+				      "not enough memory: no free block of %llu KiB below"
 				      " 4 GiB for %s; add memory",
 				      (unsigned long long)file->size >> 10, file->path);
 	self->modules[i] = (struct multiboot_module){
-		.start = (uint32_t)base, .end = (uint32_t)(base + file->size),
+		.start = (uint32_t)base,
+		.end = (uint32_t)(base + file->size),
 		.string = self->guest.entry->module[i].string,
 	};
 	return file_read_progress(file, 0, at_address(base), file->size, error);
@@ -217,7 +220,9 @@ static uint64_t lay_out(struct multiboot_guest *self, uint64_t base, const struc
 	at += ROUND_UP(self->e820_max * sizeof(struct e820_entry), PAGE_BYTES);
 	self->info = at_address(at);
 	self->info_max = (uint32_t)ROUND_UP(INFO_FIXED + strings_bytes(guest->entry) + efi_bytes +
-		self->e820_max * MAP_ENTRY_MAX + sections->count * sections->entry_bytes, PAGE_BYTES);
+						    self->e820_max * MAP_ENTRY_MAX +
+						    sections->count * sections->entry_bytes,
+					    PAGE_BYTES);
 	return at + self->info_max - base;
 }
 
@@ -229,7 +234,8 @@ static bool place_block(struct multiboot_guest *self, const struct firmware_map 
 
 	where.bytes = lay_out(self, 0, fw);
 	if (!memory_place(&where, &base))
-		return boot_error_set(error, "not enough memory: no free block of %llu KiB below"
+		return boot_error_set(error,
+				      "not enough memory: no free block of %llu KiB below"
 				      " 4 GiB for the guest's tables; add memory",
 				      (unsigned long long)where.bytes >> 10);
 	ZeroMem(at_address(base), where.bytes);
@@ -270,8 +276,10 @@ static uint32_t multiboot_copies(const struct guest *guest, struct handoff_copy 
 		const struct multiboot_segment *s = &image->segment[i];
 
 		copies[i] = (struct handoff_copy){
-			.from = address_of(self->file) + s->offset, .to = s->to,
-			.bytes = s->bytes, .zero = s->zero,
+			.from = address_of(self->file) + s->offset,
+			.to = s->to,
+			.bytes = s->bytes,
+			.zero = s->zero,
 		};
 	}
 	return image->segment_count;
@@ -297,13 +305,19 @@ static bool multiboot_set_maps(struct guest *guest, const struct guest_maps *map
 	uint64_t rsdp = guest_find_rsdp();
 	uint32_t unused;
 	struct multiboot_inputs in = {
-		.image = &self->image, .cmdline = guest->entry->options,
-		.modules = self->modules, .module_count = guest->entry->module_count,
-		.e820 = self->e820, .screen = &self->screen,
+		.image = &self->image,
+		.cmdline = guest->entry->options,
+		.modules = self->modules,
+		.module_count = guest->entry->module_count,
+		.e820 = self->e820,
+		.screen = &self->screen,
 		.rsdp = rsdp ? at_address(rsdp) : NULL,
-		.efi_system_table = address_of(ST), .efi_map = guest->efi_map,
-		.efi_stride = maps->fw->map.stride, .efi_version = maps->fw->version,
-		.file = self->file, .file_address = address_of(self->file),
+		.efi_system_table = address_of(ST),
+		.efi_map = guest->efi_map,
+		.efi_stride = maps->fw->map.stride,
+		.efi_version = maps->fw->version,
+		.file = self->file,
+		.file_address = address_of(self->file),
 	};
 
 	if (!map_to_e820(maps->ranges, maps->range_count, self->e820, self->e820_max,
@@ -312,8 +326,10 @@ static bool multiboot_set_maps(struct guest *guest, const struct guest_maps *map
 		return guest_map_grew(error);
 	return multiboot_info_build(&in, self->info, (uint32_t)address_of(self->info),
 				    self->info_max) ||
-		boot_error_set(error, "the information for %s does not fit in %u KiB; shorten the"
-			       " command line", guest->entry->kernel, self->info_max >> 10);
+	       boot_error_set(error,
+			      "the information for %s does not fit in %u KiB; shorten the"
+			      " command line",
+			      guest->entry->kernel, self->info_max >> 10);
 }
 
 static const struct guest_format multiboot_format = {

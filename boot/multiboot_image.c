@@ -15,14 +15,15 @@ bool multiboot_in_file(const struct multiboot_file *k, uint64_t offset, uint64_t
 }
 
 bool multiboot_add_segment(struct multiboot_image *image, const struct multiboot_file *k,
-			struct multiboot_segment s)
+			   struct multiboot_segment s)
 {
 	if (s.bytes + s.zero == 0)
 		return true;
 	if (image->segment_count == MULTIBOOT_SEGMENTS_MAX)
 		return multiboot_damaged(k, "it has more than 32 segments");
 	if (s.offset > k->size || s.bytes > k->size - s.offset)
-		return multiboot_damaged(k, "a segment lies outside of the file, which is cut off or damaged");
+		return multiboot_damaged(
+			k, "a segment lies outside of the file, which is cut off or damaged");
 	if (s.to >= ADDRESS_LIMIT || s.bytes > ADDRESS_LIMIT || s.zero > ADDRESS_LIMIT ||
 	    s.to + s.bytes + s.zero > ADDRESS_LIMIT)
 		return multiboot_damaged(k, "a segment does not lie below 4 GiB");

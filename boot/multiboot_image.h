@@ -9,9 +9,9 @@
 
 /* Everything here lies below 4 GiB: the kernel is entered in 32-bit protected mode. */
 struct multiboot_segment {
-	uint64_t offset;             /* in the file */
-	uint64_t to;                 /* physical address */
-	uint64_t bytes, zero;        /* from the file, and zeros behind them */
+	uint64_t offset;      /* in the file */
+	uint64_t to;          /* physical address */
+	uint64_t bytes, zero; /* from the file, and zeros behind them */
 };
 
 /* The ELF file's section headers, for the kernel's symbols. */
@@ -23,8 +23,8 @@ struct multiboot_sections {
 };
 
 struct multiboot_image {
-	uint32_t version;            /* 1 or 2 */
-	uint32_t entry;              /* physical address */
+	uint32_t version; /* 1 or 2 */
+	uint32_t entry;   /* physical address */
 	struct multiboot_segment segment[MULTIBOOT_SEGMENTS_MAX];
 	uint32_t segment_count;
 	struct multiboot_sections sections;

@@ -6,7 +6,7 @@
 
 #define MIB (1ull << 20)
 #define LOW_MEMORY_MAX (640u << 10)
-#define UPPER_MAX 0xffffffffull  /* KiB in the field */
+#define UPPER_MAX 0xffffffffull /* KiB in the field */
 
 /* Section header: flag, and the fields of the two classes */
 #define SHF_ALLOC 2u
@@ -106,7 +106,8 @@ void write_sections(struct writer *w, const struct multiboot_inputs *in)
 	for (i = 0; i < s->count; i++) {
 		const uint8_t *from = in->file + s->offset + (uint64_t)i * s->entry_bytes;
 		uint32_t at = w->used;
-		uint64_t flags = bytes_get(from + 8, word), offset = bytes_get(from + 8 + 2 * word, word);
+		uint64_t flags = bytes_get(from + 8, word),
+			 offset = bytes_get(from + 8 + 2 * word, word);
 
 		write_bytes(w, from, s->entry_bytes);
 		if (i && !(flags & SHF_ALLOC) && !w->full)

@@ -21,15 +21,15 @@ struct multiboot_inputs {
 	const char *cmdline;
 	const struct multiboot_module *modules;
 	uint32_t module_count;
-	const struct e820_entry *e820;           /* the guest's, sorted */
+	const struct e820_entry *e820; /* the guest's, sorted */
 	uint32_t e820_count;
-	const struct linux_screen_info *screen;  /* no framebuffer: is_vga is zero */
-	const uint8_t *rsdp;                     /* NULL: none */
+	const struct linux_screen_info *screen; /* no framebuffer: is_vga is zero */
+	const uint8_t *rsdp;                    /* NULL: none */
 	uint64_t efi_system_table;
-	const void *efi_map;                     /* the guest's */
+	const void *efi_map; /* the guest's */
 	uint32_t efi_map_bytes, efi_stride, efi_version;
-	const uint8_t *file;                     /* the kernel's file, */
-	uint64_t file_address;                   /* which stays in memory there, for its symbols */
+	const uint8_t *file;   /* the kernel's file, */
+	uint64_t file_address; /* which stays in memory there, for its symbols */
 };
 
 /* The block as it grows. full: something did not fit, and nothing is written any more. */

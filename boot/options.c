@@ -7,7 +7,9 @@
 enum { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
 
 static const char *const level_names[] = {
-	[LEVEL_ERROR] = "error", [LEVEL_WARN] = "warn", [LEVEL_INFO] = "info",
+	[LEVEL_ERROR] = "error",
+	[LEVEL_WARN] = "warn",
+	[LEVEL_INFO] = "info",
 	[LEVEL_DEBUG] = "debug",
 };
 
@@ -19,11 +21,12 @@ static const uint16_t serial_ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 void options_init(struct umbra_options *options)
 {
 	*options = (struct umbra_options){
-		.hv = {
-			.serial_port = OPTIONS_SERIAL_PORT,
-			.serial_baud = OPTIONS_SERIAL_BAUD,
-			.log_level = LEVEL_INFO,
-		},
+		.hv =
+			{
+				.serial_port = OPTIONS_SERIAL_PORT,
+				.serial_baud = OPTIONS_SERIAL_BAUD,
+				.log_level = LEVEL_INFO,
+			},
 	};
 }
 
@@ -86,14 +89,13 @@ static bool parse_serial(struct umbra_options *options, struct text_span value)
 static bool parse_pool(struct umbra_options *options, struct text_span value)
 {
 	return text_parse_size(value, &options->hv.pool_bytes) &&
-		options->hv.pool_bytes >= OPTIONS_POOL_MIN &&
-		options->hv.pool_bytes <= 1ull << 46;
+	       options->hv.pool_bytes >= OPTIONS_POOL_MIN && options->hv.pool_bytes <= 1ull << 46;
 }
 
 static bool parse_shadow(struct umbra_options *options, struct text_span value)
 {
 	return text_parse_size(value, &options->hv.shadow_bytes) &&
-		options->hv.shadow_bytes >= OPTIONS_SHADOW_MIN;
+	       options->hv.shadow_bytes >= OPTIONS_SHADOW_MIN;
 }
 
 static bool parse_level(struct umbra_options *options, struct text_span value)
@@ -154,8 +156,9 @@ static const struct {
 	bool (*parse)(struct umbra_options *options, struct text_span value);
 	const char *form;
 } known[] = {
-	{"serial", parse_serial, "serial=ttyS0..ttyS3, an I/O port such as 0x3f8, or none,"
-				 " then possibly a comma and a baud rate that divides 115200"},
+	{"serial", parse_serial,
+	 "serial=ttyS0..ttyS3, an I/O port such as 0x3f8, or none,"
+	 " then possibly a comma and a baud rate that divides 115200"},
 	{"pool", parse_pool, "pool=SIZE such as 32M, at least 2M"},
 	{"shadow", parse_shadow, "shadow=SIZE such as 16M, at least 256K"},
 	{"loglevel", parse_level, "loglevel=error, warn, info or debug"},
@@ -163,8 +166,7 @@ static const struct {
 	{"audit", parse_audit, "audit=NUMBER of exits"},
 };
 
-static bool parse_word(struct umbra_options *options, struct text_span word,
-		       struct boot_error *error)
+static bool parse_word(struct umbra_options *options, struct text_span word, struct boot_error *error)
 {
 	struct text_span value = word, name = take_until(&value, '=');
 	uint32_t i;
@@ -181,7 +183,8 @@ static bool parse_word(struct umbra_options *options, struct text_span word,
 		return boot_error_set(error, "bad value in umbra option \"%.*s\"; write %s",
 				      (int)word.length, word.at, known[i].form);
 	}
-	return boot_error_set(error, "unknown umbra option \"%.*s\"; the options are"
+	return boot_error_set(error,
+			      "unknown umbra option \"%.*s\"; the options are"
 			      " serial= pool= shadow= loglevel= cpuid= audit= bare",
 			      (int)word.length, word.at);
 }
@@ -193,13 +196,15 @@ bool options_parse(struct umbra_options *options, const char *line, bool can_aud
 
 	options_init(options);
 	if (!text_copy(options->hv.raw, sizeof(options->hv.raw), rest))
-		return boot_error_set(error, "the umbra options are longer than %u characters;"
-				      " shorten them", BOOT_LOAD_OPTIONS_MAX - 1);
+		return boot_error_set(error,
+				      "the umbra options are longer than %u characters;"
+				      " shorten them",
+				      BOOT_LOAD_OPTIONS_MAX - 1);
 	while (text_next_word(&rest, &word))
 		if (!parse_word(options, word, error))
 			return false;
 	if (options->hv.audit_interval && !can_audit)
 		return boot_error_set(error, "this image is a release build, which has no audits;"
-				      " leave out audit=, or build with DEBUG=1");
+					     " leave out audit=, or build with DEBUG=1");
 	return true;
 }

@@ -7,8 +7,8 @@
 #include "boot/text.h"
 
 struct umbra_options {
-	struct boot_options hv;  /* handed to the hypervisor */
-	bool bare;               /* start the guest without the hypervisor */
+	struct boot_options hv; /* handed to the hypervisor */
+	bool bare;              /* start the guest without the hypervisor */
 };
 
 #define OPTIONS_SERIAL_PORT 0x3f8

@@ -27,7 +27,7 @@ uint64_t page_tables_pages_4k(uint64_t bytes)
 {
 	/* one more at each level, for a range that does not begin at its boundary */
 	return divide_up(bytes, SIZE_2M) + 1 + divide_up(bytes, SIZE_1G) + 1 +
-		divide_up(bytes, SIZE_512G) + 1;
+	       divide_up(bytes, SIZE_512G) + 1;
 }
 
 static uint64_t *table_at(uint64_t address)

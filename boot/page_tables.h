@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 struct page_tables {
-	uint64_t root;       /* address of the PML4 */
-	uint64_t next, end;  /* pages not used yet */
+	uint64_t root;      /* address of the PML4 */
+	uint64_t next, end; /* pages not used yet */
 };
 
 /* Pages for physical memory from 0 to extent in 2 MiB pages, the PML4 included. */

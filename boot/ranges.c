@@ -114,7 +114,10 @@ bool map_build(struct boot_range *out, uint32_t max, uint32_t *count, const stru
 {
 	/* later ones win */
 	static const uint32_t order[] = {
-		BOOT_MEM_USABLE, BOOT_MEM_FIRMWARE, BOOT_MEM_RESERVED, BOOT_MEM_MMIO,
+		BOOT_MEM_USABLE,
+		BOOT_MEM_FIRMWARE,
+		BOOT_MEM_RESERVED,
+		BOOT_MEM_MMIO,
 	};
 	struct range_list list = {out, 0, max};
 	uint32_t i;
@@ -132,8 +135,8 @@ bool map_build(struct boot_range *out, uint32_t max, uint32_t *count, const stru
 	return true;
 }
 
-bool map_find_conflict(const struct boot_range *ranges, uint32_t count, uint64_t base,
-		       uint64_t end, struct boot_range *conflict)
+bool map_find_conflict(const struct boot_range *ranges, uint32_t count, uint64_t base, uint64_t end,
+		       struct boot_range *conflict)
 {
 	uint32_t i;
 
@@ -171,18 +174,12 @@ const char *map_type_name(const struct boot_range *range)
 		return "the hypervisor's";
 	switch (range->efi_type) {
 	case EFI_KIND_RUNTIME_CODE:
-	case EFI_KIND_RUNTIME_DATA:
-		return "runtime services";
-	case EFI_KIND_ACPI_RECLAIM:
-		return "ACPI tables";
-	case EFI_KIND_ACPI_NVS:
-		return "ACPI NVS";
+	case EFI_KIND_RUNTIME_DATA: return "runtime services";
+	case EFI_KIND_ACPI_RECLAIM: return "ACPI tables";
+	case EFI_KIND_ACPI_NVS: return "ACPI NVS";
 	case EFI_KIND_MMIO:
-	case EFI_KIND_MMIO_PORTS:
-		return "device memory";
-	case EFI_KIND_UNUSABLE:
-		return "faulty memory";
-	default:
-		return "reserved";
+	case EFI_KIND_MMIO_PORTS: return "device memory";
+	case EFI_KIND_UNUSABLE: return "faulty memory";
+	default: return "reserved";
 	}
 }

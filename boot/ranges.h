@@ -28,8 +28,8 @@ bool map_build(struct boot_range *out, uint32_t max, uint32_t *count, const stru
  * RAM that is free once the firmware is left. ranges is map_build()'s. False if
  * there is none. kind 0: no memory there at all.
  */
-bool map_find_conflict(const struct boot_range *ranges, uint32_t count, uint64_t base,
-		       uint64_t end, struct boot_range *conflict);
+bool map_find_conflict(const struct boot_range *ranges, uint32_t count, uint64_t base, uint64_t end,
+		       struct boot_range *conflict);
 
 /* What a range with an EFI memory type is, in words for a message. */
 const char *map_type_name(const struct boot_range *range);

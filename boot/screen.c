@@ -41,8 +41,7 @@ static bool layout_of(const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *info, struct p
 			color_of_mask(info->PixelInformation.ReservedMask),
 		};
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -50,8 +49,8 @@ static bool layout_of(const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *info, struct p
 static EFI_GRAPHICS_OUTPUT_PROTOCOL *find_gop(void)
 {
 	EFI_GUID gop_guid = EFI_GRAPHICS_OUTPUT_PROTOCOL_GUID;
-	EFI_GUID console_out = {0xd3b36f2c, 0xd551, 0x11d4,
-		{0x9a, 0x46, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d}};
+	EFI_GUID console_out = {
+		0xd3b36f2c, 0xd551, 0x11d4, {0x9a, 0x46, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d}};
 	EFI_GRAPHICS_OUTPUT_PROTOCOL *gop, *found = NULL;
 	EFI_HANDLE *handles = NULL;
 	UINTN count = 0, i;
@@ -114,8 +113,10 @@ void screen_describe(struct linux_screen_info *screen, struct boot_framebuffer *
 	if (info->PixelFormat == PixelBitMask)
 		return;
 	*framebuffer = (struct boot_framebuffer){
-		.base = base, .size = screen->lfb_size,
-		.width = info->HorizontalResolution, .height = info->VerticalResolution,
+		.base = base,
+		.size = screen->lfb_size,
+		.width = info->HorizontalResolution,
+		.height = info->VerticalResolution,
 		.pitch = screen->lfb_line_length,
 		.bgr = info->PixelFormat == PixelBlueGreenRedReserved8BitPerColor,
 	};

@@ -133,16 +133,11 @@ bool text_parse_u64(struct text_span span, uint64_t *value)
 static unsigned int suffix_shift(char c)
 {
 	switch (text_lower(c)) {
-	case 'k':
-		return 10;
-	case 'm':
-		return 20;
-	case 'g':
-		return 30;
-	case 't':
-		return 40;
-	default:
-		return 0;
+	case 'k': return 10;
+	case 'm': return 20;
+	case 'g': return 30;
+	case 't': return 40;
+	default: return 0;
 	}
 }
 

@@ -11,7 +11,7 @@
 
 #define PAGE_BYTES 4096ull
 #define PAGES_OF(bytes) (((bytes) + PAGE_BYTES - 1) / PAGE_BYTES)
-#define ROUND_UP(x, a) (((x) + (a) - 1) & ~((uint64_t)(a) - 1))
+#define ROUND_UP(x, a) (((x) + (a)-1) & ~((uint64_t)(a)-1))
 #define MIB_OF(bytes) ((unsigned long long)((bytes) + (1u << 20) - 1) >> 20)
 
 /* Until ExitBootServices() everything is identity mapped: an address is a pointer. */

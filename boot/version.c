@@ -93,7 +93,7 @@ int text_compare_versions(const char *a, const char *b)
 				return order;
 		}
 		order = is_digit(*a) || is_digit(*b) ? compare_numbers(&a, &b) :
-			compare_letters(&a, &b);
+						       compare_letters(&a, &b);
 		if (order)
 			return order;
 	}

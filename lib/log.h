@@ -23,10 +23,11 @@ NORETURN void panic(const char *format, ...) PRINTF_LIKE(1, 2);
 #define log_debug(...) log_printf(LOG_DEBUG, __VA_ARGS__)
 
 /* Our own invariant, always checked. A guest must never be able to reach one. */
-#define BUG_ON(cond) do { \
-	if (unlikely(cond)) \
-		panic("%s:%d: BUG_ON(%s)", __FILE__, __LINE__, #cond); \
-} while (0)
+#define BUG_ON(cond) \
+	do { \
+		if (unlikely(cond)) \
+			panic("%s:%d: BUG_ON(%s)", __FILE__, __LINE__, #cond); \
+	} while (0)
 
 /* Checked in debug builds, compiled always. */
 #ifdef UMBRA_DEBUG
@@ -34,9 +35,10 @@ NORETURN void panic(const char *format, ...) PRINTF_LIKE(1, 2);
 #else
 #define UMBRA_DEBUG_ENABLED 0
 #endif
-#define ASSERT(cond) do { \
-	if (UMBRA_DEBUG_ENABLED) \
-		BUG_ON(!(cond)); \
-} while (0)
+#define ASSERT(cond) \
+	do { \
+		if (UMBRA_DEBUG_ENABLED) \
+			BUG_ON(!(cond)); \
+	} while (0)
 
 #endif

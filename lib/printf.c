@@ -10,14 +10,14 @@
 struct output {
 	char *buf;
 	size_t size;
-	size_t length;       /* of the text so far, also the part that did not fit */
+	size_t length; /* of the text so far, also the part that did not fit */
 };
 
 struct spec {
 	bool left, zero, plus, space, alternate;
 	int width;
-	int precision;       /* -1: none given */
-	u32 bytes;           /* size of an integer argument: 1, 2, 4, 8 */
+	int precision; /* -1: none given */
+	u32 bytes;     /* size of an integer argument: 1, 2, 4, 8 */
 	char conversion;
 };
 
@@ -61,8 +61,7 @@ static int make_digits(char digits[24], u64 value, u32 base, bool upper)
 	return n;
 }
 
-static void put_number(struct output *out, const struct spec *spec, const char *prefix,
-		       u64 value, u32 base)
+static void put_number(struct output *out, const struct spec *spec, const char *prefix, u64 value, u32 base)
 {
 	char digits[24];
 	int n = make_digits(digits, value, base, spec->conversion == 'X');

@@ -5,7 +5,9 @@
 
 #include "lib/types.h"
 
-struct spinlock { u8 held; };
+struct spinlock {
+	u8 held;
+};
 
 static inline void spin_lock(struct spinlock *lock)
 {

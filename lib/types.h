@@ -23,31 +23,52 @@ typedef int64_t s64;
 typedef u64 gva_t;
 typedef u64 gfn_t;
 typedef u64 pfn_t;
-typedef struct { u64 v; } gpa_t;
-typedef struct { u64 v; } hpa_t;
+typedef struct {
+	u64 v;
+} gpa_t;
+typedef struct {
+	u64 v;
+} hpa_t;
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE (1ull << PAGE_SHIFT)
 #define PAGE_MASK (~(PAGE_SIZE - 1))
 
-static inline gpa_t gpa(u64 v) { return (gpa_t){v}; }
-static inline hpa_t hpa(u64 v) { return (hpa_t){v}; }
-static inline gpa_t gfn_to_gpa(gfn_t gfn) { return (gpa_t){gfn << PAGE_SHIFT}; }
-static inline hpa_t pfn_to_hpa(pfn_t pfn) { return (hpa_t){pfn << PAGE_SHIFT}; }
-static inline gfn_t gpa_to_gfn(gpa_t a) { return a.v >> PAGE_SHIFT; }
-static inline pfn_t hpa_to_pfn(hpa_t a) { return a.v >> PAGE_SHIFT; }
+static inline gpa_t gpa(u64 v)
+{
+	return (gpa_t){v};
+}
+static inline hpa_t hpa(u64 v)
+{
+	return (hpa_t){v};
+}
+static inline gpa_t gfn_to_gpa(gfn_t gfn)
+{
+	return (gpa_t){gfn << PAGE_SHIFT};
+}
+static inline hpa_t pfn_to_hpa(pfn_t pfn)
+{
+	return (hpa_t){pfn << PAGE_SHIFT};
+}
+static inline gfn_t gpa_to_gfn(gpa_t a)
+{
+	return a.v >> PAGE_SHIFT;
+}
+static inline pfn_t hpa_to_pfn(hpa_t a)
+{
+	return a.v >> PAGE_SHIFT;
+}
 
 #define BIT(n) (1ull << (n))
 /* Bits hi..lo, both included. */
 #define BITS(hi, lo) (((~0ull) >> (63 - (hi))) & ~(BIT(lo) - 1))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define ALIGN_UP(x, a) (((x) + (a) - 1) & ~((a) - 1))
-#define ALIGN_DOWN(x, a) ((x) & ~((a) - 1))
+#define ALIGN_UP(x, a) (((x) + (a)-1) & ~((a)-1))
+#define ALIGN_DOWN(x, a) ((x) & ~((a)-1))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define container_of(ptr, type, member) \
-	((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define PACKED __attribute__((packed))
 #define ALIGNED(n) __attribute__((aligned(n)))
@@ -61,9 +82,19 @@ static inline pfn_t hpa_to_pfn(hpa_t a) { return a.v >> PAGE_SHIFT; }
 
 /* Negative errno values, the names and numbers of POSIX. */
 enum {
-	EPERM = 1, ENOENT = 2, EIO = 5, E2BIG = 7, ENOMEM = 12, EFAULT = 14,
-	EBUSY = 16, EEXIST = 17, ENODEV = 19, EINVAL = 22, ENOSPC = 28,
-	ERANGE = 34, ENOSYS = 38,
+	EPERM = 1,
+	ENOENT = 2,
+	EIO = 5,
+	E2BIG = 7,
+	ENOMEM = 12,
+	EFAULT = 14,
+	EBUSY = 16,
+	EEXIST = 17,
+	ENODEV = 19,
+	EINVAL = 22,
+	ENOSPC = 28,
+	ERANGE = 34,
+	ENOSYS = 38,
 };
 
 #endif

@@ -76,7 +76,7 @@
 
 /* DR6: single-step trap, SDM vol. 3 section 17.2.3 */
 #define DR6_BS BIT(14)
-#define DR6_BT BIT(15)                 /* the new task's T flag */
+#define DR6_BT BIT(15) /* the new task's T flag */
 #define DR6_RESET 0xffff0ff0ull
 /* DR7: L0, G0 to L3, G3, SDM vol. 3 section 17.2.4 */
 #define DR7_ENABLES BITS(7, 0)
@@ -91,11 +91,11 @@
 #define PTE_PCD BIT(4)
 #define PTE_A BIT(5)
 #define PTE_D BIT(6)
-#define PTE_PS BIT(7)        /* levels above 1: a large leaf */
-#define PTE_PAT_4K BIT(7)    /* level 1 */
+#define PTE_PS BIT(7)     /* levels above 1: a large leaf */
+#define PTE_PAT_4K BIT(7) /* level 1 */
 #define PTE_G BIT(8)
 #define PTE_PAT_LARGE BIT(12)
-#define PTE_KEY_SHIFT 59     /* leaves in long mode: protection key */
+#define PTE_KEY_SHIFT 59 /* leaves in long mode: protection key */
 #define PTE_KEY BITS(62, 59)
 #define PTE_NX BIT(63)
 #define PTE_ADDR_MASK BITS(51, 12)
@@ -122,15 +122,35 @@
 
 /* Exception vectors */
 enum {
-	VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5,
-	VEC_UD = 6, VEC_NM = 7, VEC_DF = 8, VEC_TS = 10, VEC_NP = 11,
-	VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17,
-	VEC_MC = 18, VEC_XM = 19, VEC_VE = 20, VEC_CP = 21,
+	VEC_DE = 0,
+	VEC_DB = 1,
+	VEC_NMI = 2,
+	VEC_BP = 3,
+	VEC_OF = 4,
+	VEC_BR = 5,
+	VEC_UD = 6,
+	VEC_NM = 7,
+	VEC_DF = 8,
+	VEC_TS = 10,
+	VEC_NP = 11,
+	VEC_SS = 12,
+	VEC_GP = 13,
+	VEC_PF = 14,
+	VEC_MF = 16,
+	VEC_AC = 17,
+	VEC_MC = 18,
+	VEC_XM = 19,
+	VEC_VE = 20,
+	VEC_CP = 21,
 };
 
 /* Memory types, SDM vol. 3 section 11.3; the PAT and MTRR encodings. */
 enum memtype {
-	MT_UC = 0, MT_WC = 1, MT_WT = 4, MT_WP = 5, MT_WB = 6,
+	MT_UC = 0,
+	MT_WC = 1,
+	MT_WT = 4,
+	MT_WP = 5,
+	MT_WB = 6,
 	MT_UC_MINUS = 7,
 };
 /* Value of IA32_PAT after reset, SDM vol. 3 section 11.12.4 */
@@ -143,8 +163,22 @@ enum memtype {
 
 /* General registers by their number in instructions. */
 enum gpr {
-	GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
-	GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
+	GPR_RAX,
+	GPR_RCX,
+	GPR_RDX,
+	GPR_RBX,
+	GPR_RSP,
+	GPR_RBP,
+	GPR_RSI,
+	GPR_RDI,
+	GPR_R8,
+	GPR_R9,
+	GPR_R10,
+	GPR_R11,
+	GPR_R12,
+	GPR_R13,
+	GPR_R14,
+	GPR_R15,
 	GPR_COUNT,
 };
 

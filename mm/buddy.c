@@ -16,16 +16,16 @@
 #include "mm/phys.h"
 
 #define STATE_USED 0x00
-#define STATE_FREE 0x80          /* | order: head of a free block in a list */
-#define STATE_FREE_ZERO 0xff     /* page 0 */
+#define STATE_FREE 0x80      /* | order: head of a free block in a list */
+#define STATE_FREE_ZERO 0xff /* page 0 */
 
 #define PFN_1M (BIT(20) >> PAGE_SHIFT)
 #define PFN_4G (BIT(32) >> PAGE_SHIFT)
-#define PFN_END (BIT(52) >> PAGE_SHIFT)  /* physical addresses have 52 bits at most */
+#define PFN_END (BIT(52) >> PAGE_SHIFT) /* physical addresses have 52 bits at most */
 
 /* The first bytes of a free block. */
 struct free_link {
-	u64 next, prev;          /* hpa; 0: none */
+	u64 next, prev; /* hpa; 0: none */
 };
 
 static enum buddy_zone zone_of(pfn_t pfn)
@@ -84,8 +84,7 @@ static bool is_link(const struct buddy *b, u64 address, u32 order)
 
 	if (!address)
 		return true;
-	return !(address & ~PAGE_MASK) && span &&
-	       *state_of(span, address >> PAGE_SHIFT) == (STATE_FREE | order);
+	return !(address & ~PAGE_MASK) && span && *state_of(span, address >> PAGE_SHIFT) == (STATE_FREE | order);
 }
 
 static void list_insert(struct buddy *b, const struct buddy_span *span, pfn_t pfn, u32 order)
@@ -317,7 +316,7 @@ int buddy_claim(struct buddy *b, pfn_t base, u64 pages)
 		return -EINVAL;
 	spin_lock(&b->lock);
 	err = check_claim(b, base, base + pages);
-	for (pfn_t pfn = base; !err && pfn < base + pages; )
+	for (pfn_t pfn = base; !err && pfn < base + pages;)
 		pfn = claim_part(b, pfn, base + pages);
 	spin_unlock(&b->lock);
 	return err;
@@ -402,7 +401,7 @@ int buddy_free(struct buddy *b, hpa_t base, u32 order)
 struct check {
 	const struct buddy *b;
 	u32 errors;
-	u64 heads[BUDDY_ZONES][BUDDY_ORDERS];   /* free heads seen in the state bytes */
+	u64 heads[BUDDY_ZONES][BUDDY_ORDERS]; /* free heads seen in the state bytes */
 	u64 free_pages[BUDDY_ZONES];
 	u64 total_pages;
 };
@@ -427,8 +426,8 @@ static bool check_head(struct check *c, const struct buddy_span *span, pfn_t pfn
 		return false;
 	buddy = pfn ^ BIT(order);
 	expect(c, zone_of(pfn) == zone_of(pfn + BIT(order) - 1), "block leaves its zone", pfn, order);
-	expect(c, order == BUDDY_MAX_ORDER || zone_of(buddy) != zone_of(pfn) ||
-	       !mergeable(span, buddy, order), "buddies not merged", pfn, order);
+	expect(c, order == BUDDY_MAX_ORDER || zone_of(buddy) != zone_of(pfn) || !mergeable(span, buddy, order),
+	       "buddies not merged", pfn, order);
 	c->heads[zone_of(pfn)][order]++;
 	c->free_pages[zone_of(pfn)] += BIT(order);
 	return true;
@@ -448,8 +447,7 @@ static void check_span(struct check *c, const struct buddy_span *span)
 		expect(c, pfn >= block_end, "free block inside a free block", pfn, order);
 		if (pfn == 0 && state == STATE_FREE_ZERO)
 			c->free_pages[ZONE_LOW1M]++;
-		else if (expect(c, state & STATE_FREE, "bad state", pfn, state) &&
-			 check_head(c, span, pfn, order))
+		else if (expect(c, state & STATE_FREE, "bad state", pfn, state) && check_head(c, span, pfn, order))
 			block_end = pfn + BIT(order);
 	}
 }

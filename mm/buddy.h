@@ -31,14 +31,14 @@ enum buddy_zone { ZONE_LOW1M, ZONE_BELOW4G, ZONE_NORMAL, BUDDY_ZONES };
 struct buddy_span {
 	pfn_t base;
 	u64 pages;
-	u8 *state;            /* one byte a page */
+	u8 *state; /* one byte a page */
 };
 
 struct buddy {
 	struct spinlock lock;
 	u32 span_count;
 	struct buddy_span spans[BUDDY_MAX_SPANS];
-	u64 free_head[BUDDY_ZONES][BUDDY_ORDERS];  /* hpa of first free block, 0: none */
+	u64 free_head[BUDDY_ZONES][BUDDY_ORDERS]; /* hpa of first free block, 0: none */
 	u64 free_pages[BUDDY_ZONES];
 	u64 total_pages;
 };

@@ -20,16 +20,28 @@
 #include "mm/gpt_format.h"
 
 static const struct gpt_format format_32 = {
-	.top_level = 2, .index_bits = 10, .leaf_levels = BIT(2), .narrow = true,
+	.top_level = 2,
+	.index_bits = 10,
+	.leaf_levels = BIT(2),
+	.narrow = true,
 };
 static const struct gpt_format format_pae = {
-	.top_level = 2, .index_bits = 9, .leaf_levels = BIT(2), .pdptes = true,
+	.top_level = 2,
+	.index_bits = 9,
+	.leaf_levels = BIT(2),
+	.pdptes = true,
 };
 static const struct gpt_format format_4l = {
-	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true,
+	.top_level = 4,
+	.index_bits = 9,
+	.leaf_levels = BIT(2) | BIT(3),
+	.keys = true,
 };
 static const struct gpt_format format_5l = {
-	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3), .keys = true,
+	.top_level = 5,
+	.index_bits = 9,
+	.leaf_levels = BIT(2) | BIT(3),
+	.keys = true,
 };
 
 /* Bits that must be zero in every entry of a wide format. */
@@ -52,8 +64,8 @@ static ALWAYS_INLINE u64 reserved_large(const struct gpt_format *f, const struct
 	return BITS(level_shift(level) - 1, 13);
 }
 
-static ALWAYS_INLINE u64 reserved_bits(const struct gpt_format *f, const struct gpt_context *ctx,
-				       bool nx, u32 level, u64 entry)
+static ALWAYS_INLINE u64 reserved_bits(const struct gpt_format *f, const struct gpt_context *ctx, bool nx,
+				       u32 level, u64 entry)
 {
 	u64 mask = reserved_always(f, ctx, nx);
 
@@ -98,14 +110,10 @@ u64 gpt_widen_entry(const struct gpt_context *ctx, bool pse, u32 level, u32 entr
 static const struct gpt_format *format_of(enum gpt_mode mode)
 {
 	switch (mode) {
-	case GPT_32:
-		return &format_32;
-	case GPT_PAE:
-		return &format_pae;
-	case GPT_5L:
-		return &format_5l;
-	default:
-		return &format_4l;
+	case GPT_32: return &format_32;
+	case GPT_PAE: return &format_pae;
+	case GPT_5L: return &format_5l;
+	default: return &format_4l;
 	}
 }
 
@@ -136,8 +144,8 @@ u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
 }
 
 /* What PKRU (PKRS for supervisor pages) says of a leaf's key. */
-#define KEY_AD BIT(0)            /* no data access */
-#define KEY_WD BIT(1)            /* no write */
+#define KEY_AD BIT(0) /* no data access */
+#define KEY_WD BIT(1) /* no write */
 static u32 key_bits(const struct gpt_context *ctx, bool user_page, u64 leaf)
 {
 	u32 all = ctx->pkrs;
@@ -169,13 +177,13 @@ bool gpt_key_needs_wp(const struct gpt_context *ctx, u64 leaf)
  * for each value of ACC_*. The index is four times the word of gpt_access (its
  * bit 0 is clear) plus the state, WP, SMEP and SMAP as in gpt_context.controls.
  */
-#define WITH_W 0xaau             /* the values that have ACC_W, and so on */
+#define WITH_W 0xaau /* the values that have ACC_W, and so on */
 #define WITH_U 0xccu
 #define WITH_X 0xf0u
 #define RIGHTS_ALL 0xffu
-#define HAS_WP(i) ((i) & 1)
-#define HAS_SMEP(i) ((i) & 2)
-#define HAS_SMAP(i) ((i) & 4)
+#define HAS_WP(i) ((i)&1)
+#define HAS_SMEP(i) ((i)&2)
+#define HAS_SMAP(i) ((i)&4)
 #define IS(word, i) ((i) >> 2 & (word))
 #define IS_USER(i) IS(PF_U, i)
 #define AC_COUNTS(i) (IS(GPT_ACCESS_AC, i) && !IS(GPT_ACCESS_IMPLICIT, i))
@@ -192,7 +200,7 @@ bool gpt_key_needs_wp(const struct gpt_context *ctx, u64 leaf)
 #define SIXTY_FOUR(i) SIXTEEN(i), SIXTEEN((i) + 16), SIXTEEN((i) + 32), SIXTEEN((i) + 48)
 
 const u8 gpt_allowed[GPT_ACCESS_END << 2] = {
-	SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192),
+	SIXTY_FOUR(0),   SIXTY_FOUR(64),  SIXTY_FOUR(128), SIXTY_FOUR(192),
 	SIXTY_FOUR(256), SIXTY_FOUR(320), SIXTY_FOUR(384), SIXTY_FOUR(448),
 };
 
@@ -204,8 +212,8 @@ static bool mark_entry(bool narrow, void *slot, u64 *expected, u64 want)
 
 	*expected = updated;
 	if (narrow)
-		return __atomic_compare_exchange_n((u32 *)slot, &old32, (u32)updated, false,
-						   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+		return __atomic_compare_exchange_n((u32 *)slot, &old32, (u32)updated, false, __ATOMIC_ACQ_REL,
+						   __ATOMIC_RELAXED);
 	return __atomic_compare_exchange_n((u64 *)slot, &old, updated, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
@@ -250,8 +258,8 @@ bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 	for (u32 level = w->leaf_level; level && level <= w->top_level; level++) {
 		const u32 *narrow = step[level].slot;
 
-		if (ctx->mode == GPT_32 ? __atomic_load_n(narrow, __ATOMIC_RELAXED) != step[level].entry
-					: !!gpt_step_change(&step[level]))
+		if (ctx->mode == GPT_32 ? __atomic_load_n(narrow, __ATOMIC_RELAXED) != step[level].entry :
+					  !!gpt_step_change(&step[level]))
 			return false;
 	}
 	return true;
@@ -303,8 +311,7 @@ static ALWAYS_INLINE enum gpt_status finish(const struct gpt_format *f, const st
 		return fault(ctx, level, PF_P | PF_PK, r->access, w);
 	if (unlikely(!gpt_rights_allow(ctx, rights, r->access)))
 		return fault(ctx, level, PF_P, r->access, w);
-	w->gfn = gpt_entry_gfn(level, entry) |
-		 ((r->gva >> PAGE_SHIFT) & (BIT(f->index_bits * (level - 1)) - 1));
+	w->gfn = gpt_entry_gfn(level, entry) | ((r->gva >> PAGE_SHIFT) & (BIT(f->index_bits * (level - 1)) - 1));
 	w->dirty = entry & PTE_D;
 	if (unlikely(!(all & PTE_A)))
 		return set_accessed_dirty(f->narrow, r->effects, r->access, w);
@@ -445,16 +452,11 @@ enum gpt_status gpt_walk(const struct gpt_context *ctx, gva_t gva, struct gpt_ac
 			 enum gpt_effects effects, struct gpt_walk *walk)
 {
 	switch ((enum gpt_mode)ctx->mode) {
-	case GPT_4L:
-		return walk_4l(ctx, gva, access, effects, walk);
-	case GPT_5L:
-		return walk_5l(ctx, gva, access, effects, walk);
-	case GPT_PAE:
-		return walk_pae(ctx, gva, access, effects, walk);
-	case GPT_32:
-		return walk_32(ctx, gva, access, effects, walk);
-	case GPT_NONE:
-		break;
+	case GPT_4L: return walk_4l(ctx, gva, access, effects, walk);
+	case GPT_5L: return walk_5l(ctx, gva, access, effects, walk);
+	case GPT_PAE: return walk_pae(ctx, gva, access, effects, walk);
+	case GPT_32: return walk_32(ctx, gva, access, effects, walk);
+	case GPT_NONE: break;
 	}
 	return walk_none(gva, walk);
 }

@@ -24,10 +24,10 @@ enum gpt_mode { GPT_NONE /* paging off */, GPT_32, GPT_PAE, GPT_4L, GPT_5L };
 /* The control state a walk depends on; never part of a format. */
 struct gpt_context {
 	const struct region_map *regions;
-	u32 mode;            /* enum gpt_mode */
-	u32 phys_bits;       /* MAXPHYADDR that the guest sees */
-	u64 cr3;             /* as the guest wrote it */
-	u64 pdpte[4];        /* PAE: loaded at CR3 writes (SDM vol. 3 section 4.4.1) */
+	u32 mode;      /* enum gpt_mode */
+	u32 phys_bits; /* MAXPHYADDR that the guest sees */
+	u64 cr3;       /* as the guest wrote it */
+	u64 pdpte[4];  /* PAE: loaded at CR3 writes (SDM vol. 3 section 4.4.1) */
 	union {
 		u32 controls;
 		struct {
@@ -48,39 +48,38 @@ struct gpt_access {
 		u32 word;
 		struct {
 			u32 : 1, write : 1, user : 1, : 1, fetch : 1;
-			u32 implicit : 1;    /* supervisor access to a descriptor table or TSS: AC is ignored */
-			u32 ac : 1;          /* RFLAGS.AC */
+			u32 implicit : 1; /* supervisor access to a descriptor table or TSS: AC is ignored */
+			u32 ac : 1;       /* RFLAGS.AC */
 		};
 	};
 };
 #define GPT_ACCESS_IMPLICIT BIT(5)
 #define GPT_ACCESS_AC BIT(6)
-#define GPT_ACCESS_END BIT(7)        /* no bit from here on is set, nor bit 0 */
+#define GPT_ACCESS_END BIT(7) /* no bit from here on is set, nor bit 0 */
 
 enum gpt_status {
 	GPT_OK,
-	GPT_FAULT,           /* give #PF to the guest; walk.error */
-	GPT_RETRY,           /* an entry changed while it was being read or marked; walk again */
+	GPT_FAULT, /* give #PF to the guest; walk.error */
+	GPT_RETRY, /* an entry changed while it was being read or marked; walk again */
 };
-
 
 struct gpt_walk {
 	/* GPT_OK */
-	gfn_t gfn;           /* frame of the 4 KiB page that holds gva */
-	u32 access;          /* ACC_*: AND over all levels */
+	gfn_t gfn;  /* frame of the 4 KiB page that holds gva */
+	u32 access; /* ACC_*: AND over all levels */
 	/* GPT_FAULT */
-	u32 error;           /* the #PF error code */
+	u32 error; /* the #PF error code */
 	/* always */
-	u8 top_level;        /* level of the first entry read; 0: none */
+	u8 top_level; /* level of the first entry read; 0: none */
 	union {
 		u8 last_level; /* the lowest level read */
 		u8 leaf_level; /* GPT_OK: 1: 4 KiB, 2: 2 MiB (4 MiB for GPT_32), 3: 1 GiB; 0: paging off */
 	};
 	/* GPT_OK */
-	u8 a_sets, d_sets;   /* entries in which the walk set A, D */
-	bool dirty;          /* D of the leaf, after the walk */
+	u8 a_sets, d_sets; /* entries in which the walk set A, D */
+	bool dirty;        /* D of the leaf, after the walk */
 	/* always */
-	u64 first_table;     /* gpa of the table of top_level */
+	u64 first_table;                          /* gpa of the table of top_level */
 	struct gpt_step step[GPT_LEVELS_MAX + 1]; /* [level], from top_level down to last_level */
 };
 

@@ -5,10 +5,14 @@
 #include "mm/gpt_format.h"
 
 static const struct gpt_format format_ept4 = {
-	.top_level = 4, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3),
+	.top_level = 4,
+	.index_bits = 9,
+	.leaf_levels = BIT(2) | BIT(3),
 };
 static const struct gpt_format format_ept5 = {
-	.top_level = 5, .index_bits = 9, .leaf_levels = BIT(2) | BIT(3),
+	.top_level = 5,
+	.index_bits = 9,
+	.leaf_levels = BIT(2) | BIT(3),
 };
 
 #define EPT_RIGHTS (EPT_R | EPT_W | EPT_X)

@@ -13,12 +13,12 @@
 
 /* What distinguishes the formats. */
 struct gpt_format {
-	u32 top_level;       /* level of the first table in memory */
-	u32 index_bits;      /* of gva, at each level */
-	u32 leaf_levels;     /* BIT(level) where PS makes a large leaf */
-	bool narrow;         /* entries of 4 bytes: no NX, large leaves of 4 MiB if CR4.PSE */
-	bool keys;           /* protection keys apply */
-	bool pdptes;         /* PAE: four registers stand above the tables, and bits 62:52 are reserved */
+	u32 top_level;   /* level of the first table in memory */
+	u32 index_bits;  /* of gva, at each level */
+	u32 leaf_levels; /* BIT(level) where PS makes a large leaf */
+	bool narrow;     /* entries of 4 bytes: no NX, large leaves of 4 MiB if CR4.PSE */
+	bool keys;       /* protection keys apply */
+	bool pdptes;     /* PAE: four registers stand above the tables, and bits 62:52 are reserved */
 };
 
 static ALWAYS_INLINE u32 format_shift(const struct gpt_format *f, u32 level)
@@ -46,8 +46,8 @@ static ALWAYS_INLINE u64 *table_pointer(const struct region_map *regions, gfn_t 
 
 static ALWAYS_INLINE u64 load_slot(const struct gpt_format *f, const void *slot)
 {
-	return f->narrow ? __atomic_load_n((const u32 *)slot, __ATOMIC_RELAXED)
-			 : __atomic_load_n((const u64 *)slot, __ATOMIC_RELAXED);
+	return f->narrow ? __atomic_load_n((const u32 *)slot, __ATOMIC_RELAXED) :
+			   __atomic_load_n((const u64 *)slot, __ATOMIC_RELAXED);
 }
 
 /* Byte offset in the table of the entry for address. */
@@ -61,7 +61,7 @@ static ALWAYS_INLINE u64 entry_offset(const struct gpt_format *f, u32 level, u64
 /* What an optimistic descent has seen: AND and OR over the entries of all levels, and the leaf. */
 struct descent {
 	u64 all, upper, leaf; /* upper: OR above level 1 */
-	u32 unread;          /* not 0: stopped there, for the table is not RAM, or not near */
+	u32 unread;           /* not 0: stopped there, for the table is not RAM, or not near */
 };
 
 /*

@@ -20,7 +20,7 @@
 #define ENTRIES 512
 #define TABLE_FLAGS (PTE_P | PTE_W | PTE_A)
 #define LEAF_FLAGS (PTE_P | PTE_A | PTE_D)
-#define PTE_UC (PTE_PCD | PTE_PWT)   /* PAT index 3: UC in PAT_RESET and in PAT_HOST */
+#define PTE_UC (PTE_PCD | PTE_PWT) /* PAT index 3: UC in PAT_RESET and in PAT_HOST */
 #define PHYS_END BIT(52)
 
 static u64 level_size(u32 level)
@@ -50,10 +50,8 @@ static bool is_table(u64 entry, u32 level)
 
 static u64 make_leaf(hpa_t pa, u32 level, u64 rights)
 {
-	return pa.v | LEAF_FLAGS | (level > 1 ? PTE_PS : 0) |
-	       (rights & HOSTMAP_W ? PTE_W : 0) |
-	       (rights & HOSTMAP_X ? 0 : PTE_NX) |
-	       (rights & HOSTMAP_UC ? PTE_UC : 0);
+	return pa.v | LEAF_FLAGS | (level > 1 ? PTE_PS : 0) | (rights & HOSTMAP_W ? PTE_W : 0) |
+	       (rights & HOSTMAP_X ? 0 : PTE_NX) | (rights & HOSTMAP_UC ? PTE_UC : 0);
 }
 
 static u64 leaf_rights(u64 entry)
@@ -97,8 +95,7 @@ static int make_table(struct hostmap *m, u64 *entry, u32 level)
 	return 0;
 }
 
-int hostmap_init(struct hostmap *m, bool pages_1g,
-		 int (*alloc)(void *arg, hpa_t *out), void *arg)
+int hostmap_init(struct hostmap *m, bool pages_1g, int (*alloc)(void *arg, hpa_t *out), void *arg)
 {
 	int err;
 
@@ -114,8 +111,7 @@ static bool leaf_fits(const struct hostmap *m, u32 level, u64 va, hpa_t pa, u64 
 {
 	u32 largest = m->pages_1g ? 3 : 2;
 
-	return level <= largest && size >= level_size(level) &&
-	       !((va | pa.v) & (level_size(level) - 1));
+	return level <= largest && size >= level_size(level) && !((va | pa.v) & (level_size(level) - 1));
 }
 
 /* Maps one page, the largest that fits and needs no table dropped; its size in *done. */
@@ -123,7 +119,7 @@ static int map_one(struct hostmap *m, u64 va, hpa_t pa, u64 size, u64 rights, u6
 {
 	hpa_t table = m->root;
 
-	for (u32 level = TOP_LEVEL; ; level--) {
+	for (u32 level = TOP_LEVEL;; level--) {
 		u64 *entry = entry_of(table, level, va);
 		int err;
 
@@ -162,7 +158,7 @@ static int unmap_one(struct hostmap *m, u64 va, u64 size, u64 *done)
 {
 	hpa_t table = m->root;
 
-	for (u32 level = TOP_LEVEL; ; level--) {
+	for (u32 level = TOP_LEVEL;; level--) {
 		u64 *entry = entry_of(table, level, va);
 		u64 rest = level_size(level) - (va & (level_size(level) - 1));
 		bool whole = rest == level_size(level) && size >= rest;
@@ -203,7 +199,7 @@ bool hostmap_query(const struct hostmap *m, u64 va, hpa_t *pa, u64 *rights)
 
 	if (!range_valid(va & PAGE_MASK, PAGE_SIZE))
 		return false;
-	for (u32 level = TOP_LEVEL; ; level--) {
+	for (u32 level = TOP_LEVEL;; level--) {
 		u64 entry = *entry_of(table, level, va);
 
 		if (!(entry & PTE_P))
@@ -228,8 +224,8 @@ static u32 check_table(hpa_t table, u32 level)
 		if (is_table(entry, level)) {
 			bad += check_table(entry_table(entry), level - 1);
 		} else if (is_leaf(entry, level) && (entry & PTE_W) && !(entry & PTE_NX)) {
-			log_error("hostmap: writable and executable: 0x%lx at level %u\n",
-				  (unsigned long)entry, level);
+			log_error("hostmap: writable and executable: 0x%lx at level %u\n", (unsigned long)entry,
+				  level);
 			bad++;
 		}
 	}

@@ -14,18 +14,17 @@
 
 #define HOSTMAP_W BIT(0)
 #define HOSTMAP_X BIT(1)
-#define HOSTMAP_UC BIT(2)   /* device memory: PAT index of UC */
+#define HOSTMAP_UC BIT(2) /* device memory: PAT index of UC */
 
 struct hostmap {
 	hpa_t root;
-	bool pages_1g;            /* CPU has 1 GiB pages */
-	int (*alloc)(void *arg, hpa_t *out);  /* one page; 0 or -ENOMEM */
+	bool pages_1g;                       /* CPU has 1 GiB pages */
+	int (*alloc)(void *arg, hpa_t *out); /* one page; 0 or -ENOMEM */
 	void *arg;
 };
 
 /* An empty map. Returns 0 or what alloc returned. */
-MUST_CHECK int hostmap_init(struct hostmap *m, bool pages_1g,
-			    int (*alloc)(void *arg, hpa_t *out), void *arg);
+MUST_CHECK int hostmap_init(struct hostmap *m, bool pages_1g, int (*alloc)(void *arg, hpa_t *out), void *arg);
 
 /*
  * Maps [va, va + size) to pa with rights. Uses the largest pages that fit

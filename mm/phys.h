@@ -11,7 +11,13 @@
 
 extern u64 phys_map_offset;
 
-static inline void *phys_to_virt(hpa_t a) { return (void *)(uintptr_t)(a.v + phys_map_offset); }
-static inline hpa_t virt_to_phys(const void *p) { return hpa((u64)(uintptr_t)p - phys_map_offset); }
+static inline void *phys_to_virt(hpa_t a)
+{
+	return (void *)(uintptr_t)(a.v + phys_map_offset);
+}
+static inline hpa_t virt_to_phys(const void *p)
+{
+	return hpa((u64)(uintptr_t)p - phys_map_offset);
+}
 
 #endif

@@ -8,8 +8,8 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
-#define FRAME_END (BIT(52) >> PAGE_SHIFT)  /* regions: physical addresses have 52 bits at most */
-#define GFN_END BIT(52)                    /* look-ups: any 64-bit address */
+#define FRAME_END (BIT(52) >> PAGE_SHIFT) /* regions: physical addresses have 52 bits at most */
+#define GFN_END BIT(52)                   /* look-ups: any 64-bit address */
 
 static gfn_t region_end(const struct region *r)
 {
@@ -19,15 +19,13 @@ static gfn_t region_end(const struct region *r)
 /* True if high continues low: one region could say the same. */
 static bool continues(const struct region *low, const struct region *high)
 {
-	return low->kind == high->kind && region_end(low) == high->base &&
-	       low->pfn + low->pages == high->pfn;
+	return low->kind == high->kind && region_end(low) == high->base && low->pfn + low->pages == high->pfn;
 }
 
 /* The part of r in [base, end), a part of r. */
 static struct region region_part(const struct region *r, gfn_t base, gfn_t end)
 {
-	return (struct region){.base = base, .pages = end - base,
-			       .pfn = r->pfn + (base - r->base), .kind = r->kind};
+	return (struct region){.base = base, .pages = end - base, .pfn = r->pfn + (base - r->base), .kind = r->kind};
 }
 
 /* Index of the first region that ends above gfn. */
@@ -88,8 +86,8 @@ int region_add(struct region_map *map, gfn_t base, u64 pages, pfn_t pfn, enum re
 	gfn_t end = base + pages;
 	u32 first, last, n = 0;
 
-	if (!pages || base >= FRAME_END || pages > FRAME_END - base ||
-	    pfn >= FRAME_END || pages > FRAME_END - pfn || (u32)kind > REGION_HIDDEN)
+	if (!pages || base >= FRAME_END || pages > FRAME_END - base || pfn >= FRAME_END ||
+	    pages > FRAME_END - pfn || (u32)kind > REGION_HIDDEN)
 		return -EINVAL;
 	/* The regions that overlap or touch the new one, and what of them stays. */
 	first = first_above(map, base ? base - 1 : 0);
@@ -134,8 +132,10 @@ void region_seal(struct region_map *map)
 		map->ram_frames += r->pages;
 		if (r->pages << PAGE_SHIFT > map->main.bytes)
 			map->main = (struct region_main){
-				.base_gpa = r->base << PAGE_SHIFT, .bytes = r->pages << PAGE_SHIFT,
-				.hpa = r->pfn << PAGE_SHIFT, .frame_index = r->frame_index,
+				.base_gpa = r->base << PAGE_SHIFT,
+				.bytes = r->pages << PAGE_SHIFT,
+				.hpa = r->pfn << PAGE_SHIFT,
+				.frame_index = r->frame_index,
 			};
 	}
 }
@@ -187,8 +187,8 @@ static void hit_region(const struct region *r, u64 offset, struct region_hit *hi
 
 static NOINLINE void search_on(const struct region_map *map, gfn_t gfn, struct region_hit *hit)
 {
-	const struct region *r = gfn >> REGION_INDEX_SHIFT < REGION_INDEX ? search_near(map, gfn)
-									 : search_all(map, gfn);
+	const struct region *r =
+		gfn >> REGION_INDEX_SHIFT < REGION_INDEX ? search_near(map, gfn) : search_all(map, gfn);
 	u64 offset = gfn - r->base;
 
 	if (unlikely(map->count == 0 || gfn < r->base))

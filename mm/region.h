@@ -11,18 +11,18 @@
 #include "lib/types.h"
 
 enum region_kind {
-	REGION_RAM,       /* guest RAM; shadowed, tracked, has a frame index */
-	REGION_MMIO,      /* devices and firmware-reserved memory, passed through */
-	REGION_TRAPPED,   /* device page emulated by the hypervisor (local APIC) */
-	REGION_HIDDEN,    /* hypervisor memory: reads all-ones, writes dropped */
+	REGION_RAM,     /* guest RAM; shadowed, tracked, has a frame index */
+	REGION_MMIO,    /* devices and firmware-reserved memory, passed through */
+	REGION_TRAPPED, /* device page emulated by the hypervisor (local APIC) */
+	REGION_HIDDEN,  /* hypervisor memory: reads all-ones, writes dropped */
 };
 
 struct region {
 	gfn_t base;
 	u64 pages;
-	pfn_t pfn;          /* host frame of base */
-	u32 kind;           /* enum region_kind */
-	u64 frame_index;    /* index of base in the dense frame tables; not RAM: RAM frames below base */
+	pfn_t pfn;       /* host frame of base */
+	u32 kind;        /* enum region_kind */
+	u64 frame_index; /* index of base in the dense frame tables; not RAM: RAM frames below base */
 };
 
 #define REGION_MAX 512
@@ -39,7 +39,7 @@ struct region_main {
 
 struct region_map {
 	u32 count;
-	u64 ram_frames;     /* RAM frames in all: size of the frame tables */
+	u64 ram_frames;          /* RAM frames in all: size of the frame tables */
 	struct region_main main; /* bytes 0 until sealed */
 	u16 begin[REGION_INDEX]; /* the last region with base at or below the first frame, 0 if none; sealed */
 	struct region regions[REGION_MAX];
@@ -61,8 +61,8 @@ void region_seal(struct region_map *map);
 struct region_hit {
 	u32 kind;
 	pfn_t pfn;
-	u64 frame_index;    /* RAM only */
-	gfn_t first, end;   /* gfns [first, end) around gfn with the same kind and linear mapping */
+	u64 frame_index;  /* RAM only */
+	gfn_t first, end; /* gfns [first, end) around gfn with the same kind and linear mapping */
 };
 
 /*

@@ -17,7 +17,9 @@ struct shadow;
 struct shadow_mmu;
 
 /* What the two begin with: all that shadow_entry_due() looks at. */
-struct shadow_head { bool flush_due; };
+struct shadow_head {
+	bool flush_due;
+};
 struct shadow_mmu_head {
 	const struct shadow_head *shadow;
 	bool entry_due;
@@ -39,15 +41,15 @@ struct shadow_ops {
 };
 
 struct shadow_config {
-	hpa_t pool;              /* hidden memory for metadata and shadow pages; page aligned */
+	hpa_t pool; /* hidden memory for metadata and shadow pages; page aligned */
 	u64 pool_bytes;
-	u64 shadow_limit;        /* bytes of shadow pages at most; 0: all that the pool holds */
-	hpa_t low_page;          /* one page below 4 GiB for the PAE root */
+	u64 shadow_limit; /* bytes of shadow pages at most; 0: all that the pool holds */
+	hpa_t low_page;   /* one page below 4 GiB for the PAE root */
 	u32 host_phys_bits;
-	bool pages_1g;           /* the CPU has 1 GiB pages */
-	u32 tags;                /* number of TLB tags the CPU has, tag 0 excluded; at least 1 */
+	bool pages_1g; /* the CPU has 1 GiB pages */
+	u32 tags;      /* number of TLB tags the CPU has, tag 0 excluded; at least 1 */
 	const struct region_map *regions;
-	hpa_t ones_page;         /* a page of all-ones bytes, mapped read-only for reads of hidden memory */
+	hpa_t ones_page; /* a page of all-ones bytes, mapped read-only for reads of hidden memory */
 };
 
 /* Guest control state the engine depends on. */
@@ -60,16 +62,16 @@ struct shadow_paging {
 };
 
 enum shadow_result {
-	SHADOW_FIXED,      /* run the instruction again; it makes progress */
-	SHADOW_INJECT,     /* give #PF to the guest: fault.error, CR2 = gva */
-	SHADOW_EMULATE,    /* the access goes to trapped or hidden memory: fault.gpa, fault.kind */
-	SHADOW_RETRY,      /* something changed meanwhile; run the instruction again */
+	SHADOW_FIXED,   /* run the instruction again; it makes progress */
+	SHADOW_INJECT,  /* give #PF to the guest: fault.error, CR2 = gva */
+	SHADOW_EMULATE, /* the access goes to trapped or hidden memory: fault.gpa, fault.kind */
+	SHADOW_RETRY,   /* something changed meanwhile; run the instruction again */
 };
 
 struct shadow_fault {
-	u32 error;         /* INJECT: error code for the guest */
-	gpa_t gpa;         /* EMULATE: the address of the first byte */
-	u32 kind;          /* EMULATE: enum region_kind */
+	u32 error; /* INJECT: error code for the guest */
+	gpa_t gpa; /* EMULATE: the address of the first byte */
+	u32 kind;  /* EMULATE: enum region_kind */
 };
 
 /* Event counters, in the order umbractl prints them. */
@@ -142,8 +144,8 @@ void shadow_drop_all(struct shadow *s);
  * guest's at the fault. Takes the shadow lock. Never fails the guest for lack
  * of memory.
  */
-enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
-				       u32 cpl, u64 rflags, struct shadow_fault *fault);
+enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags,
+				       struct shadow_fault *fault);
 
 /* Before every guest entry: is there anything for shadow_prepare_entry() to do? */
 static ALWAYS_INLINE bool shadow_entry_due(const struct shadow_mmu *mmu)
@@ -160,8 +162,7 @@ static ALWAYS_INLINE bool shadow_entry_due(const struct shadow_mmu *mmu)
 hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag);
 
 /* Translates without side effects. Returns GPT_OK or GPT_FAULT. */
-enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
-				 struct gpt_walk *walk);
+enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk);
 
 /*
  * The bytes of code at gva as the CPU sees them through the shadow, for an
@@ -177,8 +178,8 @@ const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva);
  * all-ones and swallows writes. Returns 0, or -EFAULT with *fault_gva and
  * *error set for #PF; -EIO for memory that is not RAM or hidden (trapped, MMIO).
  */
-MUST_CHECK int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len,
-				 struct gpt_access access, gva_t *fault_gva, u32 *error);
+MUST_CHECK int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
+				 gva_t *fault_gva, u32 *error);
 MUST_CHECK int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len,
 				  struct gpt_access access, gva_t *fault_gva, u32 *error);
 
@@ -188,6 +189,6 @@ u32 shadow_audit(struct shadow_mmu *mmu);
 /* The counter's value since start. */
 u64 shadow_stat(const struct shadow *s, enum shadow_stat which);
 void shadow_stat_add(struct shadow *s, enum shadow_stat which, u64 n);
-const char *shadow_stat_name(enum shadow_stat which);   /* "walks" */
+const char *shadow_stat_name(enum shadow_stat which); /* "walks" */
 
 #endif

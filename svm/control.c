@@ -48,8 +48,8 @@ static void update_cr_intercepts(struct vcpu *vcpu)
 	bool cr0_differs = vmcb->cr0 != (vcpu->cr0 | CR0_ET);
 	bool cr4_differs = vmcb->cr4 != vcpu->cr4;
 
-	svm_set_intercept(vmcb, SVM_EXIT_CR0_READ, cr0_differs || (requested & INTERCEPT_CR0_READ) ||
-						   svm_features()->cr_reads_as_cr0);
+	svm_set_intercept(vmcb, SVM_EXIT_CR0_READ,
+			  cr0_differs || (requested & INTERCEPT_CR0_READ) || svm_features()->cr_reads_as_cr0);
 	svm_set_intercept(vmcb, SVM_EXIT_CR4_READ, cr4_differs || (requested & INTERCEPT_CR4_READ));
 	svm_set_intercept(vmcb, SVM_EXIT_CR0_WRITE, cr0_differs);
 	svm_set_intercept(vmcb, SVM_EXIT_CR0_SEL_WRITE, !cr0_differs);

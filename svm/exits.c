@@ -29,12 +29,9 @@ static bool is_cr_write(u32 code)
 static enum exit_kind exception_kind(u32 code)
 {
 	switch (code) {
-	case SVM_EXIT_EXCP_PF:
-		return EXIT_PAGE_FAULT;
-	case SVM_EXIT_EXCP_MC:
-		return EXIT_MACHINE_CHECK;
-	default:
-		return EXIT_EXCEPTION;
+	case SVM_EXIT_EXCP_PF: return EXIT_PAGE_FAULT;
+	case SVM_EXIT_EXCP_MC: return EXIT_MACHINE_CHECK;
+	default: return EXIT_EXCEPTION;
 	}
 }
 
@@ -51,48 +48,30 @@ enum exit_kind svm_exit_kind(u64 raw, u64 info1)
 	if (is_cr_write(code))
 		return EXIT_CR_WRITE;
 	switch (code) {
-	case SVM_EXIT_INTR:
-		return EXIT_INTERRUPT;
-	case SVM_EXIT_NMI:
-		return EXIT_NMI;
-	case SVM_EXIT_INIT:
-		return EXIT_INIT;
-	case SVM_EXIT_VINTR:
-		return EXIT_WINDOW;
-	case SVM_EXIT_CR0_SEL_WRITE:
-		return EXIT_CR_WRITE;
-	case SVM_EXIT_CPUID:
-		return EXIT_CPUID;
-	case SVM_EXIT_INVD:
-		return EXIT_INVD;
-	case SVM_EXIT_INVLPG:
-		return EXIT_INVLPG;
-	case SVM_EXIT_INVPCID:
-		return EXIT_INVPCID;
-	case SVM_EXIT_IOIO:
-		return EXIT_IO;
-	case SVM_EXIT_MSR:
-		return info1 & 1 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
-	case SVM_EXIT_TASK_SWITCH:
-		return EXIT_TASK_SWITCH;
-	case SVM_EXIT_SHUTDOWN:
-		return EXIT_TRIPLE_FAULT;
-	case SVM_EXIT_VMMCALL:
-		return EXIT_HYPERCALL;
+	case SVM_EXIT_INTR: return EXIT_INTERRUPT;
+	case SVM_EXIT_NMI: return EXIT_NMI;
+	case SVM_EXIT_INIT: return EXIT_INIT;
+	case SVM_EXIT_VINTR: return EXIT_WINDOW;
+	case SVM_EXIT_CR0_SEL_WRITE: return EXIT_CR_WRITE;
+	case SVM_EXIT_CPUID: return EXIT_CPUID;
+	case SVM_EXIT_INVD: return EXIT_INVD;
+	case SVM_EXIT_INVLPG: return EXIT_INVLPG;
+	case SVM_EXIT_INVPCID: return EXIT_INVPCID;
+	case SVM_EXIT_IOIO: return EXIT_IO;
+	case SVM_EXIT_MSR: return info1 & 1 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
+	case SVM_EXIT_TASK_SWITCH: return EXIT_TASK_SWITCH;
+	case SVM_EXIT_SHUTDOWN: return EXIT_TRIPLE_FAULT;
+	case SVM_EXIT_VMMCALL: return EXIT_HYPERCALL;
 	case SVM_EXIT_VMRUN:
 	case SVM_EXIT_VMLOAD:
 	case SVM_EXIT_VMSAVE:
 	case SVM_EXIT_STGI:
 	case SVM_EXIT_CLGI:
 	case SVM_EXIT_SKINIT:
-	case SVM_EXIT_INVLPGA:
-		return EXIT_VIRT_INSN;
-	case SVM_EXIT_XSETBV:
-		return EXIT_XSETBV;
-	case SVM_EXIT_INVALID:
-		return EXIT_INVALID_STATE;
-	default:
-		return EXIT_UNKNOWN;
+	case SVM_EXIT_INVLPGA: return EXIT_VIRT_INSN;
+	case SVM_EXIT_XSETBV: return EXIT_XSETBV;
+	case SVM_EXIT_INVALID: return EXIT_INVALID_STATE;
+	default: return EXIT_UNKNOWN;
 	}
 }
 
@@ -101,11 +80,11 @@ const char *svm_exit_name(u64 raw)
 	u32 code = code_of(raw);
 
 	switch (code) {
-#define X(name, code) case code: return #name;
-	SVM_EXITS(X)
+#define X(name, code) \
+	case code: return #name;
+		SVM_EXITS(X)
 #undef X
-	default:
-		break;
+	default: break;
 	}
 	if (is_exception(code))
 		return "EXCP";
@@ -131,25 +110,19 @@ static u8 exception_event_type(u8 vector)
 
 struct vcpu_event svm_interrupted_event(u64 info)
 {
-	struct vcpu_event event = { .type = EVENT_NONE };
+	struct vcpu_event event = {.type = EVENT_NONE};
 
 	if (!(info & EVENTINJ_VALID))
 		return event; /* the other bits may be stale */
 	event.vector = (u8)info;
 	switch ((info & EVENTINJ_TYPE_MASK) >> EVENTINJ_TYPE_SHIFT) {
-	case EVENTINJ_INTR:
-		event.type = EVENT_INTERRUPT;
-		break;
+	case EVENTINJ_INTR: event.type = EVENT_INTERRUPT; break;
 	case EVENTINJ_NMI:
 		event.type = EVENT_NMI;
 		event.vector = VEC_NMI;
 		break;
-	case EVENTINJ_SOFT:
-		event.type = EVENT_SOFT_INTERRUPT;
-		break;
-	default:
-		event.type = exception_event_type(event.vector);
-		break;
+	case EVENTINJ_SOFT: event.type = EVENT_SOFT_INTERRUPT; break;
+	default: event.type = exception_event_type(event.vector); break;
 	}
 	if (event.type == EVENT_EXCEPTION && (info & EVENTINJ_ERROR_VALID)) {
 		event.has_error = true;
@@ -163,20 +136,11 @@ u64 svm_event_inj(const struct vcpu_event *event)
 	u64 type, inj;
 
 	switch (event->type) {
-	case EVENT_NONE:
-		return 0;
-	case EVENT_INTERRUPT:
-		type = EVENTINJ_INTR;
-		break;
-	case EVENT_NMI:
-		type = EVENTINJ_NMI;
-		break;
-	case EVENT_SOFT_INTERRUPT:
-		type = EVENTINJ_SOFT;
-		break;
-	default:
-		type = EVENTINJ_EXCEPTION;
-		break;
+	case EVENT_NONE: return 0;
+	case EVENT_INTERRUPT: type = EVENTINJ_INTR; break;
+	case EVENT_NMI: type = EVENTINJ_NMI; break;
+	case EVENT_SOFT_INTERRUPT: type = EVENTINJ_SOFT; break;
+	default: type = EVENTINJ_EXCEPTION; break;
 	}
 	inj = EVENTINJ_VALID | type << EVENTINJ_TYPE_SHIFT | event->vector;
 	if (event->has_error)
@@ -267,30 +231,21 @@ void svm_decode_exit(const struct vmcb *vmcb, struct svm_assists assists, struct
 	exit->insn_len = exit->insn_bytes_len = 0;
 	exit->operand_known = exit->clts = exit->lmsw = false;
 	switch (exit->kind) {
-	case EXIT_PAGE_FAULT:
-		decode_page_fault(vmcb, assists.decode, exit);
-		return;
+	case EXIT_PAGE_FAULT: decode_page_fault(vmcb, assists.decode, exit); return;
 	case EXIT_EXCEPTION:
 		exit->vector = (u8)(code - SVM_EXIT_EXCP_FIRST);
 		exit->error = (u32)vmcb->exit_info1;
 		return;
 	case EXIT_CR_READ:
-	case EXIT_CR_WRITE:
-		decode_cr(code, vmcb->exit_info1, assists.decode, exit);
-		break;
+	case EXIT_CR_WRITE: decode_cr(code, vmcb->exit_info1, assists.decode, exit); break;
 	case EXIT_INVLPG:
 		exit->operand_known = assists.decode;
 		exit->gpr = 0; /* of no matter then */
 		exit->gva = assists.decode ? vmcb->exit_info1 : 0;
 		break;
-	case EXIT_IO:
-		decode_io(vmcb->exit_info1, exit);
-		break;
-	case EXIT_TASK_SWITCH:
-		decode_task_switch(vmcb, exit);
-		return; /* next_rip is not defined */
-	default:
-		break;
+	case EXIT_IO: decode_io(vmcb->exit_info1, exit); break;
+	case EXIT_TASK_SWITCH: decode_task_switch(vmcb, exit); return; /* next_rip is not defined */
+	default: break;
 	}
 	exit->insn_len = insn_len_of(vmcb, exit->kind, assists);
 }

@@ -11,8 +11,8 @@
 
 /* What the CPU adds to an exit, CPUID 0x8000000a EDX. */
 struct svm_assists {
-	bool next_rip;       /* NRIP save */
-	bool decode;         /* instruction bytes, CR and INVLPG operands */
+	bool next_rip; /* NRIP save */
+	bool decode;   /* instruction bytes, CR and INVLPG operands */
 };
 
 #define SVM_INSN_LEN_MAX 15

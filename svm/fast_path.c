@@ -41,17 +41,14 @@ static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 	switch (shadow_handle_fault(vcpu->mmu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags,
 				    &vcpu->mmio.fault)) {
 	case SHADOW_FIXED:
-	case SHADOW_RETRY:
-		return ready(vcpu);
+	case SHADOW_RETRY: return ready(vcpu);
 	case SHADOW_INJECT:
 		vmcb->cr2 = vmcb->exit_info2;
 		svm_dirty(vmcb, CLEAN_CR2);
 		vmcb->event_inj = EVENTINJ_VALID | EVENTINJ_ERROR_VALID | EVENTINJ_EXCEPTION << EVENTINJ_TYPE_SHIFT |
 				  VEC_PF | (u64)vcpu->mmio.fault.error << EVENTINJ_ERROR_SHIFT;
 		return ready(vcpu);
-	default:
-		vcpu->mmio.state = MMIO_FOUND;
-		return false;
+	default: vcpu->mmio.state = MMIO_FOUND; return false;
 	}
 }
 
@@ -167,16 +164,10 @@ bool svm_fast_path(struct vcpu *vcpu)
 	case SVM_EXIT_EXCP_PF:
 		note_exit(vcpu, vmcb, EXIT_PAGE_FAULT);
 		return likely(!(vmcb->exit_int_info & EVENTINJ_VALID)) && fast_page_fault(vcpu, vmcb);
-	case SVM_EXIT_CPUID:
-		note_exit(vcpu, vmcb, EXIT_CPUID);
-		return fast_cpuid(vcpu, vmcb);
-	case SVM_EXIT_CR3_READ:
-		return fast_cr3_read(vcpu, vmcb);
-	case SVM_EXIT_CR3_WRITE:
-		return fast_cr3_write(vcpu, vmcb);
-	case SVM_EXIT_INVLPG:
-		return fast_invlpg(vcpu, vmcb);
-	default:
-		return fast_other(vcpu, vmcb);
+	case SVM_EXIT_CPUID: note_exit(vcpu, vmcb, EXIT_CPUID); return fast_cpuid(vcpu, vmcb);
+	case SVM_EXIT_CR3_READ: return fast_cr3_read(vcpu, vmcb);
+	case SVM_EXIT_CR3_WRITE: return fast_cr3_write(vcpu, vmcb);
+	case SVM_EXIT_INVLPG: return fast_invlpg(vcpu, vmcb);
+	default: return fast_other(vcpu, vmcb);
 	}
 }

@@ -5,11 +5,10 @@
  */
 #include "svm/svm.h"
 
-
 /* Each range has 0x2000 MSRs, two bits each: read, write. 0x800 bytes a range. */
 #define RANGE_MSRS 0x2000u
 #define RANGE_BYTES 0x800u
-static const u32 msr_ranges[] = { 0x00000000u, 0xc0000000u, 0xc0010000u };
+static const u32 msr_ranges[] = {0x00000000u, 0xc0000000u, 0xc0010000u};
 
 /* The byte offset in the map, or -1: an MSR outside the ranges exits always. */
 static s32 msr_offset(u32 msr)
@@ -31,8 +30,8 @@ void svm_set_msr_intercept(struct vcpu *vcpu, u32 msr, bool read, bool write)
 
 	if (offset < 0)
 		return;
-	svm->msrpm[offset] = (u8)((svm->msrpm[offset] & ~(3u << shift)) | (u32)read << shift |
-				  (u32)write << (shift + 1));
+	svm->msrpm[offset] =
+		(u8)((svm->msrpm[offset] & ~(3u << shift)) | (u32)read << shift | (u32)write << (shift + 1));
 	svm_dirty(svm->vmcb, CLEAN_PERM_MAPS);
 }
 
@@ -48,28 +47,17 @@ void svm_set_io_intercept(struct vcpu *vcpu, u16 port, bool on)
 static u64 *msr_field(struct vmcb *vmcb, u32 msr)
 {
 	switch (msr) {
-	case MSR_STAR:
-		return &vmcb->star;
-	case MSR_LSTAR:
-		return &vmcb->lstar;
-	case MSR_CSTAR:
-		return &vmcb->cstar;
-	case MSR_SFMASK:
-		return &vmcb->sfmask;
-	case MSR_FS_BASE:
-		return &vmcb->fs.base;
-	case MSR_GS_BASE:
-		return &vmcb->gs.base;
-	case MSR_KERNEL_GS_BASE:
-		return &vmcb->kernel_gs_base;
-	case MSR_SYSENTER_CS:
-		return &vmcb->sysenter_cs;
-	case MSR_SYSENTER_ESP:
-		return &vmcb->sysenter_esp;
-	case MSR_SYSENTER_EIP:
-		return &vmcb->sysenter_eip;
-	default:
-		return NULL;
+	case MSR_STAR: return &vmcb->star;
+	case MSR_LSTAR: return &vmcb->lstar;
+	case MSR_CSTAR: return &vmcb->cstar;
+	case MSR_SFMASK: return &vmcb->sfmask;
+	case MSR_FS_BASE: return &vmcb->fs.base;
+	case MSR_GS_BASE: return &vmcb->gs.base;
+	case MSR_KERNEL_GS_BASE: return &vmcb->kernel_gs_base;
+	case MSR_SYSENTER_CS: return &vmcb->sysenter_cs;
+	case MSR_SYSENTER_ESP: return &vmcb->sysenter_esp;
+	case MSR_SYSENTER_EIP: return &vmcb->sysenter_eip;
+	default: return NULL;
 	}
 }
 

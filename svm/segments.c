@@ -13,8 +13,7 @@
 
 u16 svm_attributes_pack(u32 attributes)
 {
-	u32 packed = (attributes & LOW_BITS) |
-		     (attributes >> NEUTRAL_HIGH_SHIFT & HIGH_BITS) << VMCB_HIGH_SHIFT;
+	u32 packed = (attributes & LOW_BITS) | (attributes >> NEUTRAL_HIGH_SHIFT & HIGH_BITS) << VMCB_HIGH_SHIFT;
 
 	if (attributes & SEG_ATTR_UNUSABLE)
 		packed &= ~(u32)SEG_ATTR_P;
@@ -23,8 +22,8 @@ u16 svm_attributes_pack(u32 attributes)
 
 u32 svm_attributes_unpack(u16 attributes)
 {
-	u32 unpacked = (attributes & LOW_BITS) |
-		       ((u32)attributes >> VMCB_HIGH_SHIFT & HIGH_BITS) << NEUTRAL_HIGH_SHIFT;
+	u32 unpacked = (attributes & LOW_BITS) | ((u32)attributes >> VMCB_HIGH_SHIFT & HIGH_BITS)
+							 << NEUTRAL_HIGH_SHIFT;
 
 	if (!(attributes & SEG_ATTR_P))
 		unpacked |= SEG_ATTR_UNUSABLE;
@@ -34,9 +33,9 @@ u32 svm_attributes_unpack(u16 attributes)
 struct vmcb_segment *svm_segment_of(struct vmcb *vmcb, enum segment_name which)
 {
 	struct vmcb_segment *const table[SEG_COUNT] = {
-		[SEG_ES] = &vmcb->es, [SEG_CS] = &vmcb->cs, [SEG_SS] = &vmcb->ss, [SEG_DS] = &vmcb->ds,
-		[SEG_FS] = &vmcb->fs, [SEG_GS] = &vmcb->gs, [SEG_LDTR] = &vmcb->ldtr,
-		[SEG_TR] = &vmcb->tr, [SEG_GDTR] = &vmcb->gdtr, [SEG_IDTR] = &vmcb->idtr,
+		[SEG_ES] = &vmcb->es,     [SEG_CS] = &vmcb->cs,     [SEG_SS] = &vmcb->ss,     [SEG_DS] = &vmcb->ds,
+		[SEG_FS] = &vmcb->fs,     [SEG_GS] = &vmcb->gs,     [SEG_LDTR] = &vmcb->ldtr, [SEG_TR] = &vmcb->tr,
+		[SEG_GDTR] = &vmcb->gdtr, [SEG_IDTR] = &vmcb->idtr,
 	};
 
 	return table[which];

@@ -22,29 +22,38 @@ struct svm_features {
 
 /* One per CPU, at this_cpu()->backend. */
 struct svm_cpu {
-	hpa_t host_vmcb;     /* the hypervisor's FS, GS, TR, LDTR and syscall MSRs, for VMLOAD */
-	hpa_t host_save;     /* VM_HSAVE_PA */
+	hpa_t host_vmcb; /* the hypervisor's FS, GS, TR, LDTR and syscall MSRs, for VMLOAD */
+	hpa_t host_save; /* VM_HSAVE_PA */
 };
 
-#define SVM_TAGS_MAX 32767u  /* what the stale bitmap, one page, has room for */
+#define SVM_TAGS_MAX 32767u /* what the stale bitmap, one page, has room for */
 
 /* vcpu->hw */
 struct svm_vcpu {
 	struct vmcb *vmcb;
 	u8 *msrpm, *iopm;
-	u32 requested;       /* INTERCEPT_* as neutral code asked */
-	u32 clean;           /* CLEAN_* after an exit: 0 if the CPU has no clean bits */
-	bool flush_all;      /* at the next entry */
-	bool flush_due;      /* flush_all, or some tag may be stale */
-	u32 stale_words;     /* of stale, from the first: there a bit may be set */
-	u64 *stale;          /* bitmap: tags to be flushed before they are used again */
+	u32 requested;   /* INTERCEPT_* as neutral code asked */
+	u32 clean;       /* CLEAN_* after an exit: 0 if the CPU has no clean bits */
+	bool flush_all;  /* at the next entry */
+	bool flush_due;  /* flush_all, or some tag may be stale */
+	u32 stale_words; /* of stale, from the first: there a bit may be set */
+	u64 *stale;      /* bitmap: tags to be flushed before they are used again */
 };
 
-static inline struct svm_vcpu *svm_of(const struct vcpu *vcpu) { return vcpu->hw; }
-static inline struct vmcb *vmcb_of(const struct vcpu *vcpu) { return svm_of(vcpu)->vmcb; }
+static inline struct svm_vcpu *svm_of(const struct vcpu *vcpu)
+{
+	return vcpu->hw;
+}
+static inline struct vmcb *vmcb_of(const struct vcpu *vcpu)
+{
+	return svm_of(vcpu)->vmcb;
+}
 
 /* Tells the CPU that a group of VMCB fields (CLEAN_*) was changed. */
-static inline void svm_dirty(struct vmcb *vmcb, u32 group) { vmcb->clean &= ~group; }
+static inline void svm_dirty(struct vmcb *vmcb, u32 group)
+{
+	vmcb->clean &= ~group;
+}
 
 static inline void svm_set_intercept(struct vmcb *vmcb, enum svm_exit code, bool on)
 {
@@ -56,7 +65,10 @@ static inline void svm_set_intercept(struct vmcb *vmcb, enum svm_exit code, bool
 
 /* cpu.c */
 extern struct svm_features svm_found;
-static inline const struct svm_features *svm_features(void) { return &svm_found; }
+static inline const struct svm_features *svm_features(void)
+{
+	return &svm_found;
+}
 const char *svm_unsupported(void);
 void svm_describe(char *buf, u32 size);
 int svm_cpu_enable(void);
@@ -84,8 +96,8 @@ void svm_set_msr_intercept(struct vcpu *vcpu, u32 msr, bool read, bool write);
 void svm_set_io_intercept(struct vcpu *vcpu, u16 port, bool on);
 bool svm_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);
 bool svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
-#define SVM_MSRPM_ORDER 1    /* 8 KiB */
-#define SVM_IOPM_ORDER 2     /* 12 KiB */
+#define SVM_MSRPM_ORDER 1 /* 8 KiB */
+#define SVM_IOPM_ORDER 2  /* 12 KiB */
 
 /* state.c: all of the guest's state between the VMCB and struct vcpu */
 void svm_load_guest(struct vcpu *vcpu);

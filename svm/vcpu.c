@@ -14,10 +14,10 @@
 
 /* Intercepted from the first entry to the last; the others are switched in control.c. */
 static const enum svm_exit fixed_intercepts[] = {
-	SVM_EXIT_EXCP_PF, SVM_EXIT_CR3_WRITE, SVM_EXIT_CR4_WRITE, SVM_EXIT_INIT, SVM_EXIT_CPUID,
-	SVM_EXIT_INVD, SVM_EXIT_INVLPGA, SVM_EXIT_IOIO, SVM_EXIT_MSR, SVM_EXIT_TASK_SWITCH,
-	SVM_EXIT_SHUTDOWN, SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL, SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE,
-	SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT, SVM_EXIT_XSETBV,
+	SVM_EXIT_EXCP_PF,  SVM_EXIT_CR3_WRITE, SVM_EXIT_CR4_WRITE, SVM_EXIT_INIT,   SVM_EXIT_CPUID,
+	SVM_EXIT_INVD,     SVM_EXIT_INVLPGA,   SVM_EXIT_IOIO,      SVM_EXIT_MSR,    SVM_EXIT_TASK_SWITCH,
+	SVM_EXIT_SHUTDOWN, SVM_EXIT_VMRUN,     SVM_EXIT_VMMCALL,   SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE,
+	SVM_EXIT_STGI,     SVM_EXIT_CLGI,      SVM_EXIT_SKINIT,    SVM_EXIT_XSETBV,
 };
 
 static struct svm_vcpu *alloc_pages(void)
@@ -35,7 +35,7 @@ static struct svm_vcpu *alloc_pages(void)
 
 static void clear_pages(struct svm_vcpu *svm)
 {
-	*svm = (struct svm_vcpu){ .vmcb = svm->vmcb, .stale = svm->stale, .msrpm = svm->msrpm, .iopm = svm->iopm };
+	*svm = (struct svm_vcpu){.vmcb = svm->vmcb, .stale = svm->stale, .msrpm = svm->msrpm, .iopm = svm->iopm};
 	memset(svm->vmcb, 0, PAGE_SIZE);
 	memset(svm->stale, 0, PAGE_SIZE);
 	memset(svm->msrpm, 0xff, PAGE_SIZE << SVM_MSRPM_ORDER);
@@ -58,7 +58,7 @@ static void init_control(struct svm_vcpu *svm)
 
 static void set_flat(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 attributes, u32 limit)
 {
-	struct segment segment = { .selector = selector, .attributes = attributes, .limit = limit };
+	struct segment segment = {.selector = selector, .attributes = attributes, .limit = limit};
 
 	svm_segment_put(svm_segment_of(vmcb_of(vcpu), which), &segment);
 }

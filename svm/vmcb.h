@@ -45,17 +45,17 @@ enum svm_exit { SVM_EXITS(X) };
 #define SVM_INTERCEPT_WORDS 6
 
 /* VMCB clean bits, APM vol. 2 section 15.15.3; set: the field group is as the CPU left it. */
-#define CLEAN_INTERCEPTS BIT(0)  /* intercept words, TSC offset, pause filter */
-#define CLEAN_PERM_MAPS BIT(1)   /* IOPM_BASE, MSRPM_BASE and their contents */
+#define CLEAN_INTERCEPTS BIT(0) /* intercept words, TSC offset, pause filter */
+#define CLEAN_PERM_MAPS BIT(1)  /* IOPM_BASE, MSRPM_BASE and their contents */
 #define CLEAN_ASID BIT(2)
 #define CLEAN_TPR BIT(3)
 #define CLEAN_NP BIT(4)
-#define CLEAN_CR BIT(5)          /* CR0, CR3, CR4, EFER */
+#define CLEAN_CR BIT(5) /* CR0, CR3, CR4, EFER */
 #define CLEAN_DR BIT(6)
-#define CLEAN_DT BIT(7)          /* GDT, IDT */
-#define CLEAN_SEG BIT(8)         /* CS, DS, SS, ES, CPL */
+#define CLEAN_DT BIT(7)  /* GDT, IDT */
+#define CLEAN_SEG BIT(8) /* CS, DS, SS, ES, CPL */
 #define CLEAN_CR2 BIT(9)
-#define CLEAN_ALL BITS(9, 0)     /* LBR, AVIC and CET are not used: left unclean */
+#define CLEAN_ALL BITS(9, 0) /* LBR, AVIC and CET are not used: left unclean */
 
 /* TLB_CONTROL, APM vol. 2 section 15.16.1 */
 enum { TLB_KEEP = 0, TLB_FLUSH_ALL = 1, TLB_FLUSH_ASID = 3 };
@@ -91,13 +91,13 @@ enum { EVENTINJ_INTR = 0, EVENTINJ_NMI = 2, EVENTINJ_EXCEPTION = 3, EVENTINJ_SOF
 #define IO_INFO_STRING BIT(2)
 #define IO_INFO_REP BIT(3)
 #define IO_INFO_SIZE_SHIFT 4
-#define IO_INFO_SIZE_MASK 7u     /* 1, 2 or 4 bytes */
+#define IO_INFO_SIZE_MASK 7u /* 1, 2 or 4 bytes */
 #define IO_INFO_PORT_SHIFT 16
 
-#define VMCB_ATTR_L BIT(9)    /* of struct vmcb_segment.attributes */
+#define VMCB_ATTR_L BIT(9) /* of struct vmcb_segment.attributes */
 struct vmcb_segment {
 	u16 selector;
-	u16 attributes;          /* descriptor bits 55:52 and 47:40 packed into 12 bits */
+	u16 attributes; /* descriptor bits 55:52 and 47:40 packed into 12 bits */
 	u32 limit;
 	u64 base;
 };
@@ -112,7 +112,7 @@ struct vmcb {
 	u32 asid;
 	u8 tlb_control;
 	u8 reserved_05d[3];
-	u64 virtual_interrupt;   /* V_TPR, V_IRQ, V_GIF, V_INTR_MASKING... */
+	u64 virtual_interrupt; /* V_TPR, V_IRQ, V_GIF, V_INTR_MASKING... */
 	u64 interrupt_shadow;
 	u64 exit_code, exit_info1, exit_info2, exit_int_info;
 	u64 np_enable;
@@ -145,7 +145,7 @@ struct vmcb {
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 cr2;
 	u8 reserved_648[0x668 - 0x648];
-	u64 g_pat;               /* ignored without nested paging */
+	u64 g_pat; /* ignored without nested paging */
 	u64 dbgctl, br_from, br_to, last_excp_from, last_excp_to;
 	u8 reserved_698[0x6e0 - 0x698];
 	u64 spec_ctrl;

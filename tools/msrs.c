@@ -28,8 +28,8 @@ static const char intro[] =
 	"|---|---|---|---|---|---|\n";
 
 static const char *const classes[MSR_CLASSES] = {
-	[MSR_PASSED] = "passed", [MSR_READ_ONLY] = "read only", [MSR_MASKED] = "masked",
-	[MSR_EMULATED] = "emulated", [MSR_ABSENT] = "absent", [MSR_IGNORED] = "ignored",
+	[MSR_PASSED] = "passed",     [MSR_READ_ONLY] = "read only", [MSR_MASKED] = "masked",
+	[MSR_EMULATED] = "emulated", [MSR_ABSENT] = "absent",       [MSR_IGNORED] = "ignored",
 };
 
 /* "bits 29:24, 1" */

@@ -107,8 +107,7 @@ static void print_number(uint64_t v, unsigned width)
 	do {
 		uint32_t high = (uint32_t)(v >> 32), low = (uint32_t)v, quotient, digit;
 
-		__asm__("divl %4" : "=a"(quotient), "=d"(digit)
-			: "0"(low), "1"(high % 10), "rm"(10u) : "cc");
+		__asm__("divl %4" : "=a"(quotient), "=d"(digit) : "0"(low), "1"(high % 10), "rm"(10u) : "cc");
 		text[--at] = (char)('0' + digit);
 		v = (uint64_t)(high / 10) << 32 | quotient;
 	} while (v);
@@ -119,7 +118,9 @@ static void print_number(uint64_t v, unsigned width)
 
 /* --- the hypervisor's leaves ------------------------------------------------------ */
 
-struct regs { uint32_t a, b, c, d; };
+struct regs {
+	uint32_t a, b, c, d;
+};
 
 static struct regs cpuid(uint32_t leaf, uint32_t index)
 {
@@ -194,7 +195,7 @@ static void print_version(void)
 static int usage(void)
 {
 	print_to(STDERR, "usage: umbractl stats [-0]   counters by name (-0: without those that are zero)\n"
-		 "       umbractl version      versions of the hypervisor and of its interface\n");
+			 "       umbractl version      versions of the hypervisor and of its interface\n");
 	return 2;
 }
 

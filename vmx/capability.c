@@ -13,11 +13,11 @@
 
 #define X(name, bit) [bit] = #name,
 static const char *const control_names[VMX_CONTROL_WORDS][32] = {
-	[VMX_PIN] = { PIN_CONTROLS(X) },
-	[VMX_PRIMARY] = { PRIMARY_CONTROLS(X) },
-	[VMX_SECONDARY] = { SECONDARY_CONTROLS(X) },
-	[VMX_EXIT] = { EXIT_CONTROLS(X) },
-	[VMX_ENTRY] = { ENTRY_CONTROLS(X) },
+	[VMX_PIN] = {PIN_CONTROLS(X)},
+	[VMX_PRIMARY] = {PRIMARY_CONTROLS(X)},
+	[VMX_SECONDARY] = {SECONDARY_CONTROLS(X)},
+	[VMX_EXIT] = {EXIT_CONTROLS(X)},
+	[VMX_ENTRY] = {ENTRY_CONTROLS(X)},
 };
 #undef X
 
@@ -77,10 +77,12 @@ void vmx_capability_read(struct vmx_capability *c, vmx_read_msr read)
 }
 
 /* What a control word shall be; able: possible, but off for now; off: never. */
-struct wish { u32 on, wanted, able, off; };
+struct wish {
+	u32 on, wanted, able, off;
+};
 
-static int settle(const struct vmx_capability *c, enum vmx_control_word w, struct wish wish, u32 *out,
-		  char *why, u32 why_size)
+static int settle(const struct vmx_capability *c, enum vmx_control_word w, struct wish wish, u32 *out, char *why,
+		  u32 why_size)
 {
 	u32 must = (u32)c->control[w], may = (u32)(c->control[w] >> 32);
 	u32 missing = (wish.on | wish.able) & ~may, stuck = must & wish.off;
@@ -89,8 +91,8 @@ static int settle(const struct vmx_capability *c, enum vmx_control_word w, struc
 		u32 bit = bit_lowest(missing ? missing : stuck);
 
 		snprintf(why, why_size, "this CPU's VMX %s %s %s (bit %u): Umbra cannot run on it",
-			 missing ? "lacks the" : "cannot turn off the", word_names[w],
-			 vmx_control_name(w, bit), bit);
+			 missing ? "lacks the" : "cannot turn off the", word_names[w], vmx_control_name(w, bit),
+			 bit);
 		return -ENODEV;
 	}
 	*out = wish.on | (wish.wanted & may) | must;
@@ -99,7 +101,7 @@ static int settle(const struct vmx_capability *c, enum vmx_control_word w, struc
 
 static struct wish pin_wish(void)
 {
-	return (struct wish){ .off = PIN_INTR_EXITING | PIN_NMI_EXITING | PIN_PREEMPTION_TIMER | PIN_POSTED_INTR };
+	return (struct wish){.off = PIN_INTR_EXITING | PIN_NMI_EXITING | PIN_PREEMPTION_TIMER | PIN_POSTED_INTR};
 }
 
 static struct wish primary_wish(u32 secondary)
@@ -146,9 +148,8 @@ static struct wish entry_wish(bool efer)
 	return (struct wish){
 		.on = ENTRYC_LOAD_DEBUG | (efer ? ENTRYC_LOAD_EFER : 0),
 		.able = ENTRYC_IA32E_GUEST,
-		.off = ENTRYC_TO_SMM | ENTRYC_DEACTIVATE_DUAL_MONITOR | ENTRYC_LOAD_PERF_GLOBAL |
-		       ENTRYC_LOAD_PAT | ENTRYC_LOAD_BNDCFGS | ENTRYC_LOAD_RTIT | ENTRYC_LOAD_CET |
-		       ENTRYC_LOAD_PKRS,
+		.off = ENTRYC_TO_SMM | ENTRYC_DEACTIVATE_DUAL_MONITOR | ENTRYC_LOAD_PERF_GLOBAL | ENTRYC_LOAD_PAT |
+		       ENTRYC_LOAD_BNDCFGS | ENTRYC_LOAD_RTIT | ENTRYC_LOAD_CET | ENTRYC_LOAD_PKRS,
 	};
 }
 
@@ -172,7 +173,8 @@ static int check_fixed_bits(const struct vmx_capability *c, char *why, u32 why_s
 
 	if ((c->cr0_fixed1 & cr0) == cr0 && (c->cr4_fixed1 & cr4) == cr4)
 		return 0;
-	snprintf(why, why_size, "this CPU's VMX does not allow the CR0 and CR4 bits of paging "
+	snprintf(why, why_size,
+		 "this CPU's VMX does not allow the CR0 and CR4 bits of paging "
 		 "(CR0_FIXED1 %llx, CR4_FIXED1 %llx): Umbra cannot run on it",
 		 (unsigned long long)c->cr0_fixed1, (unsigned long long)c->cr4_fixed1);
 	return -ENODEV;

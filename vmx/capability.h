@@ -11,11 +11,22 @@
 
 /* SDM vol. 3 appendix A */
 enum {
-	MSR_VMX_BASIC = 0x480, MSR_VMX_PIN = 0x481, MSR_VMX_PRIMARY = 0x482, MSR_VMX_EXIT = 0x483,
-	MSR_VMX_ENTRY = 0x484, MSR_VMX_MISC = 0x485, MSR_VMX_CR0_FIXED0 = 0x486,
-	MSR_VMX_CR0_FIXED1 = 0x487, MSR_VMX_CR4_FIXED0 = 0x488, MSR_VMX_CR4_FIXED1 = 0x489,
-	MSR_VMX_SECONDARY = 0x48b, MSR_VMX_EPT_VPID = 0x48c, MSR_VMX_TRUE_PIN = 0x48d,
-	MSR_VMX_TRUE_PRIMARY = 0x48e, MSR_VMX_TRUE_EXIT = 0x48f, MSR_VMX_TRUE_ENTRY = 0x490,
+	MSR_VMX_BASIC = 0x480,
+	MSR_VMX_PIN = 0x481,
+	MSR_VMX_PRIMARY = 0x482,
+	MSR_VMX_EXIT = 0x483,
+	MSR_VMX_ENTRY = 0x484,
+	MSR_VMX_MISC = 0x485,
+	MSR_VMX_CR0_FIXED0 = 0x486,
+	MSR_VMX_CR0_FIXED1 = 0x487,
+	MSR_VMX_CR4_FIXED0 = 0x488,
+	MSR_VMX_CR4_FIXED1 = 0x489,
+	MSR_VMX_SECONDARY = 0x48b,
+	MSR_VMX_EPT_VPID = 0x48c,
+	MSR_VMX_TRUE_PIN = 0x48d,
+	MSR_VMX_TRUE_PRIMARY = 0x48e,
+	MSR_VMX_TRUE_EXIT = 0x48f,
+	MSR_VMX_TRUE_ENTRY = 0x490,
 };
 
 #define BASIC_REVISION BITS(30, 0)
@@ -48,8 +59,8 @@ struct vmx_capability {
 struct vmx_controls {
 	u32 word[VMX_CONTROL_WORDS];
 	bool vpid, invvpid_address, invvpid_single, invvpid_all;
-	bool efer;           /* entry and exit switch IA32_EFER */
-	bool virtual_nmis;   /* with NMI-window exiting */
+	bool efer;         /* entry and exit switch IA32_EFER */
+	bool virtual_nmis; /* with NMI-window exiting */
 };
 
 /* Reads an MSR: 0, or -errno if it does not exist. */

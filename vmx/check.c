@@ -44,8 +44,8 @@ static void check_execution(struct vmx_check *k)
 {
 	u32 pin = k->word[VMX_PIN], primary = k->word[VMX_PRIMARY], secondary = k->word[VMX_SECONDARY];
 
-	EXPECT(vmcs_read32(VMCS_CR3_TARGET_COUNT) <=
-	       (k->c->misc >> MISC_CR3_TARGETS_SHIFT & MISC_CR3_TARGETS_MASK), "too many CR3 targets (26.2.1.1)");
+	EXPECT(vmcs_read32(VMCS_CR3_TARGET_COUNT) <= (k->c->misc >> MISC_CR3_TARGETS_SHIFT & MISC_CR3_TARGETS_MASK),
+	       "too many CR3 targets (26.2.1.1)");
 	EXPECT(pin & PIN_NMI_EXITING || !(pin & PIN_VIRTUAL_NMIS), "virtual NMIs without NMI exiting (26.2.1.1)");
 	EXPECT(pin & PIN_VIRTUAL_NMIS || !(primary & PRIMARY_NMI_WINDOW),
 	       "NMI-window exiting without virtual NMIs (26.2.1.1)");
@@ -80,10 +80,14 @@ static void check_exit_controls(struct vmx_check *k)
 static bool pushes_error_code(u32 type, u32 vector)
 {
 	switch (vector) {
-	case VEC_DF: case VEC_TS: case VEC_NP: case VEC_SS: case VEC_GP: case VEC_PF: case VEC_AC:
-		return type == INTR_TYPE_EXCEPTION;
-	default:
-		return false;
+	case VEC_DF:
+	case VEC_TS:
+	case VEC_NP:
+	case VEC_SS:
+	case VEC_GP:
+	case VEC_PF:
+	case VEC_AC: return type == INTR_TYPE_EXCEPTION;
+	default: return false;
 	}
 }
 
@@ -146,7 +150,7 @@ static void check_host_registers(struct vmx_check *k)
 	EXPECT(vmx_check_physical(k, vmcs_read_natural(VMCS_HOST_CR3)), "host CR3: beyond MAXPHYADDR (26.2.2)");
 	EXPECT(cr4 & CR4_PAE, "host CR4.PAE is 0 for a 64-bit host (26.2.4)");
 	EXPECT(vmx_check_canonical(vmcs_read_natural(VMCS_HOST_SYSENTER_ESP)) &&
-	       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_SYSENTER_EIP)),
+		       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_SYSENTER_EIP)),
 	       "host SYSENTER_ESP or EIP: not canonical (26.2.2)");
 	EXPECT(vmx_check_canonical(vmcs_read_natural(VMCS_HOST_RIP)), "host RIP: not canonical (26.2.4)");
 }
@@ -172,10 +176,10 @@ static void check_host_segments(struct vmx_check *k)
 	EXPECT(!((cs | tr | others) & SELECTOR_RPL_TI), "host selectors: RPL or TI is not 0 (26.2.3)");
 	EXPECT(cs && tr, "host selectors: CS or TR is 0 (26.2.3)");
 	EXPECT(vmx_check_canonical(vmcs_read_natural(VMCS_HOST_FS_BASE)) &&
-	       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_GS_BASE)) &&
-	       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_TR_BASE)) &&
-	       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_GDTR_BASE)) &&
-	       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_IDTR_BASE)),
+		       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_GS_BASE)) &&
+		       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_TR_BASE)) &&
+		       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_GDTR_BASE)) &&
+		       vmx_check_canonical(vmcs_read_natural(VMCS_HOST_IDTR_BASE)),
 	       "host FS, GS, TR, GDTR or IDTR base: not canonical (26.2.3)");
 }
 
@@ -190,13 +194,17 @@ static void check_host(struct vmx_check *k)
 u32 vmx_check(const struct vmx_capability *c, u32 phys_bits, vmx_check_report report, void *arg)
 {
 	struct vmx_check check = {
-		.c = c, .phys_bits = phys_bits, .report = report, .arg = arg,
-		.word = {
-			[VMX_PIN] = vmcs_read32(VMCS_PIN_CONTROLS),
-			[VMX_PRIMARY] = vmcs_read32(VMCS_PRIMARY_CONTROLS),
-			[VMX_EXIT] = vmcs_read32(VMCS_EXIT_CONTROLS),
-			[VMX_ENTRY] = vmcs_read32(VMCS_ENTRY_CONTROLS),
-		},
+		.c = c,
+		.phys_bits = phys_bits,
+		.report = report,
+		.arg = arg,
+		.word =
+			{
+				[VMX_PIN] = vmcs_read32(VMCS_PIN_CONTROLS),
+				[VMX_PRIMARY] = vmcs_read32(VMCS_PRIMARY_CONTROLS),
+				[VMX_EXIT] = vmcs_read32(VMCS_EXIT_CONTROLS),
+				[VMX_ENTRY] = vmcs_read32(VMCS_ENTRY_CONTROLS),
+			},
 	};
 
 	if (check.word[VMX_PRIMARY] & PRIMARY_SECONDARY)

@@ -10,7 +10,7 @@
 #define DEBUGCTL_DEFINED (BITS(15, 14) | BITS(12, 6) | BITS(2, 0))
 #define SELECTOR_RPL BITS(1, 0)
 #define SELECTOR_TI BIT(2)
-#define ATTR_TYPE(attributes) ((attributes) & 15)
+#define ATTR_TYPE(attributes) ((attributes)&15)
 #define ATTR_RESERVED (BITS(31, 17) | BITS(11, 8))
 #define ATTR_V8086 0xf3u
 #define TYPE_ACCESSED BIT(0)
@@ -65,7 +65,7 @@ static void check_msrs(struct vmx_check *k)
 	u64 efer;
 
 	EXPECT(vmx_check_canonical(vmcs_read_natural(VMCS_GUEST_SYSENTER_ESP)) &&
-	       vmx_check_canonical(vmcs_read_natural(VMCS_GUEST_SYSENTER_EIP)),
+		       vmx_check_canonical(vmcs_read_natural(VMCS_GUEST_SYSENTER_EIP)),
 	       "SYSENTER_ESP or EIP: not canonical (26.3.1.1)");
 	if (!(k->word[VMX_ENTRY] & ENTRYC_LOAD_EFER))
 		return;
@@ -88,7 +88,8 @@ static void check_selectors(struct vmx_check *k, const struct guest_mode *m)
 	const struct segment *s = m->segment;
 
 	EXPECT(!(s[SEG_TR].selector & SELECTOR_TI), "TR selector: TI is 1 (26.3.1.2)");
-	EXPECT(!is_usable(&s[SEG_LDTR]) || !(s[SEG_LDTR].selector & SELECTOR_TI), "LDTR selector: TI is 1 (26.3.1.2)");
+	EXPECT(!is_usable(&s[SEG_LDTR]) || !(s[SEG_LDTR].selector & SELECTOR_TI),
+	       "LDTR selector: TI is 1 (26.3.1.2)");
 	EXPECT(m->v8086 || (s[SEG_SS].selector & SELECTOR_RPL) == (s[SEG_CS].selector & SELECTOR_RPL),
 	       "SS and CS selectors: RPL differs (26.3.1.2)");
 }
@@ -98,13 +99,14 @@ static void check_bases(struct vmx_check *k, const struct guest_mode *m)
 	const struct segment *s = m->segment;
 
 	EXPECT(vmx_check_canonical(s[SEG_TR].base) && vmx_check_canonical(s[SEG_FS].base) &&
-	       vmx_check_canonical(s[SEG_GS].base), "TR, FS or GS base: not canonical (26.3.1.2)");
+		       vmx_check_canonical(s[SEG_GS].base),
+	       "TR, FS or GS base: not canonical (26.3.1.2)");
 	EXPECT(!is_usable(&s[SEG_LDTR]) || vmx_check_canonical(s[SEG_LDTR].base),
 	       "LDTR base: not canonical (26.3.1.2)");
 	EXPECT(!(s[SEG_CS].base >> 32), "CS base: high half is not 0 (26.3.1.2)");
 	EXPECT((!is_usable(&s[SEG_SS]) || !(s[SEG_SS].base >> 32)) &&
-	       (!is_usable(&s[SEG_DS]) || !(s[SEG_DS].base >> 32)) &&
-	       (!is_usable(&s[SEG_ES]) || !(s[SEG_ES].base >> 32)),
+		       (!is_usable(&s[SEG_DS]) || !(s[SEG_DS].base >> 32)) &&
+		       (!is_usable(&s[SEG_ES]) || !(s[SEG_ES].base >> 32)),
 	       "SS, DS or ES base: high half is not 0 (26.3.1.2)");
 }
 
@@ -130,7 +132,8 @@ static void check_common(struct vmx_check *k, const struct guest_mode *m, enum s
 static void check_cs(struct vmx_check *k, const struct guest_mode *m)
 {
 	const struct segment *cs = &m->segment[SEG_CS], *ss = &m->segment[SEG_SS];
-	u32 type = ATTR_TYPE(cs->attributes), dpl = SEG_ATTR_DPL(cs->attributes), ss_dpl = SEG_ATTR_DPL(ss->attributes);
+	u32 type = ATTR_TYPE(cs->attributes), dpl = SEG_ATTR_DPL(cs->attributes),
+	    ss_dpl = SEG_ATTR_DPL(ss->attributes);
 
 	EXPECT((type & (TYPE_CODE | TYPE_ACCESSED)) == (TYPE_CODE | TYPE_ACCESSED),
 	       "CS: not accessed code (26.3.1.2)");
@@ -253,7 +256,8 @@ static void check_rip(struct vmx_check *k, const struct guest_mode *m)
 static void check_activity(struct vmx_check *k, const struct guest_mode *m)
 {
 	static const u64 supported[] = {
-		[ACTIVITY_HLT] = MISC_ACTIVITY_HLT, [ACTIVITY_SHUTDOWN] = MISC_ACTIVITY_SHUTDOWN,
+		[ACTIVITY_HLT] = MISC_ACTIVITY_HLT,
+		[ACTIVITY_SHUTDOWN] = MISC_ACTIVITY_SHUTDOWN,
 		[ACTIVITY_WAIT_FOR_SIPI] = MISC_ACTIVITY_SIPI,
 	};
 	u32 activity = vmcs_read32(VMCS_GUEST_ACTIVITY), blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
@@ -324,15 +328,16 @@ static void check_pdptes(struct vmx_check *k)
 		return;
 	pdpt = phys_to_virt(hpa(cr3));
 	for (u32 i = 0; i < 4; i++)
-		EXPECT(!(pdpt[i] & PTE_P) ||
-		       (!(pdpt[i] & (PDPTE_RESERVED | ABOVE_52_BITS)) && vmx_check_physical(k, pdpt[i] & PTE_ADDR_MASK)),
+		EXPECT(!(pdpt[i] & PTE_P) || (!(pdpt[i] & (PDPTE_RESERVED | ABOVE_52_BITS)) &&
+					      vmx_check_physical(k, pdpt[i] & PTE_ADDR_MASK)),
 		       "PDPTE: reserved bits (26.3.1.6)");
 }
 
 void vmx_check_guest(struct vmx_check *k)
 {
 	struct guest_mode mode = {
-		.ia32e = is_ia32e(k), .v8086 = vmcs_read_natural(VMCS_GUEST_RFLAGS) & RFLAGS_VM,
+		.ia32e = is_ia32e(k),
+		.v8086 = vmcs_read_natural(VMCS_GUEST_RFLAGS) & RFLAGS_VM,
 	};
 
 	for (u32 i = 0; i < SEG_COUNT; i++)

@@ -18,8 +18,10 @@
 static void set_word(struct vmx_vcpu *vmx, enum vmx_control_word which, u32 value)
 {
 	static const u32 fields[VMX_CONTROL_WORDS] = {
-		[VMX_PIN] = VMCS_PIN_CONTROLS, [VMX_PRIMARY] = VMCS_PRIMARY_CONTROLS,
-		[VMX_SECONDARY] = VMCS_SECONDARY_CONTROLS, [VMX_EXIT] = VMCS_EXIT_CONTROLS,
+		[VMX_PIN] = VMCS_PIN_CONTROLS,
+		[VMX_PRIMARY] = VMCS_PRIMARY_CONTROLS,
+		[VMX_SECONDARY] = VMCS_SECONDARY_CONTROLS,
+		[VMX_EXIT] = VMCS_EXIT_CONTROLS,
 		[VMX_ENTRY] = VMCS_ENTRY_CONTROLS,
 	};
 
@@ -166,7 +168,8 @@ void vmx_load_control(struct vcpu *vcpu)
 void vmx_update_control(struct vcpu *vcpu)
 {
 	if (!(vcpu->cr0 & CR0_PE))
-		guest_stop(vcpu, "it left protected mode: real mode is not supported on VMX without unrestricted guest");
+		guest_stop(vcpu,
+			   "it left protected mode: real mode is not supported on VMX without unrestricted guest");
 	vmx_load_control(vcpu);
 }
 

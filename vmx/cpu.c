@@ -95,9 +95,11 @@ void vmx_describe(char *buf, u32 size)
 	const struct vmx_controls *c = &controls;
 
 	snprintf(buf, size, "%strue controls, %s%s, EFER %s, %svirtual NMIs; left unused:%s%s%s",
-		 capability.basic & BASIC_TRUE_CONTROLS ? "" : "no ",
-		 c->vpid ? "VPID with INVVPID" : "no VPID",
-		 !c->vpid ? "" : c->invvpid_address ? " of a page" : c->invvpid_single ? " of one" : " of all",
+		 capability.basic & BASIC_TRUE_CONTROLS ? "" : "no ", c->vpid ? "VPID with INVVPID" : "no VPID",
+		 !c->vpid           ? "" :
+		 c->invvpid_address ? " of a page" :
+		 c->invvpid_single  ? " of one" :
+				      " of all",
 		 c->efer ? "by controls" : "by hand", c->virtual_nmis ? "" : "no ",
 		 has(VMX_SECONDARY, SECONDARY_EPT) ? " EPT" : "",
 		 has(VMX_SECONDARY, SECONDARY_UNRESTRICTED) ? " unrestricted guest" : "",

@@ -3,7 +3,10 @@
 #include "lib/log.h"
 #include "vmx/vmx.h"
 
-struct dump_field { const char *name; u32 field; };
+struct dump_field {
+	const char *name;
+	u32 field;
+};
 
 /* Two fields a line; fields that this CPU does not have are left out. */
 static void dump_fields(const char *title, const struct dump_field *fields, u32 count)
@@ -38,11 +41,11 @@ static void dump_words(const struct vmx_vcpu *vmx)
 
 void vmx_dump(const struct vcpu *vcpu)
 {
-#define X(name, encoding) { #name, encoding },
-	static const struct dump_field exit[] = { VMCS_FIELDS_EXIT(X) };
-	static const struct dump_field guest[] = { VMCS_FIELDS_GUEST(X) };
-	static const struct dump_field control[] = { VMCS_FIELDS_CONTROL(X) };
-	static const struct dump_field host[] = { VMCS_FIELDS_HOST(X) };
+#define X(name, encoding) {#name, encoding},
+	static const struct dump_field exit[] = {VMCS_FIELDS_EXIT(X)};
+	static const struct dump_field guest[] = {VMCS_FIELDS_GUEST(X)};
+	static const struct dump_field control[] = {VMCS_FIELDS_CONTROL(X)};
+	static const struct dump_field host[] = {VMCS_FIELDS_HOST(X)};
 #undef X
 
 	log_error("exit %s\n", vmx_exit_name(vcpu->exit.raw));

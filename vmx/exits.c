@@ -27,12 +27,9 @@ static enum exit_kind exception_kind(u32 intr_info)
 	if (event_type(intr_info) == INTR_TYPE_NMI)
 		return EXIT_NMI;
 	switch (event_vector(intr_info)) {
-	case VEC_PF:
-		return EXIT_PAGE_FAULT;
-	case VEC_MC:
-		return EXIT_MACHINE_CHECK;
-	default:
-		return EXIT_EXCEPTION;
+	case VEC_PF: return EXIT_PAGE_FAULT;
+	case VEC_MC: return EXIT_MACHINE_CHECK;
+	default: return EXIT_EXCEPTION;
 	}
 }
 
@@ -48,31 +45,19 @@ enum exit_kind vmx_exit_kind(const struct vmx_exit_info *info)
 	if (info->reason & REASON_ENTRY_FAILURE)
 		return failure_kind(basic);
 	switch (basic) {
-	case REASON_EXCEPTION_NMI:
-		return exception_kind(info->intr_info);
-	case REASON_EXTERNAL_INTERRUPT:
-		return EXIT_INTERRUPT;
-	case REASON_TRIPLE_FAULT:
-		return EXIT_TRIPLE_FAULT;
-	case REASON_INIT:
-		return EXIT_INIT;
-	case REASON_SIPI:
-		return EXIT_SIPI;
+	case REASON_EXCEPTION_NMI: return exception_kind(info->intr_info);
+	case REASON_EXTERNAL_INTERRUPT: return EXIT_INTERRUPT;
+	case REASON_TRIPLE_FAULT: return EXIT_TRIPLE_FAULT;
+	case REASON_INIT: return EXIT_INIT;
+	case REASON_SIPI: return EXIT_SIPI;
 	case REASON_INTERRUPT_WINDOW:
-	case REASON_NMI_WINDOW:
-		return EXIT_WINDOW;
-	case REASON_TASK_SWITCH:
-		return EXIT_TASK_SWITCH;
-	case REASON_CPUID:
-		return EXIT_CPUID;
-	case REASON_INVD:
-		return EXIT_INVD;
-	case REASON_INVLPG:
-		return EXIT_INVLPG;
-	case REASON_INVPCID:
-		return EXIT_INVPCID;
-	case REASON_VMCALL:
-		return EXIT_HYPERCALL;
+	case REASON_NMI_WINDOW: return EXIT_WINDOW;
+	case REASON_TASK_SWITCH: return EXIT_TASK_SWITCH;
+	case REASON_CPUID: return EXIT_CPUID;
+	case REASON_INVD: return EXIT_INVD;
+	case REASON_INVLPG: return EXIT_INVLPG;
+	case REASON_INVPCID: return EXIT_INVPCID;
+	case REASON_VMCALL: return EXIT_HYPERCALL;
 	case REASON_GETSEC:
 	case REASON_RSM:
 	case REASON_VMCLEAR:
@@ -95,42 +80,36 @@ enum exit_kind vmx_exit_kind(const struct vmx_exit_info *info)
 	case REASON_PCONFIG:
 	case REASON_LOADIWKEY:
 	case REASON_RDMSRLIST:
-	case REASON_WRMSRLIST:
-		return EXIT_VIRT_INSN;
+	case REASON_WRMSRLIST: return EXIT_VIRT_INSN;
 	case REASON_CR_ACCESS:
 		return cr_access_type(info->qualification) == CR_ACCESS_FROM ? EXIT_CR_READ : EXIT_CR_WRITE;
-	case REASON_IO:
-		return EXIT_IO;
-	case REASON_RDMSR:
-		return EXIT_MSR_READ;
-	case REASON_WRMSR:
-		return EXIT_MSR_WRITE;
-	case REASON_XSETBV:
-		return EXIT_XSETBV;
-	default:
-		return EXIT_UNKNOWN;
+	case REASON_IO: return EXIT_IO;
+	case REASON_RDMSR: return EXIT_MSR_READ;
+	case REASON_WRMSR: return EXIT_MSR_WRITE;
+	case REASON_XSETBV: return EXIT_XSETBV;
+	default: return EXIT_UNKNOWN;
 	}
 }
 
 const char *vmx_exit_name(u64 reason)
 {
 	switch (reason & REASON_BASIC_MASK) {
-#define X(name, value) case value: return #name;
-	EXIT_REASONS(X)
+#define X(name, value) \
+	case value: return #name;
+		EXIT_REASONS(X)
 #undef X
-	default:
-		return "?";
+	default: return "?";
 	}
 }
 
 const char *vmx_field_name(u32 field)
 {
 	switch (field) {
-#define X(name, encoding) case encoding: return #name;
-	VMCS_FIELDS(X)
+#define X(name, encoding) \
+	case encoding: return #name;
+		VMCS_FIELDS(X)
 #undef X
-	default:
-		return "?";
+	default: return "?";
 	}
 }
 
@@ -172,26 +151,19 @@ const char *vmx_error_text(u32 error)
 static u8 neutral_type(u32 type)
 {
 	switch (type) {
-	case INTR_TYPE_EXTERNAL:
-		return EVENT_INTERRUPT;
-	case INTR_TYPE_NMI:
-		return EVENT_NMI;
-	case INTR_TYPE_EXCEPTION:
-		return EVENT_EXCEPTION;
-	case INTR_TYPE_SOFT_INTERRUPT:
-		return EVENT_SOFT_INTERRUPT;
-	case INTR_TYPE_PRIV_SOFT_EXCEPTION:
-		return EVENT_PRIV_SOFT_EXCEPTION;
-	case INTR_TYPE_SOFT_EXCEPTION:
-		return EVENT_SOFT_EXCEPTION;
-	default:
-		return EVENT_NONE;
+	case INTR_TYPE_EXTERNAL: return EVENT_INTERRUPT;
+	case INTR_TYPE_NMI: return EVENT_NMI;
+	case INTR_TYPE_EXCEPTION: return EVENT_EXCEPTION;
+	case INTR_TYPE_SOFT_INTERRUPT: return EVENT_SOFT_INTERRUPT;
+	case INTR_TYPE_PRIV_SOFT_EXCEPTION: return EVENT_PRIV_SOFT_EXCEPTION;
+	case INTR_TYPE_SOFT_EXCEPTION: return EVENT_SOFT_EXCEPTION;
+	default: return EVENT_NONE;
 	}
 }
 
 struct vcpu_event vmx_interrupted_event(const struct vmx_exit_info *info)
 {
-	struct vcpu_event event = { .type = EVENT_NONE };
+	struct vcpu_event event = {.type = EVENT_NONE};
 
 	if (!(info->idt_info & INTR_INFO_VALID))
 		return event; /* the other bits are not defined */
@@ -209,18 +181,12 @@ struct vcpu_event vmx_interrupted_event(const struct vmx_exit_info *info)
 static u32 hardware_type(u8 type)
 {
 	switch (type) {
-	case EVENT_INTERRUPT:
-		return INTR_TYPE_EXTERNAL;
-	case EVENT_NMI:
-		return INTR_TYPE_NMI;
-	case EVENT_SOFT_INTERRUPT:
-		return INTR_TYPE_SOFT_INTERRUPT;
-	case EVENT_SOFT_EXCEPTION:
-		return INTR_TYPE_SOFT_EXCEPTION;
-	case EVENT_PRIV_SOFT_EXCEPTION:
-		return INTR_TYPE_PRIV_SOFT_EXCEPTION;
-	default:
-		return INTR_TYPE_EXCEPTION;
+	case EVENT_INTERRUPT: return INTR_TYPE_EXTERNAL;
+	case EVENT_NMI: return INTR_TYPE_NMI;
+	case EVENT_SOFT_INTERRUPT: return INTR_TYPE_SOFT_INTERRUPT;
+	case EVENT_SOFT_EXCEPTION: return INTR_TYPE_SOFT_EXCEPTION;
+	case EVENT_PRIV_SOFT_EXCEPTION: return INTR_TYPE_PRIV_SOFT_EXCEPTION;
+	default: return INTR_TYPE_EXCEPTION;
 	}
 }
 
@@ -283,16 +249,12 @@ bool vmx_exit_is_fast(const struct vmx_exit_info *info, enum exit_kind kind)
 	if (info->idt_info & INTR_INFO_VALID)
 		return false;
 	switch (kind) {
-	case EXIT_PAGE_FAULT:
-		return !(info->intr_info & INTR_INFO_NMI_UNBLOCKED);
+	case EXIT_PAGE_FAULT: return !(info->intr_info & INTR_INFO_NMI_UNBLOCKED);
 	case EXIT_CPUID:
-	case EXIT_INVLPG:
-		return true;
+	case EXIT_INVLPG: return true;
 	case EXIT_CR_READ:
-	case EXIT_CR_WRITE:
-		return (info->qualification & CR_QUAL_NUMBER) == 3;
-	default:
-		return false;
+	case EXIT_CR_WRITE: return (info->qualification & CR_QUAL_NUMBER) == 3;
+	default: return false;
 	}
 }
 
@@ -351,10 +313,8 @@ static bool is_instruction(enum exit_kind kind)
 	case EXIT_INVD:
 	case EXIT_HYPERCALL:
 	case EXIT_VIRT_INSN:
-	case EXIT_IO:
-		return true;
-	default:
-		return false;
+	case EXIT_IO: return true;
+	default: return false;
 	}
 }
 
@@ -371,24 +331,15 @@ void vmx_decode_exit(const struct vmx_exit_info *info, struct vcpu_exit *exit)
 		exit->insn_len = (u8)info->insn_len;
 	switch ((enum exit_kind)exit->kind) {
 	case EXIT_PAGE_FAULT:
-	case EXIT_EXCEPTION:
-		decode_exception(info, exit);
-		break;
+	case EXIT_EXCEPTION: decode_exception(info, exit); break;
 	case EXIT_CR_READ:
-	case EXIT_CR_WRITE:
-		decode_cr(info->qualification, exit);
-		break;
+	case EXIT_CR_WRITE: decode_cr(info->qualification, exit); break;
 	case EXIT_INVLPG:
 		exit->operand_known = true;
 		exit->gva = info->qualification;
 		break;
-	case EXIT_IO:
-		decode_io(info->qualification, exit);
-		break;
-	case EXIT_TASK_SWITCH:
-		decode_task_switch(info, exit);
-		break;
-	default:
-		break;
+	case EXIT_IO: decode_io(info->qualification, exit); break;
+	case EXIT_TASK_SWITCH: decode_task_switch(info, exit); break;
+	default: break;
 	}
 }

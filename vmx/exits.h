@@ -13,13 +13,15 @@
 struct vmx_exit_info {
 	u32 reason;
 	u64 qualification;
-	u32 intr_info, intr_error;   /* exceptions and NMIs */
-	u32 idt_info, idt_error;     /* event under delivery */
+	u32 intr_info, intr_error; /* exceptions and NMIs */
+	u32 idt_info, idt_error;   /* event under delivery */
 	u32 insn_len;
 };
 
 /* VM-entry interruption information; info 0: no event. */
-struct vmx_entry_event { u32 info, error, insn_len; };
+struct vmx_entry_event {
+	u32 info, error, insn_len;
+};
 
 /* The exception bitmap's exits are told apart by intr_info, CR accesses by the qualification. */
 enum exit_kind vmx_exit_kind(const struct vmx_exit_info *info);

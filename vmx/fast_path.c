@@ -12,7 +12,7 @@
 /* An event that is delivered ends the shadow of the instruction before. */
 static void inject_page_fault(gva_t gva, u32 error)
 {
-	const struct vcpu_event pf = { .type = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .error = error };
+	const struct vcpu_event pf = {.type = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .error = error};
 	struct vmx_entry_event event = vmx_entry_event(&pf);
 	u32 state = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
 
@@ -31,14 +31,9 @@ static bool fast_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	switch (shadow_handle_fault(vcpu->mmu, info->qualification, info->intr_error, vmx_guest_cpl(),
 				    vmcs_read_natural(VMCS_GUEST_RFLAGS), &vcpu->mmio.fault)) {
 	case SHADOW_FIXED:
-	case SHADOW_RETRY:
-		return true;
-	case SHADOW_INJECT:
-		inject_page_fault(info->qualification, vcpu->mmio.fault.error);
-		return true;
-	default:
-		vcpu->mmio.state = MMIO_FOUND;
-		return false;
+	case SHADOW_RETRY: return true;
+	case SHADOW_INJECT: inject_page_fault(info->qualification, vcpu->mmio.fault.error); return true;
+	default: vcpu->mmio.state = MMIO_FOUND; return false;
 	}
 }
 
@@ -96,8 +91,7 @@ bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info)
 			return false;
 	} else {
 		rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
-		if (rflags & (RFLAGS_TF | RFLAGS_RF) ||
-		    vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_SHADOW)
+		if (rflags & (RFLAGS_TF | RFLAGS_RF) || vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_SHADOW)
 			return false;
 		len = fast_insn(vcpu, info, (enum exit_kind)exit->kind, exit->rip, rflags);
 		if (!len)

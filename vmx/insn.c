@@ -44,11 +44,15 @@ enum vmx_status insn_vmptrld(hpa_t vmcs)
 
 enum vmx_status insn_invvpid(enum vmx_invvpid type, u16 vpid, gva_t gva)
 {
-	const struct { u64 vpid, gva; } descriptor = { vpid, gva };
+	const struct {
+		u64 vpid, gva;
+	} descriptor = {vpid, gva};
 	bool carry, zero;
 
-	asm volatile("invvpid %2, %3" : "=@ccc"(carry), "=@ccz"(zero)
-		     : "m"(descriptor), "r"((u64)type) : "memory");
+	asm volatile("invvpid %2, %3"
+		     : "=@ccc"(carry), "=@ccz"(zero)
+		     : "m"(descriptor), "r"((u64)type)
+		     : "memory");
 	return status_of(carry, zero);
 }
 

@@ -11,8 +11,8 @@
 /* What a VMX instruction left in the flags, section 30.2. */
 enum vmx_status {
 	VMX_OK,
-	VMX_FAIL_INVALID,    /* CF: no current VMCS, or the operand is refused */
-	VMX_FAIL_VALID,      /* ZF: the number is in the VM-instruction error field */
+	VMX_FAIL_INVALID, /* CF: no current VMCS, or the operand is refused */
+	VMX_FAIL_VALID,   /* ZF: the number is in the VM-instruction error field */
 };
 
 MUST_CHECK enum vmx_status insn_vmxon(hpa_t region);

@@ -6,7 +6,6 @@
  */
 #include "vmx/vmx.h"
 
-
 /* Four maps of 0x2000 MSRs, one bit each: reads of both ranges, then writes of both. */
 #define RANGE_MSRS 0x2000u
 #define RANGE_HIGH 0xc0000000u
@@ -42,20 +41,13 @@ void vmx_set_io_intercept(struct vcpu *vcpu, u16 port, bool on)
 static u32 msr_field(u32 msr)
 {
 	switch (msr) {
-	case MSR_FS_BASE:
-		return VMCS_GUEST_FS_BASE;
-	case MSR_GS_BASE:
-		return VMCS_GUEST_GS_BASE;
-	case MSR_SYSENTER_CS:
-		return VMCS_GUEST_SYSENTER_CS;
-	case MSR_SYSENTER_ESP:
-		return VMCS_GUEST_SYSENTER_ESP;
-	case MSR_SYSENTER_EIP:
-		return VMCS_GUEST_SYSENTER_EIP;
-	case MSR_DEBUGCTL:
-		return VMCS_GUEST_DEBUGCTL;
-	default:
-		return 0;
+	case MSR_FS_BASE: return VMCS_GUEST_FS_BASE;
+	case MSR_GS_BASE: return VMCS_GUEST_GS_BASE;
+	case MSR_SYSENTER_CS: return VMCS_GUEST_SYSENTER_CS;
+	case MSR_SYSENTER_ESP: return VMCS_GUEST_SYSENTER_ESP;
+	case MSR_SYSENTER_EIP: return VMCS_GUEST_SYSENTER_EIP;
+	case MSR_DEBUGCTL: return VMCS_GUEST_DEBUGCTL;
+	default: return 0;
 	}
 }
 

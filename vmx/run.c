@@ -108,7 +108,7 @@ NORETURN void vmx_run(struct vcpu *vcpu)
 		} while (done && !vmx_nmi_is_due(vmx));
 		vmx_store_guest(vcpu);
 		if (unlikely(done)) { /* an NMI came meanwhile; a #PF that it displaces comes again */
-			vcpu->exit = (struct vcpu_exit){ .kind = vcpu_last_exit(vcpu)->kind };
+			vcpu->exit = (struct vcpu_exit){.kind = vcpu_last_exit(vcpu)->kind};
 			continue;
 		}
 		finish_exit(vcpu, &info);

@@ -7,7 +7,6 @@
 #include "arch/x86/percpu.h"
 #include "vmx/vmx.h"
 
-
 /* --- NMIs that came while the hypervisor ran ---------------------------------- */
 
 /* An NMI whose delivery was cut short blocks others, not itself. */
@@ -38,11 +37,11 @@ static void pass_nmi(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 		return;
 	}
 	if (vcpu->inject.type == EVENT_NONE && nmi_can_go(vcpu) && !vcpu->interrupt_shadow) {
-		vcpu->inject = (struct vcpu_event){ .type = EVENT_NMI, .vector = VEC_NMI };
+		vcpu->inject = (struct vcpu_event){.type = EVENT_NMI, .vector = VEC_NMI};
 		vmx->nmi_waiting = false;
 	}
-	vmx_set_nmi_window(vcpu, vmx->nmi_waiting &&
-			   (vmx_controls()->virtual_nmis || vcpu->exit.kind != EXIT_WINDOW));
+	vmx_set_nmi_window(vcpu,
+			   vmx->nmi_waiting && (vmx_controls()->virtual_nmis || vcpu->exit.kind != EXIT_WINDOW));
 }
 
 /* --- entry --------------------------------------------------------------------- */
@@ -85,11 +84,12 @@ static void load_pending_debug(const struct vcpu *vcpu, const struct vmx_vcpu *v
 		return;
 	pending = vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG);
 	step = vcpu->rflags & RFLAGS_TF && !(vmcs_read64(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF);
-	vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, step ? pending | PENDING_DEBUG_BS
-							  : pending & ~PENDING_DEBUG_BS);
+	vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG,
+			   step ? pending | PENDING_DEBUG_BS : pending & ~PENDING_DEBUG_BS);
 }
 
-#define LOAD_CHANGED(vmx, member, field, value) do { \
+#define LOAD_CHANGED(vmx, member, field, value) \
+	do { \
 		u64 new_value = (value); \
 		if ((vmx)->member != new_value) { \
 			(vmx)->member = new_value; \

@@ -39,7 +39,7 @@ static enum vmx_status clear_pages(struct vmx_vcpu *vmx)
 
 	if (vmcs[0])
 		status = insn_vmclear(vmx->vmcs);
-	*vmx = (struct vmx_vcpu){ .vmcs = vmx->vmcs, .msr_bitmap = vmx->msr_bitmap, .io_bitmap = vmx->io_bitmap };
+	*vmx = (struct vmx_vcpu){.vmcs = vmx->vmcs, .msr_bitmap = vmx->msr_bitmap, .io_bitmap = vmx->io_bitmap};
 	memset(vmcs, 0, PAGE_SIZE);
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
 	memset(vmx->io_bitmap, 0, PAGE_SIZE << VMX_IO_BITMAP_ORDER);
@@ -116,7 +116,7 @@ static void init_host(void)
 
 static void set_flat(enum segment_name which, u16 selector, u32 attributes, u32 limit)
 {
-	struct segment segment = { .selector = selector, .attributes = attributes, .limit = limit };
+	struct segment segment = {.selector = selector, .attributes = attributes, .limit = limit};
 
 	vmx_segment_put(which, &segment);
 }
@@ -137,7 +137,7 @@ static void init_segments(void)
 /* The MSRs that entries do not load; the firmware's values are none of the guest's business. */
 static void init_msrs(void)
 {
-	static const u32 zeroed[] = { MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE };
+	static const u32 zeroed[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE};
 
 	for (u32 i = 0; i < ARRAY_SIZE(zeroed); i++)
 		wrmsr(zeroed[i], 0);

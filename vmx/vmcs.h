@@ -104,13 +104,29 @@ void vmcs_write_raw(u32 field, u64 value);
 /* 0, or -ENOENT if this CPU has no such field. */
 MUST_CHECK int vmcs_try_read(u32 field, u64 *value);
 
-#define VMCS_CHECK_WIDTH(field, width) \
-	_Static_assert(VMCS_WIDTH(field) == (width), #field " has another width")
-#define vmcs_read16(field) ({ VMCS_CHECK_WIDTH(field, VMCS_WIDTH_16); (u16)vmcs_read_raw(field); })
-#define vmcs_read32(field) ({ VMCS_CHECK_WIDTH(field, VMCS_WIDTH_32); (u32)vmcs_read_raw(field); })
-#define vmcs_read64(field) ({ VMCS_CHECK_WIDTH(field, VMCS_WIDTH_64); vmcs_read_raw(field); })
-#define vmcs_read_natural(field) ({ VMCS_CHECK_WIDTH(field, VMCS_WIDTH_NATURAL); vmcs_read_raw(field); })
-#define VMCS_WRITE(field, width, type, value) do { \
+#define VMCS_CHECK_WIDTH(field, width) _Static_assert(VMCS_WIDTH(field) == (width), #field " has another width")
+#define vmcs_read16(field) \
+	({ \
+		VMCS_CHECK_WIDTH(field, VMCS_WIDTH_16); \
+		(u16) vmcs_read_raw(field); \
+	})
+#define vmcs_read32(field) \
+	({ \
+		VMCS_CHECK_WIDTH(field, VMCS_WIDTH_32); \
+		(u32) vmcs_read_raw(field); \
+	})
+#define vmcs_read64(field) \
+	({ \
+		VMCS_CHECK_WIDTH(field, VMCS_WIDTH_64); \
+		vmcs_read_raw(field); \
+	})
+#define vmcs_read_natural(field) \
+	({ \
+		VMCS_CHECK_WIDTH(field, VMCS_WIDTH_NATURAL); \
+		vmcs_read_raw(field); \
+	})
+#define VMCS_WRITE(field, width, type, value) \
+	do { \
 		VMCS_CHECK_WIDTH(field, width); \
 		vmcs_write_raw(field, (type)(value)); \
 	} while (0)
@@ -204,11 +220,16 @@ enum { ENTRY_CONTROLS(X) };
 #define INTR_INFO_TYPE_SHIFT 8
 #define INTR_INFO_TYPE_MASK BITS(10, 8)
 #define INTR_INFO_ERROR BIT(11)
-#define INTR_INFO_NMI_UNBLOCKED BIT(12)  /* exits only: IRET had ended NMI blocking */
+#define INTR_INFO_NMI_UNBLOCKED BIT(12) /* exits only: IRET had ended NMI blocking */
 #define INTR_INFO_VALID BIT(31)
 enum {
-	INTR_TYPE_EXTERNAL = 0, INTR_TYPE_RESERVED = 1, INTR_TYPE_NMI = 2, INTR_TYPE_EXCEPTION = 3,
-	INTR_TYPE_SOFT_INTERRUPT = 4, INTR_TYPE_PRIV_SOFT_EXCEPTION = 5, INTR_TYPE_SOFT_EXCEPTION = 6,
+	INTR_TYPE_EXTERNAL = 0,
+	INTR_TYPE_RESERVED = 1,
+	INTR_TYPE_NMI = 2,
+	INTR_TYPE_EXCEPTION = 3,
+	INTR_TYPE_SOFT_INTERRUPT = 4,
+	INTR_TYPE_PRIV_SOFT_EXCEPTION = 5,
+	INTR_TYPE_SOFT_EXCEPTION = 6,
 	INTR_TYPE_OTHER = 7,
 };
 
@@ -238,7 +259,7 @@ enum { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_FOR_SIPI 
 enum { CR_ACCESS_TO, CR_ACCESS_FROM, CR_ACCESS_CLTS, CR_ACCESS_LMSW };
 
 /* Exit qualification of I/O instructions, table 27-5 */
-#define IO_QUAL_SIZE BITS(2, 0)          /* bytes - 1 */
+#define IO_QUAL_SIZE BITS(2, 0) /* bytes - 1 */
 #define IO_QUAL_IN BIT(3)
 #define IO_QUAL_STRING BIT(4)
 #define IO_QUAL_REP BIT(5)

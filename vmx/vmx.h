@@ -15,30 +15,33 @@
 
 /* One per CPU, at this_cpu()->backend. */
 struct vmx_cpu {
-	hpa_t region;        /* VMXON region */
+	hpa_t region; /* VMXON region */
 };
 
-#define VMX_TAGS 64u         /* VPIDs used where there are any */
+#define VMX_TAGS 64u /* VPIDs used where there are any */
 #define VMX_TAG_FIRST 1u
 
 /* vcpu->hw */
 struct vmx_vcpu {
 	hpa_t vmcs;
 	u8 *msr_bitmap, *io_bitmap;
-	bool launched;       /* VMRESUME, not VMLAUNCH */
-	u32 requested;       /* INTERCEPT_* as neutral code asked */
+	bool launched;               /* VMRESUME, not VMLAUNCH */
+	u32 requested;               /* INTERCEPT_* as neutral code asked */
 	u32 word[VMX_CONTROL_WORDS]; /* what the VMCS holds */
 	u32 exception_bitmap;
-	u64 cr0_owned, cr4_owned;    /* bits that the guest changes without an exit */
+	u64 cr0_owned, cr4_owned; /* bits that the guest changes without an exit */
 	/* As the VMCS holds them since the last exit: written only when changed. */
 	u64 rip, rsp, rflags;
 	u32 interruptibility;
-	u64 nmi_seen;        /* of this_cpu()->nmi_count: passed on or waiting */
-	bool nmi_waiting;    /* one NMI for the guest that it blocks */
-	bool nmi_window;     /* an exit is asked for when it may go in */
+	u64 nmi_seen;     /* of this_cpu()->nmi_count: passed on or waiting */
+	bool nmi_waiting; /* one NMI for the guest that it blocks */
+	bool nmi_window;  /* an exit is asked for when it may go in */
 };
 
-static inline struct vmx_vcpu *vmx_of(const struct vcpu *vcpu) { return vcpu->hw; }
+static inline struct vmx_vcpu *vmx_of(const struct vcpu *vcpu)
+{
+	return vcpu->hw;
+}
 
 /* cpu.c */
 const struct vmx_capability *vmx_capability(void);
@@ -72,7 +75,7 @@ void vmx_tlb_flush(struct vcpu *vcpu, u32 tag);
 void vmx_tlb_flush_page(struct vcpu *vcpu, u32 tag, gva_t gva);
 
 /* msr.c */
-#define VMX_IO_BITMAP_ORDER 1        /* A and B, one behind the other */
+#define VMX_IO_BITMAP_ORDER 1 /* A and B, one behind the other */
 void vmx_set_msr_intercept(struct vcpu *vcpu, u32 msr, bool read, bool write);
 void vmx_set_io_intercept(struct vcpu *vcpu, u16 port, bool on);
 bool vmx_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);

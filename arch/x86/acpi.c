@@ -20,9 +20,20 @@ enum { RSDP_REVISION = 15, RSDP_RSDT = 16, RSDP_XSDT = 24 };
 
 /* Section 5.2.9 */
 enum {
-	FADT_DSDT = 40, FADT_PM1A_EVT = 56, FADT_PM1B_EVT = 60, FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68,
-	FADT_PM1_EVT_LEN = 88, FADT_PM1_CNT_LEN = 89, FADT_FLAGS = 112, FADT_X_DSDT = 140, FADT_X_PM1A_EVT = 148,
-	FADT_X_PM1B_EVT = 160, FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_SLEEP_CONTROL = 244,
+	FADT_DSDT = 40,
+	FADT_PM1A_EVT = 56,
+	FADT_PM1B_EVT = 60,
+	FADT_PM1A_CNT = 64,
+	FADT_PM1B_CNT = 68,
+	FADT_PM1_EVT_LEN = 88,
+	FADT_PM1_CNT_LEN = 89,
+	FADT_FLAGS = 112,
+	FADT_X_DSDT = 140,
+	FADT_X_PM1A_EVT = 148,
+	FADT_X_PM1B_EVT = 160,
+	FADT_X_PM1A_CNT = 172,
+	FADT_X_PM1B_CNT = 184,
+	FADT_SLEEP_CONTROL = 244,
 	FADT_SLEEP_STATUS = 256,
 };
 #define FADT_HW_REDUCED BIT(20)
@@ -70,8 +81,15 @@ static bool has_signature(const u8 *p, const char *signature)
 
 /* Section 20.2 */
 enum {
-	AML_ZERO = 0x00, AML_ONE = 0x01, AML_NAME = 0x08, AML_BYTE = 0x0a, AML_WORD = 0x0b, AML_DWORD = 0x0c,
-	AML_QWORD = 0x0e, AML_PACKAGE = 0x12, AML_ONES = 0xff,
+	AML_ZERO = 0x00,
+	AML_ONE = 0x01,
+	AML_NAME = 0x08,
+	AML_BYTE = 0x0a,
+	AML_WORD = 0x0b,
+	AML_DWORD = 0x0c,
+	AML_QWORD = 0x0e,
+	AML_PACKAGE = 0x12,
+	AML_ONES = 0xff,
 };
 #define NAME_BYTES 4u
 #define NAME_PREFIX_MAX 4u
@@ -146,7 +164,8 @@ static bool is_named(const u8 *code, u32 i)
 	for (u32 n = 0; i && n <= NAME_PREFIX_MAX; n++)
 		switch (code[--i]) {
 		case AML_NAME: return true;
-		case '\\': case '^': break;
+		case '\\':
+		case '^': break;
 		default: return false;
 		}
 	return false;
@@ -159,7 +178,7 @@ static void search_code(const u8 *code, u32 length, struct acpi_sleep *out)
 		u32 state = name[2] - (u32)'0', a, b;
 
 		if (name[0] != '_' || name[1] != 'S' || name[3] != '_' || state >= ACPI_SLEEP_STATES ||
-		    !is_named(code, i) || !take_types((struct aml){ name + NAME_BYTES, code + length }, &a, &b))
+		    !is_named(code, i) || !take_types((struct aml){name + NAME_BYTES, code + length}, &a, &b))
 			continue;
 		out->type_a[state] |= (u8)(1u << (a & 7));
 		out->type_b[state] |= (u8)(1u << (b & 7));
@@ -204,7 +223,7 @@ static struct acpi_byte at(enum acpi_space space, u64 address, u32 byte)
 {
 	bool good = address && address + byte >= address && (space == ACPI_MEMORY || address + byte <= 0xffff);
 
-	return good ? (struct acpi_byte){ space, address + byte } : (struct acpi_byte){ ACPI_NOWHERE, 0 };
+	return good ? (struct acpi_byte){space, address + byte} : (struct acpi_byte){ACPI_NOWHERE, 0};
 }
 
 static struct acpi_byte at_port(const struct table *fadt, u32 offset)
@@ -218,7 +237,8 @@ static struct acpi_byte at_gas(const struct table *fadt, u32 offset, u32 byte)
 	u32 space = (u32)field(fadt, offset + GAS_SPACE, 1);
 
 	if (address && (space > SPACE_IO || field(fadt, offset + GAS_BIT_OFFSET, 1))) {
-		log_warn("acpi: the register at byte %u of the FADT is of address space %u: not guarded\n", offset, space);
+		log_warn("acpi: the register at byte %u of the FADT is of address space %u: not guarded\n", offset,
+			 space);
 		address = 0;
 	}
 	return at(space == SPACE_IO ? ACPI_PORT : ACPI_MEMORY, address, byte);
@@ -289,7 +309,7 @@ static bool is_root(const u8 *p, u32 bytes)
 
 int acpi_find_sleep(acpi_map_fn *map, u64 rsdp, struct acpi_sleep *out)
 {
-	struct search s = { .map = map, .out = out };
+	struct search s = {.map = map, .out = out};
 	const u8 *root = rsdp ? map(rsdp, RSDP_BYTES_1) : NULL;
 	u64 xsdt = 0;
 

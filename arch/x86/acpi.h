@@ -25,7 +25,7 @@ enum acpi_space { ACPI_NOWHERE, ACPI_PORT, ACPI_MEMORY };
 
 /* Where that one byte is. */
 struct acpi_byte {
-	u32 space;           /* enum acpi_space */
+	u32 space; /* enum acpi_space */
 	u64 address;
 };
 

@@ -12,7 +12,9 @@
 #include "lib/types.h"
 #include "lib/x86.h"
 
-struct cpuid_regs { u32 eax, ebx, ecx, edx; };
+struct cpuid_regs {
+	u32 eax, ebx, ecx, edx;
+};
 
 static ALWAYS_INLINE struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
 {
@@ -47,7 +49,9 @@ static ALWAYS_INLINE void wrmsr(u32 msr, u64 value)
 }
 
 /* An entry of the fix-up table: a fault at insn continues at resume with CF set. */
-struct extable_entry { u64 insn, resume; };
+struct extable_entry {
+	u64 insn, resume;
+};
 
 #define WITH_FIXUP(instruction) \
 	"clc\n1:\t" instruction "\n2:\n" \
@@ -68,8 +72,10 @@ static ALWAYS_INLINE int wrmsr_safe(u32 msr, u64 value)
 {
 	bool fault;
 
-	asm volatile(WITH_FIXUP("wrmsr") : "=@ccc"(fault)
-		     : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+	asm volatile(WITH_FIXUP("wrmsr")
+		     : "=@ccc"(fault)
+		     : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32))
+		     : "memory");
 	return fault ? -EIO : 0;
 }
 
@@ -78,8 +84,10 @@ static ALWAYS_INLINE int xsetbv_safe(u32 index, u64 value)
 {
 	bool fault;
 
-	asm volatile(WITH_FIXUP("xsetbv") : "=@ccc"(fault)
-		     : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+	asm volatile(WITH_FIXUP("xsetbv")
+		     : "=@ccc"(fault)
+		     : "c"(index), "a"((u32)value), "d"((u32)(value >> 32))
+		     : "memory");
 	return fault ? -EIO : 0;
 }
 
@@ -211,7 +219,10 @@ static ALWAYS_INLINE void cpu_halt(void)
 }
 
 /* The operand of LGDT and LIDT in 64-bit mode. */
-struct table_pointer { u16 limit; u64 base; } PACKED;
+struct table_pointer {
+	u16 limit;
+	u64 base;
+} PACKED;
 
 static ALWAYS_INLINE void lgdt(const struct table_pointer *p)
 {

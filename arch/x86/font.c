@@ -2,7 +2,9 @@
 /* The dots; see arch/x86/font.h. */
 #include "arch/x86/font.h"
 
+/* clang-format off */
 #define GLYPH(a, b, c, d, e, f, g) { 0x##a, 0x##b, 0x##c, 0x##d, 0x##e, 0x##f, 0x##g }
+/* clang-format on */
 
 const u8 font[FONT_LAST - FONT_FIRST + 1][FONT_ROWS] = {
 	[' ' - FONT_FIRST] = GLYPH(00, 00, 00, 00, 00, 00, 00),

@@ -7,15 +7,14 @@
 
 #include "arch/x86/cpu.h"
 
-#define DESC_CODE64 0x00af9b000000ffffull  /* code, readable, accessed, DPL 0, L */
-#define DESC_DATA 0x00cf93000000ffffull    /* data, writable, accessed, DPL 0 */
+#define DESC_CODE64 0x00af9b000000ffffull /* code, readable, accessed, DPL 0, L */
+#define DESC_DATA 0x00cf93000000ffffull   /* data, writable, accessed, DPL 0 */
 #define DESC_TSS_AVAILABLE (0x89ull << 40)
 #define TSS_LIMIT 0x67ull
 
 static void fill_tss_descriptor(u64 *entry, u64 base)
 {
-	entry[0] = TSS_LIMIT | (base & BITS(23, 0)) << 16 | DESC_TSS_AVAILABLE |
-		   (base >> 24 & 0xff) << 56;
+	entry[0] = TSS_LIMIT | (base & BITS(23, 0)) << 16 | DESC_TSS_AVAILABLE | (base >> 24 & 0xff) << 56;
 	entry[1] = base >> 32;
 }
 
@@ -26,7 +25,10 @@ static void load_code_segment(void)
 		     "leaq 1f(%%rip), %%rax\n\t"
 		     "pushq %%rax\n\t"
 		     "lretq\n"
-		     "1:" : : "i"(SEL_CODE) : "rax", "memory");
+		     "1:"
+		     :
+		     : "i"(SEL_CODE)
+		     : "rax", "memory");
 }
 
 static void load_data_segments(void)
@@ -37,7 +39,7 @@ static void load_data_segments(void)
 
 void gdt_load(struct gdt *gdt, struct tss *tss)
 {
-	struct table_pointer pointer = { sizeof(gdt->entry) - 1, (u64)gdt->entry };
+	struct table_pointer pointer = {sizeof(gdt->entry) - 1, (u64)gdt->entry};
 
 	gdt->entry[0] = 0;
 	gdt->entry[SEL_CODE / 8] = DESC_CODE64;

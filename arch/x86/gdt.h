@@ -13,7 +13,7 @@
 enum ist { IST_NONE, IST_NMI, IST_DF, IST_MC };
 
 struct gdt {
-	u64 entry[5];         /* null, code, data, TSS (16 bytes) */
+	u64 entry[5]; /* null, code, data, TSS (16 bytes) */
 } ALIGNED(16);
 
 /* 64-bit TSS, APM vol. 2 section 12.2.5. */
@@ -21,7 +21,7 @@ struct tss {
 	u32 reserved0;
 	u64 rsp[3];
 	u64 reserved1;
-	u64 ist[7];           /* ist[0] is IST 1 */
+	u64 ist[7]; /* ist[0] is IST 1 */
 	u64 reserved2;
 	u16 reserved3;
 	u16 iomap;

@@ -6,7 +6,7 @@
 #include "arch/x86/gdt.h"
 #include "arch/x86/trap_frame.h"
 
-#define GATE_INTERRUPT_PRESENT 0x8eu  /* 64-bit interrupt gate, DPL 0, APM vol. 2 section 4.8.4 */
+#define GATE_INTERRUPT_PRESENT 0x8eu /* 64-bit interrupt gate, DPL 0, APM vol. 2 section 4.8.4 */
 
 struct idt_gate {
 	u16 offset_low;
@@ -26,14 +26,10 @@ static struct idt_gate idt[TRAP_VECTORS] ALIGNED(16);
 static u8 ist_of(u32 vector)
 {
 	switch (vector) {
-	case VEC_NMI:
-		return IST_NMI;
-	case VEC_DF:
-		return IST_DF;
-	case VEC_MC:
-		return IST_MC;
-	default:
-		return IST_NONE;
+	case VEC_NMI: return IST_NMI;
+	case VEC_DF: return IST_DF;
+	case VEC_MC: return IST_MC;
+	default: return IST_NONE;
 	}
 }
 
@@ -55,7 +51,7 @@ void idt_init(void)
 
 void idt_load(void)
 {
-	struct table_pointer pointer = { sizeof(idt) - 1, (u64)idt };
+	struct table_pointer pointer = {sizeof(idt) - 1, (u64)idt};
 
 	lidt(&pointer);
 }

@@ -18,7 +18,7 @@ static struct {
 	struct spinlock lock;
 	enum log_level level;
 	enum console console;
-	bool in_line;             /* the last byte was not \n */
+	bool in_line; /* the last byte was not \n */
 	u64 written;
 	char ring[LOG_RING_SIZE];
 } logger;

@@ -34,8 +34,9 @@ static void check_boot_info(const struct boot_info *info)
 		return;
 	serial_init(COM1, 115200);
 	panic("boot_info: magic 0x%x version %u size %u, wanted 0x%x, %u, %lu: the loader and the core "
-	      "are of different builds", info->magic, info->version, info->size, BOOT_INFO_MAGIC,
-	      BOOT_INFO_VERSION, (unsigned long)sizeof(*info));
+	      "are of different builds",
+	      info->magic, info->version, info->size, BOOT_INFO_MAGIC, BOOT_INFO_VERSION,
+	      (unsigned long)sizeof(*info));
 }
 
 static void start_log(const struct boot_info *info)
@@ -114,8 +115,8 @@ static void report_keys(void)
 	struct physbits b = physbits_read();
 
 	if (b.keys)
-		log_info("memory encryption: %u of %u address bits name a key; the guest has the other %u\n", b.keys, b.width,
-			 b.width - b.keys);
+		log_info("memory encryption: %u of %u address bits name a key; the guest has the other %u\n",
+			 b.keys, b.width, b.width - b.keys);
 }
 
 /* The pages of sleep registers that lie in memory must be trapped before the shadow engine sees the regions. */

@@ -20,7 +20,7 @@
 #include "mm/hostmap.h"
 #include "mm/phys.h"
 
-#define HEAP_PAGES 96          /* for memory_alloc(): VMCB, permission maps, guest state */
+#define HEAP_PAGES 96 /* for memory_alloc(): VMCB, permission maps, guest state */
 #define MAP_COUNT_MAX 4096
 
 /* Laid out by linker.ld, page aligned. */
@@ -72,8 +72,8 @@ static void check_map(const struct boot_info *info)
 }
 
 /* The next maximal run, from *i on, of neighbouring ranges that match; false at the end. */
-static bool next_run(const struct boot_info *info, bool (*match)(const struct boot_range *),
-		     u32 *i, u64 *base, u64 *size)
+static bool next_run(const struct boot_info *info, bool (*match)(const struct boot_range *), u32 *i, u64 *base,
+		     u64 *size)
 {
 	const struct boot_range *r = ranges_of(info);
 
@@ -94,7 +94,7 @@ static u64 state_bytes(const struct boot_info *info)
 {
 	u64 base, size, bytes = 0;
 
-	for (u32 i = 0; next_run(info, is_managed, &i, &base, &size); )
+	for (u32 i = 0; next_run(info, is_managed, &i, &base, &size);)
 		bytes += buddy_state_bytes(size >> PAGE_SHIFT);
 	return ALIGN_UP(bytes, PAGE_SIZE);
 }
@@ -104,7 +104,7 @@ static u64 table_pages(const struct boot_info *info)
 {
 	u64 base, size, pages = 16 + (info->framebuffer.size >> 30) * 2;
 
-	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size); )
+	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size);)
 		pages += (size >> 30) + (size >> 39) + 6;
 	return pages;
 }
@@ -115,12 +115,12 @@ static void add_spans(const struct boot_info *info)
 	u64 base, size;
 
 	buddy_init(&memory.buddy);
-	for (u32 i = 0; next_run(info, is_managed, &i, &base, &size); ) {
+	for (u32 i = 0; next_run(info, is_managed, &i, &base, &size);) {
 		int err = buddy_add_claimed(&memory.buddy, base >> PAGE_SHIFT, size >> PAGE_SHIFT, state);
 
 		if (err)
-			log_warn("memory: 0x%lx..0x%lx not managed (error %d)\n",
-				 (unsigned long)base, (unsigned long)(base + size - 1), err);
+			log_warn("memory: 0x%lx..0x%lx not managed (error %d)\n", (unsigned long)base,
+				 (unsigned long)(base + size - 1), err);
 		state += buddy_state_bytes(size >> PAGE_SHIFT);
 	}
 }
@@ -170,13 +170,10 @@ static enum region_kind region_kind_of(const struct boot_range *r)
 {
 	switch (r->kind) {
 	case BOOT_MEM_USABLE:
-	case BOOT_MEM_FIRMWARE:
-		return REGION_RAM;
+	case BOOT_MEM_FIRMWARE: return REGION_RAM;
 	case BOOT_MEM_HV_IMAGE:
-	case BOOT_MEM_HV_POOL:
-		return REGION_HIDDEN;
-	default:
-		return REGION_MMIO;
+	case BOOT_MEM_HV_POOL: return REGION_HIDDEN;
+	default: return REGION_MMIO;
 	}
 }
 
@@ -246,7 +243,7 @@ static void map_direct(const struct boot_info *info)
 	const struct boot_framebuffer *fb = &info->framebuffer;
 	u64 base, size, image = (u64)(core_image_end - core_image_start);
 
-	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size); )
+	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size);)
 		map_or_panic(DIRECT_MAP_BASE + base, base, size, HOSTMAP_W);
 	/* The image's second name must not open what the first one protects. */
 	map_or_panic(DIRECT_MAP_BASE + info->image_base, info->image_base, image, 0);
@@ -333,8 +330,7 @@ void memory_free(void *pages, u32 order)
 int memory_map_device(hpa_t base, u64 size)
 {
 	u64 first = base.v & PAGE_MASK, end = ALIGN_UP(base.v + size, PAGE_SIZE);
-	int err = hostmap_map(&memory.map, DIRECT_MAP_BASE + first, hpa(first), end - first,
-			      HOSTMAP_W | HOSTMAP_UC);
+	int err = hostmap_map(&memory.map, DIRECT_MAP_BASE + first, hpa(first), end - first, HOSTMAP_W | HOSTMAP_UC);
 
 	write_cr3(read_cr3());
 	return err;
@@ -370,7 +366,8 @@ const u8 *memory_of_firmware(u64 base, u32 bytes)
 	for (u64 at = base, next; at < end; at = next) {
 		const struct boot_range *r = range_at(at);
 
-		if (!r || (r->kind != BOOT_MEM_USABLE && r->kind != BOOT_MEM_FIRMWARE && r->kind != BOOT_MEM_RESERVED))
+		if (!r ||
+		    (r->kind != BOOT_MEM_USABLE && r->kind != BOOT_MEM_FIRMWARE && r->kind != BOOT_MEM_RESERVED))
 			return NULL;
 		next = MIN(end, r->base + r->size);
 		if (r->kind == BOOT_MEM_RESERVED && map_reserved(at, next))

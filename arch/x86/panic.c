@@ -32,15 +32,12 @@ static void enter_panic(u64 rip)
 {
 	percpu_restore();
 	switch (__atomic_fetch_add(&panicking, 1, __ATOMIC_ACQ_REL)) {
-	case 0:
-		log_take_console();
-		return;
+	case 0: log_take_console(); return;
 	case 1:
 		screen_off();
 		log_error("\nPANIC inside the panic at %016lx\n", (unsigned long)rip);
 		cpu_stop();
-	default:
-		cpu_stop();
+	default: cpu_stop();
 	}
 }
 
@@ -99,9 +96,9 @@ static void print_frame(const struct trap_frame *f)
 
 static void print_control_registers(void)
 {
-	log_error("cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx efer %04lx\n",
-		  (unsigned long)read_cr0(), (unsigned long)read_cr2(), (unsigned long)read_cr3(),
-		  (unsigned long)read_cr4(), (unsigned long)rdmsr(MSR_EFER));
+	log_error("cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx efer %04lx\n", (unsigned long)read_cr0(),
+		  (unsigned long)read_cr2(), (unsigned long)read_cr3(), (unsigned long)read_cr4(),
+		  (unsigned long)rdmsr(MSR_EFER));
 }
 
 static void print_guest(void)
@@ -112,8 +109,8 @@ static void print_guest(void)
 	if (!vcpu || !vcpu->exits)
 		return;
 	last = vcpu_last_exit(vcpu);
-	log_error("guest: rip %016lx cr3 %016lx exits %lu\n", (unsigned long)last->rip,
-		  (unsigned long)vcpu->cr3, (unsigned long)vcpu->exits);
+	log_error("guest: rip %016lx cr3 %016lx exits %lu\n", (unsigned long)last->rip, (unsigned long)vcpu->cr3,
+		  (unsigned long)vcpu->exits);
 	log_error("guest: last exit %s (0x%x) info %lx %lx\n", vcpu->vendor->exit_name(last->raw), last->raw,
 		  (unsigned long)last->info1, (unsigned long)last->info2);
 }
@@ -121,13 +118,26 @@ static void print_guest(void)
 static const char *trap_name(u64 vector)
 {
 	static const char *const names[TRAP_VECTORS] = {
-		[VEC_DE] = "divide error", [VEC_DB] = "debug", [VEC_NMI] = "NMI",
-		[VEC_BP] = "breakpoint", [VEC_OF] = "overflow", [VEC_BR] = "bound range",
-		[VEC_UD] = "invalid opcode", [VEC_NM] = "device not available",
-		[VEC_DF] = "double fault", [VEC_TS] = "invalid TSS", [VEC_NP] = "segment not present",
-		[VEC_SS] = "stack fault", [VEC_GP] = "general protection", [VEC_PF] = "page fault",
-		[VEC_MF] = "x87 error", [VEC_AC] = "alignment check", [VEC_MC] = "machine check",
-		[VEC_XM] = "SIMD error", [VEC_VE] = "virtualization", [VEC_CP] = "control protection",
+		[VEC_DE] = "divide error",
+		[VEC_DB] = "debug",
+		[VEC_NMI] = "NMI",
+		[VEC_BP] = "breakpoint",
+		[VEC_OF] = "overflow",
+		[VEC_BR] = "bound range",
+		[VEC_UD] = "invalid opcode",
+		[VEC_NM] = "device not available",
+		[VEC_DF] = "double fault",
+		[VEC_TS] = "invalid TSS",
+		[VEC_NP] = "segment not present",
+		[VEC_SS] = "stack fault",
+		[VEC_GP] = "general protection",
+		[VEC_PF] = "page fault",
+		[VEC_MF] = "x87 error",
+		[VEC_AC] = "alignment check",
+		[VEC_MC] = "machine check",
+		[VEC_XM] = "SIMD error",
+		[VEC_VE] = "virtualization",
+		[VEC_CP] = "control protection",
 	};
 
 	return vector < TRAP_VECTORS && names[vector] ? names[vector] : "";

@@ -37,11 +37,11 @@ struct cpu_stacks {
 struct vcpu;
 
 struct percpu {
-	struct percpu *self;      /* at GS:0 */
+	struct percpu *self; /* at GS:0 */
 	u32 id;
-	u64 nmi_count;            /* NMIs that arrived while the hypervisor ran */
-	void *backend;            /* the vendor's state of this CPU: struct svm_cpu */
-	struct vcpu *vcpu;        /* the guest's CPU that runs here, NULL before it is made */
+	u64 nmi_count;     /* NMIs that arrived while the hypervisor ran */
+	void *backend;     /* the vendor's state of this CPU: struct svm_cpu */
+	struct vcpu *vcpu; /* the guest's CPU that runs here, NULL before it is made */
 	struct cpu_stacks *stacks;
 	struct gdt gdt;
 	struct tss tss;

@@ -12,13 +12,13 @@
 
 #define CELL_WIDTH 8u
 #define CELL_HEIGHT 16u
-#define TEXT_TOP 1u               /* pixel lines above the dots */
+#define TEXT_TOP 1u /* pixel lines above the dots */
 #define COLOUR_TEXT 0xffffffu
-#define COLOUR_BACK 0x400000u     /* dark red, or dark blue on a BGR screen */
+#define COLOUR_BACK 0x400000u /* dark red, or dark blue on a BGR screen */
 
 static struct {
 	u32 *pixels;
-	u32 pitch, columns, lines;    /* pitch in pixels */
+	u32 pitch, columns, lines; /* pitch in pixels */
 	u32 column, line;
 	bool started;
 } screen;
@@ -66,8 +66,8 @@ static void next_line(void)
 static void draw(char c)
 {
 	const u8 *rows = font[(c < FONT_FIRST || c > FONT_LAST ? '?' : c) - FONT_FIRST];
-	volatile u32 *cell = screen.pixels + (u64)screen.line * CELL_HEIGHT * screen.pitch +
-			     screen.column * CELL_WIDTH;
+	volatile u32 *cell =
+		screen.pixels + (u64)screen.line * CELL_HEIGHT * screen.pitch + screen.column * CELL_WIDTH;
 
 	for (u32 y = 0; y < 2 * FONT_ROWS; y++) {
 		volatile u32 *row = cell + (TEXT_TOP + y) * screen.pitch;

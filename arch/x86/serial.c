@@ -17,7 +17,10 @@ enum { REG_DATA = 0, REG_IER = 1, REG_FCR = 2, REG_LCR = 3, REG_MCR = 4, REG_LSR
 #define WAIT_POLLS 200000u /* each is a port access of about 1 us: more than any byte takes */
 #define TIMEOUTS_MAX 3u
 
-static struct { u16 port; u32 timeouts; } serial;
+static struct {
+	u16 port;
+	u32 timeouts;
+} serial;
 
 /* A UART keeps what is written to its scratch register; a floating bus does not. */
 static bool answers(u16 port)

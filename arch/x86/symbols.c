@@ -6,7 +6,10 @@
 #include "lib/printf.h"
 
 extern const char core_text_start[], core_text_end[];
-extern const struct { u32 name_size, desc_size, type; u8 data[]; } core_build_id_start;
+extern const struct {
+	u32 name_size, desc_size, type;
+	u8 data[];
+} core_build_id_start;
 extern const char core_build_id_end[];
 
 /* The last symbol at or below offset; NULL if there is none. */

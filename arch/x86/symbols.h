@@ -8,13 +8,15 @@
 
 #include "lib/types.h"
 
-#define BUILD_ID_TEXT 41   /* 20 bytes of SHA-1 in hexadecimal, and NUL */
+#define BUILD_ID_TEXT 41 /* 20 bytes of SHA-1 in hexadecimal, and NUL */
 
 /*
  * The table, in section .ksyms: functions in ascending order of address, as
  * offsets from CORE_VIRT_BASE, and the offsets of their names in the string pool.
  */
-struct ksym { u32 offset, name; };
+struct ksym {
+	u32 offset, name;
+};
 
 extern const struct ksym ksyms_table[];
 extern const u32 ksyms_count;

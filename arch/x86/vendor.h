@@ -10,28 +10,28 @@
 #include "arch/x86/guest/vcpu.h"
 
 /* What intercepts may be switched at run time (others are fixed). */
-#define INTERCEPT_CR0_READ BIT(0)   /* guest's CR0 differs from the hardware's */
+#define INTERCEPT_CR0_READ BIT(0) /* guest's CR0 differs from the hardware's */
 #define INTERCEPT_CR3_READ BIT(1)
 #define INTERCEPT_CR4_READ BIT(2)
 #define INTERCEPT_INVLPG BIT(3)
-#define INTERCEPT_DB BIT(4)         /* #DB exits: single-stepping */
+#define INTERCEPT_DB BIT(4) /* #DB exits: single-stepping */
 #define INTERCEPT_NMI BIT(5)
-#define INTERCEPT_INTR BIT(6)       /* external interrupts exit: only while stepping */
+#define INTERCEPT_INTR BIT(6) /* external interrupts exit: only while stepping */
 
 struct vendor {
-	const char *name;                     /* "SVM", "VMX" */
-	const char *nested_paging;            /* what it calls the feature that is never used: "NPT", "EPT" */
+	const char *name;          /* "SVM", "VMX" */
+	const char *nested_paging; /* what it calls the feature that is never used: "NPT", "EPT" */
 	/* NULL if this CPU can run us, else one line: what is wrong and what to do. */
 	const char *(*unsupported)(void);
 	/* One line of the features found and used, for the boot log. */
 	void (*describe)(char *buf, u32 size);
 	/* Does this CPU, once enabled, ignore address line A20? NULL or false: its ports have to be guarded. */
 	bool (*a20_fixed)(void);
-	int (*cpu_enable)(void);              /* this CPU; 0 or -errno, logged */
-	void (*cpu_disable)(void);            /* best effort, for panic and power-off */
+	int (*cpu_enable)(void);   /* this CPU; 0 or -errno, logged */
+	void (*cpu_disable)(void); /* best effort, for panic and power-off */
 	/* State as after RESET but protected, flat. Allocates vcpu->hw unless an earlier call has. */
 	int (*vcpu_init)(struct vcpu *vcpu);
-	u32 (*tags)(void);                    /* usable TLB tags (ASID, VPID), at least 1 */
+	u32 (*tags)(void); /* usable TLB tags (ASID, VPID), at least 1 */
 	/*
 	 * Runs the guest for ever. At each exit: vcpu_note_exit(); then either what
 	 * arch/x86/guest/fast_path.h does, or struct vcpu and vcpu->exit are filled and
@@ -50,10 +50,10 @@ struct vendor {
 	void (*set_shadow_root)(struct vcpu *vcpu, hpa_t root, u32 tag);
 	/* What CR3 held at the last exit: the root that was set, if the hardware does what is asked of it. */
 	hpa_t (*hardware_root)(const struct vcpu *vcpu);
-	void (*tlb_flush)(struct vcpu *vcpu, u32 tag);  /* tag 0: all */
+	void (*tlb_flush)(struct vcpu *vcpu, u32 tag); /* tag 0: all */
 	void (*tlb_flush_page)(struct vcpu *vcpu, u32 tag, gva_t gva);
 	void (*set_intercepts)(struct vcpu *vcpu, u32 mask); /* INTERCEPT_*; the rest of these is off */
-	void (*trap_invlpg)(struct vcpu *vcpu, bool on); /* INTERCEPT_INVLPG alone */
+	void (*trap_invlpg)(struct vcpu *vcpu, bool on);     /* INTERCEPT_INVLPG alone */
 	void (*set_msr_intercept)(struct vcpu *vcpu, u32 msr, bool read, bool write);
 	void (*set_io_intercept)(struct vcpu *vcpu, u16 port, bool on);
 	void (*get_segment)(const struct vcpu *vcpu, enum segment_name which, struct segment *out);

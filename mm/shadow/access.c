@@ -14,13 +14,12 @@
 
 /* One page's part of an access. */
 struct piece {
-	u8 *at;              /* NULL: hidden memory */
+	u8 *at; /* NULL: hidden memory */
 	gfn_t gfn;
 	u32 len;
 };
 
-enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
-				 struct gpt_walk *walk)
+enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
 {
 	return gpt_walk(&mmu->gpt, gva, access, GPT_PEEK, walk);
 }
@@ -38,8 +37,8 @@ static enum gpt_status walk_settled(struct shadow_mmu *mmu, gva_t gva, struct gp
 	return status == GPT_RETRY ? gpt_walk(&mmu->gpt, gva, access, GPT_PEEK, walk) : status;
 }
 
-static int piece_find(struct shadow_mmu *mmu, gva_t gva, u32 len, struct gpt_access access,
-		      struct piece *piece, gva_t *fault_gva, u32 *error)
+static int piece_find(struct shadow_mmu *mmu, gva_t gva, u32 len, struct gpt_access access, struct piece *piece,
+		      gva_t *fault_gva, u32 *error)
 {
 	struct region_hit hit;
 	struct gpt_walk walk;
@@ -105,15 +104,15 @@ static int access_pages(struct shadow_mmu *mmu, gva_t gva, u8 *buf, u32 len, str
 	return 0;
 }
 
-int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len,
-		      struct gpt_access access, gva_t *fault_gva, u32 *error)
+int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
+		      gva_t *fault_gva, u32 *error)
 {
 	access.write = false;
 	return access_pages(mmu, gva, buf, len, access, fault_gva, error);
 }
 
-int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len,
-		       struct gpt_access access, gva_t *fault_gva, u32 *error)
+int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len, struct gpt_access access,
+		       gva_t *fault_gva, u32 *error)
 {
 	access.write = true;
 	return access_pages(mmu, gva, (u8 *)(uintptr_t)buf, len, access, fault_gva, error);

@@ -24,17 +24,32 @@ static inline u32 page_of_link(const struct shadow *s, u64 spte)
 	return (u32)(((spte & PTE_ADDR_MASK) - s->pool_hpa.v) >> PAGE_SHIFT);
 }
 
-static inline u32 entry_id(u32 page, u32 index) { return page << INDEX_BITS | index; }
-static inline u32 entry_page(u32 id) { return id >> INDEX_BITS; }
-static inline u64 *entry_pointer(struct shadow *s, u32 id) { return s->pool + id; }
+static inline u32 entry_id(u32 page, u32 index)
+{
+	return page << INDEX_BITS | index;
+}
+static inline u32 entry_page(u32 id)
+{
+	return id >> INDEX_BITS;
+}
+static inline u64 *entry_pointer(struct shadow *s, u32 id)
+{
+	return s->pool + id;
+}
 
-static inline bool spte_is_leaf(u32 level, u64 spte) { return level == 1 || (spte & PTE_PS); }
+static inline bool spte_is_leaf(u32 level, u64 spte)
+{
+	return level == 1 || (spte & PTE_PS);
+}
 /* First host frame of a leaf; in a large one the low address bits hold PAT and zeros. */
 static inline pfn_t spte_pfn(u32 level, u64 spte)
 {
 	return (spte & PTE_ADDR_MASK & ~(BIT(PAGE_SHIFT + INDEX_BITS * (level - 1)) - 1)) >> PAGE_SHIFT;
 }
-static inline u64 level_frames(u32 level) { return 1ull << (INDEX_BITS * (level - 1)); }
+static inline u64 level_frames(u32 level)
+{
+	return 1ull << (INDEX_BITS * (level - 1));
+}
 static inline u32 level_index(u32 level, gva_t gva)
 {
 	return (gva >> (PAGE_SHIFT + INDEX_BITS * (level - 1))) & (ENTRIES - 1);
@@ -48,7 +63,10 @@ static ALWAYS_INLINE u32 link_target(const struct shadow *s, u64 spte)
 }
 
 /* The level of the highest shadow pages, and that for an address; PAE format has four of level 2. */
-static ALWAYS_INLINE u32 top_level(const struct shadow_mmu *mmu) { return mmu->root_level == 3 ? 2 : mmu->root_level; }
+static ALWAYS_INLINE u32 top_level(const struct shadow_mmu *mmu)
+{
+	return mmu->root_level == 3 ? 2 : mmu->root_level;
+}
 static ALWAYS_INLINE u32 top_page(const struct shadow_mmu *mmu, gva_t gva)
 {
 	return mmu->root[mmu->root_level == 3 ? level_index(3, gva) & 3 : 0];
@@ -79,7 +97,10 @@ static ALWAYS_INLINE void step_down(const struct shadow *s, struct step *step)
 	     step.page && step_find((mmu)->s, &step, gva); step_down((mmu)->s, &step))
 
 /* For what no CPU asks for: the guest's tables mean the same to all of them. */
-static inline struct shadow_mmu *any_mmu(const struct shadow *s) { return s->mmus[0]; }
+static inline struct shadow_mmu *any_mmu(const struct shadow *s)
+{
+	return s->mmus[0];
+}
 
 /* --- what a page has ------------------------------------------------------------- */
 /* A page is of use: reclaim gives it another chance, and writes to its table count from 0 again. */
@@ -106,13 +127,20 @@ static inline void live_clear(struct shadow_page *sp, u32 index)
 
 /* For each present entry of a page; the body may drop it. Declares index. */
 #define for_each_live(sp, index) \
-	for (u32 words_ = (sp)->live_words, word_; words_ && (word_ = bit_lowest(words_), true); words_ &= words_ - 1) \
+	for (u32 words_ = (sp)->live_words, word_; words_ && (word_ = bit_lowest(words_), true); \
+	     words_ &= words_ - 1) \
 		for (u64 bits_ = (sp)->live_map[word_]; bits_; bits_ &= bits_ - 1) \
 			for (u32 index = word_ * 64 + bit_lowest(bits_), once_ = 1; once_; once_ = 0)
 
-static inline void spte_write(u64 *spte, u64 value) { __atomic_store_n(spte, value, __ATOMIC_RELEASE); }
+static inline void spte_write(u64 *spte, u64 value)
+{
+	__atomic_store_n(spte, value, __ATOMIC_RELEASE);
+}
 
-static inline bool frame_is_protected(u32 frame) { return (frame & (FRAME_TRACKED | FRAME_UNSYNC)) == FRAME_TRACKED; }
+static inline bool frame_is_protected(u32 frame)
+{
+	return (frame & (FRAME_TRACKED | FRAME_UNSYNC)) == FRAME_TRACKED;
+}
 
 /* The name's role of a table below one with role parent. */
 static ALWAYS_INLINE union role role_child(union role parent, u32 level, u32 access, u32 quadrant)
@@ -123,7 +151,10 @@ static ALWAYS_INLINE union role role_child(union role parent, u32 level, u32 acc
 	return parent;
 }
 
-static ALWAYS_INLINE u32 root_slot(gfn_t gfn) { return (u32)(gfn ^ gfn >> 6) % ROOT_CACHE_SIZE; }
+static ALWAYS_INLINE u32 root_slot(gfn_t gfn)
+{
+	return (u32)(gfn ^ gfn >> 6) % ROOT_CACHE_SIZE;
+}
 
 static ALWAYS_INLINE struct cached_path *path_slot(struct shadow_mmu *mmu, gva_t gva)
 {

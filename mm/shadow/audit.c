@@ -47,7 +47,8 @@ static void audit_leaf_target(struct audit *a, u32 page, u32 index, u64 spte)
 	}
 	frame = frame_of_pfn(s, pfn, &gfn);
 	region_lookup(s->regions, gfn, &hit);
-	outside = hit.kind == REGION_HIDDEN || hit.kind == REGION_TRAPPED || hit.end < gfn + frames || hit.pfn != pfn;
+	outside = hit.kind == REGION_HIDDEN || hit.kind == REGION_TRAPPED || hit.end < gfn + frames ||
+		  hit.pfn != pfn;
 	if (outside)
 		mismatch(a, "S1", page, index, "leaf leads outside the guest's memory");
 	if (!!(spte & SPTE_RMAP) != (frame && (spte & PTE_W)))
@@ -235,7 +236,8 @@ static u64 audit_pages(struct audit *a)
 		for (u32 i = 0; i < ENTRIES; i++) {
 			u64 spte = page_table(s, page)[i];
 
-			rmap += (spte & PTE_P) && (spte & SPTE_RMAP) && spte_is_leaf(s->pages[page].role.level, spte);
+			rmap += (spte & PTE_P) && (spte & SPTE_RMAP) &&
+				spte_is_leaf(s->pages[page].role.level, spte);
 		}
 	}
 	if (free != s->free_count || nodes != s->node_pages)
@@ -252,9 +254,7 @@ static void audit_path(struct audit *a, const struct cached_path *path)
 	if (!mmu->root[0] || page_is_detached(a->s, path->page) || path->links != a->s->link_changes ||
 	    (path->key & BITS(23, 0)) != mmu->root[0])
 		return;
-	for_each_step(step, mmu, gva)
-		if (step.page == path->page)
-			return;
+	for_each_step(step, mmu, gva) if (step.page == path->page) return;
 	mismatch(a, "path", path->page, 0, "a remembered path does not lead to its page");
 }
 

@@ -32,7 +32,8 @@ bool path_renew(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
 	bool alone;
 
 	/* Without a root the key of the lowest 2 MiB is 0, as in a slot that was never used. */
-	if (mmu->root_level != 4 || !mmu->root[0] || path_end(mmu, gva, &alone) != path->page || !path_names(mmu, path))
+	if (mmu->root_level != 4 || !mmu->root[0] || path_end(mmu, gva, &alone) != path->page ||
+	    !path_names(mmu, path))
 		return false;
 	path->alone = alone;
 	path->links = mmu->s->link_changes;
@@ -77,19 +78,23 @@ static const u8 *code_take(const struct shadow_mmu *mmu, gva_t gva, const struct
 	if (at - m->hpa >= m->bytes)
 		return NULL;
 	*path = (struct cached_code){
-		.page = gva >> PAGE_SHIFT, .links = mmu->s->link_changes, .top = *top_entry(mmu, gva), .leaf = leaf->at,
-		.value = *leaf->at, .at = phys_to_virt(hpa(at & PAGE_MASK)),
+		.page = gva >> PAGE_SHIFT,
+		.links = mmu->s->link_changes,
+		.top = *top_entry(mmu, gva),
+		.leaf = leaf->at,
+		.value = *leaf->at,
+		.at = phys_to_virt(hpa(at & PAGE_MASK)),
 	};
 	return phys_to_virt(hpa(at));
 }
 
-static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva, struct cached_code *path)
+static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva,
+							     struct cached_code *path)
 {
 	if (mmu->root_level < 4)
 		return NULL;
-	for_each_step(step, mmu, gva)
-		if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at))
-			return code_take(mmu, gva, &step, path);
+	for_each_step(step, mmu, gva) if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at)) return code_take(
+		mmu, gva, &step, path);
 	return NULL;
 }
 
@@ -103,8 +108,8 @@ const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 
 	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
 		return NULL;
-	if (likely(path->page == gva >> PAGE_SHIFT && path->links == mmu->s->link_changes &&
-		   path->top == top && *path->leaf == path->value))
+	if (likely(path->page == gva >> PAGE_SHIFT && path->links == mmu->s->link_changes && path->top == top &&
+		   *path->leaf == path->value))
 		return path->at + offset;
 	return code_find(mmu, gva, path);
 }

@@ -16,7 +16,7 @@
 
 /* A bump allocator over the pool while it is laid out. */
 struct layout {
-	u64 at, end;         /* hpa */
+	u64 at, end; /* hpa */
 };
 
 static void *lay(struct layout *l, u64 bytes)
@@ -127,7 +127,11 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 		return NULL;
 	s->mmu_count++;
 	*mmu = (struct shadow_mmu){
-		.s = s, .entry_due = true, .ops = ops, .cpu = cpu, .root_level = 3,
+		.s = s,
+		.entry_due = true,
+		.ops = ops,
+		.cpu = cpu,
+		.root_level = 3,
 		.gpt = {.regions = s->regions, .mode = GPT_NONE, .phys_bits = s->host_phys_bits},
 		.base_role = role_direct(0, ACC_ALL, MT_WB, 0),
 		.paging = {.pat = PAT_RESET, .phys_bits = s->host_phys_bits},
@@ -145,10 +149,8 @@ NOINLINE __attribute__((noclone)) u64 shadow_stat(const struct shadow *s, enum s
 		for (u32 i = 0; i < s->mmu_count; i++)
 			faults += s->mmus[i]->faults;
 		return faults;
-	case SHADOW_STAT_sync_changes:
-		return s->sync_changes;
-	default:
-		return which < SHADOW_STAT_COUNT ? s->stats[which] : 0;
+	case SHADOW_STAT_sync_changes: return s->sync_changes;
+	default: return which < SHADOW_STAT_COUNT ? s->stats[which] : 0;
 	}
 }
 

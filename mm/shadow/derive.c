@@ -6,18 +6,12 @@
 static u32 host_pat_index(u32 memtype)
 {
 	switch (memtype) {
-	case MT_WT:
-		return 1;
-	case MT_UC_MINUS:
-		return 2;
-	case MT_UC:
-		return 3;
-	case MT_WP:
-		return 6;
-	case MT_WC:
-		return 7;
-	default:
-		return 0;
+	case MT_WT: return 1;
+	case MT_UC_MINUS: return 2;
+	case MT_UC: return 3;
+	case MT_WP: return 6;
+	case MT_WC: return 7;
+	default: return 0;
 	}
 }
 
@@ -70,8 +64,8 @@ u64 leaf_entry(struct shadow *s, const struct leaf *leaf)
 	if (leaf->level > 1)
 		spte |= PTE_PS;
 	/* ACC_U is bit 1 and PTE_U bit 2; ACC_X is bit 2, turned over at bit 63. */
-	spte |= PTE_P | PTE_A | (leaf->dirty ? PTE_D : 0) | (access & ACC_U) << 1 |
-		(u64)(~access & ACC_X) << 61 | (u64)leaf->key << PTE_KEY_SHIFT;
+	spte |= PTE_P | PTE_A | (leaf->dirty ? PTE_D : 0) | (access & ACC_U) << 1 | (u64)(~access & ACC_X) << 61 |
+		(u64)leaf->key << PTE_KEY_SHIFT;
 	if (!(access & ACC_W))
 		return spte;
 	if (hit->kind != REGION_RAM)
@@ -81,8 +75,7 @@ u64 leaf_entry(struct shadow *s, const struct leaf *leaf)
 	return spte | PTE_W | SPTE_RMAP;
 }
 
-bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable,
-		       const struct region_hit *hit)
+bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable, const struct region_hit *hit)
 {
 	u64 frames = level_frames(level), first = gfn >> 9, blocks = frames >> 9;
 
@@ -111,13 +104,17 @@ u64 guest_entry_narrow(const struct shadow_mmu *mmu, union role role, const u64 
 union role role_direct(u32 level, u32 access, u32 memtype, u32 key)
 {
 	return (union role){
-		.level = level & 7, .direct = 1, .access = access & 7, .memtype = memtype & 7, .key = key & 0xf,
+		.level = level & 7,
+		.direct = 1,
+		.access = access & 7,
+		.memtype = memtype & 7,
+		.key = key & 0xf,
 	};
 }
 
 /* A large guest leaf: one large shadow leaf, or a link to a direct page. */
-static void derive_large(struct shadow_mmu *mmu, u32 level, u64 spte, const struct leaf *leaf,
-			 gfn_t gfn, struct derived *d)
+static void derive_large(struct shadow_mmu *mmu, u32 level, u64 spte, const struct leaf *leaf, gfn_t gfn,
+			 struct derived *d)
 {
 	if (!(spte & PTE_P))
 		return;
@@ -141,8 +138,7 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
 
 	d->leaf = 0;
 	d->link = false;
-	if (!(gpte & PTE_P) || !(gpte & PTE_A) ||
-	    gpt_entry_reserved(&mmu->gpt, role.mode, role.nx, level, gpte))
+	if (!(gpte & PTE_P) || !(gpte & PTE_A) || gpt_entry_reserved(&mmu->gpt, role.mode, role.nx, level, gpte))
 		return;
 	gfn = gpt_entry_gfn(level, gpte);
 	if (!gpt_entry_is_leaf(level, gpte)) {
@@ -153,8 +149,11 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
 	}
 	region_lookup(mmu->s->regions, gfn, &hit);
 	leaf = (struct leaf){
-		.level = level, .access = leaf_access(role, access, gpte & PTE_D, false),
-		.memtype = leaf_memtype(mmu, level, gpte), .key = leaf_key(gpte), .dirty = gpte & PTE_D,
+		.level = level,
+		.access = leaf_access(role, access, gpte & PTE_D, false),
+		.memtype = leaf_memtype(mmu, level, gpte),
+		.key = leaf_key(gpte),
+		.dirty = gpte & PTE_D,
 		.hit = &hit,
 	};
 	if (level == 1)

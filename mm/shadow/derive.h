@@ -10,11 +10,11 @@
 
 /* What a leaf shall be made of. */
 struct leaf {
-	u32 level;               /* of the shadow entry */
-	u32 access;              /* ACC_*; W only where the guest could write at once (dirty) */
-	u32 memtype;             /* enum memtype */
+	u32 level;   /* of the shadow entry */
+	u32 access;  /* ACC_*; W only where the guest could write at once (dirty) */
+	u32 memtype; /* enum memtype */
 	u32 key;
-	bool dirty;              /* D of the guest's leaf; true where there is none */
+	bool dirty;                   /* D of the guest's leaf; true where there is none */
 	const struct region_hit *hit; /* of its first frame */
 };
 /* The shadow entry; without W where the frame is protected; 0 for trapped memory. */
@@ -26,10 +26,12 @@ u64 leaf_entry(struct shadow *s, const struct leaf *leaf);
 u32 leaf_access(union role role, u32 access, bool dirty, bool supervisor_write);
 u32 leaf_memtype(const struct shadow_mmu *mmu, u32 guest_level, u64 gpte);
 /* Kept whether keys are on or not: hardware looks at it while the guest's CR4.PKE is set. PAE reserves these bits. */
-static inline u32 leaf_key(u64 gpte) { return (gpte >> PTE_KEY_SHIFT) & 0xf; }
+static inline u32 leaf_key(u64 gpte)
+{
+	return (gpte >> PTE_KEY_SHIFT) & 0xf;
+}
 /* May the guest's large leaf stay one leaf of this level? hit: of its first frame. */
-bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable,
-		       const struct region_hit *hit);
+bool leaf_may_be_large(const struct shadow *s, u32 level, gfn_t gfn, bool writable, const struct region_hit *hit);
 union role role_direct(u32 level, u32 access, u32 memtype, u32 key);
 
 /*
@@ -50,8 +52,8 @@ static ALWAYS_INLINE u64 guest_entry(const struct shadow_mmu *mmu, union role ro
 
 /* What an entry of a guest's table asks for. */
 struct derived {
-	u64 leaf;                /* the shadow entry if it is a leaf, else 0 */
-	bool link;               /* it must link to the page of (gfn, role) */
+	u64 leaf;  /* the shadow entry if it is a leaf, else 0 */
+	bool link; /* it must link to the page of (gfn, role) */
 	gfn_t gfn;
 	union role role;
 };
@@ -73,7 +75,10 @@ static ALWAYS_INLINE bool role_is_copied(const struct shadow_mmu *mmu, union rol
 }
 
 /* The guest's table behind a page with copied leaves: RAM, since it is tracked, and gfn is pfn. */
-static ALWAYS_INLINE u64 *table_of_copied(gfn_t gfn) { return phys_to_virt(hpa(gfn << PAGE_SHIFT)); }
+static ALWAYS_INLINE u64 *table_of_copied(gfn_t gfn)
+{
+	return phys_to_virt(hpa(gfn << PAGE_SHIFT));
+}
 
 /*
  * The shadow entry that entry_derive() would make in such a page, or 0 for what

@@ -51,9 +51,13 @@ static union role role_of(const struct gpt_context *ctx)
 	if (ctx->mode == GPT_NONE)
 		return role_direct(0, ACC_ALL, MT_WB, 0);
 	return (union role){
-		.access = ACC_ALL, .mode = ctx->mode & 7, .nx = ctx->nx, .wp = ctx->wp,
+		.access = ACC_ALL,
+		.mode = ctx->mode & 7,
+		.nx = ctx->nx,
+		.wp = ctx->wp,
 		.pse = ctx->pse && ctx->mode == GPT_32,
-		.smep_no_wp = ctx->smep && !ctx->wp, .smap_no_wp = ctx->smap && !ctx->wp,
+		.smep_no_wp = ctx->smep && !ctx->wp,
+		.smap_no_wp = ctx->smap && !ctx->wp,
 	};
 }
 
@@ -139,7 +143,8 @@ static bool path_sync(struct shadow_mmu *mmu, gva_t gva)
 	const struct shadow *s = mmu->s;
 	bool alone = true;
 
-	for_each_step(step, mmu, gva) {
+	for_each_step(step, mmu, gva)
+	{
 		const struct shadow_page *sp = &s->pages[step.page];
 
 		alone = alone && (step.level == top_level(mmu) ? sp->pins == 1 : path_step_alone(sp, false));
@@ -177,7 +182,8 @@ static bool invlpg_fast(struct shadow_mmu *mmu, gva_t gva)
 	if (s->unsync_upper || !path_holds(mmu, path, gva))
 		return false;
 	if ((page_table(s, path->page)[index] & PTE_P) &&
-	    sync_entry(mmu, path->page, index, __atomic_load_n(&path->table[index], __ATOMIC_RELAXED)) && path->alone)
+	    sync_entry(mmu, path->page, index, __atomic_load_n(&path->table[index], __ATOMIC_RELAXED)) &&
+	    path->alone)
 		flush_scope_end(mmu, scope, gva); /* FLUSH: path */
 	return true;
 }

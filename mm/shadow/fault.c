@@ -31,15 +31,15 @@ struct fill {
 	gva_t gva;
 	struct gpt_access access;
 	struct gpt_walk walk;
-	struct region_hit hit;    /* of walk.gfn; once the leaf is installed, of its neighbours */
-	u32 guest_leaf;           /* level of the guest's leaf; paging off: one above the top */
-	u32 top;                  /* level of the highest shadow page */
-	u32 map_level;            /* level of the shadow leaf */
-	u32 rights;               /* ACC_* for the leaf */
+	struct region_hit hit; /* of walk.gfn; once the leaf is installed, of its neighbours */
+	u32 guest_leaf;        /* level of the guest's leaf; paging off: one above the top */
+	u32 top;               /* level of the highest shadow page */
+	u32 map_level;         /* level of the shadow leaf */
+	u32 rights;            /* ACC_* for the leaf */
 	u32 memtype, key;
 	u32 path[GPT_LEVELS_MAX + 1]; /* [level]: page number */
-	u32 made;                 /* BIT(level): page was made now */
-	u32 unlinked;             /* BIT(level): its page does not yet link to the one below */
+	u32 made;                     /* BIT(level): page was made now */
+	u32 unlinked;                 /* BIT(level): its page does not yet link to the one below */
 };
 
 /* The gfn at which a level's leaf or table entry containing gfn begins. */
@@ -221,8 +221,8 @@ static enum shadow_result fill_spurious(struct fill *f, u32 error, struct shadow
 	STAT(mmu->s, spurious);
 	mmu->spurious_gva = f->gva;
 	mmu->spurious_fault = mmu->faults;
-	if (again && (error & PF_P) && mmu->gpt.smap && f->access.ac && !f->access.user &&
-	    !f->access.fetch && (f->walk.access & ACC_U)) {
+	if (again && (error & PF_P) && mmu->gpt.smap && f->access.ac && !f->access.user && !f->access.fetch &&
+	    (f->walk.access & ACC_U)) {
 		f->access.implicit = true;
 		if (gpt_walk(&mmu->gpt, f->gva, f->access, GPT_PEEK, &f->walk) == GPT_FAULT) {
 			fault->error = f->walk.error;
@@ -237,8 +237,12 @@ static enum shadow_result fill_install(struct fill *f, u64 before, u32 error, st
 	struct shadow *s = f->mmu->s;
 	u32 page = f->path[f->map_level], index = level_index(f->map_level, f->gva);
 	struct leaf leaf = {
-		.level = f->map_level, .access = f->rights, .memtype = f->memtype, .key = f->key,
-		.dirty = f->walk.dirty || f->map_level < f->guest_leaf, .hit = &f->hit,
+		.level = f->map_level,
+		.access = f->rights,
+		.memtype = f->memtype,
+		.key = f->key,
+		.dirty = f->walk.dirty || f->map_level < f->guest_leaf,
+		.hit = &f->hit,
 	};
 	u64 spte = leaf_entry(s, &leaf);
 
@@ -347,8 +351,8 @@ static void unsync_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 }
 
 /* The slow path. Inlined into the fast one it would make that slower. */
-static NOINLINE enum shadow_result fault_slow(struct shadow_mmu *mmu, gva_t gva, u32 error, struct gpt_access access,
-					      struct shadow_fault *fault)
+static NOINLINE enum shadow_result fault_slow(struct shadow_mmu *mmu, gva_t gva, u32 error,
+					      struct gpt_access access, struct shadow_fault *fault)
 {
 	enum shadow_result result;
 	struct fill f;
@@ -357,15 +361,13 @@ static NOINLINE enum shadow_result fault_slow(struct shadow_mmu *mmu, gva_t gva,
 	f.gva = gva;
 	f.access = access;
 	switch (gpt_walk(&mmu->gpt, gva, access, GPT_SET_AD, &f.walk)) {
-	case GPT_RETRY:
-		return SHADOW_RETRY;
+	case GPT_RETRY: return SHADOW_RETRY;
 	case GPT_FAULT:
 		STAT(mmu->s, guest_faults);
 		fault->error = f.walk.error;
 		unsync_faulting(mmu, &f.walk);
 		return SHADOW_INJECT;
-	case GPT_OK:
-		break;
+	case GPT_OK: break;
 	}
 	spin_lock(&mmu->s->lock);
 	result = slow_with_lock(&f, error, fault);
@@ -375,7 +377,7 @@ static NOINLINE enum shadow_result fault_slow(struct shadow_mmu *mmu, gva_t gva,
 
 /* --- the fast path ----------------------------------------------------------- */
 /* Not decided here. Not one of the results that callers see. */
-#define NOT_FAST ((enum shadow_result)~0)
+#define NOT_FAST ((enum shadow_result) ~0)
 
 /* The guest's own fault. It will most likely write the entry next. */
 static ALWAYS_INLINE enum shadow_result fast_refuse(struct shadow_mmu *mmu, struct shadow *s,
@@ -473,8 +475,8 @@ static ALWAYS_INLINE struct gpt_access decode_access(u32 error, u32 cpl, u64 rfl
 	};
 }
 
-enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error,
-				       u32 cpl, u64 rflags, struct shadow_fault *fault)
+enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags,
+				       struct shadow_fault *fault)
 {
 	struct gpt_access access = decode_access(error, cpl, rflags);
 	struct shadow *s = mmu->s;

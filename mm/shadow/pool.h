@@ -10,7 +10,7 @@
 #include "mm/shadow/types.h"
 
 void pages_init(struct shadow *s);
-u32 page_alloc_raw(struct shadow *s);                  /* 0: none */
+u32 page_alloc_raw(struct shadow *s); /* 0: none */
 void page_free_raw(struct shadow *s, u32 page);
 /* A page gets its name, (gfn, role), and loses it. */
 void page_hash(struct shadow *s, u32 page);

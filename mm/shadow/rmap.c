@@ -8,13 +8,13 @@
 #include "mm/shadow/pool.h"
 
 #define LIST_NODE_ENTRIES 6u
-#define LIST_MAX 1024u           /* longer lists evict a member: bounded work for the guest's worst (S14) */
+#define LIST_MAX 1024u /* longer lists evict a member: bounded work for the guest's worst (S14) */
 #define NODES_PER_PAGE 128u
 
 struct list_node {
-	u32 next;                /* number of the next node, 0: none */
-	u16 total;               /* first node: members of the list */
-	u16 used;                /* members in this node */
+	u32 next;  /* number of the next node, 0: none */
+	u16 total; /* first node: members of the list */
+	u16 used;  /* members in this node */
 	u32 entry[LIST_NODE_ENTRIES];
 };
 _Static_assert(sizeof(struct list_node) * NODES_PER_PAGE == PAGE_SIZE, "nodes fill a page");
@@ -263,11 +263,8 @@ u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn)
 
 	BUG_ON(!gfn_of_pfn(s, pfn, &gfn));
 	switch (level) {
-	case 1:
-		return frame_of_gfn(s, gfn);
-	case 2:
-		return &s->blocks[gfn >> 9].leaves;
-	default:
-		return &s->giga[gfn >> 18];
+	case 1: return frame_of_gfn(s, gfn);
+	case 2: return &s->blocks[gfn >> 9].leaves;
+	default: return &s->giga[gfn >> 18];
 	}
 }

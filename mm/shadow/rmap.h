@@ -9,7 +9,7 @@
 
 #include "mm/shadow/accessors.h"
 
-u32 list_first(const struct shadow *s, u32 head);      /* 0: empty */
+u32 list_first(const struct shadow *s, u32 head); /* 0: empty */
 bool list_has(const struct shadow *s, u32 head, u32 id);
 u32 list_count(const struct shadow *s, u32 head);
 void list_remove(struct shadow *s, u32 *head, u32 id);
@@ -49,7 +49,8 @@ u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn);
 /* The list that a leaf with SPTE_RMAP is in. */
 static ALWAYS_INLINE u32 *list_of_leaf(struct shadow *s, u32 level, u64 spte)
 {
-	return likely(level == 1 && s->identity) ? frame_of_copied(s, spte) : leaf_list(s, level, spte_pfn(level, spte));
+	return likely(level == 1 && s->identity) ? frame_of_copied(s, spte) :
+						   leaf_list(s, level, spte_pfn(level, spte));
 }
 
 #endif

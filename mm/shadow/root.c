@@ -76,12 +76,8 @@ static void root_pin_quarter(struct shadow_mmu *mmu, u32 i)
 	case GPT_PAE:
 		root_pin_table(mmu, i, 2, ctx->pdpte[i] & PTE_P, (ctx->pdpte[i] & PTE_ADDR_MASK) >> PAGE_SHIFT);
 		break;
-	case GPT_32:
-		root_pin_table(mmu, i, 2, true, (ctx->cr3 & BITS(31, 12)) >> PAGE_SHIFT);
-		break;
-	default:
-		root_pin(mmu, i, (gfn_t)i << 18, role_child(mmu->base_role, 2, ACC_ALL, 0));
-		break;
+	case GPT_32: root_pin_table(mmu, i, 2, true, (ctx->cr3 & BITS(31, 12)) >> PAGE_SHIFT); break;
+	default: root_pin(mmu, i, (gfn_t)i << 18, role_child(mmu->base_role, 2, ACC_ALL, 0)); break;
 	}
 }
 

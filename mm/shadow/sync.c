@@ -85,7 +85,8 @@ static NOINLINE void sync_copied_entry(struct shadow_mmu *mmu, u32 page, u32 ind
 }
 
 /* 64 entries, those in bits. Most of a sync's time is here: a function of its own keeps the loop short. */
-static NOINLINE void sync_copied_word(struct shadow_mmu *mmu, u32 first_id, const u64 *ours, const u64 *theirs, u64 bits)
+static NOINLINE void sync_copied_word(struct shadow_mmu *mmu, u32 first_id, const u64 *ours, const u64 *theirs,
+				      u64 bits)
 {
 	do {
 		u64 i = bit_lowest(bits), gpte = __atomic_load_n(&theirs[i], __ATOMIC_RELAXED);
@@ -118,7 +119,8 @@ void sync_page(struct shadow_mmu *mmu, u32 page)
 	const u64 *table;
 
 	STAT(mmu->s, syncs);
-	if ((likely(sp->role.word == mmu->copied_role) || role_is_copied(mmu, sp->role)) && !(sp->flags & PAGE_TYPED)) {
+	if ((likely(sp->role.word == mmu->copied_role) || role_is_copied(mmu, sp->role)) &&
+	    !(sp->flags & PAGE_TYPED)) {
 		sync_copied_page(mmu, page);
 		return;
 	}

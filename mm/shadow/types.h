@@ -21,11 +21,11 @@
 
 #define ENTRIES 512u
 #define INDEX_BITS 9
-#define SHADOW_MAX_MMUS 1u       /* several CPUs are another issue; everything but this is per mmu */
+#define SHADOW_MAX_MMUS 1u /* several CPUs are another issue; everything but this is per mmu */
 
 /* --- shadow entries ------------------------------------------------------ */
 /* Software bits in positions the hardware ignores (SDM vol. 3 table 4-19). */
-#define SPTE_RMAP BIT(10)        /* writable leaf on a RAM frame: it is in that frame's list */
+#define SPTE_RMAP BIT(10) /* writable leaf on a RAM frame: it is in that frame's list */
 /* Links to lower tables carry all rights: rights live in the leaf (S4). */
 #define SPTE_LINK (PTE_P | PTE_W | PTE_U | PTE_A)
 #define SPTE_LINK_PDPTE PTE_P
@@ -39,18 +39,18 @@
 union role {
 	u32 word;
 	struct {
-		u32 level : 3;       /* of the table: 1..5 */
-		u32 direct : 1;      /* no guest table behind it: a splintered leaf, or paging off */
-		u32 access : 3;      /* ACC_*: rights of the path above; direct: of every entry */
-		u32 mode : 3;        /* enum gpt_mode of the guest table */
-		u32 nx : 1;          /* EFER.NXE */
-		u32 wp : 1;          /* CR0.WP */
-		u32 smep_no_wp : 1;  /* CR4.SMEP and not CR0.WP */
-		u32 smap_no_wp : 1;  /* CR4.SMAP and not CR0.WP */
-		u32 memtype : 3;     /* direct: enum memtype of every entry */
-		u32 key : 4;         /* direct: protection key of every entry */
-		u32 quadrant : 2;    /* 32-bit guests: which part of the guest's table this page shadows */
-		u32 pse : 1;         /* 32-bit guests: CR4.PSE */
+		u32 level : 3;      /* of the table: 1..5 */
+		u32 direct : 1;     /* no guest table behind it: a splintered leaf, or paging off */
+		u32 access : 3;     /* ACC_*: rights of the path above; direct: of every entry */
+		u32 mode : 3;       /* enum gpt_mode of the guest table */
+		u32 nx : 1;         /* EFER.NXE */
+		u32 wp : 1;         /* CR0.WP */
+		u32 smep_no_wp : 1; /* CR4.SMEP and not CR0.WP */
+		u32 smap_no_wp : 1; /* CR4.SMAP and not CR0.WP */
+		u32 memtype : 3;    /* direct: enum memtype of every entry */
+		u32 key : 4;        /* direct: protection key of every entry */
+		u32 quadrant : 2;   /* 32-bit guests: which part of the guest's table this page shadows */
+		u32 pse : 1;        /* 32-bit guests: CR4.PSE */
 	};
 };
 _Static_assert(sizeof(union role) == 4, "the role is compared as one word");
@@ -69,77 +69,79 @@ _Static_assert(sizeof(union role) == 4, "the role is compared as one word");
 
 /* One a 2 MiB block of guest-physical space: large leaves over it, tables in it. */
 struct block {
-	u32 leaves;              /* list of writable 2 MiB leaves */
-	u32 tracked;             /* frames in it that are tracked */
+	u32 leaves;  /* list of writable 2 MiB leaves */
+	u32 tracked; /* frames in it that are tracked */
 };
 
 /* --- shadow pages ------------------------------------------------------------ */
 enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 
-#define PAGE_UNSYNC BIT(0)       /* its guest table may have been written since the last sync */
-#define PAGE_USED BIT(1)         /* second chance in reclaim */
-#define PAGE_RAW BIT(2)          /* free page that was never a table: not known to be zero */
-#define PAGE_TYPED BIT(4)        /* it had a 4 KiB leaf that was not write-back */
-#define PAGE_LOWER BIT(3)        /* its lower half had a link once */
+#define PAGE_UNSYNC BIT(0) /* its guest table may have been written since the last sync */
+#define PAGE_USED BIT(1)   /* second chance in reclaim */
+#define PAGE_RAW BIT(2)    /* free page that was never a table: not known to be zero */
+#define PAGE_TYPED BIT(4)  /* it had a 4 KiB leaf that was not write-back */
+#define PAGE_LOWER BIT(3)  /* its lower half had a link once */
 
 /* So many tables may be detached together. */
 #define DETACHED_MAX 3u
 
 struct shadow_page {
-	gfn_t gfn;               /* frame of the guest table; direct: first frame it covers */
+	gfn_t gfn; /* frame of the guest table; direct: first frame it covers */
 	union role role;
-	u32 hash_next;           /* next in the bucket, or next free page */
-	u32 parents;             /* list of entries that link to this page */
+	u32 hash_next; /* next in the bucket, or next free page */
+	u32 parents;   /* list of entries that link to this page */
 	u32 unsync_next, unsync_prev;
-	u16 live;                /* present entries */
-	u8 state;                /* enum page_state */
+	u16 live; /* present entries */
+	u8 state; /* enum page_state */
 	u8 flags;
 	u8 idle_writes;
-	u8 pins;                 /* roots in use */
-	u16 tag;                 /* roots: TLB tag, 0: none */
-	u32 last_writer;         /* entry through which the guest last wrote to the table, 0: unknown */
+	u8 pins;                    /* roots in use */
+	u16 tag;                    /* roots: TLB tag, 0: none */
+	u32 last_writer;            /* entry through which the guest last wrote to the table, 0: unknown */
 	u64 live_map[ENTRIES / 64]; /* which entries are present */
-	u32 live_words;          /* BIT(i): live_map[i] is not 0 */
-	u8 unused[20];           /* a power of two is found by a shift */
+	u32 live_words;             /* BIT(i): live_map[i] is not 0 */
+	u8 unused[20];              /* a power of two is found by a shift */
 };
 _Static_assert(sizeof(struct shadow_page) == 128, "see unused");
 
 struct shadow_mmu;
 
 struct shadow {
-	bool flush_due;          /* some entry went or shrank: flush all tags before the next entry */
+	bool flush_due; /* some entry went or shrank: flush all tags before the next entry */
 	struct spinlock lock;
 	const struct region_map *regions;
-	u64 *pool;               /* page 0 of the pool pages */
+	u64 *pool; /* page 0 of the pool pages */
 	hpa_t pool_hpa;
-	u32 page_count;          /* pages are numbered 1 .. page_count - 1 */
+	u32 page_count; /* pages are numbered 1 .. page_count - 1 */
 	u32 free_head, free_count;
 	u32 clock_hand;
 	u32 node_free, node_pages;
-	u32 victim_turn;         /* where the next full list gives up a member */
-	u64 evictions;           /* members that lists gave up */
+	u32 victim_turn;                /* where the next full list gives up a member */
+	u64 evictions;                  /* members that lists gave up */
 	struct shadow_mmu *invlpg_free; /* whose INVLPG does not exit: nothing is unsync but what is detached (S15) */
-	u32 detached_count;      /* pages of level 1 that cow.c took out */
-	struct { u32 page, link; } detached[DETACHED_MAX]; /* link: the entry that linked to it */
-	gva_t detached_for;      /* the address that the guest was refused to write to; detached[0] is its page */
+	u32 detached_count;             /* pages of level 1 that cow.c took out */
+	struct {
+		u32 page, link;
+	} detached[DETACHED_MAX]; /* link: the entry that linked to it */
+	gva_t detached_for;       /* the address that the guest was refused to write to; detached[0] is its page */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
-	u32 unsync_count;        /* pages in both lists */
-	u64 link_changes;        /* links made or dropped, from 1 on */
-	u64 sync_changes;        /* entries that syncs changed */
-	u32 unsync_top;          /* the address space whose tables were last written to: its top page */
-	u32 unsync_row;          /* tables of it that a write made unsync since the last sync */
-	u32 quiet_refreshes;     /* INVLPGs that re-derived upper tables for nothing, one after another */
-	bool identity;           /* gfn == pfn for all RAM */
-	bool narrow;             /* the shadows of tables are of a 32-bit guest's */
+	u32 unsync_count;              /* pages in both lists */
+	u64 link_changes;              /* links made or dropped, from 1 on */
+	u64 sync_changes;              /* entries that syncs changed */
+	u32 unsync_top;                /* the address space whose tables were last written to: its top page */
+	u32 unsync_row;                /* tables of it that a write made unsync since the last sync */
+	u32 quiet_refreshes;           /* INVLPGs that re-derived upper tables for nothing, one after another */
+	bool identity;                 /* gfn == pfn for all RAM */
+	bool narrow;                   /* the shadows of tables are of a 32-bit guest's */
 	bool pages_1g;
 	u32 host_phys_bits;
 	u32 tags, next_tag;
-	u32 *tag_owner;          /* [tag]: page number of the root that has it, 0: none */
+	u32 *tag_owner; /* [tag]: page number of the root that has it, 0: none */
 	hpa_t low_page, ones_page;
-	u32 *frames;             /* [frame index] */
-	struct block *blocks;    /* [gfn >> 9] */
+	u32 *frames;          /* [frame index] */
+	struct block *blocks; /* [gfn >> 9] */
 	u64 block_count;
-	u32 *giga;               /* [gfn >> 18]: list of writable 1 GiB leaves */
+	u32 *giga; /* [gfn >> 18]: list of writable 1 GiB leaves */
 	u64 giga_count;
 	struct shadow_page *pages;
 	u32 *hash;
@@ -156,13 +158,13 @@ struct shadow {
  */
 #define CODE_CACHE_SIZE 64u
 struct cached_code {
-	gva_t page;              /* address >> 12 */
-	u64 links;               /* s->link_changes then */
-	u64 top;                 /* the root's entry for the address then */
+	gva_t page; /* address >> 12 */
+	u64 links;  /* s->link_changes then */
+	u64 top;    /* the root's entry for the address then */
 	const u64 *leaf;
-	u64 value;               /* of *leaf then */
-	const u8 *at;            /* the page's first byte */
-	u64 unused[2];           /* a power of two is found by a shift */
+	u64 value;     /* of *leaf then */
+	const u8 *at;  /* the page's first byte */
+	u64 unused[2]; /* a power of two is found by a shift */
 };
 
 /*
@@ -171,44 +173,44 @@ struct cached_code {
  */
 #define PATH_CACHE_SIZE 64u
 struct cached_path {
-	u64 key;                 /* gva >> 21, number of the root */
-	u64 links;               /* s->link_changes when our links were last seen to lead there */
-	u32 page;                /* of level 1 */
-	bool alone;              /* no other path leads there */
+	u64 key;                    /* gva >> 21, number of the root */
+	u64 links;                  /* s->link_changes when our links were last seen to lead there */
+	u32 page;                   /* of level 1 */
+	bool alone;                 /* no other path leads there */
 	struct shadow_page *record; /* of page */
-	u64 *sptes;              /* of page */
-	u64 *table;              /* the guest's table of level 1 */
-	struct gpt_step upper[3]; /* levels 2 to 4 */
-	u32 next;                /* entry behind those that the last fault installed */
-	u32 refused;             /* entry behind the last one that the guest was refused to write through */
-	u32 refused_row;         /* so many of them in a row */
-	u32 detach_pause;        /* so many refused writes without detaching, since the last one was not mended */
-	u32 unused[4];           /* a power of two is found by a shift */
+	u64 *sptes;                 /* of page */
+	u64 *table;                 /* the guest's table of level 1 */
+	struct gpt_step upper[3];   /* levels 2 to 4 */
+	u32 next;                   /* entry behind those that the last fault installed */
+	u32 refused;                /* entry behind the last one that the guest was refused to write through */
+	u32 refused_row;            /* so many of them in a row */
+	u32 detach_pause; /* so many refused writes without detaching, since the last one was not mended */
+	u32 unused[4];    /* a power of two is found by a shift */
 };
 
 #define ROOT_CACHE_SIZE 64u
 
 struct shadow_mmu {
 	struct shadow *s;
-	bool entry_due;          /* root and tag may not be those that the CPU was told */
+	bool entry_due; /* root and tag may not be those that the CPU was told */
 	const struct shadow_ops *ops;
 	void *cpu;
 	struct gpt_context gpt;
 	struct shadow_paging paging;
-	union role base_role;    /* the bits of the role that control state decides */
-	u32 root_level;          /* 4 or 5; 3: PAE format, four pages of level 2 */
-	u32 top_shift;           /* where an address has its index into a root of 4 or 5 levels */
-	u32 root[4];             /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
-	bool may_copy;           /* guest frames are host frames, and PAT entry 0 is write-back */
-	u32 copied_role;         /* of level 1, if such pages have copied leaves now, else 0 */
-	u32 root_role;           /* of a root of 4 or 5 levels */
+	union role base_role;            /* the bits of the role that control state decides */
+	u32 root_level;                  /* 4 or 5; 3: PAE format, four pages of level 2 */
+	u32 top_shift;                   /* where an address has its index into a root of 4 or 5 levels */
+	u32 root[4];                     /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
+	bool may_copy;                   /* guest frames are host frames, and PAT entry 0 is write-back */
+	u32 copied_role;                 /* of level 1, if such pages have copied leaves now, else 0 */
+	u32 root_role;                   /* of a root of 4 or 5 levels */
 	u32 root_cache[ROOT_CACHE_SIZE]; /* [frame of CR3]: the root that was last made of it */
-	u32 last_root;           /* the last page that was made a root; it may have been dropped since */
+	u32 last_root;                   /* the last page that was made a root; it may have been dropped since */
 	u32 tag;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
 	gva_t spurious_gva;
-	u64 spurious_fault;      /* its number */
-	u64 faults;              /* handled so far */
+	u64 spurious_fault; /* its number */
+	u64 faults;         /* handled so far */
 	struct cached_path paths[PATH_CACHE_SIZE];
 	struct cached_code code[CODE_CACHE_SIZE];
 };

@@ -23,17 +23,37 @@
 #define PAGES 512u
 
 int main(int argc, char **argv);
-void log_printf(enum log_level level, const char *format, ...) { (void)level; (void)format; }
-NORETURN void panic(const char *format, ...) { fprintf(stderr, "%s\n", format); __builtin_trap(); }
+void log_printf(enum log_level level, const char *format, ...)
+{
+	(void)level;
+	(void)format;
+}
+NORETURN void panic(const char *format, ...)
+{
+	fprintf(stderr, "%s\n", format);
+	__builtin_trap();
+}
 
 static struct region_map map;
 static struct shadow_mmu *mmu;
 
-static void no_flush(void *cpu, u32 tag) { (void)cpu; (void)tag; }
-static void no_flush_page(void *cpu, u32 tag, gva_t gva) { (void)cpu; (void)tag; (void)gva; }
+static void no_flush(void *cpu, u32 tag)
+{
+	(void)cpu;
+	(void)tag;
+}
+static void no_flush_page(void *cpu, u32 tag, gva_t gva)
+{
+	(void)cpu;
+	(void)tag;
+	(void)gva;
+}
 static const struct shadow_ops ops = {.flush = no_flush, .flush_page = no_flush_page};
 
-static u64 *table(u32 n) { return phys_to_virt(hpa(TABLES + n * PAGE_SIZE)); }
+static u64 *table(u32 n)
+{
+	return phys_to_virt(hpa(TABLES + n * PAGE_SIZE));
+}
 
 /* One leaf table under one of each upper level; every eighth page is there, so prefetch finds none. */
 static void make_guest(void)
@@ -47,13 +67,23 @@ static void make_guest(void)
 static void make_engine(void)
 {
 	struct shadow_config config = {
-		.pool = hpa(POOL_BASE + 2 * PAGE_SIZE), .pool_bytes = ARENA_BYTES - POOL_BASE - 2 * PAGE_SIZE,
-		.low_page = hpa(POOL_BASE), .ones_page = hpa(POOL_BASE + PAGE_SIZE), .host_phys_bits = 40,
-		.pages_1g = true, .tags = 8, .regions = &map,
+		.pool = hpa(POOL_BASE + 2 * PAGE_SIZE),
+		.pool_bytes = ARENA_BYTES - POOL_BASE - 2 * PAGE_SIZE,
+		.low_page = hpa(POOL_BASE),
+		.ones_page = hpa(POOL_BASE + PAGE_SIZE),
+		.host_phys_bits = 40,
+		.pages_1g = true,
+		.tags = 8,
+		.regions = &map,
 	};
 	struct shadow_paging paging = {
-		.cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = TABLES, .cr4 = CR4_PAE, .efer = EFER_LME | EFER_LMA | EFER_NXE,
-		.pat = PAT_RESET, .phys_bits = 40, .pages_1g = true,
+		.cr0 = CR0_PE | CR0_PG | CR0_WP,
+		.cr3 = TABLES,
+		.cr4 = CR4_PAE,
+		.efer = EFER_LME | EFER_LMA | EFER_NXE,
+		.pat = PAT_RESET,
+		.phys_bits = 40,
+		.pages_1g = true,
 	};
 	u32 tag;
 

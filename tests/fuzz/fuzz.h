@@ -20,9 +20,12 @@ void fuzz_setup(void);
 u32 fuzz_seed(u32 n, u8 out[FUZZ_SEED_MAX]);
 
 /* Input taken apart from its front; zeros once it is used up. */
-struct fuzz_input { const u8 *at; size_t left; };
+struct fuzz_input {
+	const u8 *at;
+	size_t left;
+};
 
-u64 fuzz_take(struct fuzz_input *in, u32 bytes);   /* little-endian, at most 8 */
+u64 fuzz_take(struct fuzz_input *in, u32 bytes); /* little-endian, at most 8 */
 
 /* A copy of the rest in a block of exactly its size, so that a read beyond it is caught; free() it. */
 u8 *fuzz_rest(const struct fuzz_input *in);

@@ -11,9 +11,9 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#define WINDOW 0x800u    /* of memory for each table: what the input fills, one behind the other */
+#define WINDOW 0x800u /* of memory for each table: what the input fills, one behind the other */
 
-static const u64 places[] = { RSDP, XSDT, RSDT, FADT, DSDT, SSDT, OTHER };
+static const u64 places[] = {RSDP, XSDT, RSDT, FADT, DSDT, SSDT, OTHER};
 static u8 *copies[256];
 static u32 copied;
 

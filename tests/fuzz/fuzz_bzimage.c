@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			abort();
 		if (image.init_size < image.payload_size || !image.payload_size)
 			abort();
-		if (!image.relocatable && image.alignment && image.pref_address + image.init_size < image.pref_address)
+		if (!image.relocatable && image.alignment &&
+		    image.pref_address + image.init_size < image.pref_address)
 			abort();
 	} else if (!error.text[0] || !memchr(error.text, 0, sizeof(error.text)) || strchr(error.text, '\n')) {
 		abort();

@@ -31,8 +31,12 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	struct fuzz_input in = {data, size};
 	u32 bits = fuzz_take(&in, 2);
 	struct model_ept_state s = state_of(bits & 16 ? 5 : 4, bits % STATES);
-	struct model_ept_access a = {.read = bits & 256, .write = bits & 512, .fetch = bits & 1024, .user = bits & 2048,
-				     .paging = bits & 4096, .linear = bits & 8192};
+	struct model_ept_access a = {.read = bits & 256,
+				     .write = bits & 512,
+				     .fetch = bits & 1024,
+				     .user = bits & 2048,
+				     .paging = bits & 4096,
+				     .linear = bits & 8192};
 	u64 gpa, wild;
 
 	s.maxphyaddr = 36 + fuzz_take(&in, 1) % 17;

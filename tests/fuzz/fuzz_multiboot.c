@@ -45,8 +45,15 @@ static void build_info(const struct multiboot_image *image, const u8 *file)
 	static const struct linux_screen_info screen;
 	static const struct multiboot_module module = {0x2000000, 0x2001000, "string"};
 	struct multiboot_inputs in = {
-		.image = image, .cmdline = "a b", .modules = &module, .module_count = 1, .e820 = e820, .e820_count = 2,
-		.screen = &screen, .file = file, .file_address = 0x3000000,
+		.image = image,
+		.cmdline = "a b",
+		.modules = &module,
+		.module_count = 1,
+		.e820 = e820,
+		.e820_count = 2,
+		.screen = &screen,
+		.file = file,
+		.file_address = 0x3000000,
 	};
 	static const u32 rooms[] = {INFO_BYTES, 512, 64, 8, 0};
 
@@ -105,8 +112,8 @@ static void put_elf(u8 *out, bool wide)
 		u32 at = 0x200 + i * (wide ? 56 : 32), w = wide ? 8 : 4;
 
 		put(out, at, 4, 1);
-		put(out, wide ? at + 8 : at + 4, w, 0x400 * i);                 /* offset */
-		put(out, wide ? at + 24 : at + 12, w, 0x100000 + 0x1000 * i);   /* physical */
+		put(out, wide ? at + 8 : at + 4, w, 0x400 * i);               /* offset */
+		put(out, wide ? at + 24 : at + 12, w, 0x100000 + 0x1000 * i); /* physical */
 		put(out, wide ? at + 16 : at + 8, w, 0x100000 + 0x1000 * i);
 		put(out, wide ? at + 32 : at + 16, w, 0x400);
 		put(out, wide ? at + 40 : at + 20, w, 0x500);
@@ -125,13 +132,13 @@ static void put_header_2(u8 *out)
 	put(out, 0x100, 4, MB2);
 	put(out, 0x108, 4, 48);
 	put(out, 0x10c, 4, -(MB2 + 48));
-	put(out, 0x110, 2, 10);          /* relocatable */
+	put(out, 0x110, 2, 10); /* relocatable */
 	put(out, 0x114, 4, 24);
 	put(out, 0x118, 4, 0x100000);
 	put(out, 0x11c, 4, 0x7fffffff);
 	put(out, 0x120, 4, 0x1000);
 	put(out, 0x124, 4, 1);
-	put(out, 0x12c, 4, 8);           /* end */
+	put(out, 0x12c, 4, 8); /* end */
 }
 
 /* Version 1 as ELF and as a flat file with addresses; version 2 in both ELF classes. */

@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	no_write = pick & 4 ? fuzz_take(&in, 1) % 8 << PAGE_SHIFT : 0;
 	vcpu.exit.task_source = pick >> 4 & 3;
 	vcpu.exit.task_selector = (u16)fuzz_take(&in, 2);
-	vcpu.exit.interrupted = (struct vcpu_event){ .type = pick >> 6, .vector = (u8)fuzz_take(&in, 1) };
+	vcpu.exit.interrupted = (struct vcpu_event){.type = pick >> 6, .vector = (u8)fuzz_take(&in, 1)};
 	while (in.left >= 3) {
 		u32 at = (u32)fuzz_take(&in, 2) % MEMORY;
 
@@ -66,15 +66,15 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	if (vcpu.cr0 & CR0_TS) /* the switch was made */
 		check_entry();
 	if (!(vcpu.cr0 & CR0_TS) && !shut_down &&
-	    (memcmp(before, memory, sizeof(before)) || memcmp(old.gpr, vcpu.gpr, sizeof(old.gpr)) || vcpu.rip != old.rip ||
-	     vcpu.inject.type == EVENT_NONE))
+	    (memcmp(before, memory, sizeof(before)) || memcmp(old.gpr, vcpu.gpr, sizeof(old.gpr)) ||
+	     vcpu.rip != old.rip || vcpu.inject.type == EVENT_NONE))
 		abort();
 	return 0;
 }
 
 u32 fuzz_seed(u32 n, u8 out[FUZZ_SEED_MAX])
 {
-	static const u16 selectors[] = { SEL_NEW, SEL_NARROW, SEL_NEW | 4, SEL_LDT };
+	static const u16 selectors[] = {SEL_NEW, SEL_NARROW, SEL_NEW | 4, SEL_LDT};
 
 	if (n >= 16)
 		return 0;

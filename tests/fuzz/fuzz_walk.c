@@ -27,14 +27,24 @@ static struct model_state take_state(struct fuzz_input *in)
 {
 	u32 bits = fuzz_take(in, 2), mode = fuzz_take(in, 1);
 	struct model_state s = {
-		.mode = mode % 5, .maxphyaddr = 36 + fuzz_take(in, 1) % 17, .wp = bits & 1, .smep = bits & 2,
-		.smap = bits & 4, .nxe = bits & 8, .pse = bits & 16, .pages_1g = bits & 32, .pke = bits & 64,
-		.pks = bits & 128, .pkru = fuzz_take(in, 4), .pkrs = fuzz_take(in, 4),
+		.mode = mode % 5,
+		.maxphyaddr = 36 + fuzz_take(in, 1) % 17,
+		.wp = bits & 1,
+		.smep = bits & 2,
+		.smap = bits & 4,
+		.nxe = bits & 8,
+		.pse = bits & 16,
+		.pages_1g = bits & 32,
+		.pke = bits & 64,
+		.pks = bits & 128,
+		.pkru = fuzz_take(in, 4),
+		.pkrs = fuzz_take(in, 4),
 	};
 
 	s.cr3 = WALK_RAM_BASE + fuzz_take(in, 1) % TABLES * PAGE_SIZE;
 	for (u32 i = 0; i < 4; i++)
-		s.pdpte[i] = (WALK_RAM_BASE + (mode / 5 + i) % TABLES * PAGE_SIZE) | (bits >> (8 + i) & 1 ? 0 : PTE_P);
+		s.pdpte[i] =
+			(WALK_RAM_BASE + (mode / 5 + i) % TABLES * PAGE_SIZE) | (bits >> (8 + i) & 1 ? 0 : PTE_P);
 	return s;
 }
 
@@ -79,7 +89,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	for (u32 level = 1; level <= LEVELS; level++)
 		for (u32 table = 0; table < TABLES; table++)
 			if (s.mode != MODEL_32 || level <= 2)
-				put_entry(&s, table, level, gva, fuzz_take(&in, 8), wild >> (table * LEVELS + level - 1) & 1);
+				put_entry(&s, table, level, gva, fuzz_take(&in, 8),
+					  wild >> (table * LEVELS + level - 1) & 1);
 	if (!walk_agrees(&s, gva, a, GPT_SET_AD) || !walk_agrees(&s, gva, a, GPT_PEEK))
 		abort();
 	return 0;

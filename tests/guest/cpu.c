@@ -22,11 +22,12 @@
 #define APIC_TIMER_DIVIDE 0x3e0
 
 /* The condition first: it fills in what the message shows. */
-#define CHECK(condition, name) do { \
-	bool holds = (condition); \
-	check(holds, name, "line %u: vector %u error %lx rip %lx", (u32)__LINE__, caught.vector, caught.error, \
-	      caught.rip); \
-} while (0)
+#define CHECK(condition, name) \
+	do { \
+		bool holds = (condition); \
+		check(holds, name, "line %u: vector %u error %lx rip %lx", (u32)__LINE__, caught.vector, \
+		      caught.error, caught.rip); \
+	} while (0)
 
 static struct space space;
 
@@ -63,7 +64,10 @@ static void test_cpuid(void)
 
 /* --- instructions of the virtualisation extensions --- */
 #define INSTRUCTION(name, text) \
-	static void name(void *unused) { asm volatile(text : : "a"(0ull), "b"(0ull), "c"(0ull), "d"(0ull) : "memory", "cc"); }
+	static void name(void *unused) \
+	{ \
+		asm volatile(text : : "a"(0ull), "b"(0ull), "c"(0ull), "d"(0ull) : "memory", "cc"); \
+	}
 INSTRUCTION(i_vmrun, ".byte 0x0f, 0x01, 0xd8")
 INSTRUCTION(i_vmmcall, ".byte 0x0f, 0x01, 0xd9")
 INSTRUCTION(i_vmload, ".byte 0x0f, 0x01, 0xda")
@@ -85,11 +89,16 @@ asm(".pushsection .user, \"ax\"\n"
 
 static void test_virtualisation_instructions(void)
 {
-	static const struct { void (*fn)(void *); const char *name; } list[] = {
-		{i_vmrun, "VMRUN gives #UD"}, {i_vmmcall, "VMMCALL gives #UD"}, {i_vmload, "VMLOAD gives #UD"},
-		{i_vmsave, "VMSAVE gives #UD"}, {i_stgi, "STGI gives #UD"}, {i_clgi, "CLGI gives #UD"},
-		{i_skinit, "SKINIT gives #UD"}, {i_invlpga, "INVLPGA gives #UD"}, {i_vmcall, "VMCALL gives #UD"},
-		{i_vmlaunch, "VMLAUNCH gives #UD"}, {i_vmxoff, "VMXOFF gives #UD"}, {i_ud2, "UD2 gives #UD"},
+	static const struct {
+		void (*fn)(void *);
+		const char *name;
+	} list[] = {
+		{i_vmrun, "VMRUN gives #UD"},   {i_vmmcall, "VMMCALL gives #UD"},
+		{i_vmload, "VMLOAD gives #UD"}, {i_vmsave, "VMSAVE gives #UD"},
+		{i_stgi, "STGI gives #UD"},     {i_clgi, "CLGI gives #UD"},
+		{i_skinit, "SKINIT gives #UD"}, {i_invlpga, "INVLPGA gives #UD"},
+		{i_vmcall, "VMCALL gives #UD"}, {i_vmlaunch, "VMLAUNCH gives #UD"},
+		{i_vmxoff, "VMXOFF gives #UD"}, {i_ud2, "UD2 gives #UD"},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(list); i++)
@@ -102,7 +111,10 @@ static void test_virtualisation_instructions(void)
 }
 
 /* --- XSETBV --- */
-struct xcr { u32 index; u64 value; };
+struct xcr {
+	u32 index;
+	u64 value;
+};
 
 static void xsetbv_thunk(void *p)
 {
@@ -159,9 +171,18 @@ static void test_xsetbv(void)
 }
 
 /* --- control registers --- */
-static void cr0_thunk(void *p) { write_cr0(*(u64 *)p); }
-static void cr3_thunk(void *p) { write_cr3(*(u64 *)p); }
-static void cr4_thunk(void *p) { write_cr4(*(u64 *)p); }
+static void cr0_thunk(void *p)
+{
+	write_cr0(*(u64 *)p);
+}
+static void cr3_thunk(void *p)
+{
+	write_cr3(*(u64 *)p);
+}
+static void cr4_thunk(void *p)
+{
+	write_cr4(*(u64 *)p);
+}
 
 static bool cr_raises(void (*fn)(void *), u64 value)
 {
@@ -220,7 +241,8 @@ static void test_cr3_cr4(void)
 	CHECK(!(read_cr4() & CR4_VMXE), "CR4 shows no VMXE");
 	for (u32 bit = 24; bit < 64; bit++)
 		CHECK(cr_raises(cr4_thunk, old | BIT(bit)), "a reserved bit of CR4 gives #GP");
-	CHECK(cr_raises(cr4_thunk, old | BIT(15)) && cr_raises(cr4_thunk, old | BIT(19)), "bits 15 and 19 of CR4 give #GP");
+	CHECK(cr_raises(cr4_thunk, old | BIT(15)) && cr_raises(cr4_thunk, old | BIT(19)),
+	      "bits 15 and 19 of CR4 give #GP");
 	CHECK(cr_raises(cr4_thunk, old | CR4_VMXE), "CR4.VMXE gives #GP");
 	CHECK(cr_raises(cr4_thunk, old & ~CR4_PAE), "clearing CR4.PAE in long mode gives #GP");
 	CHECK(cr_raises(cr4_thunk, old ^ CR4_LA57), "changing CR4.LA57 in long mode gives #GP");
@@ -303,7 +325,8 @@ static void test_msrs(void)
 	CHECK(!(rdmsr(MSR_APIC_BASE) & BIT(11)), "the local APIC is disabled in IA32_APIC_BASE");
 	wrmsr(MSR_APIC_BASE, base);
 	msr_read(MSR_APIC_BASE, &value);
-	CHECK(value == base && (*(volatile u32 *)(APIC + APIC_VERSION) & 0xff) >= 0x10, "and enabled again, and answers");
+	CHECK(value == base && (*(volatile u32 *)(APIC + APIC_VERSION) & 0xff) >= 0x10,
+	      "and enabled again, and answers");
 }
 
 /* --- exceptions, single steps --- */
@@ -314,9 +337,18 @@ static void divide(void *unused)
 	asm volatile("div %0" : : "r"(zero), "a"(1), "d"(0) : "cc");
 }
 
-static void breakpoint(void *unused) { asm volatile("int3"); }
-static void software_interrupt(void *unused) { asm volatile("int $0x55"); }
-static void bad_selector(void *unused) { asm volatile("mov %0, %%fs" : : "r"(0x1234)); }
+static void breakpoint(void *unused)
+{
+	asm volatile("int3");
+}
+static void software_interrupt(void *unused)
+{
+	asm volatile("int $0x55");
+}
+static void bad_selector(void *unused)
+{
+	asm volatile("mov %0, %%fs" : : "r"(0x1234));
+}
 
 extern char step_cpuid[], step_rdmsr[], step_nop[], step_cr3[], break_cr3[];
 
@@ -329,26 +361,34 @@ static void step_over_nop(void *unused)
 static void step_over_cpuid(void *unused)
 {
 	asm volatile("xor %%eax, %%eax; pushfq; orl $0x100, (%%rsp); popfq; cpuid\nstep_cpuid: nop; nop"
-		     : : : "memory", "cc", "rax", "rbx", "rcx", "rdx");
+		     :
+		     :
+		     : "memory", "cc", "rax", "rbx", "rcx", "rdx");
 }
 
 static void step_over_rdmsr(void *unused)
 {
 	asm volatile("mov $0x277, %%ecx; pushfq; orl $0x100, (%%rsp); popfq; rdmsr\nstep_rdmsr: nop; nop"
-		     : : : "memory", "cc", "rax", "rcx", "rdx");
+		     :
+		     :
+		     : "memory", "cc", "rax", "rcx", "rdx");
 }
 
 static void step_over_cr3_read(void *unused)
 {
 	asm volatile("pushfq; orl $0x100, (%%rsp); popfq; mov %%cr3, %%rax\nstep_cr3: mov %%rax, %%cr3; nop"
-		     : : : "memory", "cc", "rax");
+		     :
+		     :
+		     : "memory", "cc", "rax");
 }
 
 /* DR0 holds the address of the second MOV. */
 static void reload_cr3_with_breakpoint(void *unused)
 {
 	asm volatile("mov %0, %%dr0; mov %1, %%dr7; mov %%cr3, %%rax\nbreak_cr3: mov %%rax, %%cr3; nop"
-		     : : "r"(break_cr3), "r"(0x402ull) : "memory", "cc", "rax");
+		     :
+		     : "r"(break_cr3), "r"(0x402ull)
+		     : "memory", "cc", "rax");
 }
 
 /* What an operating system does between a MOV from CR3 and the MOV to CR3, flags and all. */
@@ -359,17 +399,24 @@ static void test_cr3_changed(void)
 	asm volatile("mov %%cr3, %0; mov %0, %%cr3" : "=&r"(value) : : "memory");
 	CHECK(value == cr3 && read_cr3() == cr3, "CR3 is read and written back");
 	asm volatile("xor %%ecx, %%ecx; mov %%cr3, %%rdi; orq $0x18, %%rdi; mov %%rdi, %%cr3; pushfq; pop %%rcx"
-		     : "=&D"(value), "=&c"(flags) : : "memory", "cc");
-	CHECK(value == (cr3 | CR3_PWT | CR3_PCD) && read_cr3() == value && !(flags & (BIT(0) | BIT(6) | BIT(7) | BIT(11))),
+		     : "=&D"(value), "=&c"(flags)
+		     :
+		     : "memory", "cc");
+	CHECK(value == (cr3 | CR3_PWT | CR3_PCD) && read_cr3() == value &&
+		      !(flags & (BIT(0) | BIT(6) | BIT(7) | BIT(11))),
 	      "CR3 is read, changed by OR and written");
 	asm volatile("cli; mov %%rsp, %2; stc; mov %%cr3, %%rsp; jmp 1f; ud2; 1: nopl 0(%%rax,%%rax); andq $-25, %%rsp; mov %%rsp, %%cr3;"
 		     "mov %%rsp, %0; mov %2, %%rsp; pushfq; pop %1"
-		     : "=&r"(value), "=&r"(flags), "=&r"(stack) : : "memory", "cc");
+		     : "=&r"(value), "=&r"(flags), "=&r"(stack)
+		     :
+		     : "memory", "cc");
 	CHECK(value == (cr3 & ~(u64)(CR3_PWT | CR3_PCD)) && read_cr3() == value && !(flags & BIT(0)),
 	      "CR3 is read, changed by AND and written, all through RSP");
 	write_cr3(cr3);
 	asm volatile("mov %%cr3, %%rax; btsq $5, %%rax; mov %%rax, %%cr3; setc %b1; mov %%rax, %0"
-		     : "=&r"(value), "=&q"(flags) : : "memory", "cc", "rax");
+		     : "=&r"(value), "=&q"(flags)
+		     :
+		     : "memory", "cc", "rax");
 	CHECK(value == (cr3 | BIT(5)) && !(flags & 0xff), "BTS between the two");
 	write_cr3(cr3);
 	CHECK(raises(step_over_cr3_read, NULL, VEC_DB) && caught.rip == (u64)(uintptr_t)step_cr3,
@@ -384,8 +431,10 @@ static void test_exceptions(void)
 	CHECK(raises(divide, NULL, VEC_DE), "division by zero gives #DE");
 	CHECK(raises(breakpoint, NULL, VEC_BP), "INT3 gives #BP");
 	CHECK(raises(software_interrupt, NULL, 0x55), "INT n is delivered");
-	CHECK(raises(bad_selector, NULL, VEC_GP) && caught.error == 0x1234, "a bad selector gives #GP with the selector");
-	CHECK(raises(step_over_nop, NULL, VEC_DB) && caught.rip == (u64)(uintptr_t)step_nop, "a single step over NOP");
+	CHECK(raises(bad_selector, NULL, VEC_GP) && caught.error == 0x1234,
+	      "a bad selector gives #GP with the selector");
+	CHECK(raises(step_over_nop, NULL, VEC_DB) && caught.rip == (u64)(uintptr_t)step_nop,
+	      "a single step over NOP");
 	CHECK(raises(step_over_cpuid, NULL, VEC_DB) && caught.rip == (u64)(uintptr_t)step_cpuid,
 	      "a single step over CPUID traps behind it");
 	CHECK(raises(step_over_rdmsr, NULL, VEC_DB) && caught.rip == (u64)(uintptr_t)step_rdmsr,
@@ -393,8 +442,14 @@ static void test_exceptions(void)
 }
 
 /* --- the local APIC --- */
-static u32 apic_read(u32 reg) { return *(volatile u32 *)(APIC + reg); }
-static void apic_write(u32 reg, u32 v) { *(volatile u32 *)(APIC + reg) = v; }
+static u32 apic_read(u32 reg)
+{
+	return *(volatile u32 *)(APIC + reg);
+}
+static void apic_write(u32 reg, u32 v)
+{
+	*(volatile u32 *)(APIC + reg) = v;
+}
 
 static void wait_for_interrupt(void *unused)
 {
@@ -453,11 +508,11 @@ static void test_apic(void)
 	CHECK(interrupt_arrives(spin_for_interrupt, 0x42), "also with a destination instead of the short hand");
 	if (!under_umbra())
 		return;
-	apic_write(APIC_ICR, 0xc0500);           /* INIT to all but self */
-	apic_write(APIC_ICR, 0xc0608);           /* SIPI to all but self */
+	apic_write(APIC_ICR, 0xc0500); /* INIT to all but self */
+	apic_write(APIC_ICR, 0xc0608); /* SIPI to all but self */
 	check(true, "INIT and SIPI to others are survived", " ");
 	apic_write(APIC_ICR_HIGH, id);
-	apic_write(APIC_ICR, 0x500);             /* INIT to itself */
+	apic_write(APIC_ICR, 0x500); /* INIT to itself */
 	check(true, "INIT to itself is refused", " ");
 }
 
@@ -491,7 +546,8 @@ static void test_ports(void)
 	      "string I/O from and to a page touched the first time");
 	*pte = 0;
 	invlpg(TEST_VA);
-	CHECK(raises(string_out, (void *)TEST_VA, VEC_PF) && caught.error == 0, "OUTS from an absent page gives #PF");
+	CHECK(raises(string_out, (void *)TEST_VA, VEC_PF) && caught.error == 0,
+	      "OUTS from an absent page gives #PF");
 	CHECK(raises(string_in, (void *)TEST_VA, VEC_PF) && caught.error == PF_W, "INS to an absent page gives #PF");
 }
 

@@ -15,7 +15,9 @@
 #define ONES (~0ull)
 #define VA TEST_VA
 
-struct range { u64 base, end; };
+struct range {
+	u64 base, end;
+};
 static struct range hidden[MAX_RANGES];
 static u32 hidden_count;
 static struct space space;
@@ -80,7 +82,7 @@ static bool ones_at(u64 va)
 	volatile u8 *p = (volatile u8 *)va;
 
 	return p[0] == 0xff && *(volatile u16 *)(p + 1) == 0xffff && *(volatile u32 *)(p + 5) == 0xffffffff &&
-		*(volatile u64 *)(p + 9) == ONES && *(volatile u64 *)(p + 16) == ONES;
+	       *(volatile u64 *)(p + 9) == ONES && *(volatile u64 *)(p + 16) == ONES;
 }
 
 /* Every page of a small range, a sample of a large one; the first and last always. */
@@ -103,10 +105,12 @@ static void check_wide_reads(void)
 
 	map_page(VA, hidden[0].base);
 	asm volatile("movdqu %1, %%xmm0; movdqu %%xmm0, %0" : "=m"(out) : "m"(*(u64(*)[2])(VA + 3)));
-	check(out[0] == ONES && out[1] == ONES, "MOVDQU from a hidden page gives all-ones", "%lx %lx", out[0], out[1]);
+	check(out[0] == ONES && out[1] == ONES, "MOVDQU from a hidden page gives all-ones", "%lx %lx", out[0],
+	      out[1]);
 	out[0] = out[1] = 0;
 	asm volatile("movaps %1, %%xmm0; movaps %%xmm0, %0" : "=m"(out) : "m"(*(u64(*)[2])(VA + 32)));
-	check(out[0] == ONES && out[1] == ONES, "MOVAPS from a hidden page gives all-ones", "%lx %lx", out[0], out[1]);
+	check(out[0] == ONES && out[1] == ONES, "MOVAPS from a hidden page gives all-ones", "%lx %lx", out[0],
+	      out[1]);
 
 	out[0] = out[1] = 0;
 	{
@@ -180,7 +184,9 @@ static void write_arithmetic(u64 va)
 {
 	asm volatile("addl $1, (%0); incq 8(%0); decb 16(%0); xorq $-1, (%0); notl 4(%0); negw 8(%0); andb $0, (%0);"
 		     "btrl $3, (%0); btcq $9, 8(%0); shll $4, (%0); setc 20(%0); subq %1, 24(%0)"
-		     : : "r"(va), "r"(77ull) : "memory", "cc");
+		     :
+		     : "r"(va), "r"(77ull)
+		     : "memory", "cc");
 }
 
 static void write_locked(u64 va)
@@ -188,7 +194,9 @@ static void write_locked(u64 va)
 	u64 a = ONES, x = 5;
 
 	asm volatile("lock addq $1, (%0); lock incl 8(%0); lock btrq $3, 16(%0); lock andl $0, (%0)"
-		     : : "r"(va) : "memory", "cc");
+		     :
+		     : "r"(va)
+		     : "memory", "cc");
 	asm volatile("xchgq %0, (%1)" : "+r"(x) : "r"(va) : "memory");
 	check(x == ONES, "XCHG with a hidden page returns all-ones", "%lx", x);
 	x = 0;
@@ -204,8 +212,14 @@ static void write_wide(u64 va)
 	u64 low = ONES, high = ONES;
 
 	asm volatile("pxor %%xmm0, %%xmm0; movdqu %%xmm0, 1(%0); movaps %%xmm0, 32(%0); movq %%xmm0, 64(%0);"
-		     "movntdq %%xmm0, 80(%0)" : : "r"(va) : "memory");
-	asm volatile("lock cmpxchg16b (%2)" : "+a"(low), "+d"(high) : "r"(va), "b"(0ull), "c"(0ull) : "memory", "cc");
+		     "movntdq %%xmm0, 80(%0)"
+		     :
+		     : "r"(va)
+		     : "memory");
+	asm volatile("lock cmpxchg16b (%2)"
+		     : "+a"(low), "+d"(high)
+		     : "r"(va), "b"(0ull), "c"(0ull)
+		     : "memory", "cc");
 	asm volatile("lock cmpxchg8b 16(%2)" : "+a"(low), "+d"(high) : "r"(va), "b"(0), "c"(0) : "memory", "cc");
 }
 
@@ -214,12 +228,17 @@ static void write_stack(u64 va)
 	u64 saved;
 
 	asm volatile("mov %%rsp, %0; lea 256(%1), %%rsp; push $0; push %1; pushfq; mov %0, %%rsp"
-		     : "=&r"(saved) : "r"(va) : "memory");
+		     : "=&r"(saved)
+		     : "r"(va)
+		     : "memory");
 }
 
 static void check_writes(u64 pa)
 {
-	static const struct { void (*fn)(u64); const char *name; } kinds[] = {
+	static const struct {
+		void (*fn)(u64);
+		const char *name;
+	} kinds[] = {
 		{write_plain, "plain stores to a hidden page change nothing"},
 		{write_strings, "string stores to a hidden page change nothing"},
 		{write_arithmetic, "read-modify-write on a hidden page changes nothing"},
@@ -245,8 +264,8 @@ static void check_fetch(void)
 	map_page(VA, hidden[0].base);
 	check(!access(A_FETCH, false, VA) && caught.vector == VEC_UD && caught.rip == VA,
 	      "executing a hidden page gives #UD", "vector %u rip %lx", caught.vector, caught.rip);
-	check(!access(A_FETCH, true, VA) && caught.vector == VEC_UD,
-	      "executing a hidden page in ring 3 gives #UD", "vector %u", caught.vector);
+	check(!access(A_FETCH, true, VA) && caught.vector == VEC_UD, "executing a hidden page in ring 3 gives #UD",
+	      "vector %u", caught.vector);
 }
 
 static void check_user(void)
@@ -259,7 +278,8 @@ static void check_user(void)
 	space_map(&space, VA, hidden[0].base, PTE_P | PTE_A, 1);
 	invlpg(VA);
 	check(!access(A_WRITE, true, VA) && caught.vector == VEC_PF && (caught.error & 0x1f) == (PF_P | PF_W | PF_U),
-	      "rights are checked before the hidden page is seen", "vector %u error %lx", caught.vector, caught.error);
+	      "rights are checked before the hidden page is seen", "vector %u error %lx", caught.vector,
+	      caught.error);
 }
 
 /* Hidden memory as a page table: all-ones entries, so reserved bits; its A bits go nowhere. */
@@ -273,8 +293,8 @@ static void check_as_table(u32 level, const char *name)
 	check(!access(A_READ, false, va) && caught.vector == VEC_PF && (caught.error & PF_RSVD) && caught.cr2 == va,
 	      name, "vector %u error %lx cr2 %lx", caught.vector, caught.error, caught.cr2);
 	access_value = 0;
-	check(!access(A_WRITE, true, va) && caught.vector == VEC_PF && (caught.error & PF_RSVD),
-	      name, "write: vector %u error %lx", caught.vector, caught.error);
+	check(!access(A_WRITE, true, va) && caught.vector == VEC_PF && (caught.error & PF_RSVD), name,
+	      "write: vector %u error %lx", caught.vector, caught.error);
 	*entry = old;
 	flush_tlb();
 }
@@ -292,7 +312,8 @@ static void check_large_page(const struct range *h)
 	check(ones_at(alias + (h->base - base)), "a large page drops writes to its hidden part", "base %lx", base);
 	if (before >= base) {
 		map_page(VA, before);
-		check(load(alias + (before - base)) == load(VA), "a large page shows its RAM part", "base %lx", base);
+		check(load(alias + (before - base)) == load(VA), "a large page shows its RAM part", "base %lx",
+		      base);
 	}
 }
 
@@ -315,7 +336,8 @@ void run_tests(void)
 	space = space_new();
 	space_load(&space);
 	reserved = look_at_map();
-	if (!check(reserved > POOL_MIN, "the memory map has the hypervisor's memory as reserved", "%lu bytes", reserved))
+	if (!check(reserved > POOL_MIN, "the memory map has the hypervisor's memory as reserved", "%lu bytes",
+		   reserved))
 		return;
 	if (!under_umbra() || !check(hidden_count > 0, "reserved memory is hidden", "no page is"))
 		return;

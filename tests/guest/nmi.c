@@ -8,9 +8,9 @@
 #include "tests/guest/lib/guest.h"
 
 #define IOAPIC 0xfec00000ull
-#define IOAPIC_TIMER 2                 /* the pin of the timer's line on PCs */
+#define IOAPIC_TIMER 2 /* the pin of the timer's line on PCs */
 #define IOAPIC_ENTRY(pin) (0x10 + 2 * (pin))
-#define IOAPIC_NMI 0x400u              /* delivery mode, edge, not masked */
+#define IOAPIC_NMI 0x400u /* delivery mode, edge, not masked */
 #define IOAPIC_MASKED 0x10000u
 #define APIC_ID 0xfee00020ull
 #define APIC_LDR 0xfee000d0ull
@@ -23,17 +23,17 @@
 
 #define PIT_COMMAND 0x43
 #define PIT_COUNTER 0x40
-#define PIT_ONE_SHOT 0x30              /* counter 0, both bytes, mode 0 */
-#define PIT_STATUS 0xe2                /* read back the status of counter 0 */
+#define PIT_ONE_SHOT 0x30 /* counter 0, both bytes, mode 0 */
+#define PIT_STATUS 0xe2   /* read back the status of counter 0 */
 #define PIT_OUT 0x80
 
 #define VEC_NMI 2
 #define ROUNDS 40
-#define PATIENCE 300000                /* turns of a loop */
+#define PATIENCE 300000 /* turns of a loop */
 
 static struct {
 	volatile u32 count, depth, deepest, early;
-	volatile bool again;           /* the handler shall start another and wait for it */
+	volatile bool again; /* the handler shall start another and wait for it */
 } nmi;
 
 void nmi_handle(void);
@@ -46,8 +46,14 @@ asm(".pushsection .text\n"
     "iretq\n"
     ".popsection");
 
-static u32 read32(u64 at) { return *(volatile u32 *)at; }
-static void write32(u64 at, u32 v) { *(volatile u32 *)at = v; }
+static u32 read32(u64 at)
+{
+	return *(volatile u32 *)at;
+}
+static void write32(u64 at, u32 v)
+{
+	*(volatile u32 *)at = v;
+}
 
 static void ioapic_write(u32 index, u32 v)
 {
@@ -89,10 +95,22 @@ void nmi_handle(void)
 	nmi.depth--;
 }
 
-static void forbidden(void *unused) { asm volatile("vmcall"); }
-static void spin(void) { asm volatile("pause"); }
-static void leave(void) { cpuid(0, 0); }
-static void fault(void) { guarded(forbidden, NULL); }
+static void forbidden(void *unused)
+{
+	asm volatile("vmcall");
+}
+static void spin(void)
+{
+	asm volatile("pause");
+}
+static void leave(void)
+{
+	cpuid(0, 0);
+}
+static void fault(void)
+{
+	guarded(forbidden, NULL);
+}
 
 /* Until the NMI has come, or the timer is through and it still has not. */
 static void await(u32 expected, void (*what)(void))
@@ -136,17 +154,18 @@ static void check_ipi(u32 high, u32 low, const char *name)
 	check(nmi.count == before + 1, name, "%u came", nmi.count - before);
 }
 
-#define ALL(what, again, name) do { \
-	u32 good = rounds(what, again); \
-	check(good == ROUNDS, name, "%u of %u rounds", good, (u32)ROUNDS); \
-} while (0)
+#define ALL(what, again, name) \
+	do { \
+		u32 good = rounds(what, again); \
+		check(good == ROUNDS, name, "%u of %u rounds", good, (u32)ROUNDS); \
+	} while (0)
 
 void run_tests(void)
 {
-	outb(0x21, 0xff);                      /* the PIC is masked: the line goes to the I/O APIC alone */
+	outb(0x21, 0xff); /* the PIC is masked: the line goes to the I/O APIC alone */
 	outb(0xa1, 0xff);
 	write32(APIC_SVR, 0x1ff);
-	timer_start(0xffff);                   /* the line is low before the pin is opened */
+	timer_start(0xffff); /* the line is low before the pin is opened */
 	set_handler(VEC_NMI, nmi_entry);
 	write32(APIC_LDR, 0x02000000);
 	check_ipi(0, ICR_NMI | ICR_SELF, "an NMI that the program sends itself by shorthand arrives once");

@@ -45,11 +45,12 @@ static bool faults_reserved(enum access_kind kind, bool user, u64 va)
 }
 
 /* The condition first: it fills in what the message shows. */
-#define CHECK(condition, name) do { \
-	bool holds = (condition); \
-	check(holds, name, "line %u: vector %u error %lx cr2 %lx rip %lx value %lx", (u32)__LINE__, \
-	      caught.vector, caught.error, caught.cr2, caught.rip, access_value); \
-} while (0)
+#define CHECK(condition, name) \
+	do { \
+		bool holds = (condition); \
+		check(holds, name, "line %u: vector %u error %lx cr2 %lx rip %lx value %lx", (u32)__LINE__, \
+		      caught.vector, caught.error, caught.cr2, caught.rip, access_value); \
+	} while (0)
 
 /* --- error codes and rights --- */
 static void test_rights(void)
@@ -133,7 +134,8 @@ static void test_shared_table(void)
 	CHECK(access(A_WRITE, true, VA), "and still written through the first");
 	*second = (*second & ~(u64)PTE_U) | PTE_W;
 	flush_tlb();
-	CHECK(faults(A_READ, true, VA2, PF_P | PF_U), "the same table under a supervisor parent is closed to ring 3");
+	CHECK(faults(A_READ, true, VA2, PF_P | PF_U),
+	      "the same table under a supervisor parent is closed to ring 3");
 	CHECK(access(A_WRITE, false, VA2), "and open to the supervisor");
 	*second = 0;
 	flush_tlb();
@@ -367,7 +369,8 @@ static void test_reserved(void)
 		for (u32 bit = 13; bit < 21; bit++) {
 			*entry = BIT(bit) | RW | PTE_PS;
 			flush_tlb();
-			CHECK(faults_reserved(A_READ, false, VA2), "low address bits in a 2 MiB entry fault with RSVD");
+			CHECK(faults_reserved(A_READ, false, VA2),
+			      "low address bits in a 2 MiB entry fault with RSVD");
 		}
 		*entry = 0;
 		entry = space_entry(&space, VA, 4);
@@ -459,7 +462,8 @@ static void test_large(void)
 	CHECK(access(A_READ, true, VA2 + 5 * PAGE_SIZE) && access_value == 5 * PAGE_SIZE, "a 2 MiB page is read");
 	CHECK((*pde & AD) == PTE_A, "a read of a 2 MiB page sets A alone");
 	access_value = 77;
-	CHECK(access(A_WRITE, true, VA2 + 6 * PAGE_SIZE) && load(block + 6 * PAGE_SIZE) == 77, "a 2 MiB page is written");
+	CHECK(access(A_WRITE, true, VA2 + 6 * PAGE_SIZE) && load(block + 6 * PAGE_SIZE) == 77,
+	      "a 2 MiB page is written");
 	CHECK((*pde & AD) == AD, "a write to a 2 MiB page sets D");
 	CHECK(access(A_READ, true, VA2 + 511 * PAGE_SIZE) && access_value == 511 * PAGE_SIZE, "up to its last page");
 
@@ -484,10 +488,12 @@ static void test_large(void)
 		      "a 2 MiB entry turned into a table maps by the table");
 		table[7] = (block + 8 * PAGE_SIZE) | RWU;
 		invlpg(VA2 + 7 * PAGE_SIZE);
-		CHECK(access(A_READ, true, VA2 + 7 * PAGE_SIZE) && access_value == 8 * PAGE_SIZE, "the table's edit counts");
+		CHECK(access(A_READ, true, VA2 + 7 * PAGE_SIZE) && access_value == 8 * PAGE_SIZE,
+		      "the table's edit counts");
 		*pde = block | RWU | PTE_PS;
 		invlpg(VA2 + 7 * PAGE_SIZE);
-		CHECK(access(A_READ, true, VA2 + 7 * PAGE_SIZE) && access_value == 7 * PAGE_SIZE, "and back into a 2 MiB page");
+		CHECK(access(A_READ, true, VA2 + 7 * PAGE_SIZE) && access_value == 7 * PAGE_SIZE,
+		      "and back into a 2 MiB page");
 		/* the block's own first page, used as the table: same frame, large leaf and table by turns */
 		for (u64 i = 0; i < 512; i++)
 			store(block + i * 8, (block + LARGE + i * PAGE_SIZE) | RWU);
@@ -513,7 +519,8 @@ static void test_large(void)
 		access_value = 11;
 		access(A_WRITE, false, VA2 + 64);
 		CHECK((*pde & PTE_D) && !(*other & PTE_D), "D is set in the alias that was written");
-		CHECK(faults(A_WRITE, false, VA2 + (1ull << 30), PF_P | PF_W), "a read-only large alias stays read-only");
+		CHECK(faults(A_WRITE, false, VA2 + (1ull << 30), PF_P | PF_W),
+		      "a read-only large alias stays read-only");
 		write_cr0(read_cr0() & ~CR0_WP);
 		*pde &= ~(u64)PTE_D;
 		flush_tlb();
@@ -528,7 +535,8 @@ static void test_large(void)
 	if (has_1g) {
 		u64 *pdpte = space_map(&space, VA2 + (4ull << 30), 0, RW, 3);
 
-		CHECK(access(A_READ, false, VA2 + (4ull << 30) + block + 5 * PAGE_SIZE) && access_value == 5 * PAGE_SIZE,
+		CHECK(access(A_READ, false, VA2 + (4ull << 30) + block + 5 * PAGE_SIZE) &&
+			      access_value == 5 * PAGE_SIZE,
 		      "a 1 GiB page is read");
 		CHECK((*pdpte & AD) == PTE_A, "and gets A");
 		access_value = 5 * PAGE_SIZE;
@@ -564,7 +572,8 @@ static void test_absent_to_present(void)
 		if (level == 1)
 			old = pages[which] | RWU;
 		*entry = old;
-		ok &= access(A_READ, round & 1, VA) && access_value == *(u64 *)(*space_entry(&space, VA, 1) & PTE_ADDR_MASK);
+		ok &= access(A_READ, round & 1, VA) &&
+		      access_value == *(u64 *)(*space_entry(&space, VA, 1) & PTE_ADDR_MASK);
 	}
 	CHECK(ok, "absent to present needs no flush, 10,000 times at random levels");
 }
@@ -585,7 +594,8 @@ static void test_unlinked_edit(void)
 		CHECK(!access(A_READ, false, VA), "an unlinked table maps nothing");
 		*pte = two | RWU;
 		*pde = link;
-		CHECK(access(A_READ, false, VA) && access_value == 2, "a table edited while unlinked shows the edit when linked");
+		CHECK(access(A_READ, false, VA) && access_value == 2,
+		      "a table edited while unlinked shows the edit when linked");
 		*pte = one | RWU;
 		flush_tlb();
 		CHECK(access(A_READ, false, VA) && access_value == 1, "a flush after an edit shows it");
@@ -671,10 +681,12 @@ static void test_flushes(void)
 		access(A_READ, false, VA);
 		*pdpte = *space_entry(&other, VA, 3);
 		flush_tlb();
-		CHECK(access(A_READ, false, VA) && access_value == 2, "MOV CR3 after an edit of an upper level shows it");
+		CHECK(access(A_READ, false, VA) && access_value == 2,
+		      "MOV CR3 after an edit of an upper level shows it");
 		*pte2 = one | RWU;
 		invlpg(VA);
-		CHECK(access(A_READ, false, VA) && access_value == 1, "INVLPG after an edit under the new table shows it");
+		CHECK(access(A_READ, false, VA) && access_value == 1,
+		      "INVLPG after an edit under the new table shows it");
 		*pdpte = old;
 		flush_tlb();
 	}
@@ -717,8 +729,8 @@ static void test_mutual_tables(void)
 	for (u32 i = 0; i < 50; i++) {
 		u64 now = i & 1 ? one : two;
 
-		store(va_a + PAGE_SIZE, now | RWU);  /* b[0] through a */
-		store(va_b + PAGE_SIZE, now | RWU);  /* a[0] through b */
+		store(va_a + PAGE_SIZE, now | RWU); /* b[0] through a */
+		store(va_b + PAGE_SIZE, now | RWU); /* a[0] through b */
 		flush_tlb();
 		ok &= load(va_a) == (i & 1 ? 1 : 2) && load(va_b) == (i & 1 ? 1 : 2);
 	}
@@ -756,7 +768,9 @@ static void test_self_map(void)
 	CHECK(access(A_READ, false, VA) && access_value == 2, "and present again without a flush");
 	store(pml4 + 301 * 8, address(space.pml4) | RWU);
 	CHECK((load((0xffff000000000000ull | 301ull << 39 | (u64)slot << 30 | (u64)slot << 21 | (u64)slot << 12) +
-		    slot * 8) & PTE_ADDR_MASK) == address(space.pml4), "a level 4 entry made through the self-map works");
+		    slot * 8) &
+	       PTE_ADDR_MASK) == address(space.pml4),
+	      "a level 4 entry made through the self-map works");
 	space.pml4[301] = 0;
 	space.pml4[slot] = 0;
 	flush_tlb();
@@ -773,12 +787,13 @@ static void test_promotion(void)
 	pde = space_entry(&space, VA, 2);
 	pdpte = space_entry(&space, VA2, 3);
 	for (u32 i = 0; i < 10; i++) {
-		*pde = address(table) | RWU;     /* as a leaf table: maps `leaf` as a page */
+		*pde = address(table) | RWU; /* as a leaf table: maps `leaf` as a page */
 		flush_tlb();
-		CHECK(access(A_READ, false, VA) && (access_value & PTE_ADDR_MASK) == one, "a table used as a leaf table");
-		*pdpte = address(table) | RWU;   /* as a level 2 table at the same time */
+		CHECK(access(A_READ, false, VA) && (access_value & PTE_ADDR_MASK) == one,
+		      "a table used as a leaf table");
+		*pdpte = address(table) | RWU; /* as a level 2 table at the same time */
 		CHECK(access(A_READ, false, VA2) && access_value == 1, "the same table used one level up");
-		store(VA, 0);                    /* clears leaf[0] through the first mapping */
+		store(VA, 0); /* clears leaf[0] through the first mapping */
 		invlpg(VA2);
 		CHECK(!access(A_READ, false, VA2), "an entry cleared through the leaf mapping is absent");
 		store(VA, one | RWU);
@@ -814,7 +829,7 @@ static void test_everywhere(void)
 }
 
 /* --- writes to tables --- */
-static u64 *w_table;             /* a leaf table, written through va w_va */
+static u64 *w_table; /* a leaf table, written through va w_va */
 static u64 w_va, w_one, w_two;
 
 /* The entry's effect is as the table says, after INVLPG. */
@@ -879,11 +894,17 @@ static void test_table_writes(void)
 	CHECK(table_shows(2, 2), "LOCK CMPXCHG on an entry");
 	a = w_table[4];
 	b = w_table[5];
-	asm volatile("lock cmpxchg16b %2" : "+a"(a), "+d"(b), "+m"(*(u64(*)[2])(w_va + 32)) : "b"(d), "c"(0ull) : "cc", "memory");
+	asm volatile("lock cmpxchg16b %2"
+		     : "+a"(a), "+d"(b), "+m"(*(u64(*)[2])(w_va + 32))
+		     : "b"(d), "c"(0ull)
+		     : "cc", "memory");
 	CHECK(table_shows(4, 2) && table_shows(5, 0), "LOCK CMPXCHG16B on two entries");
 	a = (u32)w_table[6];
 	b = w_table[6] >> 32;
-	asm volatile("lock cmpxchg8b %2" : "+a"(a), "+d"(b), "+m"(*(u64 *)(w_va + 48)) : "b"(d), "c"(d >> 32) : "cc", "memory");
+	asm volatile("lock cmpxchg8b %2"
+		     : "+a"(a), "+d"(b), "+m"(*(u64 *)(w_va + 48))
+		     : "b"(d), "c"(d >> 32)
+		     : "cc", "memory");
 	CHECK(table_shows(6, 2), "LOCK CMPXCHG8B on an entry");
 	a = d;
 	asm volatile("xchgq %0, %1" : "+r"(a), "+m"(*(u64 *)(w_va + 56)) : : "memory");
@@ -912,7 +933,8 @@ static void test_table_writes(void)
 		asm volatile("movq 16(%0), %%xmm0; movq %%xmm0, (%1)" : : "r"(from), "r"(w_va + 96) : "memory");
 		CHECK(table_shows(12, 0), "an 8-byte SSE store on an entry");
 		asm volatile("rep movsq" : "+S"(from), "+D"(to), "+c"(n) : : "memory");
-		CHECK(table_shows(0, 2) && table_shows(1, 2) && table_shows(2, 0) && table_shows(3, 1), "REP MOVSQ over entries");
+		CHECK(table_shows(0, 2) && table_shows(1, 2) && table_shows(2, 0) && table_shows(3, 1),
+		      "REP MOVSQ over entries");
 		to = w_va, n = 6;
 		asm volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(d) : "memory");
 		CHECK(table_shows(0, 2) && table_shows(5, 2), "REP STOSQ over entries");
@@ -920,16 +942,25 @@ static void test_table_writes(void)
 		asm volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(0) : "memory");
 		CHECK(table_shows(0, 0) && table_shows(4, 0) && table_shows(5, 2), "REP STOSB over entries");
 		from = w_va + 40, to = w_va, n = 8;
-		asm volatile("std; add $7, %0; add $7, %1; rep movsb; cld" : "+S"(from), "+D"(to), "+c"(n) : : "cc", "memory");
+		asm volatile("std; add $7, %0; add $7, %1; rep movsb; cld"
+			     : "+S"(from), "+D"(to), "+c"(n)
+			     :
+			     : "cc", "memory");
 		CHECK(table_shows(0, 2), "REP MOVSB downwards from entry to entry");
 	}
 
 	table_reset();
 	asm volatile("mov %%rsp, %0; mov %1, %%rsp; push %2; push $0; mov %0, %%rsp"
-		     : "=&r"(c) : "r"(w_va + 16), "r"(d) : "memory");
+		     : "=&r"(c)
+		     : "r"(w_va + 16), "r"(d)
+		     : "memory");
 	CHECK(table_shows(1, 2) && table_shows(0, 0), "PUSH into a table");
-	asm volatile("mov %%rsp, %0; mov %1, %%rsp; call 1f; 1: mov %0, %%rsp" : "=&r"(c) : "r"(w_va + 64) : "memory");
-	CHECK(w_table[7] > IMAGE_BASE && w_table[7] < IMAGE_BASE + 0x100000, "CALL pushes its return address into a table");
+	asm volatile("mov %%rsp, %0; mov %1, %%rsp; call 1f; 1: mov %0, %%rsp"
+		     : "=&r"(c)
+		     : "r"(w_va + 64)
+		     : "memory");
+	CHECK(w_table[7] > IMAGE_BASE && w_table[7] < IMAGE_BASE + 0x100000,
+	      "CALL pushes its return address into a table");
 
 	/* many writes in a row without use: the table may be dropped, the result is the same */
 	table_reset();
@@ -940,7 +971,8 @@ static void test_table_writes(void)
 	/* 22: ring 3 writes a read-only page that is a page table */
 	*space_entry(&space, w_va, 1) = address(w_table) | PTE_P | PTE_U;
 	invlpg(w_va);
-	CHECK(faults(A_WRITE, true, w_va, PF_P | PF_W | PF_U), "ring 3 faults on a read-only table and does not hang");
+	CHECK(faults(A_WRITE, true, w_va, PF_P | PF_W | PF_U),
+	      "ring 3 faults on a read-only table and does not hang");
 	CHECK(faults(A_WRITE, false, w_va, PF_P | PF_W), "so does the supervisor");
 	*space_entry(&space, w_va, 1) = address(w_table) | RWU;
 	invlpg(w_va);
@@ -971,7 +1003,8 @@ static void test_frame_on_table(void)
 	set_ist(VEC_PF, 2, address(alloc_pages(2)) + 8192);
 	set_ist(VEC_BP, 1, VA2 + (3ull << 30));
 	guarded(breakpoint, NULL);
-	CHECK(caught.vector == VEC_PF && caught.cr2 >= VA2 + (3ull << 30) - 64, "#PF while #BP is delivered on an absent stack");
+	CHECK(caught.vector == VEC_PF && caught.cr2 >= VA2 + (3ull << 30) - 64,
+	      "#PF while #BP is delivered on an absent stack");
 	set_ist(VEC_BP, 0, 0);
 	set_ist(VEC_PF, 0, 0);
 }
@@ -1001,11 +1034,11 @@ static void test_odd_tables(void)
 	u64 va = VA + (200ull << 30);
 	u64 *pdpte = space_entry(&space, va, 3);
 
-	*pdpte = 0xfee00000ull | RWU;            /* the local APIC as a level 2 table */
+	*pdpte = 0xfee00000ull | RWU; /* the local APIC as a level 2 table */
 	flush_tlb();
 	access(A_READ, false, va);
 	CHECK(caught.happened && caught.vector == VEC_PF, "a table in the local APIC page faults and does no harm");
-	*pdpte = 0xfffff000ull | RWU;            /* flash */
+	*pdpte = 0xfffff000ull | RWU; /* flash */
 	flush_tlb();
 	access(A_READ, false, va);
 	check(true, "a table in flash memory does no harm", " ");
@@ -1035,7 +1068,7 @@ static void test_ram_mmio(void)
 		*pte = 0xfee00000ull | RWU | PTE_PCD;
 		invlpg(VA);
 		CHECK(*(volatile u32 *)(VA + 0x30) == version, "an entry between RAM and MMIO: local APIC");
-		*pte = 0xfed00000ull | RWU | PTE_PCD;    /* HPET */
+		*pte = 0xfed00000ull | RWU | PTE_PCD; /* HPET */
 		invlpg(VA);
 		CHECK(*(volatile u32 *)VA == *(volatile u32 *)0xfed00000ull, "an entry between RAM and MMIO: HPET");
 	}
@@ -1053,7 +1086,7 @@ static void test_many_spaces(void)
 
 	for (u32 i = 0; i < SPACES; i++) {
 		many[i].pml4 = alloc_pages(1);
-		many[i].pml4[0] = space.pml4[0];         /* identity and stubs shared */
+		many[i].pml4[0] = space.pml4[0]; /* identity and stubs shared */
 		many[i].pml4[254] = space.pml4[254];
 		space_map(&many[i], VA + i * PAGE_SIZE, one, RWU, 1);
 	}

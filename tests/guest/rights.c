@@ -23,13 +23,14 @@ enum mode { M_32, M_PAE, M_4L, M_COMPAT, M_5L };
 static const char *const mode_name[] = {"32bit", "PAE", "4level", "compat", "5level"};
 
 /* What is probed: a leaf at one level, and an upper entry that varies too (0: none). */
-struct shape { enum mode mode; u32 leaf, upper; };
+struct shape {
+	enum mode mode;
+	u32 leaf, upper;
+};
 static const struct shape shapes[] = {
-	{M_32, 1, 2}, {M_32, 2, 0},
-	{M_PAE, 1, 2}, {M_PAE, 1, 3}, {M_PAE, 2, 0},
-	{M_4L, 1, 2}, {M_4L, 1, 3}, {M_4L, 1, 4}, {M_4L, 2, 3}, {M_4L, 2, 4}, {M_4L, 3, 4},
-	{M_COMPAT, 1, 2}, {M_COMPAT, 2, 3},
-	{M_5L, 1, 5}, {M_5L, 2, 5}, {M_5L, 3, 5},
+	{M_32, 1, 2},     {M_32, 2, 0}, {M_PAE, 1, 2}, {M_PAE, 1, 3}, {M_PAE, 2, 0}, {M_4L, 1, 2},
+	{M_4L, 1, 3},     {M_4L, 1, 4}, {M_4L, 2, 3},  {M_4L, 2, 4},  {M_4L, 3, 4},  {M_COMPAT, 1, 2},
+	{M_COMPAT, 2, 3}, {M_5L, 1, 5}, {M_5L, 2, 5},  {M_5L, 3, 5},
 };
 
 /* Control bits of a block. */
@@ -40,10 +41,10 @@ static const struct shape shapes[] = {
 #define C_PSE BIT(4)
 #define C_ALL 31u
 
-#define TARGET_OFFSET 0x5000ull      /* of the probed page in its 4 MiB block */
+#define TARGET_OFFSET 0x5000ull /* of the probed page in its 4 MiB block */
 #define BLOCK_SIZE (4ull << 20)
-#define LOW_VA 0x80000000ull         /* probes of 32-bit code, in the third GiB */
-#define LOW_USER_VA 0xc0000000ull    /* its ring-3 stubs, under upper entries of their own */
+#define LOW_VA 0x80000000ull      /* probes of 32-bit code, in the third GiB */
+#define LOW_USER_VA 0xc0000000ull /* its ring-3 stubs, under upper entries of their own */
 #define VA_4L TEST_VA
 #define VA_5L (BIT(48) + TEST_VA)
 #define MAX_STATES 64
@@ -55,20 +56,22 @@ static const struct shape shapes[] = {
 
 static struct probe_run run;
 static struct probe probes[BATCH];
-static u64 target[2];                /* addresses of the two pages that a leaf may map */
-static struct space space;           /* of 64-bit and compatibility mode */
+static u64 target[2];      /* addresses of the two pages that a leaf may map */
+static struct space space; /* of 64-bit and compatibility mode */
 static u64 *pml5;
-static u32 *directory32;             /* identity of the image by 4 KiB pages, nothing else */
+static u32 *directory32; /* identity of the image by 4 KiB pages, nothing else */
 static u64 *pdpt_pae, *directory_pae;
 static bool has_smep, has_smap, has_la57, has_1g;
-static u32 control_bits;             /* those that exist */
+static u32 control_bits; /* those that exist */
 static u64 sample, seed, only, verbose;
 
 /* Counts of what differs from the manual and is corrected before it is hashed. */
 enum deviation { D_RSVD_WITHOUT_P, D_A_ON_FAULT, D_PDPTE_UNCHECKED, D_PDPTE_ACCESSED, D_IMPLICIT_AC, D_COUNT };
 static const char *const deviation_name[] = {
-	"reserved-bit fault without P", "A set by an access that faulted",
-	"MOV CR3 takes a PDPTE with reserved bits", "A set in a PDPTE of PAE paging",
+	"reserved-bit fault without P",
+	"A set by an access that faulted",
+	"MOV CR3 takes a PDPTE with reserved bits",
+	"A set in a PDPTE of PAE paging",
 	"AC lets an implicit access from ring 3 pass SMAP",
 };
 static u64 deviations[D_COUNT];
@@ -79,8 +82,8 @@ struct block {
 	const struct shape *shape;
 	u32 number, control;
 	u64 cases, hash;
-	u64 random;                  /* of the pair of entries under way */
-	u64 last_leaf, last_upper;   /* as the last record has them */
+	u64 random;                /* of the pair of entries under way */
+	u64 last_leaf, last_upper; /* as the last record has them */
 	u32 queued;
 };
 
@@ -230,7 +233,9 @@ static void place(const struct shape *s)
 	for (u32 i = 0; i < 512; i++)
 		table[i] = 0;
 	run = (struct probe_run){
-		.target = {target[0], target[1]}, .probes = address(probes), .user_base = LOW_USER_VA - address(user_start),
+		.target = {target[0], target[1]},
+		.probes = address(probes),
+		.user_base = LOW_USER_VA - address(user_start),
 	};
 	if (s->mode == M_32)
 		place_32(s, (u32 *)table);
@@ -243,7 +248,10 @@ static void place(const struct shape *s)
 }
 
 /* --- the states of an entry --- */
-struct states { u64 flags[MAX_STATES]; u32 count; };
+struct states {
+	u64 flags[MAX_STATES];
+	u32 count;
+};
 
 static void add(struct states *s, u64 flags)
 {
@@ -264,7 +272,7 @@ static void add_rights(struct states *out, bool narrow, const u64 *marks, u32 co
 	for (u32 rights = 0; rights < (narrow ? 4 : 8); rights++)
 		for (u32 i = 0; i < count; i++)
 			add(out, PTE_P | (rights & 1 ? PTE_W : 0) | (rights & 2 ? PTE_U : 0) |
-				 (rights & 4 ? PTE_NX : 0) | marks[i]);
+					 (rights & 4 ? PTE_NX : 0) | marks[i]);
 }
 
 static void add_reserved(struct states *out, u64 bit)
@@ -385,9 +393,12 @@ static void reset_controls(void)
 /* --- records --- */
 static void print_entry(u64 e)
 {
-	static const struct { char name; u64 bit; } bits[] = {
-		{'P', PTE_P}, {'W', PTE_W}, {'U', PTE_U}, {'A', PTE_A}, {'D', PTE_D}, {'S', PTE_PS}, {'G', PTE_G},
-		{'N', PTE_NX},
+	static const struct {
+		char name;
+		u64 bit;
+	} bits[] = {
+		{'P', PTE_P}, {'W', PTE_W},  {'U', PTE_U}, {'A', PTE_A},
+		{'D', PTE_D}, {'S', PTE_PS}, {'G', PTE_G}, {'N', PTE_NX},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(bits); i++)
@@ -404,8 +415,9 @@ static void print_case(const struct block *b, const struct probe *p, u64 number)
 	print_entry(p->leaf);
 	print(" upper ");
 	print_entry(p->upper);
-	print(" %s %s ac=%u %s: vector %u error %x cr2 %lx value %lx data %lx %lx leaf ", p->user ? "user" : "supervisor",
-	      kind[p->kind], p->ac, flush[p->flush], p->vector, p->error, p->cr2, p->value, p->data[0], p->data[1]);
+	print(" %s %s ac=%u %s: vector %u error %x cr2 %lx value %lx data %lx %lx leaf ",
+	      p->user ? "user" : "supervisor", kind[p->kind], p->ac, flush[p->flush], p->vector, p->error, p->cr2,
+	      p->value, p->data[0], p->data[1]);
 	print_entry(p->leaf_after);
 	print(" upper ");
 	print_entry(p->upper_after);
@@ -451,7 +463,8 @@ static void correct_accessed(const struct block *b, struct probe *p)
  */
 static bool smap_forbids(const struct block *b, const struct probe *p)
 {
-	bool translated = p->vector == VEC_USER_RETURN || (p->vector == VEC_PF && (p->error & (PF_P | PF_RSVD)) == PF_P);
+	bool translated =
+		p->vector == VEC_USER_RETURN || (p->vector == VEC_PF && (p->error & (PF_P | PF_RSVD)) == PF_P);
 	bool upper = !b->shape->upper || upper_is_pdpte(b->shape) || p->upper & PTE_U;
 
 	return p->user && p->kind >= PROBE_SEGMENT && b->control & C_SMAP && translated && p->leaf & PTE_U && upper;
@@ -477,8 +490,14 @@ static void correct(const struct block *b, struct probe *p)
 {
 	if (pdpte_is_reserved(b, p) && p->vector != VEC_GP) {
 		deviations[D_PDPTE_UNCHECKED]++;
-		*p = (struct probe){.leaf = p->leaf, .upper = p->upper, .leaf_after = p->leaf, .upper_after = p->upper,
-				    .kind = p->kind, .user = p->user, .ac = p->ac, .flush = p->flush,
+		*p = (struct probe){.leaf = p->leaf,
+				    .upper = p->upper,
+				    .leaf_after = p->leaf,
+				    .upper_after = p->upper,
+				    .kind = p->kind,
+				    .user = p->user,
+				    .ac = p->ac,
+				    .flush = p->flush,
 				    .vector = VEC_GP};
 		return;
 	}
@@ -568,8 +587,11 @@ static bool may_be_followed(const struct block *b, const struct probe *p)
 static void add_follower(struct block *b, const struct probe *p, u64 random)
 {
 	struct probe again = {
-		.flush = FLUSH_KEEP, .kind = (u8)(random % PROBE_KINDS), .user = random >> 16 & 1,
-		.ac = b->control & C_SMAP ? random >> 17 & 1 : 0, .pattern = (u32)(random >> 24) | 1,
+		.flush = FLUSH_KEEP,
+		.kind = (u8)(random % PROBE_KINDS),
+		.user = random >> 16 & 1,
+		.ac = b->control & C_SMAP ? random >> 17 & 1 : 0,
+		.pattern = (u32)(random >> 24) | 1,
 	};
 
 	if (!(random >> 18 & 3) && may_be_followed(b, p))
@@ -586,8 +608,12 @@ static void add_case(struct block *b, u64 leaf, u64 upper, enum probe_kind kind,
 	u64 random = mix(b->random + 32 * kind + 2 * user + ac);
 	u32 which = (b->random ^ ((random & 3) == 0)) & 1; /* mostly one target for all accesses of a pair */
 	struct probe p = {
-		.leaf = leaf | leaf_base(b->shape, b->shape->leaf == 3 ? 0 : which), .upper = upper,
-		.kind = (u8)kind, .user = user, .ac = ac, .pattern = (u32)(random >> 8) | 1,
+		.leaf = leaf | leaf_base(b->shape, b->shape->leaf == 3 ? 0 : which),
+		.upper = upper,
+		.kind = (u8)kind,
+		.user = user,
+		.ac = ac,
+		.pattern = (u32)(random >> 8) | 1,
 		.flush = upper_is_pdpte(b->shape) || random >> 41 & 1 ? FLUSH_ALL : FLUSH_PAGE,
 	};
 
@@ -603,7 +629,9 @@ static void add_case(struct block *b, u64 leaf, u64 upper, enum probe_kind kind,
 	add_follower(b, &p, mix(random));
 }
 
-struct access_choice { u8 kind, user, ac; };
+struct access_choice {
+	u8 kind, user, ac;
+};
 
 static u32 list_accesses(const struct block *b, struct access_choice *list)
 {
@@ -643,7 +671,10 @@ static u64 upper_pointer(const struct shape *s)
 
 static void run_block(const struct shape *s, u32 control)
 {
-	struct block b = {.shape = s, .number = (u32)(s - shapes) * (C_ALL + 1) + control, .control = control, .hash = FNV_BASIS};
+	struct block b = {.shape = s,
+			  .number = (u32)(s - shapes) * (C_ALL + 1) + control,
+			  .control = control,
+			  .hash = FNV_BASIS};
 	struct states leaf, upper;
 	u64 pointer = upper_pointer(s), old = is_narrow(s) || !s->upper ? 0 : *(u64 *)run.upper_slot;
 
@@ -665,8 +696,8 @@ static void run_block(const struct shape *s, u32 control)
 		*(u64 *)run.upper_slot = old;
 	total_cases += b.cases;
 	print("rights %u %s leaf=%u upper=%u wp=%u smep=%u smap=%u nxe=%u pse=%u: n=%lu hash=%lx\n", b.number,
-	      mode_name[s->mode], s->leaf, s->upper, !!(control & C_WP), !!(control & C_SMEP), !!(control & C_SMAP),
-	      !!(control & C_NXE), !!(control & C_PSE), b.cases, b.hash);
+	      mode_name[s->mode], s->leaf, s->upper, !!(control & C_WP), !!(control & C_SMEP),
+	      !!(control & C_SMAP), !!(control & C_NXE), !!(control & C_PSE), b.cases, b.hash);
 }
 
 static void run_shape(const struct shape *s)
@@ -721,8 +752,8 @@ static void set_up(void)
 	space_load(&space);
 	reset_controls();
 	probe_init();
-	print("phys_bits=%u 1g=%u smep=%u smap=%u la57=%u sample=%lu seed=%lu\n", phys_bits, has_1g, has_smep, has_smap,
-	      has_la57, sample, seed);
+	print("phys_bits=%u 1g=%u smep=%u smap=%u la57=%u sample=%lu seed=%lu\n", phys_bits, has_1g, has_smep,
+	      has_smap, has_la57, sample, seed);
 }
 
 void run_tests(void)

@@ -32,12 +32,9 @@ void fake_vmx_reset(void)
 static u64 width_mask(u32 field)
 {
 	switch (VMCS_WIDTH(field)) {
-	case VMCS_WIDTH_16:
-		return 0xffff;
-	case VMCS_WIDTH_32:
-		return 0xffffffff;
-	default:
-		return ~0ull;
+	case VMCS_WIDTH_16: return 0xffff;
+	case VMCS_WIDTH_32: return 0xffffffff;
+	default: return ~0ull;
 	}
 }
 
@@ -79,26 +76,42 @@ const struct vmx_controls *vmx_controls(void)
 /* --- models ------------------------------------------------------------------ */
 
 #define MODEL_MSRS 18
-struct fake_msr { u32 msr; u64 value; };
+struct fake_msr {
+	u32 msr;
+	u64 value;
+};
 
 /* As read in Bochs 2.7. */
 static const struct fake_msr models[FAKE_MODELS][MODEL_MSRS] = {
-	[FAKE_PENRYN] = {
-		{MSR_VMX_BASIC, 0xd810000000002b}, {MSR_VMX_MISC, 0x401e0},
-		{MSR_VMX_CR0_FIXED0, 0x80000021}, {MSR_VMX_CR0_FIXED1, 0xffffffff},
-		{MSR_VMX_CR4_FIXED0, 0x2000}, {MSR_VMX_CR4_FIXED1, 0x467ff},
-		{MSR_VMX_TRUE_PIN, 0x3f00000016}, {MSR_VMX_TRUE_PRIMARY, 0xf7f9fffe04006172},
-		{MSR_VMX_SECONDARY, 0x4100000000}, {MSR_VMX_TRUE_EXIT, 0x3ffff00036dfb},
-		{MSR_VMX_TRUE_ENTRY, 0x3fff000011fb},
-	},
-	[FAKE_SKYLAKE_X] = {
-		{MSR_VMX_BASIC, 0xd810000000002b}, {MSR_VMX_MISC, 0x600401e0}, {MSR_VMX_EPT_VPID, 0xf0106334141},
-		{MSR_VMX_CR0_FIXED0, 0x80000021}, {MSR_VMX_CR0_FIXED1, 0xffffffff},
-		{MSR_VMX_CR4_FIXED0, 0x2000}, {MSR_VMX_CR4_FIXED1, 0x3727ff},
-		{MSR_VMX_TRUE_PIN, 0x7f00000016}, {MSR_VMX_TRUE_PRIMARY, 0xf7f9fffe04006172},
-		{MSR_VMX_SECONDARY, 0x2177fff00000000}, {MSR_VMX_TRUE_EXIT, 0x7fffff00036dfb},
-		{MSR_VMX_TRUE_ENTRY, 0xffff000011fb},
-	},
+	[FAKE_PENRYN] =
+		{
+			{MSR_VMX_BASIC, 0xd810000000002b},
+			{MSR_VMX_MISC, 0x401e0},
+			{MSR_VMX_CR0_FIXED0, 0x80000021},
+			{MSR_VMX_CR0_FIXED1, 0xffffffff},
+			{MSR_VMX_CR4_FIXED0, 0x2000},
+			{MSR_VMX_CR4_FIXED1, 0x467ff},
+			{MSR_VMX_TRUE_PIN, 0x3f00000016},
+			{MSR_VMX_TRUE_PRIMARY, 0xf7f9fffe04006172},
+			{MSR_VMX_SECONDARY, 0x4100000000},
+			{MSR_VMX_TRUE_EXIT, 0x3ffff00036dfb},
+			{MSR_VMX_TRUE_ENTRY, 0x3fff000011fb},
+		},
+	[FAKE_SKYLAKE_X] =
+		{
+			{MSR_VMX_BASIC, 0xd810000000002b},
+			{MSR_VMX_MISC, 0x600401e0},
+			{MSR_VMX_EPT_VPID, 0xf0106334141},
+			{MSR_VMX_CR0_FIXED0, 0x80000021},
+			{MSR_VMX_CR0_FIXED1, 0xffffffff},
+			{MSR_VMX_CR4_FIXED0, 0x2000},
+			{MSR_VMX_CR4_FIXED1, 0x3727ff},
+			{MSR_VMX_TRUE_PIN, 0x7f00000016},
+			{MSR_VMX_TRUE_PRIMARY, 0xf7f9fffe04006172},
+			{MSR_VMX_SECONDARY, 0x2177fff00000000},
+			{MSR_VMX_TRUE_EXIT, 0x7fffff00036dfb},
+			{MSR_VMX_TRUE_ENTRY, 0xffff000011fb},
+		},
 };
 
 static enum fake_model current_model;
@@ -127,7 +140,7 @@ int fake_vmx_read_msr(u32 msr, u64 *value)
 
 static void put(enum segment_name which, u16 selector, u32 attributes, u32 limit)
 {
-	struct segment s = { .selector = selector, .attributes = attributes, .limit = limit };
+	struct segment s = {.selector = selector, .attributes = attributes, .limit = limit};
 
 	vmx_segment_put(which, &s);
 }
@@ -135,8 +148,8 @@ static void put(enum segment_name which, u16 selector, u32 attributes, u32 limit
 static void good_controls(void)
 {
 	static const u32 fields[VMX_CONTROL_WORDS] = {
-		VMCS_PIN_CONTROLS, VMCS_PRIMARY_CONTROLS, VMCS_SECONDARY_CONTROLS, VMCS_EXIT_CONTROLS,
-		VMCS_ENTRY_CONTROLS,
+		VMCS_PIN_CONTROLS,  VMCS_PRIMARY_CONTROLS, VMCS_SECONDARY_CONTROLS,
+		VMCS_EXIT_CONTROLS, VMCS_ENTRY_CONTROLS,
 	};
 	char why[200];
 

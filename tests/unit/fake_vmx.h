@@ -17,7 +17,11 @@ extern struct vmx_controls fake_controls;
 extern u64 fake_efer;
 
 #define FAKE_FLUSHES_MAX 128
-struct fake_flush { enum vmx_invvpid type; u16 vpid; gva_t gva; };
+struct fake_flush {
+	enum vmx_invvpid type;
+	u16 vpid;
+	gva_t gva;
+};
 extern struct fake_flush fake_flushes[FAKE_FLUSHES_MAX];
 extern u32 fake_flush_count;
 

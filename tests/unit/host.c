@@ -58,8 +58,7 @@ void log_printf(enum log_level level, const char *format, ...)
 
 static u8 *map_arena(u64 bytes)
 {
-	u8 *all = mmap(NULL, bytes + 2 * GUARD_BYTES, PROT_NONE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	u8 *all = mmap(NULL, bytes + 2 * GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (all == MAP_FAILED || mprotect(all + GUARD_BYTES, bytes, PROT_READ | PROT_WRITE)) {
 		perror("host_arena_create");

@@ -23,23 +23,24 @@
 
 extern jmp_buf host_panic_jump;
 extern bool host_panic_expected;
-extern char host_panic_message[256];   /* of the last panic */
+extern char host_panic_message[256]; /* of the last panic */
 
 /* Runs the statement; the test fails unless it panics. Locks it took stay held. */
-#define assert_panics(statement) do { \
-	host_panic_expected = true; \
-	if (!setjmp(host_panic_jump)) { \
-		statement; \
+#define assert_panics(statement) \
+	do { \
+		host_panic_expected = true; \
+		if (!setjmp(host_panic_jump)) { \
+			statement; \
+			host_panic_expected = false; \
+			fail_msg("no panic: %s", #statement); \
+		} \
 		host_panic_expected = false; \
-		fail_msg("no panic: %s", #statement); \
-	} \
-	host_panic_expected = false; \
-} while (0)
+	} while (0)
 
 /* --- log ------------------------------------------------------------------ */
 
-extern u32 host_log_count[LOG_DEBUG + 1];  /* messages so far, shown or not */
-extern bool host_log_quiet;                /* show none: errors are expected */
+extern u32 host_log_count[LOG_DEBUG + 1]; /* messages so far, shown or not */
+extern bool host_log_quiet;               /* show none: errors are expected */
 
 /* --- physical memory ------------------------------------------------------ */
 
@@ -69,13 +70,13 @@ void host_arena_destroy(void);
 int host_arena_page(void *arg, hpa_t *out);
 
 extern u64 host_arena_pages_used;
-extern u64 host_arena_fail_at;   /* the n-th call of host_arena_page() from now on fails, once; 0: none does */
+extern u64 host_arena_fail_at; /* the n-th call of host_arena_page() from now on fails, once; 0: none does */
 
 /* --- random numbers ------------------------------------------------------- */
 
 /* Starts over; every test that draws numbers calls it first. */
 void host_random_seed(u64 seed);
 u64 host_random(void);
-u64 host_random_below(u64 limit);   /* limit > 0 */
+u64 host_random_below(u64 limit); /* limit > 0 */
 
 #endif

@@ -96,7 +96,8 @@ static void make_regions(struct machine *m)
 	/* everything that belongs to the host is hidden unless it is said otherwise */
 	add_region(m, shift, shift + ARENA_BYTES, shift, REGION_HIDDEN);
 	if (shift && m->config.giant)
-		add_region(m, MACHINE_GIANT + shift, MACHINE_GIANT_END + shift, MACHINE_GIANT + shift, REGION_HIDDEN);
+		add_region(m, MACHINE_GIANT + shift, MACHINE_GIANT_END + shift, MACHINE_GIANT + shift,
+			   REGION_HIDDEN);
 	if (!shift) {
 		add_region(m, MACHINE_HIDDEN_END, MACHINE_HIGH, MACHINE_HIDDEN_END, REGION_MMIO);
 	} else {
@@ -145,10 +146,16 @@ static void on_trap_invlpg(void *cpu, bool on)
 
 /* The instruction has no operand to tell machines apart: PKRU of the one made last. */
 static struct machine *pkru_machine;
-static u32 read_pkru(void) { return pkru_machine->pkru; }
+static u32 read_pkru(void)
+{
+	return pkru_machine->pkru;
+}
 
 static const struct shadow_ops machine_ops = {
-	.flush = on_flush, .flush_page = on_flush_page, .trap_invlpg = on_trap_invlpg, .read_pkru = read_pkru,
+	.flush = on_flush,
+	.flush_page = on_flush_page,
+	.trap_invlpg = on_trap_invlpg,
+	.read_pkru = read_pkru,
 };
 
 struct machine *machine_create(const struct machine_config *config)
@@ -169,10 +176,15 @@ struct machine *machine_create(const struct machine_config *config)
 	make_regions(m);
 	memset(phys_to_virt(hpa(ONES_PAGE + m->config.shift)), 0xff, PAGE_SIZE);
 	sc = (struct shadow_config){
-		.pool = hpa(MACHINE_POOL + m->config.shift), .pool_bytes = m->config.pool_bytes,
-		.shadow_limit = m->config.shadow_limit, .low_page = hpa(LOW_PAGE + m->config.shift),
-		.host_phys_bits = m->config.host_phys_bits, .pages_1g = !m->config.no_1g,
-		.tags = m->config.tags, .regions = &m->regions, .ones_page = hpa(ONES_PAGE + m->config.shift),
+		.pool = hpa(MACHINE_POOL + m->config.shift),
+		.pool_bytes = m->config.pool_bytes,
+		.shadow_limit = m->config.shadow_limit,
+		.low_page = hpa(LOW_PAGE + m->config.shift),
+		.host_phys_bits = m->config.host_phys_bits,
+		.pages_1g = !m->config.no_1g,
+		.tags = m->config.tags,
+		.regions = &m->regions,
+		.ones_page = hpa(ONES_PAGE + m->config.shift),
 	};
 	m->shadow = shadow_create(&sc);
 	if (!m->shadow) {
@@ -185,8 +197,8 @@ struct machine *machine_create(const struct machine_config *config)
 	if (!m->mmu)
 		abort();
 	/* as after reset: paging off */
-	m->paging = (struct shadow_paging){.cr0 = CR0_PE, .pat = PAT_RESET, .phys_bits = m->config.host_phys_bits,
-					   .pages_1g = !m->config.no_1g};
+	m->paging = (struct shadow_paging){
+		.cr0 = CR0_PE, .pat = PAT_RESET, .phys_bits = m->config.host_phys_bits, .pages_1g = !m->config.no_1g};
 	machine_set_paging(m, &m->paging, true);
 	return m;
 }
@@ -200,8 +212,13 @@ void machine_destroy(struct machine *m)
 struct shadow_paging machine_long_mode(u64 cr3)
 {
 	return (struct shadow_paging){
-		.cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = cr3, .cr4 = CR4_PAE | CR4_PGE,
-		.efer = EFER_LME | EFER_LMA | EFER_NXE, .pat = PAT_RESET, .phys_bits = 40, .pages_1g = true,
+		.cr0 = CR0_PE | CR0_PG | CR0_WP,
+		.cr3 = cr3,
+		.cr4 = CR4_PAE | CR4_PGE,
+		.efer = EFER_LME | EFER_LMA | EFER_NXE,
+		.pat = PAT_RESET,
+		.phys_bits = 40,
+		.pages_1g = true,
 	};
 }
 
@@ -209,8 +226,13 @@ struct model_state machine_model_state(const struct machine *m)
 {
 	const struct shadow_paging *p = &m->paging;
 	struct model_state s = {
-		.maxphyaddr = p->phys_bits, .cr3 = p->cr3, .wp = p->cr0 & CR0_WP, .smep = p->cr4 & CR4_SMEP,
-		.smap = p->cr4 & CR4_SMAP, .nxe = p->efer & EFER_NXE, .pse = p->cr4 & CR4_PSE,
+		.maxphyaddr = p->phys_bits,
+		.cr3 = p->cr3,
+		.wp = p->cr0 & CR0_WP,
+		.smep = p->cr4 & CR4_SMEP,
+		.smap = p->cr4 & CR4_SMAP,
+		.nxe = p->efer & EFER_NXE,
+		.pse = p->cr4 & CR4_PSE,
 		.pages_1g = p->pages_1g,
 	};
 
@@ -362,8 +384,10 @@ static u64 *shadow_table(struct machine *m, u64 table)
 static bool shadow_reserved(const struct machine *m, u32 level, u64 e)
 {
 	struct model_state s = {
-		.mode = long_format(m) ? MODEL_5L : MODEL_PAE, .maxphyaddr = m->config.host_phys_bits,
-		.nxe = true, .pages_1g = !m->config.no_1g,
+		.mode = long_format(m) ? MODEL_5L : MODEL_PAE,
+		.maxphyaddr = m->config.host_phys_bits,
+		.nxe = true,
+		.pages_1g = !m->config.no_1g,
 	};
 
 	return model_reserved(&s, level, e);
@@ -375,8 +399,11 @@ static struct model_state hardware_state(const struct machine *m)
 	bool paging = m->paging.cr0 & CR0_PG;
 
 	return (struct model_state){
-		.mode = long_format(m) ? MODEL_4L : MODEL_PAE, .wp = true, .nxe = true,
-		.smep = paging && (m->paging.cr4 & CR4_SMEP), .smap = paging && (m->paging.cr4 & CR4_SMAP),
+		.mode = long_format(m) ? MODEL_4L : MODEL_PAE,
+		.wp = true,
+		.nxe = true,
+		.smep = paging && (m->paging.cr4 & CR4_SMEP),
+		.smap = paging && (m->paging.cr4 & CR4_SMAP),
 	};
 }
 
@@ -384,9 +411,9 @@ struct shadow_walk {
 	u64 table;
 	u32 level;
 	bool w, u, x;
-	bool mark;               /* set A and D as hardware does */
+	bool mark; /* set A and D as hardware does */
 	bool write;
-	u32 problem;             /* error code bits where no translation was found */
+	u32 problem; /* error code bits where no translation was found */
 };
 
 /* Where a walk starts: the root, or whatever the hardware has kept. */
@@ -425,8 +452,16 @@ static void walk_leaf(struct machine *m, u64 gva, u64 e, const struct shadow_wal
 	u64 bytes = 1ull << (12 + 9 * (w->level - 1));
 
 	*out = (struct tlb_entry){
-		.tag = m->tag, .gva = gva & ~(bytes - 1), .bytes = bytes, .hpa = e & PTE_ADDR_MASK & ~(bytes - 1),
-		.w = w->w, .u = w->u, .x = w->x, .dirty = e & PTE_D, .memtype = (PAT_HOST >> (8 * pat)) & 7, .key = e >> 59 & 15,
+		.tag = m->tag,
+		.gva = gva & ~(bytes - 1),
+		.bytes = bytes,
+		.hpa = e & PTE_ADDR_MASK & ~(bytes - 1),
+		.w = w->w,
+		.u = w->u,
+		.x = w->x,
+		.dirty = e & PTE_D,
+		.memtype = (PAT_HOST >> (8 * pat)) & 7,
+		.key = e >> 59 & 15,
 		.smep = hardware_state(m).smep,
 	};
 }
@@ -466,8 +501,14 @@ static void keep_upper(struct machine *m, u64 gva, const struct shadow_walk *w)
 {
 	u64 bytes = 1ull << (12 + 9 * w->level);
 	struct psc_entry e = {
-		.tag = m->tag, .gva = gva & ~(bytes - 1), .bytes = bytes, .level = w->level, .table = w->table,
-		.w = w->w, .u = w->u, .x = w->x,
+		.tag = m->tag,
+		.gva = gva & ~(bytes - 1),
+		.bytes = bytes,
+		.level = w->level,
+		.table = w->table,
+		.w = w->w,
+		.u = w->u,
+		.x = w->x,
 	};
 
 	psc_insert(m, &e);
@@ -503,8 +544,7 @@ static bool entry_allowed(struct machine *m, const struct tlb_entry *e, u64 gva)
 		machine_fail(m, "the TLB has %#llx, gone from the shadow", (unsigned long long)gva);
 		return false;
 	}
-	if (now.hpa + (gva - now.gva) != e->hpa + (gva - e->gva) || now.memtype != e->memtype ||
-	    now.key != e->key) {
+	if (now.hpa + (gva - now.gva) != e->hpa + (gva - e->gva) || now.memtype != e->memtype || now.key != e->key) {
 		machine_fail(m, "the TLB maps %#llx to %#llx type %u, the shadow to %#llx type %u",
 			     (unsigned long long)gva, (unsigned long long)(e->hpa + (gva - e->gva)), e->memtype,
 			     (unsigned long long)(now.hpa + (gva - now.gva)), now.memtype);
@@ -749,8 +789,7 @@ static bool page_fault(struct machine *m, const struct machine_access *a, u32 er
 		       (int)result, fault.error);
 	switch (result) {
 	case SHADOW_FIXED:
-	case SHADOW_RETRY:
-		return true;
+	case SHADOW_RETRY: return true;
 	case SHADOW_INJECT:
 		r->outcome = MACHINE_FAULT;
 		r->error = fault.error;
@@ -784,7 +823,8 @@ restart:
 			if (m->broken)
 				goto broken;
 			if (++exits > EXITS_MAX + EXITS_PER_ACCESS * (count - 1)) {
-				machine_fail(m, "livelock at %#llx, error %#x", (unsigned long long)list[i].gva, error);
+				machine_fail(m, "livelock at %#llx, error %#x", (unsigned long long)list[i].gva,
+					     error);
 				goto broken;
 			}
 			r.exits = exits;

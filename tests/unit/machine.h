@@ -22,16 +22,16 @@
 #include "tests/unit/model_walk.h"
 #include "tests/unit/rng.h"
 
-#define MACHINE_LOW_END 0x680000ull      /* RAM below; in the middle of a 2 MiB block */
+#define MACHINE_LOW_END 0x680000ull /* RAM below; in the middle of a 2 MiB block */
 #define MACHINE_HIDDEN 0x680000ull
-#define MACHINE_HIDDEN_END 0x800000ull   /* the pool is above, at MACHINE_POOL */
-#define MACHINE_TRAPPED 0x900000ull      /* one page, in the middle of a block of MMIO */
-#define MACHINE_SPLIT 0x340000ull        /* far: one trapped page, both parts of low RAM are smaller than the high one */
-#define MACHINE_HIGH 0xc00000ull         /* RAM again, whole 2 MiB blocks */
+#define MACHINE_HIDDEN_END 0x800000ull /* the pool is above, at MACHINE_POOL */
+#define MACHINE_TRAPPED 0x900000ull    /* one page, in the middle of a block of MMIO */
+#define MACHINE_SPLIT 0x340000ull /* far: one trapped page, both parts of low RAM are smaller than the high one */
+#define MACHINE_HIGH 0xc00000ull  /* RAM again, whole 2 MiB blocks */
 #define MACHINE_HIGH_END 0x1000000ull
-#define MACHINE_POOL 0x1000000ull        /* hidden; at most MACHINE_POOL_MAX bytes */
+#define MACHINE_POOL 0x1000000ull /* hidden; at most MACHINE_POOL_MAX bytes */
 #define MACHINE_POOL_MAX 0x1000000ull
-#define MACHINE_MMIO 0x2000000ull        /* everything from here to the top is MMIO */
+#define MACHINE_MMIO 0x2000000ull /* everything from here to the top is MMIO */
 #define MACHINE_RAM_FRAMES ((MACHINE_LOW_END + MACHINE_HIGH_END - MACHINE_HIGH) >> 12)
 
 #define TLB_MAX 8192u
@@ -40,16 +40,16 @@
 #define MARKS_TRUST 16u
 
 struct machine_config {
-	u64 pool_bytes;          /* 0: MACHINE_POOL_MAX */
-	u64 shadow_limit;        /* bytes of shadow pages; 0: all */
-	u64 shift;               /* hpa - gpa of RAM; 0 or at least 1 GiB */
-	u32 host_phys_bits;      /* 0: 40 */
-	u32 tags;                /* 0: 8 */
-	bool no_1g;              /* the CPU has no 1 GiB pages */
-	bool far;                /* a trapped page splits the low RAM: the high RAM is the main region */
-	bool keeps;              /* a #PF drops nothing from the TLB: rights are looked up again before it instead */
-	bool giant;              /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
-	u64 seed;                /* of the hardware's free choices */
+	u64 pool_bytes;     /* 0: MACHINE_POOL_MAX */
+	u64 shadow_limit;   /* bytes of shadow pages; 0: all */
+	u64 shift;          /* hpa - gpa of RAM; 0 or at least 1 GiB */
+	u32 host_phys_bits; /* 0: 40 */
+	u32 tags;           /* 0: 8 */
+	bool no_1g;         /* the CPU has no 1 GiB pages */
+	bool far;           /* a trapped page splits the low RAM: the high RAM is the main region */
+	bool keeps;         /* a #PF drops nothing from the TLB: rights are looked up again before it instead */
+	bool giant;         /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
+	u64 seed;           /* of the hardware's free choices */
 };
 #define MACHINE_GIANT 0x100000000ull
 #define MACHINE_GIANT_END 0x180000000ull
@@ -57,48 +57,48 @@ struct machine_config {
 /* One translation in the TLB, or in a shadow walk. */
 struct tlb_entry {
 	u32 tag;
-	u64 gva;                 /* first address */
-	u64 bytes;               /* 4K, 2M, 1G */
-	u64 hpa;                 /* of the first byte */
+	u64 gva;   /* first address */
+	u64 bytes; /* 4K, 2M, 1G */
+	u64 hpa;   /* of the first byte */
 	bool w, u, x, dirty;
-	bool smep;               /* it was on when the translation was made: SDM vol. 3 section 4.10.4.1 */
-	u32 key;                 /* protection key */
-	u32 memtype;             /* enum memtype, by the hardware's PAT */
+	bool smep;   /* it was on when the translation was made: SDM vol. 3 section 4.10.4.1 */
+	u32 key;     /* protection key */
+	u32 memtype; /* enum memtype, by the hardware's PAT */
 };
 
 /* An upper-level entry kept by the hardware: where the next table of gva's range is. */
 struct psc_entry {
 	u32 tag;
 	u64 gva, bytes;
-	u32 level;               /* of the table it points at */
-	u64 table;               /* hpa */
-	bool w, u, x;            /* rights down to here */
+	u32 level;    /* of the table it points at */
+	u64 table;    /* hpa */
+	bool w, u, x; /* rights down to here */
 };
 
 enum machine_outcome {
 	MACHINE_OK,
-	MACHINE_FAULT,           /* #PF for the guest */
-	MACHINE_EMULATED,        /* went to the emulator: trapped or hidden memory */
-	MACHINE_BROKEN,          /* the engine did wrong; machine.failure says what */
+	MACHINE_FAULT,    /* #PF for the guest */
+	MACHINE_EMULATED, /* went to the emulator: trapped or hidden memory */
+	MACHINE_BROKEN,   /* the engine did wrong; machine.failure says what */
 };
 
 struct machine_result {
 	enum machine_outcome outcome;
-	u32 error;               /* FAULT */
-	u32 kind;                /* OK, EMULATED: enum region_kind of what was reached */
-	u64 gpa;                 /* OK (RAM and MMIO), EMULATED: address of the first byte */
-	u64 value;               /* read */
-	u32 memtype;             /* OK */
-	bool cached;             /* the translation came from the TLB */
+	u32 error;   /* FAULT */
+	u32 kind;    /* OK, EMULATED: enum region_kind of what was reached */
+	u64 gpa;     /* OK (RAM and MMIO), EMULATED: address of the first byte */
+	u64 value;   /* read */
+	u32 memtype; /* OK */
+	bool cached; /* the translation came from the TLB */
 	u32 exits;
 };
 
 struct machine_access {
 	u64 gva;
 	struct model_access kind;
-	u32 size;                /* 1, 2, 4, 8; within one page */
-	u64 value;               /* written */
-	bool cpl0;               /* implicit accesses: at CPL 0, not 3 */
+	u32 size;  /* 1, 2, 4, 8; within one page */
+	u64 value; /* written */
+	bool cpl0; /* implicit accesses: at CPL 0, not 3 */
 };
 
 struct machine {
@@ -108,21 +108,25 @@ struct machine {
 	struct shadow_mmu *mmu;
 	struct shadow_paging paging;
 	struct rng rng;
-	bool running;            /* the guest runs; false: the next access enters it first */
+	bool running; /* the guest runs; false: the next access enters it first */
 	hpa_t root;
-	u64 pdpte[4];            /* PAE format: as loaded at entry */
+	u64 pdpte[4]; /* PAE format: as loaded at entry */
 	u32 tag;
-	u32 pkru;                /* the register, always the guest's */
+	u32 pkru; /* the register, always the guest's */
 	struct tlb_entry tlb[TLB_MAX];
 	u32 tlb_count;
 	struct psc_entry psc[PSC_MAX];
 	u32 psc_count;
-	struct { u32 tag; bool page; u64 gva; } pending[PENDING_MAX];
+	struct {
+		u32 tag;
+		bool page;
+		u64 gva;
+	} pending[PENDING_MAX];
 	u32 pending_count;
-	bool strict;             /* check at every entry that the TLB is a subset of the shadow */
-	bool trace;              /* print every exit */
-	bool invlpg_traps;       /* INVLPG exits */
-	bool audit;              /* audit after every exit */
+	bool strict;       /* check at every entry that the TLB is a subset of the shadow */
+	bool trace;        /* print every exit */
+	bool invlpg_traps; /* INVLPG exits */
+	bool audit;        /* audit after every exit */
 	/*
 	 * Called after guest memory in [gpa, gpa + bytes) may have changed; by_engine:
 	 * A and D bits only are allowed, anywhere. After an exit the engine is believed
@@ -145,7 +149,7 @@ void machine_fail(struct machine *m, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Guest memory past all translation, as DMA sees it; NULL where no RAM is. */
 void *machine_ram(struct machine *m, u64 gpa);
-u64 machine_peek(struct machine *m, u64 gpa);          /* 8 bytes; all-ones outside of RAM */
+u64 machine_peek(struct machine *m, u64 gpa); /* 8 bytes; all-ones outside of RAM */
 void machine_dma(struct machine *m, u64 gpa, u64 value);
 
 /* One access of the guest. */
@@ -179,11 +183,11 @@ void machine_set_paging(struct machine *m, const struct shadow_paging *paging, b
  */
 enum machine_register { MACHINE_CR0, MACHINE_CR3, MACHINE_CR4, MACHINE_EFER };
 bool machine_mov(struct machine *m, enum machine_register which, u64 value, bool *flushed);
-void machine_load_cr3(struct machine *m, u64 cr3);     /* MOV CR3 that must not give #GP */
+void machine_load_cr3(struct machine *m, u64 cr3); /* MOV CR3 that must not give #GP */
 void machine_invlpg(struct machine *m, u64 gva);
-void machine_flush(struct machine *m);                 /* INVPCID of all, or the like */
-void machine_drop_all(struct machine *m);              /* memory types changed */
-void machine_reenter(struct machine *m);               /* an exit for nothing */
+void machine_flush(struct machine *m);    /* INVPCID of all, or the like */
+void machine_drop_all(struct machine *m); /* memory types changed */
+void machine_reenter(struct machine *m);  /* an exit for nothing */
 
 /* The hardware's view of the shadow now: what a walk would find. False: nothing. */
 bool machine_shadow_lookup(struct machine *m, u64 gva, struct tlb_entry *out);

@@ -63,8 +63,7 @@ static bool reserved(const struct model_ept_state *s, u32 level, u64 e)
 		return true;
 	switch (level) {
 	case 5: /* PML5E and PML4E: 7:3 */
-	case 4:
-		return any(e, 7, 3);
+	case 4: return any(e, 7, 3);
 	case 3: /* a page of 1 GiB: 29:12; else 7:3 */
 		if (!bit(e, 7))
 			return any(e, 6, 3);
@@ -73,8 +72,7 @@ static bool reserved(const struct model_ept_state *s, u32 level, u64 e)
 		if (!bit(e, 7))
 			return any(e, 6, 3);
 		return !s->pages_2m || any(e, 20, 12);
-	default:
-		return false;
+	default: return false;
 	}
 }
 

@@ -18,20 +18,20 @@ struct model_ept_state {
 
 struct model_ept_access {
 	bool read, write, fetch;
-	bool user;           /* of a user-mode linear address */
-	bool paging;         /* to an entry of the guest's paging structures, in a walk */
-	bool linear;         /* it has a guest-linear address */
+	bool user;   /* of a user-mode linear address */
+	bool paging; /* to an entry of the guest's paging structures, in a walk */
+	bool linear; /* it has a guest-linear address */
 };
 
 enum model_ept_status { MODEL_EPT_OK, MODEL_EPT_VIOLATION, MODEL_EPT_MISCONFIGURATION };
 
 struct model_ept_result {
 	enum model_ept_status status;
-	u64 qualification;   /* bits 8:0; of a violation */
+	u64 qualification; /* bits 8:0; of a violation */
 	u64 physical;
-	u32 level;           /* of the leaf */
-	bool r, w, x, xu;    /* combined rights of the entries read */
-	u32 memtype;         /* field 5:3 of the leaf */
+	u32 level;        /* of the leaf */
+	bool r, w, x, xu; /* combined rights of the entries read */
+	u32 memtype;      /* field 5:3 of the leaf */
 	bool ignore_pat;
 	u32 count;
 	struct model_entry entries[5];

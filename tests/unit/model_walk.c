@@ -185,8 +185,8 @@ static void finish(const struct model_state *s, u64 gva, struct model_access a, 
 		r->entries[r->count - 1].after |= 1ull << 6;
 }
 
-static void walk_tables(const struct model_state *s, const struct model_memory *m, u64 gva,
-			struct model_access a, u64 table, u32 level, struct model_result *r)
+static void walk_tables(const struct model_state *s, const struct model_memory *m, u64 gva, struct model_access a,
+			u64 table, u32 level, struct model_result *r)
 {
 	for (;; level--) {
 		u64 index = (gva >> index_shift(s, level)) & (s->mode == MODEL_32 ? 1023 : 511);
@@ -216,14 +216,12 @@ static void walk_tables(const struct model_state *s, const struct model_memory *
 	}
 }
 
-void model_walk(const struct model_state *s, const struct model_memory *m, u64 gva,
-		struct model_access a, struct model_result *r)
+void model_walk(const struct model_state *s, const struct model_memory *m, u64 gva, struct model_access a,
+		struct model_result *r)
 {
 	*r = (struct model_result){.w = true, .u = true, .x = true, .size = 8};
 	switch (s->mode) {
-	case MODEL_OFF:
-		r->physical = gva & 0xffffffff;
-		return;
+	case MODEL_OFF: r->physical = gva & 0xffffffff; return;
 	case MODEL_32:
 		r->size = 4;
 		walk_tables(s, m, gva & 0xffffffff, a, s->cr3 & bits(31, 12), 2, r);
@@ -235,11 +233,7 @@ void model_walk(const struct model_state *s, const struct model_memory *m, u64 g
 		}
 		walk_tables(s, m, gva & 0xffffffff, a, s->pdpte[(gva >> 30) & 3] & bits(51, 12), 2, r);
 		return;
-	case MODEL_4L:
-		walk_tables(s, m, gva, a, s->cr3 & bits(51, 12), 4, r);
-		return;
-	case MODEL_5L:
-		walk_tables(s, m, gva, a, s->cr3 & bits(51, 12), 5, r);
-		return;
+	case MODEL_4L: walk_tables(s, m, gva, a, s->cr3 & bits(51, 12), 4, r); return;
+	case MODEL_5L: walk_tables(s, m, gva, a, s->cr3 & bits(51, 12), 5, r); return;
 	}
 }

@@ -36,23 +36,23 @@ struct model_memory {
 };
 
 struct model_entry {
-	u64 address;         /* guest-physical */
-	u64 value;           /* as read */
-	u64 after;           /* with A (and D) as the processor leaves it */
+	u64 address; /* guest-physical */
+	u64 value;   /* as read */
+	u64 after;   /* with A (and D) as the processor leaves it */
 	u32 level;
 };
 
 struct model_result {
 	bool fault;
 	u32 error;
-	u64 physical;        /* translation of gva, byte exact; valid if !fault */
-	u32 level;           /* of the leaf; 0: paging off */
-	bool w, u, x;        /* combined rights of the path read so far */
-	u32 pat_index;       /* of the leaf */
-	u32 key;             /* of the leaf; 4- and 5-level paging with a leaf read */
-	u32 count;           /* entries read from memory, top first */
+	u64 physical;  /* translation of gva, byte exact; valid if !fault */
+	u32 level;     /* of the leaf; 0: paging off */
+	bool w, u, x;  /* combined rights of the path read so far */
+	u32 pat_index; /* of the leaf */
+	u32 key;       /* of the leaf; 4- and 5-level paging with a leaf read */
+	u32 count;     /* entries read from memory, top first */
 	struct model_entry entries[5];
-	u32 size;            /* of an entry, bytes */
+	u32 size; /* of an entry, bytes */
 };
 
 void model_walk(const struct model_state *state, const struct model_memory *memory, u64 gva,

@@ -111,7 +111,8 @@ static void memory_changed(struct machine *m, void *ctx, u64 gpa, u64 bytes, boo
 
 void oracle_init(struct oracle *o, struct machine *m, u64 base, u32 range, const u64 *odd, u32 odd_count)
 {
-	*o = (struct oracle){.m = m, .base = base, .range = range, .frames = range + odd_count, .now = 1, .flushed = 1};
+	*o = (struct oracle){
+		.m = m, .base = base, .range = range, .frames = range + odd_count, .now = 1, .flushed = 1};
 	memcpy(o->odd, odd, odd_count * sizeof(*odd));
 	o->copy = malloc(o->frames * PAGE_SIZE);
 	o->slot_of = calloc(o->frames * 512u, sizeof(*o->slot_of));
@@ -161,7 +162,7 @@ struct search {
 	struct model_state s;
 	const struct machine_access *a;
 	const struct machine_result *r;
-	u32 until;               /* no value younger than this */
+	u32 until;                  /* no value younger than this */
 	bool any_marks, any_rights; /* to say what is wrong: A and D, or the rights, do not matter */
 };
 
@@ -258,21 +259,20 @@ static bool search_start(const struct search *q, u32 *level, u64 *table)
 		*level = 2;
 		*table = pdpte & PTE_ADDR_MASK;
 		return pdpte & PTE_P;
-	case MODEL_4L:
-		*level = 4;
-		return true;
-	case MODEL_5L:
-		*level = 5;
-		return true;
-	default:
-		return false;
+	case MODEL_4L: *level = 4; return true;
+	case MODEL_5L: *level = 5; return true;
+	default: return false;
 	}
 }
 
 static bool path_exists(struct oracle *o, const struct machine_access *a, const struct machine_result *r,
 			bool any_marks, bool any_rights)
 {
-	struct search q = {.o = o, .s = machine_model_state(o->m), .a = a, .r = r, .any_marks = any_marks,
+	struct search q = {.o = o,
+			   .s = machine_model_state(o->m),
+			   .a = a,
+			   .r = r,
+			   .any_marks = any_marks,
 			   .any_rights = any_rights};
 	u32 since = o->flushed, first = 0, top;
 	u64 table;
@@ -298,15 +298,16 @@ static bool path_exists(struct oracle *o, const struct machine_access *a, const 
 static void say(struct oracle *o, const struct machine_access *a, const struct model_result *n,
 		const struct machine_result *r, const char *what)
 {
-	machine_fail(o->m, "%s: cr0 %#llx cr4 %#llx efer %#llx gva %#llx write %u fetch %u user %u ac %u: outcome %u error %#x gpa %#llx kind %u "
-		     "type %u cached %u; naive walk: fault %u error %#x physical %#llx leaf %#llx at level %u type %u", what,
-		     (unsigned long long)o->m->paging.cr0, (unsigned long long)o->m->paging.cr4,
-		     (unsigned long long)o->m->paging.efer,
-		     (unsigned long long)a->gva, a->kind.write, a->kind.fetch, a->kind.user, a->kind.ac, r->outcome,
-		     r->error, (unsigned long long)r->gpa, r->kind, r->memtype, r->cached, n->fault, n->error,
-		     (unsigned long long)n->physical,
-		     n->count ? (unsigned long long)n->entries[n->count - 1].value : 0, n->level,
-		     machine_guest_memtype(o->m, n));
+	machine_fail(
+		o->m,
+		"%s: cr0 %#llx cr4 %#llx efer %#llx gva %#llx write %u fetch %u user %u ac %u: outcome %u error %#x gpa %#llx kind %u "
+		"type %u cached %u; naive walk: fault %u error %#x physical %#llx leaf %#llx at level %u type %u",
+		what, (unsigned long long)o->m->paging.cr0, (unsigned long long)o->m->paging.cr4,
+		(unsigned long long)o->m->paging.efer, (unsigned long long)a->gva, a->kind.write, a->kind.fetch,
+		a->kind.user, a->kind.ac, r->outcome, r->error, (unsigned long long)r->gpa, r->kind, r->memtype,
+		r->cached, n->fault, n->error, (unsigned long long)n->physical,
+		n->count ? (unsigned long long)n->entries[n->count - 1].value : 0, n->level,
+		machine_guest_memtype(o->m, n));
 }
 
 static bool marks_are_set(const struct model_result *n, bool write)
@@ -377,9 +378,10 @@ void oracle_judge(struct oracle *o, const struct machine_access *a, const struct
 	after = machine_naive(o->m, a->gva, told(a, r));
 	if (agrees(o, a, &after, r))
 		return;
-	if (r->outcome == MACHINE_OK &&
-	    (path_exists(o, a, r, false, false) || cut_its_own_path(o, a, before, r)))
+	if (r->outcome == MACHINE_OK && (path_exists(o, a, r, false, false) || cut_its_own_path(o, a, before, r)))
 		return;
-	say(o, a, before, r, path_exists(o, a, r, true, false) ? "access with A or D unset" :
-	    path_exists(o, a, r, true, true) ? "access without the right" : "no hardware could do this");
+	say(o, a, before, r,
+	    path_exists(o, a, r, true, false) ? "access with A or D unset" :
+	    path_exists(o, a, r, true, true)  ? "access without the right" :
+						"no hardware could do this");
 }

@@ -20,29 +20,35 @@
 #define ORACLE_INVLPGS 64u
 #define ORACLE_ODD 12u
 
-struct oracle_span { u64 value; u32 from, to; };
+struct oracle_span {
+	u64 value;
+	u32 from, to;
+};
 
 struct oracle_slot {
-	u32 number;              /* of the 8-byte word in the watched range */
+	u32 number; /* of the 8-byte word in the watched range */
 	u32 count;
 	struct oracle_span spans[ORACLE_SPANS];
 };
 
 struct oracle {
 	struct machine *m;
-	u64 base;                /* watched guest memory: one range, and odd frames after it */
-	u32 range;               /* frames of the range */
-	u32 frames;              /* all of them */
-	u64 odd[ORACLE_ODD];     /* where the odd ones are */
-	u64 *copy;               /* its contents as last seen */
-	u16 *slot_of;            /* [word]: 1 + index in slots; 0: has not changed */
+	u64 base;            /* watched guest memory: one range, and odd frames after it */
+	u32 range;           /* frames of the range */
+	u32 frames;          /* all of them */
+	u64 odd[ORACLE_ODD]; /* where the odd ones are */
+	u64 *copy;           /* its contents as last seen */
+	u16 *slot_of;        /* [word]: 1 + index in slots; 0: has not changed */
 	struct oracle_slot *slots;
 	u32 slot_count;
 	u32 now;
-	u32 flushed;             /* time of the last full flush */
-	struct { u64 page; u32 time; } invlpg[ORACLE_INVLPGS];
+	u32 flushed; /* time of the last full flush */
+	struct {
+		u64 page;
+		u32 time;
+	} invlpg[ORACLE_INVLPGS];
 	u32 invlpg_count;
-	bool crowded;            /* no room for more history: flush everything soon */
+	bool crowded; /* no room for more history: flush everything soon */
 };
 
 /* Watches a range, and some frames of RAM outside of it (odd: their addresses, at most ORACLE_ODD). */

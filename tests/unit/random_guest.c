@@ -14,12 +14,12 @@
 #define WINDOW_PDE 513u
 #define WINDOW32_SLOT 512u
 
-static const u32 slots_top[] = {0, 1, 256, WINDOW_TOP};     /* levels 4 and 5 */
+static const u32 slots_top[] = {0, 1, 256, WINDOW_TOP}; /* levels 4 and 5 */
 static const u32 slots3[] = {0, 1, WINDOW_L3};
 static const u32 slots_pdpt[] = {0, 1, WINDOW_L3, 3};
 static const u32 slots2[] = {0, 1, 2, WINDOW_L2};
-static const u32 slots_pd[] = {0, 1, 256, WINDOW_PDE, 768, 1023};  /* 4 MiB each; all quarters */
-static const u32 pdpts[] = {0, 0x20, 0x3e0, 0xfe0};         /* in the frame PDPT */
+static const u32 slots_pd[] = {0, 1, 256, WINDOW_PDE, 768, 1023}; /* 4 MiB each; all quarters */
+static const u32 pdpts[] = {0, 0x20, 0x3e0, 0xfe0};               /* in the frame PDPT */
 
 static u32 pick(struct world *w, const u32 *list, u32 count)
 {
@@ -72,14 +72,10 @@ static u32 slot1(struct world *w, enum model_mode mode)
 static u32 any_slot(struct world *w, enum model_mode mode, u32 level)
 {
 	switch (level) {
-	case 1:
-		return slot1(w, mode);
-	case 2:
-		return mode == MODEL_32 ? PICK(w, slots_pd) : PICK(w, slots2);
-	case 3:
-		return mode == MODEL_PAE ? PICK(w, slots_pdpt) : PICK(w, slots3);
-	default:
-		return PICK(w, slots_top);
+	case 1: return slot1(w, mode);
+	case 2: return mode == MODEL_32 ? PICK(w, slots_pd) : PICK(w, slots2);
+	case 3: return mode == MODEL_PAE ? PICK(w, slots_pdpt) : PICK(w, slots3);
+	default: return PICK(w, slots_top);
 	}
 }
 
@@ -150,12 +146,9 @@ static u32 table_of(struct world *w, enum model_mode mode, u32 level)
 		if (mode == MODEL_32)
 			return rng_chance(&w->rng, 10) ? PDPT : ROOT32 + rng_below(&w->rng, ROOT32S);
 		return MIDDLE + rng_below(&w->rng, MIDDLES);
-	case 3:
-		return mode == MODEL_PAE ? PDPT : UPPER + rng_below(&w->rng, UPPERS);
-	case 4:
-		return ROOT + rng_below(&w->rng, ROOTS);
-	default:
-		return ROOT5 + rng_below(&w->rng, ROOT5S);
+	case 3: return mode == MODEL_PAE ? PDPT : UPPER + rng_below(&w->rng, UPPERS);
+	case 4: return ROOT + rng_below(&w->rng, ROOTS);
+	default: return ROOT5 + rng_below(&w->rng, ROOT5S);
 	}
 }
 
@@ -207,15 +200,22 @@ u64 link_entry(u32 table)
 }
 
 const u64 odd_tables[ODD_TABLES] = {
-	MACHINE_HIGH, MACHINE_HIGH + 0x5000, MACHINE_LOW_END - 0x1000, 0x3000, /* as in odd_page() */
-	0, 0x200000, 0x400000, 0x600000, MACHINE_HIGH + 0x200000,              /* as in large_page() */
+	MACHINE_HIGH,
+	MACHINE_HIGH + 0x5000,
+	MACHINE_LOW_END - 0x1000,
+	0x3000, /* as in odd_page() */
+	0,
+	0x200000,
+	0x400000,
+	0x600000,
+	MACHINE_HIGH + 0x200000, /* as in large_page() */
 };
 
 u64 odd_page(struct world *w)
 {
 	static const u64 places[] = {
-		MACHINE_HIDDEN, MACHINE_POOL + 0x3000, MACHINE_TRAPPED, 0x2005000, 0x80007000, MACHINE_HIGH,
-		MACHINE_HIGH + 0x5000, MACHINE_LOW_END - 0x1000, 0x3000, 0xfffffff000,
+		MACHINE_HIDDEN, MACHINE_POOL + 0x3000, MACHINE_TRAPPED,          0x2005000, 0x80007000,
+		MACHINE_HIGH,   MACHINE_HIGH + 0x5000, MACHINE_LOW_END - 0x1000, 0x3000,    0xfffffff000,
 	};
 
 	return places[rng_below(&w->rng, ARRAY_SIZE(places))];
@@ -224,8 +224,17 @@ u64 odd_page(struct world *w)
 static u64 large_page(struct world *w)
 {
 	static const u64 places[] = {
-		0, 0, 0, 0x200000, 0x400000, 0x600000, 0x800000, MACHINE_HIGH, MACHINE_HIGH + 0x200000,
-		MACHINE_MMIO, 0x80000000,
+		0,
+		0,
+		0,
+		0x200000,
+		0x400000,
+		0x600000,
+		0x800000,
+		MACHINE_HIGH,
+		MACHINE_HIGH + 0x200000,
+		MACHINE_MMIO,
+		0x80000000,
 	};
 
 	return places[rng_below(&w->rng, ARRAY_SIZE(places))] | PTE_PS;
@@ -235,8 +244,21 @@ static u64 large_page(struct world *w)
 static u64 large_page_32(struct world *w)
 {
 	static const u64 places[] = {
-		0, 0, 0, 0x400000, 0x800000, MACHINE_HIGH, MACHINE_HIGH, MACHINE_POOL, MACHINE_MMIO, 0x80000000,
-		0x800000 | BIT(13), MACHINE_HIGH | BIT(16), BIT(17), 0xc00000 | BIT(20), BIT(21),
+		0,
+		0,
+		0,
+		0x400000,
+		0x800000,
+		MACHINE_HIGH,
+		MACHINE_HIGH,
+		MACHINE_POOL,
+		MACHINE_MMIO,
+		0x80000000,
+		0x800000 | BIT(13),
+		MACHINE_HIGH | BIT(16),
+		BIT(17),
+		0xc00000 | BIT(20),
+		BIT(21),
 	};
 
 	return places[rng_below(&w->rng, ARRAY_SIZE(places))] | PTE_PS;
@@ -320,14 +342,10 @@ u64 entry_for(struct world *w, struct place place)
 u64 good_cr3(struct world *w, enum model_mode mode)
 {
 	switch (mode) {
-	case MODEL_32:
-		return frame(rng_chance(&w->rng, 15) ? PDPT : ROOT32 + rng_below(&w->rng, ROOT32S));
-	case MODEL_PAE:
-		return frame(PDPT) + PICK(w, pdpts);
-	case MODEL_5L:
-		return frame(ROOT5 + rng_below(&w->rng, ROOT5S));
-	default:
-		return frame(ROOT + rng_below(&w->rng, ROOTS));
+	case MODEL_32: return frame(rng_chance(&w->rng, 15) ? PDPT : ROOT32 + rng_below(&w->rng, ROOT32S));
+	case MODEL_PAE: return frame(PDPT) + PICK(w, pdpts);
+	case MODEL_5L: return frame(ROOT5 + rng_below(&w->rng, ROOT5S));
+	default: return frame(ROOT + rng_below(&w->rng, ROOTS));
 	}
 }
 
@@ -338,7 +356,7 @@ u64 any_cr3(struct world *w)
 	if (rng_chance(&w->rng, 2))
 		cr3 = frame(FIRST + rng_below(&w->rng, WATCHED));
 	if (rng_chance(&w->rng, 10))
-		cr3 ^= BITS(4, 3);          /* PWT, PCD */
+		cr3 ^= BITS(4, 3); /* PWT, PCD */
 	return cr3;
 }
 
@@ -392,7 +410,8 @@ static void build_long(struct world *w)
 	for (u32 i = 0; i < ARRAY_SIZE(slots3); i++)
 		put(w, UPPER + UPPERS - 1, slots3[i], link_entry(MIDDLE + MIDDLES - 1));
 	for (u32 i = 0; i < ARRAY_SIZE(slots2); i++)
-		put(w, MIDDLE + MIDDLES - 1, slots2[i], link_entry(slots2[i] == WINDOW_L2 ? WINDOW_TABLE : LOWER + i));
+		put(w, MIDDLE + MIDDLES - 1, slots2[i],
+		    link_entry(slots2[i] == WINDOW_L2 ? WINDOW_TABLE : LOWER + i));
 	for (u32 i = 0; i < ARRAY_SIZE(slots_top); i++) {
 		bool last = slots_top[i] == WINDOW_TOP;
 
@@ -412,7 +431,8 @@ static void build_narrow(struct world *w)
 	for (u32 r = 0; r < ROOT32S; r++)
 		for (u32 i = 0; i < ARRAY_SIZE(slots_pd); i++)
 			put32(w, ROOT32 + r, slots_pd[i],
-			      rng_chance(&w->rng, 30) ? large_page_32(w) | any_flags(w, 32) : link_entry(LOWER + (i + r) % 7));
+			      rng_chance(&w->rng, 30) ? large_page_32(w) | any_flags(w, 32) :
+							link_entry(LOWER + (i + r) % 7));
 	for (u32 r = 0; r < ROOT32S; r++)
 		put32(w, ROOT32 + r, WINDOW_PDE, link_entry(WINDOW32_TABLE));
 	put32(w, PDPT, WINDOW_PDE, link_entry(WINDOW32_TABLE));
@@ -427,7 +447,8 @@ void build_tables(struct world *w)
 
 bool window_works(struct world *w)
 {
-	struct model_result r = machine_naive(w->m, window(w, DATA), (struct model_access){.write = true, .ac = true});
+	struct model_result r =
+		machine_naive(w->m, window(w, DATA), (struct model_access){.write = true, .ac = true});
 
 	return !r.fault && r.physical == frame(DATA);
 }

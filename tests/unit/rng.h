@@ -5,7 +5,9 @@
 
 #include "lib/types.h"
 
-struct rng { u64 state; };
+struct rng {
+	u64 state;
+};
 
 static inline u64 rng_next(struct rng *r)
 {
@@ -21,7 +23,13 @@ static inline void rng_seed(struct rng *r, u64 seed)
 	r->state = seed * 0xd1342543de82ef95ull + 1;
 }
 
-static inline u32 rng_below(struct rng *r, u32 n) { return (u32)((rng_next(r) >> 16) % n); }
-static inline bool rng_chance(struct rng *r, u32 percent) { return rng_below(r, 100) < percent; }
+static inline u32 rng_below(struct rng *r, u32 n)
+{
+	return (u32)((rng_next(r) >> 16) % n);
+}
+static inline bool rng_chance(struct rng *r, u32 percent)
+{
+	return rng_below(r, 100) < percent;
+}
 
 #endif

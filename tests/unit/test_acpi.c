@@ -14,7 +14,7 @@
 #define RSDP (BASE + 0x40)
 #define XSDT (BASE + 0x1000)
 #define RSDT (BASE + 0x2000)
-#define FADT (BASE + 0x3004)     /* tables need not be aligned */
+#define FADT (BASE + 0x3004) /* tables need not be aligned */
 #define DSDT (BASE + 0x4000)
 #define SSDT (BASE + 0x5001)
 #define OTHER (BASE + 0x6000)
@@ -69,7 +69,7 @@ static void definitions(u64 address, const char *signature, const char *code, u3
 
 static void root(u32 revision)
 {
-	static const char signature[] = { 'R', 'S', 'D', ' ', 'P', 'T', 'R', ' ' };
+	static const char signature[] = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '};
 
 	memcpy(memory + (RSDP - BASE), signature, sizeof(signature));
 	put(RSDP + 15, revision, 1);
@@ -102,8 +102,13 @@ static int fresh(void **state)
 	gas(148, 1, 0x600);
 	gas(172, 1, 0x604);
 	table(FADT, "FACP", 268);
-	definitions(DSDT, "DSDT", AML("\x14\x09" "ABCD" "\x00\xa4\x01" "\x08_S3_\x12\x06\x04\x01\x01\x00\x00"
-				      "\x08_S4_\x12\x08\x04\x0a\x02\x0a\x02\x00\x00" "\x08_S5_\x12\x06\x04\x00\x00\x00\x00"));
+	definitions(DSDT, "DSDT",
+		    AML("\x14\x09"
+			"ABCD"
+			"\x00\xa4\x01"
+			"\x08_S3_\x12\x06\x04\x01\x01\x00\x00"
+			"\x08_S4_\x12\x08\x04\x0a\x02\x0a\x02\x00\x00"
+			"\x08_S5_\x12\x06\x04\x00\x00\x00\x00"));
 	definitions(SSDT, "SSDT", AML("nothing here"));
 	return 0;
 }
@@ -190,26 +195,35 @@ static void a_hardware_reduced_machine_has_only_its_own_registers(void **state)
 
 static void sleep_types_of_every_form_are_read(void **state)
 {
-	static const struct { const char *code; u32 bytes; u8 a, b; } cases[] = {
+	static const struct {
+		const char *code;
+		u32 bytes;
+		u8 a, b;
+	} cases[] = {
 		{AML("\x08_S3_\x12\x06\x04\x01\x01\x00\x00"), 1 << 1, 1 << 1},
 		{AML("\x08_S3_\x12\x08\x04\x0a\x05\x0a\x06\x00\x00"), 1 << 5, 1 << 6},
 		{AML("\x08\\_S3_\x12\x0a\x02\x0b\x05\x00\x0c\x03\x00\x00\x00"), 1 << 5, 1 << 3},
-		{AML("\x08^^_S3_\x12\x04\x01\x0b\x05\x03"), 0, 0},            /* one byte short */
-		{AML("\x08^^_S3_\x12\x05\x01\x0b\x05\x03"), 1 << 5, 1 << 3},  /* both in one integer */
-		{AML("\x08_S3_\x12\x40\x01\x02\x01\x01"), 0, 0},              /* 16 bytes long, says its length */
+		{AML("\x08^^_S3_\x12\x04\x01\x0b\x05\x03"), 0, 0},           /* one byte short */
+		{AML("\x08^^_S3_\x12\x05\x01\x0b\x05\x03"), 1 << 5, 1 << 3}, /* both in one integer */
+		{AML("\x08_S3_\x12\x40\x01\x02\x01\x01"), 0, 0},             /* 16 bytes long, says its length */
 		{AML("\x08_S3_\x12\x46\x00\x02\x01\xff"), 0, 0},
 		{AML("\x08_S3_\x12\x45\x00\x02\x01\xff"), 1 << 1, 1 << 7},
 		{AML("\x08_S3_\x12\xc7\x00\x00\x00\x02\x01\x00"), 1 << 1, 1 << 0},
 		{AML("\x08_S3_\x12\xcf\xff\xff\xff\x02\x01\x00"), 0, 0},
 		{AML("\x08_S3_\x12\x0c\x02\x0e\x05\0\0\0\0\0\0\0\x01"), 1 << 5, 1 << 1},
-		{AML("\x08_S3_\x12\x04\x02\x01\x70"), 0, 0},                  /* an element that is no constant */
+		{AML("\x08_S3_\x12\x04\x02\x01\x70"), 0, 0}, /* an element that is no constant */
 		{AML("\x08_S3_\x12\x02\x00"), 0, 0},
 		{AML("\x08_S3_\x12\x00\x02\x01\x01"), 0, 0},
 		{AML("\x08_S3_\x12\x01\x02\x01\x01"), 0, 0},
-		{AML("\x08_S3_\x12"), 0, 0}, {AML("\x08_S3_"), 0, 0}, {AML("\x08_S3"), 0, 0}, {AML("\x08_S3_\x12\xc0"), 0, 0},
-		{AML("\x14_S3_\x12\x06\x04\x01\x01\x00\x00"), 0, 0},          /* not a Name object */
-		{AML("_S3_\x12\x06\x04\x01\x01\x00\x00"), 0, 0}, {AML("^^^^^_S3_\x12\x04\x02\x01\x01"), 0, 0},
-		{AML("\x08_S6_\x12\x06\x04\x01\x01\x00\x00"), 0, 0}, {AML("\x08_S/_\x12\x06\x04\x01\x01\x00\x00"), 0, 0},
+		{AML("\x08_S3_\x12"), 0, 0},
+		{AML("\x08_S3_"), 0, 0},
+		{AML("\x08_S3"), 0, 0},
+		{AML("\x08_S3_\x12\xc0"), 0, 0},
+		{AML("\x14_S3_\x12\x06\x04\x01\x01\x00\x00"), 0, 0}, /* not a Name object */
+		{AML("_S3_\x12\x06\x04\x01\x01\x00\x00"), 0, 0},
+		{AML("^^^^^_S3_\x12\x04\x02\x01\x01"), 0, 0},
+		{AML("\x08_S6_\x12\x06\x04\x01\x01\x00\x00"), 0, 0},
+		{AML("\x08_S/_\x12\x06\x04\x01\x01\x00\x00"), 0, 0},
 		{AML("\x08_S3_\x12\x04\x02\x01\x01\x08_S3_\x12\x04\x02\x00\x00"), 3, 3},
 	};
 
@@ -256,9 +270,9 @@ static void a_wrong_checksum_anywhere_means_that_the_table_is_not_used(void **st
 
 static void lengths_that_lie_are_survived(void **state)
 {
-	static const u32 lengths[] = { 0, 1, 35, 36, 37, 44, 0x7fffffff, 0xffffffff, 16u << 20, BYTES };
-	static const u64 tables[] = { XSDT, RSDT, FADT, DSDT, SSDT, OTHER };
-	static const char *const names[] = { "XSDT", "RSDT", "FACP", "DSDT", "SSDT", "APIC" };
+	static const u32 lengths[] = {0, 1, 35, 36, 37, 44, 0x7fffffff, 0xffffffff, 16u << 20, BYTES};
+	static const u64 tables[] = {XSDT, RSDT, FADT, DSDT, SSDT, OTHER};
+	static const char *const names[] = {"XSDT", "RSDT", "FACP", "DSDT", "SSDT", "APIC"};
 
 	for (u32 t = 0; t < ARRAY_SIZE(tables); t++)
 		for (u32 i = 0; i < ARRAY_SIZE(lengths); i++) {

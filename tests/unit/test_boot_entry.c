@@ -45,23 +45,22 @@ static void assert_error_has(const struct boot_error *e, const char *part)
 
 static void every_key_of_a_full_entry_is_read(void **state)
 {
-	assert_true(parse("debian-6.1.conf",
-		"# comment\n"
-		"title\t Debian GNU/Linux  12 \r\n"
-		"version 6.1.0-56\n"
-		"machine-id 4098b3f648d74c13b1f04ccfba7798e8\n"
-		"sort-key debian\n"
-		"\n"
-		"architecture X64\n"
-		"linux /vmlinuz\n"
-		"initrd \\initrd one.gz\n"
-		"initrd /two\n"
-		"options root=/dev/sda1 ro\n"
-		"  options   console=ttyS0  \n"
-		"umbra pool=32M\n"
-		"umbra bare\n"
-		"devicetree /x.dtb\n"
-		"efi /ignored.efi"));
+	assert_true(parse("debian-6.1.conf", "# comment\n"
+					     "title\t Debian GNU/Linux  12 \r\n"
+					     "version 6.1.0-56\n"
+					     "machine-id 4098b3f648d74c13b1f04ccfba7798e8\n"
+					     "sort-key debian\n"
+					     "\n"
+					     "architecture X64\n"
+					     "linux /vmlinuz\n"
+					     "initrd \\initrd one.gz\n"
+					     "initrd /two\n"
+					     "options root=/dev/sda1 ro\n"
+					     "  options   console=ttyS0  \n"
+					     "umbra pool=32M\n"
+					     "umbra bare\n"
+					     "devicetree /x.dtb\n"
+					     "efi /ignored.efi"));
 	assert_string_equal(entry.id, "debian-6.1.conf");
 	assert_string_equal(entry.title, "Debian GNU/Linux  12");
 	assert_string_equal(entry.version, "6.1.0-56");
@@ -111,7 +110,7 @@ static void mistakes_in_an_entry_are_explained(void **state)
 	assert_false(parse("a.conf", "linux /a\nlinux /b\n"));
 	assert_error_has(&entry.error, "line 2: key \"linux\" names a second kernel");
 	assert_false(parse("a.conf", "linux /a\ninitrd 1\ninitrd 2\ninitrd 3\ninitrd 4\ninitrd 5\n"
-			   "initrd 6\ninitrd 7\ninitrd 8\ninitrd 9\n"));
+				     "initrd 6\ninitrd 7\ninitrd 8\ninitrd 9\n"));
 	assert_error_has(&entry.error, "line 10");
 	assert_int_equal(entry.initrd_count, ENTRY_MAX_INITRDS);
 }
@@ -119,8 +118,8 @@ static void mistakes_in_an_entry_are_explained(void **state)
 static void keys_of_other_loaders_are_passed_over(void **state)
 {
 	assert_true(parse("a.conf", "title Example Linux\nversion 6.1\nlinux /kernel\ninitrd /initrd0.img\n"
-			  "options console=ttyS0\nid 7\ngrub_users $grub_users\ngrub_arg --unrestricted\n"
-			  "grub_class example\ngrub_hotkey\n"));
+				    "options console=ttyS0\nid 7\ngrub_users $grub_users\ngrub_arg --unrestricted\n"
+				    "grub_class example\ngrub_hotkey\n"));
 	assert_string_equal(entry.options, "console=ttyS0");
 	assert_false(parse("a.conf", "linux /k\ngrub x\n"));
 	assert_false(parse("a.conf", "linux /k\nids x\n"));
@@ -140,7 +139,8 @@ static void a_line_names_one_file(void **state)
 
 static void utf8_is_kept_as_it_is(void **state)
 {
-	assert_true(parse("gr\u00fcn.conf", "title Gr\u00f6\u00dfe\nlinux /gr\u00f6\u00dfe/kernel\ninitrd /\U0001f600\n"));
+	assert_true(parse("gr\u00fcn.conf",
+			  "title Gr\u00f6\u00dfe\nlinux /gr\u00f6\u00dfe/kernel\ninitrd /\U0001f600\n"));
 	assert_string_equal(entry.id, "gr\u00fcn.conf");
 	assert_string_equal(entry.title, "Gr\u00f6\u00dfe");
 	assert_string_equal(entry.kernel, "/gr\u00f6\u00dfe/kernel");
@@ -150,7 +150,7 @@ static void utf8_is_kept_as_it_is(void **state)
 static void multiboot_entries_have_modules_and_command_line(void **state)
 {
 	assert_true(parse("mb.conf", "multiboot /kernel.elf one two=2 \nmodule /a first  string\noptions three\n"
-			  "module \\b\nforce\n"));
+				     "module \\b\nforce\n"));
 	assert_true(entry.multiboot);
 	assert_true(entry.force);
 	assert_string_equal(entry.kernel, "/kernel.elf");
@@ -268,8 +268,7 @@ static void globs_match_as_the_shell_does(void **state)
 	assert_false(text_glob("a*", ""));
 }
 
-static void make(struct boot_entry *e, const char *id, const char *sort_key, const char *machine,
-		 const char *version)
+static void make(struct boot_entry *e, const char *id, const char *sort_key, const char *machine, const char *version)
 {
 	memset(e, 0, sizeof(*e));
 	strcpy(e->id, id);
@@ -282,8 +281,8 @@ static void the_menu_is_ordered_as_the_specification_says(void **state)
 {
 	static struct boot_entry e[7];
 	struct boot_entry *p[7];
-	static const char *const wanted[] = {"e", "c", "d", "b", "linux-6.10.conf",
-		"linux-6.9.conf", "linux-6.9~rc1.conf"};
+	static const char *const wanted[] = {
+		"e", "c", "d", "b", "linux-6.10.conf", "linux-6.9.conf", "linux-6.9~rc1.conf"};
 	uint32_t i;
 
 	make(&e[0], "linux-6.9~rc1.conf", "", "", "");
@@ -320,8 +319,8 @@ static void the_default_is_found_with_and_without_conf(void **state)
 static void versions_are_ordered(void **state)
 {
 	static const char *const order[] = {
-		"~rc1", "", "122.1", "123~rc1-1", "123", "123-a", "123-a.1", "123-1",
-		"123-1.1", "123^post1", "123.a-1", "123.1-1", "123a-1", "124-1",
+		"~rc1",  "",        "122.1",     "123~rc1-1", "123",     "123-a",  "123-a.1",
+		"123-1", "123-1.1", "123^post1", "123.a-1",   "123.1-1", "123a-1", "124-1",
 	};
 	size_t i, j, n = sizeof(order) / sizeof(order[0]);
 
@@ -356,7 +355,7 @@ static void umbra_options_have_defaults(void **state)
 static void umbra_options_are_read(void **state)
 {
 	const char *line = "serial=ttyS1,9600 pool=64M  shadow=3072K loglevel=debug"
-		" cpuid=-pku,-la57 audit=1000 cpuid=-sse4_1 bare";
+			   " cpuid=-pku,-la57 audit=1000 cpuid=-sse4_1 bare";
 
 	assert_true(options_parse(&options, line, true, &error));
 	assert_int_equal(options.hv.serial_port, 0x2f8);
@@ -380,13 +379,38 @@ static void umbra_options_are_read(void **state)
 static void wrong_umbra_options_are_named(void **state)
 {
 	static const char *const wrong[] = {
-		"serial=", "serial", "serial=ttyS4", "serial=ttyS0,", "serial=ttyS0,7000",
-		"serial=ttyS0,0", "serial=0x3f8,115200x", "serial=0", "serial=0x10000",
-		"pool=", "pool=1M", "pool=x", "pool=99999999T", "pool=16MM", "shadow=0",
-		"shadow=4K", "shadow=255K",
-		"loglevel=loud", "loglevel", "cpuid=", "cpuid=pku", "cpuid=-", "cpuid=-a,",
-		"cpuid=-a,,-b", "cpuid=-A", "audit=", "audit=-1", "audit=4294967296", "bare=1",
-		"colour=red", "=", "Bare",
+		"serial=",
+		"serial",
+		"serial=ttyS4",
+		"serial=ttyS0,",
+		"serial=ttyS0,7000",
+		"serial=ttyS0,0",
+		"serial=0x3f8,115200x",
+		"serial=0",
+		"serial=0x10000",
+		"pool=",
+		"pool=1M",
+		"pool=x",
+		"pool=99999999T",
+		"pool=16MM",
+		"shadow=0",
+		"shadow=4K",
+		"shadow=255K",
+		"loglevel=loud",
+		"loglevel",
+		"cpuid=",
+		"cpuid=pku",
+		"cpuid=-",
+		"cpuid=-a,",
+		"cpuid=-a,,-b",
+		"cpuid=-A",
+		"audit=",
+		"audit=-1",
+		"audit=4294967296",
+		"bare=1",
+		"colour=red",
+		"=",
+		"Bare",
 	};
 	char line[64];
 	size_t i;
@@ -555,8 +579,9 @@ static void too_little_memory_is_refused(void **state)
 /* Random bytes, and random pieces of real entries: no crash, and an error has a text. */
 static void random_text_is_survived(void **state)
 {
-	static const char *const pieces[] = {"linux", "initrd", "options", "umbra", "title", " ",
-		"\n", "\r\n", "\t", "#", "/k", "x=y", "\xef\xbb\xbf", "sort-key", "\\", "\xff"};
+	static const char *const pieces[] = {"linux",        "initrd",   "options", "umbra", "title", " ",
+					     "\n",           "\r\n",     "\t",      "#",     "/k",    "x=y",
+					     "\xef\xbb\xbf", "sort-key", "\\",      "\xff"};
 	char text[512];
 	unsigned int round;
 

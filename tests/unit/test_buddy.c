@@ -22,7 +22,7 @@ static struct buddy buddy;
 
 enum page { PAGE_ABSENT, PAGE_FREE, PAGE_TAKEN };
 
-static u8 *oracle;              /* enum page, by pfn */
+static u8 *oracle; /* enum page, by pfn */
 static u8 *states[8];
 static u32 state_count;
 
@@ -287,7 +287,8 @@ static bool oracle_can_alloc(u32 order, enum buddy_zone highest)
 		const struct buddy_span *span = &buddy.spans[i];
 		pfn_t end = MIN(span->base + span->pages, ends[highest]);
 
-		for (pfn_t pfn = ALIGN_UP(MAX(span->base, 1ull), BIT(order)); pfn + BIT(order) <= end; pfn += BIT(order)) {
+		for (pfn_t pfn = ALIGN_UP(MAX(span->base, 1ull), BIT(order)); pfn + BIT(order) <= end;
+		     pfn += BIT(order)) {
 			if (oracle_all(PAGE_FREE, pfn, BIT(order)))
 				return true;
 		}
@@ -318,7 +319,8 @@ static void random_claim(void)
 	pfn_t base = random_pfn();
 	u64 pages = 1 + host_random_below(host_random_below(2) ? 4 : 60);
 	int expected = oracle_count(PAGE_ABSENT, base, base + pages) ? -EINVAL :
-		       oracle_count(PAGE_TAKEN, base, base + pages) ? -EBUSY : 0;
+		       oracle_count(PAGE_TAKEN, base, base + pages)  ? -EBUSY :
+								       0;
 
 	assert_int_equal(buddy_claim(&buddy, base, pages), expected);
 	if (!expected)
@@ -340,8 +342,9 @@ static void random_free(void)
 {
 	u32 order = random_order();
 	pfn_t base = random_pfn() & ~(BIT(order) - 1);
-	int expected = !in_one_span(base, BIT(order)) ? -EINVAL :
-		       !oracle_all(PAGE_TAKEN, base, BIT(order)) ? -EEXIST : 0;
+	int expected = !in_one_span(base, BIT(order))            ? -EINVAL :
+		       !oracle_all(PAGE_TAKEN, base, BIT(order)) ? -EEXIST :
+								   0;
 
 	assert_int_equal(buddy_free(&buddy, pfn_to_hpa(base), order), expected);
 	if (!expected)

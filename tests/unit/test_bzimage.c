@@ -29,7 +29,7 @@ static void put(uint32_t offset, uint32_t bytes, uint64_t v)
 static int make_header(void **state)
 {
 	memset(header, 0, sizeof(header));
-	put(0x000, 2, 0x5a4d);            /* MZ: it has an EFI stub */
+	put(0x000, 2, 0x5a4d); /* MZ: it has an EFI stub */
 	put(0x1f1, 1, SETUP_SECTORS);
 	put(0x1f4, 4, PARAGRAPHS);
 	put(0x1fe, 2, 0xaa55);

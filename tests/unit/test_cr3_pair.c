@@ -16,7 +16,7 @@
 
 #define CODE 0x10000ull
 #define CODE_ROOM 128u
-#define FLAGS_START 0x8d7u        /* every status flag set */
+#define FLAGS_START 0x8d7u /* every status flag set */
 /* Flags that are defined: AND and OR leave AF open, BTS and BTR all but CF and ZF. */
 #define FLAGS_ALU 0x8c5u
 #define FLAGS_BIT 0x041u
@@ -24,8 +24,15 @@
 static u8 code[CODE_ROOM];
 static u32 len;
 
-static void byte(u32 b) { code[len++] = (u8)b; }
-static void bytes(const char *b, u32 n) { memcpy(code + len, b, n); len += n; }
+static void byte(u32 b)
+{
+	code[len++] = (u8)b;
+}
+static void bytes(const char *b, u32 n)
+{
+	memcpy(code + len, b, n);
+	len += n;
+}
 
 static void imm32(u32 v)
 {
@@ -39,7 +46,10 @@ static void start(void)
 	len = 0;
 }
 
-static void rex_w(u32 gpr) { byte(0x48 | gpr >> 3); }
+static void rex_w(u32 gpr)
+{
+	byte(0x48 | gpr >> 3);
+}
 
 static void write_cr3(u32 gpr)
 {
@@ -59,10 +69,16 @@ static u32 pair(u32 gpr, u64 *value, u64 *flags)
 static u32 random_step(struct rng *rng, u32 gpr)
 {
 	static const char *const nops[] = {
-		"\x90", "\x66\x90", "\x0f\x1f\x00", "\x0f\x1f\x40\x00", "\x0f\x1f\x44\x00\x00", "\x66\x0f\x1f\x44\x00\x00",
-		"\x0f\x1f\x80\x00\x00\x00\x00", "\x0f\x1f\x84\x00\x00\x00\x00\x00",
+		"\x90",
+		"\x66\x90",
+		"\x0f\x1f\x00",
+		"\x0f\x1f\x40\x00",
+		"\x0f\x1f\x44\x00\x00",
+		"\x66\x0f\x1f\x44\x00\x00",
+		"\x0f\x1f\x80\x00\x00\x00\x00",
+		"\x0f\x1f\x84\x00\x00\x00\x00\x00",
 	};
-	static const u8 nop_len[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	static const u8 nop_len[] = {1, 2, 3, 4, 5, 6, 7, 8};
 	u32 kind = rng_below(rng, 7), op = rng_chance(rng, 50) ? 1 : 4, n;
 
 	switch (kind) {
@@ -105,9 +121,9 @@ static u32 random_step(struct rng *rng, u32 gpr)
 }
 
 static const int uc_regs[GPR_COUNT] = {
-	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP, UC_X86_REG_RSI,
-	UC_X86_REG_RDI, UC_X86_REG_R8, UC_X86_REG_R9, UC_X86_REG_R10, UC_X86_REG_R11, UC_X86_REG_R12, UC_X86_REG_R13,
-	UC_X86_REG_R14, UC_X86_REG_R15,
+	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP,
+	UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8,  UC_X86_REG_R9,  UC_X86_REG_R10, UC_X86_REG_R11,
+	UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15,
 };
 
 static void a_processor_does_the_same(void **state)
@@ -165,25 +181,28 @@ static void page_table_isolation_of_linux(void **state)
 
 static void anything_else_is_left_alone(void **state)
 {
-	static const struct { const char *code; u32 len; } others[] = {
-		{ "\x81\xe0\xff\xe7\xff\xff\x0f\x22\xd8", 9 },         /* AND EAX: 32 bits */
-		{ "\x48\x81\xe1\xff\xe7\xff\xff\x0f\x22\xd8", 10 },    /* another register */
-		{ "\x49\x81\xe0\xff\xe7\xff\xff\x0f\x22\xd8", 10 },    /* R8 */
-		{ "\x48\x81\x20\xff\xe7\xff\xff\x0f\x22\xd8", 10 },    /* memory */
-		{ "\x48\x81\xc0\x00\x10\x00\x00\x0f\x22\xd8", 10 },    /* ADD */
-		{ "\x0f\x22\xd9", 3 },                                 /* MOV CR3, RCX */
-		{ "\x0f\x22\xe0", 3 },                                 /* MOV CR4, RAX */
-		{ "\x44\x0f\x22\xd8", 4 },                             /* REX.R: MOV CR11 */
-		{ "\x41\x0f\x22\xd8", 4 },                             /* MOV CR3, R8 */
-		{ "\xf0\x0f\x22\xd8", 4 },                             /* LOCK */
-		{ "\x66\x0f\x22\xd8", 4 },                             /* a prefix */
-		{ "\x41\x90\x0f\x22\xd8", 5 },                         /* XCHG R8, RAX */
-		{ "\xeb\xfe", 2 },                                     /* JMP to itself */
-		{ "\x0f\x1f\xc8\x0f\x22\xd8", 6 },                     /* 0F 1F /1 */
-		{ "\x48\x0f\xba\xf8\x01\x0f\x22\xd8", 8 },             /* BTC */
-		{ "\x48\x0f\xab\xc0\x0f\x22\xd8", 7 },                 /* BTS by a register */
-		{ "\xfb\x0f\x22\xd8", 4 },                             /* STI */
-		{ "\x90\x90\x90\x90\x90\x90\x90\x90\x0f\x22\xd8", 11 }, /* too far */
+	static const struct {
+		const char *code;
+		u32 len;
+	} others[] = {
+		{"\x81\xe0\xff\xe7\xff\xff\x0f\x22\xd8", 9},          /* AND EAX: 32 bits */
+		{"\x48\x81\xe1\xff\xe7\xff\xff\x0f\x22\xd8", 10},     /* another register */
+		{"\x49\x81\xe0\xff\xe7\xff\xff\x0f\x22\xd8", 10},     /* R8 */
+		{"\x48\x81\x20\xff\xe7\xff\xff\x0f\x22\xd8", 10},     /* memory */
+		{"\x48\x81\xc0\x00\x10\x00\x00\x0f\x22\xd8", 10},     /* ADD */
+		{"\x0f\x22\xd9", 3},                                  /* MOV CR3, RCX */
+		{"\x0f\x22\xe0", 3},                                  /* MOV CR4, RAX */
+		{"\x44\x0f\x22\xd8", 4},                              /* REX.R: MOV CR11 */
+		{"\x41\x0f\x22\xd8", 4},                              /* MOV CR3, R8 */
+		{"\xf0\x0f\x22\xd8", 4},                              /* LOCK */
+		{"\x66\x0f\x22\xd8", 4},                              /* a prefix */
+		{"\x41\x90\x0f\x22\xd8", 5},                          /* XCHG R8, RAX */
+		{"\xeb\xfe", 2},                                      /* JMP to itself */
+		{"\x0f\x1f\xc8\x0f\x22\xd8", 6},                      /* 0F 1F /1 */
+		{"\x48\x0f\xba\xf8\x01\x0f\x22\xd8", 8},              /* BTC */
+		{"\x48\x0f\xab\xc0\x0f\x22\xd8", 7},                  /* BTS by a register */
+		{"\xfb\x0f\x22\xd8", 4},                              /* STI */
+		{"\x90\x90\x90\x90\x90\x90\x90\x90\x0f\x22\xd8", 11}, /* too far */
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(others); i++) {

@@ -21,10 +21,12 @@ static u32 code_bits;
 
 static void set_mode(u32 bits)
 {
-	ZydisMachineMode mode = bits == 64 ? ZYDIS_MACHINE_MODE_LONG_64
-			      : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16;
-	ZydisStackWidth width = bits == 64 ? ZYDIS_STACK_WIDTH_64
-			      : bits == 32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16;
+	ZydisMachineMode mode = bits == 64 ? ZYDIS_MACHINE_MODE_LONG_64 :
+				bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32 :
+					     ZYDIS_MACHINE_MODE_LEGACY_16;
+	ZydisStackWidth width = bits == 64 ? ZYDIS_STACK_WIDTH_64 :
+				bits == 32 ? ZYDIS_STACK_WIDTH_32 :
+					     ZYDIS_STACK_WIDTH_16;
 
 	code_bits = bits;
 	assert_true(ZYAN_SUCCESS(ZydisDecoderInit(&decoder, mode, width)));
@@ -49,13 +51,29 @@ static void random_string(u8 out[INSN_MAX])
 	if (host_random_below(2))
 		out[at++] = 0x40 | host_random_below(16);
 	switch (host_random_below(9)) {
-	case 0: case 1: out[at] = 0x0f; break;
-	case 2: out[at++] = 0x0f; out[at] = 0x38; break;
-	case 3: out[at++] = 0x0f; out[at] = 0x3a; break;
-	case 4: out[at++] = 0xc4; out[at] = (out[at] & 0xe0) | host_random_below(4); break;
+	case 0:
+	case 1: out[at] = 0x0f; break;
+	case 2:
+		out[at++] = 0x0f;
+		out[at] = 0x38;
+		break;
+	case 3:
+		out[at++] = 0x0f;
+		out[at] = 0x3a;
+		break;
+	case 4:
+		out[at++] = 0xc4;
+		out[at] = (out[at] & 0xe0) | host_random_below(4);
+		break;
 	case 5: out[at] = 0xc5; break;
-	case 6: out[at++] = 0x62; out[at] = (out[at] & 0xf0) | host_random_below(8); break;
-	case 7: out[at++] = 0x8f; out[at] = (out[at] & 0xe0) | (8 + host_random_below(3)); break;
+	case 6:
+		out[at++] = 0x62;
+		out[at] = (out[at] & 0xf0) | host_random_below(8);
+		break;
+	case 7:
+		out[at++] = 0x8f;
+		out[at] = (out[at] & 0xe0) | (8 + host_random_below(3));
+		break;
 	}
 }
 
@@ -168,18 +186,43 @@ static void random_strings(u32 bits)
 	assert_true(valid > STRINGS / 5);
 }
 
-static void decode_matches_zydis_in_64_bit_code(void **state) { random_strings(64); }
-static void decode_matches_zydis_in_32_bit_code(void **state) { random_strings(32); }
-static void decode_matches_zydis_in_16_bit_code(void **state) { random_strings(16); }
+static void decode_matches_zydis_in_64_bit_code(void **state)
+{
+	random_strings(64);
+}
+static void decode_matches_zydis_in_32_bit_code(void **state)
+{
+	random_strings(32);
+}
+static void decode_matches_zydis_in_16_bit_code(void **state)
+{
+	random_strings(16);
+}
 
 /* All opcodes of the maps with all ModRM bytes, without luck. */
 static void every_opcode_has_the_right_length(void **state)
 {
-	static const struct { u8 bytes[3]; u8 len; } maps[] = {
-		{{0}, 0}, {{0x0f}, 1}, {{0x0f, 0x38}, 2}, {{0x0f, 0x3a}, 2}, {{0x66}, 1}, {{0x66, 0x0f}, 2},
-		{{0xf2, 0x0f}, 2}, {{0xf3, 0x0f}, 2}, {{0x66, 0x0f, 0x38}, 3}, {{0x66, 0x0f, 0x3a}, 3},
-		{{0xc5, 0xf8}, 2}, {{0xc5, 0xf9}, 2}, {{0xc4, 0xe2, 0x79}, 3}, {{0xc4, 0xe3, 0x79}, 3},
-		{{0x48}, 1}, {{0x48, 0x0f}, 2}, {{0x67}, 1},
+	static const struct {
+		u8 bytes[3];
+		u8 len;
+	} maps[] = {
+		{{0}, 0},
+		{{0x0f}, 1},
+		{{0x0f, 0x38}, 2},
+		{{0x0f, 0x3a}, 2},
+		{{0x66}, 1},
+		{{0x66, 0x0f}, 2},
+		{{0xf2, 0x0f}, 2},
+		{{0xf3, 0x0f}, 2},
+		{{0x66, 0x0f, 0x38}, 3},
+		{{0x66, 0x0f, 0x3a}, 3},
+		{{0xc5, 0xf8}, 2},
+		{{0xc5, 0xf9}, 2},
+		{{0xc4, 0xe2, 0x79}, 3},
+		{{0xc4, 0xe3, 0x79}, 3},
+		{{0x48}, 1},
+		{{0x48, 0x0f}, 2},
+		{{0x67}, 1},
 	};
 
 	for (u32 bits = 16; bits <= 64; bits *= 2) {
@@ -238,21 +281,22 @@ static void fifteen_bytes_are_the_limit(void **state)
 
 static void only_plain_stores_may_be_dropped(void **state)
 {
-	static const struct { const char *bytes; u8 len; bool store; } cases[] = {
-		{"\x0f\x29\x00", 3, true},          /* MOVAPS [RAX], XMM0 */
-		{"\x0f\x28\x00", 3, false},
-		{"\xf3\x0f\x7f\x00", 4, true},      /* MOVDQU */
-		{"\xf3\x0f\x7e\x00", 4, false},     /* MOVQ XMM0, [RAX] */
-		{"\x66\x0f\xd6\x00", 4, true},
-		{"\x0f\xc3\x00", 3, true},          /* MOVNTI */
-		{"\x0f\xae\x00", 3, true},          /* FXSAVE */
-		{"\x0f\xae\x08", 3, false},         /* FXRSTOR */
-		{"\x0f\xae\x20", 3, true},          /* XSAVE */
-		{"\x0f\xae\x38", 3, false},         /* CLFLUSH */
-		{"\xdd\x18", 2, true},              /* FSTP */
-		{"\xdd\x00", 2, false},
-		{"\xc5\xfd\x7f\x00", 4, true},      /* VMOVDQA [RAX], YMM0 */
-		{"\xc5\xf8\x29\xc1", 4, false},     /* to a register */
+	static const struct {
+		const char *bytes;
+		u8 len;
+		bool store;
+	} cases[] = {
+		{"\x0f\x29\x00", 3, true},                                     /* MOVAPS [RAX], XMM0 */
+		{"\x0f\x28\x00", 3, false},     {"\xf3\x0f\x7f\x00", 4, true}, /* MOVDQU */
+		{"\xf3\x0f\x7e\x00", 4, false},                                /* MOVQ XMM0, [RAX] */
+		{"\x66\x0f\xd6\x00", 4, true},  {"\x0f\xc3\x00", 3, true},     /* MOVNTI */
+		{"\x0f\xae\x00", 3, true},                                     /* FXSAVE */
+		{"\x0f\xae\x08", 3, false},                                    /* FXRSTOR */
+		{"\x0f\xae\x20", 3, true},                                     /* XSAVE */
+		{"\x0f\xae\x38", 3, false},                                    /* CLFLUSH */
+		{"\xdd\x18", 2, true},                                         /* FSTP */
+		{"\xdd\x00", 2, false},         {"\xc5\xfd\x7f\x00", 4, true}, /* VMOVDQA [RAX], YMM0 */
+		{"\xc5\xf8\x29\xc1", 4, false},                                /* to a register */
 		{"\x89\x00", 2, false},
 	};
 	struct insn insn;
@@ -274,22 +318,28 @@ static bool is_same(const struct insn_fast *f, const struct insn *insn)
 	case FAST_CPUID: return insn->map == 1 && insn->opcode == 0xa2;
 	case FAST_RDMSR: return insn->map == 1 && insn->opcode == 0x32;
 	case FAST_WRMSR: return insn->map == 1 && insn->opcode == 0x30;
-	case FAST_MOV_FROM_CR: return insn->map == 1 && insn->opcode == 0x20 && f->cr == insn->reg && f->gpr == insn->rm;
-	case FAST_MOV_TO_CR: return insn->map == 1 && insn->opcode == 0x22 && f->cr == insn->reg && f->gpr == insn->rm;
+	case FAST_MOV_FROM_CR:
+		return insn->map == 1 && insn->opcode == 0x20 && f->cr == insn->reg && f->gpr == insn->rm;
+	case FAST_MOV_TO_CR:
+		return insn->map == 1 && insn->opcode == 0x22 && f->cr == insn->reg && f->gpr == insn->rm;
 	case FAST_INVLPG:
 		return insn->map == 1 && insn->opcode == 0x01 && (insn->reg & 7) == 7 && insn->has_mem &&
 		       f->gpr == insn->base && insn->index == INSN_NO_REG && !insn->disp && insn->addrsize == 8;
-	case FAST_AND: case FAST_OR:
+	case FAST_AND:
+	case FAST_OR:
 		return insn->map == 0 && insn->opsize == 8 && f->imm == insn->imm &&
-		       (insn->opcode == 0x0d || insn->opcode == 0x25
-			? f->gpr == GPR_RAX && (insn->opcode == 0x25) == (f->op == FAST_AND)
-			: (insn->opcode == 0x81 || insn->opcode == 0x83) && insn->mod == 3 && f->gpr == insn->rm &&
-			  (insn->reg & 7) == (f->op == FAST_AND ? 4 : 1));
-	case FAST_BTS: case FAST_BTR:
+		       (insn->opcode == 0x0d || insn->opcode == 0x25 ?
+				f->gpr == GPR_RAX && (insn->opcode == 0x25) == (f->op == FAST_AND) :
+				(insn->opcode == 0x81 || insn->opcode == 0x83) && insn->mod == 3 &&
+					f->gpr == insn->rm && (insn->reg & 7) == (f->op == FAST_AND ? 4 : 1));
+	case FAST_BTS:
+	case FAST_BTR:
 		return insn->map == 1 && insn->opcode == 0xba && insn->opsize == 8 && insn->mod == 3 &&
-		       f->gpr == insn->rm && f->imm == BIT(insn->imm & 63) && (insn->reg & 7) == (f->op == FAST_BTS ? 5 : 6);
+		       f->gpr == insn->rm && f->imm == BIT(insn->imm & 63) &&
+		       (insn->reg & 7) == (f->op == FAST_BTS ? 5 : 6);
 	case FAST_NOP:
-		return (insn->map == 1 && insn->opcode == 0x1f) || (insn->map == 0 && insn->opcode == 0x90 && insn->rm == 0);
+		return (insn->map == 1 && insn->opcode == 0x1f) ||
+		       (insn->map == 0 && insn->opcode == 0x90 && insn->rm == 0);
 	case FAST_JUMP: return insn->map == 0 && insn->opcode == 0xeb;
 	default: return false;
 	}
@@ -317,8 +367,7 @@ static void what_the_fast_decoder_knows_is_what_the_full_one_finds(void **state)
 			continue;
 		known++;
 		assert_int_equal(insn_decode(&insn, bytes, sizeof(bytes), 64), 0);
-		if (!is_same(&fast, &insn) ||
-		    fast.len != insn.len + (fast.op == FAST_JUMP ? (u32)insn.imm : 0))
+		if (!is_same(&fast, &insn) || fast.len != insn.len + (fast.op == FAST_JUMP ? (u32)insn.imm : 0))
 			fail_msg("%02x %02x %02x %02x: another instruction", bytes[0], bytes[1], bytes[2], bytes[3]);
 	}
 	assert_true(known > STRINGS / 40);

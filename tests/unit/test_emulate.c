@@ -39,14 +39,14 @@ static struct guest guest;
 
 static void get_segment(const struct vcpu *v, enum segment_name which, struct segment *out)
 {
-	*out = (struct segment){ .limit = 0xffffffff, .attributes = 0x93 | SEG_ATTR_DB, .selector = which * 8 };
+	*out = (struct segment){.limit = 0xffffffff, .attributes = 0x93 | SEG_ATTR_DB, .selector = which * 8};
 	if (which == SEG_CS && code_bits == 64)
 		out->attributes = 0x9b | SEG_ATTR_L;
 	if (which == SEG_FS)
 		out->base = 0x10;
 }
 
-static const struct vendor vendor = { .name = "fake", .get_segment = get_segment };
+static const struct vendor vendor = {.name = "fake", .get_segment = get_segment};
 
 static u32 hidden_writes, apic_accesses, apic_last_offset, fpu_pops;
 static u32 apic_register[0x400];
@@ -70,7 +70,10 @@ static int access_check(gva_t gva, struct gpt_access access, gva_t *fault_gva, u
 	return -EFAULT;
 }
 
-const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva) { return NULL; }
+const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
+{
+	return NULL;
+}
 int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
 		      gva_t *fault_gva, u32 *error)
 {
@@ -101,8 +104,7 @@ int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 l
 	return 0;
 }
 
-enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
-				 struct gpt_walk *walk)
+enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
 {
 	walk->gfn = gva >> PAGE_SHIFT;
 	walk->error = access.write ? PF_W : 0;
@@ -125,11 +127,24 @@ void hw_apic_write(hpa_t page, u32 offset, u32 value)
 	apic_register[offset / 4] = value;
 }
 
-int hw_msr_read(u32 msr, u64 *value) { *value = APIC | APIC_BASE_ENABLE; return 0; }
-int hw_msr_write(u32 msr, u64 value) { return 0; }
-void hw_fpu_pop(void) { fpu_pops++; }
-u32 hw_in(u16 port, u32 size) { return 0; }
-void hw_out(u16 port, u32 size, u32 value) { }
+int hw_msr_read(u32 msr, u64 *value)
+{
+	*value = APIC | APIC_BASE_ENABLE;
+	return 0;
+}
+int hw_msr_write(u32 msr, u64 value)
+{
+	return 0;
+}
+void hw_fpu_pop(void)
+{
+	fpu_pops++;
+}
+u32 hw_in(u16 port, u32 size)
+{
+	return 0;
+}
+void hw_out(u16 port, u32 size, u32 value) {}
 
 u64 hw_mmio_read(hpa_t at, u32 size)
 {
@@ -146,13 +161,16 @@ void hw_mmio_write(hpa_t at, u32 size, u64 value)
 	memcpy(device_page + (at.v - DEVICE), &value, size);
 }
 
-NORETURN void guest_shutdown(struct vcpu *v) { panic("guest shut down"); }
+NORETURN void guest_shutdown(struct vcpu *v)
+{
+	panic("guest shut down");
+}
 
 static void reset_vcpu(u32 bits)
 {
 	code_bits = bits;
-	vcpu = (struct vcpu){ .vendor = &vendor, .guest = &guest, .cr0 = CR0_PE | CR0_PG, .rip = CODE,
-			      .rflags = RFLAGS_FIXED };
+	vcpu = (struct vcpu){
+		.vendor = &vendor, .guest = &guest, .cr0 = CR0_PE | CR0_PG, .rip = CODE, .rflags = RFLAGS_FIXED};
 	memset(&guest, 0, sizeof(guest));
 	guest.phys_bits = 40;
 	if (bits == 64) {
@@ -168,11 +186,14 @@ static void reset_vcpu(u32 bits)
 struct instance {
 	u8 bytes[INSN_MAX];
 	u32 len;
-	u64 undefined;       /* flags that the manual leaves open */
+	u64 undefined; /* flags that the manual leaves open */
 	bool branch, string;
 };
 
-static void emit(struct instance *i, u8 byte) { i->bytes[i->len++] = byte; }
+static void emit(struct instance *i, u8 byte)
+{
+	i->bytes[i->len++] = byte;
+}
 
 static void emit_number(struct instance *i, u64 value, u32 size)
 {
@@ -181,7 +202,10 @@ static void emit_number(struct instance *i, u64 value, u32 size)
 }
 
 /* What the prefixes made of the operand size. */
-struct form { bool op16, w, addr; u32 size; };
+struct form {
+	bool op16, w, addr;
+	u32 size;
+};
 
 static struct form emit_prefixes(struct instance *i, bool with_rex)
 {
@@ -201,7 +225,10 @@ static struct form emit_prefixes(struct instance *i, bool with_rex)
 	return f;
 }
 
-static u64 random_address(void) { return DATA + 0x1000 + host_random_below(DATA_END - DATA - 0x2000); }
+static u64 random_address(void)
+{
+	return DATA + 0x1000 + host_random_below(DATA_END - DATA - 0x2000);
+}
 
 /* The ModRM of a memory operand near random_address(); sets the registers it is made of. */
 static void emit_memory(struct instance *i, struct form f, u8 reg)
@@ -376,11 +403,23 @@ static void stack_forms(struct instance *i)
 	switch (host_random_below(7)) {
 	case 0: emit(i, 0x50 + host_random_below(8)); break;
 	case 1: emit(i, 0x58 + host_random_below(8)); break;
-	case 2: emit(i, 0x68); emit_number(i, host_random(), op16 ? 2 : 4); break;
-	case 3: emit(i, 0x6a); emit(i, host_random()); break;
+	case 2:
+		emit(i, 0x68);
+		emit_number(i, host_random(), op16 ? 2 : 4);
+		break;
+	case 3:
+		emit(i, 0x6a);
+		emit(i, host_random());
+		break;
 	case 4: emit(i, 0x9c); break;
-	case 5: emit(i, 0xff); emit_memory(i, f, 6); break;
-	case 6: emit(i, 0x8f); emit_memory(i, f, 0); break;
+	case 5:
+		emit(i, 0xff);
+		emit_memory(i, f, 6);
+		break;
+	case 6:
+		emit(i, 0x8f);
+		emit_memory(i, f, 0);
+		break;
 	}
 }
 
@@ -394,9 +433,15 @@ static void branches(struct instance *i)
 	memcpy(memory + vcpu.gpr[GPR_RSP], target, 8);
 	memcpy(memory + vcpu.gpr[GPR_RBX], target, 8);
 	switch (host_random_below(4)) {
-	case 0: emit(i, 0xe8); emit_number(i, host_random_below(0x100), 4); break;
+	case 0:
+		emit(i, 0xe8);
+		emit_number(i, host_random_below(0x100), 4);
+		break;
 	case 1: emit(i, 0xc3); break;
-	case 2: emit(i, 0xc2); emit_number(i, host_random_below(0x100), 2); break;
+	case 2:
+		emit(i, 0xc2);
+		emit_number(i, host_random_below(0x100), 2);
+		break;
 	case 3:
 		emit(i, 0xff);
 		emit(i, host_random_below(2) ? 0x13 : 0x23);
@@ -443,7 +488,7 @@ static void wide_exchange(struct instance *i)
 
 	if (w)
 		emit(i, 0x48);
-	emit_number(i, 0x0ec70f, 3);       /* CMPXCHG8B [RSI] */
+	emit_number(i, 0x0ec70f, 3); /* CMPXCHG8B [RSI] */
 	vcpu.gpr[GPR_RSI] = at;
 	if (host_random_below(2)) {
 		memcpy(&vcpu.gpr[GPR_RAX], memory + at, w ? 8 : 4);
@@ -475,24 +520,30 @@ static void swapped(struct instance *i)
 }
 
 static void (*const generators[])(struct instance *i) = {
-	alu_forms, alu_immediate, moves, move_immediate, extensions, absolute, unary_forms, shifts, strings,
-	stack_forms, branches, bit_forms, exchanges, wide_exchange, set_condition, swapped,
+	alu_forms, alu_immediate, moves,    move_immediate, extensions, absolute,      unary_forms,   shifts,
+	strings,   stack_forms,   branches, bit_forms,      exchanges,  wide_exchange, set_condition, swapped,
 };
 
 /* --- the comparison ----------------------------------------------------------------- */
 
 static const int uc_regs64[GPR_COUNT] = {
 	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP,
-	UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8, UC_X86_REG_R9, UC_X86_REG_R10, UC_X86_REG_R11,
+	UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8,  UC_X86_REG_R9,  UC_X86_REG_R10, UC_X86_REG_R11,
 	UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15,
 };
 static const int uc_regs32[8] = {
-	UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX, UC_X86_REG_ESP, UC_X86_REG_EBP,
-	UC_X86_REG_ESI, UC_X86_REG_EDI,
+	UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX,
+	UC_X86_REG_ESP, UC_X86_REG_EBP, UC_X86_REG_ESI, UC_X86_REG_EDI,
 };
 
-static u32 gpr_count(void) { return code_bits == 64 ? 16 : 8; }
-static int uc_reg(u32 r) { return code_bits == 64 ? uc_regs64[r] : uc_regs32[r]; }
+static u32 gpr_count(void)
+{
+	return code_bits == 64 ? 16 : 8;
+}
+static int uc_reg(u32 r)
+{
+	return code_bits == 64 ? uc_regs64[r] : uc_regs32[r];
+}
 
 static void random_registers(void)
 {
@@ -506,7 +557,9 @@ static void random_memory(void)
 	u64 kind = host_random_below(3);
 
 	for (u32 at = DATA; at < DATA_END; at++)
-		memory[at] = kind == 0 ? host_random() : kind == 1 ? host_random_below(2) : 0x7f + host_random_below(2);
+		memory[at] = kind == 0 ? host_random() :
+			     kind == 1 ? host_random_below(2) :
+					 0x7f + host_random_below(2);
 }
 
 static void load_unicorn(uc_engine *uc)
@@ -563,11 +616,11 @@ static void compare_state(uc_engine *uc, const struct instance *i)
 }
 
 static uc_err their_error;
-static const struct shadow_fault no_fault = { .kind = REGION_HIDDEN };
+static const struct shadow_fault no_fault = {.kind = REGION_HIDDEN};
 
 static void emulate_once(void)
 {
-	vcpu.exit = (struct vcpu_exit){ .gva = 0xdead0000 };
+	vcpu.exit = (struct vcpu_exit){.gva = 0xdead0000};
 	vcpu.mmio.fault = no_fault;
 	emulate_access(&vcpu);
 }
@@ -633,8 +686,14 @@ static void compare_with_unicorn(u32 bits)
 	uc_close(uc);
 }
 
-static void emulation_matches_unicorn_in_64_bit_code(void **state) { compare_with_unicorn(64); }
-static void emulation_matches_unicorn_in_32_bit_code(void **state) { compare_with_unicorn(32); }
+static void emulation_matches_unicorn_in_64_bit_code(void **state)
+{
+	compare_with_unicorn(64);
+}
+static void emulation_matches_unicorn_in_32_bit_code(void **state)
+{
+	compare_with_unicorn(32);
+}
 
 /* --- what only we know ---------------------------------------------------------------- */
 
@@ -645,8 +704,8 @@ static void run(const char *bytes, u32 len, gva_t gva, u64 fault_gpa)
 	memcpy(memory + CODE, bytes, len);
 	vcpu.rip = CODE;
 	vcpu.inject.type = EVENT_NONE;
-	vcpu.exit = (struct vcpu_exit){ .gva = gva };
-	vcpu.mmio.fault = (struct shadow_fault){ .gpa = gpa(fault_gpa), .kind = REGION_TRAPPED };
+	vcpu.exit = (struct vcpu_exit){.gva = gva};
+	vcpu.mmio.fault = (struct shadow_fault){.gpa = gpa(fault_gpa), .kind = REGION_TRAPPED};
 	emulate_access(&vcpu);
 }
 
@@ -668,9 +727,13 @@ static void a_32_bit_move_reaches_the_apic_register(void **state)
 
 static void other_sizes_on_the_apic_are_survived(void **state)
 {
-	static const struct { const char *bytes; u32 len; } cases[] = {
-		{"\x88\x03", 2}, {"\x66\x89\x03", 3}, {"\x48\x89\x03", 3}, {"\x48\x0f\xc7\x0b", 4},
-		{"\xf0\x01\x03", 3}, {"\x0f\x11\x03", 3}, {"\xaa", 1}, {"\xf3\xab", 2}, {"\x8f\x03", 2},
+	static const struct {
+		const char *bytes;
+		u32 len;
+	} cases[] = {
+		{"\x88\x03", 2},     {"\x66\x89\x03", 3}, {"\x48\x89\x03", 3}, {"\x48\x0f\xc7\x0b", 4},
+		{"\xf0\x01\x03", 3}, {"\x0f\x11\x03", 3}, {"\xaa", 1},         {"\xf3\xab", 2},
+		{"\x8f\x03", 2},
 	};
 
 	host_log_quiet = true;
@@ -688,10 +751,13 @@ static void other_sizes_on_the_apic_are_survived(void **state)
 
 static void init_and_startup_are_refused(void **state)
 {
-	static const struct { u32 icr; bool passes; } cases[] = {
-		{0x000040f3, true}, {0x00044041, true}, {0x000c40fd, true}, {0x00000500, false},
-		{0x00000699, false}, {0x000c4500, false}, {0x00000400, false}, {0x00040400, true},
-		{0x00000200, false},
+	static const struct {
+		u32 icr;
+		bool passes;
+	} cases[] = {
+		{0x000040f3, true},  {0x00044041, true},  {0x000c40fd, true},
+		{0x00000500, false}, {0x00000699, false}, {0x000c4500, false},
+		{0x00000400, false}, {0x00040400, true},  {0x00000200, false},
 	};
 
 	host_log_quiet = true;
@@ -710,11 +776,16 @@ static void init_and_startup_are_refused(void **state)
 
 static void an_nmi_to_this_processor_alone_is_sent(void **state)
 {
-	static const struct { u32 high, low, dfr; bool passes; } cases[] = {
-		{0x03000000, 0x400, ~0u, true}, {0x04000000, 0x400, ~0u, false}, {0xff000000, 0x400, ~0u, false},
-		{0x10000000, 0xc00, ~0u, true}, {0x20000000, 0xc00, ~0u, false}, {0x30000000, 0xc00, ~0u, false},
-		{0xff000000, 0xc00, ~0u, false}, {0, 0xc00, ~0u, false}, {0x12000000, 0xc00, 0x0fffffff, false},
-		{0x11000000, 0xc00, 0x0fffffff, false}, {0x00000000, 0x80400, ~0u, false}, {0x03000000, 0xc0400, ~0u, false},
+	static const struct {
+		u32 high, low, dfr;
+		bool passes;
+	} cases[] = {
+		{0x03000000, 0x400, ~0u, true},         {0x04000000, 0x400, ~0u, false},
+		{0xff000000, 0x400, ~0u, false},        {0x10000000, 0xc00, ~0u, true},
+		{0x20000000, 0xc00, ~0u, false},        {0x30000000, 0xc00, ~0u, false},
+		{0xff000000, 0xc00, ~0u, false},        {0, 0xc00, ~0u, false},
+		{0x12000000, 0xc00, 0x0fffffff, false}, {0x11000000, 0xc00, 0x0fffffff, false},
+		{0x00000000, 0x80400, ~0u, false},      {0x03000000, 0xc0400, ~0u, false},
 		{0x03000000, 0x500, ~0u, false},
 	};
 
@@ -758,14 +829,14 @@ static void hidden_memory_reads_ones_and_drops_writes(void **state)
 	reset_vcpu(64);
 	vcpu.gpr[GPR_RBX] = HIDDEN + 8;
 	vcpu.gpr[GPR_RAX] = 1;
-	run("\x48\x01\x03", 3, HIDDEN + 8, HIDDEN + 8);            /* ADD [RBX], RAX: -1 + 1 */
+	run("\x48\x01\x03", 3, HIDDEN + 8, HIDDEN + 8); /* ADD [RBX], RAX: -1 + 1 */
 	assert_true(vcpu.rflags & FLAG_ZF && vcpu.rflags & FLAG_CF);
 	assert_int_equal(hidden_writes, 1);
-	run("\x48\x87\x03", 3, HIDDEN + 8, HIDDEN + 8);            /* XCHG */
+	run("\x48\x87\x03", 3, HIDDEN + 8, HIDDEN + 8); /* XCHG */
 	assert_true(vcpu.gpr[GPR_RAX] == ~0ull);
-	run("\x0f\x29\x03", 3, HIDDEN + 8, HIDDEN + 8);            /* MOVAPS: dropped */
+	run("\x0f\x29\x03", 3, HIDDEN + 8, HIDDEN + 8); /* MOVAPS: dropped */
 	assert_int_equal(vcpu.rip, CODE + 3);
-	run("\xdd\x1b", 2, HIDDEN + 8, HIDDEN + 8);                /* FSTP */
+	run("\xdd\x1b", 2, HIDDEN + 8, HIDDEN + 8); /* FSTP */
 	assert_int_equal(fpu_pops, 1);
 	assert_int_equal(vcpu.inject.type, EVENT_NONE);
 	run("\x0f\xc0\x03\x90", 3, HIDDEN + 8, HIDDEN + 8);
@@ -793,11 +864,15 @@ static void start_device(void)
 
 static void a_trapped_page_passes_all_but_what_its_filter_holds_back(void **state)
 {
-	static const struct { const char *bytes; u8 len, offset, accesses, at_5; } cases[] = {
-		{"\x88\x43\x05", 3, 5, 1, 0xdf}, {"\x66\x89\x43\x04", 4, 4, 1, 0xdf}, {"\x89\x43\x02", 3, 2, 1, 0xdf},
-		{"\x89\x43\x04", 3, 4, 1, 0xdf}, {"\x48\x89\x03", 3, 0, 1, 0xdf}, {"\x66\x09\x43\x04", 4, 4, 2, 0xdf},
-		{"\x80\x4b\x05\x20", 4, 5, 2, 0}, {"\x48\xab", 2, 0, 1, 0xdf}, {"\x88\x43\x06", 3, 6, 1, 0},
-		{"\xc7\x43\x05\xff\xff\xff\xff", 7, 5, 1, 0xdf},
+	static const struct {
+		const char *bytes;
+		u8 len, offset, accesses, at_5;
+	} cases[] = {
+		{"\x88\x43\x05", 3, 5, 1, 0xdf},  {"\x66\x89\x43\x04", 4, 4, 1, 0xdf},
+		{"\x89\x43\x02", 3, 2, 1, 0xdf},  {"\x89\x43\x04", 3, 4, 1, 0xdf},
+		{"\x48\x89\x03", 3, 0, 1, 0xdf},  {"\x66\x09\x43\x04", 4, 4, 2, 0xdf},
+		{"\x80\x4b\x05\x20", 4, 5, 2, 0}, {"\x48\xab", 2, 0, 1, 0xdf},
+		{"\x88\x43\x06", 3, 6, 1, 0},     {"\xc7\x43\x05\xff\xff\xff\xff", 7, 5, 1, 0xdf},
 	};
 
 	for (u32 n = 0; n < ARRAY_SIZE(cases); n++) {
@@ -839,7 +914,7 @@ static void an_unknown_instruction_gets_gp(void **state)
 	reset_vcpu(64);
 	vcpu.gpr[GPR_RBX] = HIDDEN;
 	host_log_quiet = true;
-	run("\x0f\x58\x03", 3, HIDDEN, HIDDEN);                    /* ADDPS */
+	run("\x0f\x58\x03", 3, HIDDEN, HIDDEN); /* ADDPS */
 	host_log_quiet = false;
 	assert_int_equal(vcpu.inject.type, EVENT_EXCEPTION);
 	assert_int_equal(vcpu.inject.vector, VEC_GP);
@@ -915,7 +990,7 @@ static void code_that_is_not_there_faults_as_a_fetch(void **state)
 {
 	reset_vcpu(64);
 	vcpu.mmio.fault.gpa = gpa(HIDDEN);
-	memory[MEM_END - 1] = 0x89;  /* the ModRM is on the next page */
+	memory[MEM_END - 1] = 0x89; /* the ModRM is on the next page */
 	vcpu.rip = MEM_END - 1;
 	emulate_access(&vcpu);
 	assert_int_equal(vcpu.inject.vector, VEC_PF);

@@ -25,13 +25,14 @@ static void *entry_memory(const struct model_entry *e)
 	return offset < WALK_RAM_PAGES * PAGE_SIZE ? walk_ram + offset : NULL;
 }
 
-#define EXPECT(what, have, want) do { \
-	if ((u64)(have) != (u64)(want)) { \
-		printf("%s: walker %#llx, model %#llx\n", what, (unsigned long long)(have), \
-		       (unsigned long long)(want)); \
-		return false; \
-	} \
-} while (0)
+#define EXPECT(what, have, want) \
+	do { \
+		if ((u64)(have) != (u64)(want)) { \
+			printf("%s: walker %#llx, model %#llx\n", what, (unsigned long long)(have), \
+			       (unsigned long long)(want)); \
+			return false; \
+		} \
+	} while (0)
 
 static bool reads_entry_twice(const struct model_ept_result *r)
 {
@@ -61,7 +62,8 @@ static bool compare(const struct model_ept_state *s, const struct gpt_ept_walk *
 		    const struct model_ept_result *r, bool set_ad)
 {
 	static const u32 statuses[] = {
-		[MODEL_EPT_OK] = EPT_OK, [MODEL_EPT_VIOLATION] = EPT_VIOLATION,
+		[MODEL_EPT_OK] = EPT_OK,
+		[MODEL_EPT_VIOLATION] = EPT_VIOLATION,
 		[MODEL_EPT_MISCONFIGURATION] = EPT_MISCONFIG,
 	};
 
@@ -73,8 +75,8 @@ static bool compare(const struct model_ept_state *s, const struct gpt_ept_walk *
 		return true;
 	EXPECT("address", w->address, r->physical);
 	EXPECT("leaf level", w->leaf_level, r->level);
-	EXPECT("rights", w->rights, (r->r ? EPT_R : 0) | (r->w ? EPT_W : 0) | (r->x ? EPT_X : 0) |
-				    (r->xu && s->mode_based ? EPT_XU : 0));
+	EXPECT("rights", w->rights,
+	       (r->r ? EPT_R : 0) | (r->w ? EPT_W : 0) | (r->x ? EPT_X : 0) | (r->xu && s->mode_based ? EPT_XU : 0));
 	EXPECT("memory type", w->memtype, r->memtype);
 	EXPECT("ignore PAT", w->ipat, r->ignore_pat);
 	return true;
@@ -83,11 +85,20 @@ static bool compare(const struct model_ept_state *s, const struct gpt_ept_walk *
 static bool one_walk(const struct model_ept_state *s, u64 gpa, struct model_ept_access a, enum gpt_effects effects)
 {
 	struct gpt_ept ept = {
-		.regions = &walk_regions, .eptp = s->eptp, .phys_bits = s->maxphyaddr, .exec_only = s->execute_only,
-		.pages_2m = s->pages_2m, .pages_1g = s->pages_1g, .mbec = s->mode_based,
+		.regions = &walk_regions,
+		.eptp = s->eptp,
+		.phys_bits = s->maxphyaddr,
+		.exec_only = s->execute_only,
+		.pages_2m = s->pages_2m,
+		.pages_1g = s->pages_1g,
+		.mbec = s->mode_based,
 	};
-	struct gpt_ept_access access = {.read = a.read, .write = a.write, .fetch = a.fetch, .user = a.user,
-					.walk = a.paging, .linear = a.linear};
+	struct gpt_ept_access access = {.read = a.read,
+					.write = a.write,
+					.fetch = a.fetch,
+					.user = a.user,
+					.walk = a.paging,
+					.linear = a.linear};
 	struct gpt_ept_walk w;
 	struct model_ept_result r;
 	enum gpt_ept_status status;
@@ -120,17 +131,22 @@ static void check(const struct model_ept_state *s, u64 gpa, struct model_ept_acc
 	       s->pages_1g, s->mode_based, a.read, a.write, a.fetch, a.user, a.paging, a.linear, r.status,
 	       (unsigned long long)r.qualification);
 	for (u32 i = 0; i < r.count; i++)
-		printf("  level %u at %#llx: %#llx\n", r.entries[i].level, (unsigned long long)r.entries[i].address,
-		       (unsigned long long)r.entries[i].value);
+		printf("  level %u at %#llx: %#llx\n", r.entries[i].level,
+		       (unsigned long long)r.entries[i].address, (unsigned long long)r.entries[i].value);
 	fail_msg("the walker and the model differ");
 }
 
 /* --- the spaces ---------------------------------------------------------------- */
 static const struct model_ept_access accesses[] = {
-	{.read = true, .linear = true}, {.write = true, .linear = true}, {.fetch = true, .linear = true},
-	{.fetch = true, .user = true, .linear = true}, {.read = true, .write = true, .linear = true},
-	{.read = true, .paging = true, .linear = true}, {.read = true, .write = true, .paging = true, .linear = true},
-	{.read = true}, {.write = true, .user = true},
+	{.read = true, .linear = true},
+	{.write = true, .linear = true},
+	{.fetch = true, .linear = true},
+	{.fetch = true, .user = true, .linear = true},
+	{.read = true, .write = true, .linear = true},
+	{.read = true, .paging = true, .linear = true},
+	{.read = true, .write = true, .paging = true, .linear = true},
+	{.read = true},
+	{.write = true, .user = true},
 };
 
 #define STATES 16u
@@ -138,8 +154,12 @@ static const struct model_ept_access accesses[] = {
 static struct model_ept_state state_of(u32 levels, u32 n)
 {
 	return (struct model_ept_state){
-		.eptp = WALK_RAM_BASE | (levels - 1) << 3 | (n & 1 ? EPTP_AD : 0), .maxphyaddr = 40,
-		.execute_only = n & 2, .mode_based = n & 4, .pages_2m = n & 8, .pages_1g = n & 8,
+		.eptp = WALK_RAM_BASE | (levels - 1) << 3 | (n & 1 ? EPTP_AD : 0),
+		.maxphyaddr = 40,
+		.execute_only = n & 2,
+		.mode_based = n & 4,
+		.pages_2m = n & 8,
+		.pages_1g = n & 8,
 	};
 }
 
@@ -149,7 +169,8 @@ static struct model_ept_state state_of(u32 levels, u32 n)
 static u64 field_entry(u32 field)
 {
 	static const u64 bit_of[FIELD_BITS] = {
-		EPT_R, EPT_W, EPT_X, BIT(3), BIT(4), BIT(5), EPT_IPAT, EPT_PS, EPT_A, EPT_D, EPT_XU, BIT(13), BIT(45), BIT(57),
+		EPT_R,  EPT_W, EPT_X, BIT(3), BIT(4),  BIT(5),  EPT_IPAT,
+		EPT_PS, EPT_A, EPT_D, EPT_XU, BIT(13), BIT(45), BIT(57),
 	};
 	u64 e = 0;
 
@@ -176,7 +197,8 @@ static void open_path(u32 top, u64 gpa)
 {
 	memset(walk_ram, 0, WALK_RAM_PAGES * PAGE_SIZE);
 	for (u32 level = top; level; level--)
-		*slot_of(top, level, gpa) = target_of(top, level) | EPT_R | EPT_W | EPT_X | EPT_XU | (level == 1 ? 6 << 3 : 0);
+		*slot_of(top, level, gpa) =
+			target_of(top, level) | EPT_R | EPT_W | EPT_X | EPT_XU | (level == 1 ? 6 << 3 : 0);
 }
 
 static void set_field(u32 top, u32 level, u64 gpa, u32 field)
@@ -251,7 +273,8 @@ static void every_single_bit(void **state)
 
 static void tables_outside_of_ram(void **state)
 {
-	static const u64 places[] = {WALK_RAM_BASE + WALK_RAM_PAGES * PAGE_SIZE, 0x80000000, BIT(39), BIT(46), BITS(51, 12)};
+	static const u64 places[] = {WALK_RAM_BASE + WALK_RAM_PAGES * PAGE_SIZE, 0x80000000, BIT(39), BIT(46),
+				     BITS(51, 12)};
 
 	for (u32 i = 0; i < ARRAY_SIZE(places); i++)
 		for (u32 level = 1; level <= 5; level++)
@@ -320,8 +343,14 @@ static void random_tables(u32 levels, u64 seed)
 	}
 }
 
-static void random_4_level(void **state) { random_tables(4, 1); }
-static void random_5_level(void **state) { random_tables(5, 2); }
+static void random_4_level(void **state)
+{
+	random_tables(4, 1);
+}
+static void random_5_level(void **state)
+{
+	random_tables(5, 2);
+}
 
 static int teardown(void **state)
 {

@@ -46,7 +46,10 @@ static volatile u32 accesses;
 static u64 walks, retries;
 
 /* --- the hook -------------------------------------------------------------------- */
-static u32 top_of(enum model_mode mode) { return mode == MODEL_5L ? 5 : mode == MODEL_4L ? 4 : 2; }
+static u32 top_of(enum model_mode mode)
+{
+	return mode == MODEL_5L ? 5 : mode == MODEL_4L ? 4 : 2;
+}
 
 static u32 shift_of(u32 level)
 {
@@ -120,7 +123,11 @@ static enum gpt_status hooked_walk(struct gpt_walk *w)
 }
 
 /* --- what is right ----------------------------------------------------------------- */
-#define SAME(have, want) do { if ((u64)(have) != (u64)(want)) return false; } while (0)
+#define SAME(have, want) \
+	do { \
+		if ((u64)(have) != (u64)(want)) \
+			return false; \
+	} while (0)
 
 static bool same(const struct gpt_walk *w, enum gpt_status status, const struct model_result *r)
 {
@@ -174,7 +181,7 @@ struct outcome {
 	enum { OK, REFUSED, AGAIN } end;
 	u64 entry[GPT_LEVELS_MAX + 1]; /* [level], as the walk gives them */
 	u32 last_level;
-	u64 a, d;            /* the bits */
+	u64 a, d; /* the bits */
 	bool write;
 };
 
@@ -182,7 +189,8 @@ static NORETURN void wrong(const char *what, const struct outcome *o)
 {
 	for (u32 i = 0; i < trial.count; i++)
 		printf("before access %u of %u, level %u: %#llx -> %#llx\n", trial.list[i].when, accesses,
-		       trial.list[i].level, (unsigned long long)trial.list[i].old, (unsigned long long)trial.list[i].new);
+		       trial.list[i].level, (unsigned long long)trial.list[i].old,
+		       (unsigned long long)trial.list[i].new);
 	printf("mode %u write %u fetch %u user %u: outcome %u\n", trial.state.mode, trial.access.write,
 	       trial.access.fetch, trial.access.user, o->end);
 	for (u32 level = top_of(trial.state.mode); level; level--)
@@ -285,10 +293,13 @@ static struct model_ept_access ept_access;
 
 static enum gpt_ept_status hooked_ept_walk(struct gpt_ept_walk *w)
 {
-	struct gpt_ept ept = {.regions = &walk_regions, .eptp = ept_state.eptp, .phys_bits = ept_state.maxphyaddr,
-			      .pages_2m = true, .pages_1g = true};
-	struct gpt_ept_access a = {.read = ept_access.read, .write = ept_access.write, .fetch = ept_access.fetch,
-				   .linear = true};
+	struct gpt_ept ept = {.regions = &walk_regions,
+			      .eptp = ept_state.eptp,
+			      .phys_bits = ept_state.maxphyaddr,
+			      .pages_2m = true,
+			      .pages_1g = true};
+	struct gpt_ept_access a = {
+		.read = ept_access.read, .write = ept_access.write, .fetch = ept_access.fetch, .linear = true};
 	enum gpt_ept_status status;
 
 	accesses = 0;
@@ -301,7 +312,9 @@ static enum gpt_ept_status hooked_ept_walk(struct gpt_ept_walk *w)
 
 static bool same_ept(const struct gpt_ept_walk *w, enum gpt_ept_status status, const struct model_ept_result *r)
 {
-	SAME(status, r->status == MODEL_EPT_OK ? EPT_OK : r->status == MODEL_EPT_VIOLATION ? EPT_VIOLATION : EPT_MISCONFIG);
+	SAME(status, r->status == MODEL_EPT_OK        ? EPT_OK :
+		     r->status == MODEL_EPT_VIOLATION ? EPT_VIOLATION :
+							EPT_MISCONFIG);
 	for (u32 i = 0; i < r->count; i++)
 		SAME(w->entry[r->entries[i].level], status == EPT_OK ? r->entries[i].after : r->entries[i].value);
 	SAME(w->qualification, r->qualification);
@@ -344,8 +357,14 @@ static bool run_ept_trial(void)
 static void open_path(enum model_mode mode, u64 bits)
 {
 	trial.state = (struct model_state){
-		.mode = mode, .maxphyaddr = 40, .cr3 = WALK_RAM_BASE, .wp = true, .nxe = mode != MODEL_32, .pse = true,
-		.pages_1g = true, .pdpte = {WALK_RAM_BASE | PTE_P},
+		.mode = mode,
+		.maxphyaddr = 40,
+		.cr3 = WALK_RAM_BASE,
+		.wp = true,
+		.nxe = mode != MODEL_32,
+		.pse = true,
+		.pages_1g = true,
+		.pdpte = {WALK_RAM_BASE | PTE_P},
 	};
 	trial.size = mode == MODEL_32 ? 4 : 8;
 	trial.gva = mode == MODEL_4L || mode == MODEL_5L ? GVA_LONG : GVA_SHORT;
@@ -355,7 +374,10 @@ static void open_path(enum model_mode mode, u64 bits)
 }
 
 static const struct model_access kinds[] = {
-	{0}, {.write = true}, {.user = true, .write = true}, {.fetch = true},
+	{0},
+	{.write = true},
+	{.user = true, .write = true},
+	{.fetch = true},
 };
 
 #define VARIANTS 11u
@@ -371,7 +393,7 @@ static u64 variant(u64 entry, u32 n)
 	case 4: return entry & ~PTE_W;
 	case 5: return entry & ~PTE_U;
 	case 6: return trial.size == 8 ? entry | PTE_NX : entry & ~PTE_P;
-	case 7: return entry ^ PAGE_SIZE << 4;       /* another frame: data or an empty table */
+	case 7: return entry ^ PAGE_SIZE << 4; /* another frame: data or an empty table */
 	case 8: return trial.size == 8 ? entry | BIT(45) : entry & ~(PTE_W | PTE_U);
 	case 9: return (entry & ~PTE_ADDR_MASK) | PTE_PS; /* a large leaf */
 	default: return entry ^ PTE_PWT;
@@ -394,7 +416,8 @@ static void one_entry_changes(void **state)
 					trial.access = kinds[n % ARRAY_SIZE(kinds)];
 					trial.count = 1;
 					trial.list[0] = (struct change){
-						.level = level, .old = variant(entry, n / ARRAY_SIZE(kinds) % VARIANTS),
+						.level = level,
+						.old = variant(entry, n / ARRAY_SIZE(kinds) % VARIANTS),
 						.new = variant(entry, n / ARRAY_SIZE(kinds) / VARIANTS),
 					};
 					if (trial.list[0].old == trial.list[0].new)
@@ -402,7 +425,8 @@ static void one_entry_changes(void **state)
 					while (run_trial())
 						trial.list[0].when++;
 				}
-	printf("%llu walks, %llu of them to be done again\n", (unsigned long long)walks, (unsigned long long)retries);
+	printf("%llu walks, %llu of them to be done again\n", (unsigned long long)walks,
+	       (unsigned long long)retries);
 	assert_true(retries > 1000);
 }
 
@@ -425,8 +449,10 @@ static void two_entries_change(void **state)
 			u64 entry = entry_at(level);
 
 			trial.list[k] = (struct change){
-				.when = rng_below(&r, 2 * top + 2), .level = level,
-				.old = variant(entry, rng_below(&r, VARIANTS)), .new = variant(entry, rng_below(&r, VARIANTS)),
+				.when = rng_below(&r, 2 * top + 2),
+				.level = level,
+				.old = variant(entry, rng_below(&r, VARIANTS)),
+				.new = variant(entry, rng_below(&r, VARIANTS)),
 			};
 			level = level % top + 1;
 		}
@@ -438,7 +464,8 @@ static void two_entries_change(void **state)
 		}
 		run_trial();
 	}
-	printf("%llu walks, %llu of them to be done again\n", (unsigned long long)walks, (unsigned long long)retries);
+	printf("%llu walks, %llu of them to be done again\n", (unsigned long long)walks,
+	       (unsigned long long)retries);
 	assert_true(retries > rounds / 200);
 }
 
@@ -467,13 +494,15 @@ static void open_ept_path(u32 marks)
 	memset(walk_ram, 0, RAM_BYTES);
 	for (u32 level = 4; level; level--)
 		set_entry(level, (WALK_RAM_BASE + (5 - level) * PAGE_SIZE) | EPT_R | EPT_W | EPT_X | marks |
-				 (level == 1 ? 6 << 3 : 0));
+					 (level == 1 ? 6 << 3 : 0));
 }
 
 static void ept_entries_change(void **state)
 {
 	static const struct model_ept_access all[] = {
-		{.read = true, .linear = true}, {.write = true, .linear = true}, {.fetch = true, .linear = true},
+		{.read = true, .linear = true},
+		{.write = true, .linear = true},
+		{.fetch = true, .linear = true},
 	};
 	u32 rounds = getenv("UMBRA_LONG") ? 50000 : 5000;
 	struct rng r;
@@ -486,8 +515,10 @@ static void ept_entries_change(void **state)
 
 		open_ept_path(rng_chance(&r, 50) ? EPT_A : 0);
 		ept_state = (struct model_ept_state){
-			.eptp = WALK_RAM_BASE | 3 << 3 | (rng_chance(&r, 80) ? EPTP_AD : 0), .maxphyaddr = 40,
-			.pages_2m = true, .pages_1g = true,
+			.eptp = WALK_RAM_BASE | 3 << 3 | (rng_chance(&r, 80) ? EPTP_AD : 0),
+			.maxphyaddr = 40,
+			.pages_2m = true,
+			.pages_1g = true,
 		};
 		ept_access = all[rng_below(&r, 3)];
 		trial.count = 1 + rng_below(&r, 2);
@@ -495,7 +526,8 @@ static void ept_entries_change(void **state)
 			u64 entry = entry_at(level);
 
 			trial.list[k] = (struct change){
-				.when = k ? trial.list[0].when + rng_below(&r, 4) : rng_below(&r, 9), .level = level,
+				.when = k ? trial.list[0].when + rng_below(&r, 4) : rng_below(&r, 9),
+				.level = level,
 				.old = ept_variant(entry, rng_below(&r, 3)),
 				.new = ept_variant(entry, rng_below(&r, EPT_VARIANTS)),
 			};
@@ -503,7 +535,8 @@ static void ept_entries_change(void **state)
 		}
 		run_ept_trial();
 	}
-	printf("%llu walks, %llu of them to be done again\n", (unsigned long long)walks, (unsigned long long)retries);
+	printf("%llu walks, %llu of them to be done again\n", (unsigned long long)walks,
+	       (unsigned long long)retries);
 	assert_true(retries > rounds / 200);
 }
 

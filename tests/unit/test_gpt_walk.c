@@ -17,12 +17,20 @@
 
 /* --- the spaces -------------------------------------------------------------- */
 static const struct model_access accesses[] = {
-	{0}, {.write = true}, {.fetch = true},
-	{.user = true}, {.user = true, .write = true}, {.user = true, .fetch = true},
-	{.ac = true}, {.ac = true, .write = true}, {.ac = true, .fetch = true},
+	{0},
+	{.write = true},
+	{.fetch = true},
+	{.user = true},
+	{.user = true, .write = true},
+	{.user = true, .fetch = true},
+	{.ac = true},
+	{.ac = true, .write = true},
+	{.ac = true, .fetch = true},
 	{.user = true, .ac = true, .write = true},
-	{.implicit = true}, {.implicit = true, .write = true},
-	{.implicit = true, .ac = true}, {.implicit = true, .ac = true, .write = true},
+	{.implicit = true},
+	{.implicit = true, .write = true},
+	{.implicit = true, .ac = true},
+	{.implicit = true, .ac = true, .write = true},
 };
 
 #define CONTROLS 16u
@@ -30,8 +38,15 @@ static const struct model_access accesses[] = {
 static struct model_state control(enum model_mode mode, u32 n)
 {
 	return (struct model_state){
-		.mode = mode, .maxphyaddr = 40, .cr3 = WALK_RAM_BASE, .wp = n & 1, .smep = n & 2, .smap = n & 4,
-		.nxe = n & 8, .pse = true, .pages_1g = true,
+		.mode = mode,
+		.maxphyaddr = 40,
+		.cr3 = WALK_RAM_BASE,
+		.wp = n & 1,
+		.smep = n & 2,
+		.smap = n & 4,
+		.nxe = n & 8,
+		.pse = true,
+		.pages_1g = true,
 	};
 }
 
@@ -63,7 +78,7 @@ static u64 target_of(u32 top, u32 level)
 	return WALK_RAM_BASE + (top - level + 1) * PAGE_SIZE;
 }
 
-#define GVA 0x7fc0123b5678ull        /* a different index at every level */
+#define GVA 0x7fc0123b5678ull /* a different index at every level */
 
 static void open_path(u32 top, u64 gva)
 {
@@ -173,16 +188,19 @@ static void protection_keys(void **state)
 				u32 top = level == 4 ? 5 : 4, at = level == 4 ? 1 : level;
 
 				open_path(top, GVA);
-				*slot_of(top, at, GVA) = PTE_P | (rights & 1 ? PTE_W : 0) | (rights & 2 ? PTE_U : 0) |
-					(rights & 4 ? PTE_NX : 0) | (at > 1 ? PTE_PS : 0) | (u64)key << 59;
+				*slot_of(top, at, GVA) = PTE_P | (rights & 1 ? PTE_W : 0) |
+							 (rights & 2 ? PTE_U : 0) | (rights & 4 ? PTE_NX : 0) |
+							 (at > 1 ? PTE_PS : 0) | (u64)key << 59;
 				for (u32 n = 0; n < 64 * CONTROLS * ARRAY_SIZE(accesses); n++) {
 					struct model_state s = control(top == 5 ? MODEL_5L : MODEL_4L, n % CONTROLS);
 					u32 bits = n / CONTROLS % 64;
 
 					s.pke = bits & 1;
 					s.pks = bits & 2;
-					s.pkru = ((bits >> 2 & 3) << 2 * key) | ((bits >> 2 & 3 ? 0 : ~0u) & ~(3u << 2 * key));
-					s.pkrs = ((bits >> 4 & 3) << 2 * key) | ((bits >> 4 & 3 ? 0 : ~0u) & ~(3u << 2 * key));
+					s.pkru = ((bits >> 2 & 3) << 2 * key) |
+						 ((bits >> 2 & 3 ? 0 : ~0u) & ~(3u << 2 * key));
+					s.pkrs = ((bits >> 4 & 3) << 2 * key) |
+						 ((bits >> 4 & 3 ? 0 : ~0u) & ~(3u << 2 * key));
 					walk_check(&s, GVA, accesses[n / CONTROLS / 64], false);
 				}
 			}
@@ -218,7 +236,7 @@ static void rights_over_all_levels(void **state)
 			u32 r = rights >> (3 * (level - 1));
 
 			*slot_of(4, level, GVA) = target_of(4, level) | PTE_P | (r & 1 ? PTE_W : 0) |
-				(r & 2 ? PTE_U : 0) | (r & 4 ? PTE_NX : 0);
+						  (r & 2 ? PTE_U : 0) | (r & 4 ? PTE_NX : 0);
 		}
 		for (u32 n = 0; n < CONTROLS * ARRAY_SIZE(accesses); n++) {
 			struct model_state s = control(MODEL_4L, n % CONTROLS);
@@ -256,7 +274,8 @@ static void every_single_bit(void **state)
 /* A table pointer that leaves the RAM: hidden memory, devices, beyond the width. */
 static void tables_outside_of_ram(void **state)
 {
-	static const u64 places[] = {WALK_RAM_BASE + WALK_RAM_PAGES * PAGE_SIZE, 0x80000000, BIT(39), BIT(46), BITS(51, 12)};
+	static const u64 places[] = {WALK_RAM_BASE + WALK_RAM_PAGES * PAGE_SIZE, 0x80000000, BIT(39), BIT(46),
+				     BITS(51, 12)};
 
 	for (u32 i = 0; i < ARRAY_SIZE(places); i++)
 		for (u32 level = 1; level <= 5; level++)
@@ -360,9 +379,18 @@ static void random_walks(enum model_mode mode, u64 seed)
 	}
 }
 
-static void random_4_level(void **state) { random_walks(MODEL_4L, 1); }
-static void random_5_level(void **state) { random_walks(MODEL_5L, 2); }
-static void random_pae(void **state) { random_walks(MODEL_PAE, 3); }
+static void random_4_level(void **state)
+{
+	random_walks(MODEL_4L, 1);
+}
+static void random_5_level(void **state)
+{
+	random_walks(MODEL_5L, 2);
+}
+static void random_pae(void **state)
+{
+	random_walks(MODEL_PAE, 3);
+}
 
 /* The 32-bit format comes with an issue of its own: until then the walker knows no tables in it. */
 static void random_32_bit(void **state)

@@ -41,14 +41,26 @@ static u64 pdpte_source[512];
 static u64 written_msrs;
 static u32 passed_msrs;
 
-static int vcpu_init(struct vcpu *v) { return 0; }
-static void update_control(struct vcpu *v) { updates++; }
-static void set_intercepts(struct vcpu *v, u32 mask) { intercepts = mask; }
-static void set_msr_intercept(struct vcpu *v, u32 msr, bool read, bool write) { passed_msrs++; }
-static void set_io_intercept(struct vcpu *v, u16 port, bool on) { }
+static int vcpu_init(struct vcpu *v)
+{
+	return 0;
+}
+static void update_control(struct vcpu *v)
+{
+	updates++;
+}
+static void set_intercepts(struct vcpu *v, u32 mask)
+{
+	intercepts = mask;
+}
+static void set_msr_intercept(struct vcpu *v, u32 msr, bool read, bool write)
+{
+	passed_msrs++;
+}
+static void set_io_intercept(struct vcpu *v, u16 port, bool on) {}
 static void get_segment(const struct vcpu *v, enum segment_name which, struct segment *out)
 {
-	*out = (struct segment){ .limit = ~0u, .attributes = 0xc093 };
+	*out = (struct segment){.limit = ~0u, .attributes = 0xc093};
 	if (which == SEG_CS)
 		*out = cs;
 	else if (which == SEG_TR)
@@ -59,26 +71,59 @@ static void set_segment(struct vcpu *v, enum segment_name which, const struct se
 	if (which == SEG_CS)
 		cs = *in;
 }
-static bool get_msr(const struct vcpu *v, u32 msr, u64 *value) { *value = 0; return msr == MSR_STAR; }
-static bool set_msr(struct vcpu *v, u32 msr, u64 value) { return msr == MSR_STAR; }
-static const char *exit_name(u64 raw) { return "?"; }
+static bool get_msr(const struct vcpu *v, u32 msr, u64 *value)
+{
+	*value = 0;
+	return msr == MSR_STAR;
+}
+static bool set_msr(struct vcpu *v, u32 msr, u64 value)
+{
+	return msr == MSR_STAR;
+}
+static const char *exit_name(u64 raw)
+{
+	return "?";
+}
 static hpa_t cr3_of_hardware;
-static hpa_t hardware_root(const struct vcpu *v) { return cr3_of_hardware; }
-static void dump(const struct vcpu *v) { }
+static hpa_t hardware_root(const struct vcpu *v)
+{
+	return cr3_of_hardware;
+}
+static void dump(const struct vcpu *v) {}
 static u32 disabled;
-static void cpu_disable(void) { disabled++; }
+static void cpu_disable(void)
+{
+	disabled++;
+}
 
 static const struct vendor vendor = {
-	.name = "fake", .vcpu_init = vcpu_init, .update_control = update_control,
-	.set_intercepts = set_intercepts, .set_msr_intercept = set_msr_intercept,
-	.set_io_intercept = set_io_intercept, .get_segment = get_segment, .set_segment = set_segment,
-	.hardware_root = hardware_root, .dump = dump, .cpu_disable = cpu_disable, .get_msr = get_msr, .set_msr = set_msr, .exit_name = exit_name,
+	.name = "fake",
+	.vcpu_init = vcpu_init,
+	.update_control = update_control,
+	.set_intercepts = set_intercepts,
+	.set_msr_intercept = set_msr_intercept,
+	.set_io_intercept = set_io_intercept,
+	.get_segment = get_segment,
+	.set_segment = set_segment,
+	.hardware_root = hardware_root,
+	.dump = dump,
+	.cpu_disable = cpu_disable,
+	.get_msr = get_msr,
+	.set_msr = set_msr,
+	.exit_name = exit_name,
 };
 
 static u8 guest_memory[16 * 4096] ALIGNED(16);
-void *memory_alloc(u32 order) { memset(guest_memory, 0, sizeof(guest_memory)); return guest_memory; }
-struct region_map *memory_regions(void) { return NULL; }
-void log_take_console(void) { }
+void *memory_alloc(u32 order)
+{
+	memset(guest_memory, 0, sizeof(guest_memory));
+	return guest_memory;
+}
+struct region_map *memory_regions(void)
+{
+	return NULL;
+}
+void log_take_console(void) {}
 
 struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu)
 {
@@ -102,13 +147,32 @@ const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
 	return gva != vcpu.rip || peeks++ % 2 ? code + (gva - vcpu.rip) : NULL;
 }
-void shadow_drop_all(struct shadow *s) { drops++; }
+void shadow_drop_all(struct shadow *s)
+{
+	drops++;
+}
 static gva_t invlpg_gva;
-void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva) { invlpg_gva = gva; }
-u64 shadow_stat(const struct shadow *s, enum shadow_stat which) { return 1000 + which; }
-const char *shadow_stat_name(enum shadow_stat which) { return which ? "other" : "walks"; }
-u32 shadow_audit(struct shadow_mmu *mmu) { return 0; }
-hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag) { *tag = 1; return hpa(0x1000); }
+void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
+{
+	invlpg_gva = gva;
+}
+u64 shadow_stat(const struct shadow *s, enum shadow_stat which)
+{
+	return 1000 + which;
+}
+const char *shadow_stat_name(enum shadow_stat which)
+{
+	return which ? "other" : "walks";
+}
+u32 shadow_audit(struct shadow_mmu *mmu)
+{
+	return 0;
+}
+hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
+{
+	*tag = 1;
+	return hpa(0x1000);
+}
 static enum shadow_result fault_result;
 enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags,
 				       struct shadow_fault *fault)
@@ -116,8 +180,7 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 	fault->error = error;
 	return fault_result;
 }
-enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
-				 struct gpt_walk *walk)
+enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
 {
 	walk->gfn = gva >> PAGE_SHIFT;
 	return GPT_OK;
@@ -131,22 +194,28 @@ int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, str
 	return 0;
 }
 int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len, struct gpt_access access,
-		       gva_t *fault_gva, u32 *error) { return 0; }
-u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index) { return pdpte_source[index]; }
+		       gva_t *fault_gva, u32 *error)
+{
+	return 0;
+}
+u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
+{
+	return pdpte_source[index];
+}
 
 /* A CPU with everything. */
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 {
-	struct cpuid_regs r = { ~0u, ~0u, ~0u, ~0u };
+	struct cpuid_regs r = {~0u, ~0u, ~0u, ~0u};
 
 	if (leaf == 0)
-		r = (struct cpuid_regs){ 0x20, 0x68747541, 0x444d4163, 0x69746e65 };
+		r = (struct cpuid_regs){0x20, 0x68747541, 0x444d4163, 0x69746e65};
 	if (leaf == 0x80000000)
 		r.eax = 0x80000021;
 	if (leaf == 0xd && subleaf == 0)
-		r = (struct cpuid_regs){ 0x602e7, 0x240, 0x3000, 0 };
+		r = (struct cpuid_regs){0x602e7, 0x240, 0x3000, 0};
 	if (leaf == 0xd && subleaf >= 2)
-		r = (struct cpuid_regs){ 0x40, 0x240 + 0x40 * subleaf, 0, 0 };
+		r = (struct cpuid_regs){0x40, 0x240 + 0x40 * subleaf, 0, 0};
 	return r;
 }
 int hw_msr_read(u32 msr, u64 *value)
@@ -165,29 +234,60 @@ int hw_msr_write(u32 msr, u64 value)
 	return msr & 0x4000 ? -EFAULT : 0;
 }
 static u64 xcr0;
-int hw_xsetbv(u32 index, u64 value) { xcr0 = value; return 0; }
+int hw_xsetbv(u32 index, u64 value)
+{
+	xcr0 = value;
+	return 0;
+}
 static u32 wbinvds;
-void hw_wbinvd(void) { wbinvds++; }
-u32 hw_read_pkru(void) { return 0; }
-u64 hw_read_cr8(void) { return 9; }
-void hw_fpu_pop(void) { }
-u32 hw_in(u16 port, u32 size) { return 0xdeadbeef; }
+void hw_wbinvd(void)
+{
+	wbinvds++;
+}
+u32 hw_read_pkru(void)
+{
+	return 0;
+}
+u64 hw_read_cr8(void)
+{
+	return 9;
+}
+void hw_fpu_pop(void) {}
+u32 hw_in(u16 port, u32 size)
+{
+	return 0xdeadbeef;
+}
 static u32 out_value;
-void hw_out(u16 port, u32 size, u32 value) { out_value = value; }
-u64 hw_mmio_read(hpa_t at, u32 size) { return 0; }
-void hw_mmio_write(hpa_t at, u32 size, u64 value) { }
-u32 hw_apic_read(hpa_t page, u32 offset) { return 0; }
-void hw_apic_write(hpa_t page, u32 offset, u32 value) { }
-NORETURN void hw_reset(void) { panic("machine reset"); }
-NORETURN void hw_stop(void) { panic("guest stopped"); }
+void hw_out(u16 port, u32 size, u32 value)
+{
+	out_value = value;
+}
+u64 hw_mmio_read(hpa_t at, u32 size)
+{
+	return 0;
+}
+void hw_mmio_write(hpa_t at, u32 size, u64 value) {}
+u32 hw_apic_read(hpa_t page, u32 offset)
+{
+	return 0;
+}
+void hw_apic_write(hpa_t page, u32 offset, u32 value) {}
+NORETURN void hw_reset(void)
+{
+	panic("machine reset");
+}
+NORETURN void hw_stop(void)
+{
+	panic("guest stopped");
+}
 
-static const struct boot_guest_state start = { .mode = BOOT_GUEST_LONG64, .rip = 0x100000, .cr3 = 0x5000,
-					       .cs = 0x10, .ds = 0x18 };
+static const struct boot_guest_state start = {
+	.mode = BOOT_GUEST_LONG64, .rip = 0x100000, .cr3 = 0x5000, .cs = 0x10, .ds = 0x18};
 
 static void create(const char *hide)
 {
-	struct guest_config config = { .vendor = &vendor, .start = &start, .cpuid_hide = hide,
-				       .host_phys_bits = PHYS_BITS };
+	struct guest_config config = {
+		.vendor = &vendor, .start = &start, .cpuid_hide = hide, .host_phys_bits = PHYS_BITS};
 
 	vcpu = (struct vcpu){0};
 	assert_int_equal(guest_create(&vcpu, &config), 0);
@@ -218,16 +318,16 @@ static void the_guest_starts_in_long_mode(void **state)
 
 static void reads_are_answered_with_the_guests_own_registers(void **state)
 {
-	static const u8 crs[] = { 0, 2, 3, 4, 8 };
+	static const u8 crs[] = {0, 2, 3, 4, 8};
 
 	create("");
 	vcpu.cr2 = 0x123456789a;
 	for (u32 i = 0; i < ARRAY_SIZE(crs); i++) {
-		const u64 own[] = { [0] = vcpu.cr0, [2] = vcpu.cr2, [3] = vcpu.cr3, [4] = vcpu.cr4, [8] = 9 };
-		u8 mov[] = { crs[i] == 8 ? 0x44 : 0x40, 0x0f, 0x20, (u8)(0xc0 | crs[i] % 8 << 3) };
+		const u64 own[] = {[0] = vcpu.cr0, [2] = vcpu.cr2, [3] = vcpu.cr3, [4] = vcpu.cr4, [8] = 9};
+		u8 mov[] = {crs[i] == 8 ? 0x44 : 0x40, 0x0f, 0x20, (u8)(0xc0 | crs[i] % 8 << 3)};
 
 		memcpy(code, mov, sizeof(mov));
-		vcpu.exit = (struct vcpu_exit){ .kind = EXIT_CR_READ };
+		vcpu.exit = (struct vcpu_exit){.kind = EXIT_CR_READ};
 		vcpu.rip = 0x1000;
 		cr_handle_read(&vcpu);
 		assert_true(vcpu.gpr[GPR_RAX] == own[crs[i]] && vcpu.rip == 0x1004);
@@ -238,9 +338,9 @@ static void a_guest_on_tables_of_its_own_is_stopped(void **state)
 {
 	create("");
 	vcpu.root = cr3_of_hardware = hpa(0x9000);
-	vcpu.exit = (struct vcpu_exit){ .kind = EXIT_INTERRUPT };
-	vcpu.mmu = (struct shadow_mmu *)&(struct { struct shadow_mmu_head mmu; } ){
-		{ .shadow = &(struct shadow_head){ .flush_due = false } } };
+	vcpu.exit = (struct vcpu_exit){.kind = EXIT_INTERRUPT};
+	vcpu.mmu = (struct shadow_mmu *)&(struct { struct shadow_mmu_head mmu; }){
+		{.shadow = &(struct shadow_head){.flush_due = false}}};
 	vcpu.next_audit = ~0ull;
 	guest_exit(&vcpu);
 	cr3_of_hardware = hpa(0xa000);
@@ -286,20 +386,20 @@ static void long_mode_is_entered_and_left_by_the_book(void **state)
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_LA57), 0);
 	assert_int_equal(cr_write_cr4(&vcpu, 0), 0);
 	assert_int_equal(cr_write_efer(&vcpu, EFER_LME), 0);
-	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL);  /* no PAE */
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL); /* no PAE */
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE), 0);
 	cs.attributes |= SEG_ATTR_L;
-	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL);  /* CS.L */
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL); /* CS.L */
 	cs.attributes &= ~SEG_ATTR_L;
 	tr_type = 0x83;
 	guest_of(&vcpu)->cpuid.amd = false;
-	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL);  /* a 16-bit TSS, on Intel */
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL); /* a 16-bit TSS, on Intel */
 	tr_type = 0x8b;
 	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), 0);
 	assert_true(vcpu.efer & EFER_LMA && flushed);
 	assert_int_equal(cr_write_efer(&vcpu, vcpu.efer & ~EFER_LME), -EINVAL);
 	assert_int_equal(cr_write_cr4(&vcpu, 0), -EINVAL);
-	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 & ~CR0_PG), 0);       /* compatibility mode */
+	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 & ~CR0_PG), 0); /* compatibility mode */
 	assert_false(vcpu.efer & EFER_LMA);
 	assert_true(vcpu.efer & EFER_LME);
 }
@@ -307,8 +407,8 @@ static void long_mode_is_entered_and_left_by_the_book(void **state)
 static void cr4_follows_cpuid(void **state)
 {
 	/* LA57 is shown, but may not change in long mode. */
-	static const u64 hidden[] = { CR4_LA57, CR4_VMXE, CR4_SMXE, CR4_PCIDE, CR4_CET, CR4_PKS,
-				      BIT(15), BIT(25), BIT(63) };
+	static const u64 hidden[] = {CR4_LA57, CR4_VMXE, CR4_SMXE, CR4_PCIDE, CR4_CET,
+				     CR4_PKS,  BIT(15),  BIT(25),  BIT(63)};
 
 	create("-smap");
 	for (u32 i = 0; i < ARRAY_SIZE(hidden); i++)
@@ -348,7 +448,7 @@ static void pdptes_load_at_the_right_moments(void **state)
 	assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE), 0);
 	assert_int_equal(cr_write_cr3(&vcpu, 0x7060), 0);
 	pdpte_source[12] = 0x1001;
-	pdpte_source[13] = 0x2 | BIT(63);      /* not present: anything goes */
+	pdpte_source[13] = 0x2 | BIT(63); /* not present: anything goes */
 	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), 0);
 	assert_true(paging.pdpte[0] == 0x1001);
 	pdpte_source[12] = 0x3001;
@@ -390,23 +490,23 @@ static void exits_without_decode_assists_are_decoded(void **state)
 {
 	create("");
 	vcpu.gpr[GPR_R9] = 0x9000;
-	do_exit(EXIT_CR_WRITE, "\x41\x0f\x22\xd9", 4);         /* MOV CR3, R9 */
+	do_exit(EXIT_CR_WRITE, "\x41\x0f\x22\xd9", 4); /* MOV CR3, R9 */
 	assert_true(vcpu.cr3 == 0x9000 && vcpu.rip == 0x100004);
-	do_exit(EXIT_CR_READ, "\x0f\x20\xd8", 3);              /* MOV RAX, CR3 */
+	do_exit(EXIT_CR_READ, "\x0f\x20\xd8", 3); /* MOV RAX, CR3 */
 	assert_true(vcpu.gpr[GPR_RAX] == 0x9000 && vcpu.rip == 0x100007);
 	vcpu.cr0 |= CR0_TS;
-	do_exit(EXIT_CR_WRITE, "\x0f\x06", 2);                 /* CLTS */
+	do_exit(EXIT_CR_WRITE, "\x0f\x06", 2); /* CLTS */
 	assert_false(vcpu.cr0 & CR0_TS);
 	vcpu.gpr[GPR_RDX] = CR0_TS;
-	do_exit(EXIT_CR_WRITE, "\x0f\x01\xf2", 3);             /* LMSW DX: PE stays */
+	do_exit(EXIT_CR_WRITE, "\x0f\x01\xf2", 3); /* LMSW DX: PE stays */
 	assert_true(vcpu.cr0 & CR0_TS && vcpu.cr0 & CR0_PE && !(vcpu.cr0 & CR0_MP));
-	do_exit(EXIT_CR_READ, "\x0f\x01\xe2", 3);              /* SMSW EDX */
+	do_exit(EXIT_CR_READ, "\x0f\x01\xe2", 3); /* SMSW EDX */
 	assert_true(vcpu.gpr[GPR_RDX] == (u32)vcpu.cr0);
 	vcpu.gpr[GPR_RBX] = 0xffff800000001000ull;
-	do_exit(EXIT_INVLPG, "\x0f\x01\x7b\x08", 4);           /* INVLPG [RBX+8] */
+	do_exit(EXIT_INVLPG, "\x0f\x01\x7b\x08", 4); /* INVLPG [RBX+8] */
 	assert_true(invlpg_gva == 0xffff800000001008ull);
 	vcpu.gpr[GPR_RAX] = 0;
-	do_exit(EXIT_CR_WRITE, "\x0f\x22\xe0", 3);             /* MOV CR4, RAX: PAE off in long mode */
+	do_exit(EXIT_CR_WRITE, "\x0f\x22\xe0", 3); /* MOV CR4, RAX: PAE off in long mode */
 	assert_int_equal(vcpu.inject.vector, VEC_GP);
 	do_exit(EXIT_INVD, "\x0f\x08", 2);
 	assert_int_equal(wbinvds, 1);
@@ -427,7 +527,7 @@ static void invpcid_is_undefined_in_every_mode(void **state)
 
 			vcpu.gpr[GPR_RAX] = type;
 			invlpg_gva = 1;
-			do_exit(EXIT_INVPCID, "\x66\x0f\x38\x82\x03", 5);    /* INVPCID RAX, [RBX] */
+			do_exit(EXIT_INVPCID, "\x66\x0f\x38\x82\x03", 5); /* INVPCID RAX, [RBX] */
 			assert_int_equal(vcpu.inject.vector, VEC_UD);
 			assert_true(vcpu.rip == rip && invlpg_gva == 1);
 		}
@@ -450,37 +550,39 @@ static void the_fast_path_does_the_same_or_nothing(void **state)
 	create("");
 	vcpu.gpr[GPR_RDI] = 0x9000;
 	vcpu.gpr[GPR_R12] = vcpu.gpr[GPR_RBP] = 0xa000;
-	set_code("\x0f\x22\xdf", 3);                          /* MOV CR3, RDI */
+	set_code("\x0f\x22\xdf", 3); /* MOV CR3, RDI */
 	assert_true(fast_path_cr3_write(&vcpu) == 3 && vcpu.cr3 == 0x9000 && flushed);
-	set_code("\x0f\x20\xde", 3);                          /* MOV RSI, CR3 */
+	set_code("\x0f\x20\xde", 3); /* MOV RSI, CR3 */
 	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x9000);
 	vcpu.rflags = 0x8d7;
 	vcpu.exit.cr3_pair = true;
 	set_code("\x0f\x20\xde\x48\x81\xce\x00\x10\x00\x00\x0f\x22\xde", 13); /* OR RSI, 0x1000; MOV CR3, RSI */
-	assert_true(fast_path_cr3_read(&vcpu) == 13 && vcpu.gpr[GPR_RSI] == 0x9000 && vcpu.cr3 == 0x9000 && vcpu.rflags == 0x6);
+	assert_true(fast_path_cr3_read(&vcpu) == 13 && vcpu.gpr[GPR_RSI] == 0x9000 && vcpu.cr3 == 0x9000 &&
+		    vcpu.rflags == 0x6);
 	vcpu.cr3 = 0x8000;
-	set_code("\x0f\x20\xde\x48\x0f\xba\xee\x3f\x0f\x22\xde", 11);   /* BTS RSI, 63: the MOV is a #GP of its own */
-	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000 && vcpu.rflags == 0x6);
-	vcpu.exit.cr3_pair = false;                               /* a breakpoint is on */
+	set_code("\x0f\x20\xde\x48\x0f\xba\xee\x3f\x0f\x22\xde", 11); /* BTS RSI, 63: the MOV is a #GP of its own */
+	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000 &&
+		    vcpu.rflags == 0x6);
+	vcpu.exit.cr3_pair = false; /* a breakpoint is on */
 	set_code("\x0f\x20\xde\x48\x81\xce\x00\x10\x00\x00\x0f\x22\xde", 13);
 	assert_true(fast_path_cr3_read(&vcpu) == 3 && vcpu.gpr[GPR_RSI] == 0x8000 && vcpu.cr3 == 0x8000);
 	vcpu.cr3 = 0x9000;
-	set_code("\x41\x0f\x22\xdc", 4);                      /* MOV CR3, R12: the backend has it */
+	set_code("\x41\x0f\x22\xdc", 4); /* MOV CR3, R12: the backend has it */
 	assert_true(fast_path_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
-	set_code("\x0f\x22\xdd", 3);                          /* MOV CR3, RBP */
+	set_code("\x0f\x22\xdd", 3); /* MOV CR3, RBP */
 	assert_true(fast_path_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000);
-	set_code("\x0f\x22\xe7", 3);                          /* MOV CR4, RDI */
+	set_code("\x0f\x22\xe7", 3); /* MOV CR4, RDI */
 	assert_int_equal(fast_path_cr3_write(&vcpu), 0);
-	set_code("\x3e\x0f\x22\xdf", 4);                      /* with a prefix */
+	set_code("\x3e\x0f\x22\xdf", 4); /* with a prefix */
 	assert_int_equal(fast_path_cr3_write(&vcpu), 0);
-	vcpu.gpr[GPR_RDI] = BIT(PHYS_BITS);                    /* #GP: the slow path's business */
+	vcpu.gpr[GPR_RDI] = BIT(PHYS_BITS); /* #GP: the slow path's business */
 	set_code("\x0f\x22\xdf", 3);
 	assert_true(fast_path_cr3_write(&vcpu) == 0 && vcpu.cr3 == 0x9000 && vcpu.inject.type == EVENT_NONE);
 	vcpu.gpr[GPR_RBX] = 0x7000;
-	set_code("\x0f\x01\x3b", 3);                          /* INVLPG [RBX] */
+	set_code("\x0f\x01\x3b", 3); /* INVLPG [RBX] */
 	assert_true(fast_path_invlpg(&vcpu) == 3 && invlpg_gva == 0x7000);
 	invlpg_gva = 0;
-	set_code("\x0f\x01\x7b\x08", 4);                      /* INVLPG [RBX+8] */
+	set_code("\x0f\x01\x7b\x08", 4); /* INVLPG [RBX+8] */
 	assert_true(fast_path_invlpg(&vcpu) == 0 && invlpg_gva == 0);
 	set_code("\x0f\xa2", 2);
 	assert_int_equal(fast_path_cpuid_len(&vcpu), 2);
@@ -489,13 +591,13 @@ static void the_fast_path_does_the_same_or_nothing(void **state)
 	assert_true(vcpu.rip == 0x100000);
 	set_code("\x0f\x22\xdf", 3);
 	vcpu.gpr[GPR_RDI] = 0x5000;
-	vcpu.efer &= ~EFER_LMA;                                /* PAE tables have more to load */
+	vcpu.efer &= ~EFER_LMA; /* PAE tables have more to load */
 	assert_int_equal(fast_path_cr3_write(&vcpu), 0);
 }
 
 static void cpuid_answers_alike_on_registers(void **state)
 {
-	static const u32 leaves[] = { 0, 1, 2, 7, 0xd, 0x40000000, 0x80000000, 0x80000001, 0x8000000a, ~0u };
+	static const u32 leaves[] = {0, 1, 2, 7, 0xd, 0x40000000, 0x80000000, 0x80000001, 0x8000000a, ~0u};
 
 	create("");
 	for (u32 i = 0; i < ARRAY_SIZE(leaves); i++) {
@@ -514,9 +616,9 @@ static void an_access_found_to_be_emulated_is_not_looked_up_again(void **state)
 	create("");
 	fault_result = SHADOW_FIXED;
 	vcpu.mmio.state = MMIO_FOUND;
-	vcpu.mmio.fault = (struct shadow_fault){ .gpa = gpa(APIC), .kind = REGION_TRAPPED };
+	vcpu.mmio.fault = (struct shadow_fault){.gpa = gpa(APIC), .kind = REGION_TRAPPED};
 	host_log_quiet = true;
-	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);              /* MOV EAX, [RAX] */
+	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2); /* MOV EAX, [RAX] */
 	host_log_quiet = false;
 	assert_true(vcpu.rip == 0x100002 && vcpu.mmio.state == MMIO_NONE);
 	do_exit(EXIT_PAGE_FAULT, "\x8b\x00", 2);
@@ -525,9 +627,13 @@ static void an_access_found_to_be_emulated_is_not_looked_up_again(void **state)
 
 static void xsetbv_takes_only_legal_combinations(void **state)
 {
-	static const struct { u64 value; bool legal; } cases[] = {
-		{1, true}, {3, true}, {7, true}, {0, false}, {2, false}, {5, false}, {0xe7, true}, {0x67, false},
-		{0xe3, false}, {0x207, true}, {0x60007, true}, {0x20007, false}, {0x1f, false}, {BIT(63) | 1, false},
+	static const struct {
+		u64 value;
+		bool legal;
+	} cases[] = {
+		{1, true},       {3, true},        {7, true},     {0, false},           {2, false},
+		{5, false},      {0xe7, true},     {0x67, false}, {0xe3, false},        {0x207, true},
+		{0x60007, true}, {0x20007, false}, {0x1f, false}, {BIT(63) | 1, false},
 	};
 
 	create("");
@@ -540,7 +646,8 @@ static void xsetbv_takes_only_legal_combinations(void **state)
 		vcpu.gpr[GPR_RAX] = (u32)cases[i].value;
 		vcpu.gpr[GPR_RDX] = cases[i].value >> 32;
 		do_exit(EXIT_XSETBV, "\x0f\x01\xd1", 3);
-		if ((vcpu.inject.type == EVENT_NONE) != cases[i].legal || xcr0 != (cases[i].legal ? cases[i].value : 0))
+		if ((vcpu.inject.type == EVENT_NONE) != cases[i].legal ||
+		    xcr0 != (cases[i].legal ? cases[i].value : 0))
 			fail_msg("XCR0 %llx", (unsigned long long)cases[i].value);
 	}
 	vcpu.cpl = 3;
@@ -688,7 +795,7 @@ static void counters_are_readable_by_cpuid(void **state)
 
 static struct vcpu_event event(enum event_type type, u8 vector)
 {
-	return (struct vcpu_event){ .type = type, .vector = vector };
+	return (struct vcpu_event){.type = type, .vector = vector};
 }
 
 /* The second exception during the first: the vector that is delivered. */
@@ -730,8 +837,8 @@ static void an_interrupted_delivery_is_not_lost(void **state)
 	vcpu.exit.interrupted = event(EVENT_INTERRUPT, 0xf3);
 	do_exit(EXIT_PAGE_FAULT, "", 0);
 	assert_true(vcpu.inject.type == EVENT_INTERRUPT && vcpu.inject.vector == 0xf3);
-	vcpu.exit.interrupted = (struct vcpu_event){ .type = EVENT_EXCEPTION, .vector = VEC_PF,
-						     .has_error = true, .error = 7 };
+	vcpu.exit.interrupted =
+		(struct vcpu_event){.type = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .error = 7};
 	do_exit(EXIT_PAGE_FAULT, "", 0);
 	assert_true(vcpu.inject.type == EVENT_EXCEPTION && vcpu.inject.error == 7);
 	/* INT n runs again by itself. */
@@ -763,17 +870,18 @@ static void trapped_ports_reach_their_owner(void **state)
 {
 	create("");
 	assert_int_equal(io_trap(&vcpu, 0x3f8, 8, port_filter), 0);
-	vcpu.exit = (struct vcpu_exit){ .port = 0x3fd, .io_size = 1, .io_in = true };
+	vcpu.exit = (struct vcpu_exit){.port = 0x3fd, .io_size = 1, .io_in = true};
 	vcpu.gpr[GPR_RAX] = 0x1111111111111111ull;
 	do_exit(EXIT_IO, "\xec", 1);
 	assert_true(port_seen == 0x3fd && vcpu.gpr[GPR_RAX] == 0x11111111111111cdull);
 	vcpu.exit.io_size = 4;
 	do_exit(EXIT_IO, "\xed", 1);
 	assert_true(vcpu.gpr[GPR_RAX] == 0x1234abcd);
-	vcpu.exit = (struct vcpu_exit){ .port = 0x400, .io_size = 2 };
+	vcpu.exit = (struct vcpu_exit){.port = 0x400, .io_size = 2};
 	do_exit(EXIT_IO, "\x66\xef", 2);
 	assert_int_equal(out_value, 0xabcd);
-	vcpu.exit = (struct vcpu_exit){ .port = 0x3f8, .io_size = 1, .io_in = true, .io_string = true, .io_rep = true };
+	vcpu.exit =
+		(struct vcpu_exit){.port = 0x3f8, .io_size = 1, .io_in = true, .io_string = true, .io_rep = true};
 	vcpu.gpr[GPR_RCX] = 2;
 	vcpu.gpr[GPR_RDI] = 0x5000;
 	vcpu.rip = 0x100000;

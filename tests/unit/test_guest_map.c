@@ -47,8 +47,8 @@ static const struct efi_descriptor *descriptor(const void *base, uint32_t i)
 
 static void build(const struct map_hidden *hidden, uint32_t hidden_count)
 {
-	assert_true(map_build(ranges, 2 * map.count + 2 * hidden_count + 1, &range_count, &map,
-			      hidden, hidden_count));
+	assert_true(
+		map_build(ranges, 2 * map.count + 2 * hidden_count + 1, &range_count, &map, hidden, hidden_count));
 }
 
 static void assert_range(uint32_t i, uint64_t page, uint64_t pages, uint32_t kind, uint32_t type)
@@ -63,11 +63,10 @@ static void assert_range(uint32_t i, uint64_t page, uint64_t pages, uint32_t kin
 static void every_efi_type_has_its_kind(void **state)
 {
 	static const uint32_t kinds[] = {
-		BOOT_MEM_RESERVED, BOOT_MEM_USABLE, BOOT_MEM_USABLE, BOOT_MEM_USABLE,
-		BOOT_MEM_USABLE, BOOT_MEM_FIRMWARE, BOOT_MEM_FIRMWARE, BOOT_MEM_USABLE,
-		BOOT_MEM_RESERVED, BOOT_MEM_FIRMWARE, BOOT_MEM_FIRMWARE, BOOT_MEM_MMIO,
-		BOOT_MEM_MMIO, BOOT_MEM_RESERVED, BOOT_MEM_RESERVED, BOOT_MEM_RESERVED,
-		BOOT_MEM_RESERVED,
+		BOOT_MEM_RESERVED, BOOT_MEM_USABLE,   BOOT_MEM_USABLE, BOOT_MEM_USABLE,   BOOT_MEM_USABLE,
+		BOOT_MEM_FIRMWARE, BOOT_MEM_FIRMWARE, BOOT_MEM_USABLE, BOOT_MEM_RESERVED, BOOT_MEM_FIRMWARE,
+		BOOT_MEM_FIRMWARE, BOOT_MEM_MMIO,     BOOT_MEM_MMIO,   BOOT_MEM_RESERVED, BOOT_MEM_RESERVED,
+		BOOT_MEM_RESERVED, BOOT_MEM_RESERVED,
 	};
 	uint32_t i;
 
@@ -118,8 +117,8 @@ static void assert_e820(uint32_t i, uint64_t page, uint64_t pages, uint32_t type
 	assert_int_equal(first[i].type, type);
 }
 
-static void assert_descriptor(const void *out, uint32_t i, uint32_t type, uint64_t page,
-			      uint64_t pages, uint64_t attributes)
+static void assert_descriptor(const void *out, uint32_t i, uint32_t type, uint64_t page, uint64_t pages,
+			      uint64_t attributes)
 {
 	const struct efi_descriptor *d = descriptor(out, i);
 
@@ -139,8 +138,7 @@ static void hidden_ranges_are_reserved_everywhere(void **state)
 	assert_int_equal(range_count, 5);
 	assert_range(1, 20, 5, BOOT_MEM_HV_IMAGE, EFI_KIND_LOADER_DATA);
 	assert_range(3, 40, 8, BOOT_MEM_HV_POOL, EFI_KIND_LOADER_DATA);
-	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0,
-				&rest_count));
+	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0, &rest_count));
 	assert_int_equal(first_count, 5);
 	assert_e820(0, 0, 20, E820_RAM);
 	assert_e820(1, 20, 5, E820_RESERVED);
@@ -167,8 +165,7 @@ static void a_hidden_range_beside_reserved_memory_is_one_entry_with_it(void **st
 	add(EFI_KIND_LOADER_DATA, 40, 8, 0xf);
 	add(EFI_KIND_LOADER_DATA, 42, 0, 0xf);
 	build(two_hidden, 2);
-	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0,
-				&rest_count));
+	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0, &rest_count));
 	assert_int_equal(first_count, 2);
 	assert_e820(1, 20, 28, E820_RESERVED);
 	assert_true(map_guest_efi(out, 8, &count, &map, two_hidden, 2));
@@ -204,10 +201,10 @@ static void a_hidden_range_may_span_descriptors_and_come_in_any_order(void **sta
 static void e820_types_follow_the_efi_types(void **state)
 {
 	static const uint32_t types[][2] = {
-		{EFI_KIND_BOOT_CODE, E820_RAM}, {EFI_KIND_RUNTIME_CODE, E820_RESERVED},
-		{EFI_KIND_ACPI_RECLAIM, E820_ACPI}, {EFI_KIND_ACPI_NVS, E820_NVS},
-		{EFI_KIND_UNUSABLE, E820_UNUSABLE}, {EFI_KIND_PERSISTENT, E820_PMEM},
-		{EFI_KIND_MMIO, E820_RESERVED}, {EFI_KIND_LOADER_CODE, E820_RAM},
+		{EFI_KIND_BOOT_CODE, E820_RAM},       {EFI_KIND_RUNTIME_CODE, E820_RESERVED},
+		{EFI_KIND_ACPI_RECLAIM, E820_ACPI},   {EFI_KIND_ACPI_NVS, E820_NVS},
+		{EFI_KIND_UNUSABLE, E820_UNUSABLE},   {EFI_KIND_PERSISTENT, E820_PMEM},
+		{EFI_KIND_MMIO, E820_RESERVED},       {EFI_KIND_LOADER_CODE, E820_RAM},
 		{EFI_KIND_UNACCEPTED, E820_RESERVED}, {EFI_KIND_CONVENTIONAL, E820_RAM},
 	};
 	uint32_t i, n = sizeof(types) / sizeof(types[0]);
@@ -215,8 +212,7 @@ static void e820_types_follow_the_efi_types(void **state)
 	for (i = 0; i < n; i++)
 		add(types[i][0], i * 2, 1, 0);
 	build(NULL, 0);
-	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0,
-				&rest_count));
+	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0, &rest_count));
 	assert_int_equal(first_count, n);
 	for (i = 0; i < n; i++)
 		assert_int_equal(first[i].type, types[i][1]);
@@ -229,8 +225,7 @@ static void e820_neighbours_of_one_type_are_merged(void **state)
 	add(EFI_KIND_BOOT_DATA, 2, 1, 0);
 	build(NULL, 0);
 	assert_int_equal(range_count, 3);
-	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0,
-				&rest_count));
+	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 0, &rest_count));
 	assert_int_equal(first_count, 1);
 	assert_int_equal(first[0].size, 3 * PAGE_BYTES);
 }
@@ -242,14 +237,12 @@ static void more_than_128_entries_spill_over(void **state)
 	for (i = 0; i < 200; i++)
 		add(EFI_KIND_CONVENTIONAL, i * 2, 1, 0);
 	build(NULL, 0);
-	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 72,
-				&rest_count));
+	assert_true(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 72, &rest_count));
 	assert_int_equal(first_count, 128);
 	assert_int_equal(rest_count, 72);
 	assert_int_equal(rest[0].base, 256 * PAGE_BYTES);
 	assert_int_equal(rest[71].base, 398 * PAGE_BYTES);
-	assert_false(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 71,
-				 &rest_count));
+	assert_false(map_to_e820(ranges, range_count, first, 128, &first_count, rest, 71, &rest_count));
 }
 
 static void runtime_descriptors_are_not_merged(void **state)
@@ -325,8 +318,7 @@ static void ram_is_counted(void **state)
 /* The kind each page must have, by the rules of map_build(). */
 static void paint(uint32_t *cells, const struct map_hidden *hidden, uint32_t hidden_count)
 {
-	static const uint32_t order[] = {BOOT_MEM_USABLE, BOOT_MEM_FIRMWARE, BOOT_MEM_RESERVED,
-		BOOT_MEM_MMIO};
+	static const uint32_t order[] = {BOOT_MEM_USABLE, BOOT_MEM_FIRMWARE, BOOT_MEM_RESERVED, BOOT_MEM_MMIO};
 	uint32_t o, i, page;
 
 	memset(cells, 0, CELLS * sizeof(*cells));
@@ -340,8 +332,7 @@ static void paint(uint32_t *cells, const struct map_hidden *hidden, uint32_t hid
 	}
 	for (i = 0; i < hidden_count; i++)
 		for (page = 0; page < hidden[i].size / PAGE_BYTES; page++)
-			cells[hidden[i].base / PAGE_BYTES + page] =
-				EFI_KIND_LOADER_DATA << 8 | hidden[i].kind;
+			cells[hidden[i].base / PAGE_BYTES + page] = EFI_KIND_LOADER_DATA << 8 | hidden[i].kind;
 }
 
 static void assert_ranges_match(const uint32_t *cells)
@@ -450,8 +441,7 @@ static void random_maps_agree_with_the_oracle(void **state)
 		/* two descriptors of one kind may overlap: the later one gives the type */
 		paint(cells, hidden, 2);
 		assert_ranges_match(cells);
-		assert_true(map_to_e820(ranges, range_count, first, 20, &first_count, rest,
-					MAX_RANGES, &rest_count));
+		assert_true(map_to_e820(ranges, range_count, first, 20, &first_count, rest, MAX_RANGES, &rest_count));
 		assert_e820_matches(cells);
 		assert_true(map_guest_efi(out, map.count * 5, &efi_count, &map, hidden, 2));
 		assert_efi_matches(out, efi_count, cells);

@@ -127,7 +127,7 @@ static void bad_requests_are_refused(void **state)
 	assert_int_equal(hostmap_map(&map, CORE, hpa(1), PAGE_SIZE, 0), -EINVAL);
 	assert_int_equal(hostmap_map(&map, CORE, hpa(0), 0, 0), -EINVAL);
 	assert_int_equal(hostmap_map(&map, CORE, hpa(0), 1, 0), -EINVAL);
-	assert_int_equal(hostmap_map(&map, CORE, hpa(0), 3 * SIZE_1G, 0), -EINVAL);   /* wraps */
+	assert_int_equal(hostmap_map(&map, CORE, hpa(0), 3 * SIZE_1G, 0), -EINVAL); /* wraps */
 	assert_int_equal(hostmap_map(&map, BIT(47), hpa(0), PAGE_SIZE, 0), -EINVAL);
 	assert_int_equal(hostmap_map(&map, BIT(47) - PAGE_SIZE, hpa(0), 2 * PAGE_SIZE, 0), -EINVAL);
 	assert_int_equal(hostmap_map(&map, DIRECT - PAGE_SIZE, hpa(0), 2 * PAGE_SIZE, 0), -EINVAL);
@@ -152,7 +152,8 @@ static void the_largest_pages_that_fit_are_used(void **state)
 	assert_leaves(0, 512, 4);
 	/* one page too low, one page too long */
 	assert_int_equal(hostmap_map(&map, CORE + SIZE_2M - PAGE_SIZE, hpa(SIZE_2M - PAGE_SIZE),
-				     SIZE_2M + 2 * PAGE_SIZE, HOSTMAP_W), 0);
+				     SIZE_2M + 2 * PAGE_SIZE, HOSTMAP_W),
+			 0);
 	assert_leaves(2, 513, 4);
 	check_all();
 }
@@ -209,10 +210,13 @@ static void check_counts_writable_code(void **state)
 
 /* --- the oracle: what each page of three windows maps to ---------------------- */
 
-#define WINDOW_PAGES 2048u           /* 8 MiB */
+#define WINDOW_PAGES 2048u /* 8 MiB */
 
 static const u64 windows[] = {DIRECT + SIZE_1G - WINDOW_PAGES / 2 * PAGE_SIZE, CORE, 0x7fffff800000ull};
-struct page { bool mapped; u64 pa, rights; };
+struct page {
+	bool mapped;
+	u64 pa, rights;
+};
 static struct page oracle[ARRAY_SIZE(windows)][WINDOW_PAGES];
 
 static void check_window(u32 w)

@@ -36,9 +36,15 @@ static struct guest guest;
 static u8 port[0x10000], page[PAGE_SIZE], trapped[0x10000];
 static bool a20_is_fixed;
 
-static void set_io_intercept(struct vcpu *v, u16 p, bool on) { trapped[p] = on; }
-static bool a20_fixed(void) { return a20_is_fixed; }
-static const struct vendor vendor = { .name = "fake", .set_io_intercept = set_io_intercept, .a20_fixed = a20_fixed };
+static void set_io_intercept(struct vcpu *v, u16 p, bool on)
+{
+	trapped[p] = on;
+}
+static bool a20_fixed(void)
+{
+	return a20_is_fixed;
+}
+static const struct vendor vendor = {.name = "fake", .set_io_intercept = set_io_intercept, .a20_fixed = a20_fixed};
 
 u32 hw_in(u16 at, u32 size)
 {
@@ -47,7 +53,10 @@ u32 hw_in(u16 at, u32 size)
 	memcpy(&value, port + at, size);
 	return value;
 }
-void hw_out(u16 at, u32 size, u32 value) { memcpy(port + at, &value, size); }
+void hw_out(u16 at, u32 size, u32 value)
+{
+	memcpy(port + at, &value, size);
+}
 u64 hw_mmio_read(hpa_t at, u32 size)
 {
 	u64 value = 0;
@@ -55,18 +64,33 @@ u64 hw_mmio_read(hpa_t at, u32 size)
 	memcpy(&value, page + (at.v - MEMORY), size);
 	return value;
 }
-void hw_mmio_write(hpa_t at, u32 size, u64 value) { memcpy(page + (at.v - MEMORY), &value, size); }
-u32 hw_apic_read(hpa_t at, u32 offset) { return 0; }
-void hw_apic_write(hpa_t at, u32 offset, u32 value) { }
-int hw_msr_read(u32 msr, u64 *value) { return -EFAULT; }
-int hw_msr_write(u32 msr, u64 value) { return -EFAULT; }
+void hw_mmio_write(hpa_t at, u32 size, u64 value)
+{
+	memcpy(page + (at.v - MEMORY), &value, size);
+}
+u32 hw_apic_read(hpa_t at, u32 offset)
+{
+	return 0;
+}
+void hw_apic_write(hpa_t at, u32 offset, u32 value) {}
+int hw_msr_read(u32 msr, u64 *value)
+{
+	return -EFAULT;
+}
+int hw_msr_write(u32 msr, u64 value)
+{
+	return -EFAULT;
+}
 
-NORETURN void guest_shutdown(struct vcpu *v) { panic("guest shut down"); }
+NORETURN void guest_shutdown(struct vcpu *v)
+{
+	panic("guest shut down");
+}
 
 static int fresh(void **state)
 {
 	memset(&guest, 0, sizeof(guest));
-	vcpu = (struct vcpu){ .vendor = &vendor, .guest = &guest };
+	vcpu = (struct vcpu){.vendor = &vendor, .guest = &guest};
 	memset(port, 0, sizeof(port));
 	memset(page, 0, sizeof(page));
 	memset(trapped, 0, sizeof(trapped));
@@ -98,13 +122,19 @@ static u32 access_port(u32 at, u32 size, bool in, u32 value)
 		hw_out((u16)at, size, value);
 		return 0;
 	}
-	vcpu.exit = (struct vcpu_exit){ .port = (u16)at, .io_size = (u8)size, .io_in = in, .insn_len = 1 };
+	vcpu.exit = (struct vcpu_exit){.port = (u16)at, .io_size = (u8)size, .io_in = in, .insn_len = 1};
 	vcpu.gpr[GPR_RAX] = in ? 0 : value;
 	io_handle(&vcpu);
 	return (u32)vcpu.gpr[GPR_RAX];
 }
-static u32 in(u32 at, u32 size) { return access_port(at, size, true, 0); }
-static void out(u32 at, u32 size, u32 value) { access_port(at, size, false, value); }
+static u32 in(u32 at, u32 size)
+{
+	return access_port(at, size, true, 0);
+}
+static void out(u32 at, u32 size, u32 value)
+{
+	access_port(at, size, false, value);
+}
 
 static u64 load(u32 offset, u32 size)
 {
@@ -113,7 +143,10 @@ static u64 load(u32 offset, u32 size)
 	mmio_read(&vcpu, gpa(MEMORY + offset), &value, size);
 	return value;
 }
-static void store(u32 offset, u32 size, u64 value) { mmio_write(&vcpu, gpa(MEMORY + offset), &value, size); }
+static void store(u32 offset, u32 size, u64 value)
+{
+	mmio_write(&vcpu, gpa(MEMORY + offset), &value, size);
+}
 
 /* --- sleep --------------------------------------------------------------------------- */
 
@@ -137,8 +170,8 @@ static struct acpi_sleep in_ports(void)
 {
 	struct acpi_sleep acpi = with_types();
 
-	acpi.control[ACPI_PM1A] = acpi.control[ACPI_X_PM1A] = (struct acpi_byte){ ACPI_PORT, PM1_CONTROL + 1 };
-	acpi.status[ACPI_PM1A] = acpi.status[ACPI_X_PM1A] = (struct acpi_byte){ ACPI_PORT, PM1_STATUS + 1 };
+	acpi.control[ACPI_PM1A] = acpi.control[ACPI_X_PM1A] = (struct acpi_byte){ACPI_PORT, PM1_CONTROL + 1};
+	acpi.status[ACPI_PM1A] = acpi.status[ACPI_X_PM1A] = (struct acpi_byte){ACPI_PORT, PM1_STATUS + 1};
 	return acpi;
 }
 
@@ -148,7 +181,8 @@ static void s3_is_refused_and_ends_at_once(void **state)
 	u32 lines = host_log_count[LOG_ERROR];
 
 	assert_int_equal(sleep_init(&vcpu, &acpi), 0);
-	assert_true(trapped[PM1_CONTROL + 1] && trapped[PM1_STATUS + 1] && !trapped[PM1_STATUS] && !trapped[PM1_CONTROL]);
+	assert_true(trapped[PM1_CONTROL + 1] && trapped[PM1_STATUS + 1] && !trapped[PM1_STATUS] &&
+		    !trapped[PM1_CONTROL]);
 	out(PM1_CONTROL, 2, SCI_EN | TYPE(S3));
 	assert_int_equal(in(PM1_CONTROL, 2), SCI_EN | TYPE(S3));
 	assert_int_equal(in(PM1_STATUS, 2), 0);
@@ -207,7 +241,8 @@ static void accesses_of_every_size_and_place_are_filtered(void **state)
 			/* every byte: S3 and SLP_EN, and nothing else */
 			out(at, size, 0x01010101u * (S3 << 2 | 0x20));
 			for (u32 i = 0; i < size; i++)
-				assert_int_equal(port[at + i], at + i == PM1_CONTROL + 1 ? S3 << 2 : (S3 << 2 | 0x20));
+				assert_int_equal(port[at + i],
+						 at + i == PM1_CONTROL + 1 ? S3 << 2 : (S3 << 2 | 0x20));
 			for (u32 read = PM1_STATUS - 3; read <= PM1_STATUS + 2; read++) {
 				bool refused = at <= PM1_CONTROL + 1 && at + size > PM1_CONTROL + 1;
 				u32 value = in(read, size), plain = hw_in((u16)read, size);
@@ -223,8 +258,8 @@ static void pm1b_has_types_of_its_own(void **state)
 {
 	struct acpi_sleep acpi = in_ports();
 
-	acpi.control[ACPI_PM1B] = (struct acpi_byte){ ACPI_PORT, 0x805 };
-	acpi.status[ACPI_PM1B] = (struct acpi_byte){ ACPI_PORT, 0x801 };
+	acpi.control[ACPI_PM1B] = (struct acpi_byte){ACPI_PORT, 0x805};
+	acpi.status[ACPI_PM1B] = (struct acpi_byte){ACPI_PORT, 0x801};
 	acpi.type_b[3] = 1 << 2;
 	acpi.type_b[5] = 1 << S3;
 	assert_int_equal(sleep_init(&vcpu, &acpi), 0);
@@ -239,10 +274,10 @@ static void registers_in_memory_share_their_page(void **state)
 {
 	struct acpi_sleep acpi = with_types();
 
-	acpi.status[ACPI_X_PM1A] = (struct acpi_byte){ ACPI_MEMORY, MEMORY + 0x801 };
-	acpi.control[ACPI_X_PM1A] = (struct acpi_byte){ ACPI_MEMORY, MEMORY + 0x805 };
-	acpi.control[ACPI_REDUCED] = (struct acpi_byte){ ACPI_MEMORY, MEMORY + 0x10 };
-	acpi.status[ACPI_REDUCED] = (struct acpi_byte){ ACPI_PORT, 0xb8 };
+	acpi.status[ACPI_X_PM1A] = (struct acpi_byte){ACPI_MEMORY, MEMORY + 0x801};
+	acpi.control[ACPI_X_PM1A] = (struct acpi_byte){ACPI_MEMORY, MEMORY + 0x805};
+	acpi.control[ACPI_REDUCED] = (struct acpi_byte){ACPI_MEMORY, MEMORY + 0x10};
+	acpi.status[ACPI_REDUCED] = (struct acpi_byte){ACPI_PORT, 0xb8};
 	assert_int_equal(sleep_init(&vcpu, &acpi), 0);
 	assert_int_equal(guest.mmio_traps, 1);
 	assert_true(mmio_owns(&vcpu, gpa(MEMORY + 0xfff)) && !mmio_owns(&vcpu, gpa(MEMORY + 0x1000)));
@@ -270,8 +305,8 @@ static void a_machine_without_tables_has_no_trap(void **state)
 	assert_int_equal(sleep_init(&vcpu, NULL), 0);
 	assert_true(guest.io_traps == 0 && guest.mmio_traps == 0);
 	for (u32 i = 0; i < ACPI_SLEEP_BLOCKS; i++) { /* as many as there may be */
-		acpi.control[i] = (struct acpi_byte){ ACPI_PORT, 0x400 + i };
-		acpi.status[i] = (struct acpi_byte){ ACPI_MEMORY, MEMORY + i * PAGE_SIZE };
+		acpi.control[i] = (struct acpi_byte){ACPI_PORT, 0x400 + i};
+		acpi.status[i] = (struct acpi_byte){ACPI_MEMORY, MEMORY + i * PAGE_SIZE};
 	}
 	assert_int_equal(sleep_init(&vcpu, &acpi), 0);
 	assert_int_equal(a20_init(&vcpu), 0);
@@ -324,7 +359,7 @@ static void the_output_port_reads_back_what_was_written(void **state)
 	port[0x60] = 0xdf;
 	assert_int_equal(in(0x60, 1), 0xdd);
 	assert_int_equal(in(0x60, 1), 0xdf); /* no answer any more */
-	port[0x64] = 1; /* a key waits: it comes before the answer */
+	port[0x64] = 1;                      /* a key waits: it comes before the answer */
 	out(0x64, 1, 0xd0);
 	port[0x60] = 0x1e | 0x02;
 	assert_int_equal(in(0x60, 1), 0x1e);

@@ -131,15 +131,16 @@ static void str_copy_always_terminates(void **state)
 }
 
 /* Formats with ours and with libc's; the results must be the same, cut short too. */
-#define assert_same_print(...) do { \
-	char ours[BUF], theirs[BUF]; \
-	int length = libc_snprintf(theirs, BUF, __VA_ARGS__); \
-	assert_int_equal(lib_snprintf(ours, BUF, __VA_ARGS__), length); \
-	assert_string_equal(ours, theirs); \
-	libc_snprintf(theirs, 6, __VA_ARGS__); \
-	assert_int_equal(lib_snprintf(ours, 6, __VA_ARGS__), length); \
-	assert_string_equal(ours, theirs); \
-} while (0)
+#define assert_same_print(...) \
+	do { \
+		char ours[BUF], theirs[BUF]; \
+		int length = libc_snprintf(theirs, BUF, __VA_ARGS__); \
+		assert_int_equal(lib_snprintf(ours, BUF, __VA_ARGS__), length); \
+		assert_string_equal(ours, theirs); \
+		libc_snprintf(theirs, 6, __VA_ARGS__); \
+		assert_int_equal(lib_snprintf(ours, 6, __VA_ARGS__), length); \
+		assert_string_equal(ours, theirs); \
+	} while (0)
 
 static void print_matches_libc(void **state)
 {

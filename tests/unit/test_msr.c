@@ -29,8 +29,8 @@
 /* --- the fake processor --------------------------------------------------------------- */
 static struct {
 	bool amd, x2apic;
-	bool bare;               /* CPUID has no feature bit at all */
-	bool lacks_all;          /* no register exists */
+	bool bare;                   /* CPUID has no feature bit at all */
+	bool lacks_all;              /* no register exists */
 	struct cpuid_bit only_lacks; /* this bit of CPUID is 0 */
 } cpu;
 
@@ -40,7 +40,7 @@ static const u32 range_base[] = {0, 0x40000000, 0x4b560000, 0xc0000000, 0xc00100
 #define RANGES ARRAY_SIZE(range_base)
 static u64 registers[RANGES * RANGE + 1];
 static u32 dirty[256], dirties, writes;
-static char refused[128];        /* what reached the processor against the table; "" if nothing did */
+static char refused[128]; /* what reached the processor against the table; "" if nothing did */
 
 static u64 *register_of(u32 msr)
 {
@@ -59,7 +59,8 @@ static u64 start_value(u32 msr)
 	case MSR_APIC_BASE: return base | (cpu.x2apic ? APIC_BASE_X2APIC : 0);
 	case MSR_MTRRCAP: return 0xd08 | BIT(11) | BIT(12) | BIT(15);
 	case MSR_MTRR_DEF_TYPE: return 0xc06;
-	case DEBUGCTL: case XSS: return 0;
+	case DEBUGCTL:
+	case XSS: return 0;
 	default: return msr * 0x9e3779b97f4a7c15ull;
 	}
 }
@@ -93,8 +94,8 @@ int hw_msr_write(u32 msr, u64 value)
 
 	writes++;
 	if (!row_allows(msr, *reg, value) && !refused[0])
-		snprintf(refused, sizeof(refused), "MSR %x: %llx written over %llx", msr, (unsigned long long)value,
-			 (unsigned long long)*reg);
+		snprintf(refused, sizeof(refused), "MSR %x: %llx written over %llx", msr,
+			 (unsigned long long)value, (unsigned long long)*reg);
 	if (cpu.lacks_all)
 		return -EFAULT;
 	if (dirties < ARRAY_SIZE(dirty))
@@ -113,39 +114,66 @@ struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 		*out[cpu.only_lacks.reg] &= ~BIT(cpu.only_lacks.bit);
 	switch (leaf) {
 	case 0:
-		return cpu.amd ? (struct cpuid_regs){0x28, 0x68747541, 0x444d4163, 0x69746e65}
-			       : (struct cpuid_regs){0x28, 0x756e6547, 0x6c65746e, 0x49656e69};
+		return cpu.amd ? (struct cpuid_regs){0x28, 0x68747541, 0x444d4163, 0x69746e65} :
+				 (struct cpuid_regs){0x28, 0x756e6547, 0x6c65746e, 0x49656e69};
 	case 0xd:
 		if (subleaf == 0)
 			return (struct cpuid_regs){0x602e7, 0x240, 0x3000, 0};
 		return subleaf == 1 ? r : (struct cpuid_regs){0x40, 0x240 + 0x40 * subleaf, 0, 0};
-	case 0x80000000: return (struct cpuid_regs){ .eax = 0x80000028 };
+	case 0x80000000: return (struct cpuid_regs){.eax = 0x80000028};
 	case 0x80000008: r.eax = 0x3034; return r;
 	default: return r;
 	}
 }
 
-int hw_xsetbv(u32 index, u64 value) { return 0; }
-void hw_wbinvd(void) { }
-u32 hw_read_pkru(void) { return 0; }
-u64 hw_read_cr8(void) { return 0; }
-void hw_fpu_pop(void) { }
-u32 hw_in(u16 port, u32 size) { return 0; }
-void hw_out(u16 port, u32 size, u32 value) { }
-u64 hw_mmio_read(hpa_t at, u32 size) { return 0; }
-void hw_mmio_write(hpa_t at, u32 size, u64 value) { }
-u32 hw_apic_read(hpa_t page, u32 offset) { return 0; }
-void hw_apic_write(hpa_t page, u32 offset, u32 value) { }
-NORETURN void hw_reset(void) { panic("machine reset"); }
-NORETURN void hw_stop(void) { panic("guest stopped"); }
+int hw_xsetbv(u32 index, u64 value)
+{
+	return 0;
+}
+void hw_wbinvd(void) {}
+u32 hw_read_pkru(void)
+{
+	return 0;
+}
+u64 hw_read_cr8(void)
+{
+	return 0;
+}
+void hw_fpu_pop(void) {}
+u32 hw_in(u16 port, u32 size)
+{
+	return 0;
+}
+void hw_out(u16 port, u32 size, u32 value) {}
+u64 hw_mmio_read(hpa_t at, u32 size)
+{
+	return 0;
+}
+void hw_mmio_write(hpa_t at, u32 size, u64 value) {}
+u32 hw_apic_read(hpa_t page, u32 offset)
+{
+	return 0;
+}
+void hw_apic_write(hpa_t page, u32 offset, u32 value) {}
+NORETURN void hw_reset(void)
+{
+	panic("machine reset");
+}
+NORETURN void hw_stop(void)
+{
+	panic("guest stopped");
+}
 
 /* --- the backend and the engine ---------------------------------------------------------- */
 static u8 passed[RANGES * RANGE + 1];
 static u32 passed_count;
 
-static int vcpu_init(struct vcpu *v) { return 0; }
-static void update_control(struct vcpu *v) { }
-static void set_intercepts(struct vcpu *v, u32 mask) { }
+static int vcpu_init(struct vcpu *v)
+{
+	return 0;
+}
+static void update_control(struct vcpu *v) {}
+static void set_intercepts(struct vcpu *v, u32 mask) {}
 static void set_msr_intercept(struct vcpu *v, u32 msr, bool read, bool write)
 {
 	u8 *p = &passed[register_of(msr) - registers];
@@ -154,56 +182,114 @@ static void set_msr_intercept(struct vcpu *v, u32 msr, bool read, bool write)
 	*p = 1;
 	passed_count++;
 }
-static void set_io_intercept(struct vcpu *v, u16 port, bool on) { }
+static void set_io_intercept(struct vcpu *v, u16 port, bool on) {}
 static void get_segment(const struct vcpu *v, enum segment_name which, struct segment *out)
 {
-	*out = (struct segment){ .limit = ~0u, .attributes = 0xa09b };
+	*out = (struct segment){.limit = ~0u, .attributes = 0xa09b};
 }
-static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in) { }
-static bool get_msr(const struct vcpu *v, u32 msr, u64 *value) { return false; }
-static bool set_msr(struct vcpu *v, u32 msr, u64 value) { return false; }
-static const char *exit_name(u64 raw) { return "?"; }
-static hpa_t hardware_root(const struct vcpu *v) { return v->root; }
-static void dump(const struct vcpu *v) { }
+static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in) {}
+static bool get_msr(const struct vcpu *v, u32 msr, u64 *value)
+{
+	return false;
+}
+static bool set_msr(struct vcpu *v, u32 msr, u64 value)
+{
+	return false;
+}
+static const char *exit_name(u64 raw)
+{
+	return "?";
+}
+static hpa_t hardware_root(const struct vcpu *v)
+{
+	return v->root;
+}
+static void dump(const struct vcpu *v) {}
 
 static const struct vendor vendor = {
-	.name = "fake", .vcpu_init = vcpu_init, .update_control = update_control,
-	.set_intercepts = set_intercepts, .set_msr_intercept = set_msr_intercept,
-	.set_io_intercept = set_io_intercept, .get_segment = get_segment, .set_segment = set_segment,
-	.hardware_root = hardware_root, .dump = dump, .get_msr = get_msr, .set_msr = set_msr, .exit_name = exit_name,
+	.name = "fake",
+	.vcpu_init = vcpu_init,
+	.update_control = update_control,
+	.set_intercepts = set_intercepts,
+	.set_msr_intercept = set_msr_intercept,
+	.set_io_intercept = set_io_intercept,
+	.get_segment = get_segment,
+	.set_segment = set_segment,
+	.hardware_root = hardware_root,
+	.dump = dump,
+	.get_msr = get_msr,
+	.set_msr = set_msr,
+	.exit_name = exit_name,
 };
 
 static u8 guest_memory[16 * 4096] ALIGNED(16);
-void *memory_alloc(u32 order) { memset(guest_memory, 0, sizeof(guest_memory)); return guest_memory; }
-struct region_map *memory_regions(void) { return NULL; }
-void log_take_console(void) { }
+void *memory_alloc(u32 order)
+{
+	memset(guest_memory, 0, sizeof(guest_memory));
+	return guest_memory;
+}
+struct region_map *memory_regions(void)
+{
+	return NULL;
+}
+void log_take_console(void) {}
 
 struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *v)
 {
 	return (struct shadow_mmu *)guest_memory;
 }
-void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *p, bool flush) { }
-void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3) { }
-const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva) { return NULL; }
-void shadow_drop_all(struct shadow *s) { }
-void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva) { }
-u64 shadow_stat(const struct shadow *s, enum shadow_stat which) { return 0; }
-const char *shadow_stat_name(enum shadow_stat which) { return "stat"; }
-u32 shadow_audit(struct shadow_mmu *mmu) { return 0; }
-hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag) { *tag = 1; return hpa(0x1000); }
+void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *p, bool flush) {}
+void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3) {}
+const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
+{
+	return NULL;
+}
+void shadow_drop_all(struct shadow *s) {}
+void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva) {}
+u64 shadow_stat(const struct shadow *s, enum shadow_stat which)
+{
+	return 0;
+}
+const char *shadow_stat_name(enum shadow_stat which)
+{
+	return "stat";
+}
+u32 shadow_audit(struct shadow_mmu *mmu)
+{
+	return 0;
+}
+hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
+{
+	*tag = 1;
+	return hpa(0x1000);
+}
 enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags,
-				       struct shadow_fault *fault) { return SHADOW_FIXED; }
-enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
-				 struct gpt_walk *walk) { return GPT_OK; }
+				       struct shadow_fault *fault)
+{
+	return SHADOW_FIXED;
+}
+enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
+{
+	return GPT_OK;
+}
 int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
-		      gva_t *fault_gva, u32 *error) { return 0; }
+		      gva_t *fault_gva, u32 *error)
+{
+	return 0;
+}
 int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len, struct gpt_access access,
-		       gva_t *fault_gva, u32 *error) { return 0; }
-u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index) { return 0; }
+		       gva_t *fault_gva, u32 *error)
+{
+	return 0;
+}
+u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
+{
+	return 0;
+}
 
 static struct vcpu vcpu;
-static const struct boot_guest_state start = { .mode = BOOT_GUEST_LONG64, .rip = 0x100000, .cr3 = 0x5000,
-					       .cs = 0x10, .ds = 0x18 };
+static const struct boot_guest_state start = {
+	.mode = BOOT_GUEST_LONG64, .rip = 0x100000, .cr3 = 0x5000, .cs = 0x10, .ds = 0x18};
 
 static void fill_registers(void)
 {
@@ -214,8 +300,8 @@ static void fill_registers(void)
 
 static void make_guest(void)
 {
-	struct guest_config config = { .vendor = &vendor, .start = &start, .cpuid_hide = "",
-				       .host_phys_bits = PHYS_BITS };
+	struct guest_config config = {
+		.vendor = &vendor, .start = &start, .cpuid_hide = "", .host_phys_bits = PHYS_BITS};
 
 	vcpu = (struct vcpu){0};
 	memset(passed, 0, sizeof(passed));
@@ -239,17 +325,20 @@ static void create_on(bool amd, bool x2apic)
 	create();
 }
 
-static bool in_x2apic_range(u32 msr) { return msr >= MSR_X2APIC_BASE && msr <= X2APIC_LAST; }
+static bool in_x2apic_range(u32 msr)
+{
+	return msr >= MSR_X2APIC_BASE && msr <= X2APIC_LAST;
+}
 
 /* --- the table -------------------------------------------------------------------------------- */
 static void rows_are_in_order_and_whole(void **state)
 {
 	for (u32 i = 0; i < msr_rows; i++) {
 		const struct msr_row *r = &msr_table[i];
-		bool ok = r->first <= r->last && (!i || msr_table[i - 1].last < r->first) && r->class < MSR_CLASSES &&
-			  r->name[0] && r->why[0] && r->manual[0] && (r->class == MSR_MASKED) == (r->write != 0) &&
-			  !(r->write & (r->zero | r->one)) && !(r->zero & r->one) &&
-			  (r->class != MSR_PASSED || !(r->zero | r->one));
+		bool ok = r->first <= r->last && (!i || msr_table[i - 1].last < r->first) &&
+			  r->class < MSR_CLASSES && r->name[0] && r->why[0] && r->manual[0] &&
+			  (r->class == MSR_MASKED) == (r->write != 0) && !(r->write & (r->zero | r->one)) &&
+			  !(r->zero & r->one) && (r->class != MSR_PASSED || !(r->zero | r->one));
 
 		for (u32 n = 0; n < MSR_ANNOUNCED_MAX; n++)
 			ok = ok && r->announced[n].bit <= CPUID_WHOLE_LEAF && r->announced[n].reg <= CPUID_EDX;
@@ -294,11 +383,15 @@ static void no_cpuid_bit_announces_an_absent_register(void **state)
 static void registers_that_take_addresses_are_closed(void **state)
 {
 	static const u32 list[] = {
-		0x9b, 0x9e, 0x150, 0x1f2, 0x1f3, 0x1f4, 0x1f5, 0x2a0, 0x2c2, 0x2f4, 0x3f1, 0x3f4, 0x3f5, 0x560, 0x561, 0x570,
-		0x600, 0x982, 0x983, 0x984, 0x1400, 0x17d0, 0x17d1, 0x40000000, 0x40000001, 0x4b564d00, 0x4b564d01,
-		0xc0000106, 0xc0010010, 0xc0010016, 0xc0010019, 0xc001001a, 0xc001001d, 0xc0010020, 0xc0010058,
-		0xc0010111, 0xc0010112, 0xc0010113, 0xc0010114, 0xc0010117, 0xc0010130, 0xc0010132, 0xc001103a, FEATURE_CONTROL,
-		0x79,
+		0x9b,       0x9e,       0x150,      0x1f2,           0x1f3,
+		0x1f4,      0x1f5,      0x2a0,      0x2c2,           0x2f4,
+		0x3f1,      0x3f4,      0x3f5,      0x560,           0x561,
+		0x570,      0x600,      0x982,      0x983,           0x984,
+		0x1400,     0x17d0,     0x17d1,     0x40000000,      0x40000001,
+		0x4b564d00, 0x4b564d01, 0xc0000106, 0xc0010010,      0xc0010016,
+		0xc0010019, 0xc001001a, 0xc001001d, 0xc0010020,      0xc0010058,
+		0xc0010111, 0xc0010112, 0xc0010113, 0xc0010114,      0xc0010117,
+		0xc0010130, 0xc0010132, 0xc001103a, FEATURE_CONTROL, 0x79,
 	};
 	u64 value;
 
@@ -317,8 +410,16 @@ static void registers_that_take_addresses_are_closed(void **state)
 }
 
 /* --- every register ---------------------------------------------------------------------------- */
-static const u64 patterns[] = {0, 1, ~0ull, 0x5a5a5a5a5a5a5a5aull, 0xaaaaaaaaaaaaaaaaull, 0x12345678f001ull,
-			       0x0606060606060606ull, BIT(63), 0xd01, 0xff};
+static const u64 patterns[] = {0,
+			       1,
+			       ~0ull,
+			       0x5a5a5a5a5a5a5a5aull,
+			       0xaaaaaaaaaaaaaaaaull,
+			       0x12345678f001ull,
+			       0x0606060606060606ull,
+			       BIT(63),
+			       0xd01,
+			       0xff};
 
 static bool is_emulated(u32 msr)
 {
@@ -347,8 +448,8 @@ static void check_one(u32 msr, u64 pattern)
 	else
 		ok = ok && !err && now == old && writes == before;
 	if (!ok)
-		fail_msg("MSR %x (class %u) pattern %llx: %llx became %llx", msr, class, (unsigned long long)pattern,
-			 (unsigned long long)old, (unsigned long long)now);
+		fail_msg("MSR %x (class %u) pattern %llx: %llx became %llx", msr, class,
+			 (unsigned long long)pattern, (unsigned long long)old, (unsigned long long)now);
 	*register_of(msr) = start_value(msr);
 }
 
@@ -373,7 +474,8 @@ static void emulated_registers_let_nothing_else_through(void **state)
 	for (u32 variant = 0; variant < 4; variant++) {
 		create_on(variant & 1, variant & 2);
 		for (u32 i = 0; i < msr_rows; i++)
-			for (u32 msr = msr_table[i].first; msr_table[i].class == MSR_EMULATED && msr <= msr_table[i].last; msr++)
+			for (u32 msr = msr_table[i].first;
+			     msr_table[i].class == MSR_EMULATED && msr <= msr_table[i].last; msr++)
 				for (u32 p = 0; p < ARRAY_SIZE(patterns); p++) {
 					(void)!msr_guest_write(&vcpu, msr, patterns[p]);
 					(void)!msr_guest_read(&vcpu, msr, &value);
@@ -396,7 +498,8 @@ static void what_the_processor_lacks_the_guest_lacks(void **state)
 
 				if (is_emulated(msr))
 					continue;
-				if (msr_guest_read(&vcpu, msr, &value) != -EFAULT || msr_guest_write(&vcpu, msr, 1) != -EFAULT)
+				if (msr_guest_read(&vcpu, msr, &value) != -EFAULT ||
+				    msr_guest_write(&vcpu, msr, 1) != -EFAULT)
 					fail_msg("MSR %x", msr);
 			}
 	}
@@ -414,7 +517,8 @@ static void registers_of_features_not_shown_are_absent(void **state)
 		const struct msr_row *r = &msr_table[i];
 
 		for (u32 msr = r->first; r->announced[0].leaf && msr <= r->last; msr++)
-			if (msr_guest_read(&vcpu, msr, &value) != -EFAULT || msr_guest_write(&vcpu, msr, 0) != -EFAULT)
+			if (msr_guest_read(&vcpu, msr, &value) != -EFAULT ||
+			    msr_guest_write(&vcpu, msr, 0) != -EFAULT)
 				fail_msg("MSR %x", msr);
 	}
 	assert_int_equal(writes, 0);

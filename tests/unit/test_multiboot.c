@@ -449,7 +449,10 @@ static void random_damage_is_survived(void **state)
 			header_1(HEADER_AT, 0);
 		}
 		for (i = 0; i < 3; i++)
-			file[(i ? 0x800 : round & 1 ? HEADER_AT + 12 : 0) + (uint32_t)rand() % 128] = (uint8_t)rand();
+			file[(i         ? 0x800 :
+			      round & 1 ? HEADER_AT + 12 :
+					  0) +
+			     (uint32_t)rand() % 128] = (uint8_t)rand();
 		if (!parse(FILE_BYTES))
 			continue;
 		for (i = 0; i < image.segment_count; i++) {
@@ -484,16 +487,30 @@ static const char *string_at(uint64_t address)
 }
 
 static const struct e820_entry e820[] = {
-	{0, 0x9f000, E820_RAM}, {0x9f000, 0x1000, E820_RESERVED}, {0x100000, 0x700000, E820_RAM},
-	{0x800000, 0x8000, E820_NVS}, {0x808000, 0x17f8000, E820_RAM}, {0x2000000, 0x1000, E820_PMEM},
+	{0, 0x9f000, E820_RAM},
+	{0x9f000, 0x1000, E820_RESERVED},
+	{0x100000, 0x700000, E820_RAM},
+	{0x800000, 0x8000, E820_NVS},
+	{0x808000, 0x17f8000, E820_RAM},
+	{0x2000000, 0x1000, E820_PMEM},
 	{0x100000000, 0x40000000, E820_RAM},
 };
 #define E820_COUNT (sizeof(e820) / sizeof(e820[0]))
 static const struct multiboot_module modules[] = {{0x300000, 0x300123, "first one"}, {0x400000, 0x400000, ""}};
 static const struct linux_screen_info screen = {
-	.is_vga = LINUX_VIDEO_TYPE_EFI, .lfb_width = 1024, .lfb_height = 768, .lfb_depth = 32,
-	.lfb_base = 0xc0000000, .ext_lfb_base = 1, .lfb_line_length = 4096, .red_size = 8, .red_position = 16,
-	.green_size = 8, .green_position = 8, .blue_size = 8, .blue_position = 0,
+	.is_vga = LINUX_VIDEO_TYPE_EFI,
+	.lfb_width = 1024,
+	.lfb_height = 768,
+	.lfb_depth = 32,
+	.lfb_base = 0xc0000000,
+	.ext_lfb_base = 1,
+	.lfb_line_length = 4096,
+	.red_size = 8,
+	.red_position = 16,
+	.green_size = 8,
+	.green_position = 8,
+	.blue_size = 8,
+	.blue_position = 0,
 };
 static const uint8_t efi_map[96] = "the EFI map";
 
@@ -504,9 +521,20 @@ static struct multiboot_inputs inputs(void)
 	rsdp[15] = 2;
 	rsdp[20] = 36;
 	return (struct multiboot_inputs){
-		.image = &image, .cmdline = "a=1 b", .modules = modules, .module_count = 2, .e820 = e820,
-		.e820_count = E820_COUNT, .screen = &screen, .rsdp = rsdp, .efi_system_table = 0x123456789,
-		.efi_map = efi_map, .efi_map_bytes = 96, .efi_stride = 48, .efi_version = 1, .file = file,
+		.image = &image,
+		.cmdline = "a=1 b",
+		.modules = modules,
+		.module_count = 2,
+		.e820 = e820,
+		.e820_count = E820_COUNT,
+		.screen = &screen,
+		.rsdp = rsdp,
+		.efi_system_table = 0x123456789,
+		.efi_map = efi_map,
+		.efi_map_bytes = 96,
+		.efi_stride = 48,
+		.efi_version = 1,
+		.file = file,
 		.file_address = 0x7000000,
 	};
 }
@@ -547,9 +575,9 @@ static void information_of_version_1_reads_back(void **state)
 
 	good_elf(true);
 	header_1(HEADER_AT, 0);
-	put(0xa00 + 64 + 4, 4, 3);      /* a section that is not loaded, */
-	put(0xa00 + 64 + 24, 8, 0x555); /* at this offset */
-	put(0xa00 + 128 + 8, 8, 2);     /* one that is, */
+	put(0xa00 + 64 + 4, 4, 3);          /* a section that is not loaded, */
+	put(0xa00 + 64 + 24, 8, 0x555);     /* at this offset */
+	put(0xa00 + 128 + 8, 8, 2);         /* one that is, */
 	put(0xa00 + 128 + 16, 8, 0x100000); /* there */
 	assert_true(parse(FILE_BYTES));
 	size = build(sizeof(out));
@@ -577,7 +605,8 @@ static void information_of_version_1_reads_back(void **state)
 		assert_int_equal(get(map + i * 24, 4), 20);
 		assert_true(get(map + i * 24 + 4, 8) == e820[i].base);
 		assert_true(get(map + i * 24 + 12, 8) == e820[i].size);
-		assert_int_equal(get(map + i * 24 + 20, 4), e820[i].type == E820_PMEM ? E820_RESERVED : e820[i].type);
+		assert_int_equal(get(map + i * 24 + 20, 4),
+				 e820[i].type == E820_PMEM ? E820_RESERVED : e820[i].type);
 	}
 	assert_true(get(INFO_AT + 88, 8) == 0x1c0000000);
 	assert_int_equal(get(INFO_AT + 96, 4), 4096);

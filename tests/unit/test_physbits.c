@@ -8,7 +8,7 @@
 #include "arch/x86/guest/physbits.h"
 
 #define TME_ACTIVATE 0x982u
-#define TME_ON 3ull               /* locked, enabled */
+#define TME_ON 3ull /* locked, enabled */
 #define TME_BITS(n) ((u64)(n) << 32)
 #define SME BIT(23)
 #define HOST_KEYS BIT(26)
@@ -22,11 +22,11 @@ static struct {
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 {
 	switch (leaf) {
-	case 0: return (struct cpuid_regs){ .eax = cpu.max };
-	case 7: return (struct cpuid_regs){ .ecx = cpu.ecx7 };
-	case 0x80000000: return (struct cpuid_regs){ .eax = cpu.max_extended };
-	case 0x80000008: return (struct cpuid_regs){ .eax = cpu.eax_sizes };
-	case 0x8000001f: return (struct cpuid_regs){ .eax = 1, .ebx = cpu.ebx_encryption };
+	case 0: return (struct cpuid_regs){.eax = cpu.max};
+	case 7: return (struct cpuid_regs){.ecx = cpu.ecx7};
+	case 0x80000000: return (struct cpuid_regs){.eax = cpu.max_extended};
+	case 0x80000008: return (struct cpuid_regs){.eax = cpu.eax_sizes};
+	case 0x8000001f: return (struct cpuid_regs){.eax = 1, .ebx = cpu.ebx_encryption};
 	default: return (struct cpuid_regs){0};
 	}
 }
@@ -70,8 +70,8 @@ static void keys_of_intel_are_no_address(void **state)
 static void keys_that_are_not_in_effect_take_no_bits(void **state)
 {
 	make_intel();
-	assert_int_equal(on_intel(BIT(0) | TME_BITS(6)), 52);  /* locked, not enabled */
-	assert_int_equal(on_intel(BIT(1) | TME_BITS(6)), 52);  /* enabled, not locked */
+	assert_int_equal(on_intel(BIT(0) | TME_BITS(6)), 52); /* locked, not enabled */
+	assert_int_equal(on_intel(BIT(1) | TME_BITS(6)), 52); /* enabled, not locked */
 	cpu.ecx7 = 0;
 	assert_int_equal(on_intel(TME_ON | TME_BITS(6)), 52);
 	cpu.ecx7 = BIT(13);

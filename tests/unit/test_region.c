@@ -14,7 +14,11 @@
 
 static struct region_map map;
 
-struct page { bool covered; u32 kind; pfn_t pfn; };
+struct page {
+	bool covered;
+	u32 kind;
+	pfn_t pfn;
+};
 static struct page oracle[GFNS];
 
 static int setup(void **state)
@@ -33,8 +37,7 @@ static void add(gfn_t base, u64 pages, pfn_t pfn, enum region_kind kind)
 
 static bool same_region(const struct page *a, const struct page *b)
 {
-	return a->covered == b->covered &&
-	       (!a->covered || (a->kind == b->kind && b->pfn == a->pfn + 1));
+	return a->covered == b->covered && (!a->covered || (a->kind == b->kind && b->pfn == a->pfn + 1));
 }
 
 /* Where the run of equal pages around gfn begins and ends. */
@@ -101,11 +104,11 @@ static void neighbours_of_one_kind_merge(void **state)
 	add(110, 10, 110, REGION_RAM);
 	assert_int_equal(map.count, 1);
 	check_all();
-	add(130, 5, 500, REGION_RAM);       /* touches, other host frames */
-	add(95, 5, 95, REGION_MMIO);        /* touches, other kind */
+	add(130, 5, 500, REGION_RAM); /* touches, other host frames */
+	add(95, 5, 95, REGION_MMIO);  /* touches, other kind */
 	assert_int_equal(map.count, 3);
 	check_all();
-	add(105, 5, 105, REGION_RAM);       /* says what was said before */
+	add(105, 5, 105, REGION_RAM); /* says what was said before */
 	assert_int_equal(map.count, 3);
 	check_all();
 }

@@ -23,9 +23,9 @@ static struct {
 	u32 lacks;               /* index of the probe whose exit does not happen; NOTHING */
 	bool lacks_all_cr_reads; /* as QEMU's TCG: no CR-read exit but by the intercept of CR0 */
 	bool can_be_worked_round, worked_round;
-	u32 wrong_cr;            /* added to the number that CR exits report */
-	u32 nmis;                /* entries that an NMI ends before the first instruction */
-	bool leaks;              /* MOV from a shadowed register reads the hardware's value */
+	u32 wrong_cr; /* added to the number that CR exits report */
+	u32 nmis;     /* entries that an NMI ends before the first instruction */
+	bool leaks;   /* MOV from a shadowed register reads the hardware's value */
 	u32 intercepts;
 	hpa_t root;
 	struct segment segment[SEG_COUNT];
@@ -65,8 +65,8 @@ static const struct probe *probe_at(const u8 *code, u32 *index)
 {
 	for (*index = 0; *index < selfcheck_probe_count; ++*index) {
 		const struct probe *p = &selfcheck_probes[*index];
-		bool same = cpu.segment[SEG_CS].attributes & SEG_ATTR_L ? p->cpu_state != STATE_CODE32
-									 : p->cpu_state == STATE_CODE32;
+		bool same = cpu.segment[SEG_CS].attributes & SEG_ATTR_L ? p->cpu_state != STATE_CODE32 :
+									  p->cpu_state == STATE_CODE32;
 
 		/* Two probes differ in CR0.WP alone. */
 		if (same && !memcmp(code, p->bytes, p->len) &&
@@ -94,7 +94,7 @@ static bool exits(const struct probe *p, u32 index)
 static void page_fault(gva_t rip, gva_t gva)
 {
 	vcpu.rip = rip;
-	vcpu.exit = (struct vcpu_exit){ .kind = EXIT_PAGE_FAULT, .gva = gva };
+	vcpu.exit = (struct vcpu_exit){.kind = EXIT_PAGE_FAULT, .gva = gva};
 }
 
 static u64 read_register(const struct probe *p)
@@ -115,12 +115,12 @@ static void run_once(struct vcpu *v)
 	p = probe_at(code, &index);
 	if (cpu.nmis) {
 		cpu.nmis--;
-		vcpu.exit = (struct vcpu_exit){ .kind = EXIT_TRIPLE_FAULT };
+		vcpu.exit = (struct vcpu_exit){.kind = EXIT_TRIPLE_FAULT};
 		return;
 	}
 	if (exits(p, index)) {
-		vcpu.exit = (struct vcpu_exit){ .kind = p->kind, .cr = p->cr + (u8)cpu.wrong_cr,
-						.operand_known = !cpu.lacks_all_cr_reads };
+		vcpu.exit = (struct vcpu_exit){
+			.kind = p->kind, .cr = p->cr + (u8)cpu.wrong_cr, .operand_known = !cpu.lacks_all_cr_reads};
 		if (p->kind == EXIT_PAGE_FAULT)
 			assert_null(translate(p->bytes[3] | p->bytes[4] << 8));
 		return;
@@ -152,34 +152,55 @@ static int vcpu_init(struct vcpu *v)
 	v->hw = &cpu;
 	return 0;
 }
-static void update_control(struct vcpu *v) { }
-static void set_shadow_root(struct vcpu *v, hpa_t root, u32 tag) { cpu.root = root; }
-static void tlb_flush(struct vcpu *v, u32 tag) { }
-static void set_intercepts(struct vcpu *v, u32 mask) { cpu.intercepts = mask; }
-static void set_io_intercept(struct vcpu *v, u16 port, bool on) { }
-static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in) { cpu.segment[which] = *in; }
+static void update_control(struct vcpu *v) {}
+static void set_shadow_root(struct vcpu *v, hpa_t root, u32 tag)
+{
+	cpu.root = root;
+}
+static void tlb_flush(struct vcpu *v, u32 tag) {}
+static void set_intercepts(struct vcpu *v, u32 mask)
+{
+	cpu.intercepts = mask;
+}
+static void set_io_intercept(struct vcpu *v, u16 port, bool on) {}
+static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in)
+{
+	cpu.segment[which] = *in;
+}
 
 static const struct vendor vendor = {
-	.name = "fake", .vcpu_init = vcpu_init, .run_once = run_once, .work_round = work_round,
-	.update_control = update_control, .set_shadow_root = set_shadow_root, .tlb_flush = tlb_flush,
-	.set_intercepts = set_intercepts, .set_io_intercept = set_io_intercept, .set_segment = set_segment,
+	.name = "fake",
+	.vcpu_init = vcpu_init,
+	.run_once = run_once,
+	.work_round = work_round,
+	.update_control = update_control,
+	.set_shadow_root = set_shadow_root,
+	.tlb_flush = tlb_flush,
+	.set_intercepts = set_intercepts,
+	.set_io_intercept = set_io_intercept,
+	.set_segment = set_segment,
 };
 
 /* cr.c as far as this is about it */
 void cr_set_read_intercepts(struct vcpu *v)
 {
-	v->vendor->set_intercepts(v, INTERCEPT_CR3_READ | INTERCEPT_INVLPG |
-				     (v->cr0 & CR0_WP ? 0 : INTERCEPT_CR0_READ));
+	v->vendor->set_intercepts(
+		v, INTERCEPT_CR3_READ | INTERCEPT_INVLPG | (v->cr0 & CR0_WP ? 0 : INTERCEPT_CR0_READ));
 }
-u64 hw_read_cr8(void) { return TPR; }
+u64 hw_read_cr8(void)
+{
+	return TPR;
+}
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 {
 	switch (leaf) {
-	case 1: return (struct cpuid_regs){ .ecx = (u32)(BIT(31) | (cpu.xsave ? BIT(26) : 0)) };
-	case 0x40000000: return (struct cpuid_regs){ .ebx = 'F' * 0x1010101u, .ecx = 'A' * 0x1010101u, .edx = 'K' * 0x1010101u };
-	case 0x80000000: return (struct cpuid_regs){ .eax = 0x80000008 };
-	case 0x80000001: return (struct cpuid_regs){ .ecx = cpu.svm ? BIT(2) : 0 };
-	default: return (struct cpuid_regs){ .eax = leaf == 0x80000002 ? 0x555043 : 0 }; /* "CPU" */
+	case 1: return (struct cpuid_regs){.ecx = (u32)(BIT(31) | (cpu.xsave ? BIT(26) : 0))};
+	case 0x40000000:
+		return (struct cpuid_regs){
+			.ebx = 'F' * 0x1010101u, .ecx = 'A' * 0x1010101u, .edx = 'K' * 0x1010101u};
+	case 0x80000000: return (struct cpuid_regs){.eax = 0x80000008};
+	case 0x80000001: return (struct cpuid_regs){.ecx = cpu.svm ? BIT(2) : 0};
+	default: return (struct cpuid_regs){.eax = leaf == 0x80000002 ? 0x555043 : 0}; /* "CPU" */
 	}
 }
 void *memory_alloc(u32 order)
@@ -194,7 +215,10 @@ void *memory_alloc(u32 order)
 	memset(phys_to_virt(page), 0, PAGE_SIZE);
 	return phys_to_virt(page);
 }
-void memory_free(void *pages, u32 order) { cpu.pages_back++; }
+void memory_free(void *pages, u32 order)
+{
+	cpu.pages_back++;
+}
 
 static int fresh(void **state)
 {
@@ -232,17 +256,13 @@ static void every_intercept_that_is_missing_is_named(void **state)
 		cpu.lacks = i;
 		run();
 		switch ((enum probe_rule)p->rule) {
-		case PROBE_EXITS:
-			assert_string_equal(out.missing, p->name);
-			break;
+		case PROBE_EXITS: assert_string_equal(out.missing, p->name); break;
 		case PROBE_TOLD:
 			assert_null(out.missing);
 			assert_non_null(strstr(out.words, p->name));
 			assert_true(out.task_switches_unseen == (p->kind == EXIT_TASK_SWITCH));
 			break;
-		case PROBE_SHADOWED: /* it may pass without an exit */
-			assert_null(out.missing);
-			break;
+		case PROBE_SHADOWED: /* it may pass without an exit */ assert_null(out.missing); break;
 		}
 	}
 }
@@ -300,7 +320,7 @@ static void instructions_that_the_cpu_does_not_have_are_not_probed(void **state)
 
 static void only_the_control_block_is_left(void **state)
 {
-	const struct vcpu left = { .hw = &cpu };
+	const struct vcpu left = {.hw = &cpu};
 
 	run();
 	assert_memory_equal(&vcpu, &left, sizeof(vcpu));

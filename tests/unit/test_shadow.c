@@ -33,7 +33,7 @@
 
 struct guest {
 	struct machine *m;
-	u64 next;                    /* next free table */
+	u64 next; /* next free table */
 	u64 root;
 };
 
@@ -185,8 +185,8 @@ static int teardown(void **state)
 /* --- acting and expecting ------------------------------------------------------------ */
 static struct machine_result act(u64 gva, struct model_access kind, u64 value)
 {
-	struct machine_result r = machine_access(g.m, (struct machine_access){
-		.gva = gva, .kind = kind, .size = 8, .value = value});
+	struct machine_result r =
+		machine_access(g.m, (struct machine_access){.gva = gva, .kind = kind, .size = 8, .value = value});
 
 	check();
 	return r;
@@ -395,8 +395,13 @@ static void readonly_and_clean_large_aliases(void **state)
 /* A fetch and a write in one read-only user page, small and large, with WP clear. */
 static void instruction_that_writes_to_its_own_page_with_wp_clear(void **state)
 {
-	static const struct { u64 gva, gpa; u32 level; } places[] = {
-		{0x10000000, DATA, 1}, {0x11000000, MACHINE_HIGH, 2}, {0x12000000, 0, 2},
+	static const struct {
+		u64 gva, gpa;
+		u32 level;
+	} places[] = {
+		{0x10000000, DATA, 1},
+		{0x11000000, MACHINE_HIGH, 2},
+		{0x12000000, 0, 2},
 	};
 
 	set_control(CR0_WP, 0, 0, 0, false);
@@ -431,8 +436,13 @@ static void expect_read_only_by_key(u64 gva, u64 gpa)
 /* Key 3 of a page, small, large and splintered; PKRU changes without an exit. */
 static void protection_keys_guard_user_pages(void **state)
 {
-	static const struct { u64 gva, gpa; u32 level; } places[] = {
-		{0x10000000, DATA, 1}, {0x11000000, MACHINE_HIGH, 2}, {0x12000000, 0, 2},
+	static const struct {
+		u64 gva, gpa;
+		u32 level;
+	} places[] = {
+		{0x10000000, DATA, 1},
+		{0x11000000, MACHINE_HIGH, 2},
+		{0x12000000, 0, 2},
 	};
 
 	map(CODE, 1, DATA | KERNEL | KEY(3));
@@ -466,8 +476,13 @@ static void protection_keys_guard_user_pages(void **state)
 /* PKRU.WD does not stop the supervisor then; hardware, whose WP is set, would. */
 static void protection_keys_with_wp_clear(void **state)
 {
-	static const struct { u64 gva, gpa; u32 level; } places[] = {
-		{0x10000000, DATA, 1}, {0x11000000, MACHINE_HIGH, 2}, {0x12000000, 0, 2},
+	static const struct {
+		u64 gva, gpa;
+		u32 level;
+	} places[] = {
+		{0x10000000, DATA, 1},
+		{0x11000000, MACHINE_HIGH, 2},
+		{0x12000000, 0, 2},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
@@ -571,8 +586,8 @@ static void wp_smep_smap_toggled_under_the_same_cr3(void **state)
 		bool wp = bits & 1, smep = bits & 2, smap = bits & 4, warm = bits & 8;
 		struct machine_result r;
 
-		set_control(CR0_WP, wp ? CR0_WP : 0, CR4_SMEP | CR4_SMAP, (smep ? CR4_SMEP : 0) | (smap ? CR4_SMAP : 0),
-			    bits & 16);
+		set_control(CR0_WP, wp ? CR0_WP : 0, CR4_SMEP | CR4_SMAP,
+			    (smep ? CR4_SMEP : 0) | (smap ? CR4_SMAP : 0), bits & 16);
 		if (warm)
 			expect_ok(CODE, USER_READ, DATA);
 		r = act(CODE, READ, 0);
@@ -633,7 +648,7 @@ static void implicit_access_at_cpl_0_is_told_by_its_second_fault(void **state)
 	for (u32 i = 0; i < 4; i++) {
 		expect_ok(CODE, explicit_write, DATA);
 		expect_ok(CODE + PAGE_SIZE, explicit, DATA + PAGE_SIZE);
-		table.kind.write = i & 1;  /* a busy bit in a user page that holds the GDT */
+		table.kind.write = i & 1; /* a busy bit in a user page that holds the GDT */
 		r = machine_access(g.m, table);
 		check();
 		assert_int_equal(r.outcome, MACHINE_FAULT);
@@ -655,7 +670,8 @@ static void implicit_access_at_cpl_0_is_told_by_its_second_fault(void **state)
 /* The GDT, the IDT and the TSS in user pages: every step of a delivery from ring 3 and from ring 0. */
 static void descriptor_tables_in_user_pages_under_smap(void **state)
 {
-	struct model_access table = {.implicit = true, .ac = true}, stack = {.write = true, .implicit = true, .ac = true};
+	struct model_access table = {.implicit = true, .ac = true},
+			    stack = {.write = true, .implicit = true, .ac = true};
 
 	map(CODE, 1, DATA | USER);
 	map(CODE + PAGE_SIZE, 1, (DATA + PAGE_SIZE) | USER);
@@ -840,7 +856,7 @@ static void table_edited_while_unlinked_is_fresh_when_linked_again(void **state)
 		store(slot_in(table, CODE + PAGE_SIZE, 1), to | USER);
 		store(slot_in(table, CODE, 1), to | USER);
 		store_entry(CODE, 2, linked);
-		expect_ok(CODE, USER_READ, to);    /* absent to present needs no flush */
+		expect_ok(CODE, USER_READ, to);              /* absent to present needs no flush */
 		expect_ok(CODE + PAGE_SIZE, USER_WRITE, to); /* nor do the neighbours */
 	}
 }
@@ -934,7 +950,10 @@ static void entry_retargeted_by_dma_harms_nobody(void **state)
 	expect_fault(CODE, USER_WRITE, PF_P | PF_U | PF_W | PF_RSVD);
 }
 
-static struct { void *page; u64 place, value; } race;
+static struct {
+	void *page;
+	u64 place, value;
+} race;
 
 /* The engine touches the root for the first time: the walk is over. A device strikes now. */
 static void strike(int signal_number)
@@ -1002,7 +1021,7 @@ static void two_unsync_leaf_tables_map_each_other(void **state)
 
 	table_a = slot(g.root, a, 1) & PAGE_MASK;
 	table_b = slot(g.root, b, 1) & PAGE_MASK;
-	map(a, 1, table_b | USER);           /* a shows the table of b's block, and the reverse */
+	map(a, 1, table_b | USER); /* a shows the table of b's block, and the reverse */
 	map(b, 1, table_a | USER);
 	map(a + PAGE_SIZE, 1, DATA | USER);
 	map(b + PAGE_SIZE, 1, DATA | USER);
@@ -1060,7 +1079,7 @@ static void invlpg_takes_effect_for_one_small_page(void **state)
 /* SDM vol. 2, INVLPG: such an address makes it a NOP, so the flush of the real address is still to come. */
 static void invlpg_of_an_address_that_is_not_canonical(void **state)
 {
-	static const u32 bits[] = {48, 62};   /* the latter is no part of the key of a cached path */
+	static const u32 bits[] = {48, 62}; /* the latter is no part of the key of a cached path */
 
 	for (u32 i = 0; i < 2; i++) {
 		map(CODE, 1, DATA | USER | PTE_A | PTE_D);
@@ -1099,9 +1118,12 @@ static void invlpg_of_another_page_forgets_upper_entries(void **state)
 /* --- copy-on-write ------------------------------------------------------------------------ */
 #define SHARED (PTE_P | PTE_U | PTE_A)
 #define PRIVATE (USER | PTE_A | PTE_D)
-#define COPY (DATA + 0x70000)        /* 8 pages */
+#define COPY (DATA + 0x70000) /* 8 pages */
 
-static u64 exits(void) { return shadow_stat(g.m->shadow, SHADOW_STAT_walks); }
+static u64 exits(void)
+{
+	return shadow_stat(g.m->shadow, SHADOW_STAT_walks);
+}
 
 /* Pages as a fork leaves them; count of them are in the TLB. */
 static void share(u32 pages, u32 count)
@@ -1351,7 +1373,7 @@ static void absent_to_present_needs_no_flush_at_any_level(void **state)
 
 static void recursive_mapping(void **state)
 {
-	const u64 self = 0x1ff;               /* slot of the root that points at itself */
+	const u64 self = 0x1ff;                          /* slot of the root that points at itself */
 	u64 tables = 0xffff000000000000ull | self << 39; /* the leaf tables, as pages */
 	u64 root_page, old;
 
@@ -1440,7 +1462,9 @@ static void entry_written_in_halves_and_bytes(void **state)
 			expect_ok(CODE, USER_WRITE, DATA);
 			for (u32 i = 0; i < 8; i += size) {
 				u32 byte = order ? 8 - size - i : i;
-				struct machine_access a = {.gva = WINDOW + at + byte, .kind = WRITE, .size = size,
+				struct machine_access a = {.gva = WINDOW + at + byte,
+							   .kind = WRITE,
+							   .size = size,
 							   .value = want >> (8 * byte)};
 
 				assert_int_equal(machine_access(g.m, a).outcome, MACHINE_OK);
@@ -1472,9 +1496,10 @@ static void write_across_two_entries_and_two_tables(void **state)
 	reload_cr3();
 	expect_ok(b + PAGE_SIZE, USER_READ, DATA + 0x2000);
 	/* one instruction that crosses from one table's page into the next one's */
-	list[0] = (struct machine_access){.gva = WINDOW + slot(g.root, a, 1) + 4, .kind = WRITE, .size = 4, .value = 0};
-	list[1] = (struct machine_access){.gva = WINDOW + at, .kind = WRITE, .size = 4,
-					  .value = (DATA + 0x4000) | USER};
+	list[0] = (struct machine_access){
+		.gva = WINDOW + slot(g.root, a, 1) + 4, .kind = WRITE, .size = 4, .value = 0};
+	list[1] = (struct machine_access){
+		.gva = WINDOW + at, .kind = WRITE, .size = 4, .value = (DATA + 0x4000) | USER};
 	assert_int_equal(machine_instruction(g.m, list, 2).outcome, MACHINE_OK);
 	reload_cr3();
 	expect_ok(b, USER_READ, DATA + 0x4000);
@@ -1490,8 +1515,10 @@ static void run_instruction(const struct machine_access *list, u32 count)
 	assert_int_equal(r.outcome, MACHINE_OK);
 }
 
+/* clang-format off */
 #define READS(at) {.gva = WINDOW + (at), .kind = READ, .size = 8}
 #define WRITES(at, what) {.gva = WINDOW + (at), .kind = WRITE, .size = 8, .value = (what)}
+/* clang-format on */
 
 /* XCHG, BTS, CMPXCHG16B, a 32-byte AVX store over two tables, REP MOVS, PUSH, CALL. */
 static void tables_written_by_wide_locked_and_repeated_instructions(void **state)
@@ -1500,16 +1527,17 @@ static void tables_written_by_wide_locked_and_repeated_instructions(void **state
 
 	for (u32 i = 0; i < 514; i++)
 		map(CODE + i * PAGE_SIZE, 1, page | USER);
-	at = slot(g.root, CODE + 0x200000, 1);  /* the second table's first entry */
+	at = slot(g.root, CODE + 0x200000, 1); /* the second table's first entry */
 	low = slot(g.root, CODE, 1);
 	for (u64 n = 0; n < 24; n++) {
 		u64 to = DATA + (n % 12 + 1) * PAGE_SIZE, e = to | USER;
 		const struct machine_access locked[] = {READS(low), WRITES(low, e)};
-		const struct machine_access wide[] = {READS(low), READS(low + 8), WRITES(low, e), WRITES(low + 8, e)};
-		const struct machine_access vector[] = {
-			WRITES(low + 510 * 8, e), WRITES(low + 511 * 8, e), WRITES(at, e), WRITES(at + 8, e)};
-		const struct machine_access call[] = {
-			{.gva = CODE + 7 * PAGE_SIZE, .kind = FETCH, .size = 8}, WRITES(low + 8, e)};
+		const struct machine_access wide[] = {READS(low), READS(low + 8), WRITES(low, e),
+						      WRITES(low + 8, e)};
+		const struct machine_access vector[] = {WRITES(low + 510 * 8, e), WRITES(low + 511 * 8, e),
+							WRITES(at, e), WRITES(at + 8, e)};
+		const struct machine_access call[] = {{.gva = CODE + 7 * PAGE_SIZE, .kind = FETCH, .size = 8},
+						      WRITES(low + 8, e)};
 
 		for (u32 i = 0; i < 514; i += 1 + 508 * (i == 1)) /* 0, 1, 510 to 513 */
 			expect_ok(CODE + i * PAGE_SIZE, i & 1 ? USER_READ : USER_WRITE, page);
@@ -1518,9 +1546,7 @@ static void tables_written_by_wide_locked_and_repeated_instructions(void **state
 			run_instruction(locked, 2);
 			run_instruction(call, 2);
 			break;
-		case 1:
-			run_instruction(wide, 4);
-			break;
+		case 1: run_instruction(wide, 4); break;
 		default:
 			for (u64 i = 0; i < 2; i++) {
 				const struct machine_access move[] = {READS(low + 16), WRITES(low + 8 * i, e)};
@@ -1550,12 +1576,14 @@ static void interrupt_frame_pushed_onto_a_table(void **state)
 		struct machine_access frame[6];
 
 		set_control(0, 0, CR4_SMAP, n & 2 ? CR4_SMAP : 0, false);
-		frame[0] = (struct machine_access){.gva = WINDOW + DATA + 0x70000, .kind = {.implicit = true}, .size = 8,
-						   .cpl0 = n & 1};
+		frame[0] = (struct machine_access){
+			.gva = WINDOW + DATA + 0x70000, .kind = {.implicit = true}, .size = 8, .cpl0 = n & 1};
 		for (u32 i = 1; i < 6; i++)
-			frame[i] = (struct machine_access){
-				.gva = WINDOW + at + 8 * (5 - i), .kind = {.write = true, .implicit = true}, .size = 8,
-				.value = to | USER, .cpl0 = n & 1};
+			frame[i] = (struct machine_access){.gva = WINDOW + at + 8 * (5 - i),
+							   .kind = {.write = true, .implicit = true},
+							   .size = 8,
+							   .value = to | USER,
+							   .cpl0 = n & 1};
 		run_instruction(frame, 6);
 		reload_cr3();
 		for (u32 i = 0; i < 8; i++)
@@ -1595,8 +1623,7 @@ static void instruction_that_unmaps_its_own_page(void **state)
 	map(CODE, 1, DATA | USER);
 	for (u32 level = 1; level <= 4; level++) {
 		u64 at = slot(g.root, CODE, level), old = machine_peek(g.m, at);
-		const struct machine_access list[] = {
-			{.gva = CODE, .kind = FETCH, .size = 8}, WRITES(at, 0)};
+		const struct machine_access list[] = {{.gva = CODE, .kind = FETCH, .size = 8}, WRITES(at, 0)};
 
 		for (u32 n = 0; n < 4; n++) {
 			run_instruction(list, 2);
@@ -1620,14 +1647,16 @@ static void hypervisor_write_that_unmaps_its_target(void **state)
 	map(view, 1, (slot(g.root, view, 1) & PAGE_MASK) | LINK);
 	at = slot(g.root, view, 1);
 	expect_ok(view, USER_READ, at & PAGE_MASK);
-	assert_int_equal(shadow_write_guest(g.m->mmu, view + (at & 0xfff), &value, 8, (struct gpt_access){.write = true}, &gva,
-					    &error), 0);
+	assert_int_equal(shadow_write_guest(g.m->mmu, view + (at & 0xfff), &value, 8,
+					    (struct gpt_access){.write = true}, &gva, &error),
+			 0);
 	assert_true(machine_peek(g.m, at) == 0);
 	machine_reenter(g.m);
 	invlpg(view);
 	expect_fault(view, USER_READ, PF_U);
-	assert_int_equal(shadow_write_guest(g.m->mmu, view + 8, &value, 8, (struct gpt_access){.write = true}, &gva, &error),
-			 -EFAULT);
+	assert_int_equal(
+		shadow_write_guest(g.m->mmu, view + 8, &value, 8, (struct gpt_access){.write = true}, &gva, &error),
+		-EFAULT);
 	assert_int_equal(error, PF_W);
 }
 
@@ -1642,9 +1671,11 @@ static void write_to_the_tables_that_map_the_write(void **state)
 		for (u32 level = 1; level <= 4; level++) {
 			u64 free_slot = 8 * (300 + round), to = DATA | USER;
 
-			assert_int_equal(act(view + level * PAGE_SIZE + free_slot, USER_WRITE, to).outcome, MACHINE_OK);
+			assert_int_equal(act(view + level * PAGE_SIZE + free_slot, USER_WRITE, to).outcome,
+					 MACHINE_OK);
 			assert_int_equal(machine_peek(g.m, (slot(g.root, view, level) & PAGE_MASK) + free_slot), to);
-			assert_int_equal(act(view + level * PAGE_SIZE + free_slot, USER_WRITE, 0).outcome, MACHINE_OK);
+			assert_int_equal(act(view + level * PAGE_SIZE + free_slot, USER_WRITE, 0).outcome,
+					 MACHINE_OK);
 			if (round & 1)
 				reload_cr3();
 		}
@@ -1681,15 +1712,19 @@ static void hypervisor_writes_to_a_table_for_the_guest(void **state)
 	}
 	value = 5;
 	assert_int_equal(shadow_write_guest(g.m->mmu, CODE + PAGE_SIZE, &value, 8, a, &gva, &error), 0);
-	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + PAGE_SIZE, &value, 8, (struct gpt_access){0}, &gva, &error), 0);
+	assert_int_equal(
+		shadow_read_guest(g.m->mmu, CODE + PAGE_SIZE, &value, 8, (struct gpt_access){0}, &gva, &error), 0);
 	assert_true(value == ~0ull);
-	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + 2 * PAGE_SIZE, &value, 8, (struct gpt_access){0}, &gva,
-					   &error), -EIO);
-	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + 3 * PAGE_SIZE - 4, &value, 8, (struct gpt_access){0}, &gva,
-					   &error), -EIO);
+	assert_int_equal(
+		shadow_read_guest(g.m->mmu, CODE + 2 * PAGE_SIZE, &value, 8, (struct gpt_access){0}, &gva, &error),
+		-EIO);
+	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + 3 * PAGE_SIZE - 4, &value, 8, (struct gpt_access){0},
+					   &gva, &error),
+			 -EIO);
 	map(CODE + 5 * PAGE_SIZE, 1, DATA | USER);
-	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + 6 * PAGE_SIZE - 4, &value, 8, (struct gpt_access){0}, &gva,
-					   &error), -EFAULT);
+	assert_int_equal(shadow_read_guest(g.m->mmu, CODE + 6 * PAGE_SIZE - 4, &value, 8, (struct gpt_access){0},
+					   &gva, &error),
+			 -EFAULT);
 	assert_int_equal(gva, CODE + 6 * PAGE_SIZE);
 	assert_int_equal(error, 0);
 }
@@ -1698,8 +1733,8 @@ static void hypervisor_writes_to_a_table_for_the_guest(void **state)
 static void cr3_anywhere_faults_only_on_access(void **state)
 {
 	static const u64 places[] = {
-		MACHINE_MMIO, MACHINE_HIDDEN, MACHINE_POOL, MACHINE_TRAPPED, 0x8000000000, 0xfffffff000, BIT(45),
-		BITS(51, 12),
+		MACHINE_MMIO, MACHINE_HIDDEN, MACHINE_POOL, MACHINE_TRAPPED,
+		0x8000000000, 0xfffffff000,   BIT(45),      BITS(51, 12),
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
@@ -1715,8 +1750,8 @@ static void cr3_anywhere_faults_only_on_access(void **state)
 
 static void tables_that_name_hidden_memory(void **state)
 {
-	static const u64 places[] = {MACHINE_HIDDEN, MACHINE_HIDDEN + 0x1000, MACHINE_HIDDEN + 0x2000, MACHINE_POOL,
-				     MACHINE_POOL + 0x10000};
+	static const u64 places[] = {MACHINE_HIDDEN, MACHINE_HIDDEN + 0x1000, MACHINE_HIDDEN + 0x2000,
+				     MACHINE_POOL, MACHINE_POOL + 0x10000};
 	u64 reads = shadow_stat(g.m->shadow, SHADOW_STAT_hidden_reads);
 	u64 writes = shadow_stat(g.m->shadow, SHADOW_STAT_hidden_writes);
 
@@ -1786,7 +1821,8 @@ static void giant_leaf_over_everything(void **state)
 	/* a table seen through it is written, and the write is noticed */
 	map(CODE, 1, DATA | USER);
 	expect_ok(CODE, USER_READ, DATA);
-	assert_int_equal(act(gva + slot(g.root, CODE, 1), USER_WRITE, (DATA + PAGE_SIZE) | USER).outcome, MACHINE_OK);
+	assert_int_equal(act(gva + slot(g.root, CODE, 1), USER_WRITE, (DATA + PAGE_SIZE) | USER).outcome,
+			 MACHINE_OK);
 	reload_cr3();
 	expect_ok(CODE, USER_READ, DATA + PAGE_SIZE);
 }
@@ -1975,7 +2011,7 @@ static void push_out_by_invlpg(u64 one)
 	map(one, 1, DATA | USER);
 	map(one + 9 * PAGE_SIZE, 1, DATA | USER);
 	store_entry(one, 2, entry(one, 2)); /* the window is mapped from now on */
-	expect_ok(one, USER_WRITE, DATA); /* else its tables are protected later, and that flushes */
+	expect_ok(one, USER_WRITE, DATA);   /* else its tables are protected later, and that flushes */
 	reload_cr3();
 	for (u32 i = 0; i < 1024; i++)
 		expect_ok(gva + i * PAGE_SIZE, USER_WRITE, shared);
@@ -2031,7 +2067,9 @@ static void one_address_space_larger_than_the_pool(void **state)
 	for (u64 round = 0; round < 40; round++) {
 		for (u64 i = 0; i < 6; i++)
 			list[i] = (struct machine_access){.gva = CODE + (((round * 5 + i * 7) % 40) << 30),
-							  .kind = USER_WRITE, .size = 8, .value = i};
+							  .kind = USER_WRITE,
+							  .size = 8,
+							  .value = i};
 		assert_int_equal(machine_instruction(g.m, list, 6).outcome, MACHINE_OK);
 		check();
 	}
@@ -2099,7 +2137,8 @@ static void every_memory_type_reaches_the_hardware(void **state)
 		paging.pat = pats[p];
 		machine_set_paging(g.m, &paging, true);
 		for (u32 i = 0; i < 8; i++) {
-			u64 small = 0x30000000 + (i << 12), large = 0x40000000 + (i << 21), split = 0x50000000 + (i << 21);
+			u64 small = 0x30000000 + (i << 12), large = 0x40000000 + (i << 21),
+			    split = 0x50000000 + (i << 21);
 			u32 want = (pats[p] >> (8 * i)) & 7;
 
 			if (p == 0) {
@@ -2224,7 +2263,8 @@ static void pool_that_is_too_small_is_refused(void **state)
 
 static void least_pool_that_is_promised_works(void **state)
 {
-	struct machine_config config = {.seed = 4,
+	struct machine_config config = {
+		.seed = 4,
 		.pool_bytes = ALIGN_UP(SHADOW_POOL_MIN + MACHINE_RAM_FRAMES * PAGE_SIZE / 500, PAGE_SIZE)};
 
 	start(&config, 0);
@@ -2248,7 +2288,9 @@ static void counters_have_names_and_count(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* clang-format off */
 #define TEST_ON(how, name) {#name " (" #how ")", name, setup_##how, teardown, NULL}
+/* clang-format on */
 
 /* The argument, if there is one: which tests to run, with * and ?. */
 int main(int argc, char **argv)

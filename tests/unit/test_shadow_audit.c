@@ -12,10 +12,10 @@
 #include "tests/unit/machine.h"
 
 #define ROOT 0x100000ull
-#define UPPER 0x101000ull            /* the tables of levels 3 to 1: this and the two after it */
-#define LARGE 0x104000ull            /* a table of level 2 with large leaves, in entry 1 of level 3 */
+#define UPPER 0x101000ull /* the tables of levels 3 to 1: this and the two after it */
+#define LARGE 0x104000ull /* a table of level 2 with large leaves, in entry 1 of level 3 */
 #define DATA 0x180000ull
-#define BASE 0x0ull                  /* gva: entry 0 of every level */
+#define BASE 0x0ull /* gva: entry 0 of every level */
 #define LARGE_GVA (1ull << 30)
 #define USER (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)
 

@@ -20,8 +20,8 @@
 
 #define TABLES 0x100000ull
 #define TABLES_END 0x180000ull
-#define DATA 0x180000ull             /* and further, up to 2 MiB */
-#define CODE 0x400000ull             /* an address to map things at; 4 MiB aligned */
+#define DATA 0x180000ull /* and further, up to 2 MiB */
+#define CODE 0x400000ull /* an address to map things at; 4 MiB aligned */
 #define LINK (PTE_P | PTE_W | PTE_U)
 #define KERNEL (PTE_P | PTE_W)
 #define USER (PTE_P | PTE_W | PTE_U)
@@ -36,13 +36,13 @@
 
 struct space {
 	enum model_mode mode;
-	u64 root;                    /* CR3 */
+	u64 root; /* CR3 */
 };
 
 static struct machine *m;
 static u64 next_table;
 static struct space spaces[MODEL_5L + 1];
-static const struct space *now;      /* the space in use */
+static const struct space *now; /* the space in use */
 
 static const enum model_mode all_modes[] = {MODEL_32, MODEL_PAE, MODEL_4L, MODEL_5L};
 
@@ -63,8 +63,14 @@ static u64 new_table(void)
 	return table;
 }
 
-static bool is_long(enum model_mode mode) { return mode == MODEL_4L || mode == MODEL_5L; }
-static u32 entry_bytes(enum model_mode mode) { return mode == MODEL_32 ? 4 : 8; }
+static bool is_long(enum model_mode mode)
+{
+	return mode == MODEL_4L || mode == MODEL_5L;
+}
+static u32 entry_bytes(enum model_mode mode)
+{
+	return mode == MODEL_32 ? 4 : 8;
+}
 
 /* The level of the table that CR3 names, a PDPT being level 3. */
 static u32 top_of(enum model_mode mode)
@@ -119,8 +125,14 @@ static u64 slot_of(const struct space *s, u64 gva, u32 level)
 	return slot_in(s->mode, table, gva, level);
 }
 
-static u64 slot(u64 gva, u32 level) { return slot_of(now, gva, level); }
-static u64 entry(u64 gva, u32 level) { return peek(slot(gva, level), entry_bytes(now->mode)); }
+static u64 slot(u64 gva, u32 level)
+{
+	return slot_of(now, gva, level);
+}
+static u64 entry(u64 gva, u32 level)
+{
+	return peek(slot(gva, level), entry_bytes(now->mode));
+}
 
 /* Maps before anything was shadowed, or where nothing was present. */
 static void map_in(const struct space *s, u64 gva, u32 level, u64 e)
@@ -143,9 +155,18 @@ static bool mov(enum machine_register which, u64 value)
 	return good;
 }
 
-static void toggle_cr0(u64 bits) { assert_true(mov(MACHINE_CR0, m->paging.cr0 ^ bits)); }
-static void toggle_cr4(u64 bits) { assert_true(mov(MACHINE_CR4, m->paging.cr4 ^ bits)); }
-static void reload_cr3(void) { assert_true(mov(MACHINE_CR3, m->paging.cr3)); }
+static void toggle_cr0(u64 bits)
+{
+	assert_true(mov(MACHINE_CR0, m->paging.cr0 ^ bits));
+}
+static void toggle_cr4(u64 bits)
+{
+	assert_true(mov(MACHINE_CR4, m->paging.cr4 ^ bits));
+}
+static void reload_cr3(void)
+{
+	assert_true(mov(MACHINE_CR3, m->paging.cr3));
+}
 
 static void invlpg(u64 gva)
 {
@@ -161,8 +182,8 @@ static void enter_space(const struct space *s)
 	if (machine_model_state(m).mode != s->mode) {
 		assert_true(mov(MACHINE_CR0, m->paging.cr0 & ~CR0_PG));
 		assert_true(mov(MACHINE_EFER, (m->paging.efer & ~EFER_LME) | (is_long(s->mode) ? EFER_LME : 0)));
-		assert_true(mov(MACHINE_CR4, cr4 | (s->mode != MODEL_32 ? CR4_PAE : 0) |
-						(s->mode == MODEL_5L ? CR4_LA57 : 0)));
+		assert_true(mov(MACHINE_CR4,
+				cr4 | (s->mode != MODEL_32 ? CR4_PAE : 0) | (s->mode == MODEL_5L ? CR4_LA57 : 0)));
 	}
 	now = s;
 	assert_true(mov(MACHINE_CR3, s->root));
@@ -252,8 +273,8 @@ static int teardown(void **state)
 /* --- acting and expecting ---------------------------------------------------------------- */
 static struct machine_result act(u64 gva, struct model_access kind, u32 size, u64 value)
 {
-	struct machine_result r = machine_access(m, (struct machine_access){
-		.gva = gva, .kind = kind, .size = size, .value = value});
+	struct machine_result r =
+		machine_access(m, (struct machine_access){.gva = gva, .kind = kind, .size = size, .value = value});
 
 	check();
 	return r;
@@ -264,14 +285,17 @@ static void expect_reach(u64 gva, struct model_access kind, u32 region, u64 gpa)
 	struct machine_result r = act(gva, kind, 8, 0x1122334455667788ull);
 
 	if (r.outcome != MACHINE_OK || r.gpa != gpa)
-		print_message("mode %u, %#llx: outcome %u error %#x gpa %#llx\n", now->mode, (unsigned long long)gva,
-			      r.outcome, r.error, (unsigned long long)r.gpa);
+		print_message("mode %u, %#llx: outcome %u error %#x gpa %#llx\n", now->mode,
+			      (unsigned long long)gva, r.outcome, r.error, (unsigned long long)r.gpa);
 	assert_int_equal(r.outcome, MACHINE_OK);
 	assert_int_equal(r.kind, region);
 	assert_true(r.gpa == gpa);
 }
 
-static void expect_ok(u64 gva, struct model_access kind, u64 gpa) { expect_reach(gva, kind, REGION_RAM, gpa); }
+static void expect_ok(u64 gva, struct model_access kind, u64 gpa)
+{
+	expect_reach(gva, kind, REGION_RAM, gpa);
+}
 
 static void expect_fault(u64 gva, struct model_access kind, u32 error)
 {
@@ -312,21 +336,36 @@ static void store(u64 gpa, u64 value)
 	assert_true(peek(gpa, entry_bytes(now->mode)) == value);
 }
 
-static void store_entry(u64 gva, u32 level, u64 e) { store(slot(gva, level), e); }
+static void store_entry(u64 gva, u32 level, u64 e)
+{
+	store(slot(gva, level), e);
+}
 
 /* Error bits of a fetch in this format, with EFER.NXE set and CR4.SMEP clear. */
-static u32 fetch_bits(void) { return now->mode == MODEL_32 ? 0 : PF_ID; }
+static u32 fetch_bits(void)
+{
+	return now->mode == MODEL_32 ? 0 : PF_ID;
+}
 
 /* --- every format ----------------------------------------------------------------------------- */
-static const u64 places_32[] = {0x1000, CODE, 0x3ffff000, 0x40000000, 0x7fe00000, 0x80000000, 0xc0000000, 0xe0000000};
-static const u64 places_4l[] = {CODE, 0x7fc0000000, 0x8000000000, 0x7fffffe00000, 0xffff800000000000, 0xfffffffffff00000};
-static const u64 places_5l[] = {CODE, 0x1000000000000, 0xff800000000000, 0xffffffffe00000, 0xff00000000000000,
-				0xfffff00000000000, 0xfffffffffff00000};
+static const u64 places_32[] = {0x1000,     CODE,       0x3ffff000, 0x40000000,
+				0x7fe00000, 0x80000000, 0xc0000000, 0xe0000000};
+static const u64 places_4l[] = {CODE,           0x7fc0000000,       0x8000000000,
+				0x7fffffe00000, 0xffff800000000000, 0xfffffffffff00000};
+static const u64 places_5l[] = {CODE,
+				0x1000000000000,
+				0xff800000000000,
+				0xffffffffe00000,
+				0xff00000000000000,
+				0xfffff00000000000,
+				0xfffffffffff00000};
 
 static u32 places_of(enum model_mode mode, const u64 **places)
 {
 	*places = mode == MODEL_5L ? places_5l : mode == MODEL_4L ? places_4l : places_32;
-	return mode == MODEL_5L ? ARRAY_SIZE(places_5l) : mode == MODEL_4L ? ARRAY_SIZE(places_4l) : ARRAY_SIZE(places_32);
+	return mode == MODEL_5L ? ARRAY_SIZE(places_5l) :
+	       mode == MODEL_4L ? ARRAY_SIZE(places_4l) :
+				  ARRAY_SIZE(places_32);
 }
 
 static void each_format_maps_and_marks_all_over_its_addresses(void **state)
@@ -343,7 +382,8 @@ static void each_format_maps_and_marks_all_over_its_addresses(void **state)
 			assert_int_equal(entry(at[n], 1) & MARKS, PTE_A);
 			expect_ok(at[n] + 8, USER_WRITE, DATA + n * PAGE_SIZE + 8);
 			assert_int_equal(entry(at[n], 1) & MARKS, MARKS);
-			for (u32 level = 2; level <= MIN(top_of(now->mode), now->mode == MODEL_PAE ? 2u : 5u); level++)
+			for (u32 level = 2; level <= MIN(top_of(now->mode), now->mode == MODEL_PAE ? 2u : 5u);
+			     level++)
 				assert_int_equal(entry(at[n], level) & MARKS, PTE_A);
 			expect_ok(at[n], USER_FETCH, DATA + n * PAGE_SIZE);
 			expect_fault(at[n] ^ 0x10000, USER_READ, PF_U);
@@ -394,7 +434,8 @@ static void absent_to_present_in_each_format(void **state)
 		for (u32 n = 0; n < 4; n++)
 			map(CODE + n * 0x20800000ull, 1, (DATA + n * PAGE_SIZE) | USER);
 		for (u32 n = 0; n < 2500; n++) {
-			u32 which = rng_below(&r, 4), level = 1 + rng_below(&r, now->mode == MODEL_PAE ? 2 : top_of(now->mode));
+			u32 which = rng_below(&r, 4),
+			    level = 1 + rng_below(&r, now->mode == MODEL_PAE ? 2 : top_of(now->mode));
 			u64 gva = CODE + which * 0x20800000ull, saved = entry(gva, level), place = slot(gva, level);
 
 			store(place, 0);
@@ -441,7 +482,8 @@ static void each_bit_changed_in_a_live_entry_of_each_format(void **state)
 		map(CODE, 1, (MACHINE_HIGH + 0x100000) | USER | MARKS);
 		map(2 * CODE, 2, MACHINE_HIGH | USER | PTE_PS | MARKS);
 		for (u32 large = 0; large < 2; large++)
-			for (u32 level = 1 + large; level <= (now->mode == MODEL_PAE ? 2 : top_of(now->mode)); level++)
+			for (u32 level = 1 + large; level <= (now->mode == MODEL_PAE ? 2 : top_of(now->mode));
+			     level++)
 				for (u32 bit = 0; bit < 8 * entry_bytes(now->mode); bit++)
 					change_bit(CODE << large, level, bit, MACHINE_HIGH + (large ? 0 : 0x100000));
 		machine_audit(m);
@@ -479,7 +521,8 @@ static void wp_smep_smap_in_each_format(void **state)
 		map(CODE + PAGE_SIZE, 1, (DATA + PAGE_SIZE) | PTE_P);
 		map(2 * CODE, 2, MACHINE_HIGH | PTE_P | PTE_U | PTE_PS);
 		for (u32 bits = 0; bits < 16; bits++) {
-			static const struct model_access kinds[] = {READ, WRITE, FETCH, USER_READ, USER_WRITE, USER_FETCH};
+			static const struct model_access kinds[] = {READ,      WRITE,      FETCH,
+								    USER_READ, USER_WRITE, USER_FETCH};
 			u64 cr4 = m->paging.cr4 & ~(CR4_SMEP | CR4_SMAP);
 
 			assert_true(mov(MACHINE_CR0, (m->paging.cr0 & ~CR0_WP) | (bits & 1 ? CR0_WP : 0)));
@@ -584,7 +627,8 @@ static void large_page_of_each_format_is_splintered_around_a_table(void **state)
 			expect_ok(CODE, USER_WRITE, to);
 			expect_ok(view + at + PAGE_SIZE, USER_WRITE, table + PAGE_SIZE);
 			expect_ok(view, USER_WRITE, MACHINE_HIGH);
-			assert_int_equal(act(view + at, USER_WRITE, size, (DATA + 0x8000) | USER).outcome, MACHINE_OK);
+			assert_int_equal(act(view + at, USER_WRITE, size, (DATA + 0x8000) | USER).outcome,
+					 MACHINE_OK);
 			reload_cr3();
 			expect_ok(CODE, USER_WRITE, DATA + 0x8000);
 			store_entry(CODE, 2, 0);
@@ -666,7 +710,8 @@ static void quadrants_of_a_32_bit_guest(void **state)
 		n = 0;
 		for (u32 i = 0; i < ARRAY_SIZE(directory_slots); i++)
 			for (u32 j = 0; j < ARRAY_SIZE(table_slots); j++) {
-				u64 gva = address_32(directory_slots[i], table_slots[j]), to = DATA + n++ * PAGE_SIZE;
+				u64 gva = address_32(directory_slots[i], table_slots[j]),
+				    to = DATA + n++ * PAGE_SIZE;
 
 				expect_ok(gva, USER_WRITE, to);
 				store_entry(gva, 1, 0x300000 + (to & 0xff000) + (u64)USER);
@@ -716,14 +761,16 @@ static void a_32_bit_guest_writes_entries_of_other_sizes(void **state)
 	for (u32 i = 1; i < 10; i++) {
 		u64 at = slot(CODE, 1), a = DATA + i * PAGE_SIZE, b = DATA + (i + 20) * PAGE_SIZE, want;
 
-		assert_int_equal(act(window_of(MODEL_32) + at, WRITE, 8, (b | USER) << 32 | a | USER).outcome, MACHINE_OK);
+		assert_int_equal(act(window_of(MODEL_32) + at, WRITE, 8, (b | USER) << 32 | a | USER).outcome,
+				 MACHINE_OK);
 		reload_cr3();
 		expect_ok(CODE, USER_WRITE, a);
 		expect_ok(CODE + PAGE_SIZE, USER_WRITE, b);
 		want = a | USER;
 		for (u32 byte = 0; byte < 4; byte++)
-			assert_int_equal(act(window_of(MODEL_32) + at + 4 + byte, WRITE, 1, want >> (8 * byte)).outcome,
-					 MACHINE_OK);
+			assert_int_equal(
+				act(window_of(MODEL_32) + at + 4 + byte, WRITE, 1, want >> (8 * byte)).outcome,
+				MACHINE_OK);
 		invlpg(CODE + PAGE_SIZE);
 		expect_ok(CODE + PAGE_SIZE, USER_WRITE, a);
 		expect_ok(CODE, USER_WRITE, a);
@@ -733,8 +780,12 @@ static void a_32_bit_guest_writes_entries_of_other_sizes(void **state)
 static void pse_36_addresses(void **state)
 {
 	/* entry bits 20:13 are address bits 39:32 */
-	static const struct { u64 e, gpa; } pages[] = {
-		{0x80000000, 0x80000000}, {BIT(13) | 0x400000, 0x100400000}, {BIT(20), BIT(39)},
+	static const struct {
+		u64 e, gpa;
+	} pages[] = {
+		{0x80000000, 0x80000000},
+		{BIT(13) | 0x400000, 0x100400000},
+		{BIT(20), BIT(39)},
 		{BITS(20, 13) | 0xffc00000, 0xffffc00000},
 	};
 
@@ -815,7 +866,9 @@ static void cr3_of_a_32_bit_guest_anywhere_faults_only_on_access(void **state)
 }
 
 /* --- PAE guests --------------------------------------------------------------------------------------- */
-struct pae { u64 gva, first, second; };
+struct pae {
+	u64 gva, first, second;
+};
 
 /* Two directories that map gva differently; the first one is in use. */
 static struct pae make_pae(void)
@@ -839,7 +892,10 @@ static void pdpt_edited_without_reload_has_no_effect(void **state)
 	struct pae p = make_pae();
 
 	for (u32 i = 0; i < 3; i++) {
-		store_entry(p.gva, 3, i == 0 ? p.second : i == 1 ? 0 : p.first | BIT(1)); /* another, absent, reserved */
+		store_entry(p.gva, 3,
+			    i == 0 ? p.second :
+			    i == 1 ? 0 :
+				     p.first | BIT(1)); /* another, absent, reserved */
 		expect_ok(p.gva, USER_READ, DATA);
 		invlpg(p.gva);
 		expect_ok(p.gva, USER_WRITE, DATA);
@@ -871,24 +927,12 @@ static void pdpt_edited_holds_after_each_kind_of_reload(void **state)
 		store_entry(p.gva, 3, i & 1 ? p.first : p.second);
 		expect_ok(p.gva, USER_WRITE, DATA + (i & 1) * PAGE_SIZE);
 		switch (i / 2) {
-		case 0:
-			reload_cr3();
-			break;
-		case 1:
-			toggle_cr4(CR4_PGE);
-			break;
-		case 2:
-			toggle_cr4(CR4_PSE);
-			break;
-		case 3:
-			toggle_cr4(CR4_SMEP);
-			break;
-		case 4:
-			toggle_cr0(CR0_CD);
-			break;
-		case 5:
-			toggle_cr0(CR0_CD | CR0_NW);
-			break;
+		case 0: reload_cr3(); break;
+		case 1: toggle_cr4(CR4_PGE); break;
+		case 2: toggle_cr4(CR4_PSE); break;
+		case 3: toggle_cr4(CR4_SMEP); break;
+		case 4: toggle_cr0(CR0_CD); break;
+		case 5: toggle_cr0(CR0_CD | CR0_NW); break;
 		default:
 			toggle_cr0(CR0_PG);
 			toggle_cr0(CR0_PG);
@@ -915,10 +959,10 @@ static void pdpte_with_reserved_bits_is_refused_and_changes_nothing(void **state
 		assert_false(mov(MACHINE_CR4, m->paging.cr4 ^ CR4_PGE));
 		assert_false(mov(MACHINE_CR0, m->paging.cr0 ^ CR0_CD));
 		expect_ok(p.gva, USER_READ, DATA);
-		store_entry(p.gva, 3, (p.second | BIT(bits[i])) & ~PTE_P);   /* absent: anything goes */
+		store_entry(p.gva, 3, (p.second | BIT(bits[i])) & ~PTE_P); /* absent: anything goes */
 		assert_true(mov(MACHINE_CR3, m->paging.cr3));
 		expect_fault(p.gva, USER_READ, PF_U);
-		store_entry(p.gva, 3, p.first | BITS(4, 3) | BITS(11, 9));   /* PWT, PCD, ignored */
+		store_entry(p.gva, 3, p.first | BITS(4, 3) | BITS(11, 9)); /* PWT, PCD, ignored */
 		reload_cr3();
 		expect_ok(p.gva, USER_READ, DATA);
 	}
@@ -985,7 +1029,11 @@ static void pdpts_at_every_place_of_a_page(void **state)
 
 	for (u32 i = 0; i < 128; i++)
 		for (u32 j = 0; j < 4; j++)
-			poke(page + 32 * i + 8 * j, j == 3 ? peek(root + 24, 8) : j == 1 ? (i & 1 ? p.first : p.second) : 0, 8);
+			poke(page + 32 * i + 8 * j,
+			     j == 3 ? peek(root + 24, 8) :
+			     j == 1 ? (i & 1 ? p.first : p.second) :
+				      0,
+			     8);
 	map(CODE, 2, page | LINK);
 	for (u32 i = 0; i < 128; i += 9) {
 		assert_true(mov(MACHINE_CR3, (page + 32 * i) | BITS(4, 3)));
@@ -999,7 +1047,8 @@ static void pdpts_at_every_place_of_a_page(void **state)
 
 static void pdptes_anywhere_fault_only_on_access(void **state)
 {
-	static const u64 places[] = {MACHINE_MMIO, MACHINE_HIDDEN, MACHINE_POOL, MACHINE_TRAPPED, 0x8000000000, 0xfffffff000};
+	static const u64 places[] = {MACHINE_MMIO,    MACHINE_HIDDEN, MACHINE_POOL,
+				     MACHINE_TRAPPED, 0x8000000000,   0xfffffff000};
 	struct pae p = make_pae();
 
 	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
@@ -1061,7 +1110,7 @@ static void la57_addresses(void **state)
 	store_entry(gva, 5, fourth | PTE_PS);
 	invlpg(gva);
 	expect_fault(gva, READ, PF_P | PF_RSVD);
-	invlpg(BIT(56));         /* not canonical */
+	invlpg(BIT(56)); /* not canonical */
 	invlpg(0x0123456789abcdef);
 }
 
@@ -1200,8 +1249,9 @@ static void tables_written_with_paging_off_hold_in_each_format(void **state)
 		for (u32 n = 1; n < 8; n++) {
 			expect_ok(CODE, USER_WRITE, DATA + (n - 1) * PAGE_SIZE);
 			toggle_cr0(CR0_PG);
-			assert_int_equal(act(slot(CODE, 1), WRITE, entry_bytes(now->mode), (DATA + n * PAGE_SIZE) | USER).outcome,
-					 MACHINE_OK);
+			assert_int_equal(
+				act(slot(CODE, 1), WRITE, entry_bytes(now->mode), (DATA + n * PAGE_SIZE) | USER).outcome,
+				MACHINE_OK);
 			expect_ok(DATA, READ, DATA);
 			toggle_cr0(CR0_PG);
 		}
@@ -1295,13 +1345,16 @@ static void pool_exhausted_in_each_format(void **state)
 
 /* Leaf tables of CODE's gigabyte, 512 entries each; entry i gets frame_of(i). */
 #define RICH_TABLES 5u
-static u64 rich_frame(u32 i) { return (i < 1024 ? MACHINE_HIGH : 0x100000) + i * PAGE_SIZE; }
+static u64 rich_frame(u32 i)
+{
+	return (i < 1024 ? MACHINE_HIGH : 0x100000) + i * PAGE_SIZE;
+}
 
 static void rich_fill(bool writable)
 {
 	for (u32 i = 0; i < RICH_TABLES * 512; i++)
-		poke(slot(CODE + i * PAGE_SIZE, 1), rich_frame(i % (RICH_TABLES * 256)) | PTE_P | PTE_U | MARKS |
-		     (writable ? PTE_W : 0), 8);
+		poke(slot(CODE + i * PAGE_SIZE, 1),
+		     rich_frame(i % (RICH_TABLES * 256)) | PTE_P | PTE_U | MARKS | (writable ? PTE_W : 0), 8);
 }
 
 /*
@@ -1353,7 +1406,9 @@ static void roots_are_made_though_lists_take_pages(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* clang-format off */
 #define TEST_ON(how, name) {#name " (" #how ")", name, setup_##how, teardown, NULL}
+/* clang-format on */
 
 /* The argument, if there is one: which tests to run, with * and ?. */
 int main(int argc, char **argv)

@@ -18,19 +18,45 @@ struct svm_features svm_found;
 
 static void exit_codes_have_their_kind(void **state)
 {
-	static const struct { u64 code, info1; enum exit_kind kind; } cases[] = {
-		{0x000, 0, EXIT_CR_READ}, {0x003, 0, EXIT_CR_READ}, {0x00f, 0, EXIT_CR_READ},
-		{0x010, 0, EXIT_CR_WRITE}, {0x014, 0, EXIT_CR_WRITE}, {0x01f, 0, EXIT_CR_WRITE},
-		{0x020, 0, EXIT_UNKNOWN}, {0x03f, 0, EXIT_UNKNOWN}, {0x041, 0, EXIT_EXCEPTION},
-		{0x04e, 0, EXIT_PAGE_FAULT}, {0x052, 0, EXIT_MACHINE_CHECK}, {0x05f, 0, EXIT_EXCEPTION},
-		{0x060, 0, EXIT_INTERRUPT}, {0x061, 0, EXIT_NMI}, {0x063, 0, EXIT_INIT},
-		{0x064, 0, EXIT_WINDOW}, {0x065, 0, EXIT_CR_WRITE}, {0x06e, 0, EXIT_UNKNOWN},
-		{0x072, 0, EXIT_CPUID}, {0x076, 0, EXIT_INVD}, {0x079, 0, EXIT_INVLPG},
-		{0x07a, 0, EXIT_VIRT_INSN}, {0x07b, 0, EXIT_IO}, {0x07c, 0, EXIT_MSR_READ},
-		{0x07c, 1, EXIT_MSR_WRITE}, {0x07d, 0, EXIT_TASK_SWITCH}, {0x07f, 0, EXIT_TRIPLE_FAULT},
-		{0x080, 0, EXIT_VIRT_INSN}, {0x081, 0, EXIT_HYPERCALL}, {0x086, 0, EXIT_VIRT_INSN},
-		{0x08d, 0, EXIT_XSETBV}, {0x0a2, 0, EXIT_INVPCID}, {0x400, 0, EXIT_UNKNOWN},
-		{~0ull, 0, EXIT_INVALID_STATE}, {0xffffffffull, 0, EXIT_INVALID_STATE},
+	static const struct {
+		u64 code, info1;
+		enum exit_kind kind;
+	} cases[] = {
+		{0x000, 0, EXIT_CR_READ},
+		{0x003, 0, EXIT_CR_READ},
+		{0x00f, 0, EXIT_CR_READ},
+		{0x010, 0, EXIT_CR_WRITE},
+		{0x014, 0, EXIT_CR_WRITE},
+		{0x01f, 0, EXIT_CR_WRITE},
+		{0x020, 0, EXIT_UNKNOWN},
+		{0x03f, 0, EXIT_UNKNOWN},
+		{0x041, 0, EXIT_EXCEPTION},
+		{0x04e, 0, EXIT_PAGE_FAULT},
+		{0x052, 0, EXIT_MACHINE_CHECK},
+		{0x05f, 0, EXIT_EXCEPTION},
+		{0x060, 0, EXIT_INTERRUPT},
+		{0x061, 0, EXIT_NMI},
+		{0x063, 0, EXIT_INIT},
+		{0x064, 0, EXIT_WINDOW},
+		{0x065, 0, EXIT_CR_WRITE},
+		{0x06e, 0, EXIT_UNKNOWN},
+		{0x072, 0, EXIT_CPUID},
+		{0x076, 0, EXIT_INVD},
+		{0x079, 0, EXIT_INVLPG},
+		{0x07a, 0, EXIT_VIRT_INSN},
+		{0x07b, 0, EXIT_IO},
+		{0x07c, 0, EXIT_MSR_READ},
+		{0x07c, 1, EXIT_MSR_WRITE},
+		{0x07d, 0, EXIT_TASK_SWITCH},
+		{0x07f, 0, EXIT_TRIPLE_FAULT},
+		{0x080, 0, EXIT_VIRT_INSN},
+		{0x081, 0, EXIT_HYPERCALL},
+		{0x086, 0, EXIT_VIRT_INSN},
+		{0x08d, 0, EXIT_XSETBV},
+		{0x0a2, 0, EXIT_INVPCID},
+		{0x400, 0, EXIT_UNKNOWN},
+		{~0ull, 0, EXIT_INVALID_STATE},
+		{0xffffffffull, 0, EXIT_INVALID_STATE},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(cases); i++)
@@ -121,12 +147,13 @@ static void io_exit_is_taken_apart(void **state)
 
 static void task_switches_name_the_tss_and_what_led_there(void **state)
 {
-	struct vmcb vmcb = { .exit_code = SVM_EXIT_TASK_SWITCH, .exit_info1 = 0x28, .rip = 0x100, .next_rip = 0x105 };
-	struct svm_assists assists = { .next_rip = true };
+	struct vmcb vmcb = {.exit_code = SVM_EXIT_TASK_SWITCH, .exit_info1 = 0x28, .rip = 0x100, .next_rip = 0x105};
+	struct svm_assists assists = {.next_rip = true};
 	struct vcpu_exit exit = {0};
 
 	svm_decode_exit(&vmcb, assists, &exit);
-	assert_true(exit.task_source == TASK_CALL && exit.task_selector == 0x28 && exit.insn_len == 0 && !exit.task_rf);
+	assert_true(exit.task_source == TASK_CALL && exit.task_selector == 0x28 && exit.insn_len == 0 &&
+		    !exit.task_rf);
 	vmcb.exit_info2 = TASK_INFO_JUMP;
 	svm_decode_exit(&vmcb, assists, &exit);
 	assert_int_equal(exit.task_source, TASK_JUMP);
@@ -160,11 +187,16 @@ static void length_comes_from_nrip_only_where_sane(void **state)
 
 static void interrupted_events_are_decoded_with_their_quirks(void **state)
 {
-	static const struct { u64 info; u8 type, vector; bool has_error; u32 error; } cases[] = {
+	static const struct {
+		u64 info;
+		u8 type, vector;
+		bool has_error;
+		u32 error;
+	} cases[] = {
 		{0, EVENT_NONE, 0, false, 0},
-		{0x000003f3, EVENT_NONE, 0, false, 0},                    /* stale bits, not valid */
+		{0x000003f3, EVENT_NONE, 0, false, 0}, /* stale bits, not valid */
 		{0x800000f3, EVENT_INTERRUPT, 0xf3, false, 0},
-		{0x800003f3, EVENT_INTERRUPT, 0xf3, false, 0},            /* QEMU: type 3, vector above 31 */
+		{0x800003f3, EVENT_INTERRUPT, 0xf3, false, 0}, /* QEMU: type 3, vector above 31 */
 		{0x80000320, EVENT_INTERRUPT, 0x20, false, 0},
 		{0x80000202, EVENT_NMI, 2, false, 0},
 		{0x80000302, EVENT_NMI, 2, false, 0},
@@ -188,7 +220,10 @@ static void interrupted_events_are_decoded_with_their_quirks(void **state)
 
 static void events_are_encoded(void **state)
 {
-	static const struct { struct vcpu_event event; u64 inj; } cases[] = {
+	static const struct {
+		struct vcpu_event event;
+		u64 inj;
+	} cases[] = {
 		{{.type = EVENT_NONE, .vector = 14}, 0},
 		{{.type = EVENT_INTERRUPT, .vector = 0xf3}, 0x800000f3},
 		{{.type = EVENT_NMI, .vector = 2}, 0x80000202},

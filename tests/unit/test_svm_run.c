@@ -16,7 +16,10 @@ struct svm_features svm_found;
 
 /* --- the fake neutral half ----------------------------------------------------- */
 
-static struct { struct shadow_mmu_head mmu; struct shadow_head shadow; } engine;
+static struct {
+	struct shadow_mmu_head mmu;
+	struct shadow_head shadow;
+} engine;
 static enum shadow_result fault_result;
 static u32 faults, prepares, slow_exits, executed, insn_calls, insn_len;
 static u64 fault_gva, fault_rflags;
@@ -35,7 +38,10 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 	fault->gpa = gpa(0xfee00300);
 	return fault_result;
 }
-const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva) { return code; }
+const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
+{
+	return code;
+}
 void cpuid_execute(struct vcpu *v)
 {
 	executed++;
@@ -62,12 +68,25 @@ u32 fast_path_cr2_read(struct vcpu *v)
 	v->gpr[GPR_RAX] = v->cr2;
 	return insn_done(v);
 }
-u32 fast_path_cr3_write(struct vcpu *v) { return insn_done(v); }
-u32 fast_path_invlpg(struct vcpu *v) { return insn_done(v); }
-void guest_prepare_entry(struct vcpu *v) { prepares++; engine.mmu.entry_due = engine.shadow.flush_due = false; }
-void guest_exit(struct vcpu *v) { slow_exits++; }
+u32 fast_path_cr3_write(struct vcpu *v)
+{
+	return insn_done(v);
+}
+u32 fast_path_invlpg(struct vcpu *v)
+{
+	return insn_done(v);
+}
+void guest_prepare_entry(struct vcpu *v)
+{
+	prepares++;
+	engine.mmu.entry_due = engine.shadow.flush_due = false;
+}
+void guest_exit(struct vcpu *v)
+{
+	slow_exits++;
+}
 
-static const struct vendor vendor = { .hardware_root = svm_hardware_root };
+static const struct vendor vendor = {.hardware_root = svm_hardware_root};
 #define ROOT 0x7000u
 
 /* --- a guest in 64-bit code ------------------------------------------------------ */
@@ -82,9 +101,9 @@ static int fresh(void **state)
 	memset(&vmcb, 0, sizeof(vmcb));
 	memset(stale, 0, sizeof(stale));
 	memset(&vcpu, 0, sizeof(vcpu));
-	svm = (struct svm_vcpu){ .vmcb = &vmcb, .stale = stale, .clean = CLEAN_ALL };
-	svm_found = (struct svm_features){ .asids = 16 };
-	engine.mmu = (struct shadow_mmu_head){ .shadow = &engine.shadow };
+	svm = (struct svm_vcpu){.vmcb = &vmcb, .stale = stale, .clean = CLEAN_ALL};
+	svm_found = (struct svm_features){.asids = 16};
+	engine.mmu = (struct shadow_mmu_head){.shadow = &engine.shadow};
 	engine.shadow.flush_due = false;
 	vcpu.hw = &svm;
 	vcpu.vendor = &vendor;
@@ -116,8 +135,8 @@ static bool exit_with(u32 exit_code)
 
 static void every_exit_is_counted_once_and_kept(void **state)
 {
-	static const u32 codes[] = { SVM_EXIT_EXCP_PF, SVM_EXIT_CPUID, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG,
-				     SVM_EXIT_MSR, SVM_EXIT_IOIO, SVM_EXIT_INTR };
+	static const u32 codes[] = {SVM_EXIT_EXCP_PF, SVM_EXIT_CPUID, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG,
+				    SVM_EXIT_MSR,     SVM_EXIT_IOIO,  SVM_EXIT_INTR};
 
 	for (u32 i = 0; i < ARRAY_SIZE(codes); i++) {
 		const struct exit_record *last;
@@ -167,8 +186,9 @@ static void the_guests_own_fault_is_injected(void **state)
 	fault_result = SHADOW_INJECT;
 	assert_true(exit_with(SVM_EXIT_EXCP_PF));
 	assert_true(vmcb.cr2 == 0x1234 && !(vmcb.clean & CLEAN_CR2));
-	assert_true(vmcb.event_inj == svm_event_inj(&(struct vcpu_event){ .type = EVENT_EXCEPTION, .vector = VEC_PF,
-									 .has_error = true, .error = 0x17 }));
+	assert_true(vmcb.event_inj ==
+		    svm_event_inj(&(struct vcpu_event){
+			    .type = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .error = 0x17}));
 }
 
 static void an_access_to_emulate_is_not_looked_up_again(void **state)
@@ -182,7 +202,7 @@ static void an_access_to_emulate_is_not_looked_up_again(void **state)
 
 static void an_event_cut_short_takes_the_slow_path(void **state)
 {
-	static const u32 codes[] = { SVM_EXIT_EXCP_PF, SVM_EXIT_CR3_READ, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG };
+	static const u32 codes[] = {SVM_EXIT_EXCP_PF, SVM_EXIT_CR3_READ, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG};
 
 	vmcb.exit_int_info = EVENTINJ_VALID | 0x20;
 	for (u32 i = 0; i < ARRAY_SIZE(codes); i++)
@@ -208,7 +228,7 @@ static void cpuid_is_done_in_the_vmcb(void **state)
 
 static void steps_odd_bytes_and_other_modes_take_the_slow_path(void **state)
 {
-	static const u32 codes[] = { SVM_EXIT_CPUID, SVM_EXIT_CR3_READ, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG };
+	static const u32 codes[] = {SVM_EXIT_CPUID, SVM_EXIT_CR3_READ, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG};
 
 	for (u32 i = 0; i < ARRAY_SIZE(codes); i++) {
 		fresh(NULL);
@@ -256,15 +276,16 @@ static void operands_are_handed_over_and_what_comes_due_is_done(void **state)
 
 static void what_the_hardware_decoded_is_handed_over(void **state)
 {
-	svm_found.assists = (struct svm_assists){ .next_rip = true, .decode = true };
+	svm_found.assists = (struct svm_assists){.next_rip = true, .decode = true};
 	vmcb.next_rip = vmcb.rip + 3;
 	vmcb.exit_info1 = CR_INFO_MOV | GPR_RSI;
 	assert_true(exit_with(SVM_EXIT_CR3_WRITE));
-	assert_true(vcpu.exit.operand_known && vcpu.exit.cr == 3 && vcpu.exit.gpr == GPR_RSI && vcpu.exit.insn_len == 3);
+	assert_true(vcpu.exit.operand_known && vcpu.exit.cr == 3 && vcpu.exit.gpr == GPR_RSI &&
+		    vcpu.exit.insn_len == 3);
 	vmcb.exit_info1 = 0x7000;
 	assert_true(exit_with(SVM_EXIT_INVLPG));
 	assert_true(vcpu.exit.operand_known && vcpu.exit.gva == 0x7000);
-	svm_found.assists = (struct svm_assists){ .next_rip = false };
+	svm_found.assists = (struct svm_assists){.next_rip = false};
 	assert_true(exit_with(SVM_EXIT_INVLPG));
 	assert_true(!vcpu.exit.operand_known && vcpu.exit.insn_len == 0);
 }
@@ -280,7 +301,7 @@ static void the_slow_path_copies_the_state_there_and_back(void **state)
 	svm_slow_path(&vcpu);
 	assert_true(vcpu.gpr[GPR_RAX] == 1 && vcpu.gpr[GPR_RSP] == 2 && vcpu.cr2 == 3 && vcpu.cr0 == CR0_TS &&
 		    vcpu.cpl == 3 && vcpu.rip == 0x401000 && vcpu.interrupt_shadow && vcpu.code_bits == 64);
-	vcpu.inject = (struct vcpu_event){ .type = EVENT_EXCEPTION, .vector = VEC_GP, .has_error = true };
+	vcpu.inject = (struct vcpu_event){.type = EVENT_EXCEPTION, .vector = VEC_GP, .has_error = true};
 	assert_false(exit_with(SVM_EXIT_MSR));
 	svm_slow_path(&vcpu);
 	assert_true(vmcb.event_inj == 0x80000b0dull && vcpu.inject.type == EVENT_NONE);
@@ -322,7 +343,7 @@ static void the_intercept_stays_whatever_cr0_holds(void **state)
 
 static void a_foreign_root_takes_the_slow_path_in_debug_builds(void **state)
 {
-	static const u32 codes[] = { SVM_EXIT_EXCP_PF, SVM_EXIT_CPUID, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG };
+	static const u32 codes[] = {SVM_EXIT_EXCP_PF, SVM_EXIT_CPUID, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG};
 
 	vmcb.cr3 = ROOT + PAGE_SIZE;
 	for (u32 i = 0; i < ARRAY_SIZE(codes); i++) {

@@ -28,8 +28,18 @@
 #define STACK 0x6000u
 
 enum {
-	SEL_CODE = 0x08, SEL_DATA = 0x10, SEL_OLD = 0x18, SEL_NEW = 0x20, SEL_NARROW = 0x28, SEL_LDT = 0x30,
-	SEL_CODE3 = 0x38, SEL_DATA3 = 0x40, SEL_CONFORMING = 0x48, SEL_EXEC_ONLY = 0x50, SEL_BAD = 0x58, SEL_OLD_NARROW = 0x60,
+	SEL_CODE = 0x08,
+	SEL_DATA = 0x10,
+	SEL_OLD = 0x18,
+	SEL_NEW = 0x20,
+	SEL_NARROW = 0x28,
+	SEL_LDT = 0x30,
+	SEL_CODE3 = 0x38,
+	SEL_DATA3 = 0x40,
+	SEL_CONFORMING = 0x48,
+	SEL_EXEC_ONLY = 0x50,
+	SEL_BAD = 0x58,
+	SEL_OLD_NARROW = 0x60,
 	SEL_END = 0x68,
 };
 
@@ -41,17 +51,35 @@ static u64 new_cr3;
 static int cr3_result;
 static u32 cr3_writes, updates, pushes, push_size;
 static u64 pushed;
-static gva_t no_write;       /* a page that cannot be written */
+static gva_t no_write; /* a page that cannot be written */
 static bool shut_down;
 
-static void get_segment(const struct vcpu *v, enum segment_name which, struct segment *out) { *out = segment[which]; }
-static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in) { segment[which] = *in; }
-static void update_control(struct vcpu *v) { updates++; }
-static u64 get_dr7(const struct vcpu *v) { return dr7; }
-static void set_dr7(struct vcpu *v, u64 value) { dr7 = value; }
+static void get_segment(const struct vcpu *v, enum segment_name which, struct segment *out)
+{
+	*out = segment[which];
+}
+static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in)
+{
+	segment[which] = *in;
+}
+static void update_control(struct vcpu *v)
+{
+	updates++;
+}
+static u64 get_dr7(const struct vcpu *v)
+{
+	return dr7;
+}
+static void set_dr7(struct vcpu *v, u64 value)
+{
+	dr7 = value;
+}
 static const struct vendor vendor = {
-	.get_segment = get_segment, .set_segment = set_segment, .update_control = update_control,
-	.get_dr7 = get_dr7, .set_dr7 = set_dr7,
+	.get_segment = get_segment,
+	.set_segment = set_segment,
+	.update_control = update_control,
+	.get_dr7 = get_dr7,
+	.set_dr7 = set_dr7,
 };
 
 static int access_memory(gva_t gva, u32 len, bool write, gva_t *fault_gva, u32 *error)
@@ -101,7 +129,10 @@ int emu_push_value(struct emu *e, u32 size, u64 value)
 	pushed = value;
 	return 0;
 }
-u32 insn_code_bits(const struct vcpu *v) { return 32; }
+u32 insn_code_bits(const struct vcpu *v)
+{
+	return 32;
+}
 int insn_fetch(struct vcpu *v, struct insn *insn)
 {
 	insn->len = 7;
@@ -121,16 +152,35 @@ static void put_descriptor(u32 selector, u64 base, u32 limit, u32 attributes)
 	memcpy(memory + GDT + selector, &raw, sizeof(raw));
 }
 
-static u8 access_byte(u32 selector) { return memory[GDT + (selector & ~7u) + 5]; }
-static u32 word(u32 at) { u32 v; memcpy(&v, memory + at, 4); return v; }
-static u16 half(u32 at) { u16 v; memcpy(&v, memory + at, 2); return v; }
-static void put(u32 at, u32 v) { memcpy(memory + at, &v, 4); }
-static void put16(u32 at, u16 v) { memcpy(memory + at, &v, 2); }
+static u8 access_byte(u32 selector)
+{
+	return memory[GDT + (selector & ~7u) + 5];
+}
+static u32 word(u32 at)
+{
+	u32 v;
+	memcpy(&v, memory + at, 4);
+	return v;
+}
+static u16 half(u32 at)
+{
+	u16 v;
+	memcpy(&v, memory + at, 2);
+	return v;
+}
+static void put(u32 at, u32 v)
+{
+	memcpy(memory + at, &v, 4);
+}
+static void put16(u32 at, u16 v)
+{
+	memcpy(memory + at, &v, 2);
+}
 
 static void fill_new_tss(void)
 {
-	put(NEW_TSS + 0x1c, 0x7000);          /* CR3 */
-	put(NEW_TSS + 0x20, 0x1234);          /* EIP */
+	put(NEW_TSS + 0x1c, 0x7000); /* CR3 */
+	put(NEW_TSS + 0x20, 0x1234); /* EIP */
 	put(NEW_TSS + 0x24, RFLAGS_FIXED | RFLAGS_IF);
 	for (u32 i = 0; i < 8; i++)
 		put(NEW_TSS + 0x28 + 4 * i, 0xa0000000 + i);
@@ -149,7 +199,7 @@ static int fresh(void **state)
 {
 	memset(memory, 0, sizeof(memory));
 	put_descriptor(SEL_CODE, 0, 0xfffff, 0xc09b);
-	put_descriptor(SEL_DATA, 0, 0xfffff, 0xc092);       /* not accessed yet */
+	put_descriptor(SEL_DATA, 0, 0xfffff, 0xc092); /* not accessed yet */
 	put_descriptor(SEL_OLD, OLD_TSS, 0x67, 0x8b);
 	put_descriptor(SEL_NEW, NEW_TSS, 0x67, 0x89);
 	put_descriptor(SEL_NARROW, NARROW_TSS, 0x2b, 0x81);
@@ -162,12 +212,15 @@ static int fresh(void **state)
 	fill_new_tss();
 	memset(segment, 0, sizeof(segment));
 	for (u32 i = 0; i < 6; i++)
-		segment[i] = (struct segment){ .selector = (u16)(0x100 + i), .attributes = 0xc093, .limit = ~0u };
-	segment[SEG_TR] = (struct segment){ .selector = SEL_OLD, .base = OLD_TSS, .limit = 0x67, .attributes = 0x8b };
-	segment[SEG_GDTR] = (struct segment){ .base = GDT, .limit = SEL_END - 1 };
+		segment[i] = (struct segment){.selector = (u16)(0x100 + i), .attributes = 0xc093, .limit = ~0u};
+	segment[SEG_TR] = (struct segment){.selector = SEL_OLD, .base = OLD_TSS, .limit = 0x67, .attributes = 0x8b};
+	segment[SEG_GDTR] = (struct segment){.base = GDT, .limit = SEL_END - 1};
 	vcpu = (struct vcpu){
-		.vendor = &vendor, .rip = 0x400, .rflags = RFLAGS_FIXED | RFLAGS_AC, .cr0 = CR0_PE | CR0_PG,
-		.exit = { .kind = EXIT_TASK_SWITCH, .task_selector = SEL_NEW, .insn_len = 7 },
+		.vendor = &vendor,
+		.rip = 0x400,
+		.rflags = RFLAGS_FIXED | RFLAGS_AC,
+		.cr0 = CR0_PE | CR0_PG,
+		.exit = {.kind = EXIT_TASK_SWITCH, .task_selector = SEL_NEW, .insn_len = 7},
 	};
 	for (u32 i = 0; i < 8; i++)
 		vcpu.gpr[i] = 0xc0000000 + i;
@@ -188,7 +241,8 @@ static void switch_by(enum task_source source)
 static void by_gate(u8 type, u8 vector, bool has_error, u32 error)
 {
 	vcpu.exit.insn_len = 0;
-	vcpu.exit.interrupted = (struct vcpu_event){ .type = type, .vector = vector, .has_error = has_error, .error = error };
+	vcpu.exit.interrupted =
+		(struct vcpu_event){.type = type, .vector = vector, .has_error = has_error, .error = error};
 	switch_by(TASK_GATE);
 }
 
@@ -217,8 +271,10 @@ static void check_loaded(u64 rflags)
 		assert_int_equal(segment[i].attributes, i == SEG_CS ? 0xc09b : 0xc093);
 		assert_int_equal(segment[i].limit, ~0u);
 	}
-	assert_true(segment[SEG_LDTR].selector == SEL_LDT && segment[SEG_LDTR].base == LDT && segment[SEG_LDTR].limit == 0x17);
-	assert_true(segment[SEG_TR].selector == SEL_NEW && segment[SEG_TR].base == NEW_TSS && segment[SEG_TR].attributes == 0x8b);
+	assert_true(segment[SEG_LDTR].selector == SEL_LDT && segment[SEG_LDTR].base == LDT &&
+		    segment[SEG_LDTR].limit == 0x17);
+	assert_true(segment[SEG_TR].selector == SEL_NEW && segment[SEG_TR].base == NEW_TSS &&
+		    segment[SEG_TR].attributes == 0x8b);
 	assert_true(vcpu.cr0 & CR0_TS && updates > 0);
 	assert_int_equal(dr7, 0x7ff & ~0x155u);
 	assert_int_equal(access_byte(SEL_DATA) & 1, 1);
@@ -291,12 +347,14 @@ static void a_16_bit_task_has_16_bit_state(void **state)
 	assert_int_equal(half(NARROW_TSS), SEL_OLD);
 	assert_int_equal(access_byte(SEL_NARROW), 0x83);
 	/* and from there back to a 32-bit one */
-	segment[SEG_TR] = (struct segment){ .selector = SEL_OLD_NARROW, .base = OLD_TSS, .limit = 0x2b, .attributes = 0x83 };
+	segment[SEG_TR] =
+		(struct segment){.selector = SEL_OLD_NARROW, .base = OLD_TSS, .limit = 0x2b, .attributes = 0x83};
 	memset(memory + OLD_TSS, 0, 0x68);
 	vcpu.exit.task_selector = SEL_NEW;
 	vcpu.inject.type = EVENT_NONE;
 	switch_by(TASK_JUMP);
-	assert_true(half(OLD_TSS + 0xe) == 0x567f && half(OLD_TSS + 0x12 + 2 * 3) == 0xb3 && half(OLD_TSS + 0x24) == SEL_CODE);
+	assert_true(half(OLD_TSS + 0xe) == 0x567f && half(OLD_TSS + 0x12 + 2 * 3) == 0xb3 &&
+		    half(OLD_TSS + 0x24) == SEL_CODE);
 	assert_true(half(OLD_TSS + 0x2a) == 0 && half(OLD_TSS + 0x2c) == 0);
 	assert_int_equal(access_byte(SEL_OLD_NARROW), 0x81);
 }
@@ -323,7 +381,8 @@ static void a_virtual_8086_task_has_segments_by_their_selectors(void **state)
 	put(NEW_TSS + 0x48 + 4 * SEG_CS, 0xf000);
 	switch_by(TASK_CALL);
 	assert_int_equal(vcpu.cpl, 3);
-	assert_true(segment[SEG_CS].base == 0xf0000 && segment[SEG_CS].limit == 0xffff && segment[SEG_CS].attributes == 0xf3);
+	assert_true(segment[SEG_CS].base == 0xf0000 && segment[SEG_CS].limit == 0xffff &&
+		    segment[SEG_CS].attributes == 0xf3);
 	assert_true(segment[SEG_GS].base == SEL_DATA << 4 && segment[SEG_GS].attributes == 0xf3);
 	/* Also if its LDT faults before the segments' turn comes: an entry needs them so. */
 	fresh(NULL);
@@ -343,7 +402,8 @@ static void a_user_task(void **state)
 		put(NEW_TSS + 0x48 + 4 * i, SEL_DATA3 | 3);
 	put(NEW_TSS + 0x48 + 4 * SEG_ES, 0);
 	switch_by(TASK_JUMP);
-	assert_true(vcpu.cpl == 3 && vcpu.inject.type == EVENT_NONE && segment[SEG_ES].attributes & SEG_ATTR_UNUSABLE);
+	assert_true(vcpu.cpl == 3 && vcpu.inject.type == EVENT_NONE &&
+		    segment[SEG_ES].attributes & SEG_ATTR_UNUSABLE);
 }
 
 /* --- tests: what goes wrong ---------------------------------------------------------------- */
@@ -366,14 +426,18 @@ static void expect_old(u8 vector, u32 error)
 
 static void a_descriptor_that_cannot_be_the_new_task(void **state)
 {
-	static const struct { u16 selector; u32 attributes, limit; u8 source, vector; } bad[] = {
-		{ 0, 0x89, 0x67, TASK_JUMP, VEC_GP }, { SEL_END, 0x89, 0x67, TASK_JUMP, VEC_GP },
-		{ SEL_NEW | 4, 0x89, 0x67, TASK_CALL, VEC_GP }, { SEL_NEW | 4, 0x8b, 0x67, TASK_IRET, VEC_TS },
-		{ SEL_NEW, 0x8b, 0x67, TASK_JUMP, VEC_GP }, { SEL_NEW, 0x8b, 0x67, TASK_CALL, VEC_GP },
-		{ SEL_NEW, 0x89, 0x67, TASK_IRET, VEC_TS }, { SEL_NEW, 0x93, 0x67, TASK_JUMP, VEC_GP },
-		{ SEL_NEW, 0x82, 0x67, TASK_JUMP, VEC_GP }, { SEL_NEW, 0x8c, 0x67, TASK_CALL, VEC_GP },
-		{ SEL_NEW, 0x09, 0x67, TASK_JUMP, VEC_NP }, { SEL_NEW, 0x89, 0x66, TASK_JUMP, VEC_TS },
-		{ SEL_NEW, 0x81, 0x2a, TASK_CALL, VEC_TS },
+	static const struct {
+		u16 selector;
+		u32 attributes, limit;
+		u8 source, vector;
+	} bad[] = {
+		{0, 0x89, 0x67, TASK_JUMP, VEC_GP},           {SEL_END, 0x89, 0x67, TASK_JUMP, VEC_GP},
+		{SEL_NEW | 4, 0x89, 0x67, TASK_CALL, VEC_GP}, {SEL_NEW | 4, 0x8b, 0x67, TASK_IRET, VEC_TS},
+		{SEL_NEW, 0x8b, 0x67, TASK_JUMP, VEC_GP},     {SEL_NEW, 0x8b, 0x67, TASK_CALL, VEC_GP},
+		{SEL_NEW, 0x89, 0x67, TASK_IRET, VEC_TS},     {SEL_NEW, 0x93, 0x67, TASK_JUMP, VEC_GP},
+		{SEL_NEW, 0x82, 0x67, TASK_JUMP, VEC_GP},     {SEL_NEW, 0x8c, 0x67, TASK_CALL, VEC_GP},
+		{SEL_NEW, 0x09, 0x67, TASK_JUMP, VEC_NP},     {SEL_NEW, 0x89, 0x66, TASK_JUMP, VEC_TS},
+		{SEL_NEW, 0x81, 0x2a, TASK_CALL, VEC_TS},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -387,9 +451,14 @@ static void a_descriptor_that_cannot_be_the_new_task(void **state)
 
 static void memory_that_cannot_be_written_faults_in_the_old_task(void **state)
 {
-	static const struct { gva_t page, fault; u8 source; } bad[] = {
-		{ OLD_TSS, OLD_TSS + 0x20, TASK_JUMP }, { NEW_TSS, NEW_TSS, TASK_CALL },
-		{ GDT, GDT + SEL_OLD, TASK_JUMP }, { GDT, GDT + SEL_NEW, TASK_CALL },
+	static const struct {
+		gva_t page, fault;
+		u8 source;
+	} bad[] = {
+		{OLD_TSS, OLD_TSS + 0x20, TASK_JUMP},
+		{NEW_TSS, NEW_TSS, TASK_CALL},
+		{GDT, GDT + SEL_OLD, TASK_JUMP},
+		{GDT, GDT + SEL_NEW, TASK_CALL},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -408,15 +477,34 @@ static void memory_that_cannot_be_written_faults_in_the_old_task(void **state)
 /* Table 7-1: the field of the new TSS, its value, the exception in the new task. */
 static void segments_that_cannot_be_loaded_fault_in_the_new_task(void **state)
 {
-	static const struct { u32 field; u16 value; u32 attributes; u8 vector; } bad[] = {
-		{ 0x60, SEL_DATA, 0, VEC_TS }, { 0x60, SEL_LDT | 4, 0, VEC_TS }, { 0x60, SEL_END, 0, VEC_TS },
-		{ 0x60, SEL_BAD, 0x02, VEC_TS },
-		{ 0x4c, 0, 0, VEC_TS }, { 0x4c, SEL_DATA, 0, VEC_TS }, { 0x4c, SEL_CODE3, 0, VEC_TS },
-		{ 0x4c, SEL_BAD, 0xc01b, VEC_NP }, { 0x4c, SEL_END, 0, VEC_TS }, { 0x4c, SEL_LDT, 0, VEC_TS },
-		{ 0x50, 0, 0, VEC_TS }, { 0x50, SEL_CODE, 0, VEC_TS }, { 0x50, SEL_DATA | 3, 0, VEC_TS },
-		{ 0x50, SEL_DATA3, 0, VEC_TS }, { 0x50, SEL_BAD, 0xc013, VEC_SS }, { 0x50, SEL_BAD, 0xc091, VEC_TS },
-		{ 0x54, SEL_EXEC_ONLY, 0, VEC_TS }, { 0x54, SEL_LDT, 0, VEC_TS }, { 0x54, SEL_BAD, 0xc013, VEC_NP },
-		{ 0x48, SEL_DATA | 3, 0, VEC_TS }, { 0x58, SEL_END, 0, VEC_TS }, { 0x5c, SEL_BAD, 0, VEC_TS },
+	static const struct {
+		u32 field;
+		u16 value;
+		u32 attributes;
+		u8 vector;
+	} bad[] = {
+		{0x60, SEL_DATA, 0, VEC_TS},
+		{0x60, SEL_LDT | 4, 0, VEC_TS},
+		{0x60, SEL_END, 0, VEC_TS},
+		{0x60, SEL_BAD, 0x02, VEC_TS},
+		{0x4c, 0, 0, VEC_TS},
+		{0x4c, SEL_DATA, 0, VEC_TS},
+		{0x4c, SEL_CODE3, 0, VEC_TS},
+		{0x4c, SEL_BAD, 0xc01b, VEC_NP},
+		{0x4c, SEL_END, 0, VEC_TS},
+		{0x4c, SEL_LDT, 0, VEC_TS},
+		{0x50, 0, 0, VEC_TS},
+		{0x50, SEL_CODE, 0, VEC_TS},
+		{0x50, SEL_DATA | 3, 0, VEC_TS},
+		{0x50, SEL_DATA3, 0, VEC_TS},
+		{0x50, SEL_BAD, 0xc013, VEC_SS},
+		{0x50, SEL_BAD, 0xc091, VEC_TS},
+		{0x54, SEL_EXEC_ONLY, 0, VEC_TS},
+		{0x54, SEL_LDT, 0, VEC_TS},
+		{0x54, SEL_BAD, 0xc013, VEC_NP},
+		{0x48, SEL_DATA | 3, 0, VEC_TS},
+		{0x58, SEL_END, 0, VEC_TS},
+		{0x5c, SEL_BAD, 0, VEC_TS},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -435,9 +523,12 @@ static void segments_that_cannot_be_loaded_fault_in_the_new_task(void **state)
 
 static void what_table_7_1_allows_is_loaded(void **state)
 {
-	static const struct { u32 field; u16 value; } good[] = {
-		{ 0x4c, SEL_CONFORMING }, { 0x54, SEL_CONFORMING }, { 0x54, 0 }, { 0x54, 3 }, { 0x58, SEL_CODE }, { 0x60, 0 },
-		{ 0x48, SEL_DATA3 },
+	static const struct {
+		u32 field;
+		u16 value;
+	} good[] = {
+		{0x4c, SEL_CONFORMING}, {0x54, SEL_CONFORMING}, {0x54, 0}, {0x54, 3}, {0x58, SEL_CODE}, {0x60, 0},
+		{0x48, SEL_DATA3},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(good); i++) {

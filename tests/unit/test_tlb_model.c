@@ -25,8 +25,8 @@
 #define OTHER_PAT 0x0607050401000406ull
 #define READ ((struct model_access){0})
 
-static struct world *current;       /* for the message of a panic */
-static u64 detaches;                /* times that tables were detached, in all runs */
+static struct world *current; /* for the message of a panic */
+static u64 detaches;          /* times that tables were detached, in all runs */
 
 static void one_operation(struct world *w);
 
@@ -57,7 +57,8 @@ static void judged_access(struct world *w, struct machine_access a)
 	struct model_result before = machine_naive(w->m, a.gva, a.kind);
 	struct machine_result r = machine_access(w->m, a);
 
-	TRACE(w, "access %#llx write %u fetch %u user %u ac %u value %#llx size %u -> %u error %#x gpa %#llx kind %u exits %u",
+	TRACE(w,
+	      "access %#llx write %u fetch %u user %u ac %u value %#llx size %u -> %u error %#x gpa %#llx kind %u exits %u",
 	      (unsigned long long)a.gva, a.kind.write, a.kind.fetch, a.kind.user, a.kind.ac,
 	      (unsigned long long)a.value, a.size, r.outcome, r.error, (unsigned long long)r.gpa, r.kind, r.exits);
 	if (a.kind.fetch && r.outcome == MACHINE_OK)
@@ -71,8 +72,10 @@ static void op_access(struct world *w)
 	static const u32 sizes[] = {8, 8, 8, 8, 4, 4, 1};
 	struct place place = any_place(w);
 	struct machine_access a = {
-		.gva = any_gva(w) + (place.gpa & 0xfff), .kind = any_kind(w),
-		.size = sizes[rng_below(&w->rng, ARRAY_SIZE(sizes))], .value = entry_for(w, place),
+		.gva = any_gva(w) + (place.gpa & 0xfff),
+		.kind = any_kind(w),
+		.size = sizes[rng_below(&w->rng, ARRAY_SIZE(sizes))],
+		.value = entry_for(w, place),
 		.cpl0 = rng_chance(&w->rng, 50),
 	};
 
@@ -86,9 +89,10 @@ static void op_access(struct world *w)
 /* The guest writes to an entry through its window. */
 static void edit(struct world *w, struct place place, u64 value)
 {
-	judged_access(w, (struct machine_access){
-		.gva = window(w, (u32)(place.gpa >> 12)) + (place.gpa & 0xfff), .kind = {.write = true, .ac = true},
-		.size = place.size, .value = value});
+	judged_access(w, (struct machine_access){.gva = window(w, (u32)(place.gpa >> 12)) + (place.gpa & 0xfff),
+						 .kind = {.write = true, .ac = true},
+						 .size = place.size,
+						 .value = value});
 }
 
 static u64 peek_entry(struct world *w, struct place place)
@@ -127,8 +131,10 @@ static void op_edit(struct world *w)
 		value = odd_size(w, &place, value);
 	edit(w, place, value);
 	if (rng_chance(&w->rng, 30))
-		judged_access(w, (struct machine_access){
-			.gva = window(w, (u32)(place.gpa >> 12)) + (place.gpa & 0xff8), .kind = {.ac = true}, .size = 8});
+		judged_access(
+			w, (struct machine_access){.gva = window(w, (u32)(place.gpa >> 12)) + (place.gpa & 0xff8),
+						   .kind = {.ac = true},
+						   .size = 8});
 }
 
 /* Small changes to what is there: rights, A, D, P; as kernels do, through the window. */
@@ -179,8 +185,10 @@ static void op_invlpg(struct world *w)
 	u64 gva = rng_chance(&w->rng, 3) ? mode_address(mode_now(w), rng_next(&w->rng)) : any_gva(w);
 
 	invlpg(w, gva);
-	judged_access(w, (struct machine_access){.gva = ALIGN_DOWN(gva, 8), .kind = any_kind(w), .size = 8,
-		      .value = any_entry(w, mode_now(w), 1)});
+	judged_access(w, (struct machine_access){.gva = ALIGN_DOWN(gva, 8),
+						 .kind = any_kind(w),
+						 .size = 8,
+						 .value = any_entry(w, mode_now(w), 1)});
 }
 
 /* The place of one of a walk's entries; false: it is not in a table that the oracle watches. */
@@ -272,7 +280,8 @@ static void op_link(struct world *w)
 	if (rng_chance(&w->rng, 60)) {
 		edit(w, parent, link_entry(table));
 		for (u32 i = 0; i < 3; i++)
-			judged_access(w, (struct machine_access){.gva = sibling(w, gva, level), .kind = any_kind(w), .size = 8});
+			judged_access(w, (struct machine_access){
+						 .gva = sibling(w, gva, level), .kind = any_kind(w), .size = 8});
 	}
 	edit(w, parent, 0);
 	invlpg(w, gva);
@@ -283,8 +292,10 @@ static void op_link(struct world *w)
 	edit(w, parent, link_entry(table));
 	oracle_tick(&w->oracle);
 	for (u32 i = 0; i < 6; i++)
-		judged_access(w, (struct machine_access){.gva = sibling(w, gva, level), .kind = any_kind(w), .size = 8,
-			      .value = any_entry(w, mode, 1)});
+		judged_access(w, (struct machine_access){.gva = sibling(w, gva, level),
+							 .kind = any_kind(w),
+							 .size = 8,
+							 .value = any_entry(w, mode, 1)});
 }
 
 static void reads_after_flush(struct world *w)
@@ -298,10 +309,10 @@ static bool mov(struct world *w, enum machine_register which, u64 value)
 {
 	bool flushed, good = machine_mov(w->m, which, value, &flushed);
 
-	TRACE(w, "cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx: register %u = %#llx %s%s", (unsigned long long)w->m->paging.cr0,
-	      (unsigned long long)w->m->paging.cr3, (unsigned long long)w->m->paging.cr4,
-	      (unsigned long long)w->m->paging.efer, which, (unsigned long long)value, good ? "" : "#GP",
-	      flushed ? " flush" : "");
+	TRACE(w, "cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx: register %u = %#llx %s%s",
+	      (unsigned long long)w->m->paging.cr0, (unsigned long long)w->m->paging.cr3,
+	      (unsigned long long)w->m->paging.cr4, (unsigned long long)w->m->paging.efer, which,
+	      (unsigned long long)value, good ? "" : "#GP", flushed ? " flush" : "");
 	if (flushed)
 		oracle_flushed(&w->oracle);
 	return good;
@@ -345,7 +356,8 @@ static void op_copy_on_write(struct world *w)
 	if (rng_chance(&w->rng, 60))
 		op_flush(w);
 	for (u32 i = 0; i < 20; i++, gva = rng_chance(&w->rng, 60) ? gva + PAGE_SIZE : sibling(w, gva, 1)) {
-		struct machine_access a = {.gva = mode_address(mode, gva), .kind = {.write = true, .user = i & 1}, .size = 8};
+		struct machine_access a = {
+			.gva = mode_address(mode, gva), .kind = {.write = true, .user = i & 1}, .size = 8};
 		struct model_result n = machine_naive(w->m, a.gva, READ);
 		struct place place = {.mode = mode, .level = 1, .size = mode_entry_bytes(mode)};
 		u64 old;
@@ -360,7 +372,8 @@ static void op_copy_on_write(struct world *w)
 			invlpg(w, a.gva);
 		}
 		if (rng_chance(&w->rng, 50))
-			judged_access(w, (struct machine_access){.gva = a.gva, .kind = {.user = a.kind.user}, .size = 8});
+			judged_access(
+				w, (struct machine_access){.gva = a.gva, .kind = {.user = a.kind.user}, .size = 8});
 		judged_access(w, a);
 		if (rng_chance(&w->rng, 25))
 			one_operation(w);
@@ -388,30 +401,14 @@ static void op_control(struct world *w)
 
 	switch (rng_below(&w->rng, 9)) {
 	case 0:
-	case 1:
-		mov(w, MACHINE_CR0, p->cr0 ^ CR0_WP);
-		break;
-	case 2:
-		mov(w, MACHINE_CR0, p->cr0 ^ CR0_CD);
-		break;
-	case 3:
-		mov(w, MACHINE_CR4, p->cr4 ^ CR4_SMAP);
-		break;
-	case 4:
-		mov(w, MACHINE_CR4, p->cr4 ^ CR4_SMEP);
-		break;
-	case 5:
-		mov(w, MACHINE_CR4, p->cr4 ^ CR4_PGE);
-		break;
-	case 6:
-		mov(w, MACHINE_CR4, p->cr4 ^ CR4_PSE);
-		break;
-	case 7:
-		set_pat(w, p->pat == PAT_RESET ? OTHER_PAT : PAT_RESET);
-		break;
-	default:
-		mov(w, MACHINE_EFER, p->efer ^ EFER_NXE);
-		break;
+	case 1: mov(w, MACHINE_CR0, p->cr0 ^ CR0_WP); break;
+	case 2: mov(w, MACHINE_CR0, p->cr0 ^ CR0_CD); break;
+	case 3: mov(w, MACHINE_CR4, p->cr4 ^ CR4_SMAP); break;
+	case 4: mov(w, MACHINE_CR4, p->cr4 ^ CR4_SMEP); break;
+	case 5: mov(w, MACHINE_CR4, p->cr4 ^ CR4_PGE); break;
+	case 6: mov(w, MACHINE_CR4, p->cr4 ^ CR4_PSE); break;
+	case 7: set_pat(w, p->pat == PAT_RESET ? OTHER_PAT : PAT_RESET); break;
+	default: mov(w, MACHINE_EFER, p->efer ^ EFER_NXE); break;
 	}
 	reads_after_flush(w);
 }
@@ -436,8 +433,8 @@ static void paging_off(struct world *w)
 	mov(w, MACHINE_CR0, w->m->paging.cr0 & ~CR0_PG);
 	for (u32 i = 0; i < 6; i++) {
 		struct place place = any_place(w);
-		struct machine_access a = {.gva = place.gpa, .kind = any_kind(w), .size = place.size,
-					   .value = entry_for(w, place)};
+		struct machine_access a = {
+			.gva = place.gpa, .kind = any_kind(w), .size = place.size, .value = entry_for(w, place)};
 
 		if (rng_chance(&w->rng, 30))
 			a.gva = (u32)odd_page(w);
@@ -508,18 +505,10 @@ static void op_pdpt(struct world *w)
 	}
 	reads_after_flush(w);
 	switch (rng_below(&w->rng, 4)) {
-	case 0:
-		mov(w, MACHINE_CR3, w->m->paging.cr3);
-		break;
-	case 1:
-		mov(w, MACHINE_CR4, w->m->paging.cr4 ^ CR4_PGE);
-		break;
-	case 2:
-		mov(w, MACHINE_CR0, w->m->paging.cr0 ^ CR0_CD);
-		break;
-	default:
-		invlpg(w, any_gva(w));
-		break;
+	case 0: mov(w, MACHINE_CR3, w->m->paging.cr3); break;
+	case 1: mov(w, MACHINE_CR4, w->m->paging.cr4 ^ CR4_PGE); break;
+	case 2: mov(w, MACHINE_CR0, w->m->paging.cr0 ^ CR0_CD); break;
+	default: invlpg(w, any_gva(w)); break;
 	}
 	reads_after_flush(w);
 }
@@ -534,7 +523,8 @@ static void op_instruction(struct world *w)
 	for (u32 i = 0; i < count; i++) {
 		struct place place = any_place(w);
 
-		list[i] = (struct machine_access){.gva = any_gva(w) + (place.gpa & 0xff8), .kind = any_kind(w), .size = 8};
+		list[i] = (struct machine_access){
+			.gva = any_gva(w) + (place.gpa & 0xff8), .kind = any_kind(w), .size = 8};
 		list[i].value = entry_for(w, place);
 		list[i].kind.user = list[0].kind.user;
 		list[i].kind.ac = list[0].kind.ac;
@@ -553,8 +543,10 @@ static void op_instruction(struct world *w)
 static void op_guest_copy(struct world *w)
 {
 	struct model_access k = any_kind(w);
-	struct gpt_access ga = {.write = k.write, .fetch = k.fetch, .user = k.user, .implicit = k.implicit, .ac = k.ac};
-	u64 gva = any_gva(w) + 8 * rng_below(&w->rng, 6), value = any_entry(w, mode_now(w), 1), got = value, fault_gva = 0, old = 0;
+	struct gpt_access ga = {
+		.write = k.write, .fetch = k.fetch, .user = k.user, .implicit = k.implicit, .ac = k.ac};
+	u64 gva = any_gva(w) + 8 * rng_below(&w->rng, 6), value = any_entry(w, mode_now(w), 1), got = value,
+	    fault_gva = 0, old = 0;
 	struct model_result n = machine_naive(w->m, gva, k), after;
 	struct region_hit hit = {.kind = REGION_RAM};
 	u32 error = 0;
@@ -585,8 +577,8 @@ static void op_guest_copy(struct world *w)
 	after = machine_naive(w->m, gva, k);
 	/* what is read may be an entry of its own path, with or without the marks of this access */
 	if (result || (!k.write && got != old && got != machine_peek(w->m, n.physical)))
-		machine_fail(w->m, "copy at %#llx: result %d, read %#llx of %#llx", (unsigned long long)gva, result,
-			     (unsigned long long)got, (unsigned long long)old);
+		machine_fail(w->m, "copy at %#llx: result %d, read %#llx of %#llx", (unsigned long long)gva,
+			     result, (unsigned long long)got, (unsigned long long)old);
 	else if (k.write && hit.kind == REGION_RAM && machine_peek(w->m, n.physical) != value)
 		machine_fail(w->m, "copy to %#llx did not arrive", (unsigned long long)gva);
 	else if (!k.write && !after.fault && after.count && !(after.entries[after.count - 1].value & PTE_A))
@@ -596,7 +588,8 @@ static void op_guest_copy(struct world *w)
 static void op_translate(struct world *w)
 {
 	struct model_access k = any_kind(w);
-	struct gpt_access ga = {.write = k.write, .fetch = k.fetch, .user = k.user, .implicit = k.implicit, .ac = k.ac};
+	struct gpt_access ga = {
+		.write = k.write, .fetch = k.fetch, .user = k.user, .implicit = k.implicit, .ac = k.ac};
 	u64 gva = any_gva(w);
 	struct model_result n = machine_naive(w->m, gva, k);
 	struct gpt_walk walk;
@@ -621,12 +614,15 @@ static void op_rebuild(struct world *w)
 	reads_after_flush(w);
 }
 
-static const struct { u32 weight; void (*run)(struct world *w); } operations[] = {
-	{300, op_access}, {180, op_edit}, {60, op_tweak}, {60, op_dma}, {120, op_speculate}, {70, op_invlpg}, {80, op_hot}, {40, op_link},
-	{40, op_settled}, {12, op_copy_on_write},
-	{50, op_cr3}, {15, op_flush}, {40, op_control}, {4, op_paging_off}, {6, op_mode}, {10, op_toggle_pae}, {30, op_pdpt},
-	{30, op_instruction},
-	{25, op_guest_copy}, {15, op_translate}, {3, op_drop_all}, {2, op_rebuild},
+static const struct {
+	u32 weight;
+	void (*run)(struct world *w);
+} operations[] = {
+	{300, op_access},    {180, op_edit},  {60, op_tweak},       {60, op_dma},        {120, op_speculate},
+	{70, op_invlpg},     {80, op_hot},    {40, op_link},        {40, op_settled},    {12, op_copy_on_write},
+	{50, op_cr3},        {15, op_flush},  {40, op_control},     {4, op_paging_off},  {6, op_mode},
+	{10, op_toggle_pae}, {30, op_pdpt},   {30, op_instruction}, {25, op_guest_copy}, {15, op_translate},
+	{3, op_drop_all},    {2, op_rebuild},
 };
 
 static void one_operation(struct world *w)
@@ -683,7 +679,8 @@ static struct world *world_create(u64 seed, u32 modes, bool single)
 {
 	struct machine_config c = config_of(seed);
 	struct world *w = calloc(1, sizeof(*w));
-	struct shadow_paging p = {.cr0 = CR0_PE | CR0_WP, .cr4 = CR4_PGE, .efer = EFER_NXE, .phys_bits = c.host_phys_bits};
+	struct shadow_paging p = {
+		.cr0 = CR0_PE | CR0_WP, .cr4 = CR4_PGE, .efer = EFER_NXE, .phys_bits = c.host_phys_bits};
 
 	w->seed = seed;
 	w->modes = modes;
@@ -747,8 +744,8 @@ static void on_abort(int signal_number)
 
 	if (!current)
 		return;
-	length = snprintf(text, sizeof(text), "UMBRA_SEED=%llu step %u: abort\n", (unsigned long long)current->seed,
-			  current->step);
+	length = snprintf(text, sizeof(text), "UMBRA_SEED=%llu step %u: abort\n",
+			  (unsigned long long)current->seed, current->step);
 	(void)!write(2, text, (size_t)length);
 }
 
@@ -774,9 +771,18 @@ static void random_4_level_guests(void **state)
 	assert_true(detaches || getenv("UMBRA_SEED")); /* copy-on-write is part of it */
 }
 
-static void random_5_level_guests(void **state) { run_guests(GUEST_5L, 60); }
-static void random_pae_guests(void **state) { run_guests(GUEST_PAE, 100); }
-static void random_32_bit_guests(void **state) { run_guests(GUEST_32, 100); }
+static void random_5_level_guests(void **state)
+{
+	run_guests(GUEST_5L, 60);
+}
+static void random_pae_guests(void **state)
+{
+	run_guests(GUEST_PAE, 100);
+}
+static void random_32_bit_guests(void **state)
+{
+	run_guests(GUEST_32, 100);
+}
 
 /* Up to long mode and back, as a boot loader and a kernel do, and any other way. */
 static void random_guests_that_change_their_mode(void **state)

@@ -19,7 +19,10 @@
 
 static struct machine *m;
 
-static u64 frame(u32 n) { return TABLES + n * PAGE_SIZE; }
+static u64 frame(u32 n)
+{
+	return TABLES + n * PAGE_SIZE;
+}
 
 static u64 random_entry(struct rng *r, bool wide)
 {
@@ -49,10 +52,14 @@ static void fill_tables(struct rng *r, bool wide)
 static struct shadow_paging paging_of(enum model_mode mode, u32 controls)
 {
 	struct shadow_paging p = {
-		.cr0 = CR0_PE | (mode == MODEL_OFF ? 0 : CR0_PG) | (controls & 1 ? CR0_WP : 0), .cr3 = frame(0),
+		.cr0 = CR0_PE | (mode == MODEL_OFF ? 0 : CR0_PG) | (controls & 1 ? CR0_WP : 0),
+		.cr3 = frame(0),
 		.cr4 = (mode >= MODEL_PAE ? CR4_PAE : CR4_PSE) | (mode == MODEL_5L ? CR4_LA57 : 0) |
 		       (controls & 2 ? CR4_SMEP : 0) | (controls & 4 ? CR4_SMAP : 0),
-		.efer = mode >= MODEL_4L ? EFER_LME | EFER_LMA : 0, .pat = PAT_RESET, .phys_bits = 40, .pages_1g = true,
+		.efer = mode >= MODEL_4L ? EFER_LME | EFER_LMA : 0,
+		.pat = PAT_RESET,
+		.phys_bits = 40,
+		.pages_1g = true,
 	};
 
 	if (mode >= MODEL_PAE && controls & 8)
@@ -79,7 +86,8 @@ static void protect_ram(int protection)
 
 static void translate(u64 gva, struct model_access k, bool *fault)
 {
-	struct gpt_access a = {.write = k.write, .fetch = k.fetch, .user = k.user, .implicit = k.implicit, .ac = k.ac};
+	struct gpt_access a = {
+		.write = k.write, .fetch = k.fetch, .user = k.user, .implicit = k.implicit, .ac = k.ac};
 	struct model_result want = machine_naive(m, gva, k);
 	u64 before[SHADOW_STAT_COUNT];
 	u32 flushes = m->pending_count;
@@ -129,8 +137,11 @@ static void translate_in(enum model_mode mode)
 			count++;
 			/* shadow pages, protected and released tables come and go meanwhile */
 			if (i % 4 == 0)
-				machine_access(m, (struct machine_access){.gva = gva & ~7ull, .kind = k, .size = 8,
-									  .value = random_entry(&r, mode != MODEL_32)});
+				machine_access(
+					m, (struct machine_access){.gva = gva & ~7ull,
+								   .kind = k,
+								   .size = 8,
+								   .value = random_entry(&r, mode != MODEL_32)});
 			if (m->broken)
 				fail_msg("%s", m->failure);
 		}
@@ -139,19 +150,32 @@ static void translate_in(enum model_mode mode)
 	machine_destroy(m);
 }
 
-static void without_paging(void **state) { translate_in(MODEL_OFF); }
-static void in_32_bit_paging(void **state) { translate_in(MODEL_32); }
-static void in_pae_paging(void **state) { translate_in(MODEL_PAE); }
-static void in_4_level_paging(void **state) { translate_in(MODEL_4L); }
-static void in_5_level_paging(void **state) { translate_in(MODEL_5L); }
+static void without_paging(void **state)
+{
+	translate_in(MODEL_OFF);
+}
+static void in_32_bit_paging(void **state)
+{
+	translate_in(MODEL_32);
+}
+static void in_pae_paging(void **state)
+{
+	translate_in(MODEL_PAE);
+}
+static void in_4_level_paging(void **state)
+{
+	translate_in(MODEL_4L);
+}
+static void in_5_level_paging(void **state)
+{
+	translate_in(MODEL_5L);
+}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(without_paging),
-		cmocka_unit_test(in_32_bit_paging),
-		cmocka_unit_test(in_pae_paging),
-		cmocka_unit_test(in_4_level_paging),
+		cmocka_unit_test(without_paging),    cmocka_unit_test(in_32_bit_paging),
+		cmocka_unit_test(in_pae_paging),     cmocka_unit_test(in_4_level_paging),
 		cmocka_unit_test(in_5_level_paging),
 	};
 

@@ -55,12 +55,24 @@ static void malformed_bytes_are_replaced_one_by_one(void **state)
 {
 	static const struct {
 		const char *bytes;
-		uint32_t replaced;   /* then an 'x' follows */
+		uint32_t replaced; /* then an 'x' follows */
 	} cases[] = {
-		{"\x80x", 1}, {"\xbf\xbfx", 2}, {"\xc3x", 1}, {"\xe2\x82x", 2}, {"\xf0\x9f\x98x", 3},
-		{"\xc0\xafx", 2}, {"\xc1\xbfx", 2}, {"\xe0\x9f\xbfx", 3}, {"\xf0\x8f\xbf\xbfx", 4},
-		{"\xed\xa0\x80x", 3}, {"\xed\xbf\xbfx", 3}, {"\xf4\x90\x80\x80x", 4},
-		{"\xf5\x80\x80\x80x", 4}, {"\xf8\x88\x80\x80\x80x", 5}, {"\xfex", 1}, {"\xffx", 1},
+		{"\x80x", 1},
+		{"\xbf\xbfx", 2},
+		{"\xc3x", 1},
+		{"\xe2\x82x", 2},
+		{"\xf0\x9f\x98x", 3},
+		{"\xc0\xafx", 2},
+		{"\xc1\xbfx", 2},
+		{"\xe0\x9f\xbfx", 3},
+		{"\xf0\x8f\xbf\xbfx", 4},
+		{"\xed\xa0\x80x", 3},
+		{"\xed\xbf\xbfx", 3},
+		{"\xf4\x90\x80\x80x", 4},
+		{"\xf5\x80\x80\x80x", 4},
+		{"\xf8\x88\x80\x80\x80x", 5},
+		{"\xfex", 1},
+		{"\xffx", 1},
 	};
 	static const char *const cut_off[] = {"\xc3", "\xe2\x82", "\xf0\x9f\x98"};
 	size_t i;
@@ -89,7 +101,7 @@ static void lone_surrogates_are_replaced(void **state)
 {
 	static const uint16_t names[][3] = {{0xd83d, 0}, {0xde00, 0}, {0xd83d, 'x', 0}, {0xde00, 0xd83d, 0}};
 	static const char *const wanted[] = {"\xef\xbf\xbd", "\xef\xbf\xbd", "\xef\xbf\xbdx",
-		"\xef\xbf\xbd\xef\xbf\xbd"};
+					     "\xef\xbf\xbd\xef\xbf\xbd"};
 	char utf8[16];
 	size_t i;
 

@@ -25,9 +25,13 @@ static int setup(void **state)
 {
 	fake_vmx_reset();
 	fake_capability = (struct vmx_capability){
-		.basic = BASIC_TRUE_CONTROLS, .misc = MISC_ACTIVITY_HLT | 4 << MISC_CR3_TARGETS_SHIFT,
-		.ept_vpid = ~0ull, .cr0_fixed0 = CR0_PE | CR0_PG | CR0_NE, .cr0_fixed1 = 0xffffffff,
-		.cr4_fixed0 = CR4_VMXE, .cr4_fixed1 = 0x3727ff,
+		.basic = BASIC_TRUE_CONTROLS,
+		.misc = MISC_ACTIVITY_HLT | 4 << MISC_CR3_TARGETS_SHIFT,
+		.ept_vpid = ~0ull,
+		.cr0_fixed0 = CR0_PE | CR0_PG | CR0_NE,
+		.cr0_fixed1 = 0xffffffff,
+		.cr4_fixed0 = CR4_VMXE,
+		.cr4_fixed1 = 0x3727ff,
 	};
 	for (u32 w = 0; w < VMX_CONTROL_WORDS; w++)
 		fake_capability.control[w] = 0x7fffffffull << 32;
@@ -51,7 +55,11 @@ static void a_good_state_passes(void **state)
 	assert_int_equal(broken, 0);
 }
 
-struct breakage { u32 field; u64 value; const char *expected; };
+struct breakage {
+	u32 field;
+	u64 value;
+	const char *expected;
+};
 
 /* One field changed in a good state gives just one report. */
 static void expect_all(const struct breakage *list, u32 count)
@@ -197,7 +205,7 @@ static void unusable_segments_are_not_looked_at(void **state)
 
 static void virtual_8086_segments_have_one_shape(void **state)
 {
-	static const u32 names[] = { 0, 1, 2, 3, 4, 5 };
+	static const u32 names[] = {0, 1, 2, 3, 4, 5};
 
 	vmcs_write_raw(VMCS_ENTRY_CONTROLS, vmcs_read_raw(VMCS_ENTRY_CONTROLS) & ~(u64)ENTRYC_IA32E_GUEST);
 	vmcs_write_raw(VMCS_GUEST_EFER, EFER_NXE);

@@ -47,7 +47,8 @@ static int compute(const struct vmx_capability *c, struct vmx_controls *out)
 /* Any control may be 0 or 1. */
 static struct vmx_capability free_cpu(void)
 {
-	struct vmx_capability c = { .cr0_fixed1 = ~0ull, .cr4_fixed1 = ~0ull, .ept_vpid = ~0ull, .basic = BASIC_TRUE_CONTROLS };
+	struct vmx_capability c = {
+		.cr0_fixed1 = ~0ull, .cr4_fixed1 = ~0ull, .ept_vpid = ~0ull, .basic = BASIC_TRUE_CONTROLS};
 
 	for (u32 w = 0; w < VMX_CONTROL_WORDS; w++)
 		c.control[w] = 0xffffffff00000000ull;
@@ -85,7 +86,8 @@ static void a_free_cpu_gets_what_umbra_uses_and_nothing_else(void **state)
 	assert_int_equal(compute(&c, &out), 0);
 	assert_int_equal(out.word[VMX_PIN], 0);
 	assert_int_equal(out.word[VMX_PRIMARY], PRIMARY_INVLPG_EXITING | PRIMARY_CR3_LOAD_EXITING |
-			 PRIMARY_CR3_STORE_EXITING | PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_SECONDARY);
+							PRIMARY_CR3_STORE_EXITING | PRIMARY_IO_BITMAPS |
+							PRIMARY_MSR_BITMAPS | PRIMARY_SECONDARY);
 	assert_int_equal(out.word[VMX_SECONDARY], SECONDARY_VPID);
 	assert_int_equal(out.word[VMX_EXIT], EXITC_SAVE_DEBUG | EXITC_HOST_64BIT | EXITC_LOAD_EFER);
 	assert_int_equal(out.word[VMX_ENTRY], ENTRYC_LOAD_DEBUG | ENTRYC_LOAD_EFER);
@@ -106,7 +108,11 @@ static void ept_and_unrestricted_guest_stay_off(void **state)
 
 static void each_needed_control_is_named_when_missing(void **state)
 {
-	static const struct { enum vmx_control_word word; u32 bit; const char *name; } needed[] = {
+	static const struct {
+		enum vmx_control_word word;
+		u32 bit;
+		const char *name;
+	} needed[] = {
 		{VMX_PRIMARY, PRIMARY_INVLPG_EXITING, "INVLPG_EXITING (bit 9)"},
 		{VMX_PRIMARY, PRIMARY_CR3_LOAD_EXITING, "CR3_LOAD_EXITING (bit 15)"},
 		{VMX_PRIMARY, PRIMARY_IO_BITMAPS, "IO_BITMAPS (bit 25)"},

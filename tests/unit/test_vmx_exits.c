@@ -12,20 +12,51 @@
 
 static void exit_reasons_have_their_kind(void **state)
 {
-	static const struct { u32 reason; enum exit_kind kind; } cases[] = {
-		{1, EXIT_INTERRUPT}, {2, EXIT_TRIPLE_FAULT}, {3, EXIT_INIT}, {4, EXIT_SIPI}, {7, EXIT_WINDOW},
-		{8, EXIT_WINDOW}, {9, EXIT_TASK_SWITCH}, {10, EXIT_CPUID}, {11, EXIT_VIRT_INSN},
-		{12, EXIT_UNKNOWN}, {13, EXIT_INVD}, {14, EXIT_INVLPG}, {16, EXIT_UNKNOWN}, {18, EXIT_HYPERCALL},
-		{19, EXIT_VIRT_INSN}, {27, EXIT_VIRT_INSN}, {30, EXIT_IO}, {31, EXIT_MSR_READ},
-		{32, EXIT_MSR_WRITE}, {33, EXIT_UNKNOWN}, {50, EXIT_VIRT_INSN}, {53, EXIT_VIRT_INSN},
-		{55, EXIT_XSETBV}, {60, EXIT_VIRT_INSN}, {65, EXIT_VIRT_INSN}, {69, EXIT_VIRT_INSN},
-		{70, EXIT_VIRT_INSN}, {76, EXIT_VIRT_INSN}, {77, EXIT_VIRT_INSN}, {78, EXIT_VIRT_INSN}, {79, EXIT_VIRT_INSN}, {58, EXIT_INVPCID}, {48, EXIT_UNKNOWN}, {100, EXIT_UNKNOWN},
-		{33 | BIT(31), EXIT_INVALID_STATE}, {34 | BIT(31), EXIT_INVALID_STATE},
+	static const struct {
+		u32 reason;
+		enum exit_kind kind;
+	} cases[] = {
+		{1, EXIT_INTERRUPT},
+		{2, EXIT_TRIPLE_FAULT},
+		{3, EXIT_INIT},
+		{4, EXIT_SIPI},
+		{7, EXIT_WINDOW},
+		{8, EXIT_WINDOW},
+		{9, EXIT_TASK_SWITCH},
+		{10, EXIT_CPUID},
+		{11, EXIT_VIRT_INSN},
+		{12, EXIT_UNKNOWN},
+		{13, EXIT_INVD},
+		{14, EXIT_INVLPG},
+		{16, EXIT_UNKNOWN},
+		{18, EXIT_HYPERCALL},
+		{19, EXIT_VIRT_INSN},
+		{27, EXIT_VIRT_INSN},
+		{30, EXIT_IO},
+		{31, EXIT_MSR_READ},
+		{32, EXIT_MSR_WRITE},
+		{33, EXIT_UNKNOWN},
+		{50, EXIT_VIRT_INSN},
+		{53, EXIT_VIRT_INSN},
+		{55, EXIT_XSETBV},
+		{60, EXIT_VIRT_INSN},
+		{65, EXIT_VIRT_INSN},
+		{69, EXIT_VIRT_INSN},
+		{70, EXIT_VIRT_INSN},
+		{76, EXIT_VIRT_INSN},
+		{77, EXIT_VIRT_INSN},
+		{78, EXIT_VIRT_INSN},
+		{79, EXIT_VIRT_INSN},
+		{58, EXIT_INVPCID},
+		{48, EXIT_UNKNOWN},
+		{100, EXIT_UNKNOWN},
+		{33 | BIT(31), EXIT_INVALID_STATE},
+		{34 | BIT(31), EXIT_INVALID_STATE},
 		{41 | BIT(31), EXIT_MACHINE_CHECK},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct vmx_exit_info info = { .reason = cases[i].reason };
+		struct vmx_exit_info info = {.reason = cases[i].reason};
 
 		assert_int_equal(vmx_exit_kind(&info), cases[i].kind);
 	}
@@ -33,7 +64,7 @@ static void exit_reasons_have_their_kind(void **state)
 
 static enum exit_kind exception(u32 intr_info)
 {
-	struct vmx_exit_info info = { .reason = REASON_EXCEPTION_NMI, .intr_info = intr_info };
+	struct vmx_exit_info info = {.reason = REASON_EXCEPTION_NMI, .intr_info = intr_info};
 
 	return vmx_exit_kind(&info);
 }
@@ -72,7 +103,11 @@ static struct vcpu_exit decode(struct vmx_exit_info info)
 static void page_faults_carry_address_and_error(void **state)
 {
 	struct vcpu_exit e = decode((struct vmx_exit_info){
-		.reason = 0, .intr_info = 0x80000b0e, .intr_error = 7, .qualification = 0xffff888000001234ull, .insn_len = 9,
+		.reason = 0,
+		.intr_info = 0x80000b0e,
+		.intr_error = 7,
+		.qualification = 0xffff888000001234ull,
+		.insn_len = 9,
 	});
 
 	assert_int_equal(e.kind, EXIT_PAGE_FAULT);
@@ -84,7 +119,8 @@ static void page_faults_carry_address_and_error(void **state)
 
 static void exceptions_without_an_error_code_have_error_zero(void **state)
 {
-	struct vcpu_exit e = decode((struct vmx_exit_info){ .intr_info = 0x80000301, .intr_error = 0x55, .qualification = BIT(14) });
+	struct vcpu_exit e = decode(
+		(struct vmx_exit_info){.intr_info = 0x80000301, .intr_error = 0x55, .qualification = BIT(14)});
 
 	assert_int_equal(e.vector, VEC_DB);
 	assert_int_equal(e.error, 0);
@@ -93,7 +129,8 @@ static void exceptions_without_an_error_code_have_error_zero(void **state)
 
 static struct vcpu_exit decode_cr(u64 qualification)
 {
-	return decode((struct vmx_exit_info){ .reason = REASON_CR_ACCESS, .qualification = qualification, .insn_len = 3 });
+	return decode(
+		(struct vmx_exit_info){.reason = REASON_CR_ACCESS, .qualification = qualification, .insn_len = 3});
 }
 
 static void cr_accesses_are_decoded(void **state)
@@ -120,13 +157,14 @@ static void cr_accesses_are_decoded(void **state)
 
 static void port_accesses_are_decoded(void **state)
 {
-	struct vcpu_exit e = decode((struct vmx_exit_info){ .reason = REASON_IO, .qualification = 0x03f8003b, .insn_len = 2 });
+	struct vcpu_exit e =
+		decode((struct vmx_exit_info){.reason = REASON_IO, .qualification = 0x03f8003b, .insn_len = 2});
 
 	assert_int_equal(e.kind, EXIT_IO);
 	assert_int_equal(e.port, 0x3f8);
 	assert_int_equal(e.io_size, 4);
 	assert_true(e.io_in && e.io_string && e.io_rep);
-	e = decode((struct vmx_exit_info){ .reason = REASON_IO, .qualification = 0x00640000, .insn_len = 1 });
+	e = decode((struct vmx_exit_info){.reason = REASON_IO, .qualification = 0x00640000, .insn_len = 1});
 	assert_int_equal(e.port, 0x64);
 	assert_int_equal(e.io_size, 1);
 	assert_false(e.io_in || e.io_string || e.io_rep);
@@ -134,13 +172,14 @@ static void port_accesses_are_decoded(void **state)
 
 static void task_switches_name_the_tss_and_what_led_there(void **state)
 {
-	struct vmx_exit_info info = { .reason = REASON_TASK_SWITCH, .insn_len = 7 };
+	struct vmx_exit_info info = {.reason = REASON_TASK_SWITCH, .insn_len = 7};
 	struct vcpu_exit exit;
 
 	for (u64 source = TASK_CALL; source <= TASK_GATE; source++) {
 		info.qualification = source << 30 | 0x28;
 		vmx_decode_exit(&info, &exit);
-		assert_true(exit.kind == EXIT_TASK_SWITCH && exit.task_selector == 0x28 && exit.task_source == source);
+		assert_true(exit.kind == EXIT_TASK_SWITCH && exit.task_selector == 0x28 &&
+			    exit.task_source == source);
 		assert_int_equal(exit.insn_len, source == TASK_GATE ? 0 : 7); /* not defined there */
 	}
 	info.idt_info = (u32)(INTR_INFO_VALID | INTR_TYPE_SOFT_INTERRUPT << INTR_INFO_TYPE_SHIFT | 0x40);
@@ -150,7 +189,8 @@ static void task_switches_name_the_tss_and_what_led_there(void **state)
 
 static void invlpg_has_its_address(void **state)
 {
-	struct vcpu_exit e = decode((struct vmx_exit_info){ .reason = REASON_INVLPG, .qualification = 0x7fff1000, .insn_len = 4 });
+	struct vcpu_exit e =
+		decode((struct vmx_exit_info){.reason = REASON_INVLPG, .qualification = 0x7fff1000, .insn_len = 4});
 
 	assert_true(e.operand_known);
 	assert_int_equal(e.gva, 0x7fff1000);
@@ -161,7 +201,7 @@ static void invlpg_has_its_address(void **state)
 
 static struct vcpu_event interrupted(u32 idt_info, u32 idt_error, u32 insn_len)
 {
-	struct vmx_exit_info info = { .idt_info = idt_info, .idt_error = idt_error, .insn_len = insn_len };
+	struct vmx_exit_info info = {.idt_info = idt_info, .idt_error = idt_error, .insn_len = insn_len};
 
 	return vmx_interrupted_event(&info);
 }
@@ -205,14 +245,14 @@ static void events_survive_the_way_back(void **state)
 
 static void no_event_is_no_info(void **state)
 {
-	struct vcpu_event none = { .type = EVENT_NONE, .vector = 14 };
+	struct vcpu_event none = {.type = EVENT_NONE, .vector = 14};
 
 	assert_int_equal(vmx_entry_event(&none).info, 0);
 }
 
 static void an_nmi_always_has_vector_two_and_no_error_code(void **state)
 {
-	struct vcpu_event e = { .type = EVENT_NMI, .has_error = true, .error = 5 };
+	struct vcpu_event e = {.type = EVENT_NMI, .has_error = true, .error = 5};
 
 	assert_int_equal(vmx_entry_event(&e).info, 0x80000202);
 	assert_int_equal(vmx_entry_event(&e).error, 0);
@@ -220,14 +260,14 @@ static void an_nmi_always_has_vector_two_and_no_error_code(void **state)
 
 static void error_codes_fit_what_the_entry_accepts(void **state)
 {
-	struct vcpu_event e = { .type = EVENT_EXCEPTION, .vector = VEC_GP, .has_error = true, .error = ~0u };
+	struct vcpu_event e = {.type = EVENT_EXCEPTION, .vector = VEC_GP, .has_error = true, .error = ~0u};
 
 	assert_int_equal(vmx_entry_event(&e).error, 0x7fff);
 }
 
 static void nmi_blocking_that_iret_ended_is_restored(void **state)
 {
-	struct vmx_exit_info info = { .reason = 0, .intr_info = 0x80001b0e };
+	struct vmx_exit_info info = {.reason = 0, .intr_info = 0x80001b0e};
 
 	assert_true(vmx_nmi_unblocked(&info));
 	info.idt_info = 0x80000b0d;
@@ -237,7 +277,7 @@ static void nmi_blocking_that_iret_ended_is_restored(void **state)
 	assert_false(vmx_nmi_unblocked(&info));
 	info.intr_info = 0x80000b0e;
 	assert_false(vmx_nmi_unblocked(&info));
-	info = (struct vmx_exit_info){ .reason = REASON_CPUID, .intr_info = 0x80001b0e };
+	info = (struct vmx_exit_info){.reason = REASON_CPUID, .intr_info = 0x80001b0e};
 	assert_false(vmx_nmi_unblocked(&info));
 }
 
@@ -246,8 +286,10 @@ static void nmi_blocking_that_iret_ended_is_restored(void **state)
 static u32 state_after(u32 old, bool shadow, bool nmi_blocked, bool if_flag, u8 inject, bool virtual_nmis)
 {
 	struct vcpu vcpu = {
-		.interrupt_shadow = shadow, .nmi_blocked = nmi_blocked, .rflags = if_flag ? RFLAGS_IF : 0,
-		.inject = { .type = inject },
+		.interrupt_shadow = shadow,
+		.nmi_blocked = nmi_blocked,
+		.rflags = if_flag ? RFLAGS_IF : 0,
+		.inject = {.type = inject},
 	};
 
 	return vmx_interruptibility(old, &vcpu, virtual_nmis);
@@ -259,7 +301,8 @@ static void the_shadow_is_kept_until_neutral_code_ends_it(void **state)
 	assert_int_equal(state_after(BLOCKING_MOV_SS, true, false, false, EVENT_NONE, false), BLOCKING_MOV_SS);
 	assert_int_equal(state_after(BLOCKING_STI, false, false, true, EVENT_NONE, false), 0);
 	assert_int_equal(state_after(0, true, false, false, EVENT_NONE, false), BLOCKING_MOV_SS);
-	assert_int_equal(state_after(BLOCKING_SMI | BLOCKING_STI, false, false, true, EVENT_NONE, false), BLOCKING_SMI);
+	assert_int_equal(state_after(BLOCKING_SMI | BLOCKING_STI, false, false, true, EVENT_NONE, false),
+			 BLOCKING_SMI);
 }
 
 static void no_state_that_the_entry_checks_refuse(void **state)
@@ -293,10 +336,14 @@ static void segments_are_kept_one_to_one(void **state)
 	fake_vmx_reset();
 	for (u32 i = 0; i < SEG_COUNT; i++) {
 		bool table = i == SEG_GDTR || i == SEG_IDTR;
-		struct segment in = {
-			.selector = table ? 0 : (u16)(8 * i), .attributes = table ? 0 : 0xc093 + i,
-			.limit = 0x1000 + i, .base = 0xffff800000000000ull + i,
-		}, out;
+		struct segment in =
+				       {
+					       .selector = table ? 0 : (u16)(8 * i),
+					       .attributes = table ? 0 : 0xc093 + i,
+					       .limit = 0x1000 + i,
+					       .base = 0xffff800000000000ull + i,
+				       },
+			       out;
 
 		vmx_segment_put((enum segment_name)i, &in);
 		vmx_segment_get((enum segment_name)i, &out);
@@ -311,7 +358,7 @@ static void segments_are_kept_one_to_one(void **state)
 
 static void reserved_access_rights_never_reach_the_vmcs(void **state)
 {
-	struct segment in = { .attributes = ~0u };
+	struct segment in = {.attributes = ~0u};
 
 	fake_vmx_reset();
 	vmx_segment_put(SEG_DS, &in);
@@ -320,8 +367,8 @@ static void reserved_access_rights_never_reach_the_vmcs(void **state)
 
 static bool is_fast(u32 reason, u64 qualification, u32 intr_info, u32 idt_info)
 {
-	struct vmx_exit_info info = { .reason = reason, .qualification = qualification, .intr_info = intr_info,
-				      .idt_info = idt_info };
+	struct vmx_exit_info info = {
+		.reason = reason, .qualification = qualification, .intr_info = intr_info, .idt_info = idt_info};
 
 	return vmx_exit_is_fast(&info, vmx_exit_kind(&info));
 }
@@ -339,11 +386,11 @@ static void the_fast_path_is_for_few_exits(void **state)
 	assert_true(is_fast(REASON_CPUID, 0, 0, 0));
 	assert_false(is_fast(REASON_CPUID | REASON_ENTRY_FAILURE, 0, 0, 0));
 	assert_true(is_fast(REASON_INVLPG, 0x1000, 0, 0));
-	assert_true(is_fast(REASON_CR_ACCESS, 0x003, 0, 0));                 /* MOV to CR3 */
-	assert_true(is_fast(REASON_CR_ACCESS, 0x013, 0, 0));                 /* from CR3 */
+	assert_true(is_fast(REASON_CR_ACCESS, 0x003, 0, 0)); /* MOV to CR3 */
+	assert_true(is_fast(REASON_CR_ACCESS, 0x013, 0, 0)); /* from CR3 */
 	assert_false(is_fast(REASON_CR_ACCESS, 0x004, 0, 0));
-	assert_false(is_fast(REASON_CR_ACCESS, 0x020, 0, 0));                /* CLTS */
-	assert_false(is_fast(REASON_CR_ACCESS, 0x030, 0, 0));                /* LMSW */
+	assert_false(is_fast(REASON_CR_ACCESS, 0x020, 0, 0)); /* CLTS */
+	assert_false(is_fast(REASON_CR_ACCESS, 0x030, 0, 0)); /* LMSW */
 	assert_false(is_fast(REASON_RDMSR, 0, 0, 0));
 }
 

@@ -32,47 +32,59 @@
 #include "tests/unit/unicorn.h"
 
 #define RAM_BASE 0x400000ull
-#define TABLES 16u                  /* random tables; after them the path to the code */
+#define TABLES 16u /* random tables; after them the path to the code */
 #define PATH TABLES
 #define RAM_PAGES 24u
 #define GIVEN_MAX 256u
 #define HPA_SHIFT 0x1000000ull
 #define PHYS_BITS 40u
-#define GDT_PAGE 0x8000ull          /* used before paging is on; its stack pointer must fit in 16 bits */
+#define GDT_PAGE 0x8000ull /* used before paging is on; its stack pointer must fit in 16 bits */
 #define LOAD_OFFSET 0u
 #define STORE_OFFSET 8u
 #define IRET_OFFSET 16u
-#define FLUSH_OFFSET 24u            /* MOV CR0, EAX */
-#define CR4_OFFSET 32u              /* MOV CR4, EAX */
-#define HFLAGS_SMAP BIT(23)           /* QEMU's own copy of CR4.SMAP */
-#define EFER_START 0x500ull         /* LME and LMA, as Unicorn starts in 64-bit mode */
+#define FLUSH_OFFSET 24u    /* MOV CR0, EAX */
+#define CR4_OFFSET 32u      /* MOV CR4, EAX */
+#define HFLAGS_SMAP BIT(23) /* QEMU's own copy of CR4.SMAP */
+#define EFER_START 0x500ull /* LME and LMA, as Unicorn starts in 64-bit mode */
 
 static u8 *ram, *pristine;
 static struct region_map regions;
 
-static bool translates;             /* accesses go where the walk says: Unicorn 2.1; learnt once */
+static bool translates; /* accesses go where the walk says: Unicorn 2.1; learnt once */
 /* Offsets of registers in a saved context, in 32-bit words; learnt once. */
 static u32 word_efer, word_error, word_pkru, word_hflags;
 
 struct cpu {
 	uc_engine *uc;
-	uc_context *boot;           /* CPL 0, paging off */
-	uc_context *start;          /* the CPL of the test, paging off */
+	uc_context *boot;  /* CPL 0, paging off */
+	uc_context *start; /* the CPL of the test, paging off */
 	uc_context *at_fault;
-	u8 *given;                  /* memory of the pages that give_page() gives, all of it no-ops */
+	u8 *given; /* memory of the pages that give_page() gives, all of it no-ops */
 	u32 given_pages;
-	u32 mode;                   /* enum gpt_mode */
+	u32 mode; /* enum gpt_mode */
 	bool user;
-	int vector;                 /* of the exception; -1: none */
+	int vector; /* of the exception; -1: none */
 	u64 cr2;
-	u64 refused;                /* physical address that has no memory, or no code; ~0: none */
+	u64 refused; /* physical address that has no memory, or no code; ~0: none */
 };
 
-static u32 levels_of(u32 mode) { return mode == GPT_5L ? 5 : mode == GPT_4L ? 4 : 2; }
-static bool is_long(u32 mode) { return mode == GPT_4L || mode == GPT_5L; }
-static u64 code_page(u32 mode) { return is_long(mode) ? 0xffffffffffffe000ull : 0xffffe000ull; }
+static u32 levels_of(u32 mode)
+{
+	return mode == GPT_5L ? 5 : mode == GPT_4L ? 4 : 2;
+}
+static bool is_long(u32 mode)
+{
+	return mode == GPT_4L || mode == GPT_5L;
+}
+static u64 code_page(u32 mode)
+{
+	return is_long(mode) ? 0xffffffffffffe000ull : 0xffffe000ull;
+}
 
-static u32 *words(uc_context *context) { return (u32 *)context; }
+static u32 *words(uc_context *context)
+{
+	return (u32 *)context;
+}
 
 /* --- an engine ------------------------------------------------------------------ */
 static void on_exception(uc_engine *uc, u32 vector, void *arg)
@@ -109,7 +121,8 @@ static void give_page(struct cpu *c, u64 gva)
 static void map_ram(struct cpu *c, u32 first, u32 pages, u32 protection)
 {
 	assert_int_equal(uc_mem_map_ptr(c->uc, RAM_BASE + first * PAGE_SIZE, pages * PAGE_SIZE, protection,
-					ram + first * PAGE_SIZE), UC_ERR_OK);
+					ram + first * PAGE_SIZE),
+			 UC_ERR_OK);
 }
 
 static void put_code(struct cpu *c)
@@ -254,7 +267,10 @@ static void run_access(struct cpu *c, const struct trial *t)
 }
 
 /* --- tables -------------------------------------------------------------------------- */
-static u64 frame(u32 n) { return RAM_BASE + n * PAGE_SIZE; }
+static u64 frame(u32 n)
+{
+	return RAM_BASE + n * PAGE_SIZE;
+}
 
 static void set_entry(u32 table, u32 index, u64 entry, bool wide)
 {
@@ -365,8 +381,15 @@ static void map_one(const struct cpu *c, u64 gva, u64 entry)
 /* The word that holds each of these faults' error codes, which no processor could differ on. */
 static void learn_error_code(struct cpu *c, bool *good)
 {
-	static const struct { u64 entry; bool write; u32 error; } known[] = {
-		{0, false, 0}, {0, true, PF_W}, {PTE_P, true, PF_P | PF_W}, {PTE_P | BIT(45), false, PF_P | PF_RSVD},
+	static const struct {
+		u64 entry;
+		bool write;
+		u32 error;
+	} known[] = {
+		{0, false, 0},
+		{0, true, PF_W},
+		{PTE_P, true, PF_P | PF_W},
+		{PTE_P | BIT(45), false, PF_P | PF_RSVD},
 	};
 	struct trial t = {.context = {.mode = GPT_4L, .cr3 = RAM_BASE, .wp = true}, .gva = some_gva(GPT_4L, 0)};
 
@@ -456,7 +479,8 @@ static int setup(void **state)
 	ram = phys_to_virt(hpa(RAM_BASE + HPA_SHIFT));
 	pristine = malloc(RAM_PAGES * PAGE_SIZE);
 	region_init(&regions);
-	assert_int_equal(region_add(&regions, RAM_BASE >> 12, RAM_PAGES, (RAM_BASE + HPA_SHIFT) >> 12, REGION_RAM), 0);
+	assert_int_equal(region_add(&regions, RAM_BASE >> 12, RAM_PAGES, (RAM_BASE + HPA_SHIFT) >> 12, REGION_RAM),
+			 0);
 	region_seal(&regions);
 	learn_context();
 	return 0;
@@ -476,7 +500,10 @@ static u32 top_of(const struct trial *t, const struct gpt_walk *w)
 	return t->context.mode == GPT_PAE ? MIN(w->top_level, 2u) : w->top_level;
 }
 
-static u32 entry_bytes(const struct trial *t) { return t->context.mode == GPT_32 ? 4 : 8; }
+static u32 entry_bytes(const struct trial *t)
+{
+	return t->context.mode == GPT_32 ? 4 : 8;
+}
 
 static u64 in_memory(const struct trial *t, const struct gpt_step *step)
 {
@@ -516,8 +543,8 @@ static void say(const struct cpu *c, const struct trial *t, const struct gpt_wal
 
 	printf("mode %u gva %#llx cr3 %#llx wp %u smep %u smap %u nxe %u pse %u pke %u pkru %#x\n"
 	       "write %u fetch %u user %u ac %u: walker %s error %#x; Unicorn vector %d error %#x cr2 %#llx\n",
-	       g->mode, (unsigned long long)t->gva, (unsigned long long)g->cr3, g->wp, g->smep, g->smap, g->nx, g->pse,
-	       g->pke, g->pkru, t->access.write, t->access.fetch, t->access.user, t->access.ac,
+	       g->mode, (unsigned long long)t->gva, (unsigned long long)g->cr3, g->wp, g->smep, g->smap, g->nx,
+	       g->pse, g->pke, g->pkru, t->access.write, t->access.fetch, t->access.user, t->access.ac,
 	       status == GPT_OK ? "ok" : "fault", w->error, c->vector, words(c->at_fault)[word_error],
 	       (unsigned long long)c->cr2);
 	for (u32 level = top_of(t, w); level && level >= w->last_level; level--)
@@ -536,7 +563,10 @@ static enum gpt_status walk_again(const struct trial *t, struct gpt_walk *w)
 	return status;
 }
 
-static u64 physical(const struct trial *t, const struct gpt_walk *w) { return w->gfn << 12 | (t->gva & (PAGE_SIZE - 1)); }
+static u64 physical(const struct trial *t, const struct gpt_walk *w)
+{
+	return w->gfn << 12 | (t->gva & (PAGE_SIZE - 1));
+}
 
 /* A store over an entry of its own path (what did the walk leave there?), or a fetch of whatever instruction of ours. */
 static bool cannot_be_judged(const struct trial *t, const struct gpt_walk *w)
@@ -611,9 +641,16 @@ static void random_trial(const struct cpu *c, struct rng *r, struct trial *t)
 	u64 dice = rng_next(r);
 
 	*t = (struct trial){.context = {
-		.regions = &regions, .mode = c->mode, .phys_bits = PHYS_BITS, .wp = dice & 1, .smep = dice & 2,
-		.smap = dice & 4, .nx = dice & 8 && c->mode != GPT_32, .pse = dice & 16, .pages_1g = true,
-	}};
+				    .regions = &regions,
+				    .mode = c->mode,
+				    .phys_bits = PHYS_BITS,
+				    .wp = dice & 1,
+				    .smep = dice & 2,
+				    .smap = dice & 4,
+				    .nx = dice & 8 && c->mode != GPT_32,
+				    .pse = dice & 16,
+				    .pages_1g = true,
+			    }};
 	g->pke = is_long(c->mode) && dice & 64;
 	g->pkru = rng_chance(r, 30) ? 0 : (u32)rng_next(r);
 	g->cr3 = c->mode == GPT_PAE ? RAM_BASE : frame(rng_below(r, TABLES));
@@ -622,7 +659,8 @@ static void random_trial(const struct cpu *c, struct rng *r, struct trial *t)
 	t->access.write = (dice >> 8) % 3 == 1;
 	t->access.fetch = (dice >> 8) % 3 == 2;
 	t->access.ac = dice & 32;
-	t->gva = some_gva(c->mode, rng_below(r, gva_count(c->mode))) + 8 * rng_below(r, 480) /* no instruction crosses the page */;
+	t->gva = some_gva(c->mode, rng_below(r, gva_count(c->mode))) +
+		 8 * rng_below(r, 480) /* no instruction crosses the page */;
 }
 
 static void random_accesses(u32 mode, bool user, u64 seed)
@@ -651,26 +689,46 @@ static void random_accesses(u32 mode, bool user, u64 seed)
 	cpu_destroy(c);
 }
 
-static void paging_32_bit_supervisor(void **state) { random_accesses(GPT_32, false, 1); }
-static void paging_32_bit_user(void **state) { random_accesses(GPT_32, true, 2); }
-static void paging_pae_supervisor(void **state) { random_accesses(GPT_PAE, false, 3); }
-static void paging_pae_user(void **state) { random_accesses(GPT_PAE, true, 4); }
-static void paging_4_level_supervisor(void **state) { random_accesses(GPT_4L, false, 5); }
-static void paging_4_level_user(void **state) { random_accesses(GPT_4L, true, 6); }
-static void paging_5_level_supervisor(void **state) { random_accesses(GPT_5L, false, 7); }
-static void paging_5_level_user(void **state) { random_accesses(GPT_5L, true, 8); }
+static void paging_32_bit_supervisor(void **state)
+{
+	random_accesses(GPT_32, false, 1);
+}
+static void paging_32_bit_user(void **state)
+{
+	random_accesses(GPT_32, true, 2);
+}
+static void paging_pae_supervisor(void **state)
+{
+	random_accesses(GPT_PAE, false, 3);
+}
+static void paging_pae_user(void **state)
+{
+	random_accesses(GPT_PAE, true, 4);
+}
+static void paging_4_level_supervisor(void **state)
+{
+	random_accesses(GPT_4L, false, 5);
+}
+static void paging_4_level_user(void **state)
+{
+	random_accesses(GPT_4L, true, 6);
+}
+static void paging_5_level_supervisor(void **state)
+{
+	random_accesses(GPT_5L, false, 7);
+}
+static void paging_5_level_user(void **state)
+{
+	random_accesses(GPT_5L, true, 8);
+}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(paging_32_bit_supervisor),
-		cmocka_unit_test(paging_32_bit_user),
-		cmocka_unit_test(paging_pae_supervisor),
-		cmocka_unit_test(paging_pae_user),
-		cmocka_unit_test(paging_4_level_supervisor),
-		cmocka_unit_test(paging_4_level_user),
-		cmocka_unit_test(paging_5_level_supervisor),
-		cmocka_unit_test(paging_5_level_user),
+		cmocka_unit_test(paging_32_bit_supervisor),  cmocka_unit_test(paging_32_bit_user),
+		cmocka_unit_test(paging_pae_supervisor),     cmocka_unit_test(paging_pae_user),
+		cmocka_unit_test(paging_4_level_supervisor), cmocka_unit_test(paging_4_level_user),
+		cmocka_unit_test(paging_5_level_supervisor), cmocka_unit_test(paging_5_level_user),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

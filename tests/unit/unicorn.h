@@ -9,6 +9,9 @@
 #include <unicorn/unicorn.h>
 
 const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libunicorn\n"; }
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libunicorn\n";
+}
 
 #endif

@@ -9,7 +9,7 @@
 #include "mm/phys.h"
 #include "tests/unit/walk_check.h"
 
-#define HPA_SHIFT 0x1000000ull      /* host addresses differ from the guest's */
+#define HPA_SHIFT 0x1000000ull /* host addresses differ from the guest's */
 
 u8 *walk_ram;
 u64 walk_count;
@@ -31,8 +31,11 @@ int walk_check_setup(void **state)
 	host_arena_create_at(WALK_RAM_BASE + HPA_SHIFT, WALK_RAM_PAGES * PAGE_SIZE);
 	walk_ram = phys_to_virt(hpa(WALK_RAM_BASE + HPA_SHIFT));
 	region_init(&walk_regions);
-	assert_int_equal(region_add(&walk_regions, WALK_RAM_BASE >> 12, WALK_RAM_PAGES, (WALK_RAM_BASE + HPA_SHIFT) >> 12, REGION_RAM), 0);
-	assert_int_equal(region_add(&walk_regions, (WALK_RAM_BASE >> 12) + WALK_RAM_PAGES, 16, 0x3000, REGION_HIDDEN), 0);
+	assert_int_equal(region_add(&walk_regions, WALK_RAM_BASE >> 12, WALK_RAM_PAGES,
+				    (WALK_RAM_BASE + HPA_SHIFT) >> 12, REGION_RAM),
+			 0);
+	assert_int_equal(
+		region_add(&walk_regions, (WALK_RAM_BASE >> 12) + WALK_RAM_PAGES, 16, 0x3000, REGION_HIDDEN), 0);
 	region_seal(&walk_regions);
 	return 0;
 }
@@ -48,12 +51,23 @@ struct gpt_context walk_context(const struct model_state *s)
 {
 	static const u32 modes[] = {
 		[MODEL_OFF] = GPT_NONE, [MODEL_32] = GPT_32, [MODEL_PAE] = GPT_PAE,
-		[MODEL_4L] = GPT_4L, [MODEL_5L] = GPT_5L,
+		[MODEL_4L] = GPT_4L,    [MODEL_5L] = GPT_5L,
 	};
 	struct gpt_context c = {
-		.regions = &walk_regions, .mode = modes[s->mode], .phys_bits = s->maxphyaddr, .cr3 = s->cr3,
-		.wp = s->wp, .smep = s->smep, .smap = s->smap, .nx = s->nxe, .pse = s->pse,
-		.pages_1g = s->pages_1g, .pke = s->pke, .pks = s->pks, .pkru = s->pkru, .pkrs = s->pkrs,
+		.regions = &walk_regions,
+		.mode = modes[s->mode],
+		.phys_bits = s->maxphyaddr,
+		.cr3 = s->cr3,
+		.wp = s->wp,
+		.smep = s->smep,
+		.smap = s->smap,
+		.nx = s->nxe,
+		.pse = s->pse,
+		.pages_1g = s->pages_1g,
+		.pke = s->pke,
+		.pks = s->pks,
+		.pkru = s->pkru,
+		.pkrs = s->pkrs,
 	};
 
 	memcpy(c.pdpte, s->pdpte, sizeof(c.pdpte));
@@ -62,16 +76,18 @@ struct gpt_context walk_context(const struct model_state *s)
 
 static void *entry_memory(const struct model_entry *e)
 {
-	return e->address - WALK_RAM_BASE < WALK_RAM_PAGES * PAGE_SIZE ? walk_ram + (e->address - WALK_RAM_BASE) : NULL;
+	return e->address - WALK_RAM_BASE < WALK_RAM_PAGES * PAGE_SIZE ? walk_ram + (e->address - WALK_RAM_BASE) :
+									 NULL;
 }
 
-#define EXPECT(what, have, want) do { \
-	if ((u64)(have) != (u64)(want)) { \
-		printf("%s: walker %#llx, model %#llx\n", what, (unsigned long long)(have), \
-		       (unsigned long long)(want)); \
-		return false; \
-	} \
-} while (0)
+#define EXPECT(what, have, want) \
+	do { \
+		if ((u64)(have) != (u64)(want)) { \
+			printf("%s: walker %#llx, model %#llx\n", what, (unsigned long long)(have), \
+			       (unsigned long long)(want)); \
+			return false; \
+		} \
+	} while (0)
 
 static bool compare_entries(const struct gpt_walk *w, const struct model_result *r, bool set_ad)
 {
@@ -79,7 +95,8 @@ static bool compare_entries(const struct gpt_walk *w, const struct model_result 
 		const struct model_entry *e = &r->entries[i];
 
 		EXPECT("table", gpt_walk_table(w, e->level) >> 12, e->address >> 12);
-		EXPECT("slot", !w->step[e->level].slot || (((u64)w->step[e->level].slot ^ e->address) & 0xfff) == 0, true);
+		EXPECT("slot",
+		       !w->step[e->level].slot || (((u64)w->step[e->level].slot ^ e->address) & 0xfff) == 0, true);
 		EXPECT("entry", w->step[e->level].entry, set_ad ? e->after : e->value);
 	}
 	if (r->count) {
@@ -124,8 +141,8 @@ static bool compare_result(const struct model_state *s, const struct gpt_walk *w
 	EXPECT("leaf level", w->leaf_level, r->level);
 	EXPECT("rights", w->access, (r->w ? ACC_W : 0) | (r->u ? ACC_U : 0) | (r->x ? ACC_X : 0));
 	if (r->count)
-		EXPECT("dirty", w->dirty, ((set_ad ? r->entries[r->count - 1].after :
-					    r->entries[r->count - 1].value) & PTE_D) != 0);
+		EXPECT("dirty", w->dirty,
+		       ((set_ad ? r->entries[r->count - 1].after : r->entries[r->count - 1].value) & PTE_D) != 0);
 	return true;
 }
 
@@ -182,8 +199,8 @@ static void refuse_tables_outside_of_ram(struct model_result *r, const struct mo
 bool walk_agrees(const struct model_state *s, u64 gva, struct model_access a, enum gpt_effects effects)
 {
 	struct gpt_context c = walk_context(s);
-	struct gpt_access access = {.write = a.write, .fetch = a.fetch, .user = a.user,
-				    .implicit = a.implicit, .ac = a.ac};
+	struct gpt_access access = {
+		.write = a.write, .fetch = a.fetch, .user = a.user, .implicit = a.implicit, .ac = a.ac};
 	struct gpt_walk w;
 	struct model_result r;
 	enum gpt_status status;
@@ -214,7 +231,8 @@ void walk_check(const struct model_state *s, u64 gva, struct model_access a, boo
 	printf("mode %u gva %#llx cr3 %#llx maxphyaddr %u wp %u smep %u smap %u nxe %u pse %u 1g %u pke %u pks %u pkru %#x pkrs %#x\n"
 	       "write %u fetch %u user %u implicit %u ac %u: model fault %u error %#x\n",
 	       s->mode, (unsigned long long)gva, (unsigned long long)s->cr3, s->maxphyaddr, s->wp, s->smep,
-	       s->smap, s->nxe, s->pse, s->pages_1g, s->pke, s->pks, s->pkru, s->pkrs, a.write, a.fetch, a.user, a.implicit, a.ac, r.fault, r.error);
+	       s->smap, s->nxe, s->pse, s->pages_1g, s->pke, s->pks, s->pkru, s->pkrs, a.write, a.fetch, a.user,
+	       a.implicit, a.ac, r.fault, r.error);
 	for (u32 i = 0; i < r.count; i++)
 		printf("  level %u at %#llx: %#llx\n", r.entries[i].level,
 		       (unsigned long long)r.entries[i].address, (unsigned long long)r.entries[i].value);

@@ -12,10 +12,10 @@
 #define WALK_RAM_BASE 0x400000ull
 #define WALK_RAM_PAGES 32u
 
-extern u8 *walk_ram;                /* guest RAM, WALK_RAM_PAGES pages at gpa WALK_RAM_BASE */
+extern u8 *walk_ram; /* guest RAM, WALK_RAM_PAGES pages at gpa WALK_RAM_BASE */
 extern struct region_map walk_regions;
 extern const struct model_memory walk_memory;
-extern u64 walk_count;              /* comparisons so far */
+extern u64 walk_count; /* comparisons so far */
 
 /* Fixtures of a cmocka group: the RAM, and some hidden memory behind it. */
 int walk_check_setup(void **state);

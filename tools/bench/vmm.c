@@ -30,20 +30,20 @@
 #define GDT_AT 0x1000
 #define PML4_AT 0x2000
 #define PDPT_AT 0x3000
-#define PD_AT 0x4000     /* four: 4 GiB */
+#define PD_AT 0x4000 /* four: 4 GiB */
 #define PARAMS_AT 0x10000
 #define COMMAND_LINE_AT 0x20000
 #define LOW_END 0x9fc00
-#define ACPI_AT 0xe0000   /* outside of the guest's RAM */
+#define ACPI_AT 0xe0000 /* outside of the guest's RAM */
 #define HIGH_START 0x100000
 
 #define SELECTOR_CS 0x10
 #define SELECTOR_DS 0x18
-#define ENTRY_64 0x200   /* Documentation/arch/x86/boot.rst, "64-bit boot protocol" */
+#define ENTRY_64 0x200 /* Documentation/arch/x86/boot.rst, "64-bit boot protocol" */
 
 #define CR0_START 0x80050033ul /* PG AM WP NE ET MP PE */
 #define CR4_PAE 0x20
-#define EFER_LONG 0x500  /* LMA LME */
+#define EFER_LONG 0x500 /* LMA LME */
 
 #define SERIAL_PORT 0x3f8
 #define SERIAL_IRQ 4
@@ -53,7 +53,7 @@ enum { UART_DATA, UART_IER, UART_IIR, UART_LCR, UART_MCR, UART_LSR, UART_MSR, UA
 #define IIR_THRE 0x02
 #define LCR_DLAB 0x80
 #define LSR_IDLE 0x60
-#define MSR_LINES 0xb0   /* DCD DSR CTS */
+#define MSR_LINES 0xb0 /* DCD DSR CTS */
 
 #define CPUID_MAX 128
 
@@ -63,7 +63,7 @@ static int vm, vcpu;
 static struct {
 	uint8_t ports[UART_PORTS];
 	uint8_t divisor[2];
-	int empty_pending;   /* the "transmitter empty" interrupt is due */
+	int empty_pending; /* the "transmitter empty" interrupt is due */
 } uart;
 
 __attribute__((noreturn)) static void finish(void)
@@ -202,8 +202,14 @@ struct acpi_tables {
 	struct {
 		struct acpi_header header;
 		uint32_t lapic_address, flags;
-		struct { uint8_t type, length, processor, id; uint32_t flags; } __attribute__((packed)) lapic;
-		struct { uint8_t type, length, id, reserved; uint32_t address, gsi; } __attribute__((packed)) ioapic;
+		struct {
+			uint8_t type, length, processor, id;
+			uint32_t flags;
+		} __attribute__((packed)) lapic;
+		struct {
+			uint8_t type, length, id, reserved;
+			uint32_t address, gsi;
+		} __attribute__((packed)) ioapic;
 	} __attribute__((packed)) madt;
 } __attribute__((packed));
 
@@ -314,10 +320,22 @@ static void set_registers(uint64_t entry)
 	uint64_t *gdt = (uint64_t *)(memory + GDT_AT);
 	struct kvm_regs regs = {.rip = entry, .rsi = PARAMS_AT, .rflags = 2};
 	struct kvm_segment code = {
-		.limit = 0xffffffff, .selector = SELECTOR_CS, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1,
+		.limit = 0xffffffff,
+		.selector = SELECTOR_CS,
+		.type = 11,
+		.present = 1,
+		.s = 1,
+		.l = 1,
+		.g = 1,
 	};
 	struct kvm_segment data = {
-		.limit = 0xffffffff, .selector = SELECTOR_DS, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1,
+		.limit = 0xffffffff,
+		.selector = SELECTOR_DS,
+		.type = 3,
+		.present = 1,
+		.s = 1,
+		.db = 1,
+		.g = 1,
 	};
 	struct kvm_sregs s;
 
@@ -340,7 +358,8 @@ static struct kvm_run *make_machine(void)
 {
 	int kvm = open("/dev/kvm", O_RDWR);
 	struct kvm_userspace_memory_region region = {
-		.memory_size = MEMORY_SIZE, .userspace_addr = (uintptr_t)memory,
+		.memory_size = MEMORY_SIZE,
+		.userspace_addr = (uintptr_t)memory,
 	};
 	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 	struct kvm_run *run;
@@ -354,7 +373,8 @@ static struct kvm_run *make_machine(void)
 	KVM_CALL(vm, KVM_SET_USER_MEMORY_REGION, &region);
 	vcpu = KVM_CALL(vm, KVM_CREATE_VCPU, 0);
 	set_cpuid(kvm);
-	run = mmap(NULL, (size_t)KVM_CALL(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+	run = mmap(NULL, (size_t)KVM_CALL(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED,
+		   vcpu, 0);
 	if (run == MAP_FAILED)
 		fail("kvm_run");
 	return run;
@@ -393,19 +413,15 @@ static uint8_t uart_read(unsigned port)
 	if (port <= UART_IER && uart.ports[UART_LCR] & LCR_DLAB)
 		return uart.divisor[port];
 	switch (port) {
-	case UART_DATA:
-		return 0;
+	case UART_DATA: return 0;
 	case UART_IIR:
 		if (!uart.empty_pending)
 			return IIR_NONE;
 		uart.empty_pending = 0;
 		return IIR_THRE;
-	case UART_LSR:
-		return LSR_IDLE;
-	case UART_MSR:
-		return MSR_LINES;
-	default:
-		return uart.ports[port];
+	case UART_LSR: return LSR_IDLE;
+	case UART_MSR: return MSR_LINES;
+	default: return uart.ports[port];
 	}
 }
 
@@ -434,20 +450,14 @@ static void run_guest(struct kvm_run *run)
 		if (ioctl(vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
 			fail("KVM_RUN");
 		switch (run->exit_reason) {
-		case KVM_EXIT_IO:
-			handle_io(run);
-			break;
+		case KVM_EXIT_IO: handle_io(run); break;
 		case KVM_EXIT_MMIO:
 			if (!run->mmio.is_write)
 				memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
 			break;
-		case KVM_EXIT_INTR:
-			break;
-		case KVM_EXIT_SHUTDOWN:
-			return;
-		default:
-			errno = 0;
-			fail("exit reason %u", run->exit_reason);
+		case KVM_EXIT_INTR: break;
+		case KVM_EXIT_SHUTDOWN: return;
+		default: errno = 0; fail("exit reason %u", run->exit_reason);
 		}
 	}
 }

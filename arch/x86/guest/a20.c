@@ -15,13 +15,16 @@
 #define PORT_FAST 0x92
 #define PORT_DATA 0x60
 #define PORT_COMMAND 0x64
-#define A20 BIT(1)             /* in either register */
-#define STATUS_FULL BIT(0)     /* port 0x64, read: a byte waits at port 0x60 */
+#define A20 BIT(1)         /* in either register */
+#define STATUS_FULL BIT(0) /* port 0x64, read: a byte waits at port 0x60 */
 
 /* Commands of the keyboard controller */
 enum {
-	COMMAND_READ_OUTPUT = 0xd0, COMMAND_WRITE_OUTPUT = 0xd1, COMMAND_A20_OFF = 0xdd, COMMAND_A20_ON = 0xdf,
-	COMMAND_PULSE = 0xf0,  /* and the bits that shall not be pulsed, low, for a moment */
+	COMMAND_READ_OUTPUT = 0xd0,
+	COMMAND_WRITE_OUTPUT = 0xd1,
+	COMMAND_A20_OFF = 0xdd,
+	COMMAND_A20_ON = 0xdf,
+	COMMAND_PULSE = 0xf0, /* and the bits that shall not be pulsed, low, for a moment */
 };
 
 /* The bit as the guest writes it; the hardware gets it set. */
@@ -92,7 +95,7 @@ static void filter(struct vcpu *vcpu, const struct io_access *access, u64 *value
 
 int a20_init(struct vcpu *vcpu)
 {
-	static const u16 ports[] = { PORT_FAST, PORT_DATA, PORT_COMMAND };
+	static const u16 ports[] = {PORT_FAST, PORT_DATA, PORT_COMMAND};
 	struct guest *g = guest_of(vcpu);
 	int err = 0;
 

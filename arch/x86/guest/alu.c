@@ -4,8 +4,14 @@
 
 #define ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
-static u64 truncate(u64 v, u32 size) { return size >= 8 ? v : v & (BIT(8 * size) - 1); }
-static bool sign(u64 v, u32 size) { return v >> (8 * size - 1) & 1; }
+static u64 truncate(u64 v, u32 size)
+{
+	return size >= 8 ? v : v & (BIT(8 * size) - 1);
+}
+static bool sign(u64 v, u32 size)
+{
+	return v >> (8 * size - 1) & 1;
+}
 
 /* SF, ZF and PF of a result. */
 static u64 result_flags(u64 r, u32 size)
@@ -145,8 +151,7 @@ u64 alu_shift(enum shift_op op, u32 size, u64 a, u32 count, u64 *flags)
 		before = a;
 		a = left ? step_left(op, size, a, flags) : step_right(op, size, a, flags);
 	}
-	set_flag(flags, FLAG_OF, left ? sign(a, size) != !!(*flags & FLAG_CF)
-				      : sign(a, size) != sign(before, size));
+	set_flag(flags, FLAG_OF, left ? sign(a, size) != !!(*flags & FLAG_CF) : sign(a, size) != sign(before, size));
 	if (!rotate)
 		*flags = (*flags & ~(FLAG_SF | FLAG_ZF | FLAG_PF | FLAG_AF)) | result_flags(a, size);
 	return a;

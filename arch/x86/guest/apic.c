@@ -11,9 +11,20 @@
 
 /* Registers, table 10-1 */
 enum {
-	APIC_ID = 0x20, APIC_TPR = 0x80, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_SVR = 0xf0,
-	APIC_ICR_LOW = 0x300, APIC_ICR_HIGH = 0x310, APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330, APIC_LVT_PERF = 0x340,
-	APIC_LVT_LINT0 = 0x350, APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370, APIC_TIMER_INITIAL = 0x380,
+	APIC_ID = 0x20,
+	APIC_TPR = 0x80,
+	APIC_LDR = 0xd0,
+	APIC_DFR = 0xe0,
+	APIC_SVR = 0xf0,
+	APIC_ICR_LOW = 0x300,
+	APIC_ICR_HIGH = 0x310,
+	APIC_LVT_TIMER = 0x320,
+	APIC_LVT_THERMAL = 0x330,
+	APIC_LVT_PERF = 0x340,
+	APIC_LVT_LINT0 = 0x350,
+	APIC_LVT_LINT1 = 0x360,
+	APIC_LVT_ERROR = 0x370,
+	APIC_TIMER_INITIAL = 0x380,
 	APIC_TIMER_DIVIDE = 0x3e0,
 };
 
@@ -27,7 +38,7 @@ enum {
 #define ICR_MODE(icr) ((icr) >> 8 & 7)
 #define ICR_SHORTHAND(icr) ((icr) >> 18 & 3)
 #define ICR_LOGICAL BIT(11)
-#define XAPIC_FLAT 0xf           /* DFR, bits 31:28 */
+#define XAPIC_FLAT 0xf /* DFR, bits 31:28 */
 enum { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_RESERVED, MODE_NMI, MODE_INIT, MODE_STARTUP };
 enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 
@@ -67,7 +78,8 @@ static bool xapic_destination_is_self(struct vcpu *vcpu, u64 icr)
 	own = hw_apic_read(page, APIC_LDR) >> 24;
 	if (hw_apic_read(page, APIC_DFR) >> 28 == XAPIC_FLAT)
 		return destination && !(destination & ~own);
-	return destination >> 4 == own >> 4 && destination >> 4 != 0xf && destination & 0xf && !(destination & ~own & 0xf);
+	return destination >> 4 == own >> 4 && destination >> 4 != 0xf && destination & 0xf &&
+	       !(destination & ~own & 0xf);
 }
 
 /* Section 10.12.9; a logical x2APIC address is cluster and bits in it (section 10.12.10.2). */
@@ -97,8 +109,8 @@ static bool reaches_self_alone(struct vcpu *vcpu, u64 icr)
 static bool icr_is_allowed(struct vcpu *vcpu, u64 icr)
 {
 	switch (ICR_MODE(icr)) {
-	case MODE_FIXED: case MODE_LOWEST:
-		return true;
+	case MODE_FIXED:
+	case MODE_LOWEST: return true;
 	case MODE_NMI:
 		if (reaches_self_alone(vcpu, icr))
 			return true;
@@ -143,11 +155,21 @@ void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
  */
 static void quiesce(struct vcpu *vcpu, bool pins)
 {
-	const struct { u16 offset; u32 value; } reset[] = {
-		{APIC_LVT_TIMER, LVT_MASKED}, {APIC_LVT_THERMAL, LVT_MASKED}, {APIC_LVT_PERF, LVT_MASKED},
-		{APIC_LVT_ERROR, LVT_MASKED}, {APIC_TIMER_INITIAL, 0}, {APIC_TIMER_DIVIDE, 0}, {APIC_TPR, 0},
-		{APIC_LDR, 0}, {APIC_DFR, ~0u},
-		{APIC_LVT_LINT0, pins ? LVT_EXTINT : LVT_MASKED}, {APIC_LVT_LINT1, pins ? LVT_NMI : LVT_MASKED},
+	const struct {
+		u16 offset;
+		u32 value;
+	} reset[] = {
+		{APIC_LVT_TIMER, LVT_MASKED},
+		{APIC_LVT_THERMAL, LVT_MASKED},
+		{APIC_LVT_PERF, LVT_MASKED},
+		{APIC_LVT_ERROR, LVT_MASKED},
+		{APIC_TIMER_INITIAL, 0},
+		{APIC_TIMER_DIVIDE, 0},
+		{APIC_TPR, 0},
+		{APIC_LDR, 0},
+		{APIC_DFR, ~0u},
+		{APIC_LVT_LINT0, pins ? LVT_EXTINT : LVT_MASKED},
+		{APIC_LVT_LINT1, pins ? LVT_NMI : LVT_MASKED},
 		{APIC_SVR, SVR_RESET | (pins ? SVR_ENABLE : 0)},
 	};
 

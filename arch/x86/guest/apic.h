@@ -12,8 +12,14 @@
 /* Takes the guest's first view from the hardware. */
 void apic_init(struct vcpu *vcpu);
 /* The page's address; the same for guest and hardware, since it cannot be moved. */
-static inline u64 apic_page(const struct vcpu *vcpu) { return vcpu->apic_base & BITS(51, 12); }
-static inline bool apic_owns(const struct vcpu *vcpu, gpa_t a) { return (a.v & PAGE_MASK) == apic_page(vcpu); }
+static inline u64 apic_page(const struct vcpu *vcpu)
+{
+	return vcpu->apic_base & BITS(51, 12);
+}
+static inline bool apic_owns(const struct vcpu *vcpu, gpa_t a)
+{
+	return (a.v & PAGE_MASK) == apic_page(vcpu);
+}
 /* Accesses of 1 to 8 bytes inside the page. */
 u64 apic_read(struct vcpu *vcpu, u32 offset, u32 size);
 void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value);

@@ -14,8 +14,25 @@
 #include "lib/version.h"
 
 enum feature {
-	F_1_ECX, F_1_EDX, F_6_EAX, F_6_ECX, F_6_EDX, F_7_EBX, F_7_ECX, F_7_EDX, F_7_1_EAX, F_7_1_EBX, F_7_1_ECX,
-	F_7_1_EDX, F_D_1_EAX, F_E1_ECX, F_E1_EDX, F_E7_EDX, F_E8_EBX, F_E21_EAX, F_E22_EAX,
+	F_1_ECX,
+	F_1_EDX,
+	F_6_EAX,
+	F_6_ECX,
+	F_6_EDX,
+	F_7_EBX,
+	F_7_ECX,
+	F_7_EDX,
+	F_7_1_EAX,
+	F_7_1_EBX,
+	F_7_1_ECX,
+	F_7_1_EDX,
+	F_D_1_EAX,
+	F_E1_ECX,
+	F_E1_EDX,
+	F_E7_EDX,
+	F_E8_EBX,
+	F_E21_EAX,
+	F_E22_EAX,
 };
 _Static_assert(F_E22_EAX + 1 == CPUID_FEATURES, "state.h");
 
@@ -32,49 +49,57 @@ static const struct {
 	u32 hide;
 	const char *names;
 } features[CPUID_FEATURES] = {
-	[F_1_ECX] = {1, 0, CPUID_ECX, CPUID1_ECX_DTES64 | CPUID1_ECX_DS_CPL | CPUID1_ECX_VMX | CPUID1_ECX_SMX | CPUID1_ECX_SDBG | CPUID1_ECX_PCID,
-		"pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm "
-		"- pcid dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave - avx f16c rdrand "
-		"hypervisor"},
+	[F_1_ECX] = {1, 0, CPUID_ECX,
+		     CPUID1_ECX_DTES64 | CPUID1_ECX_DS_CPL | CPUID1_ECX_VMX | CPUID1_ECX_SMX | CPUID1_ECX_SDBG |
+			     CPUID1_ECX_PCID,
+		     "pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm "
+		     "- pcid dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave - avx f16c rdrand "
+		     "hypervisor"},
 	[F_1_EDX] = {1, 0, CPUID_EDX, CPUID1_EDX_DS,
-		"fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov "
-		"pat pse36 pn clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe"},
+		     "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov "
+		     "pat pse36 pn clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe"},
 	[F_6_EAX] = {6, 0, CPUID_EAX, CPUID6_EAX_HFI | CPUID6_EAX_THREAD_DIRECTOR,
-		"dtherm ida arat - pln - pts hwp hwp_notify hwp_act_window hwp_epp hwp_pkg_req - - - - - - - hfi"},
+		     "dtherm ida arat - pln - pts hwp hwp_notify hwp_act_window hwp_epp hwp_pkg_req - - - - - - - hfi"},
 	[F_6_ECX] = {6, 0, CPUID_ECX, CPUID6_ECX_CLASSES, "aperfmperf - - epb"},
 	[F_6_EDX] = {6, 0, CPUID_EDX, CPUID6_EDX_HFI, ""},
 	[F_7_EBX] = {7, 0, CPUID_EBX, CPUID7_EBX_SGX | CPUID7_EBX_INVPCID | CPUID7_EBX_PT,
-		"fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a "
-		"avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er "
-		"avx512cd sha_ni avx512bw avx512vl"},
-	[F_7_ECX] = {7, 0, CPUID_ECX, CPUID7_ECX_OSPKE | CPUID7_ECX_SHSTK | CPUID7_ECX_TME | CPUID7_ECX_KEY_LOCKER |
-				      CPUID7_ECX_BUS_LOCK_DETECT | CPUID7_ECX_ENQCMD | CPUID7_ECX_SGX_LC | CPUID7_ECX_PKS,
-		"- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 shstk gfni vaes vpclmulqdq avx512_vnni "
-		"avx512_bitalg tme avx512_vpopcntdq - la57 - - - - - rdpid - bus_lock_detect cldemote - "
-		"movdiri movdir64b enqcmd sgx_lc pks"},
+		     "fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a "
+		     "avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er "
+		     "avx512cd sha_ni avx512bw avx512vl"},
+	[F_7_ECX] = {7, 0, CPUID_ECX,
+		     CPUID7_ECX_OSPKE | CPUID7_ECX_SHSTK | CPUID7_ECX_TME | CPUID7_ECX_KEY_LOCKER |
+			     CPUID7_ECX_BUS_LOCK_DETECT | CPUID7_ECX_ENQCMD | CPUID7_ECX_SGX_LC | CPUID7_ECX_PKS,
+		     "- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 shstk gfni vaes vpclmulqdq avx512_vnni "
+		     "avx512_bitalg tme avx512_vpopcntdq - la57 - - - - - rdpid - bus_lock_detect cldemote - "
+		     "movdiri movdir64b enqcmd sgx_lc pks"},
 	[F_7_EDX] = {7, 0, CPUID_EDX, CPUID7_EDX_UINTR | CPUID7_EDX_PCONFIG | CPUID7_EDX_ARCH_LBR | CPUID7_EDX_IBT,
-		"- - avx512_4vnniw avx512_4fmaps fsrm uintr - - avx512_vp2intersect - md_clear - - - serialize - "
-		"tsxldtrk - pconfig arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 ibrs stibp flush_l1d "
-		"arch_capabilities - ssbd"},
-	[F_7_1_EAX] = {7, 1, CPUID_EAX, CPUID7_1_EAX_FRED | CPUID7_1_EAX_NMI_SOURCE | CPUID7_1_EAX_HRESET | CPUID7_1_EAX_LAM | CPUID7_1_EAX_MSRLIST,
-		"- - - - avx_vnni avx512_bf16 - - - - - - - - - - - fred lkgs - - amx_fp16 - avx_ifma - - lam"},
+		     "- - avx512_4vnniw avx512_4fmaps fsrm uintr - - avx512_vp2intersect - md_clear - - - serialize - "
+		     "tsxldtrk - pconfig arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 ibrs stibp flush_l1d "
+		     "arch_capabilities - ssbd"},
+	[F_7_1_EAX] = {7, 1, CPUID_EAX,
+		       CPUID7_1_EAX_FRED | CPUID7_1_EAX_NMI_SOURCE | CPUID7_1_EAX_HRESET | CPUID7_1_EAX_LAM |
+			       CPUID7_1_EAX_MSRLIST,
+		       "- - - - avx_vnni avx512_bf16 - - - - - - - - - - - fred lkgs - - amx_fp16 - avx_ifma - - lam"},
 	[F_7_1_EBX] = {7, 1, CPUID_EBX, CPUID7_1_EBX_PBNDKB, ""},
 	[F_7_1_ECX] = {7, 1, CPUID_ECX, CPUID7_1_ECX_MSR_IMMEDIATE, ""},
 	[F_7_1_EDX] = {7, 1, CPUID_EDX, CPUID7_1_EDX_USER_MSR, ""},
 	[F_D_1_EAX] = {CPUID_LEAF_XSAVE, 1, CPUID_EAX, 0, "xsaveopt xsavec xgetbv1 xsaves xfd"},
-	[F_E1_ECX] = {CPUID_LEAF_EXT1, 0, CPUID_ECX, CPUIDE1_ECX_SVM | CPUIDE1_ECX_IBS | CPUIDE1_ECX_SKINIT | CPUIDE1_ECX_LWP,
-		"lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw ibs xop "
-		"skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core perfctr_nb - bpext ptsc "
-		"perfctr_llc mwaitx"},
+	[F_E1_ECX] = {CPUID_LEAF_EXT1, 0, CPUID_ECX,
+		      CPUIDE1_ECX_SVM | CPUIDE1_ECX_IBS | CPUIDE1_ECX_SKINIT | CPUIDE1_ECX_LWP,
+		      "lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw ibs xop "
+		      "skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core perfctr_nb - bpext ptsc "
+		      "perfctr_llc mwaitx"},
 	[F_E1_EDX] = {CPUID_LEAF_EXT1, 0, CPUID_EDX, 0,
-		"- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm "
-		"3dnowext 3dnow"},
+		      "- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm "
+		      "3dnowext 3dnow"},
 	[F_E7_EDX] = {CPUID_LEAF_EXT7, 0, CPUID_EDX, 0, "- - - - - - - hw_pstate constant_tsc cpb"},
 	[F_E8_EBX] = {CPUID_LEAF_EXT8, 0, CPUID_EBX, CPUIDE8_EBX_INVLPGB | CPUIDE8_EBX_MCOMMIT | CPUIDE8_EBX_BRS,
-		"clzero irperf xsaveerptr - rdpru - - - - wbnoinvd - - ibpb - ibrs stibp - - - - - - - amd_ppin "
-		"ssbd virt_ssbd - cppc"},
-	[F_E21_EAX] = {CPUID_LEAF_EXT21, 0, CPUID_EAX, CPUIDE21_EAX_UAI | CPUIDE21_EAX_AUTOIBRS | CPUIDE21_EAX_CPUID_USER_DISABLE |
-						CPUIDE21_EAX_WORKLOAD_CLASSES, ""},
+		      "clzero irperf xsaveerptr - rdpru - - - - wbnoinvd - - ibpb - ibrs stibp - - - - - - - amd_ppin "
+		      "ssbd virt_ssbd - cppc"},
+	[F_E21_EAX] = {CPUID_LEAF_EXT21, 0, CPUID_EAX,
+		       CPUIDE21_EAX_UAI | CPUIDE21_EAX_AUTOIBRS | CPUIDE21_EAX_CPUID_USER_DISABLE |
+			       CPUIDE21_EAX_WORKLOAD_CLASSES,
+		       ""},
 	[F_E22_EAX] = {0x80000022, 0, CPUID_EAX, CPUIDE22_EAX_LBR_V2, ""},
 };
 
@@ -165,13 +190,19 @@ static void filter_xsave(const struct guest_cpuid *c, u32 subleaf, struct cpuid_
 static bool leaf_is_hidden(u32 leaf)
 {
 	switch (leaf) {
-	case 0x12: case 0x14: case 0x19: case 0x1b: case 0x1c: /* SGX, trace, Key Locker, PCONFIG, LBR */
-	case 0x20: case 0x23:                                  /* history reset, counters with PEBS */
-	case 0x8000000a: case 0x8000001b: case 0x8000001c:     /* SVM, IBS, LWP */
-	case 0x8000001f: case 0x80000023:                      /* SEV, keys */
-		return true;
-	default:
-		return false;
+	case 0x12:
+	case 0x14:
+	case 0x19:
+	case 0x1b:
+	case 0x1c: /* SGX, trace, Key Locker, PCONFIG, LBR */
+	case 0x20:
+	case 0x23: /* history reset, counters with PEBS */
+	case 0x8000000a:
+	case 0x8000001b:
+	case 0x8000001c: /* SVM, IBS, LWP */
+	case 0x8000001f:
+	case 0x80000023: /* SEV, keys */ return true;
+	default: return false;
 	}
 }
 
@@ -200,8 +231,8 @@ static int fixed_slot(u32 leaf, u32 subleaf)
 }
 
 static const u32 fixed_leaves[CPUID_STATIC] = {
-	0, 1, 7, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000005, 0x80000006,
-	0x80000007, 0x80000008,
+	0,          1,          7,          0x80000000, 0x80000001, 0x80000002,
+	0x80000003, 0x80000004, 0x80000005, 0x80000006, 0x80000007, 0x80000008,
 };
 
 static bool has_bits(const struct guest_cpuid *c, enum feature f, u64 mask)
@@ -284,7 +315,7 @@ static u64 counter_value(const struct vcpu *vcpu, u32 index)
 }
 
 #define X(name, text) #name,
-static const char *const exit_kind_names[EXIT_KIND_COUNT] = { EXIT_KINDS(X) };
+static const char *const exit_kind_names[EXIT_KIND_COUNT] = {EXIT_KINDS(X)};
 #undef X
 
 static void append(char *out, u32 *at, const char *text)
@@ -333,18 +364,13 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 		r.eax = CPUID_HV_COUNTER_NAME;
 		memcpy(&r.ebx, "Umbra Shadow", 12);
 		return r;
-	case CPUID_HV_VERSION:
-		return (struct cpuid_regs){ .eax = 1, .ebx = COUNTERS };
-	case CPUID_HV_RELEASE:
-		memcpy(&r, release, sizeof(r));
-		return r;
+	case CPUID_HV_VERSION: return (struct cpuid_regs){.eax = 1, .ebx = COUNTERS};
+	case CPUID_HV_RELEASE: memcpy(&r, release, sizeof(r)); return r;
 	case CPUID_HV_COUNTER:
 		value = subleaf < COUNTERS ? counter_value(vcpu, subleaf) : 0;
-		return (struct cpuid_regs){ .eax = value, .edx = value >> 32 };
-	case CPUID_HV_COUNTER_NAME:
-		return counter_name_part(subleaf);
-	default:
-		return r;
+		return (struct cpuid_regs){.eax = value, .edx = value >> 32};
+	case CPUID_HV_COUNTER_NAME: return counter_name_part(subleaf);
+	default: return r;
 	}
 }
 

@@ -15,12 +15,12 @@
 #include "mm/gpt.h"
 #include "mm/shadow.h"
 
-#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | \
-		     CR0_NW | CR0_CD | CR0_PG)
+#define CR0_DEFINED \
+	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define CR0_LMSW_MASK (CR0_PE | CR0_MP | CR0_EM | CR0_TS)
 /* Writes of CR4 that flush: SDM vol. 3 section 4.10.4.1, APM vol. 2 section 5.5.2. */
-#define CR4_FLUSHES (CR4_PGE | CR4_PAE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_LA57 | \
-		     CR4_PKE | CR4_PKS | CR4_CET)
+#define CR4_FLUSHES \
+	(CR4_PGE | CR4_PAE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_LA57 | CR4_PKE | CR4_PKS | CR4_CET)
 /* Changes that make PAE paging load its four top entries again, SDM vol. 3 section 4.4.1. */
 #define CR0_RELOADS (CR0_CD | CR0_NW | CR0_PG)
 #define CR4_RELOADS (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
@@ -33,15 +33,28 @@ static u64 above_phys_bits(const struct guest *g)
 }
 
 /* CR4 bits and the CPUID bit that each depends on, SDM vol. 3 section 2.5. */
-static const struct { u64 cr4; u32 leaf; u8 reg; u32 mask; } cr4_features[] = {
-	{CR4_VME | CR4_PVI, 1, CPUID_EDX, CPUID1_EDX_VME}, {CR4_TSD, 1, CPUID_EDX, CPUID1_EDX_TSC},
-	{CR4_DE, 1, CPUID_EDX, CPUID1_EDX_DE}, {CR4_PSE, 1, CPUID_EDX, CPUID1_EDX_PSE},
-	{CR4_PAE, 1, CPUID_EDX, CPUID1_EDX_PAE}, {CR4_MCE, 1, CPUID_EDX, CPUID1_EDX_MCE},
-	{CR4_PGE, 1, CPUID_EDX, CPUID1_EDX_PGE}, {CR4_OSFXSR, 1, CPUID_EDX, CPUID1_EDX_FXSR},
-	{CR4_OSXMMEXCPT, 1, CPUID_EDX, CPUID1_EDX_SSE}, {CR4_PCIDE, 1, CPUID_ECX, CPUID1_ECX_PCID},
-	{CR4_OSXSAVE, 1, CPUID_ECX, CPUID1_ECX_XSAVE}, {CR4_UMIP, 7, CPUID_ECX, CPUID7_ECX_UMIP},
-	{CR4_LA57, 7, CPUID_ECX, CPUID7_ECX_LA57}, {CR4_FSGSBASE, 7, CPUID_EBX, CPUID7_EBX_FSGSBASE},
-	{CR4_SMEP, 7, CPUID_EBX, CPUID7_EBX_SMEP}, {CR4_SMAP, 7, CPUID_EBX, CPUID7_EBX_SMAP},
+static const struct {
+	u64 cr4;
+	u32 leaf;
+	u8 reg;
+	u32 mask;
+} cr4_features[] = {
+	{CR4_VME | CR4_PVI, 1, CPUID_EDX, CPUID1_EDX_VME},
+	{CR4_TSD, 1, CPUID_EDX, CPUID1_EDX_TSC},
+	{CR4_DE, 1, CPUID_EDX, CPUID1_EDX_DE},
+	{CR4_PSE, 1, CPUID_EDX, CPUID1_EDX_PSE},
+	{CR4_PAE, 1, CPUID_EDX, CPUID1_EDX_PAE},
+	{CR4_MCE, 1, CPUID_EDX, CPUID1_EDX_MCE},
+	{CR4_PGE, 1, CPUID_EDX, CPUID1_EDX_PGE},
+	{CR4_OSFXSR, 1, CPUID_EDX, CPUID1_EDX_FXSR},
+	{CR4_OSXMMEXCPT, 1, CPUID_EDX, CPUID1_EDX_SSE},
+	{CR4_PCIDE, 1, CPUID_ECX, CPUID1_ECX_PCID},
+	{CR4_OSXSAVE, 1, CPUID_ECX, CPUID1_ECX_XSAVE},
+	{CR4_UMIP, 7, CPUID_ECX, CPUID7_ECX_UMIP},
+	{CR4_LA57, 7, CPUID_ECX, CPUID7_ECX_LA57},
+	{CR4_FSGSBASE, 7, CPUID_EBX, CPUID7_EBX_FSGSBASE},
+	{CR4_SMEP, 7, CPUID_EBX, CPUID7_EBX_SMEP},
+	{CR4_SMAP, 7, CPUID_EBX, CPUID7_EBX_SMAP},
 	{CR4_PKE, 7, CPUID_ECX, CPUID7_ECX_PKU},
 };
 
@@ -82,8 +95,13 @@ static void set_paging(struct vcpu *vcpu, bool flush)
 {
 	const struct guest *g = guest_of(vcpu);
 	struct shadow_paging paging = {
-		.cr0 = vcpu->cr0, .cr3 = vcpu->cr3, .cr4 = vcpu->cr4, .efer = vcpu->efer, .pat = vcpu->pat,
-		.phys_bits = g->phys_bits, .pages_1g = g->pages_1g,
+		.cr0 = vcpu->cr0,
+		.cr3 = vcpu->cr3,
+		.cr4 = vcpu->cr4,
+		.efer = vcpu->efer,
+		.pat = vcpu->pat,
+		.phys_bits = g->phys_bits,
+		.pages_1g = g->pages_1g,
 	};
 
 	for (u32 i = 0; i < PDPTE_COUNT; i++)
@@ -109,7 +127,10 @@ static int load_pdptes(struct vcpu *vcpu, u64 cr3)
 {
 	struct guest *g = guest_of(vcpu);
 	struct gpt_context ctx = {
-		.regions = memory_regions(), .mode = GPT_PAE, .phys_bits = g->phys_bits, .cr3 = cr3,
+		.regions = memory_regions(),
+		.mode = GPT_PAE,
+		.phys_bits = g->phys_bits,
+		.cr3 = cr3,
 	};
 	u64 entry[PDPTE_COUNT], reserved = PDPTE_RESERVED | above_phys_bits(g);
 
@@ -336,8 +357,8 @@ static int write_cr(struct vcpu *vcpu, const struct vcpu_exit *exit)
 	if (exit->clts)
 		return cr_write_cr0(vcpu, vcpu->cr0 & ~CR0_TS);
 	if (exit->lmsw) /* LMSW sets PE, never clears it */
-		return cr_write_cr0(vcpu, (vcpu->cr0 & ~(CR0_LMSW_MASK & ~CR0_PE)) |
-					  (exit->lmsw_value & CR0_LMSW_MASK));
+		return cr_write_cr0(vcpu,
+				    (vcpu->cr0 & ~(CR0_LMSW_MASK & ~CR0_PE)) | (exit->lmsw_value & CR0_LMSW_MASK));
 	if (!code_is_64bit(vcpu))
 		value = (u32)value;
 	switch (exit->cr) {

@@ -40,7 +40,10 @@ static void trap_invlpg(void *cpu, bool on)
 }
 
 static const struct shadow_ops shadow_ops = {
-	.flush = flush_tag, .flush_page = flush_page, .trap_invlpg = trap_invlpg, .read_pkru = hw_read_pkru,
+	.flush = flush_tag,
+	.flush_page = flush_page,
+	.trap_invlpg = trap_invlpg,
+	.read_pkru = hw_read_pkru,
 };
 
 static void set_flat_segments(struct vcpu *vcpu, const struct boot_guest_state *start)
@@ -48,7 +51,9 @@ static void set_flat_segments(struct vcpu *vcpu, const struct boot_guest_state *
 	static const enum segment_name data[] = {SEG_DS, SEG_ES, SEG_SS, SEG_FS, SEG_GS};
 	bool mode64 = start->mode == BOOT_GUEST_LONG64;
 	struct segment s = {
-		.selector = start->cs, .limit = 0xffffffff, .attributes = mode64 ? SEG_FLAT_CODE64 : SEG_FLAT_CODE32,
+		.selector = start->cs,
+		.limit = 0xffffffff,
+		.attributes = mode64 ? SEG_FLAT_CODE64 : SEG_FLAT_CODE32,
 	};
 
 	vcpu->vendor->set_segment(vcpu, SEG_CS, &s);
@@ -56,7 +61,7 @@ static void set_flat_segments(struct vcpu *vcpu, const struct boot_guest_state *
 	s.attributes = SEG_FLAT_DATA;
 	for (u32 i = 0; i < ARRAY_SIZE(data); i++)
 		vcpu->vendor->set_segment(vcpu, data[i], &s);
-	s = (struct segment){ .base = start->gdt_base, .limit = start->gdt_limit };
+	s = (struct segment){.base = start->gdt_base, .limit = start->gdt_limit};
 	vcpu->vendor->set_segment(vcpu, SEG_GDTR, &s);
 }
 

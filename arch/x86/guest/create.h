@@ -13,10 +13,10 @@ struct guest_config {
 	struct shadow *shadow;
 	const struct boot_guest_state *start;
 	const struct acpi_sleep *sleep; /* the machine's sleep registers; copied */
-	const char *cpuid_hide;       /* "-pku,-la57" or "" */
-	u32 audit_interval;           /* run shadow_audit() every so many exits; 0: never */
+	const char *cpuid_hide;         /* "-pku,-la57" or "" */
+	u32 audit_interval;             /* run shadow_audit() every so many exits; 0: never */
 	u32 host_phys_bits;
-	bool task_switches_unseen;    /* this processor does hardware task switches without an exit */
+	bool task_switches_unseen; /* this processor does hardware task switches without an exit */
 };
 
 /*

@@ -9,14 +9,14 @@
 #include "arch/x86/guest/vcpu.h"
 
 enum {
-	M = 1,        /* ModRM */
-	I8 = 2,       /* one byte of immediate */
-	IZ = 4,       /* 2 or 4 bytes, by operand size */
-	IV = 8,       /* 2, 4 or 8 bytes: MOV r, imm */
-	MO = 16,      /* an address as wide as the address size */
-	I16 = 32,     /* 2 bytes */
-	X = 64,       /* undefined in 64-bit mode */
-	U = 128,      /* undefined */
+	M = 1,    /* ModRM */
+	I8 = 2,   /* one byte of immediate */
+	IZ = 4,   /* 2 or 4 bytes, by operand size */
+	IV = 8,   /* 2, 4 or 8 bytes: MOV r, imm */
+	MO = 16,  /* an address as wide as the address size */
+	I16 = 32, /* 2 bytes */
+	X = 64,   /* undefined in 64-bit mode */
+	U = 128,  /* undefined */
 	FAR = IZ | I16,
 };
 
@@ -115,7 +115,8 @@ static bool take_prefix(struct insn *insn, struct cursor *c, u8 byte)
 	case 0x66: insn->opsize16 = true; return true;
 	case 0x67: c->addr_prefix = true; return true;
 	case 0xf0: insn->lock = true; return true;
-	case 0xf2: case 0xf3: insn->prefix = byte; return true;
+	case 0xf2:
+	case 0xf3: insn->prefix = byte; return true;
 	default: return false;
 	}
 }
@@ -364,11 +365,11 @@ static void immediates(struct insn *insn, struct cursor *c, u8 flags)
 
 int insn_decode(struct insn *insn, const u8 *bytes, u32 len, u32 bits)
 {
-	struct cursor c = { .bytes = bytes, .len = len, .bits = bits };
+	struct cursor c = {.bytes = bytes, .len = len, .bits = bits};
 	u8 flags = 0;
 	int err;
 
-	*insn = (struct insn){ .segment = INSN_NO_REG, .base = INSN_NO_REG, .index = INSN_NO_REG };
+	*insn = (struct insn){.segment = INSN_NO_REG, .base = INSN_NO_REG, .index = INSN_NO_REG};
 	err = opcode(insn, &c, &flags);
 	if (c.ran_out)
 		return -ERANGE;
@@ -394,16 +395,17 @@ int insn_decode(struct insn *insn, const u8 *bytes, u32 len, u32 bits)
 static bool is_sse_store(const struct insn *insn)
 {
 	switch (insn->opcode) {
-	case 0x11: case 0x13: case 0x17: case 0x29: case 0x2b: case 0x7f: case 0xe7:
-		return true;
-	case 0x7e: /* MOVD, MOVQ; with F3 it is a load */
-		return insn->prefix != 0xf3;
-	case 0xd6:
-		return true;
-	case 0xc3: /* MOVNTI */
-		return insn->encoding == INSN_LEGACY;
-	default:
-		return false;
+	case 0x11:
+	case 0x13:
+	case 0x17:
+	case 0x29:
+	case 0x2b:
+	case 0x7f:
+	case 0xe7: return true;
+	case 0x7e: /* MOVD, MOVQ; with F3 it is a load */ return insn->prefix != 0xf3;
+	case 0xd6: return true;
+	case 0xc3: /* MOVNTI */ return insn->encoding == INSN_LEGACY;
+	default: return false;
 	}
 }
 
@@ -442,7 +444,8 @@ static bool is_x87_store(const struct insn *insn)
 
 	switch (insn->opcode) {
 	case 0xd9: return reg == 2 || reg == 6 || reg == 7 || insn_pops_x87(insn);
-	case 0xdb: case 0xdf: return reg == 2 || insn_pops_x87(insn);
+	case 0xdb:
+	case 0xdf: return reg == 2 || insn_pops_x87(insn);
 	case 0xdd: return reg == 2 || reg == 6 || reg == 7 || insn_pops_x87(insn);
 	default: return false;
 	}
@@ -459,8 +462,8 @@ static bool is_extended_store(const struct insn *insn)
 	if (insn->map == 2 && insn->encoding == INSN_VEX)
 		return op == 0x2e || op == 0x2f || op == 0x8e;
 	if (insn->map == 2 && insn->encoding == INSN_EVEX)
-		return (insn->prefix == 0xf3 && ((op >= 0x10 && op <= 0x15) || (op >= 0x20 && op <= 0x25) ||
-						 (op >= 0x30 && op <= 0x35))) ||
+		return (insn->prefix == 0xf3 &&
+			((op >= 0x10 && op <= 0x15) || (op >= 0x20 && op <= 0x25) || (op >= 0x30 && op <= 0x35))) ||
 		       (op >= 0xa0 && op <= 0xa3) || op == 0x8a || op == 0x8b || op == 0x63;
 	return insn->map == 2 && insn->encoding == INSN_LEGACY && op == 0xf9; /* MOVDIRI */
 }

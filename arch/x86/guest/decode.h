@@ -16,22 +16,22 @@ enum insn_encoding { INSN_LEGACY, INSN_VEX, INSN_EVEX, INSN_XOP };
 
 struct insn {
 	u8 len;
-	u8 encoding;          /* enum insn_encoding */
-	u8 map;               /* 0: one-byte, 1: 0F, 2: 0F 38, 3: 0F 3A; else the VEX, EVEX or XOP map */
+	u8 encoding; /* enum insn_encoding */
+	u8 map;      /* 0: one-byte, 1: 0F, 2: 0F 38, 3: 0F 3A; else the VEX, EVEX or XOP map */
 	u8 opcode;
-	u8 prefix;            /* mandatory or REP prefix: 0, 0xf2, 0xf3; VEX: pp as 0, 0x66, 0xf3, 0xf2 */
-	bool opsize16;        /* 66 prefix present */
+	u8 prefix;     /* mandatory or REP prefix: 0, 0xf2, 0xf3; VEX: pp as 0, 0x66, 0xf3, 0xf2 */
+	bool opsize16; /* 66 prefix present */
 	bool lock;
-	bool rex;             /* a REX prefix is in force: SPL..DIL instead of AH..BH */
+	bool rex; /* a REX prefix is in force: SPL..DIL instead of AH..BH */
 	bool w;
-	u8 segment;           /* override: enum segment_name, or INSN_NO_REG */
-	u8 opsize, addrsize;  /* bytes: 2, 4, 8 */
+	u8 segment;          /* override: enum segment_name, or INSN_NO_REG */
+	u8 opsize, addrsize; /* bytes: 2, 4, 8 */
 	bool has_modrm, has_mem;
-	u8 mod, reg, rm;      /* extended by REX; rm is a register if mod is 3, and for PUSH r and its like */
-	u8 base, index, scale;/* memory operand; base and index may be INSN_NO_REG; scale is a shift */
+	u8 mod, reg, rm;       /* extended by REX; rm is a register if mod is 3, and for PUSH r and its like */
+	u8 base, index, scale; /* memory operand; base and index may be INSN_NO_REG; scale is a shift */
 	bool rip_relative;
-	s64 disp;             /* memory operand, moffs too; sign-extended */
-	u64 imm;              /* sign-extended from imm_len bytes */
+	s64 disp; /* memory operand, moffs too; sign-extended */
+	u64 imm;  /* sign-extended from imm_len bytes */
 	u8 imm_len;
 };
 

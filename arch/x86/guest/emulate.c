@@ -174,7 +174,8 @@ static int unary(struct emu *e, enum unary op)
 static int group3(struct emu *e)
 {
 	switch (e->insn.reg & 7) {
-	case 0: case 1: return test(e, e->insn.imm);
+	case 0:
+	case 1: return test(e, e->insn.imm);
 	case 2: return unary(e, UNARY_NOT);
 	case 3: return unary(e, UNARY_NEG);
 	default: return -ENOSYS; /* MUL and DIV only read, and no register is read by them */
@@ -200,8 +201,10 @@ static int execute_alu(struct emu *e)
 	u8 op = e->insn.opcode;
 
 	switch (op & 7) {
-	case 0: case 1: return alu_to_rm(e, op >> 3, emu_reg(e, e->insn.reg, e->size));
-	case 2: case 3: return alu_to_reg(e, op >> 3);
+	case 0:
+	case 1: return alu_to_rm(e, op >> 3, emu_reg(e, e->insn.reg, e->size));
+	case 2:
+	case 3: return alu_to_reg(e, op >> 3);
 	default: return -ENOSYS;
 	}
 }
@@ -329,8 +332,8 @@ static int execute_insn(struct emu *e)
  */
 static NORETURN void delivery_failed(struct vcpu *vcpu)
 {
-	log_error("guest: delivery of vector %u touches emulated memory at %llx\n",
-		  vcpu->exit.interrupted.vector, (unsigned long long)vcpu->mmio.fault.gpa.v);
+	log_error("guest: delivery of vector %u touches emulated memory at %llx\n", vcpu->exit.interrupted.vector,
+		  (unsigned long long)vcpu->mmio.fault.gpa.v);
 	guest_shutdown(vcpu);
 }
 
@@ -346,7 +349,7 @@ static void finish(struct emu *e)
 
 void emulate_access(struct vcpu *vcpu)
 {
-	struct emu e = { .vcpu = vcpu };
+	struct emu e = {.vcpu = vcpu};
 
 	if (vcpu->exit.interrupted.type != EVENT_NONE)
 		delivery_failed(vcpu);

@@ -51,7 +51,9 @@ int emu_bit_test(struct emu *e)
 		return err;
 	mask = BIT(bit);
 	if (op != BIT_TEST)
-		err = emu_write_rm(e, op == BIT_SET ? value | mask : op == BIT_RESET ? value & ~mask : value ^ mask);
+		err = emu_write_rm(e, op == BIT_SET   ? value | mask :
+				      op == BIT_RESET ? value & ~mask :
+							value ^ mask);
 	if (err)
 		return err;
 	e->vcpu->rflags = (e->vcpu->rflags & ~FLAG_CF) | (value & mask ? FLAG_CF : 0);

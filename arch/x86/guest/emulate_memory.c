@@ -91,8 +91,8 @@ static int access_piece(struct vcpu *vcpu, gva_t gva, void *buf, u32 len, bool w
 	gpa_t at;
 
 	if (!is_faulting_on_trapped(vcpu, gva))
-		err = write ? shadow_write_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error)
-			    : shadow_read_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error);
+		err = write ? shadow_write_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error) :
+			      shadow_read_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error);
 	if (err == -EFAULT)
 		inject_pf(vcpu, fault_gva, error);
 	if (err != -EIO)

@@ -9,11 +9,11 @@
 struct emu {
 	struct vcpu *vcpu;
 	struct insn insn;
-	u32 size;            /* operand size in bytes of the form at hand */
-	u32 bits;            /* 16, 32 or 64: kind of code */
-	gva_t gva;           /* linear address of the memory operand */
-	bool branched;       /* RIP is set already */
-	bool again;          /* a string operation is not at its end */
+	u32 size;      /* operand size in bytes of the form at hand */
+	u32 bits;      /* 16, 32 or 64: kind of code */
+	gva_t gva;     /* linear address of the memory operand */
+	bool branched; /* RIP is set already */
+	bool again;    /* a string operation is not at its end */
 };
 
 /*

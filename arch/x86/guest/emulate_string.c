@@ -82,9 +82,7 @@ static int element(struct emu *e)
 		if (!err)
 			alu_binary(ALU_CMP, e->size, a, b, &e->vcpu->rflags);
 		break;
-	case 0xaa: /* STOS */
-		err = write_destination(e, emu_reg(e, GPR_RAX, e->size));
-		break;
+	case 0xaa: /* STOS */ err = write_destination(e, emu_reg(e, GPR_RAX, e->size)); break;
 	case 0xac: /* LODS */
 		source = true;
 		destination = false;

@@ -31,14 +31,9 @@ static void handle_page_fault(struct vcpu *vcpu)
 	vcpu->mmio.state = MMIO_NONE;
 	switch (result) {
 	case SHADOW_FIXED:
-	case SHADOW_RETRY:
-		return;
-	case SHADOW_INJECT:
-		inject_pf(vcpu, exit->gva, vcpu->mmio.fault.error);
-		return;
-	case SHADOW_EMULATE:
-		emulate_access(vcpu);
-		return;
+	case SHADOW_RETRY: return;
+	case SHADOW_INJECT: inject_pf(vcpu, exit->gva, vcpu->mmio.fault.error); return;
+	case SHADOW_EMULATE: emulate_access(vcpu); return;
 	}
 }
 

@@ -72,7 +72,8 @@ u32 fast_path_cr2_read(struct vcpu *vcpu)
 
 u32 fast_path_cr3_write(struct vcpu *vcpu)
 {
-	if (!is_cr3_move(vcpu, OPCODE_MOV_TO_CR) || !in_long_mode(vcpu) || cr_write_cr3(vcpu, vcpu->gpr[vcpu->exit.gpr]))
+	if (!is_cr3_move(vcpu, OPCODE_MOV_TO_CR) || !in_long_mode(vcpu) ||
+	    cr_write_cr3(vcpu, vcpu->gpr[vcpu->exit.gpr]))
 		return 0;
 	return vcpu->exit.insn_len;
 }

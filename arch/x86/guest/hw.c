@@ -7,12 +7,30 @@
 #define PORT_KEYBOARD 0x64
 #define KEYBOARD_PULSE_RESET 0xfe
 
-struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf) { return cpuid(leaf, subleaf); }
-int hw_msr_read(u32 msr, u64 *value) { return rdmsr_safe(msr, value) ? -EFAULT : 0; }
-int hw_msr_write(u32 msr, u64 value) { return wrmsr_safe(msr, value) ? -EFAULT : 0; }
-void hw_wbinvd(void) { wbinvd(); }
-u64 hw_read_cr8(void) { return read_cr8(); }
-u32 hw_read_pkru(void) { return rdpkru(); }
+struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
+{
+	return cpuid(leaf, subleaf);
+}
+int hw_msr_read(u32 msr, u64 *value)
+{
+	return rdmsr_safe(msr, value) ? -EFAULT : 0;
+}
+int hw_msr_write(u32 msr, u64 value)
+{
+	return wrmsr_safe(msr, value) ? -EFAULT : 0;
+}
+void hw_wbinvd(void)
+{
+	wbinvd();
+}
+u64 hw_read_cr8(void)
+{
+	return read_cr8();
+}
+u32 hw_read_pkru(void)
+{
+	return rdpkru();
+}
 
 /* The hypervisor itself may run with OSXSAVE off. */
 int hw_xsetbv(u32 index, u64 value)
@@ -77,8 +95,14 @@ static volatile u32 *apic_register(hpa_t page, u32 offset)
 	return (volatile u32 *)((u8 *)phys_to_virt(page) + (offset & 0xff0));
 }
 
-u32 hw_apic_read(hpa_t page, u32 offset) { return *apic_register(page, offset); }
-void hw_apic_write(hpa_t page, u32 offset, u32 value) { *apic_register(page, offset) = value; }
+u32 hw_apic_read(hpa_t page, u32 offset)
+{
+	return *apic_register(page, offset);
+}
+void hw_apic_write(hpa_t page, u32 offset, u32 value)
+{
+	*apic_register(page, offset) = value;
+}
 
 static void delay(void)
 {

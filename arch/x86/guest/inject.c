@@ -17,32 +17,40 @@ enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 static enum fault_class classify(u8 vector)
 {
 	switch (vector) {
-	case VEC_DE: case VEC_TS: case VEC_NP: case VEC_SS: case VEC_GP: case VEC_CP:
-		return CONTRIBUTORY;
-	case VEC_PF: case VEC_VE:
-		return PAGE_FAULT;
-	case VEC_DF:
-		return DOUBLE_FAULT;
-	default:
-		return BENIGN;
+	case VEC_DE:
+	case VEC_TS:
+	case VEC_NP:
+	case VEC_SS:
+	case VEC_GP:
+	case VEC_CP: return CONTRIBUTORY;
+	case VEC_PF:
+	case VEC_VE: return PAGE_FAULT;
+	case VEC_DF: return DOUBLE_FAULT;
+	default: return BENIGN;
 	}
 }
 
 static bool has_error_code(u8 vector)
 {
 	switch (vector) {
-	case VEC_DF: case VEC_TS: case VEC_NP: case VEC_SS: case VEC_GP:
-	case VEC_PF: case VEC_AC: case VEC_CP:
-		return true;
-	default:
-		return false;
+	case VEC_DF:
+	case VEC_TS:
+	case VEC_NP:
+	case VEC_SS:
+	case VEC_GP:
+	case VEC_PF:
+	case VEC_AC:
+	case VEC_CP: return true;
+	default: return false;
 	}
 }
 
 static void set_exception(struct vcpu *vcpu, u8 vector, u32 error)
 {
 	vcpu->inject = (struct vcpu_event){
-		.type = EVENT_EXCEPTION, .vector = vector, .has_error = has_error_code(vector),
+		.type = EVENT_EXCEPTION,
+		.vector = vector,
+		.has_error = has_error_code(vector),
 		.error = has_error_code(vector) ? error : 0,
 	};
 }
@@ -50,8 +58,7 @@ static void set_exception(struct vcpu *vcpu, u8 vector, u32 error)
 /* The event under way when this exception came up, if it was an exception. */
 static bool first_exception(const struct vcpu *vcpu, u8 *vector)
 {
-	const struct vcpu_event *first = vcpu->inject.type == EVENT_NONE ? &vcpu->exit.interrupted
-								       : &vcpu->inject;
+	const struct vcpu_event *first = vcpu->inject.type == EVENT_NONE ? &vcpu->exit.interrupted : &vcpu->inject;
 
 	*vector = first->vector;
 	return first->type == EVENT_EXCEPTION;
@@ -91,7 +98,7 @@ void inject_pf(struct vcpu *vcpu, gva_t gva, u32 error)
 void inject_nmi(struct vcpu *vcpu)
 {
 	if (vcpu->inject.type == EVENT_NONE)
-		vcpu->inject = (struct vcpu_event){ .type = EVENT_NMI, .vector = VEC_NMI };
+		vcpu->inject = (struct vcpu_event){.type = EVENT_NMI, .vector = VEC_NMI};
 }
 
 void inject_single_step(struct vcpu *vcpu)

@@ -11,8 +11,14 @@
 
 /* Queues an exception; error is ignored for the vectors that have none. */
 void inject_exception(struct vcpu *vcpu, u8 vector, u32 error);
-static inline void inject_ud(struct vcpu *vcpu) { inject_exception(vcpu, VEC_UD, 0); }
-static inline void inject_gp(struct vcpu *vcpu) { inject_exception(vcpu, VEC_GP, 0); }
+static inline void inject_ud(struct vcpu *vcpu)
+{
+	inject_exception(vcpu, VEC_UD, 0);
+}
+static inline void inject_gp(struct vcpu *vcpu)
+{
+	inject_exception(vcpu, VEC_GP, 0);
+}
 /* #PF; sets CR2. */
 void inject_pf(struct vcpu *vcpu, gva_t gva, u32 error);
 void inject_nmi(struct vcpu *vcpu);

@@ -93,14 +93,10 @@ void insn_fill_exit(struct vcpu *vcpu)
 		return;
 	exit->insn_len = (u8)insn.len;
 	switch (insn.op) {
-	case FAST_MOV_FROM_CR: case FAST_MOV_TO_CR:
-		exit->cr = insn.cr;
-		break;
-	case FAST_INVLPG:
-		exit->gva = vcpu->gpr[insn.gpr];
-		break;
-	default:
-		return;
+	case FAST_MOV_FROM_CR:
+	case FAST_MOV_TO_CR: exit->cr = insn.cr; break;
+	case FAST_INVLPG: exit->gva = vcpu->gpr[insn.gpr]; break;
+	default: return;
 	}
 	exit->gpr = insn.gpr;
 	exit->operand_known = true;
@@ -166,8 +162,8 @@ int insn_linear(struct vcpu *vcpu, enum segment_name segment, u64 offset, u32 le
 	struct segment s;
 
 	*out = linear(vcpu, segment, offset, mode64, &s);
-	if (mode64 ? !is_canonical(vcpu, *out) || !is_canonical(vcpu, *out + len - 1)
-		   : !within_limit(&s, offset, len))
+	if (mode64 ? !is_canonical(vcpu, *out) || !is_canonical(vcpu, *out + len - 1) :
+		     !within_limit(&s, offset, len))
 		return segment_fault(vcpu, segment);
 	return 0;
 }
@@ -201,8 +197,7 @@ gva_t insn_effective_linear(struct vcpu *vcpu, const struct insn *insn)
 {
 	struct segment s;
 
-	return linear(vcpu, insn_segment(insn), insn_effective_offset(vcpu, insn),
-		      insn_code_bits(vcpu) == 64, &s);
+	return linear(vcpu, insn_segment(insn), insn_effective_offset(vcpu, insn), insn_code_bits(vcpu) == 64, &s);
 }
 
 static int lmsw_operand(struct vcpu *vcpu, const struct insn *insn)
@@ -231,11 +226,8 @@ static int lmsw_operand(struct vcpu *vcpu, const struct insn *insn)
 static int group7_operand(struct vcpu *vcpu, const struct insn *insn)
 {
 	switch (insn->reg & 7) {
-	case 4: /* SMSW: the destination is the handler's business */
-		vcpu->exit.lmsw = true;
-		return 0;
-	case 6:
-		return lmsw_operand(vcpu, insn);
+	case 4: /* SMSW: the destination is the handler's business */ vcpu->exit.lmsw = true; return 0;
+	case 6: return lmsw_operand(vcpu, insn);
 	case 7:
 		if (insn->has_mem) {
 			vcpu->exit.gva = insn_effective_linear(vcpu, insn);
@@ -257,12 +249,10 @@ int insn_exit_operands(struct vcpu *vcpu, struct insn *insn)
 	vcpu->exit.clts = vcpu->exit.lmsw = false;
 	if (insn->map == 1 && insn->encoding == INSN_LEGACY) {
 		switch (insn->opcode) {
-		case 0x01:
-			return group7_operand(vcpu, insn);
-		case 0x06:
-			vcpu->exit.clts = true;
-			return 0;
-		case 0x20: case 0x22:
+		case 0x01: return group7_operand(vcpu, insn);
+		case 0x06: vcpu->exit.clts = true; return 0;
+		case 0x20:
+		case 0x22:
 			/* LOCK MOV CR0 is AMD's way to CR8 outside 64-bit mode. */
 			vcpu->exit.cr = insn->lock ? 8 : insn->reg;
 			vcpu->exit.gpr = insn->rm;

@@ -53,11 +53,17 @@ MUST_CHECK int insn_exit_operands(struct vcpu *vcpu, struct insn *insn);
 static inline struct gpt_access insn_access(const struct vcpu *vcpu, bool write, bool fetch)
 {
 	return (struct gpt_access){
-		.write = write, .fetch = fetch, .user = vcpu->cpl == 3, .ac = vcpu->rflags & RFLAGS_AC,
+		.write = write,
+		.fetch = fetch,
+		.user = vcpu->cpl == 3,
+		.ac = vcpu->rflags & RFLAGS_AC,
 	};
 }
 
 /* Low size bytes of v. */
-static inline u64 insn_truncate(u64 v, u32 size) { return size >= 8 ? v : v & (BIT(8 * size) - 1); }
+static inline u64 insn_truncate(u64 v, u32 size)
+{
+	return size >= 8 ? v : v & (BIT(8 * size) - 1);
+}
 
 #endif

@@ -65,7 +65,10 @@ bool insn_fast_decode(struct insn_fast *insn, const u8 *b)
 
 /* --- those between the two of a CR3 pair ------------------------------------------ */
 
-static u64 signed8(u8 v) { return ((u64)v ^ 0x80) - 0x80; }
+static u64 signed8(u8 v)
+{
+	return ((u64)v ^ 0x80) - 0x80;
+}
 
 static u64 signed32(const u8 *b)
 {
@@ -159,7 +162,8 @@ static u32 between(struct insn_fast *insn, const u8 *b, u8 rex)
 	case 0x0f: return two_bytes(insn, b, rex);
 	case 0x25: return accumulator(insn, FAST_AND, b, rex);
 	case 0x66: return prefixed_nop(insn, b + 1);
-	case 0x81: case 0x83: return group1(insn, b, rex);
+	case 0x81:
+	case 0x83: return group1(insn, b, rex);
 	case 0x90: return rex ? 0 : done(insn, FAST_NOP, 0, 0, 1); /* with REX.B it is an XCHG */
 	case 0xeb: return b[1] & 0x80 ? 0 : done(insn, FAST_JUMP, 0, 0, 2u + b[1]);
 	default: return 0;

@@ -21,21 +21,40 @@
 #define GROUP7_INVLPG 7u
 
 enum insn_fast_op {
-	FAST_CPUID, FAST_RDMSR, FAST_WRMSR, FAST_MOV_FROM_CR, FAST_MOV_TO_CR, FAST_INVLPG,
-	FAST_AND, FAST_OR, FAST_BTS, FAST_BTR, FAST_NOP, FAST_JUMP,
+	FAST_CPUID,
+	FAST_RDMSR,
+	FAST_WRMSR,
+	FAST_MOV_FROM_CR,
+	FAST_MOV_TO_CR,
+	FAST_INVLPG,
+	FAST_AND,
+	FAST_OR,
+	FAST_BTS,
+	FAST_BTR,
+	FAST_NOP,
+	FAST_JUMP,
 };
 
 struct insn_fast {
-	u8 op;               /* enum insn_fast_op */
-	u8 cr;               /* MOV CR */
-	u8 gpr;              /* the register operand; INVLPG: the register that has the address */
-	u32 len;             /* FAST_JUMP: as far as it jumps */
-	u64 imm;             /* AND, OR: the constant; BTS, BTR: the bit alone */
+	u8 op;   /* enum insn_fast_op */
+	u8 cr;   /* MOV CR */
+	u8 gpr;  /* the register operand; INVLPG: the register that has the address */
+	u32 len; /* FAST_JUMP: as far as it jumps */
+	u64 imm; /* AND, OR: the constant; BTS, BTR: the bit alone */
 };
 
-static ALWAYS_INLINE u32 insn_fast_opcode(const u8 *b) { return b[0] | b[1] << 8; }
-static ALWAYS_INLINE u32 insn_fast_reg(u8 modrm) { return modrm >> 3 & 7; }
-static ALWAYS_INLINE u32 insn_fast_rm(u8 modrm) { return modrm & 7; }
+static ALWAYS_INLINE u32 insn_fast_opcode(const u8 *b)
+{
+	return b[0] | b[1] << 8;
+}
+static ALWAYS_INLINE u32 insn_fast_reg(u8 modrm)
+{
+	return modrm >> 3 & 7;
+}
+static ALWAYS_INLINE u32 insn_fast_rm(u8 modrm)
+{
+	return modrm & 7;
+}
 
 /* INVLPG's operand is [register] without displacement: neither SIB (4) nor relative to RIP (5). */
 static ALWAYS_INLINE bool insn_fast_is_plain_address(u8 modrm)

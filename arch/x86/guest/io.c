@@ -19,7 +19,7 @@ int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_filter_fn *filter)
 
 	if (g->io_traps == IO_TRAP_MAX)
 		return -ENOSPC;
-	g->io_trap[g->io_traps++] = (struct io_trap){ first, count, filter };
+	g->io_trap[g->io_traps++] = (struct io_trap){first, count, filter};
 	for (u32 i = 0; i < count; i++)
 		vcpu->vendor->set_io_intercept(vcpu, first + i, true);
 	return 0;
@@ -45,7 +45,7 @@ static void filter_ports(struct vcpu *vcpu, const struct io_access *access, u64 
 static void port_access(struct vcpu *vcpu, u32 *value)
 {
 	const struct vcpu_exit *exit = &vcpu->exit;
-	const struct io_access access = { .address = exit->port, .size = exit->io_size, .in = exit->io_in };
+	const struct io_access access = {.address = exit->port, .size = exit->io_size, .in = exit->io_in};
 	u64 wide = *value;
 
 	if (access.in)

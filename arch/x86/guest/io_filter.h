@@ -6,10 +6,10 @@
 #include "arch/x86/guest/vcpu.h"
 
 struct io_access {
-	u64 address;         /* port or guest-physical address */
-	u32 size;            /* 1 to 8 bytes, to a port 1, 2 or 4 */
-	bool in;             /* a read */
-	bool memory;         /* not a port */
+	u64 address; /* port or guest-physical address */
+	u32 size;    /* 1 to 8 bytes, to a port 1, 2 or 4 */
+	bool in;     /* a read */
+	bool memory; /* not a port */
 };
 
 /*

@@ -12,7 +12,7 @@ int mmio_trap(struct vcpu *vcpu, gpa_t page, io_filter_fn *filter)
 
 	if (g->mmio_traps == MMIO_TRAP_MAX)
 		return -ENOSPC;
-	g->mmio_trap[g->mmio_traps++] = (struct mmio_trap){ gpa(page.v & PAGE_MASK), filter };
+	g->mmio_trap[g->mmio_traps++] = (struct mmio_trap){gpa(page.v & PAGE_MASK), filter};
 	return 0;
 }
 
@@ -42,7 +42,7 @@ void mmio_read(struct vcpu *vcpu, gpa_t at, void *buf, u32 len)
 	const struct mmio_trap *t = mmio_find(vcpu, at);
 
 	for (u32 done = 0, size; done < len; done += size) {
-		struct io_access access = { .address = at.v + done, .in = true, .memory = true };
+		struct io_access access = {.address = at.v + done, .in = true, .memory = true};
 		u64 value;
 
 		access.size = size = largest_access(len - done);
@@ -57,7 +57,7 @@ void mmio_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 	const struct mmio_trap *t = mmio_find(vcpu, at);
 
 	for (u32 done = 0, size; done < len; done += size) {
-		struct io_access access = { .address = at.v + done, .memory = true };
+		struct io_access access = {.address = at.v + done, .memory = true};
 		u64 value = 0;
 
 		access.size = size = largest_access(len - done);

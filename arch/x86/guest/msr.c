@@ -22,7 +22,7 @@ enum {
 };
 /* clang-format on */
 
-#define DEBUGCTL_ALLOWED BITS(1, 0)      /* LBR, BTF */
+#define DEBUGCTL_ALLOWED BITS(1, 0) /* LBR, BTF */
 
 /* Does the guest's CPUID say that the registers of a row exist? */
 static bool row_is_there(struct vcpu *vcpu, const struct msr_row *row)
@@ -51,7 +51,7 @@ void msr_init(struct vcpu *vcpu)
 	}
 }
 
-static const struct msr_row no_row = { .class = MSR_IGNORED, .name = "unknown", .why = "not in the table" };
+static const struct msr_row no_row = {.class = MSR_IGNORED, .name = "unknown", .why = "not in the table"};
 
 /* The row of a register, or NULL where the guest has none. */
 static const struct msr_row *find_row(struct vcpu *vcpu, u32 msr)
@@ -124,11 +124,13 @@ static int read_emulated(struct vcpu *vcpu, const struct msr_row *row, u32 msr, 
 	case MSR_FEATURE_CONTROL: return read_feature_control(vcpu, value);
 	case MSR_VM_CR: return read_vm_cr(vcpu, value);
 	case MSR_SVM_KEY: *value = 0; return guest_of(vcpu)->cpuid.amd ? 0 : -EFAULT;
-	case MSR_DEBUGCTL: case MSR_XSS: case MSR_X2APIC_ICR: case MSR_UCODE_INTEL: case MSR_UCODE_AMD:
-	case MSR_UCODE_REVISION:
-		return read_hardware(vcpu, row, msr, value);
-	default:
-		return mtrr_owns(vcpu, msr) ? mtrr_read(vcpu, msr, value) : -EFAULT;
+	case MSR_DEBUGCTL:
+	case MSR_XSS:
+	case MSR_X2APIC_ICR:
+	case MSR_UCODE_INTEL:
+	case MSR_UCODE_AMD:
+	case MSR_UCODE_REVISION: return read_hardware(vcpu, row, msr, value);
+	default: return mtrr_owns(vcpu, msr) ? mtrr_read(vcpu, msr, value) : -EFAULT;
 	}
 }
 
@@ -138,7 +140,8 @@ int msr_guest_read(struct vcpu *vcpu, u32 msr, u64 *value)
 
 	if (!row)
 		return -EFAULT;
-	return row->class == MSR_EMULATED ? read_emulated(vcpu, row, msr, value) : read_hardware(vcpu, row, msr, value);
+	return row->class == MSR_EMULATED ? read_emulated(vcpu, row, msr, value) :
+					    read_hardware(vcpu, row, msr, value);
 }
 
 static int write_pat(struct vcpu *vcpu, u64 value)
@@ -215,12 +218,13 @@ static int write_emulated(struct vcpu *vcpu, const struct msr_row *row, u32 msr,
 	case MSR_APIC_BASE: return apic_write_base(vcpu, value);
 	case MSR_X2APIC_ICR: return apic_write_x2apic_icr(vcpu, value);
 	case MSR_FEATURE_CONTROL: return -EFAULT;
-	case MSR_VM_CR: case MSR_SVM_KEY:
-		return guest_of(vcpu)->cpuid.amd ? write_trigger(vcpu, row, msr, value) : -EFAULT;
+	case MSR_VM_CR:
+	case MSR_SVM_KEY: return guest_of(vcpu)->cpuid.amd ? write_trigger(vcpu, row, msr, value) : -EFAULT;
 	case MSR_DEBUGCTL: return write_debugctl(vcpu, value);
 	case MSR_XSS: return write_xss(vcpu, value);
 	case MSR_UCODE_REVISION: return 0;
-	case MSR_UCODE_INTEL: case MSR_UCODE_AMD: return write_trigger(vcpu, row, msr, value);
+	case MSR_UCODE_INTEL:
+	case MSR_UCODE_AMD: return write_trigger(vcpu, row, msr, value);
 	default: return mtrr_owns(vcpu, msr) ? mtrr_write(vcpu, msr, value) : -EFAULT;
 	}
 }
@@ -236,7 +240,9 @@ int msr_guest_write(struct vcpu *vcpu, u32 msr, u64 value)
 	case MSR_MASKED: return write_masked(vcpu, row, msr, value);
 	case MSR_EMULATED: return write_emulated(vcpu, row, msr, value);
 	case MSR_IGNORED: return write_ignored(vcpu, row, msr, value);
-	case MSR_READ_ONLY: case MSR_ABSENT: case MSR_CLASSES: break;
+	case MSR_READ_ONLY:
+	case MSR_ABSENT:
+	case MSR_CLASSES: break;
 	}
 	return -EFAULT;
 }

@@ -9,6 +9,7 @@
 #include "arch/x86/guest/msr_table.h"
 
 #define ALL (~0ull)
+/* clang-format off */
 #define R(from, to, class_, name_, why_, manual_, ...) \
 	{.first = from, .last = to, .class = MSR_##class_, .name = name_, .why = why_, .manual = manual_, __VA_ARGS__}
 #define R1(msr, ...) R(msr, msr, __VA_ARGS__)
@@ -331,6 +332,7 @@ const struct msr_row msr_table[] = {
 	 ANNOUNCED(C(0x80000001, 0, ECX, 10), LEAF(0x8000001b))),
 	R1(0xc00110e3, MASKED, "branch prediction", CHICKEN, PPR, .write = BIT(1)),
 };
+/* clang-format on */
 const u32 msr_rows = ARRAY_SIZE(msr_table);
 _Static_assert(ARRAY_SIZE(msr_table) <= MSR_ROWS_MAX, "state.h keeps a word for each");
 

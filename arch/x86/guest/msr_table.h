@@ -10,12 +10,12 @@
 #include "arch/x86/cpuid_bits.h"
 
 enum msr_class {
-	MSR_PASSED,      /* the hardware's own register, without an exit */
-	MSR_READ_ONLY,   /* reads as in hardware; a write is #GP, and is so in hardware */
-	MSR_MASKED,      /* reads as in hardware; a write changes the bits in .write, the others stay */
-	MSR_EMULATED,    /* msr.c has code of its own */
-	MSR_ABSENT,      /* #GP for both */
-	MSR_IGNORED,     /* reads as in hardware (#GP where that is); a write is dropped and logged. Also where no row is */
+	MSR_PASSED,    /* the hardware's own register, without an exit */
+	MSR_READ_ONLY, /* reads as in hardware; a write is #GP, and is so in hardware */
+	MSR_MASKED,    /* reads as in hardware; a write changes the bits in .write, the others stay */
+	MSR_EMULATED,  /* msr.c has code of its own */
+	MSR_ABSENT,    /* #GP for both */
+	MSR_IGNORED, /* reads as in hardware (#GP where that is); a write is dropped and logged. Also where no row is */
 	MSR_CLASSES
 };
 
@@ -23,12 +23,12 @@ enum msr_class {
 
 struct msr_row {
 	u32 first, last;
-	u8 class;                   /* enum msr_class */
+	u8 class; /* enum msr_class */
 	const char *name;
 	const char *why;
 	const char *manual;
-	u64 write;                  /* MASKED: bits that a write changes */
-	u64 zero, one;              /* bits that a read shows as 0 and as 1, whatever the hardware has */
+	u64 write;     /* MASKED: bits that a write changes */
+	u64 zero, one; /* bits that a read shows as 0 and as 1, whatever the hardware has */
 	/*
 	 * CPUID bits that say that the register exists. ABSENT: none of them is shown to the guest. Any other class: where
 	 * none is shown, the register is absent too, as on a processor that lacks the feature.

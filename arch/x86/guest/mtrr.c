@@ -27,8 +27,17 @@ static bool is_type(u64 type)
 }
 
 static const u32 fixed_msrs[MTRR_FIXED_COUNT] = {
-	MSR_MTRR_FIX64K_00000, MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000,
-	0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
+	MSR_MTRR_FIX64K_00000,
+	MSR_MTRR_FIX16K_80000,
+	MSR_MTRR_FIX16K_A0000,
+	0x268,
+	0x269,
+	0x26a,
+	0x26b,
+	0x26c,
+	0x26d,
+	0x26e,
+	0x26f,
 };
 
 /* Where the guest's copy is, or NULL. */

@@ -12,13 +12,14 @@
 #define MSR_TME_ACTIVATE 0x982u
 #define TME_LOCKED BIT(0)
 #define TME_ENABLED BIT(1)
-#define TME_KEY_BITS(value) ((u32)((value) >> 32 & 0xf)) /* MK_TME_KEYID_BITS; those of trust domains are among them */
+#define TME_KEY_BITS(value) \
+	((u32)((value) >> 32 & 0xf)) /* MK_TME_KEYID_BITS; those of trust domains are among them */
 #define CPUID_7_ECX_TME BIT(13)
 
 /* APM vol. 2 section 7.10: MemEncryptionModEn, and HMKEE for the host's several keys */
 #define SYSCFG_KEYS (BIT(23) | BIT(26))
 #define CPUID_ENCRYPTION 0x8000001fu
-#define ENCRYPTION_REDUCTION(ebx) ((ebx) >> 6 & 0x3f)   /* PhysAddrReduction, APM vol. 3 section E.4.17 */
+#define ENCRYPTION_REDUCTION(ebx) ((ebx) >> 6 & 0x3f) /* PhysAddrReduction, APM vol. 3 section E.4.17 */
 
 #define CPUID_SIZES 0x80000008u
 #define WIDTH_WITHOUT_LEAF 36u
@@ -28,7 +29,8 @@ static u32 tme_keys(void)
 {
 	u64 activate;
 
-	if (hw_cpuid(0, 0).eax < 7 || !(hw_cpuid(7, 0).ecx & CPUID_7_ECX_TME) || hw_msr_read(MSR_TME_ACTIVATE, &activate))
+	if (hw_cpuid(0, 0).eax < 7 || !(hw_cpuid(7, 0).ecx & CPUID_7_ECX_TME) ||
+	    hw_msr_read(MSR_TME_ACTIVATE, &activate))
 		return 0;
 	return (activate & TME_LOCKED) && (activate & TME_ENABLED) ? TME_KEY_BITS(activate) : 0;
 }
@@ -45,7 +47,7 @@ static u32 sme_keys(u32 max_leaf)
 struct physbits physbits_read(void)
 {
 	u32 max_leaf = hw_cpuid(0x80000000, 0).eax;
-	struct physbits b = { .width = WIDTH_WITHOUT_LEAF };
+	struct physbits b = {.width = WIDTH_WITHOUT_LEAF};
 
 	if (max_leaf >= CPUID_SIZES)
 		b.width = hw_cpuid(CPUID_SIZES, 0).eax & 0xff;

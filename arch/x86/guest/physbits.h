@@ -6,8 +6,8 @@
 #include "lib/types.h"
 
 struct physbits {
-	u32 width;      /* of what CPUID leaf 0x80000008 says */
-	u32 keys;       /* the uppermost of these, which choose a key and no memory */
+	u32 width; /* of what CPUID leaf 0x80000008 says */
+	u32 keys;  /* the uppermost of these, which choose a key and no memory */
 };
 
 /* Of this processor, as the firmware has set it. */

@@ -18,8 +18,7 @@ static void audit(struct guest *g, struct vcpu *vcpu)
 	vcpu->next_audit = vcpu->exits + g->audit_interval;
 	mismatches = shadow_audit(vcpu->mmu);
 	if (mismatches)
-		panic("shadow audit after %llu exits: %u mismatches", (unsigned long long)vcpu->exits,
-		      mismatches);
+		panic("shadow audit after %llu exits: %u mismatches", (unsigned long long)vcpu->exits, mismatches);
 }
 
 static void load_root(struct guest *g, struct vcpu *vcpu)
@@ -45,7 +44,8 @@ void guest_prepare_entry(struct vcpu *vcpu)
 
 static NORETURN void stop_foreign_root(struct vcpu *vcpu)
 {
-	guest_stop(vcpu, "the processor holds %llx in CR3, not the shadow's root %llx: the guest made a hardware task "
+	guest_stop(vcpu,
+		   "the processor holds %llx in CR3, not the shadow's root %llx: the guest made a hardware task "
 		   "switch, which this processor does without the exit asked for (docs/hardware.md)",
 		   (unsigned long long)vcpu->vendor->hardware_root(vcpu).v, (unsigned long long)vcpu->root.v);
 }

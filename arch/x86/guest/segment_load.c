@@ -6,14 +6,14 @@
 #include "arch/x86/vendor.h"
 
 #define DESCRIPTOR_BYTES 8u
-#define ACCESS_BYTE 5u         /* of a descriptor */
-#define V86_ATTRIBUTES 0xf3u   /* data, writable, accessed, DPL 3, present */
+#define ACCESS_BYTE 5u       /* of a descriptor */
+#define V86_ATTRIBUTES 0xf3u /* data, writable, accessed, DPL 3, present */
 
 /* --- memory ------------------------------------------------------------------------- */
 
 static struct gpt_access implicit_access(bool write)
 {
-	return (struct gpt_access){ .write = write, .implicit = true };
+	return (struct gpt_access){.write = write, .implicit = true};
 }
 
 static int queue(struct vcpu *vcpu, int err, gva_t fault_gva, u32 error)
@@ -45,7 +45,7 @@ int system_write(struct vcpu *vcpu, gva_t at, const void *buf, u32 len)
 
 int system_probe_write(struct vcpu *vcpu, gva_t at, u32 len)
 {
-	gva_t ends[] = { at, at + len - 1 };
+	gva_t ends[] = {at, at + len - 1};
 	struct gpt_walk walk;
 
 	for (u32 i = 0; i < ARRAY_SIZE(ends); i++) {
@@ -148,7 +148,9 @@ static u8 code_fault(const struct segment *s)
 
 static u8 ldt_fault(const struct segment *s)
 {
-	return (s->attributes & (DESCRIPTOR_S | DESCRIPTOR_TYPE | DESCRIPTOR_P)) == (TYPE_LDT | DESCRIPTOR_P) ? 0 : VEC_TS;
+	return (s->attributes & (DESCRIPTOR_S | DESCRIPTOR_TYPE | DESCRIPTOR_P)) == (TYPE_LDT | DESCRIPTOR_P) ?
+		       0 :
+		       VEC_TS;
 }
 
 static u8 fault_of(enum segment_name which, const struct segment *s, u32 cpl)
@@ -177,7 +179,7 @@ static int set_accessed(struct vcpu *vcpu, struct segment *s, gva_t at)
 
 int segment_load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 cpl)
 {
-	struct segment s = { .selector = selector, .attributes = SEG_ATTR_UNUSABLE };
+	struct segment s = {.selector = selector, .attributes = SEG_ATTR_UNUSABLE};
 	gva_t at;
 	u8 vector;
 	int err;
@@ -201,7 +203,10 @@ int segment_load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 c
 void segment_load_v86(struct vcpu *vcpu, enum segment_name which, u16 selector)
 {
 	const struct segment s = {
-		.selector = selector, .base = (u32)selector << 4, .limit = 0xffff, .attributes = V86_ATTRIBUTES,
+		.selector = selector,
+		.base = (u32)selector << 4,
+		.limit = 0xffff,
+		.attributes = V86_ATTRIBUTES,
 	};
 
 	vcpu->vendor->set_segment(vcpu, which, &s);

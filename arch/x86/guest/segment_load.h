@@ -18,8 +18,8 @@
 #define DESCRIPTOR_DPL(attributes) ((attributes) >> 5 & 3)
 #define DESCRIPTOR_P BIT(7)
 #define TYPE_ACCESSED BIT(0)
-#define TYPE_WRITABLE BIT(1)     /* of data; of code: readable */
-#define TYPE_CONFORMING BIT(2)   /* of code; of data: expands down */
+#define TYPE_WRITABLE BIT(1)   /* of data; of code: readable */
+#define TYPE_CONFORMING BIT(2) /* of code; of data: expands down */
 #define TYPE_CODE BIT(3)
 #define TYPE_LDT 2u
 

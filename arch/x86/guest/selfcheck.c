@@ -19,9 +19,9 @@
 #include "mm/phys.h"
 
 #define TRIES 3
-#define PROBE_PORT 0x80       /* what is written there goes nowhere: the diagnostic port */
+#define PROBE_PORT 0x80 /* what is written there goes nowhere: the diagnostic port */
 #define PROBE_TAG 1u
-#define GUEST_CR3 0x5000u     /* what the guest believes to be in CR3 */
+#define GUEST_CR3 0x5000u /* what the guest believes to be in CR3 */
 
 #define SEL_CS 0x08u
 #define SEL_DS 0x10u
@@ -36,23 +36,33 @@
 #define GDT_TSS(base, type) (TSS32_LIMIT | (u64)(base) << 16 | (u64)(type) << 40)
 #define GDT_TSS_AVAILABLE 0x89u
 
+/* clang-format off */
 #define EXITS(n, k, ...) { .name = n, .rule = PROBE_EXITS, .kind = EXIT_##k, __VA_ARGS__ }
-#define BYTES(n, ...) .len = n, .bytes = { __VA_ARGS__ }
+/* clang-format on */
+#define BYTES(n, ...) .len = n, .bytes = {__VA_ARGS__}
 
 const struct probe selfcheck_probes[] = {
 	EXITS("a page fault", PAGE_FAULT, BYTES(7, 0x8a, 0x04, 0x25, 0x00, 0x60)),
-	{ .name = "MOV from CR0", .rule = PROBE_SHADOWED, .kind = EXIT_CR_READ, .cr = 0, .cpu_state = STATE_DIFFERENT,
-	  BYTES(3, 0x0f, 0x20, 0xc0) },
+	{.name = "MOV from CR0",
+	 .rule = PROBE_SHADOWED,
+	 .kind = EXIT_CR_READ,
+	 .cr = 0,
+	 .cpu_state = STATE_DIFFERENT,
+	 BYTES(3, 0x0f, 0x20, 0xc0)},
 	EXITS("MOV to CR0", CR_WRITE, .cr = 0, .rax = CR0_PE | CR0_PG | CR0_ET | CR0_NE, BYTES(3, 0x0f, 0x22, 0xc0)),
 	EXITS("MOV to CR0 where the hardware's differs", CR_WRITE, .cr = 0, .cpu_state = STATE_DIFFERENT,
 	      .rax = CR0_PE | CR0_PG | CR0_ET | CR0_NE | CR0_WP, BYTES(3, 0x0f, 0x22, 0xc0)),
 	EXITS("MOV from CR3", CR_READ, .cr = 3, BYTES(3, 0x0f, 0x20, 0xd8)),
 	EXITS("MOV to CR3", CR_WRITE, .cr = 3, BYTES(3, 0x0f, 0x22, 0xd8)),
-	{ .name = "MOV from CR4", .rule = PROBE_SHADOWED, .kind = EXIT_CR_READ, .cr = 4, .cpu_state = STATE_CODE32,
-	  BYTES(3, 0x0f, 0x20, 0xe0) },
+	{.name = "MOV from CR4",
+	 .rule = PROBE_SHADOWED,
+	 .kind = EXIT_CR_READ,
+	 .cr = 4,
+	 .cpu_state = STATE_CODE32,
+	 BYTES(3, 0x0f, 0x20, 0xe0)},
 	EXITS("MOV to CR4", CR_WRITE, .cr = 4, .rax = CR4_PAE | CR4_PGE, BYTES(3, 0x0f, 0x22, 0xe0)),
-	{ .name = "MOV from CR8", .rule = PROBE_SHADOWED, .kind = EXIT_CR_READ, .cr = 8, BYTES(4, 0x44, 0x0f, 0x20, 0xc0) },
-	{ .name = "MOV to CR8", .rule = PROBE_SHADOWED, .kind = EXIT_CR_WRITE, .cr = 8, BYTES(4, 0x44, 0x0f, 0x22, 0xc0) },
+	{.name = "MOV from CR8", .rule = PROBE_SHADOWED, .kind = EXIT_CR_READ, .cr = 8, BYTES(4, 0x44, 0x0f, 0x20, 0xc0)},
+	{.name = "MOV to CR8", .rule = PROBE_SHADOWED, .kind = EXIT_CR_WRITE, .cr = 8, BYTES(4, 0x44, 0x0f, 0x22, 0xc0)},
 	EXITS("INVLPG", INVLPG, .rax = PROBE_DATA, BYTES(3, 0x0f, 0x01, 0x38)),
 	EXITS("CPUID", CPUID, BYTES(2, 0x0f, 0xa2)),
 	EXITS("RDMSR", MSR_READ, .rcx = MSR_PAT, BYTES(2, 0x0f, 0x32)),
@@ -60,18 +70,25 @@ const struct probe selfcheck_probes[] = {
 	EXITS("IN", IO, BYTES(2, 0xe4, PROBE_PORT)),
 	EXITS("OUT", IO, BYTES(2, 0xe6, PROBE_PORT)),
 	/* XCR0 is the guest's own register: an exit only keeps features out of it that CPUID does not show. */
-	{ .name = "XSETBV", .rule = PROBE_TOLD, .kind = EXIT_XSETBV, .needs = NEEDS_XSAVE, .rax = 1,
-	  BYTES(3, 0x0f, 0x01, 0xd1) },
+	{.name = "XSETBV",
+	 .rule = PROBE_TOLD,
+	 .kind = EXIT_XSETBV,
+	 .needs = NEEDS_XSAVE,
+	 .rax = 1,
+	 BYTES(3, 0x0f, 0x01, 0xd1)},
 	EXITS("VMLOAD", VIRT_INSN, .needs = NEEDS_SVM, BYTES(3, 0x0f, 0x01, 0xda)),
 	EXITS("VMSAVE", VIRT_INSN, .needs = NEEDS_SVM, BYTES(3, 0x0f, 0x01, 0xdb)),
 	/* Behind this one stands guest_root_is_ours(). */
-	{ .name = "a hardware task switch", .rule = PROBE_TOLD, .kind = EXIT_TASK_SWITCH, .cpu_state = STATE_CODE32,
-	  BYTES(7, 0xea, 0, 0, 0, 0, SEL_OTHER_TASK, 0) },
+	{.name = "a hardware task switch",
+	 .rule = PROBE_TOLD,
+	 .kind = EXIT_TASK_SWITCH,
+	 .cpu_state = STATE_CODE32,
+	 BYTES(7, 0xea, 0, 0, 0, 0, SEL_OTHER_TASK, 0)},
 };
 const u32 selfcheck_probe_count = ARRAY_SIZE(selfcheck_probes);
 
 /* MOV AL, [PROBE_STOP], with an SIB byte: the same in 32-bit and in 64-bit code. */
-static const u8 stop_bytes[] = { 0x8a, 0x04, 0x25, PROBE_STOP & 0xff, PROBE_STOP >> 8, 0, 0 };
+static const u8 stop_bytes[] = {0x8a, 0x04, 0x25, PROBE_STOP & 0xff, PROBE_STOP >> 8, 0, 0};
 
 /* --- the probe guest's memory ---------------------------------------------------- */
 
@@ -128,8 +145,11 @@ static void lay_out_data(struct probe_memory *m, const struct probe *p)
 	gdt[SEL_OTHER_TASK / 8] = GDT_TSS(OTHER_TSS, GDT_TSS_AVAILABLE);
 	gdt[SEL_TASK / 8] = GDT_TSS(OWN_TSS, SEG_TSS32_BUSY);
 	*other = (struct tss32){
-		.cr3 = (u32)page_hpa(m, PAE_PDPT).v, .eip = PROBE_CODE + p->len, .eflags = RFLAGS_FIXED,
-		.segment = { SEL_DS, SEL_CS, SEL_DS, SEL_DS, SEL_DS, SEL_DS }, .iomap = TSS32_LIMIT,
+		.cr3 = (u32)page_hpa(m, PAE_PDPT).v,
+		.eip = PROBE_CODE + p->len,
+		.eflags = RFLAGS_FIXED,
+		.segment = {SEL_DS, SEL_CS, SEL_DS, SEL_DS, SEL_DS, SEL_DS},
+		.iomap = TSS32_LIMIT,
 	};
 }
 
@@ -148,15 +168,20 @@ static void set_segment(struct vcpu *vcpu, enum segment_name which, struct segme
 
 static void set_segments(struct vcpu *vcpu, bool code32)
 {
-	static const enum segment_name data[] = { SEG_DS, SEG_ES, SEG_SS, SEG_FS, SEG_GS };
+	static const enum segment_name data[] = {SEG_DS, SEG_ES, SEG_SS, SEG_FS, SEG_GS};
 
-	set_segment(vcpu, SEG_CS, (struct segment){ .selector = SEL_CS, .attributes = code32 ? SEG_FLAT_CODE32 : SEG_FLAT_CODE64,
-						    .limit = ~0u });
+	set_segment(vcpu, SEG_CS,
+		    (struct segment){.selector = SEL_CS,
+				     .attributes = code32 ? SEG_FLAT_CODE32 : SEG_FLAT_CODE64,
+				     .limit = ~0u});
 	for (u32 i = 0; i < ARRAY_SIZE(data); i++)
-		set_segment(vcpu, data[i], (struct segment){ .selector = SEL_DS, .attributes = SEG_FLAT_DATA, .limit = ~0u });
-	set_segment(vcpu, SEG_TR, (struct segment){ .selector = SEL_TASK, .attributes = SEG_TSS32_BUSY, .limit = TSS32_LIMIT,
-						    .base = OWN_TSS });
-	set_segment(vcpu, SEG_GDTR, (struct segment){ .limit = SEL_TASK + 7, .base = PROBE_DATA });
+		set_segment(vcpu, data[i],
+			    (struct segment){.selector = SEL_DS, .attributes = SEG_FLAT_DATA, .limit = ~0u});
+	set_segment(
+		vcpu, SEG_TR,
+		(struct segment){
+			.selector = SEL_TASK, .attributes = SEG_TSS32_BUSY, .limit = TSS32_LIMIT, .base = OWN_TSS});
+	set_segment(vcpu, SEG_GDTR, (struct segment){.limit = SEL_TASK + 7, .base = PROBE_DATA});
 }
 
 static void set_control(struct vcpu *vcpu, const struct probe_memory *m, const struct probe *p)
@@ -242,13 +267,11 @@ static bool is_good(struct vcpu *vcpu, struct probe_memory *m, const struct prob
 static bool applies(const struct probe *p)
 {
 	switch (p->needs) {
-	case NEEDS_XSAVE:
-		return hw_cpuid(1, 0).ecx & CPUID1_ECX_XSAVE;
+	case NEEDS_XSAVE: return hw_cpuid(1, 0).ecx & CPUID1_ECX_XSAVE;
 	case NEEDS_SVM:
 		return hw_cpuid(CPUID_LEAF_EXT, 0).eax >= CPUID_LEAF_EXT1 &&
 		       (hw_cpuid(CPUID_LEAF_EXT1, 0).ecx & CPUIDE1_ECX_SVM);
-	default:
-		return true;
+	default: return true;
 	}
 }
 

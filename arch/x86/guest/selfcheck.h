@@ -14,10 +14,10 @@
 #define SELFCHECK_CPU 80
 
 struct selfcheck {
-	const char *missing;           /* what this CPU lets a guest do without an exit; NULL: all is well */
-	char words[SELFCHECK_WORDS];   /* ", " and what was worked round, for the boot log; "" if nothing was */
-	bool task_switches_unseen;     /* a hardware task switch makes no exit */
-	char cpu[SELFCHECK_CPU];       /* the processor's name, and the hypervisor's above us */
+	const char *missing;         /* what this CPU lets a guest do without an exit; NULL: all is well */
+	char words[SELFCHECK_WORDS]; /* ", " and what was worked round, for the boot log; "" if nothing was */
+	bool task_switches_unseen;   /* a hardware task switch makes no exit */
+	char cpu[SELFCHECK_CPU];     /* the processor's name, and the hypervisor's above us */
 };
 
 /*
@@ -29,20 +29,20 @@ MUST_CHECK int selfcheck_run(struct vcpu *vcpu, const struct vendor *vendor, str
 
 /* The probes, for tests. */
 enum probe_rule {
-	PROBE_EXITS,     /* must exit; isolation needs it */
-	PROBE_TOLD,      /* should exit; if not, the boot log says so: isolation does not rest on it alone */
-	PROBE_SHADOWED,  /* exits, or reads the guest's own value */
+	PROBE_EXITS,    /* must exit; isolation needs it */
+	PROBE_TOLD,     /* should exit; if not, the boot log says so: isolation does not rest on it alone */
+	PROBE_SHADOWED, /* exits, or reads the guest's own value */
 };
 
 struct probe {
 	const char *name;
 	u8 bytes[8];
 	u8 len;
-	u8 rule;         /* enum probe_rule */
-	u8 kind;         /* enum exit_kind */
-	u8 cr;           /* CR_READ and CR_WRITE: which */
-	u8 needs;        /* enum probe_needs */
-	u8 cpu_state;    /* enum probe_state */
+	u8 rule;      /* enum probe_rule */
+	u8 kind;      /* enum exit_kind */
+	u8 cr;        /* CR_READ and CR_WRITE: which */
+	u8 needs;     /* enum probe_needs */
+	u8 cpu_state; /* enum probe_state */
 	u64 rax;
 	u32 rcx;
 };
@@ -57,6 +57,6 @@ extern const u32 selfcheck_probe_count;
 /* The probe guest's memory: one page of code, one of data; everything else is absent. */
 #define PROBE_CODE 0x1000u
 #define PROBE_DATA 0x2000u
-#define PROBE_STOP 0x7000u      /* a read of this, behind the instruction, ends a probe that did not exit */
+#define PROBE_STOP 0x7000u /* a read of this, behind the instruction, ends a probe that did not exit */
 
 #endif

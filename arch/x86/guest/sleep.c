@@ -50,7 +50,9 @@ static void filter_status(struct guest *g, const struct io_access *access, u64 *
 {
 	for (u32 i = 0; i < ACPI_SLEEP_BLOCKS; i++) {
 		const struct acpi_byte *at = &g->sleep.acpi.status[i];
-		u8 *byte = at->space == ACPI_NOWHERE ? NULL : io_byte(access, value, at->space == ACPI_MEMORY, at->address);
+		u8 *byte = at->space == ACPI_NOWHERE ?
+				   NULL :
+				   io_byte(access, value, at->space == ACPI_MEMORY, at->address);
 
 		if (!byte)
 			continue;
@@ -65,7 +67,9 @@ static void filter_control(struct guest *g, const struct io_access *access, u64 
 {
 	for (u32 i = 0; i < ACPI_SLEEP_BLOCKS; i++) {
 		const struct acpi_byte *at = &g->sleep.acpi.control[i];
-		u8 *byte = at->space == ACPI_NOWHERE ? NULL : io_byte(access, value, at->space == ACPI_MEMORY, at->address);
+		u8 *byte = at->space == ACPI_NOWHERE ?
+				   NULL :
+				   io_byte(access, value, at->space == ACPI_MEMORY, at->address);
 
 		if (!byte || !(*byte & ACPI_SLP_EN) || may_sleep(g, ACPI_SLP_TYP(*byte), is_of_b(i)))
 			continue;
@@ -87,7 +91,8 @@ static int trap(struct vcpu *vcpu, const struct acpi_byte *byte)
 {
 	switch (byte->space) {
 	case ACPI_PORT: return io_trap(vcpu, (u16)byte->address, 1, filter);
-	case ACPI_MEMORY: return mmio_owns(vcpu, gpa(byte->address)) ? 0 : mmio_trap(vcpu, gpa(byte->address), filter);
+	case ACPI_MEMORY:
+		return mmio_owns(vcpu, gpa(byte->address)) ? 0 : mmio_trap(vcpu, gpa(byte->address), filter);
 	default: return 0;
 	}
 }

@@ -22,8 +22,8 @@ struct guest_mtrr {
 	u64 cap, def_type;
 	u64 fixed[MTRR_FIXED_COUNT];
 	u64 base[MTRR_VARIABLE_MAX], mask[MTRR_VARIABLE_MAX];
-	u32 variable;        /* pairs that the CPU has */
-	u32 changes;         /* writes that changed something */
+	u32 variable; /* pairs that the CPU has */
+	u32 changes;  /* writes that changed something */
 };
 
 /* Feature registers of CPUID that are filtered, in cpuid.c's order. */
@@ -32,17 +32,17 @@ struct guest_mtrr {
 #define CPUID_STATIC 12
 
 struct guest_cpuid {
-	u32 hide[CPUID_FEATURES];    /* bits that the guest does not see */
+	u32 hide[CPUID_FEATURES]; /* bits that the guest does not see */
 	struct cpuid_regs fixed[CPUID_STATIC];
-	u64 xcr0_valid;              /* bits of XCR0 that the guest may set */
-	u64 xss_valid;               /* likewise of IA32_XSS */
-	u32 phys_bits;               /* MAXPHYADDR that the guest sees */
-	u32 xsave_bytes;             /* save area for all of xcr0_valid */
+	u64 xcr0_valid;  /* bits of XCR0 that the guest may set */
+	u64 xss_valid;   /* likewise of IA32_XSS */
+	u32 phys_bits;   /* MAXPHYADDR that the guest sees */
+	u32 xsave_bytes; /* save area for all of xcr0_valid */
 	bool amd;
 };
 
 #define IO_TRAP_MAX 16
-#define MMIO_TRAP_MAX 10     /* two for each block of struct acpi_sleep */
+#define MMIO_TRAP_MAX 10 /* two for each block of struct acpi_sleep */
 struct io_trap {
 	u32 first, count;
 	io_filter_fn *filter;
@@ -54,14 +54,14 @@ struct mmio_trap {
 
 struct guest_sleep {
 	struct acpi_sleep acpi;
-	bool refused;        /* the guest has not cleared WAK_STS since */
+	bool refused; /* the guest has not cleared WAK_STS since */
 };
 
 /* See a20.c. */
 struct guest_a20 {
-	u8 fast, keyboard;   /* the bit as the guest has it in either register */
-	u8 command;          /* the keyboard controller's last, while data belongs to it */
-	u8 skip;             /* bytes that are read before the answer */
+	u8 fast, keyboard; /* the bit as the guest has it in either register */
+	u8 command;        /* the keyboard controller's last, while data belongs to it */
+	u8 skip;           /* bytes that are read before the answer */
 };
 
 /* As many MSRs are named in the log when a write to them is ignored, each once. */
@@ -69,8 +69,17 @@ struct guest_a20 {
 
 /* Events that are logged once only, lest the guest floods the log. */
 enum once {
-	ONCE_APIC_ICR, ONCE_APIC_SHAPE, ONCE_APIC_MOVE, ONCE_EMULATE, ONCE_DEVICE, ONCE_EVENT,
-	ONCE_MTRR, ONCE_DEBUGCTL, ONCE_SLEEP, ONCE_A20, ONCE_COUNT,
+	ONCE_APIC_ICR,
+	ONCE_APIC_SHAPE,
+	ONCE_APIC_MOVE,
+	ONCE_EMULATE,
+	ONCE_DEVICE,
+	ONCE_EVENT,
+	ONCE_MTRR,
+	ONCE_DEBUGCTL,
+	ONCE_SLEEP,
+	ONCE_A20,
+	ONCE_COUNT,
 };
 
 struct guest {
@@ -78,12 +87,12 @@ struct guest {
 	struct shadow *shadow;
 	u32 phys_bits;
 	u32 audit_interval;
-	u32 tag;             /* of vcpu->root */
+	u32 tag; /* of vcpu->root */
 	u64 pdpte[4];
 	u64 cr4_valid, efer_valid;
 	bool pages_1g;
 	bool task_switches_unseen;
-	bool hw_x2apic;      /* the firmware left the APIC in x2APIC mode */
+	bool hw_x2apic; /* the firmware left the APIC in x2APIC mode */
 	struct guest_cpuid cpuid;
 	struct guest_mtrr mtrr;
 	u32 io_traps, mmio_traps;
@@ -92,12 +101,15 @@ struct guest {
 	struct guest_sleep sleep;
 	struct guest_a20 a20;
 	bool logged[ONCE_COUNT];
-	bool msr_there[MSR_ROWS_MAX]; /* by row of the table: the guest's CPUID does not say that it is absent */
-	u64 msr_ignored;     /* writes that did not reach the hardware */
+	bool msr_there[MSR_ROWS_MAX];   /* by row of the table: the guest's CPUID does not say that it is absent */
+	u64 msr_ignored;                /* writes that did not reach the hardware */
 	u32 msr_logged[MSR_LOGGED_MAX]; /* MSRs of which that was logged; 0: none */
 };
 
-static inline struct guest *guest_of(const struct vcpu *vcpu) { return vcpu->guest; }
+static inline struct guest *guest_of(const struct vcpu *vcpu)
+{
+	return vcpu->guest;
+}
 
 /* True the first time for each event. */
 static inline bool guest_once(struct guest *g, enum once what)
@@ -108,6 +120,9 @@ static inline bool guest_once(struct guest *g, enum once what)
 	return first;
 }
 
-static inline bool in_long_mode(const struct vcpu *vcpu) { return vcpu->efer & EFER_LMA; }
+static inline bool in_long_mode(const struct vcpu *vcpu)
+{
+	return vcpu->efer & EFER_LMA;
+}
 
 #endif

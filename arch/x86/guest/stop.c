@@ -8,7 +8,7 @@
 #include "lib/printf.h"
 
 #define X(name, text) text,
-static const char *const kind_text[EXIT_KIND_COUNT] = { EXIT_KINDS(X) };
+static const char *const kind_text[EXIT_KIND_COUNT] = {EXIT_KINDS(X)};
 #undef X
 
 static void dump_ring(const struct vcpu *vcpu)
@@ -20,8 +20,8 @@ static void dump_ring(const struct vcpu *vcpu)
 		const struct exit_record *r = &vcpu->ring[i % EXIT_RING];
 
 		log_error("  %-24s rip %016llx raw %x info %llx %llx\n",
-			  r->kind < EXIT_KIND_COUNT ? kind_text[r->kind] : "?", (unsigned long long)r->rip,
-			  r->raw, (unsigned long long)r->info1, (unsigned long long)r->info2);
+			  r->kind < EXIT_KIND_COUNT ? kind_text[r->kind] : "?", (unsigned long long)r->rip, r->raw,
+			  (unsigned long long)r->info1, (unsigned long long)r->info2);
 	}
 }
 
@@ -35,8 +35,7 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 	va_end(args);
 	log_take_console();
 	log_error("guest stopped: %s\n", message);
-	log_error("rip %016llx after %llu exits\n", (unsigned long long)vcpu->rip,
-		  (unsigned long long)vcpu->exits);
+	log_error("rip %016llx after %llu exits\n", (unsigned long long)vcpu->rip, (unsigned long long)vcpu->exits);
 	vcpu->vendor->dump(vcpu);
 	dump_ring(vcpu);
 	vcpu->vendor->cpu_disable(); /* SMIs go through again: GIF was 0 */

@@ -16,10 +16,10 @@
 #include "arch/x86/guest/tss.h"
 #include "lib/string.h"
 
-#define TSS_BUSY BIT(1)          /* of a TSS descriptor's type */
+#define TSS_BUSY BIT(1) /* of a TSS descriptor's type */
 #define TSS_32BIT BIT(3)
 #define TSS_TYPE(attributes) ((attributes) & (DESCRIPTOR_S | DESCRIPTOR_TYPE) & ~(u32)(TSS_BUSY | TSS_32BIT))
-#define TSS_TYPE_ANY 1u          /* 1, 3, 9, 11 less busy and width */
+#define TSS_TYPE_ANY 1u /* 1, 3, 9, 11 less busy and width */
 
 union tss {
 	struct tss32 wide;
@@ -29,12 +29,12 @@ union tss {
 /* One switch under way. */
 struct task_switch {
 	struct vcpu *vcpu;
-	struct segment old, next;    /* the TSS descriptors */
-	gva_t old_at, next_at;       /* their addresses */
-	union tss tss;               /* the new task's */
+	struct segment old, next; /* the TSS descriptors */
+	gva_t old_at, next_at;    /* their addresses */
+	union tss tss;            /* the new task's */
 	u64 saved_rip, saved_rflags;
-	bool nested;                 /* CALL or a gate: the new task can come back */
-	bool clears_old;             /* JMP or IRET: the old task is not busy any more */
+	bool nested;     /* CALL or a gate: the new task can come back */
+	bool clears_old; /* JMP or IRET: the old task is not busy any more */
 };
 
 static bool is_wide(const struct segment *tss)
@@ -81,8 +81,8 @@ static u32 saved_offset(const struct segment *tss)
 
 static u32 saved_bytes(const struct segment *tss)
 {
-	return is_wide(tss) ? offsetof(struct tss32, ldt) - offsetof(struct tss32, eip)
-			    : offsetof(struct tss16, ldt) - offsetof(struct tss16, ip);
+	return is_wide(tss) ? offsetof(struct tss32, ldt) - offsetof(struct tss32, eip) :
+			      offsetof(struct tss16, ldt) - offsetof(struct tss16, ip);
 }
 
 /* The address of the current TSS's descriptor, where its busy flag is; the cached one has the rest. */
@@ -117,7 +117,7 @@ static int find_saved_state(struct task_switch *t)
 	struct vcpu *vcpu = t->vcpu;
 	const struct vcpu_exit *exit = &vcpu->exit;
 	bool by_instruction = exit->task_source != TASK_GATE || exit->interrupted.type >= EVENT_SOFT_INTERRUPT;
-	struct insn insn = { .len = exit->insn_len };
+	struct insn insn = {.len = exit->insn_len};
 	int err = by_instruction && !insn.len ? insn_fetch(vcpu, &insn) : 0;
 
 	t->saved_rip = vcpu->rip + (by_instruction ? insn.len : 0);
@@ -184,7 +184,7 @@ static void widen(struct task_switch *t)
 
 	if (is_wide(&t->next))
 		return;
-	*wide = (struct tss32){ .eip = narrow.ip, .eflags = narrow.flags, .ldt = narrow.ldt };
+	*wide = (struct tss32){.eip = narrow.ip, .eflags = narrow.flags, .ldt = narrow.ldt};
 	for (u32 i = 0; i < TSS_GPRS; i++)
 		wide->gpr[i] = 0xffff0000 | narrow.gpr[i];
 	for (u32 i = 0; i < TSS_SEGMENTS - 2; i++)
@@ -202,7 +202,7 @@ static void set_selectors(struct task_switch *t, u32 cpl)
 	u32 dpl = cpl << 5;
 
 	for (u32 i = 0; i < TSS_SEGMENTS; i++) {
-		struct segment s = { .selector = (u16)tss->segment[i], .attributes = SEG_ATTR_UNUSABLE };
+		struct segment s = {.selector = (u16)tss->segment[i], .attributes = SEG_ATTR_UNUSABLE};
 
 		if (t->vcpu->rflags & RFLAGS_VM) {
 			segment_load_v86(t->vcpu, (enum segment_name)i, s.selector);
@@ -210,10 +210,11 @@ static void set_selectors(struct task_switch *t, u32 cpl)
 		}
 
 		if (i == SEG_CS)
-			s = (struct segment){ .selector = s.selector, .limit = ~0u, .attributes = 0xc09b | dpl };
+			s = (struct segment){.selector = s.selector, .limit = ~0u, .attributes = 0xc09b | dpl};
 		else if (i == SEG_SS)
-			s = (struct segment){ .selector = (u16)((s.selector & ~SELECTOR_RPL) | cpl), .limit = ~0u,
-					      .attributes = 0xc093 | dpl };
+			s = (struct segment){.selector = (u16)((s.selector & ~SELECTOR_RPL) | cpl),
+					     .limit = ~0u,
+					     .attributes = 0xc093 | dpl};
 		t->vcpu->vendor->set_segment(t->vcpu, (enum segment_name)i, &s);
 	}
 }
@@ -246,7 +247,7 @@ static int load_cr3(struct task_switch *t)
 
 static int load_segments(struct task_switch *t)
 {
-	static const enum segment_name order[] = { SEG_CS, SEG_SS, SEG_DS, SEG_ES, SEG_FS, SEG_GS };
+	static const enum segment_name order[] = {SEG_CS, SEG_SS, SEG_DS, SEG_ES, SEG_FS, SEG_GS};
 	const struct tss32 *tss = &t->tss.wide;
 	struct vcpu *vcpu = t->vcpu;
 	int err = segment_load(vcpu, SEG_LDTR, (u16)tss->ldt, vcpu->cpl);
@@ -271,7 +272,7 @@ static int check_eip(struct vcpu *vcpu)
 static int push_error(struct task_switch *t)
 {
 	const struct vcpu_exit *exit = &t->vcpu->exit;
-	struct emu e = { .vcpu = t->vcpu, .bits = insn_code_bits(t->vcpu) };
+	struct emu e = {.vcpu = t->vcpu, .bits = insn_code_bits(t->vcpu)};
 
 	if (exit->task_source != TASK_GATE || !exit->interrupted.has_error)
 		return 0;
@@ -281,7 +282,7 @@ static int push_error(struct task_switch *t)
 static int load_new(struct task_switch *t)
 {
 	struct vcpu *vcpu = t->vcpu;
-	struct segment no_ldt = { .attributes = SEG_ATTR_UNUSABLE };
+	struct segment no_ldt = {.attributes = SEG_ATTR_UNUSABLE};
 	int err;
 
 	widen(t);
@@ -321,7 +322,8 @@ void task_handle_switch(struct vcpu *vcpu)
 {
 	u8 source = vcpu->exit.task_source;
 	struct task_switch t = {
-		.vcpu = vcpu, .nested = source == TASK_CALL || source == TASK_GATE,
+		.vcpu = vcpu,
+		.nested = source == TASK_CALL || source == TASK_GATE,
 		.clears_old = source == TASK_JUMP || source == TASK_IRET,
 	};
 

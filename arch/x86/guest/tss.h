@@ -5,7 +5,7 @@
 
 #include "lib/types.h"
 
-#define TSS_SEGMENTS 6u          /* ES to GS, in the order of enum segment_name; a 16-bit one has no FS and GS */
+#define TSS_SEGMENTS 6u /* ES to GS, in the order of enum segment_name; a 16-bit one has no FS and GS */
 #define TSS_GPRS 8u
 
 /* A task switch saves eip to segment[], and loads cr3 to trap. */
@@ -20,9 +20,11 @@ struct tss16 {
 	u16 ip, flags, gpr[TSS_GPRS], segment[TSS_SEGMENTS - 2];
 	u16 ldt;
 } PACKED;
-_Static_assert(sizeof(struct tss32) == 0x68 && offsetof(struct tss32, eip) == 0x20 && offsetof(struct tss32, ldt) == 0x60,
+_Static_assert(sizeof(struct tss32) == 0x68 && offsetof(struct tss32, eip) == 0x20 &&
+		       offsetof(struct tss32, ldt) == 0x60,
 	       "SDM vol. 3 figure 7-2");
-_Static_assert(sizeof(struct tss16) == 0x2c && offsetof(struct tss16, ip) == 0xe && offsetof(struct tss16, ldt) == 0x2a,
+_Static_assert(sizeof(struct tss16) == 0x2c && offsetof(struct tss16, ip) == 0xe &&
+		       offsetof(struct tss16, ldt) == 0x2a,
 	       "SDM vol. 3 figure 7-10");
 
 #endif

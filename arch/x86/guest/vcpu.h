@@ -43,53 +43,68 @@ enum exit_kind { EXIT_KINDS(X) EXIT_KIND_COUNT };
 #undef X
 
 enum event_type {
-	EVENT_NONE, EVENT_INTERRUPT, EVENT_NMI, EVENT_EXCEPTION,
-	EVENT_SOFT_INTERRUPT, /* INT n */
-	EVENT_SOFT_EXCEPTION, /* INT3, INTO */
+	EVENT_NONE,
+	EVENT_INTERRUPT,
+	EVENT_NMI,
+	EVENT_EXCEPTION,
+	EVENT_SOFT_INTERRUPT,      /* INT n */
+	EVENT_SOFT_EXCEPTION,      /* INT3, INTO */
 	EVENT_PRIV_SOFT_EXCEPTION, /* INT1 */
 };
 
 struct vcpu_event {
-	u8 type;              /* enum event_type */
+	u8 type; /* enum event_type */
 	u8 vector;
 	bool has_error;
-	u8 insn_len;          /* soft events: length of the instruction */
+	u8 insn_len; /* soft events: length of the instruction */
 	u32 error;
 };
 
 struct vcpu_exit {
-	u32 kind;             /* enum exit_kind */
-	u64 raw, info1, info2;/* the vendor's own numbers, for dumps */
-	gva_t gva;            /* PAGE_FAULT, INVLPG (valid only if operand_known) */
-	u32 error;            /* PAGE_FAULT, EXCEPTION: error code */
-	u8 vector;            /* EXCEPTION */
-	u8 insn_len;          /* 0: unknown, decode the instruction */
-	u8 insn_bytes_len;    /* bytes the hardware fetched, 0: none */
+	u32 kind;              /* enum exit_kind */
+	u64 raw, info1, info2; /* the vendor's own numbers, for dumps */
+	gva_t gva;             /* PAGE_FAULT, INVLPG (valid only if operand_known) */
+	u32 error;             /* PAGE_FAULT, EXCEPTION: error code */
+	u8 vector;             /* EXCEPTION */
+	u8 insn_len;           /* 0: unknown, decode the instruction */
+	u8 insn_bytes_len;     /* bytes the hardware fetched, 0: none */
 	u8 insn_bytes[15];
-	bool operand_known;   /* CR_*: cr, gpr, lmsw valid; INVLPG: gva valid */
-	u8 cr, gpr;           /* CR_*: MOV between CRn and this register */
-	bool cr3_pair;        /* CR_READ on the fast path: no breakpoint is on, cr3_pair.h may be used */
-	bool clts, lmsw;      /* CR_WRITE: not a MOV */
+	bool operand_known; /* CR_*: cr, gpr, lmsw valid; INVLPG: gva valid */
+	u8 cr, gpr;         /* CR_*: MOV between CRn and this register */
+	bool cr3_pair;      /* CR_READ on the fast path: no breakpoint is on, cr3_pair.h may be used */
+	bool clts, lmsw;    /* CR_WRITE: not a MOV */
 	u16 lmsw_value;
-	u16 port;             /* IO */
-	u8 io_size;           /* IO: bytes */
+	u16 port;   /* IO */
+	u8 io_size; /* IO: bytes */
 	bool io_in, io_string, io_rep;
-	u16 task_selector;    /* TASK_SWITCH: of the new TSS */
-	u8 task_source;       /* enum task_source; TASK_GATE: interrupted has the event */
-	bool task_rf;         /* RF as the old task shall find it: set by a fault */
+	u16 task_selector;             /* TASK_SWITCH: of the new TSS */
+	u8 task_source;                /* enum task_source; TASK_GATE: interrupted has the event */
+	bool task_rf;                  /* RF as the old task shall find it: set by a fault */
 	struct vcpu_event interrupted; /* event whose delivery was cut short; type NONE if none */
 };
 
 /* What led to a hardware task switch. */
 enum task_source { TASK_CALL, TASK_IRET, TASK_JUMP, TASK_GATE };
 
-enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_GDTR, SEG_IDTR, SEG_COUNT };
+enum segment_name {
+	SEG_ES,
+	SEG_CS,
+	SEG_SS,
+	SEG_DS,
+	SEG_FS,
+	SEG_GS,
+	SEG_LDTR,
+	SEG_TR,
+	SEG_GDTR,
+	SEG_IDTR,
+	SEG_COUNT
+};
 
 /* attributes: the VMX access-rights layout: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
 struct segment {
 	u16 selector;
 	u32 attributes;
-	u32 limit;            /* bytes, already scaled by G */
+	u32 limit; /* bytes, already scaled by G */
 	u64 base;
 };
 #define SEG_TYPE_TSS32 BIT(3) /* of a TSS: 32-bit, or 64-bit */
@@ -110,12 +125,12 @@ struct segment {
 /* An access to trapped or hidden memory, from its page fault to the end of its emulation. */
 enum mmio_state {
 	MMIO_NONE,
-	MMIO_FOUND,           /* the fast path had SHADOW_EMULATE for the exit at hand: fault is filled */
-	MMIO_EMULATED,        /* by emulate_access(), now: gva is known to be at fault.gpa */
+	MMIO_FOUND,    /* the fast path had SHADOW_EMULATE for the exit at hand: fault is filled */
+	MMIO_EMULATED, /* by emulate_access(), now: gva is known to be at fault.gpa */
 };
 
 struct mmio_access {
-	u8 state;             /* enum mmio_state */
+	u8 state; /* enum mmio_state */
 	gva_t gva;
 	struct shadow_fault fault; /* what shadow_handle_fault() said last */
 };
@@ -124,7 +139,7 @@ struct mmio_access {
 #define EXIT_RING 64
 struct exit_record {
 	u64 rip;
-	u32 kind;             /* enum exit_kind */
+	u32 kind; /* enum exit_kind */
 	u32 raw;
 	u64 info1, info2;
 };
@@ -132,31 +147,31 @@ struct exit_record {
 struct vendor;
 
 struct vcpu {
-	u64 gpr[GPR_COUNT];   /* offsets used by the backends' enter.asm: keep first */
-	hpa_t control;        /* for svm/enter.asm: the guest's VMCB */
-	hpa_t host;           /* for enter.asm: SVM: the hypervisor's VMCB; VMX: what HOST_RSP holds */
+	u64 gpr[GPR_COUNT]; /* offsets used by the backends' enter.asm: keep first */
+	hpa_t control;      /* for svm/enter.asm: the guest's VMCB */
+	hpa_t host;         /* for enter.asm: SVM: the hypervisor's VMCB; VMX: what HOST_RSP holds */
 	u64 rip, rflags;
 	u64 cr0, cr2, cr3, cr4, efer; /* the guest's view */
 	u64 pat, apic_base;
-	u32 cpl;              /* of the last exit */
-	u8 code_bits;         /* 64: the exit was from 64-bit code; 0: the backend did not look */
-	bool interrupt_shadow;/* STI or MOV SS blocking */
+	u32 cpl;               /* of the last exit */
+	u8 code_bits;          /* 64: the exit was from 64-bit code; 0: the backend did not look */
+	bool interrupt_shadow; /* STI or MOV SS blocking */
 	bool nmi_blocked;
 	struct vcpu_exit exit;
 	struct mmio_access mmio;
 	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
 	struct shadow_mmu *mmu;
 	const struct vendor *vendor;
-	void *hw;             /* backend's state: struct svm_vcpu or vmx_vcpu */
-	hpa_t root;           /* what the hardware walks: set by set_shadow_root() */
-	bool check_root;      /* by a hardware task switch the guest could change that without an exit of its own */
-	void *guest;          /* arch/x86/guest private state: MTRRs, APIC, stepping */
+	void *hw;        /* backend's state: struct svm_vcpu or vmx_vcpu */
+	hpa_t root;      /* what the hardware walks: set by set_shadow_root() */
+	bool check_root; /* by a hardware task switch the guest could change that without an exit of its own */
+	void *guest;     /* arch/x86/guest private state: MTRRs, APIC, stepping */
 	u32 id;
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 exits;
-	u64 next_audit;       /* number of exits at which shadow_audit() is due, ~0: never */
+	u64 next_audit;                     /* number of exits at which shadow_audit() is due, ~0: never */
 	struct exit_record ring[EXIT_RING]; /* exit n is at n % EXIT_RING */
-	u64 dr6_set;          /* bits that run() sets in the guest's DR6, then clears here (#DB injected) */
+	u64 dr6_set; /* bits that run() sets in the guest's DR6, then clears here (#DB injected) */
 };
 
 /* Counts an exit and keeps it for dumps: the first thing after it. raw: the vendor's code or reason. */
@@ -167,7 +182,7 @@ static ALWAYS_INLINE void vcpu_note_exit(struct vcpu *vcpu, u32 kind, u32 raw, u
 	asm("" : "+r"(r)); /* one address for all five */
 	vcpu->exits++;
 	vcpu->exit_count[kind]++;
-	*r = (struct exit_record){ rip, kind, raw, info1, info2 };
+	*r = (struct exit_record){rip, kind, raw, info1, info2};
 }
 
 static inline const struct exit_record *vcpu_last_exit(const struct vcpu *vcpu)

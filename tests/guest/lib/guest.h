@@ -15,13 +15,16 @@
 void print(const char *format, ...) PRINTF_LIKE(1, 2); /* %s %c %d %u %x %lx %lu, no widths */
 /* Prints PASS: or FAIL: name; a failure adds the text of detail. Returns ok. */
 bool check(bool ok, const char *name, const char *detail, ...) PRINTF_LIKE(3, 4);
-NORETURN void finish(void);      /* ends the emulator with the verdict */
+NORETURN void finish(void); /* ends the emulator with the verdict */
 
 /* The image's tests; called once by the runtime. */
 void run_tests(void);
 
 /* --- the machine --- */
-struct e820_entry { u64 base, size; u32 type; } PACKED;
+struct e820_entry {
+	u64 base, size;
+	u32 type;
+} PACKED;
 #define E820_RAM 1
 #define E820_RESERVED 2
 struct boot_params_view {
@@ -33,7 +36,9 @@ extern struct boot_params_view boot;
 /* The value of "name=NUMBER" on the command line, or fallback. */
 u64 option(const char *name, u64 fallback);
 
-struct cpuid_regs { u32 a, b, c, d; };
+struct cpuid_regs {
+	u32 a, b, c, d;
+};
 struct cpuid_regs cpuid(u32 leaf, u32 index);
 bool under_umbra(void);
 /* A counter of the hypervisor by its name; 0 bare. */
@@ -42,7 +47,7 @@ u64 umbra_counter(const char *name);
 #define NO_COUNTER 0xffffffffu
 u32 umbra_counter_find(const char *name);
 u64 umbra_counter_at(u32 index);
-extern u32 phys_bits;            /* MAXPHYADDR */
+extern u32 phys_bits; /* MAXPHYADDR */
 
 /* --- exceptions --- */
 struct exception {
@@ -51,7 +56,7 @@ struct exception {
 	u64 error, rip, cr2, rax;
 };
 #define VEC_USER_RETURN 0x80
-extern struct exception caught;  /* by the last try() */
+extern struct exception caught; /* by the last try() */
 extern u64 recovery_rsp;
 int try(void (*fn)(void *), void *arg); /* the assembly half of guarded() */
 /* Runs fn(arg); 1 if it ended with an exception, which caught describes. Does not nest. */
@@ -73,7 +78,9 @@ void *alloc_pages(u32 count);
 void *alloc_aligned(u64 size, u64 align);
 
 /* --- page tables: 4-level; addresses in entries are physical = virtual --- */
-struct space { u64 *pml4; };
+struct space {
+	u64 *pml4;
+};
 /* A space with identity 2 MiB supervisor mappings of the first 4 GiB and the ring-3 stubs. */
 struct space space_new(void);
 /* Maps va with the level's entry = pa | flags; tables above get P|W|U. Returns the entry. */
@@ -93,40 +100,42 @@ enum access_kind { A_READ, A_WRITE, A_FETCH };
  * it succeeded; else caught says why. A fetch target must hold CODE_RETURN.
  */
 bool access(enum access_kind kind, bool user, u64 va);
-extern u64 access_value;         /* read: what was read; write: what will be written */
+extern u64 access_value;                  /* read: what was read; write: what will be written */
 #define CODE_RETURN 0x9080cd9080cd80cdull /* INT 0x80 in either ring */
 
 /* --- other modes (modes.asm, modes.c): probes of one address whose entries are changed before each --- */
 #define GDT_ENTRIES 12
-extern u64 gdt[GDT_ENTRIES];     /* 9: the TSS of probe_legacy(), 10 and 11: the LDT */
+extern u64 gdt[GDT_ENTRIES]; /* 9: the TSS of probe_legacy(), 10 and 11: the LDT */
 enum probe_kind {
-	PROBE_READ, PROBE_WRITE, PROBE_FETCH,
-	PROBE_SEGMENT,           /* loads ES from the LDT in the page: a read of the supervisor's in any ring */
-	PROBE_FRESH,             /* the same with a descriptor whose accessed bit must be set */
+	PROBE_READ,
+	PROBE_WRITE,
+	PROBE_FETCH,
+	PROBE_SEGMENT, /* loads ES from the LDT in the page: a read of the supervisor's in any ring */
+	PROBE_FRESH,   /* the same with a descriptor whose accessed bit must be set */
 	PROBE_KINDS
 };
 enum probe_flush { FLUSH_NONE, FLUSH_PAGE, FLUSH_ALL, FLUSH_KEEP /* and leaves the entries alone */ };
 extern const u32 offset_of[PROBE_KINDS]; /* of the access in the page */
-#define PROBE_AT_WRITE 0x30      /* what PROBE_WRITE writes */
+#define PROBE_AT_WRITE 0x30              /* what PROBE_WRITE writes */
 
 struct probe {
-	u64 leaf, upper;             /* stored first */
+	u64 leaf, upper; /* stored first */
 	u64 leaf_after, upper_after;
-	u64 cr2, value;              /* of a page fault; of a read */
-	u64 data[2];                 /* what lies at PROBE_AT_WRITE of either target afterwards */
-	u32 error, vector;           /* vector 0 or VEC_USER_RETURN: no fault */
+	u64 cr2, value;    /* of a page fault; of a read */
+	u64 data[2];       /* what lies at PROBE_AT_WRITE of either target afterwards */
+	u32 error, vector; /* vector 0 or VEC_USER_RETURN: no fault */
 	u8 kind, user, ac, flush;
-	u32 pattern;                 /* a write's value */
+	u32 pattern; /* a write's value */
 };
 
 struct probe_run {
 	u64 va;
-	u64 leaf_slot, upper_slot;   /* addresses of the entries; upper_slot may be 0 */
-	u64 target[2];               /* physical addresses of the pages that the leaf may map */
-	u64 probes;                  /* the probes' address */
-	u64 user_base;               /* ring-3 stubs: their address less that in the image */
+	u64 leaf_slot, upper_slot; /* addresses of the entries; upper_slot may be 0 */
+	u64 target[2];             /* physical addresses of the pages that the leaf may map */
+	u64 probes;                /* the probes' address */
+	u64 user_base;             /* ring-3 stubs: their address less that in the image */
 	u32 cr0, cr3, cr4, efer_nxe;
-	u32 narrow;                  /* entries of 4 bytes */
+	u32 narrow; /* entries of 4 bytes */
 	u32 count;
 };
 /* Fills a target: code, a value to read, descriptors for ES. */
@@ -143,15 +152,50 @@ void probe_long(struct probe_run *run, bool compat);
 void switch_levels(u64 cr3);
 
 /* --- instructions --- */
-static inline u64 read_cr0(void) { u64 v; asm volatile("mov %%cr0, %0" : "=r"(v)); return v; }
-static inline u64 read_cr2(void) { u64 v; asm volatile("mov %%cr2, %0" : "=r"(v)); return v; }
-static inline u64 read_cr3(void) { u64 v; asm volatile("mov %%cr3, %0" : "=r"(v)); return v; }
-static inline u64 read_cr4(void) { u64 v; asm volatile("mov %%cr4, %0" : "=r"(v)); return v; }
-static inline void write_cr0(u64 v) { asm volatile("mov %0, %%cr0" : : "r"(v) : "memory"); }
-static inline void write_cr3(u64 v) { asm volatile("mov %0, %%cr3" : : "r"(v) : "memory"); }
-static inline void write_cr4(u64 v) { asm volatile("mov %0, %%cr4" : : "r"(v) : "memory"); }
-static inline void invlpg(u64 va) { asm volatile("invlpg (%0)" : : "r"(va) : "memory"); }
-static inline void flush_tlb(void) { write_cr3(read_cr3()); }
+static inline u64 read_cr0(void)
+{
+	u64 v;
+	asm volatile("mov %%cr0, %0" : "=r"(v));
+	return v;
+}
+static inline u64 read_cr2(void)
+{
+	u64 v;
+	asm volatile("mov %%cr2, %0" : "=r"(v));
+	return v;
+}
+static inline u64 read_cr3(void)
+{
+	u64 v;
+	asm volatile("mov %%cr3, %0" : "=r"(v));
+	return v;
+}
+static inline u64 read_cr4(void)
+{
+	u64 v;
+	asm volatile("mov %%cr4, %0" : "=r"(v));
+	return v;
+}
+static inline void write_cr0(u64 v)
+{
+	asm volatile("mov %0, %%cr0" : : "r"(v) : "memory");
+}
+static inline void write_cr3(u64 v)
+{
+	asm volatile("mov %0, %%cr3" : : "r"(v) : "memory");
+}
+static inline void write_cr4(u64 v)
+{
+	asm volatile("mov %0, %%cr4" : : "r"(v) : "memory");
+}
+static inline void invlpg(u64 va)
+{
+	asm volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
+static inline void flush_tlb(void)
+{
+	write_cr3(read_cr3());
+}
 static inline u64 rdmsr(u32 msr)
 {
 	u32 low, high;
@@ -163,14 +207,31 @@ static inline void wrmsr(u32 msr, u64 v)
 {
 	asm volatile("wrmsr" : : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
 }
-static inline void outb(u16 port, u8 v) { asm volatile("outb %0, %1" : : "a"(v), "d"(port)); }
-static inline void outl(u16 port, u32 v) { asm volatile("outl %0, %1" : : "a"(v), "d"(port)); }
-static inline u8 inb(u16 port) { u8 v; asm volatile("inb %1, %0" : "=a"(v) : "d"(port)); return v; }
-static inline u64 load(u64 va) { return *(volatile u64 *)va; }
-static inline void store(u64 va, u64 v) { *(volatile u64 *)va = v; }
+static inline void outb(u16 port, u8 v)
+{
+	asm volatile("outb %0, %1" : : "a"(v), "d"(port));
+}
+static inline void outl(u16 port, u32 v)
+{
+	asm volatile("outl %0, %1" : : "a"(v), "d"(port));
+}
+static inline u8 inb(u16 port)
+{
+	u8 v;
+	asm volatile("inb %1, %0" : "=a"(v) : "d"(port));
+	return v;
+}
+static inline u64 load(u64 va)
+{
+	return *(volatile u64 *)va;
+}
+static inline void store(u64 va, u64 v)
+{
+	*(volatile u64 *)va = v;
+}
 
 /* try() over an instruction or two; what it does to registers is the caller's asm. */
-bool msr_read(u32 msr, u64 *value);   /* false: it faulted, see caught */
+bool msr_read(u32 msr, u64 *value); /* false: it faulted, see caught */
 bool msr_write(u32 msr, u64 value);
 
 #endif

@@ -3,21 +3,31 @@
 #include "tests/guest/lib/guest.h"
 
 #define CODE32 0x38
-#define USER_SEGMENT 0x00cff3000000ffffull  /* data, DPL 3, accessed */
+#define USER_SEGMENT 0x00cff3000000ffffull /* data, DPL 3, accessed */
 #define USER_SEGMENT_FRESH (USER_SEGMENT & ~BIT(40))
 #define LDT_SELECTOR 0x50
 #define AT_CODE 0
 #define AT_READ 0x20
 #define AT_SEGMENTS 0x40
-#define STUBS32 33                           /* vectors 0 to 31, and VEC_USER_RETURN */
+#define STUBS32 33 /* vectors 0 to 31, and VEC_USER_RETURN */
 
 _Static_assert(__builtin_offsetof(struct probe, cr2) == 32 && __builtin_offsetof(struct probe, error) == 64 &&
-	       __builtin_offsetof(struct probe, kind) == 72 && sizeof(struct probe) == 80, "modes.asm knows it");
-_Static_assert(__builtin_offsetof(struct probe_run, probes) == 40 && __builtin_offsetof(struct probe_run, cr0) == 56 &&
-	       __builtin_offsetof(struct probe_run, count) == 76, "modes.asm knows it");
+		       __builtin_offsetof(struct probe, kind) == 72 && sizeof(struct probe) == 80,
+	       "modes.asm knows it");
+_Static_assert(__builtin_offsetof(struct probe_run, probes) == 40 &&
+		       __builtin_offsetof(struct probe_run, cr0) == 56 &&
+		       __builtin_offsetof(struct probe_run, count) == 76,
+	       "modes.asm knows it");
 
-struct gate32 { u16 offset0, selector; u8 zero, type; u16 offset1; } PACKED;
-struct descriptor32 { u16 limit; u32 base; } PACKED;
+struct gate32 {
+	u16 offset0, selector;
+	u8 zero, type;
+	u16 offset1;
+} PACKED;
+struct descriptor32 {
+	u16 limit;
+	u32 base;
+} PACKED;
 
 static struct gate32 idt32[VEC_USER_RETURN + 1] ALIGNED(16);
 static u32 tss32[26] ALIGNED(16);
@@ -69,7 +79,11 @@ void probe_fill_target(u64 target, u32 value)
 }
 
 /* --- probes from long mode --- */
-struct probe_call { const struct probe *probe; u64 address, user_base; bool compat; };
+struct probe_call {
+	const struct probe *probe;
+	u64 address, user_base;
+	bool compat;
+};
 
 static u64 ac_flag(const struct probe *p)
 {
@@ -145,7 +159,9 @@ static void probe_once(const struct probe_run *run, struct probe *p, bool compat
 	p->vector = caught.vector;
 	p->error = (u32)caught.error;
 	p->cr2 = caught.vector == VEC_PF ? caught.cr2 : 0;
-	p->value = p->kind != PROBE_READ ? 0 : p->user && caught.vector == VEC_USER_RETURN ? caught.rax : probed_value;
+	p->value = p->kind != PROBE_READ                       ? 0 :
+		   p->user && caught.vector == VEC_USER_RETURN ? caught.rax :
+								 probed_value;
 	p->leaf_after = load(run->leaf_slot);
 	p->upper_after = run->upper_slot ? load(run->upper_slot) : 0;
 	for (u32 i = 0; i < 2; i++)

@@ -23,10 +23,27 @@ static u32 failures;
 static bool expecting;
 static struct cpuid_regs signature;
 
-struct gate { u16 offset0, selector; u8 ist, type; u16 offset1; u32 offset2, zero; } PACKED;
-struct tss { u32 zero; u64 rsp[3]; u64 zero2; u64 ist[7]; u64 zero3; u16 zero4, iomap; } PACKED;
-struct descriptor { u16 limit; u64 base; } PACKED;
-struct frame { u64 vector, error, rip, cs, rflags, rsp, ss; };
+struct gate {
+	u16 offset0, selector;
+	u8 ist, type;
+	u16 offset1;
+	u32 offset2, zero;
+} PACKED;
+struct tss {
+	u32 zero;
+	u64 rsp[3];
+	u64 zero2;
+	u64 ist[7];
+	u64 zero3;
+	u16 zero4, iomap;
+} PACKED;
+struct descriptor {
+	u16 limit;
+	u64 base;
+} PACKED;
+struct frame {
+	u64 vector, error, rip, cs, rflags, rsp, ss;
+};
 
 static struct gate idt[256] ALIGNED(16);
 static struct tss tss ALIGNED(16);
@@ -227,7 +244,9 @@ u64 exception(struct frame *f)
 	finish();
 }
 
-struct user_call { u64 rip, rsp, arg0, arg1; };
+struct user_call {
+	u64 rip, rsp, arg0, arg1;
+};
 
 static void user_thunk(void *p)
 {
@@ -258,8 +277,8 @@ void set_handler(u32 vector, const void *entry)
 {
 	u64 at = (u64)(uintptr_t)entry;
 
-	idt[vector] = (struct gate){(u16)at, CODE64, 0, vector == VEC_USER_RETURN ? 0xee : 0x8e, (u16)(at >> 16),
-				    (u32)(at >> 32), 0};
+	idt[vector] = (struct gate){(u16)at,         CODE64,          0, vector == VEC_USER_RETURN ? 0xee : 0x8e,
+				    (u16)(at >> 16), (u32)(at >> 32), 0};
 }
 
 void set_ist(u32 vector, u32 ist, u64 top)
@@ -269,7 +288,10 @@ void set_ist(u32 vector, u32 ist, u64 top)
 		tss.ist[ist - 1] = top;
 }
 
-struct access_call { u64 va; enum access_kind kind; };
+struct access_call {
+	u64 va;
+	enum access_kind kind;
+};
 u64 access_value;
 
 static void kernel_access(void *p)
@@ -297,7 +319,10 @@ bool access(enum access_kind kind, bool user, u64 va)
 	return !caught.happened || caught.vector == VEC_USER_RETURN;
 }
 
-struct msr_call { u32 msr; u64 value; };
+struct msr_call {
+	u32 msr;
+	u64 value;
+};
 
 static void msr_read_thunk(void *p)
 {
@@ -335,14 +360,14 @@ static void set_up_tables(void)
 	struct descriptor d = {sizeof(gdt) - 1, (u64)(uintptr_t)gdt};
 	u64 t = (u64)(uintptr_t)&tss;
 
-	gdt[1] = 0x00af9b000000ffffull;              /* 64-bit code */
-	gdt[2] = 0x00cf93000000ffffull;              /* data */
-	gdt[3] = 0x00cff3000000ffffull;              /* ring-3 data */
-	gdt[4] = 0x00affb000000ffffull;              /* ring-3 64-bit code */
+	gdt[1] = 0x00af9b000000ffffull; /* 64-bit code */
+	gdt[2] = 0x00cf93000000ffffull; /* data */
+	gdt[3] = 0x00cff3000000ffffull; /* ring-3 data */
+	gdt[4] = 0x00affb000000ffffull; /* ring-3 64-bit code */
 	gdt[5] = (sizeof(tss) - 1) | (t & 0xffffff) << 16 | 0x89ull << 40 | (t >> 24 & 0xff) << 56;
 	gdt[6] = t >> 32;
-	gdt[7] = 0x00cf9b000000ffffull;              /* 32-bit code */
-	gdt[8] = 0x00cffb000000ffffull;              /* ring-3 32-bit code */
+	gdt[7] = 0x00cf9b000000ffffull; /* 32-bit code */
+	gdt[8] = 0x00cffb000000ffffull; /* ring-3 32-bit code */
 	tss.rsp[0] = (u64)(uintptr_t)(fault_stack + sizeof(fault_stack));
 	tss.iomap = sizeof(tss);
 	load_gdt(&d, TSS_SELECTOR);

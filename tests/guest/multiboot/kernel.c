@@ -102,7 +102,9 @@ __attribute__((noreturn)) static void finish(void)
 	put_string("END: ");
 	put_decimal(failures);
 	put_string(" failures\n");
-	__asm__ volatile("outl %0, %1" : : "a"(failures ? VERDICT_FAIL : VERDICT_PASS), "Nd"((uint16_t)DEBUG_EXIT));
+	__asm__ volatile("outl %0, %1"
+			 :
+			 : "a"(failures ? VERDICT_FAIL : VERDICT_PASS), "Nd"((uint16_t)DEBUG_EXIT));
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }
@@ -196,7 +198,8 @@ static void check_entry(void)
 
 static void check_strings(void)
 {
-	check(given.cmdline && bytes_equal(given.cmdline, "umbra-test ram_mib=", 19), "the command line is passed on");
+	check(given.cmdline && bytes_equal(given.cmdline, "umbra-test ram_mib=", 19),
+	      "the command line is passed on");
 	check(given.loader && string_equal(given.loader, "Umbra"), "the boot loader has a name");
 }
 
@@ -254,7 +257,8 @@ static void check_modules(void)
 {
 	uint32_t i, j;
 
-	check_equal(given.module_count, number_of(given.cmdline, "modules"), "there are as many modules as in the entry");
+	check_equal(given.module_count, number_of(given.cmdline, "modules"),
+		    "there are as many modules as in the entry");
 	for (i = 0; i < given.module_count; i++) {
 		const struct module *m = &given.module[i];
 		bool apart = !overlap(m->at, kernel_range()) && !overlap(m->at, given.info);
@@ -277,18 +281,35 @@ static void check_framebuffer(void)
 		return;
 	check(f->width >= 640 && f->height >= 480 && f->pitch >= f->width * 4, "the framebuffer's size makes sense");
 	check(f->red_size == 8 && f->green_size == 8 && f->blue_size == 8 &&
-	      f->red_position + f->green_position + f->blue_position == 24, "the framebuffer's colours make sense");
+		      f->red_position + f->green_position + f->blue_position == 24,
+	      "the framebuffer's colours make sense");
 	*pixel = 0x123456;
 	check((*pixel & 0xffffff) == 0x123456, "the framebuffer's memory is there");
 }
 
 /* Section headers of this kernel's own class. */
 #if UINTPTR_MAX > 0xffffffff
-struct section { uint32_t name, type; uint64_t flags, address, offset, size; uint32_t link, info; uint64_t align, entry; };
-struct symbol { uint32_t name; uint8_t info, other; uint16_t section; uint64_t value, size; };
+struct section {
+	uint32_t name, type;
+	uint64_t flags, address, offset, size;
+	uint32_t link, info;
+	uint64_t align, entry;
+};
+struct symbol {
+	uint32_t name;
+	uint8_t info, other;
+	uint16_t section;
+	uint64_t value, size;
+};
 #else
-struct section { uint32_t name, type, flags, address, offset, size, link, info, align, entry; };
-struct symbol { uint32_t name, value, size; uint8_t info, other; uint16_t section; };
+struct section {
+	uint32_t name, type, flags, address, offset, size, link, info, align, entry;
+};
+struct symbol {
+	uint32_t name, value, size;
+	uint8_t info, other;
+	uint16_t section;
+};
 #endif
 #define SYMBOL_TABLE 2
 

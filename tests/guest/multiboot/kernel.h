@@ -38,15 +38,15 @@ struct framebuffer {
 /* What either version of the specification tells, collected for the common checks. */
 struct given {
 	const char *cmdline, *loader;
-	uint32_t mem_lower, mem_upper;   /* KiB */
+	uint32_t mem_lower, mem_upper; /* KiB */
 	struct range ram[MAX_RANGES];
 	uint32_t ram_count;
 	bool map_sorted;
 	struct module module[MAX_MODULES];
 	uint32_t module_count;
-	struct framebuffer framebuffer;  /* depth 0: none */
-	struct range info;               /* the information itself */
-	const uint8_t *sections;         /* NULL: none */
+	struct framebuffer framebuffer; /* depth 0: none */
+	struct range info;              /* the information itself */
+	const uint8_t *sections;        /* NULL: none */
 	uint32_t section_count, section_bytes;
 };
 extern struct given given;

@@ -69,9 +69,9 @@ void kernel_main(uint32_t magic, uint32_t address)
 	read_modules(info);
 	if (info->flags & HAS_FRAMEBUFFER)
 		given.framebuffer = (struct framebuffer){
-			info->framebuffer, info->pitch, info->width, info->height, info->depth, info->type,
-			info->colors[0], info->colors[1], info->colors[2], info->colors[3], info->colors[4],
-			info->colors[5],
+			info->framebuffer, info->pitch,     info->width,     info->height,
+			info->depth,       info->type,      info->colors[0], info->colors[1],
+			info->colors[2],   info->colors[3], info->colors[4], info->colors[5],
 		};
 	if (info->flags & HAS_SECTIONS) {
 		given.sections = at(info->sections);

@@ -7,23 +7,47 @@
 #define CONVENTIONAL 7
 
 enum {
-	TAG_END, TAG_CMDLINE, TAG_LOADER, TAG_MODULE, TAG_MEMORY, TAG_BOOT_DEVICE, TAG_MAP, TAG_VBE, TAG_FRAMEBUFFER,
-	TAG_SECTIONS, TAG_EFI64 = 12, TAG_ACPI_OLD = 14, TAG_ACPI_NEW, TAG_EFI_MAP = 17, TAG_BOOT_SERVICES,
+	TAG_END,
+	TAG_CMDLINE,
+	TAG_LOADER,
+	TAG_MODULE,
+	TAG_MEMORY,
+	TAG_BOOT_DEVICE,
+	TAG_MAP,
+	TAG_VBE,
+	TAG_FRAMEBUFFER,
+	TAG_SECTIONS,
+	TAG_EFI64 = 12,
+	TAG_ACPI_OLD = 14,
+	TAG_ACPI_NEW,
+	TAG_EFI_MAP = 17,
+	TAG_BOOT_SERVICES,
 };
 
 struct tag {
 	uint32_t type, size;
 	union {
 		char string[1];
-		struct { uint32_t start, end; char string[1]; } module;
-		struct { uint32_t lower, upper; } memory;
-		struct { uint32_t entry_bytes, version; uint8_t entries[1]; } map;
+		struct {
+			uint32_t start, end;
+			char string[1];
+		} module;
+		struct {
+			uint32_t lower, upper;
+		} memory;
+		struct {
+			uint32_t entry_bytes, version;
+			uint8_t entries[1];
+		} map;
 		struct {
 			uint64_t address;
 			uint32_t pitch, width, height;
 			uint8_t depth, type, zero[2], colors[6];
 		} framebuffer;
-		struct { uint32_t count, bytes, names; uint8_t headers[1]; } sections;
+		struct {
+			uint32_t count, bytes, names;
+			uint8_t headers[1];
+		} sections;
 		uint64_t system_table;
 		uint8_t rsdp[36];
 	};
@@ -52,8 +76,18 @@ static void read_framebuffer(const struct tag *tag)
 	const uint8_t *c = tag->framebuffer.colors;
 
 	given.framebuffer = (struct framebuffer){
-		tag->framebuffer.address, tag->framebuffer.pitch, tag->framebuffer.width, tag->framebuffer.height,
-		tag->framebuffer.depth, tag->framebuffer.type, c[0], c[1], c[2], c[3], c[4], c[5],
+		tag->framebuffer.address,
+		tag->framebuffer.pitch,
+		tag->framebuffer.width,
+		tag->framebuffer.height,
+		tag->framebuffer.depth,
+		tag->framebuffer.type,
+		c[0],
+		c[1],
+		c[2],
+		c[3],
+		c[4],
+		c[5],
 	};
 }
 
@@ -98,7 +132,8 @@ static void read_tags(uint32_t address)
 		read_tag(tag);
 		next += (tag->size + 7) & ~7u;
 	}
-	check(tag && tag->type == TAG_END && tag->size == 8 && next + 8 == end, "the tags end where the information ends");
+	check(tag && tag->type == TAG_END && tag->size == 8 && next + 8 == end,
+	      "the tags end where the information ends");
 }
 
 static bool sums_to_zero(const uint8_t *p, uint32_t n)

@@ -11,17 +11,17 @@
 #include <stdint.h>
 
 #define BENCH_PATH "/init"
-#define NULL_PATH "/bin/null"  /* null.c */
+#define NULL_PATH "/bin/null" /* null.c */
 #define PAGE 4096ul
 #define KIB 1024ul
 #define MIB (1024ul * KIB)
 
 struct workload {
 	const char *name;
-	unsigned warmup;      /* rounds run before the measured ones */
-	unsigned rounds;      /* measured */
-	unsigned ops;         /* operations in one round */
-	void (*setup)(void);  /* or NULL */
+	unsigned warmup;     /* rounds run before the measured ones */
+	unsigned rounds;     /* measured */
+	unsigned ops;        /* operations in one round */
+	void (*setup)(void); /* or NULL */
 	void (*run)(unsigned rounds);
 	void (*cleanup)(void); /* or NULL: the process ends anyhow */
 };

@@ -13,7 +13,9 @@
 #define LEAF_COUNTER_NAME 0x40000011u
 #define NAME_PARTS 4
 
-struct regs { uint32_t a, b, c, d; };
+struct regs {
+	uint32_t a, b, c, d;
+};
 
 static enum host host;
 static unsigned count;
@@ -62,7 +64,10 @@ enum host counters_init(void)
 	return host;
 }
 
-enum host counters_host(void) { return host; }
+enum host counters_host(void)
+{
+	return host;
+}
 
 static void read_all(struct counters *c)
 {

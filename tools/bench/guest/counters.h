@@ -13,7 +13,9 @@ enum host { HOST_BARE, HOST_UMBRA, HOST_KVM, HOST_OTHER };
 
 #define COUNTERS_MAX 128
 
-struct counters { uint64_t value[COUNTERS_MAX]; };
+struct counters {
+	uint64_t value[COUNTERS_MAX];
+};
 
 /* Finds out where we run and reads the counters' names. */
 enum host counters_init(void);

@@ -87,14 +87,14 @@ static void *arena_take(size_t size)
 /* --- the front end --- */
 
 struct token {
-	struct token *next;      /* in the order of the source */
+	struct token *next; /* in the order of the source */
 	struct symbol *symbol;
 	uint32_t line, type;
 	uint64_t value;
 };
 
 struct symbol {
-	struct symbol *next;     /* in the bucket */
+	struct symbol *next; /* in the bucket */
 	uint32_t hash, uses;
 	uint16_t length;
 	char text[];
@@ -191,8 +191,9 @@ static void emit(void)
 
 		if (t->type & 7)
 			continue;
-		length = snprintf(line, sizeof(line), "op%u %.*s,%u\n", t->type, t->symbol->length < 40 ? t->symbol->length : 40,
-				  t->symbol->text, (unsigned)(t->value & 0xffff));
+		length = snprintf(line, sizeof(line), "op%u %.*s,%u\n", t->type,
+				  t->symbol->length < 40 ? t->symbol->length : 40, t->symbol->text,
+				  (unsigned)(t->value & 0xffff));
 		if (fwrite(line, 1, length, stdout) != (size_t)length)
 			_exit(1);
 	}

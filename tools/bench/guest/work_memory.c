@@ -103,8 +103,14 @@ static void map_touch_unmap(unsigned rounds, int advice)
 	}
 }
 
-static void run_mmap64(unsigned rounds) { map_touch_unmap(rounds, MADV_NOHUGEPAGE); }
-static void run_thp(unsigned rounds) { map_touch_unmap(rounds, MADV_HUGEPAGE); }
+static void run_mmap64(unsigned rounds)
+{
+	map_touch_unmap(rounds, MADV_NOHUGEPAGE);
+}
+static void run_thp(unsigned rounds)
+{
+	map_touch_unmap(rounds, MADV_HUGEPAGE);
+}
 
 static void setup_area(size_t size)
 {
@@ -112,10 +118,22 @@ static void setup_area(size_t size)
 	touch_pages(area, size);
 }
 
-static void setup_protected(void) { setup_area(PROTECTED); }
-static void setup_copied(void) { setup_area(COPIED); }
-static void setup_random(void) { setup_area(RANDOM); }
-static void setup_arena(void) { setup_area(ARENA); }
+static void setup_protected(void)
+{
+	setup_area(PROTECTED);
+}
+static void setup_copied(void)
+{
+	setup_area(COPIED);
+}
+static void setup_random(void)
+{
+	setup_area(RANDOM);
+}
+static void setup_arena(void)
+{
+	setup_area(ARENA);
+}
 
 static void run_mprotect(unsigned rounds)
 {

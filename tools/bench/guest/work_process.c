@@ -75,8 +75,8 @@ static void run_spawn(unsigned rounds)
 /* --- a token that goes round in a ring of processes --- */
 
 static struct {
-	int in, out;              /* ours, the first member's */
-	unsigned char *memory;    /* each member's working set after the fork */
+	int in, out;           /* ours, the first member's */
+	unsigned char *memory; /* each member's working set after the fork */
 	size_t working_set;
 } ring;
 
@@ -128,9 +128,18 @@ static void setup_ring(unsigned members, size_t working_set)
 	ring.out = pipes[1];
 }
 
-static void setup_pair(void) { setup_ring(2, 0); }
-static void setup_ring16(void) { setup_ring(16, 64 * KIB); }
-static void setup_ring64(void) { setup_ring(64, 16 * KIB); }
+static void setup_pair(void)
+{
+	setup_ring(2, 0);
+}
+static void setup_ring16(void)
+{
+	setup_ring(16, 64 * KIB);
+}
+static void setup_ring64(void)
+{
+	setup_ring(64, 16 * KIB);
+}
 
 static void run_ring(unsigned rounds)
 {
@@ -194,8 +203,10 @@ static void run_thread(unsigned rounds)
 static void run_shell(unsigned rounds)
 {
 	static char *const arguments[] = {
-		(char *)"sh", (char *)"-c",
-		(char *)"i=0; while [ $i -lt " TEXT_OF(SHELL_PROGRAMS) " ]; do " NULL_PATH "; i=$((i+1)); done", NULL,
+		(char *)"sh",
+		(char *)"-c",
+		(char *)"i=0; while [ $i -lt " TEXT_OF(SHELL_PROGRAMS) " ]; do " NULL_PATH "; i=$((i+1)); done",
+		NULL,
 	};
 
 	while (rounds--) {
