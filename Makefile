@@ -486,10 +486,13 @@ build/bench/vmm: tools/bench/vmm.c Makefile
 	$(Q)$(CC) $(BENCH_CFLAGS) $< -o $@
 
 bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; PEER=kvm, EMU=bochs (VMX), BENCH_ONLY=fork,exec
-	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,$(if $(filter bochs,$(EMU)),bochs,run))
+	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,$(BENCH_IN)run)
 
-bench-compare: $(B)/umbra.efi $(BENCH_GUEST) ## The same, and name what moved more than 1% against the baseline
-	$(BENCH_RUN) compare
+bench-compare: $(B)/umbra.efi $(BENCH_GUEST) ## The same, and name what moved beyond its noise against the baseline
+	$(BENCH_RUN) $(BENCH_IN)compare
+
+bench-noise: $(B)/umbra.efi $(BENCH_GUEST) ## How far three runs of one build differ, row by row; into tools/bench/noise.json
+	$(BENCH_RUN) $(BENCH_IN)noise
 
 bench-profile: $(B)/umbra.efi $(BENCH_GUEST) ## The hypervisor's instructions by function; BENCH_ONLY=fork,exec
 	$(BENCH_RUN) profile
@@ -498,7 +501,7 @@ bench-baseline: ## Make the last whole run the baseline
 	$(BENCH_RUN) baseline
 
 bench-doc: ## Put the last whole run into docs/performance.md
-	$(BENCH_RUN) $(if $(filter bochs,$(EMU)),bochs_doc,doc)
+	$(BENCH_RUN) $(BENCH_IN)doc
 
 bench-chart: deps ## Draw docs/performance.svg from the baseline
 	@/usr/bin/python3 tools/bench/bench chart

@@ -265,7 +265,7 @@ bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 	return true;
 }
 
-/* Ends a walk that cannot succeed; bits: what the tables add to the error code. */
+/* Ends a walk that cannot succeed (the usual #PF never comes here: fast_refuse() in mm/shadow/fault.c); bits: what the tables add to the error code. */
 static NOINLINE enum gpt_status fault(const struct gpt_context *ctx, u32 level, u32 bits, struct gpt_access access,
 				      struct gpt_walk *w)
 {

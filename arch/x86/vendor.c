@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Chooses the backend. The one neutral file that names the vendors' symbols.
+ * Chooses the backend. With vendor.h, which declares the two tables, the one neutral file that names a vendor.
  */
 #include "arch/x86/vendor.h"
 

@@ -66,7 +66,7 @@ static void detach_pages(struct shadow_mmu *mmu, u32 count, gva_t gva)
 	}
 	s->detached_count = count;
 	s->detached_for = gva;
-	free_invlpg(mmu, true);
+	invlpg_set_free(mmu, true);
 	STAT(s, detaches);
 }
 
@@ -127,7 +127,7 @@ void cow_free_invlpg(struct shadow_mmu *mmu)
 	struct shadow *s = mmu->s;
 
 	if (mmu->ops->trap_invlpg && !s->invlpg_free && !s->unsync_count)
-		free_invlpg(mmu, true);
+		invlpg_set_free(mmu, true);
 }
 
 /* Brings the pages up to date, and takes along what the guest was refused unless it is here for that. */
@@ -169,5 +169,5 @@ void cow_reattach(struct shadow_mmu *mmu, gva_t gva)
 		spte_write(entry_pointer(s, link), page_hpa(s, page).v | SPTE_LINK);
 	}
 	s->detached_count = 0;
-	free_invlpg(mmu, false);
+	invlpg_set_free(mmu, false);
 }

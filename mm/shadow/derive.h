@@ -20,7 +20,8 @@ struct leaf {
 /* The shadow entry; without W where the frame is protected; 0 for trapped memory. */
 u64 leaf_entry(struct shadow *s, const struct leaf *leaf);
 /*
- * The guest's rights in terms of hardware whose CR0.WP is always 1.
+ * The guest's rights in terms of hardware whose CR0.WP is always 1; no W while D is clear (S9).
+ * copied_leaf() and fault_fast() repeat the rule for the most frequent case.
  * supervisor_write: the leaf is wanted for such a write (S8).
  */
 u32 leaf_access(union role role, u32 access, bool dirty, bool supervisor_write);

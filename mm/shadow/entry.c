@@ -66,7 +66,7 @@ void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte)
 void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
 {
 	if (unlikely(page_is_detached(s, child)))
-		detached_end(s);
+		invlpg_must_exit(s);
 	list_add(s, &s->pages[child].parents, entry_id(parent, index));
 	spte_write(&page_table(s, parent)[index], page_hpa(s, child).v | (pdpte ? SPTE_LINK_PDPTE : SPTE_LINK));
 	live_set(&s->pages[parent], index);

@@ -195,6 +195,7 @@ static ALWAYS_INLINE bool is_beyond(const struct shadow_mmu *mmu, gva_t gva)
 }
 
 /*
+ * While pages are detached INVLPG does not exit (cow.h), and this is not reached.
  * SDM vol. 3 section 4.10.4.1: INVLPG also drops every entry of the
  * paging-structure caches, so all unsync upper tables are brought up to date.
  * An address that is not canonical makes it a NOP (SDM vol. 2).
@@ -207,7 +208,7 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 	if (mmu->gpt.mode == GPT_NONE || unlikely(is_beyond(mmu, gva)))
 		return;
 	spin_lock(&s->lock);
-	detached_end(s);
+	invlpg_must_exit(s);
 	if (likely(invlpg_fast(mmu, gva))) {
 		spin_unlock(&s->lock);
 		return;

@@ -304,7 +304,7 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 		return SHADOW_RETRY;
 	/* Where a device wrote a large entry over that of a detached table, the leaf must not take the link's place. */
 	if (unlikely(s->detached_count) && f->map_level > 1)
-		detached_end(s);
+		invlpg_must_exit(s);
 	if (unlikely(f->unlinked))
 		fill_link(f);
 	if (f->map_level == 1 && f->guest_leaf == 1)
@@ -317,7 +317,7 @@ static enum shadow_result slow_with_lock(struct fill *f, u32 error, struct shado
 	struct shadow *s = f->mmu->s;
 
 	if (unlikely(s->invlpg_free) && !s->detached_count)
-		detached_end(s);
+		invlpg_must_exit(s);
 	s->stats[SHADOW_STAT_a_sets] += f->walk.a_sets;
 	s->stats[SHADOW_STAT_d_sets] += f->walk.d_sets;
 	region_lookup(s->regions, f->walk.gfn, &f->hit);

@@ -53,7 +53,7 @@ void page_zap(struct shadow *s, u32 page)
 	u32 last_writer = sp->last_writer;
 
 	if (unlikely(s->detached_count)) /* it may have had the link to a detached page */
-		detached_end(s);
+		invlpg_must_exit(s);
 	for_each_live(sp, i)
 		page_drop_entry(s, page, i);
 	while (sp->parents & LIST_VALUE)

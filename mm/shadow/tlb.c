@@ -2,13 +2,13 @@
 /* Tags, roots that are let go, and detached pages that are given up; see mm/shadow/tlb.h. */
 #include "mm/shadow/tlb.h"
 
-void free_invlpg(struct shadow_mmu *mmu, bool on)
+void invlpg_set_free(struct shadow_mmu *mmu, bool on)
 {
 	mmu->s->invlpg_free = on ? mmu : NULL;
 	mmu->ops->trap_invlpg(mmu->cpu, !on);
 }
 
-void detached_over(struct shadow *s)
+void invlpg_trap_again(struct shadow *s)
 {
 	struct shadow_mmu *mmu = s->invlpg_free;
 
@@ -18,7 +18,7 @@ void detached_over(struct shadow *s)
 		s->link_changes++;   /* the path cache still took the pages for linked */
 		s->flush_due = true; /* FLUSH: detached */
 	}
-	free_invlpg(mmu, false);
+	invlpg_set_free(mmu, false);
 }
 
 void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva)

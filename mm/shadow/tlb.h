@@ -10,12 +10,12 @@
 
 /* A fault that pages were detached for and led to something else than copy-on-write: not so soon again. */
 #define DETACH_PAUSE 31u
-void detached_over(struct shadow *s);
+void invlpg_trap_again(struct shadow *s);
 /* INVLPG has to exit again, if it does not: for anything that detached pages cannot stand. */
-static ALWAYS_INLINE void detached_end(struct shadow *s)
+static ALWAYS_INLINE void invlpg_must_exit(struct shadow *s)
 {
 	if (unlikely(s->invlpg_free))
-		detached_over(s);
+		invlpg_trap_again(s);
 }
 
 static ALWAYS_INLINE bool page_is_detached(const struct shadow *s, u32 page)
@@ -26,7 +26,7 @@ static ALWAYS_INLINE bool page_is_detached(const struct shadow *s, u32 page)
 	return false;
 }
 
-void free_invlpg(struct shadow_mmu *mmu, bool on);
+void invlpg_set_free(struct shadow_mmu *mmu, bool on);
 
 static ALWAYS_INLINE void root_unpin(struct shadow_mmu *mmu, u32 slot)
 {
@@ -38,7 +38,7 @@ static ALWAYS_INLINE void root_unpin(struct shadow_mmu *mmu, u32 slot)
 
 static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
 {
-	detached_end(mmu->s);
+	invlpg_must_exit(mmu->s);
 	mmu->entry_due = true;
 	root_unpin(mmu, 0);
 	/* PAE format has four, made in this order. */

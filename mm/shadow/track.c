@@ -70,7 +70,7 @@ void unsync_list_add(struct shadow *s, u32 page)
 {
 	u32 *head = unsync_head(s, page);
 
-	detached_end(s);
+	invlpg_must_exit(s);
 	s->unsync_count++;
 	s->pages[page].flags |= PAGE_UNSYNC;
 	s->pages[page].unsync_prev = 0;
@@ -84,7 +84,7 @@ void unsync_list_remove(struct shadow *s, u32 page)
 {
 	struct shadow_page *sp = &s->pages[page];
 
-	detached_end(s);
+	invlpg_must_exit(s);
 	s->unsync_count--;
 	sp->flags &= (u8)~PAGE_UNSYNC;
 	if (sp->unsync_prev)

@@ -137,11 +137,11 @@ def watch(emulator, log, deadline):
             time.sleep(0.1)
 
 
-def run_guest(efi, bare, only, logging=()):
-    """One run of the benchmark. Returns {name: result}."""
+def run_guest(efi, bare, only, logging=(), more=""):
+    """One run of the benchmark. more: kernel parameters. Returns {name: result}."""
     kind = "bare" if bare else "umbra"
     machine = vm.Machine(efi=efi, kernel=vm.fetch_kernel("cloud") + "/vmlinuz", initrds=[initramfs()],
-                         options=with_only(OPTIONS, only), umbra="bare" if bare else os.environ.get("UMBRA_OPTS", ""),
+                         options=f"{with_only(OPTIONS, only)} {more}".strip(), umbra="bare" if bare else os.environ.get("UMBRA_OPTS", ""),
                          memory=MEMORY)
     print(f"{kind}:", end="", file=sys.stderr, flush=True)
     log = f"build/bench/{kind}.log"

@@ -4,7 +4,9 @@ import math
 
 from table import BY_NAME, exit_name
 
-MOVED = 0.01        # relative; less is not reported
+# Relative; a smaller change is not reported, nor one within the row's recorded noise.
+MOVED_LEAST = 0.002
+MOVED = 0.01        # of a row whose noise is not recorded
 MOVED_PART = 0.02   # of a run of some workloads: what ran before them in a whole run is missing
 EXITS_LEAST = 0.02  # exits per operation below which a difference is a stray interrupt's
 
@@ -44,6 +46,11 @@ def means(rows, value):
     counted = [n for n in rows if not BY_NAME[n].null_exit]
     peers = [n for n in counted if BY_NAME[n].peer]
     return [geometric_mean(v for v in (value(n, rows[n]) for n in names) if v) for names in (counted, peers)]
+
+
+def spread(values):
+    """How far apart they are, relative to the least."""
+    return round((max(values) - min(values)) / min(values), 5) if min(values) > 0 else 0
 
 
 def number(value, digits=0):
@@ -110,8 +117,8 @@ def peer_table(kvm, bare):
     return "\n".join(lines)
 
 
-def differences(rows, baseline, limit):
-    """(lines, whether a row got worse): rows of which a figure moved by more than limit."""
+def differences(rows, baseline, noise, least):
+    """(lines, whether a row got worse): rows of which a figure moved beyond its noise, and by more than least."""
     lines, worse = [], False
     for name, row in rows.items():
         if name not in baseline:
@@ -121,6 +128,7 @@ def differences(rows, baseline, limit):
             new, old = row[key], baseline[name][key]
             if key == "exits" and abs(new - old) < EXITS_LEAST:
                 continue
+            limit = max(least, MOVED_LEAST, noise[name].get(key, 0) if name in noise else MOVED)
             if abs(new - old) <= limit * old:
                 continue
             is_worse = new > old and key != "bare"

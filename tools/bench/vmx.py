@@ -19,11 +19,11 @@ END = (rb'@bench \{"(?:end|error)"[^\n]*\n|Kernel panic|umbra: error: [^\n]*\n|t
 BARE_CACHE = f"build/bench/bochs-bare{'-append' if machine.APPEND else ''}.json"
 
 
-def run_guest(efi, bare, only):
-    """One run. Returns {name: result}."""
+def run_guest(efi, bare, only, more=""):
+    """One run. more: kernel parameters. Returns {name: result}."""
     kind = "bare" if bare else "umbra"
     guest = vm.Machine(efi=efi, kernel=vm.fetch_kernel("cloud") + "/vmlinuz", initrds=[machine.initramfs()],
-                       options=machine.with_only(machine.OPTIONS, only), memory=machine.MEMORY, emulator="bochs",
+                       options=f"{machine.with_only(machine.OPTIONS, only)} {more}".strip(), memory=machine.MEMORY, emulator="bochs",
                        bochs_ips=IPS, umbra="bare" if bare else os.environ.get("UMBRA_OPTS", ""))
     log = f"build/bench/bochs-{kind}.log"
     print(f"{kind} in Bochs ...", file=sys.stderr, flush=True)
