@@ -485,13 +485,15 @@ build/bench/vmm: tools/bench/vmm.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) $< -o $@
 
+BENCH_IN = $(if $(filter bochs,$(EMU)),bochs_)
+
 bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; PEER=kvm, EMU=bochs (VMX), BENCH_ONLY=fork,exec
 	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,$(BENCH_IN)run)
 
 bench-compare: $(B)/umbra.efi $(BENCH_GUEST) ## The same, and name what moved beyond its noise against the baseline
 	$(BENCH_RUN) $(BENCH_IN)compare
 
-bench-noise: $(B)/umbra.efi $(BENCH_GUEST) ## How far three runs of one build differ, row by row; into tools/bench/noise.json
+bench-noise: $(B)/umbra.efi $(BENCH_GUEST) ## How far four runs of one build differ, row by row; into tools/bench/noise.json
 	$(BENCH_RUN) $(BENCH_IN)noise
 
 bench-profile: $(B)/umbra.efi $(BENCH_GUEST) ## The hypervisor's instructions by function; BENCH_ONLY=fork,exec

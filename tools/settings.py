@@ -178,4 +178,4 @@ def set_linux(made):
     kernel_dir = None if get("GUEST_KERNEL") else vm.fetch_kernel(get("KERNEL", "cloud"))
     made.kernel = get("GUEST_KERNEL") or kernel_dir + "/vmlinuz"
     made.initrds = [get("GUEST_INITRD") or vm.initramfs(kernel_dir)]
-    made.options = " ".join(["console=ttyS0", get("GUEST_APPEND")]).strip()
+    made.options = " ".join([vm.LINUX, get("GUEST_APPEND")]).strip()

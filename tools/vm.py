@@ -27,13 +27,17 @@ class Problem(Exception):
     """What the user can put right, in one line."""
 
 
+# Linux counts timer interrupts against the TSC and panics where they come late, as on a busy host.
+LINUX = "console=ttyS0 no_timer_check"
+
+
 @dataclass
 class Machine:
     """What boots. kernel and initrds are files; options go to the guest, umbra to the hypervisor."""
     efi: str = "build/release/umbra.efi"
     kernel: str = "build/kernels/cloud/vmlinuz"
     initrds: list = field(default_factory=list)
-    options: str = "console=ttyS0"
+    options: str = LINUX
     umbra: str = ""
     memory: str = "1G"
     emulator: str = "qemu"              # or "bochs"

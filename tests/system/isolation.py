@@ -74,7 +74,7 @@ def test_sleep_type_that_no_table_names_is_refused():
 def end_of_guest(name, command, options=""):
     """What QEMU tells by its QMP socket of the machine's end: SHUTDOWN's reason, and whether RESET or SUSPEND_DISK came."""
     path = f"build/{name}.qmp"
-    machine = with_port(command=command, options=f"console=ttyS0 {options}",
+    machine = with_port(command=command, options=f"{vm.LINUX} {options}",
                         extra=["-qmp", f"unix:{path},server=on,wait=off"])
     events = []
 
@@ -141,7 +141,7 @@ def test_kexec_goes_on_in_another_kernel_under_the_hypervisor():
                 file.write(source.read())
     subprocess.run(["tools/mkinitramfs", more, "--program", "build/tools/kexec", "--file", f"{kernel}/vmlinuz:/kexec/kernel",
                     "--file", second + ":/kexec/initrd"], check=True)
-    machine = debian(command='kexec /kexec/kernel /kexec/initrd "console=ttyS0 second=1"')
+    machine = debian(command=f'kexec /kexec/kernel /kexec/initrd "{vm.LINUX} second=1"')
     machine.initrds.append(more)
     result = run_command("kexec", machine, status=5)
     require(re.search(rb"second=1\s+exits +\d+", result.output), f"the second kernel printed {result.output[-300:]!r}")

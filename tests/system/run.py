@@ -185,7 +185,7 @@ def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
 
 def test_entry_with_utf8_names_double_slashes_and_keys_of_other_loaders_boots():
     # too long for a short name, whose code page the firmware does not know
-    entry = "title Größe\nlinux //größenordnung//kernel\ninitrd /initrd0.img\ninitrd \\\\command.img\noptions console=ttyS0\n"
+    entry = "title Größe\nlinux //größenordnung//kernel\ninitrd /initrd0.img\ninitrd \\\\command.img\noptions " + vm.LINUX + "\n"
     entry += "grub_users $grub_users\ngrub_arg --unrestricted\ngrub_class example\numbra bare\n"
     machine = debian(command="uname -r", entry=entry)
     machine.files, machine.kernel = [(machine.kernel, "größenordnung/kernel")], None
@@ -394,7 +394,7 @@ def test_debug_build_audits_without_a_mismatch_in_bochs_on_vmx():
 
 @slow
 def test_guest_that_leaves_protected_mode_is_stopped_with_one_line_in_bochs_on_vmx():
-    machine = bochs_debian(bochs.DEFAULT_MODEL, options="console=ttyS0 reboot=bios", command="reboot -f")
+    machine = bochs_debian(bochs.DEFAULT_MODEL, options=f"{vm.LINUX} reboot=bios", command="reboot -f")
     result = boot("bochs-real-mode", machine, timeout=BOCHS_TIMEOUT, until=rb"guest stopped: [^\n]*\n")
     require(not result.timed_out, "it was not stopped")
     require(re.search(r"guest stopped: it left protected mode.*not supported on VMX", result.text), "the serial log does not say why")

@@ -4,8 +4,8 @@ import math
 
 from table import BY_NAME, exit_name
 
-# Relative; a smaller change is not reported, nor one within the row's recorded noise.
-MOVED_LEAST = 0.002
+# Relative; what another build of the same code differs by, where addresses differ, is not reported, nor the row's recorded noise.
+MOVED_LEAST = 0.005
 MOVED = 0.01        # of a row whose noise is not recorded
 MOVED_PART = 0.02   # of a run of some workloads: what ran before them in a whole run is missing
 EXITS_LEAST = 0.02  # exits per operation below which a difference is a stray interrupt's
