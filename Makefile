@@ -297,6 +297,9 @@ build/tools/msrs: tools/msrs.c arch/x86/guest/msr_table.c arch/x86/guest/msr_tab
 docs-msrs: build/tools/msrs ## Write docs/msrs.md from the table of MSRs
 	$(Q)$< >docs/msrs.md
 
+docs-adversarial: ## Write the table of hostile guests in docs/testing.md from the tags of the tests
+	@tools/adversarial-table --write
+
 check-msrs: build/tools/msrs
 	@$< | cmp - docs/msrs.md || { echo "docs/msrs.md is not what the table says: make docs-msrs"; exit 1; }
 
@@ -530,5 +533,5 @@ help: ## Print this list
 
 -include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
-.PHONY: docs-msrs check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
+.PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
 	run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help

@@ -332,10 +332,12 @@ def check_msrs(emulator, timeout):
     require(not more and not fewer, f"changed, and should not: {more}; did not change: {fewer}")
 
 
+# adversarial: 31, 36
 def test_msrs_that_a_guest_can_change_are_the_known_ones():
     check_msrs("qemu", 120)
 
 
+# adversarial: 31, 36
 @slow
 def test_msrs_that_a_guest_can_change_are_the_known_ones_in_bochs_on_vmx():
     check_msrs("bochs", BOCHS_TIMEOUT)

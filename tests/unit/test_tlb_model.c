@@ -765,31 +765,37 @@ static void run_guests(u32 modes, u32 percent)
 	assert_int_equal(failed, 0);
 }
 
+/* adversarial: 6, 11, 40, 43 */
 static void random_4_level_guests(void **state)
 {
 	run_guests(GUEST_4L, 100);
 	assert_true(detaches || getenv("UMBRA_SEED")); /* copy-on-write is part of it */
 }
 
+/* adversarial: 6, 11, 40, 43 */
 static void random_5_level_guests(void **state)
 {
 	run_guests(GUEST_5L, 60);
 }
+/* adversarial: 6, 11, 40, 43 */
 static void random_pae_guests(void **state)
 {
 	run_guests(GUEST_PAE, 100);
 }
+/* adversarial: 6, 11, 40, 43 */
 static void random_32_bit_guests(void **state)
 {
 	run_guests(GUEST_32, 100);
 }
 
 /* Up to long mode and back, as a boot loader and a kernel do, and any other way. */
+/* adversarial: 6, 11, 40, 43 */
 static void random_guests_that_change_their_mode(void **state)
 {
 	run_guests(GUEST_32 | GUEST_PAE | GUEST_4L | GUEST_5L, 100);
 }
 
+/* adversarial: 6, 11, 40, 43 */
 static void random_guests_between_32_bit_and_pae(void **state)
 {
 	run_guests(GUEST_32 | GUEST_PAE, 60);
