@@ -55,7 +55,7 @@ LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strl
 	strrchr strcpy strncpy strstr strcat snprintf vsnprintf,-D$(f)=lib_$(f))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
-CORE_DIRS := lib mm mm/shadow arch/x86 arch/x86/guest svm vmx
+CORE_DIRS := lib mm mm/shadow $(if $(filter 1,$(DEBUG)),mm/witness) arch/x86 arch/x86/guest svm vmx
 CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
 CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
 CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
@@ -160,7 +160,7 @@ build/umbra.efi: build/release/umbra.efi
 # UNIT_LIBS_test_x: more libraries for one test.
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
-UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
+UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
 	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options ranges text utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
@@ -515,7 +515,7 @@ bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
 json = {"directory": "$(CURDIR)"$(COMMA) "file": "$(1)"$(COMMA) "command": "$(CC) $(2) -c $(1)"}
 json_all = $(foreach f,$(CORE_C),$(call json,$(f),$(CORE_CFLAGS))) \
 	$(foreach f,$(EFI_C),$(call json,$(f),$(EFI_CFLAGS))) \
-	$(foreach f,$(wildcard tests/unit/*.c),$(call json,$(f),$(UNIT_CFLAGS)))
+	$(foreach f,$(filter-out $(CORE_C),$(wildcard mm/witness/*.c)) $(wildcard tests/unit/*.c),$(call json,$(f),$(UNIT_CFLAGS)))
 COMMA := ,
 define NEWLINE
 
