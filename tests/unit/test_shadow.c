@@ -20,6 +20,8 @@
 
 #include "lib/x86.h"
 #include "mm/phys.h"
+#include "mm/shadow/accessors.h"
+#include "mm/shadow/pool.h"
 #include "tests/unit/machine.h"
 
 #define TABLES 0x100000ull
@@ -2352,6 +2354,153 @@ static void counters_have_names_and_count(void **state)
 	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_emulations), 3);
 }
 
+/* --- no page left, at any step ------------------------------------------------------ */
+#define SPACES 8u
+static u64 space_root[SPACES + 4]; /* the last ones were never loaded before the test begins */
+static u32 taken[64], taken_flags[64], taken_count;
+
+/* Takes free pages of the pool away until few are left. */
+static void take_pages(u32 left)
+{
+	while (g.m->shadow->free_count > left) {
+		taken[taken_count] = g.m->shadow->free_head;
+		taken_flags[taken_count] = g.m->shadow->pages[taken[taken_count]].flags;
+		assert_int_equal(page_alloc_raw(g.m->shadow), taken[taken_count]);
+		taken_count++;
+	}
+}
+
+static void give_pages_back(void)
+{
+	while (taken_count) {
+		u32 page = taken[--taken_count];
+
+		page_free_raw(g.m->shadow, page);
+		g.m->shadow->pages[page].flags = (u8)taken_flags[taken_count];
+	}
+}
+
+static u64 space_data(u32 i)
+{
+	return DATA + i * 2 * PAGE_SIZE;
+}
+
+static void make_spaces(void)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(space_root); i++) {
+		space_root[i] = new_root();
+		machine_dma(g.m, slot(space_root[i], CODE, 1), space_data(i) | USER);
+		machine_dma(g.m, slot(space_root[i], CODE + (1ull << 30), 1), (space_data(i) + PAGE_SIZE) | USER);
+		machine_dma(g.m, slot(space_root[i], CODE + 0x200000, 2), MACHINE_HIGH | USER | PTE_PS);
+	}
+}
+
+static void use_space(u32 i)
+{
+	g.root = space_root[i];
+	machine_load_cr3(g.m, g.root);
+	expect_ok(CODE, USER_WRITE, space_data(i));
+	expect_ok(CODE + (1ull << 30), USER_WRITE, space_data(i) + PAGE_SIZE);
+}
+
+/* Reclaim has something to take, wherever the guest is. */
+static void fill_pool(void)
+{
+	u64 root = g.root;
+
+	if (!(g.m->paging.cr0 & CR0_PG))
+		return;
+	for (u32 i = 0; i < SPACES; i++)
+		use_space(i);
+	g.root = root;
+	machine_load_cr3(g.m, root);
+}
+
+/* Each step is what a guest does in between: a switch, a fault, a flush, another role. */
+static void step_of_a_guest(u32 step)
+{
+	switch (step) {
+	case 0: use_space(1); break;
+	case 1: use_space(SPACES); break;
+	case 2: expect_ok(CODE + 0x3ff000, USER_WRITE, MACHINE_HIGH + 0x1ff000); break;
+	case 3:
+		store_entry(CODE, 1, (DATA + 0x30000) | USER);
+		invlpg(CODE);
+		expect_ok(CODE, USER_WRITE, DATA + 0x30000);
+		break;
+	case 4:
+		set_control(CR0_WP, 0, 0, 0, false);
+		expect_ok(CODE, WRITE, DATA + 0x30000);
+		break;
+	case 5:
+		set_control(0, CR0_WP, 0, 0, false);
+		expect_ok(CODE, WRITE, DATA + 0x30000);
+		break;
+	case 6:
+		store_entry(CODE, 1, (DATA + 0x30000) | PTE_P | PTE_U);
+		invlpg(CODE);
+		expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U);
+		store_entry(CODE, 1, space_data(SPACES) | USER);
+		invlpg(CODE);
+		expect_ok(CODE, USER_WRITE, space_data(SPACES));
+		break;
+	case 7: /* a table within the large page */
+		memset(machine_ram(g.m, MACHINE_HIGH + 0x4000), 0, PAGE_SIZE);
+		map(CODE + 0x600000, 2, (MACHINE_HIGH + 0x4000) | LINK);
+		machine_dma(g.m, MACHINE_HIGH + 0x4000, (DATA + 0x31000) | USER);
+		expect_ok(CODE + 0x600000, USER_WRITE, DATA + 0x31000);
+		expect_ok(CODE + 0x200000, USER_WRITE, MACHINE_HIGH);
+		break;
+	case 8:
+		set_paging_off();
+		expect_ok(DATA, WRITE, DATA);
+		break;
+	case 9:
+		set_paging_on();
+		use_space(SPACES);
+		break;
+	case 10: use_space(SPACES + 1); break;
+	case 11: machine_flush(g.m); break;
+	case 12: use_space(2); break;
+	default: use_space(SPACES + 2); break;
+	}
+}
+
+/*
+ * Whatever step finds the pool with so many free pages, the guest goes on in the space it asked for:
+ * what the hardware walks is judged by the oracle and the TLB model after each.
+ */
+/* adversarial: 42 */
+static void every_step_of_a_switch_with_few_pages_left(void **state)
+{
+	u32 reclaimed = 0;
+
+	for (u32 left = 0; left <= 14; left++) {
+		u64 before;
+
+		if (left) {
+			machine_destroy(g.m);
+			setup_small(state);
+		}
+		g.m->audit = false;
+		make_spaces();
+		fill_pool();
+		before = shadow_stat(g.m->shadow, SHADOW_STAT_reclaims);
+		for (u32 step = 0; step < 14; step++) {
+			fill_pool();
+			take_pages(left);
+			g.m->witness = step != 7; /* DMA to tables in use */
+			step_of_a_guest(step);
+			check();
+			give_pages_back();
+			machine_audit(g.m);
+			check();
+		}
+		reclaimed += shadow_stat(g.m->shadow, SHADOW_STAT_reclaims) > before;
+	}
+	assert_true(reclaimed > 8);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 /* clang-format off */
 #define TEST_ON(how, name) {#name " (" #how ")", name, setup_##how, teardown, NULL}
@@ -2455,6 +2604,7 @@ int main(int argc, char **argv)
 		TEST_ON(far, invlpg_that_pushes_a_mapping_out_of_a_full_list),
 		TEST_ON(small, frame_with_more_mappings_than_its_list_holds),
 		TEST_ON(small, more_address_spaces_than_the_pool_holds),
+		TEST_ON(small, every_step_of_a_switch_with_few_pages_left),
 		TEST_ON(small, one_address_space_larger_than_the_pool),
 		TEST_ON(small, paths_remembered_before_they_were_reclaimed),
 		TEST(everything_dropped_at_once),
