@@ -55,7 +55,7 @@ LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strl
 	strrchr strcpy strncpy strstr strcat snprintf vsnprintf,-D$(f)=lib_$(f))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
-CORE_DIRS := lib mm mm/shadow arch/x86 arch/x86/guest svm vmx
+CORE_DIRS := lib mm mm/shadow $(if $(filter 1,$(DEBUG)),mm/witness) arch/x86 arch/x86/guest svm vmx
 CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
 CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
 CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
@@ -160,7 +160,7 @@ build/umbra.efi: build/release/umbra.efi
 # UNIT_LIBS_test_x: more libraries for one test.
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
-UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
+UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
 	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options ranges text utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
@@ -296,6 +296,9 @@ build/tools/msrs: tools/msrs.c arch/x86/guest/msr_table.c arch/x86/guest/msr_tab
 
 docs-msrs: build/tools/msrs ## Write docs/msrs.md from the table of MSRs
 	$(Q)$< >docs/msrs.md
+
+docs-adversarial: ## Write the table of hostile guests in docs/testing.md from the tags of the tests
+	@tools/adversarial-table --write
 
 check-msrs: build/tools/msrs
 	@$< | cmp - docs/msrs.md || { echo "docs/msrs.md is not what the table says: make docs-msrs"; exit 1; }
@@ -517,7 +520,7 @@ bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
 json = {"directory": "$(CURDIR)"$(COMMA) "file": "$(1)"$(COMMA) "command": "$(CC) $(2) -c $(1)"}
 json_all = $(foreach f,$(CORE_C),$(call json,$(f),$(CORE_CFLAGS))) \
 	$(foreach f,$(EFI_C),$(call json,$(f),$(EFI_CFLAGS))) \
-	$(foreach f,$(wildcard tests/unit/*.c),$(call json,$(f),$(UNIT_CFLAGS)))
+	$(foreach f,$(filter-out $(CORE_C),$(wildcard mm/witness/*.c)) $(wildcard tests/unit/*.c),$(call json,$(f),$(UNIT_CFLAGS)))
 COMMA := ,
 define NEWLINE
 
@@ -535,5 +538,5 @@ help: ## Print this list
 
 -include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
-.PHONY: docs-msrs check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
+.PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
 	run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help

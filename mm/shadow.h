@@ -100,7 +100,9 @@ struct shadow_fault {
 	X(hidden_writes, "writes to hypervisor memory dropped") \
 	X(emulations, "accesses emulated") \
 	X(audits, "audits run") \
-	X(audit_errors, "audit mismatches")
+	X(audit_errors, "audit mismatches") \
+	X(witnessed, "translations compared with the guest's tables") \
+	X(witnessed_stale, "of these, older than the guest's tables and not flushed")
 
 #define X(name, text) SHADOW_STAT_##name,
 enum shadow_stat { SHADOW_STATS(X) SHADOW_STAT_COUNT };
@@ -185,6 +187,30 @@ MUST_CHECK int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void 
 
 /* Checks every numbered invariant; returns the number of mismatches, each logged. */
 u32 shadow_audit(struct shadow_mmu *mmu);
+
+/*
+ * What mm/witness/ is told, which judges the shadow from outside: where the hardware's
+ * walk begins, and what each table stands for. The lock is held in between.
+ */
+struct shadow_view {
+	struct shadow_mmu *mmu;
+	const struct region_map *regions;
+	const struct shadow_paging *paging;
+	hpa_t root; /* 0: there is none at the moment */
+	hpa_t ones_page;
+	u32 host_phys_bits;
+	bool pages_1g;
+};
+struct shadow_table {
+	gfn_t gfn;   /* frame of the guest's table; direct: the first frame it maps */
+	u32 level;   /* 1..5 */
+	bool direct; /* it stands for (a part of) a large page, or paging is off */
+	bool unsync; /* the guest may have written to its table since it last flushed */
+};
+void shadow_view_begin(struct shadow_mmu *mmu, struct shadow_view *view);
+void shadow_view_end(const struct shadow_view *view);
+/* False: no table of the shadow is there. */
+bool shadow_view_table(const struct shadow_view *view, hpa_t table, struct shadow_table *out);
 
 /* The counter's value since start. */
 u64 shadow_stat(const struct shadow *s, enum shadow_stat which);

@@ -38,6 +38,7 @@ static ALWAYS_INLINE void note_exit(struct vcpu *vcpu, const struct vmcb *vmcb, 
 
 static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 {
+	vcpu_note_event(vcpu, NOTED_ACCESS, vmcb->exit_info2);
 	switch (shadow_handle_fault(vcpu->mmu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags,
 				    &vcpu->mmio.fault)) {
 	case SHADOW_FIXED:

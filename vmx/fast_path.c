@@ -28,6 +28,7 @@ static void inject_page_fault(gva_t gva, u32 error)
 
 static bool fast_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
 {
+	vcpu_note_event(vcpu, NOTED_ACCESS, info->qualification);
 	switch (shadow_handle_fault(vcpu->mmu, info->qualification, info->intr_error, vmx_guest_cpl(),
 				    vmcs_read_natural(VMCS_GUEST_RFLAGS), &vcpu->mmio.fault)) {
 	case SHADOW_FIXED:

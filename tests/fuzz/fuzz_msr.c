@@ -95,6 +95,7 @@ static void restart(u32 machine)
 	make_guest();
 }
 
+/* adversarial: 31, 36 */
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct fuzz_input in = {data, size};

@@ -78,6 +78,7 @@ static void put_entry(const struct model_state *s, u32 table, u32 level, u64 gva
 		((u64 *)(walk_ram + table * PAGE_SIZE))[gva >> (12 + 9 * (level - 1)) & 511] = entry;
 }
 
+/* adversarial: 9 */
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct fuzz_input in = {data, size};

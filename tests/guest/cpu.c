@@ -42,6 +42,7 @@ asm(".pushsection .user, \"ax\"\n"
     "user_cpuid: mov %edi, %eax; mov %esi, %ecx; cpuid; mov %ebx, %eax; int $0x80\n"
     ".popsection");
 
+/* adversarial: 31 */
 static void test_cpuid(void)
 {
 	static const u32 starts[] = {0, 0x20000000, 0x40000000, 0x80000000, 0x80860000, 0xc0000000, 0xfffffff0};
@@ -87,6 +88,7 @@ asm(".pushsection .user, \"ax\"\n"
     "user_vmrun: .byte 0x0f, 0x01, 0xd8; int $0x80\n"
     ".popsection");
 
+/* adversarial: 31 */
 static void test_virtualisation_instructions(void)
 {
 	static const struct {
@@ -143,6 +145,7 @@ asm(".pushsection .user, \"ax\"\n"
     "user_xsetbv: xor %ecx, %ecx; mov $3, %eax; xor %edx, %edx; xsetbv; int $0x80\n"
     ".popsection");
 
+/* adversarial: 31 */
 static void test_xsetbv(void)
 {
 	struct xcr x = {0, 1};
@@ -224,6 +227,7 @@ static void test_cr0(void)
 	CHECK(read_cr0() == old, "CR0 is unchanged by all that");
 }
 
+/* adversarial: 28 */
 static void test_cr3_cr4(void)
 {
 	u64 old = read_cr4(), cr3 = read_cr3();
@@ -473,6 +477,7 @@ static bool interrupt_arrives(void (*fn)(void *), u32 vector)
 	return ok;
 }
 
+/* adversarial: 29 */
 static void test_apic(void)
 {
 	u32 id = apic_read(APIC_ID), v;
@@ -531,17 +536,29 @@ static void string_in(void *p)
 	asm volatile("rep insb" : "+D"(to), "+c"(n) : "d"(0x71) : "memory");
 }
 
+/* What a read does to a device is the device's affair; none here minds one byte. */
+static void read_every_port(void *count)
+{
+	u32 *ports = count;
+
+	for (; *ports < 0x10000; ++*ports)
+		inb((u16)*ports);
+}
+
+/* adversarial: 31 */
 static void test_ports(void)
 {
 	u64 *page = alloc_pages(1);
 	u64 *pte = space_map(&space, TEST_VA, (u64)(uintptr_t)page, PTE_P | PTE_W, 1);
 	u8 first, second;
+	u32 ports = 0;
 
 	outb(0x70, 0x0f);
 	first = inb(0x71);
 	outb(0x70, 0x0f);
 	second = inb(0x71);
 	CHECK(first == second, "a CMOS register reads the same twice");
+	CHECK(!guarded(read_every_port, &ports) && ports == 0x10000, "every port can be read");
 	CHECK(!guarded(string_out, (void *)TEST_VA) && !guarded(string_in, (void *)TEST_VA) && (*pte & PTE_D),
 	      "string I/O from and to a page touched the first time");
 	*pte = 0;

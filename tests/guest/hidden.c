@@ -8,6 +8,7 @@
  * nobody owns, so only the reserved ranges are listed there. tests/system/run.py
  * compares both lists with what the boot loader says it hides.
  */
+/* adversarial: 24 */
 #include "tests/guest/lib/guest.h"
 
 #define MAX_RANGES 8

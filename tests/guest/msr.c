@@ -4,6 +4,7 @@
  * ones changed and in which bits; the runner knows what that list must be. Bare, registers are
  * only read: what a pattern does there is for nobody to say.
  */
+/* adversarial: 31, 36 */
 #include "tests/guest/lib/guest.h"
 
 #define TSC_ADJUST 0x3bu

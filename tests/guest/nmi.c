@@ -5,6 +5,7 @@
  * while the hypervisor is about to deliver something else. Each must be handled
  * once, none inside the handler of another (SDM vol. 3 section 6.7.1).
  */
+/* adversarial: 29 */
 #include "tests/guest/lib/guest.h"
 
 #define IOAPIC 0xfec00000ull

@@ -119,6 +119,7 @@ static void test_rights_of_upper_levels(void)
 }
 
 /* 1: one table page through a read-write and a read-only parent. */
+/* adversarial: 1 */
 static void test_shared_table(void)
 {
 	u64 page = address(page_of(1)), *second;
@@ -142,6 +143,7 @@ static void test_shared_table(void)
 }
 
 /* 3: CR0.WP = 0, with user pages in every order of access. */
+/* adversarial: 3 */
 static void test_wp_off(void)
 {
 	u64 page = address(page_of(CODE_RETURN));
@@ -180,6 +182,7 @@ static void test_wp_off(void)
 }
 
 /* 6 and 7: control bits toggled with the same CR3. */
+/* adversarial: 6 */
 static void test_toggles(void)
 {
 	u64 page = address(page_of(CODE_RETURN));
@@ -345,6 +348,7 @@ static void test_keys(void)
 }
 
 /* 8 and 9: reserved bits at every level. */
+/* adversarial: 9 */
 static void test_reserved(void)
 {
 	u64 page = address(page_of(7));
@@ -435,6 +439,7 @@ static void test_accessed_dirty(void)
 }
 
 /* 14: dirty information survives a change to read-only. */
+/* adversarial: 14 */
 static void test_dirty_survives(void)
 {
 	u64 page = address(page_of(3));
@@ -451,6 +456,7 @@ static void test_dirty_survives(void)
 }
 
 /* --- large pages --- */
+/* adversarial: 5 */
 static void test_large(void)
 {
 	u64 block = address(alloc_aligned(2 * LARGE, LARGE));
@@ -549,6 +555,7 @@ static void test_large(void)
 
 /* --- staleness --- */
 /* 17: absent to present without a flush, each level, many times. */
+/* adversarial: 17 */
 static void test_absent_to_present(void)
 {
 	u64 pages[4];
@@ -579,6 +586,7 @@ static void test_absent_to_present(void)
 }
 
 /* 10: a table edited while nothing points to it. */
+/* adversarial: 10 */
 static void test_unlinked_edit(void)
 {
 	u64 one = address(page_of(1)), two = address(page_of(2));
@@ -644,6 +652,7 @@ static void test_copy_on_write(void)
 }
 
 /* 15: flushes of several kinds after an edit. */
+/* adversarial: 15 */
 static void test_flushes(void)
 {
 	u64 one = address(page_of(1)), two = address(page_of(2));
@@ -712,6 +721,7 @@ static void test_global(void)
 }
 
 /* 13: two leaf tables, each mapping the other writable. */
+/* adversarial: 13 */
 static void test_mutual_tables(void)
 {
 	u64 one = address(page_of(1)), two = address(page_of(2));
@@ -740,6 +750,7 @@ static void test_mutual_tables(void)
 }
 
 /* 18: a level 4 entry that points at its own table. */
+/* adversarial: 18 */
 static void test_self_map(void)
 {
 	u32 slot = 300;
@@ -777,6 +788,7 @@ static void test_self_map(void)
 }
 
 /* 19: a leaf table promoted to an upper level, and the reverse. */
+/* adversarial: 19 */
 static void test_promotion(void)
 {
 	u64 *table = alloc_pages(1), *leaf = alloc_pages(1);
@@ -804,6 +816,7 @@ static void test_promotion(void)
 }
 
 /* 25: one table in every slot of every level. */
+/* adversarial: 25 */
 static void test_everywhere(void)
 {
 	struct space s = space_new();
@@ -852,6 +865,7 @@ static void table_reset(void)
 		access(A_READ, false, VA + i * PAGE_SIZE);
 }
 
+/* adversarial: 20, 22 */
 static void test_table_writes(void)
 {
 	u64 a, b, c, d;
@@ -986,6 +1000,7 @@ static void breakpoint(void *unused)
 	asm volatile("int3");
 }
 
+/* adversarial: 20, 30 */
 static void test_frame_on_table(void)
 {
 	table_reset();
@@ -1010,6 +1025,7 @@ static void test_frame_on_table(void)
 }
 
 /* 21: instructions whose own bytes lie in the table they write. */
+/* adversarial: 21 */
 static void test_code_in_table(void)
 {
 	/* mov %rsi, 0(%rdi) ; ret at entry 100 */
@@ -1029,6 +1045,7 @@ static void test_code_in_table(void)
 
 /* --- bounds --- */
 /* 23: CR3 may name odd memory as long as nothing is fetched through it; entries of tables may too. */
+/* adversarial: 23 */
 static void test_odd_tables(void)
 {
 	u64 va = VA + (200ull << 30);
@@ -1054,6 +1071,7 @@ static void test_odd_tables(void)
 }
 
 /* 12: an entry from RAM to MMIO and back. */
+/* adversarial: 12 */
 static void test_ram_mmio(void)
 {
 	u64 one = address(page_of(1));
@@ -1077,6 +1095,7 @@ static void test_ram_mmio(void)
 }
 
 /* 26 and 27: many address spaces, then all dropped. */
+/* adversarial: 26, 27 */
 static void test_many_spaces(void)
 {
 	enum { SPACES = 200 };

@@ -17,6 +17,7 @@
  * is made the manual's before it is hashed and the deviation is counted on a line of
  * its own; under the hypervisor the counts must be zero.
  */
+/* adversarial: 9, 17 */
 #include "tests/guest/lib/guest.h"
 
 enum mode { M_32, M_PAE, M_4L, M_COMPAT, M_5L };

@@ -28,6 +28,7 @@ dmesg | grep "Waking up from system sleep state S3"
 REFUSED = r"guest asked for S3: refused"
 
 
+# adversarial: 39
 def test_suspend_to_ram_is_refused_and_the_guest_goes_on():
     expected = data_disk()
     result = run_command("s3", debian(command=SUSPEND, extra=DEVICES["cloud"][1]))
@@ -48,6 +49,7 @@ def with_port(**settings):
     return machine
 
 
+# adversarial: 39
 def test_sleep_registers_are_guarded_against_accesses_of_every_size():
     command = f"""
 port 0x604 2 {SLEEP_1}; port 0x600 2

@@ -329,6 +329,7 @@ def write_triple_fault(path):
         file.write(b"".join(word.to_bytes(4, "little") for word in header) + code)
 
 
+# adversarial: 30
 def test_triple_fault_of_a_multiboot_kernel_is_told():
     write_triple_fault("build/triple.bin")
     for bare, line in (("", "umbra: guest: triple fault at rip 100027"), ("1", "a triple fault has reset the machine")):

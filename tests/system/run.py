@@ -174,6 +174,7 @@ def test_debug_build_audits_without_a_mismatch():
     text = result.output.decode()
     require(counter(text, "audits") > 0, "no audit ran")
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
+    require(counter(text, "witnessed") > 1000, "the oracle hardly looked")
 
 
 def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
@@ -181,6 +182,7 @@ def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
     text = result.output.decode()
     require(counter(text, "reclaims") > 0, "nothing was reclaimed")
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
+    require(counter(text, "witnessed") > 1000, "the oracle hardly looked")
 
 
 def test_entry_with_utf8_names_double_slashes_and_keys_of_other_loaders_boots():
@@ -332,10 +334,12 @@ def check_msrs(emulator, timeout):
     require(not more and not fewer, f"changed, and should not: {more}; did not change: {fewer}")
 
 
+# adversarial: 31, 36
 def test_msrs_that_a_guest_can_change_are_the_known_ones():
     check_msrs("qemu", 120)
 
 
+# adversarial: 31, 36
 @slow
 def test_msrs_that_a_guest_can_change_are_the_known_ones_in_bochs_on_vmx():
     check_msrs("bochs", BOCHS_TIMEOUT)

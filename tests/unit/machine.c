@@ -9,6 +9,7 @@
 #include "lib/x86.h"
 #include "mm/phys.h"
 #include "mm/shadow/accessors.h"
+#include "mm/witness/witness.h"
 #include "tests/unit/machine.h"
 
 /* Exits without progress before an access counts as livelocked. */
@@ -609,6 +610,20 @@ static void check_subset(struct machine *m)
 }
 
 /* --- entry ---------------------------------------------------------------------------- */
+static void witness(struct machine *m)
+{
+	struct witness_report report;
+	bool good = witness_check(m->mmu, m->exit_gva, m->flushed, &report);
+
+	m->stale += report.verdict == WITNESS_STALE;
+	m->flushed = false;
+	if (good)
+		return;
+	machine_fail(m, "the oracle at %#llx: %s", (unsigned long long)m->exit_gva,
+		     witness_verdict_text(report.verdict));
+	witness_print(&report);
+}
+
 static void enter(struct machine *m)
 {
 	u32 tag = m->tag;
@@ -629,6 +644,8 @@ static void enter(struct machine *m)
 	m->running = true;
 	if (m->strict)
 		check_subset(m);
+	if (m->witness)
+		witness(m);
 }
 
 static void look_for_marks(struct machine *m)
@@ -644,7 +661,7 @@ static void look_for_marks(struct machine *m)
 
 static void after_engine(struct machine *m)
 {
-	m->running = false;
+	m->running = m->flushed = false;
 	if (m->memory_changed)
 		look_for_marks(m);
 	if (m->audit)
@@ -784,6 +801,7 @@ static bool page_fault(struct machine *m, const struct machine_access *a, u32 er
 	if (result == SHADOW_RETRY)
 		m->marks_unseen = MARKS_TRUST; /* it may have stopped halfway, and counted nothing */
 	after_engine(m);
+	m->exit_gva = a->gva;
 	if (m->trace)
 		printf("        #PF %#llx error %#x -> %d error %#x\n", (unsigned long long)a->gva, error,
 		       (int)result, fault.error);
@@ -903,6 +921,7 @@ void machine_set_paging(struct machine *m, const struct shadow_paging *paging, b
 	m->paging = *paging;
 	shadow_set_paging(m->mmu, &m->paging, flush);
 	after_engine(m);
+	m->flushed = flush;
 }
 
 static bool is_pae(const struct shadow_paging *p)
@@ -969,6 +988,7 @@ bool machine_mov(struct machine *m, enum machine_register which, u64 value, bool
 		m->paging.cr3 = value;
 		shadow_set_cr3(m->mmu, value);
 		after_engine(m);
+		m->flushed = true;
 	} else {
 		machine_set_paging(m, &p, *flushed);
 	}
@@ -993,12 +1013,15 @@ void machine_invlpg(struct machine *m, u64 gva)
 	}
 	shadow_invlpg(m->mmu, gva);
 	after_engine(m);
+	m->exit_gva = gva;
+	m->flushed = true;
 }
 
 void machine_flush(struct machine *m)
 {
 	shadow_flush_guest(m->mmu);
 	after_engine(m);
+	m->flushed = true;
 }
 
 void machine_drop_all(struct machine *m)

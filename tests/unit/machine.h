@@ -19,7 +19,7 @@
 #define TESTS_MACHINE_H
 
 #include "mm/shadow.h"
-#include "tests/unit/model_walk.h"
+#include "mm/witness/model_walk.h"
 #include "tests/unit/rng.h"
 
 #define MACHINE_LOW_END 0x680000ull /* RAM below; in the middle of a 2 MiB block */
@@ -127,6 +127,10 @@ struct machine {
 	bool trace;        /* print every exit */
 	bool invlpg_traps; /* INVLPG exits */
 	bool audit;        /* audit after every exit */
+	bool witness;      /* the runtime oracle looks at the address of every exit; not with DMA to tables */
+	gva_t exit_gva;    /* what the last exit was about */
+	bool flushed;      /* exit_gva was flushed since the guest ran */
+	u64 stale;         /* how often the oracle excused an old translation */
 	/*
 	 * Called after guest memory in [gpa, gpa + bytes) may have changed; by_engine:
 	 * A and D bits only are allowed, anywhere. After an exit the engine is believed

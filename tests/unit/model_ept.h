@@ -7,7 +7,7 @@
 #ifndef TESTS_MODEL_EPT_H
 #define TESTS_MODEL_EPT_H
 
-#include "tests/unit/model_walk.h"
+#include "mm/witness/model_walk.h"
 
 struct model_ept_state {
 	u64 eptp;

@@ -749,6 +749,7 @@ static void other_sizes_on_the_apic_are_survived(void **state)
 	host_log_quiet = false;
 }
 
+/* adversarial: 29 */
 static void init_and_startup_are_refused(void **state)
 {
 	static const struct {
@@ -921,6 +922,7 @@ static void an_unknown_instruction_gets_gp(void **state)
 	assert_int_equal(vcpu.rip, CODE);
 }
 
+/* adversarial: 21 */
 static void a_crossing_write_with_a_bad_half_writes_nothing(void **state)
 {
 	reset_vcpu(64);
@@ -986,6 +988,7 @@ static void single_stepping_traps_after_the_instruction(void **state)
 	assert_false(vcpu.interrupt_shadow);
 }
 
+/* adversarial: 21 */
 static void code_that_is_not_there_faults_as_a_fetch(void **state)
 {
 	reset_vcpu(64);
@@ -997,6 +1000,7 @@ static void code_that_is_not_there_faults_as_a_fetch(void **state)
 	assert_int_equal(vcpu.cr2, MEM_END);
 }
 
+/* adversarial: 30 */
 static void a_delivery_into_hidden_memory_shuts_down(void **state)
 {
 	reset_vcpu(64);

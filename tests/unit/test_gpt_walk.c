@@ -247,6 +247,7 @@ static void rights_over_all_levels(void **state)
 }
 
 /* Each bit of an entry alone, at every level, small and large, for each address width. */
+/* adversarial: 9 */
 static void every_single_bit(void **state)
 {
 	static const u32 widths[] = {32, 36, 40, 46, 51, 52};

@@ -160,6 +160,7 @@ u64 shadow_stat(const struct shadow *s, enum shadow_stat which)
 {
 	return 1000 + which;
 }
+void shadow_stat_add(struct shadow *s, enum shadow_stat which, u64 n) {}
 const char *shadow_stat_name(enum shadow_stat which)
 {
 	return which ? "other" : "walks";
@@ -433,6 +434,7 @@ static void cr4_follows_cpuid(void **state)
 	assert_false(cpuid_has(&vcpu, 7, CPUID_ECX, CPUID7_ECX_PKU));
 }
 
+/* adversarial: 23, 28 */
 static void cr3_reserved_bits_are_refused_in_long_mode(void **state)
 {
 	create("");
@@ -442,6 +444,7 @@ static void cr3_reserved_bits_are_refused_in_long_mode(void **state)
 	assert_true(vcpu.cr3 == 0x123456fff && flushed);
 }
 
+/* adversarial: 16 */
 static void pdptes_load_at_the_right_moments(void **state)
 {
 	make_protected32();
@@ -515,6 +518,7 @@ static void exits_without_decode_assists_are_decoded(void **state)
 }
 
 /* PCID and INVPCID are hidden: every type of INVPCID is #UD, with paging off too. */
+/* adversarial: 28 */
 static void invpcid_is_undefined_in_every_mode(void **state)
 {
 	for (u32 paging_on = 0; paging_on < 2; paging_on++) {
@@ -625,6 +629,7 @@ static void an_access_found_to_be_emulated_is_not_looked_up_again(void **state)
 	assert_true(vcpu.rip == 0x100002);
 }
 
+/* adversarial: 31 */
 static void xsetbv_takes_only_legal_combinations(void **state)
 {
 	static const struct {
@@ -663,6 +668,7 @@ static void xsetbv_takes_only_legal_combinations(void **state)
 
 /* --- MSRs ---------------------------------------------------------------------------- */
 
+/* adversarial: 31 */
 static void every_msr_index_is_survived(void **state)
 {
 	static const u32 bases[] = {0, 0x40000000, 0xc0000000, 0xc0010000, 0x80000000, 0xffffe000};
@@ -727,6 +733,7 @@ static void mtrrs_are_the_guests_own_copies(void **state)
 
 /* --- CPUID --------------------------------------------------------------------------- */
 
+/* adversarial: 28 */
 static void cpuid_hides_what_is_not_virtualised(void **state)
 {
 	struct cpuid_regs r;
@@ -807,6 +814,7 @@ static u8 merged(u8 first, u8 second)
 	return vcpu.inject.vector;
 }
 
+/* adversarial: 30 */
 static void exceptions_merge_as_in_table_6_5(void **state)
 {
 	static const u8 contributory[] = {VEC_DE, VEC_TS, VEC_NP, VEC_SS, VEC_GP};
@@ -829,6 +837,26 @@ static void exceptions_merge_as_in_table_6_5(void **state)
 	assert_int_equal(merged(VEC_DF, VEC_DB), VEC_DB);
 }
 
+/*
+ * SDM vol. 3 sections 6.7.1 and 6.15 (#MC): both are the guest's, whatever its IF; a machine check has
+ * no error code and waits for nothing; an NMI does not replace what is delivered already.
+ */
+/* adversarial: 29 */
+static void machine_checks_and_nmis_are_the_guests(void **state)
+{
+	create("");
+	vcpu.rflags &= ~(u64)RFLAGS_IF;
+	vcpu.exit.interrupted = event(EVENT_NONE, 0);
+	do_exit(EXIT_MACHINE_CHECK, "", 0);
+	assert_true(vcpu.inject.type == EVENT_EXCEPTION && vcpu.inject.vector == VEC_MC && !vcpu.inject.has_error);
+	do_exit(EXIT_NMI, "", 0);
+	assert_true(vcpu.inject.type == EVENT_NMI && vcpu.inject.vector == VEC_NMI);
+	vcpu.inject = event(EVENT_EXCEPTION, VEC_GP);
+	inject_nmi(&vcpu);
+	assert_true(vcpu.inject.type == EVENT_EXCEPTION && vcpu.inject.vector == VEC_GP);
+}
+
+/* adversarial: 30 */
 static void an_interrupted_delivery_is_not_lost(void **state)
 {
 	create("");
@@ -866,6 +894,7 @@ static void port_filter(struct vcpu *v, const struct io_access *access, u64 *val
 	*value = access->in ? 0x1234abcd : 0x77;
 }
 
+/* adversarial: 31 */
 static void trapped_ports_reach_their_owner(void **state)
 {
 	create("");
@@ -916,6 +945,7 @@ int main(void)
 		cmocka_unit_test(cpuid_hides_what_is_not_virtualised),
 		cmocka_unit_test(counters_are_readable_by_cpuid),
 		cmocka_unit_test(exceptions_merge_as_in_table_6_5),
+		cmocka_unit_test(machine_checks_and_nmis_are_the_guests),
 		cmocka_unit_test(an_interrupted_delivery_is_not_lost),
 		cmocka_unit_test(trapped_ports_reach_their_owner),
 	};

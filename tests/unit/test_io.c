@@ -175,6 +175,7 @@ static struct acpi_sleep in_ports(void)
 	return acpi;
 }
 
+/* adversarial: 39 */
 static void s3_is_refused_and_ends_at_once(void **state)
 {
 	struct acpi_sleep acpi = in_ports();
@@ -229,6 +230,7 @@ static void without_types_nothing_but_s3_is_refused(void **state)
 	}
 }
 
+/* adversarial: 31, 39 */
 static void accesses_of_every_size_and_place_are_filtered(void **state)
 {
 	struct acpi_sleep acpi = in_ports();
@@ -270,6 +272,7 @@ static void pm1b_has_types_of_its_own(void **state)
 	assert_true(in(0x800, 2) == WAK_STS && in(PM1_STATUS, 2) == WAK_STS);
 }
 
+/* adversarial: 39 */
 static void registers_in_memory_share_their_page(void **state)
 {
 	struct acpi_sleep acpi = with_types();

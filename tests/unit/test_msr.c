@@ -380,6 +380,7 @@ static void no_cpuid_bit_announces_an_absent_register(void **state)
 	}
 }
 
+/* adversarial: 36 */
 static void registers_that_take_addresses_are_closed(void **state)
 {
 	static const u32 list[] = {
@@ -453,6 +454,7 @@ static void check_one(u32 msr, u64 pattern)
 	*register_of(msr) = start_value(msr);
 }
 
+/* adversarial: 31 */
 static void every_register_is_what_its_row_says(void **state)
 {
 	for (u32 variant = 0; variant < 4; variant++) {
@@ -593,6 +595,7 @@ static void facts_are_shown_without_what_is_hidden(void **state)
 }
 
 /* --- the width of addresses --- */
+/* adversarial: 37 */
 static void the_guest_is_told_the_usable_width(void **state)
 {
 	for (u32 amd = 0; amd < 2; amd++) {

@@ -55,6 +55,7 @@ static void make_intel(void)
 	cpu.has_tme = true;
 }
 
+/* adversarial: 37 */
 static void keys_of_intel_are_no_address(void **state)
 {
 	make_intel();
@@ -67,6 +68,7 @@ static void keys_of_intel_are_no_address(void **state)
 	assert_int_equal(on_intel(TME_ON), 52); /* one key for all memory */
 }
 
+/* adversarial: 37 */
 static void keys_that_are_not_in_effect_take_no_bits(void **state)
 {
 	make_intel();
@@ -94,6 +96,7 @@ static u32 on_amd(u64 syscfg, u32 ebx)
 	return physbits_usable();
 }
 
+/* adversarial: 37 */
 static void the_reduction_of_amd_is_no_address(void **state)
 {
 	const u32 c_bit_47_less_5 = 47 | 5 << 6;
@@ -110,6 +113,7 @@ static void the_reduction_of_amd_is_no_address(void **state)
 	assert_int_equal(physbits_usable(), 48);
 }
 
+/* adversarial: 37 */
 static void nonsense_leaves_four_gigabytes(void **state)
 {
 	assert_int_equal(on_amd(SME, 47 | 63 << 6), 32);

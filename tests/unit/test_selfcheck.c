@@ -297,6 +297,7 @@ static void a_register_number_that_is_reported_wrongly_is_named(void **state)
 	assert_string_equal(out.missing, "MOV from CR0");
 }
 
+/* adversarial: 29 */
 static void an_nmi_in_between_is_not_believed(void **state)
 {
 	cpu.nmis = 2;

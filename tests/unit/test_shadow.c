@@ -20,6 +20,8 @@
 
 #include "lib/x86.h"
 #include "mm/phys.h"
+#include "mm/shadow/accessors.h"
+#include "mm/shadow/pool.h"
 #include "tests/unit/machine.h"
 
 #define TABLES 0x100000ull
@@ -269,6 +271,7 @@ static void set_nxe(bool on)
 }
 
 /* --- rights and roles ------------------------------------------------------------------ */
+/* adversarial: 1 */
 static void one_table_under_two_parents_has_the_rights_of_each(void **state)
 {
 	u64 table = new_table(), page = DATA;
@@ -289,6 +292,7 @@ static void one_table_under_two_parents_has_the_rights_of_each(void **state)
 }
 
 /* CVE-2026-53359: page number and frame of a reused child must both be compared. */
+/* adversarial: 2 */
 static void slot_changes_between_large_leaf_and_table_of_the_same_frame(void **state)
 {
 	u64 frame = 0x200000, page = DATA;
@@ -311,6 +315,7 @@ static void slot_changes_between_large_leaf_and_table_of_the_same_frame(void **s
 	}
 }
 
+/* adversarial: 3 */
 static void write_with_wp_clear_then_every_other_access(void **state)
 {
 	map(CODE, 1, DATA | PTE_P | PTE_U);
@@ -337,6 +342,7 @@ static void write_with_wp_clear_then_every_other_access(void **state)
 	expect_ok(CODE, USER_READ, DATA);
 }
 
+/* adversarial: 4 */
 static void write_with_wp_clear_dirties_the_right_large_alias(void **state)
 {
 	u64 other = CODE + 0x200000, frame = MACHINE_HIGH;
@@ -354,6 +360,7 @@ static void write_with_wp_clear_dirties_the_right_large_alias(void **state)
 }
 
 /* The same in a block that holds tables, so that the leaves are splintered. */
+/* adversarial: 4 */
 static void write_with_wp_clear_dirties_the_right_splintered_alias(void **state)
 {
 	u64 other = CODE + 0x200000;
@@ -371,6 +378,7 @@ static void write_with_wp_clear_dirties_the_right_splintered_alias(void **state)
 	assert_true(entry(CODE, 2) & PTE_D);
 }
 
+/* adversarial: 5 */
 static void readonly_and_clean_large_aliases(void **state)
 {
 	static const u64 frames[] = {MACHINE_HIGH, 0};
@@ -393,6 +401,7 @@ static void readonly_and_clean_large_aliases(void **state)
 }
 
 /* A fetch and a write in one read-only user page, small and large, with WP clear. */
+/* adversarial: 3 */
 static void instruction_that_writes_to_its_own_page_with_wp_clear(void **state)
 {
 	static const struct {
@@ -563,6 +572,7 @@ static void the_engines_own_accesses_obey_keys(void **state)
 	assert_false(entry(CODE, 1) & PTE_D);
 }
 
+/* adversarial: 6 */
 static void nxe_toggled_with_bit_63_in_live_entries(void **state)
 {
 	map(CODE, 1, DATA | USER | PTE_NX);
@@ -578,6 +588,7 @@ static void nxe_toggled_with_bit_63_in_live_entries(void **state)
 	}
 }
 
+/* adversarial: 6, 40 */
 static void wp_smep_smap_toggled_under_the_same_cr3(void **state)
 {
 	map(CODE, 1, DATA | PTE_P | PTE_U);
@@ -604,6 +615,7 @@ static void wp_smep_smap_toggled_under_the_same_cr3(void **state)
 	}
 }
 
+/* adversarial: 6 */
 static void pge_and_pse_toggled_flush_and_change_nothing_else(void **state)
 {
 	map(CODE, 1, DATA | USER | PTE_G);
@@ -618,6 +630,7 @@ static void pge_and_pse_toggled_flush_and_change_nothing_else(void **state)
 	}
 }
 
+/* adversarial: 7 */
 static void implicit_supervisor_access_ignores_ac_under_smap(void **state)
 {
 	struct model_access implicit = {.implicit = true, .ac = true}, explicit = {.ac = true};
@@ -634,6 +647,7 @@ static void implicit_supervisor_access_ignores_ac_under_smap(void **state)
  * At CPL 0 to 2 hardware does not say which access is one to a descriptor table:
  * two faults in a row at one address do, and others in between are no proof.
  */
+/* adversarial: 7 */
 static void implicit_access_at_cpl_0_is_told_by_its_second_fault(void **state)
 {
 	struct machine_access table = {.gva = CODE, .kind = {.implicit = true, .ac = true}, .size = 8, .cpl0 = true};
@@ -668,6 +682,7 @@ static void implicit_access_at_cpl_0_is_told_by_its_second_fault(void **state)
 }
 
 /* The GDT, the IDT and the TSS in user pages: every step of a delivery from ring 3 and from ring 0. */
+/* adversarial: 7 */
 static void descriptor_tables_in_user_pages_under_smap(void **state)
 {
 	struct model_access table = {.implicit = true, .ac = true},
@@ -694,6 +709,7 @@ static void descriptor_tables_in_user_pages_under_smap(void **state)
 	}
 }
 
+/* adversarial: 8 */
 static void address_beyond_maxphyaddr_is_a_reserved_bit(void **state)
 {
 	map(CODE, 1, BIT(40) | USER);
@@ -706,6 +722,7 @@ static void address_beyond_maxphyaddr_is_a_reserved_bit(void **state)
 	expect_fault(0x8000000000, FETCH, PF_P | PF_RSVD | PF_ID);
 }
 
+/* adversarial: 8 */
 static void large_leaf_at_a_huge_address_is_not_truncated(void **state)
 {
 	struct machine_result r;
@@ -721,6 +738,7 @@ static void large_leaf_at_a_huge_address_is_not_truncated(void **state)
 	assert_int_equal(r.gpa, BIT(39) + 0x12345678);
 }
 
+/* adversarial: 8 */
 static void huge_addresses_with_52_bits(void **state)
 {
 	struct machine_result r;
@@ -737,6 +755,7 @@ static void huge_addresses_with_52_bits(void **state)
 	expect_ok(CODE + PAGE_SIZE, USER_WRITE, DATA);
 }
 
+/* adversarial: 9 */
 static void every_reserved_bit_at_every_level_faults(void **state)
 {
 	static const u64 base[] = {0, DATA | USER, 0x200000 | USER | PTE_PS, USER | PTE_PS};
@@ -757,6 +776,7 @@ static void every_reserved_bit_at_every_level_faults(void **state)
 		}
 }
 
+/* adversarial: 9 */
 static void bit_7_of_a_lowest_entry_is_a_memory_type(void **state)
 {
 	map(CODE, 1, DATA | USER | PTE_PAT_4K);
@@ -809,6 +829,7 @@ static void cleared_marks_are_set_again_after_a_flush(void **state)
 	}
 }
 
+/* adversarial: 14 */
 static void dirty_information_survives_protection_and_reload(void **state)
 {
 	map(CODE, 1, DATA | USER);
@@ -837,6 +858,7 @@ static void neighbours_not_accessed_are_not_marked(void **state)
 }
 
 /* --- staleness and ordering --------------------------------------------------------------------- */
+/* adversarial: 10 */
 static void table_edited_while_unlinked_is_fresh_when_linked_again(void **state)
 {
 	u64 table, linked;
@@ -862,6 +884,7 @@ static void table_edited_while_unlinked_is_fresh_when_linked_again(void **state)
 }
 
 /* The same one level further up, with the edit two levels below the link. */
+/* adversarial: 10 */
 static void subtree_edited_while_unlinked_is_fresh_when_linked_again(void **state)
 {
 	u64 linked, at, far;
@@ -893,6 +916,7 @@ static void subtree_edited_while_unlinked_is_fresh_when_linked_again(void **stat
 }
 
 /* An edit under one root, then the other root, whose shadow of the table is older. */
+/* adversarial: 10 */
 static void table_shared_by_two_roots_is_fresh_under_both(void **state)
 {
 	u64 second = new_root();
@@ -913,6 +937,7 @@ static void table_shared_by_two_roots_is_fresh_under_both(void **state)
  * A role that comes back without a flush: its new root takes over upper-half
  * tables whose shadows are older than the link that the guest just made.
  */
+/* adversarial: 10 */
 static void upper_half_taken_over_by_a_new_root_is_fresh(void **state)
 {
 	const u64 gva = 0xffffa00000000000;
@@ -934,6 +959,7 @@ static void upper_half_taken_over_by_a_new_root_is_fresh(void **state)
 	}
 }
 
+/* adversarial: 11 */
 static void entry_retargeted_by_dma_harms_nobody(void **state)
 {
 	map(CODE, 1, DATA | USER);
@@ -966,6 +992,7 @@ static void strike(int signal_number)
 }
 
 /* S2: an entry of any level that changes between the walk and the fill is not used any more. */
+/* adversarial: 11 */
 static void entry_changed_by_dma_during_a_fault(void **state)
 {
 	struct sigaction act_then = {.sa_handler = strike}, before;
@@ -997,6 +1024,7 @@ static void entry_changed_by_dma_during_a_fault(void **state)
 	sigaction(SIGSEGV, &before, NULL);
 }
 
+/* adversarial: 12 */
 static void entry_goes_from_ram_to_mmio_and_back(void **state)
 {
 	struct machine_result r;
@@ -1015,6 +1043,7 @@ static void entry_goes_from_ram_to_mmio_and_back(void **state)
 	}
 }
 
+/* adversarial: 13 */
 static void two_unsync_leaf_tables_map_each_other(void **state)
 {
 	u64 a = CODE, b = CODE + 0x200000, table_a, table_b;
@@ -1036,6 +1065,7 @@ static void two_unsync_leaf_tables_map_each_other(void **state)
 	}
 }
 
+/* adversarial: 15, 28 */
 static void invlpg_of_large_splintered_and_unmapped_pages(void **state)
 {
 	static const u64 frames[] = {MACHINE_HIGH, 0x200000, 0};
@@ -1062,6 +1092,7 @@ static void invlpg_of_large_splintered_and_unmapped_pages(void **state)
 	invlpg(0x7000000000);
 }
 
+/* adversarial: 15 */
 static void invlpg_takes_effect_for_one_small_page(void **state)
 {
 	for (u32 i = 0; i < 8; i++)
@@ -1077,6 +1108,7 @@ static void invlpg_takes_effect_for_one_small_page(void **state)
 }
 
 /* SDM vol. 2, INVLPG: such an address makes it a NOP, so the flush of the real address is still to come. */
+/* adversarial: 28 */
 static void invlpg_of_an_address_that_is_not_canonical(void **state)
 {
 	static const u32 bits[] = {48, 62}; /* the latter is no part of the key of a cached path */
@@ -1095,6 +1127,7 @@ static void invlpg_of_an_address_that_is_not_canonical(void **state)
 }
 
 /* INVLPG of any address empties the caches of upper entries: an old one must not meet a new leaf. */
+/* adversarial: 15 */
 static void invlpg_of_another_page_forgets_upper_entries(void **state)
 {
 	u64 a = CODE, b = CODE + 0x200000, one, two = new_table(), j = 5 * PAGE_SIZE;
@@ -1189,6 +1222,7 @@ static void what_is_not_mended_is_not_detached_again(void **state)
 	assert_true(g.m->invlpg_traps);
 }
 
+/* adversarial: 15 */
 static void another_page_flushed_during_copy_on_write(void **state)
 {
 	share(4, 4);
@@ -1203,6 +1237,7 @@ static void another_page_flushed_during_copy_on_write(void **state)
 }
 
 /* Changed while detached, flushed when no longer: the shadow has no difference to find then. */
+/* adversarial: 15 */
 static void pages_changed_during_copy_on_write_and_flushed_later(void **state)
 {
 	share(4, 4);
@@ -1234,6 +1269,7 @@ static void the_refused_page_read_ahead_before_it_is_mended(void **state)
 }
 
 /* A device makes the entry above a detached table one of a large page, and takes that back. */
+/* adversarial: 11 */
 static void a_large_page_by_dma_in_place_of_a_detached_table(void **state)
 {
 	u64 other = CODE + 0x80200000, at, pde;
@@ -1320,6 +1356,7 @@ static void copy_on_write_of_a_new_address_space(void **state)
 	assert_true(g.m->invlpg_traps);
 }
 
+/* adversarial: 15 */
 static void reload_takes_effect_at_every_level(void **state)
 {
 	u64 other = 0x700000000000;
@@ -1340,6 +1377,7 @@ static void reload_takes_effect_at_every_level(void **state)
 	}
 }
 
+/* adversarial: 17 */
 static void absent_to_present_needs_no_flush_at_any_level(void **state)
 {
 	struct rng r;
@@ -1371,6 +1409,7 @@ static void absent_to_present_needs_no_flush_at_any_level(void **state)
 	check();
 }
 
+/* adversarial: 18, 41 */
 static void recursive_mapping(void **state)
 {
 	const u64 self = 0x1ff;                          /* slot of the root that points at itself */
@@ -1401,6 +1440,7 @@ static void recursive_mapping(void **state)
 	expect_ok(CODE, USER_READ, DATA + 3 * PAGE_SIZE);
 }
 
+/* adversarial: 18 */
 static void tables_mapped_writable_for_the_user(void **state)
 {
 	u64 view = 0x8050000000;
@@ -1424,6 +1464,7 @@ static void tables_mapped_writable_for_the_user(void **state)
 		}
 }
 
+/* adversarial: 19 */
 static void leaf_table_promoted_to_an_upper_level_and_back(void **state)
 {
 	u64 table, upper = 0x40000000;
@@ -1452,6 +1493,7 @@ static void leaf_table_promoted_to_an_upper_level_and_back(void **state)
 }
 
 /* --- writes to tables ------------------------------------------------------------------------- */
+/* adversarial: 20 */
 static void entry_written_in_halves_and_bytes(void **state)
 {
 	map(CODE, 1, DATA | USER);
@@ -1479,6 +1521,7 @@ static void entry_written_in_halves_and_bytes(void **state)
 		}
 }
 
+/* adversarial: 20 */
 static void write_across_two_entries_and_two_tables(void **state)
 {
 	u64 a = CODE + 0x1ff000, b = CODE + 0x200000, at;
@@ -1521,6 +1564,7 @@ static void run_instruction(const struct machine_access *list, u32 count)
 /* clang-format on */
 
 /* XCHG, BTS, CMPXCHG16B, a 32-byte AVX store over two tables, REP MOVS, PUSH, CALL. */
+/* adversarial: 20 */
 static void tables_written_by_wide_locked_and_repeated_instructions(void **state)
 {
 	u64 at, low, page = DATA;
@@ -1567,6 +1611,7 @@ static void tables_written_by_wide_locked_and_repeated_instructions(void **state
 }
 
 /* Five words pushed at once onto a table, from ring 3 and from ring 0, with SMAP on or off. */
+/* adversarial: 20 */
 static void interrupt_frame_pushed_onto_a_table(void **state)
 {
 	for (u32 i = 0; i < 8; i++)
@@ -1592,6 +1637,7 @@ static void interrupt_frame_pushed_onto_a_table(void **state)
 }
 
 /* The code that writes to a table lies in that table's page, for both rings, and in a page with D clear. */
+/* adversarial: 21 */
 static void code_that_lies_in_the_table_it_writes(void **state)
 {
 	for (u32 ring = 0; ring < 2; ring++) {
@@ -1618,6 +1664,7 @@ static void code_that_lies_in_the_table_it_writes(void **state)
 }
 
 /* An instruction takes its own page away: it completes, and the next fetch faults once flushed. */
+/* adversarial: 21 */
 static void instruction_that_unmaps_its_own_page(void **state)
 {
 	map(CODE, 1, DATA | USER);
@@ -1639,6 +1686,7 @@ static void instruction_that_unmaps_its_own_page(void **state)
 }
 
 /* The hypervisor's own write goes to the entry that maps what it writes. */
+/* adversarial: 21 */
 static void hypervisor_write_that_unmaps_its_target(void **state)
 {
 	u64 at, view = 0x70000000, value = 0, gva = 0;
@@ -1661,6 +1709,7 @@ static void hypervisor_write_that_unmaps_its_target(void **state)
 }
 
 /* The write goes to the table that maps it, to the one above, and so on. */
+/* adversarial: 20 */
 static void write_to_the_tables_that_map_the_write(void **state)
 {
 	u64 view = 0x50000000;
@@ -1681,6 +1730,7 @@ static void write_to_the_tables_that_map_the_write(void **state)
 		}
 }
 
+/* adversarial: 22 */
 static void user_write_to_a_readonly_page_that_is_a_table(void **state)
 {
 	map(CODE, 1, DATA | USER);
@@ -1693,6 +1743,7 @@ static void user_write_to_a_readonly_page_that_is_a_table(void **state)
 	}
 }
 
+/* adversarial: 20 */
 static void hypervisor_writes_to_a_table_for_the_guest(void **state)
 {
 	struct gpt_access a = {.write = true};
@@ -1730,6 +1781,7 @@ static void hypervisor_writes_to_a_table_for_the_guest(void **state)
 }
 
 /* --- bounds --------------------------------------------------------------------------------------- */
+/* adversarial: 23 */
 static void cr3_anywhere_faults_only_on_access(void **state)
 {
 	static const u64 places[] = {
@@ -1748,6 +1800,7 @@ static void cr3_anywhere_faults_only_on_access(void **state)
 	}
 }
 
+/* adversarial: 24 */
 static void tables_that_name_hidden_memory(void **state)
 {
 	static const u64 places[] = {MACHINE_HIDDEN, MACHINE_HIDDEN + 0x1000, MACHINE_HIDDEN + 0x2000,
@@ -1774,6 +1827,7 @@ static void tables_that_name_hidden_memory(void **state)
 }
 
 /* A table pointer into hidden memory: it reads as all-ones, which has reserved bits. */
+/* adversarial: 24 */
 static void table_pointers_into_hidden_memory(void **state)
 {
 	for (u32 level = 2; level <= 4; level++) {
@@ -1785,6 +1839,7 @@ static void table_pointers_into_hidden_memory(void **state)
 	}
 }
 
+/* adversarial: 24 */
 static void large_leaf_over_hidden_trapped_and_ram(void **state)
 {
 	u64 low = 0x10000000, high = 0x10200000;
@@ -1808,6 +1863,7 @@ static void large_leaf_over_hidden_trapped_and_ram(void **state)
 	assert_int_equal(r.gpa, MACHINE_TRAPPED + 0x1000);
 }
 
+/* adversarial: 24 */
 static void giant_leaf_over_everything(void **state)
 {
 	u64 gva = 0x8000000000;
@@ -1908,6 +1964,7 @@ static void large_page_is_splintered_when_a_frame_of_it_becomes_a_table(void **s
 }
 
 /* The tables that map a large page lie in it, and nothing of it was a table before the first write. */
+/* adversarial: 41 */
 static void large_leaf_over_its_own_tables(void **state)
 {
 	u64 gva = 0x8000000000, upper = MACHINE_HIGH + 0x3000, middle = MACHINE_HIGH + 0x4000;
@@ -1929,6 +1986,7 @@ static void large_leaf_over_its_own_tables(void **state)
 	}
 }
 
+/* adversarial: 25 */
 static void one_table_referenced_from_every_slot(void **state)
 {
 	u64 leaf = new_table(), middle = new_table(), upper = new_table();
@@ -1966,6 +2024,7 @@ static void one_table_referenced_from_every_slot(void **state)
 }
 
 /* One frame mapped writable from everywhere: its list has a limit, and then it becomes a table. */
+/* adversarial: 25 */
 static void frame_with_more_mappings_than_its_list_holds(void **state)
 {
 	u64 gva = 0x8000000000, table = DATA + 0x10000;
@@ -2027,6 +2086,7 @@ static void push_out_by_invlpg(u64 one)
 	check();
 }
 
+/* adversarial: 25 */
 static void invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
 {
 	push_out_by_invlpg(CODE);
@@ -2038,6 +2098,7 @@ static void short_invlpg_that_pushes_a_mapping_out_of_a_full_list(void **state)
 	push_out_by_invlpg(0xffffa00000400000);
 }
 
+/* adversarial: 26, 42 */
 static void more_address_spaces_than_the_pool_holds(void **state)
 {
 	u64 roots[20];
@@ -2058,6 +2119,7 @@ static void more_address_spaces_than_the_pool_holds(void **state)
 }
 
 /* One address space that alone needs more than the pool has, with wide instructions. */
+/* adversarial: 26 */
 static void one_address_space_larger_than_the_pool(void **state)
 {
 	struct machine_access list[6];
@@ -2077,6 +2139,7 @@ static void one_address_space_larger_than_the_pool(void **state)
 }
 
 /* A path that was remembered and then reclaimed is not believed again, however many links come and go. */
+/* adversarial: 26 */
 static void paths_remembered_before_they_were_reclaimed(void **state)
 {
 	g.m->audit = false;
@@ -2096,6 +2159,7 @@ static void paths_remembered_before_they_were_reclaimed(void **state)
 	check();
 }
 
+/* adversarial: 27 */
 static void everything_dropped_at_once(void **state)
 {
 	g.m->audit = false;
@@ -2127,6 +2191,7 @@ static u64 with_type(u32 index, bool large)
 	       (index & 4 ? (large ? PTE_PAT_LARGE : PTE_PAT_4K) : 0);
 }
 
+/* adversarial: 32 */
 static void every_memory_type_reaches_the_hardware(void **state)
 {
 	static const u64 pats[] = {PAT_RESET, 0x0706050401000406ull, 0x0000010407060506ull};
@@ -2154,6 +2219,7 @@ static void every_memory_type_reaches_the_hardware(void **state)
 	}
 }
 
+/* adversarial: 32 */
 static void conflicting_types_for_one_frame_are_the_guests_affair(void **state)
 {
 	map(CODE, 1, DATA | USER);
@@ -2183,6 +2249,7 @@ static void set_paging_on(void)
 	check();
 }
 
+/* adversarial: 28 */
 static void paging_off_is_the_identity(void **state)
 {
 	struct machine_result r;
@@ -2285,6 +2352,153 @@ static void counters_have_names_and_count(void **state)
 	assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_walks) > walks);
 	shadow_stat_add(g.m->shadow, SHADOW_STAT_emulations, 3);
 	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_emulations), 3);
+}
+
+/* --- no page left, at any step ------------------------------------------------------ */
+#define SPACES 8u
+static u64 space_root[SPACES + 4]; /* the last ones were never loaded before the test begins */
+static u32 taken[64], taken_flags[64], taken_count;
+
+/* Takes free pages of the pool away until few are left. */
+static void take_pages(u32 left)
+{
+	while (g.m->shadow->free_count > left) {
+		taken[taken_count] = g.m->shadow->free_head;
+		taken_flags[taken_count] = g.m->shadow->pages[taken[taken_count]].flags;
+		assert_int_equal(page_alloc_raw(g.m->shadow), taken[taken_count]);
+		taken_count++;
+	}
+}
+
+static void give_pages_back(void)
+{
+	while (taken_count) {
+		u32 page = taken[--taken_count];
+
+		page_free_raw(g.m->shadow, page);
+		g.m->shadow->pages[page].flags = (u8)taken_flags[taken_count];
+	}
+}
+
+static u64 space_data(u32 i)
+{
+	return DATA + i * 2 * PAGE_SIZE;
+}
+
+static void make_spaces(void)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(space_root); i++) {
+		space_root[i] = new_root();
+		machine_dma(g.m, slot(space_root[i], CODE, 1), space_data(i) | USER);
+		machine_dma(g.m, slot(space_root[i], CODE + (1ull << 30), 1), (space_data(i) + PAGE_SIZE) | USER);
+		machine_dma(g.m, slot(space_root[i], CODE + 0x200000, 2), MACHINE_HIGH | USER | PTE_PS);
+	}
+}
+
+static void use_space(u32 i)
+{
+	g.root = space_root[i];
+	machine_load_cr3(g.m, g.root);
+	expect_ok(CODE, USER_WRITE, space_data(i));
+	expect_ok(CODE + (1ull << 30), USER_WRITE, space_data(i) + PAGE_SIZE);
+}
+
+/* Reclaim has something to take, wherever the guest is. */
+static void fill_pool(void)
+{
+	u64 root = g.root;
+
+	if (!(g.m->paging.cr0 & CR0_PG))
+		return;
+	for (u32 i = 0; i < SPACES; i++)
+		use_space(i);
+	g.root = root;
+	machine_load_cr3(g.m, root);
+}
+
+/* Each step is what a guest does in between: a switch, a fault, a flush, another role. */
+static void step_of_a_guest(u32 step)
+{
+	switch (step) {
+	case 0: use_space(1); break;
+	case 1: use_space(SPACES); break;
+	case 2: expect_ok(CODE + 0x3ff000, USER_WRITE, MACHINE_HIGH + 0x1ff000); break;
+	case 3:
+		store_entry(CODE, 1, (DATA + 0x30000) | USER);
+		invlpg(CODE);
+		expect_ok(CODE, USER_WRITE, DATA + 0x30000);
+		break;
+	case 4:
+		set_control(CR0_WP, 0, 0, 0, false);
+		expect_ok(CODE, WRITE, DATA + 0x30000);
+		break;
+	case 5:
+		set_control(0, CR0_WP, 0, 0, false);
+		expect_ok(CODE, WRITE, DATA + 0x30000);
+		break;
+	case 6:
+		store_entry(CODE, 1, (DATA + 0x30000) | PTE_P | PTE_U);
+		invlpg(CODE);
+		expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U);
+		store_entry(CODE, 1, space_data(SPACES) | USER);
+		invlpg(CODE);
+		expect_ok(CODE, USER_WRITE, space_data(SPACES));
+		break;
+	case 7: /* a table within the large page */
+		memset(machine_ram(g.m, MACHINE_HIGH + 0x4000), 0, PAGE_SIZE);
+		map(CODE + 0x600000, 2, (MACHINE_HIGH + 0x4000) | LINK);
+		machine_dma(g.m, MACHINE_HIGH + 0x4000, (DATA + 0x31000) | USER);
+		expect_ok(CODE + 0x600000, USER_WRITE, DATA + 0x31000);
+		expect_ok(CODE + 0x200000, USER_WRITE, MACHINE_HIGH);
+		break;
+	case 8:
+		set_paging_off();
+		expect_ok(DATA, WRITE, DATA);
+		break;
+	case 9:
+		set_paging_on();
+		use_space(SPACES);
+		break;
+	case 10: use_space(SPACES + 1); break;
+	case 11: machine_flush(g.m); break;
+	case 12: use_space(2); break;
+	default: use_space(SPACES + 2); break;
+	}
+}
+
+/*
+ * Whatever step finds the pool with so many free pages, the guest goes on in the space it asked for:
+ * what the hardware walks is judged by the oracle and the TLB model after each.
+ */
+/* adversarial: 42 */
+static void every_step_of_a_switch_with_few_pages_left(void **state)
+{
+	u32 reclaimed = 0;
+
+	for (u32 left = 0; left <= 14; left++) {
+		u64 before;
+
+		if (left) {
+			machine_destroy(g.m);
+			setup_small(state);
+		}
+		g.m->audit = false;
+		make_spaces();
+		fill_pool();
+		before = shadow_stat(g.m->shadow, SHADOW_STAT_reclaims);
+		for (u32 step = 0; step < 14; step++) {
+			fill_pool();
+			take_pages(left);
+			g.m->witness = step != 7; /* DMA to tables in use */
+			step_of_a_guest(step);
+			check();
+			give_pages_back();
+			machine_audit(g.m);
+			check();
+		}
+		reclaimed += shadow_stat(g.m->shadow, SHADOW_STAT_reclaims) > before;
+	}
+	assert_true(reclaimed > 8);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -2390,6 +2604,7 @@ int main(int argc, char **argv)
 		TEST_ON(far, invlpg_that_pushes_a_mapping_out_of_a_full_list),
 		TEST_ON(small, frame_with_more_mappings_than_its_list_holds),
 		TEST_ON(small, more_address_spaces_than_the_pool_holds),
+		TEST_ON(small, every_step_of_a_switch_with_few_pages_left),
 		TEST_ON(small, one_address_space_larger_than_the_pool),
 		TEST_ON(small, paths_remembered_before_they_were_reclaimed),
 		TEST(everything_dropped_at_once),

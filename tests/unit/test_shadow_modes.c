@@ -397,6 +397,7 @@ static void each_format_maps_and_marks_all_over_its_addresses(void **state)
 	}
 }
 
+/* adversarial: 15 */
 static void each_level_of_each_format_takes_rights_away(void **state)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(all_modes); i++) {
@@ -423,6 +424,7 @@ static void each_level_of_each_format_takes_rights_away(void **state)
 	}
 }
 
+/* adversarial: 17 */
 static void absent_to_present_in_each_format(void **state)
 {
 	struct rng r;
@@ -474,6 +476,7 @@ static void change_bit(u64 gva, u32 level, u32 bit, u64 gpa)
 }
 
 /* A reserved bit (or any other) that appears in a live entry holds after the flush. */
+/* adversarial: 9 */
 static void each_bit_changed_in_a_live_entry_of_each_format(void **state)
 {
 	m->audit = false;
@@ -491,6 +494,7 @@ static void each_bit_changed_in_a_live_entry_of_each_format(void **state)
 	}
 }
 
+/* adversarial: 18 */
 static void tables_of_each_format_written_through_their_own_mapping(void **state)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(all_modes); i++) {
@@ -513,6 +517,7 @@ static void tables_of_each_format_written_through_their_own_mapping(void **state
 	}
 }
 
+/* adversarial: 3, 6, 40 */
 static void wp_smep_smap_in_each_format(void **state)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(all_modes); i++) {
@@ -541,6 +546,7 @@ static void wp_smep_smap_in_each_format(void **state)
 }
 
 /* NX is a bit of the formats with 8-byte entries alone, and so is the I/D bit of the error code. */
+/* adversarial: 6 */
 static void nx_where_the_format_has_it(void **state)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(all_modes); i++) {
@@ -572,6 +578,7 @@ static void nx_where_the_format_has_it(void **state)
 }
 
 /* --- large pages ---------------------------------------------------------------------------------- */
+/* adversarial: 15 */
 static void large_pages_of_each_format_stay_large(void **state)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(all_modes); i++) {
@@ -637,6 +644,7 @@ static void large_page_of_each_format_is_splintered_around_a_table(void **state)
 	}
 }
 
+/* adversarial: 24 */
 static void large_page_of_each_format_over_hidden_trapped_and_ram(void **state)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(all_modes); i++) {
@@ -661,6 +669,7 @@ static void large_page_of_each_format_over_hidden_trapped_and_ram(void **state)
 }
 
 /* CVE-2026-53359 in each format: a slot between a large leaf and a table of the same frame. */
+/* adversarial: 2 */
 static void slot_between_large_leaf_and_table_in_each_format(void **state)
 {
 	u64 frame = 0x400000;
@@ -728,6 +737,7 @@ static void quadrants_of_a_32_bit_guest(void **state)
 	}
 }
 
+/* adversarial: 1 */
 static void a_32_bit_page_table_under_several_parents(void **state)
 {
 	u64 table;
@@ -753,6 +763,7 @@ static void a_32_bit_page_table_under_several_parents(void **state)
 }
 
 /* Two entries of 4 bytes with one store, halves of words, single bytes. */
+/* adversarial: 20 */
 static void a_32_bit_guest_writes_entries_of_other_sizes(void **state)
 {
 	enter_mode(MODEL_32);
@@ -777,6 +788,7 @@ static void a_32_bit_guest_writes_entries_of_other_sizes(void **state)
 	}
 }
 
+/* adversarial: 8, 32 */
 static void pse_36_addresses(void **state)
 {
 	/* entry bits 20:13 are address bits 39:32 */
@@ -807,6 +819,7 @@ static void pse_36_addresses(void **state)
 }
 
 /* With 36 address bits, bits 21:17 of a large entry are reserved. */
+/* adversarial: 8 */
 static void pse_36_addresses_beyond_the_width(void **state)
 {
 	enter_mode(MODEL_32);
@@ -822,6 +835,7 @@ static void pse_36_addresses_beyond_the_width(void **state)
 }
 
 /* With CR4.PSE the same entry is a large leaf, without it a pointer to a table. */
+/* adversarial: 2, 6 */
 static void pse_toggled_with_live_large_entries(void **state)
 {
 	u64 table = MACHINE_HIGH;
@@ -850,6 +864,7 @@ static void pse_toggled_with_live_large_entries(void **state)
 	expect_fault(CODE, USER_READ, PF_P | PF_U | PF_RSVD);
 }
 
+/* adversarial: 23 */
 static void cr3_of_a_32_bit_guest_anywhere_faults_only_on_access(void **state)
 {
 	static const u64 places[] = {MACHINE_MMIO, MACHINE_HIDDEN, MACHINE_POOL, MACHINE_TRAPPED, 0xfffff000};
@@ -887,6 +902,7 @@ static struct pae make_pae(void)
 }
 
 /* SDM vol. 3 section 4.4.1: the PDPTEs are registers; what loads them and what does not. */
+/* adversarial: 16 */
 static void pdpt_edited_without_reload_has_no_effect(void **state)
 {
 	struct pae p = make_pae();
@@ -919,6 +935,7 @@ static void pdpt_edited_without_reload_has_no_effect(void **state)
 	expect_ok(p.gva, USER_WRITE, DATA);
 }
 
+/* adversarial: 16 */
 static void pdpt_edited_holds_after_each_kind_of_reload(void **state)
 {
 	struct pae p = make_pae();
@@ -947,6 +964,7 @@ static void pdpt_edited_holds_after_each_kind_of_reload(void **state)
 	expect_fault(p.gva, FETCH, PF_ID);
 }
 
+/* adversarial: 9 */
 static void pdpte_with_reserved_bits_is_refused_and_changes_nothing(void **state)
 {
 	static const u32 bits[] = {1, 2, 5, 6, 7, 8, 40, 51, 52, 62, 63};
@@ -968,6 +986,7 @@ static void pdpte_with_reserved_bits_is_refused_and_changes_nothing(void **state
 	}
 }
 
+/* adversarial: 16 */
 static void pdptes_that_share_a_directory(void **state)
 {
 	struct pae p = make_pae();
@@ -997,6 +1016,7 @@ static void pdptes_that_share_a_directory(void **state)
  * Two PDPTs alike in their first entry alone; both second directories lead to one
  * leaf table. What was learnt of a path below one must not serve below the other.
  */
+/* adversarial: 16 */
 static void pdpts_that_share_their_first_directory(void **state)
 {
 	struct pae p = make_pae();
@@ -1022,6 +1042,7 @@ static void pdpts_that_share_their_first_directory(void **state)
 }
 
 /* Several PDPTs in a page, by bits 11:5 of CR3; the page is a leaf table, too. */
+/* adversarial: 16 */
 static void pdpts_at_every_place_of_a_page(void **state)
 {
 	struct pae p = make_pae();
@@ -1045,6 +1066,7 @@ static void pdpts_at_every_place_of_a_page(void **state)
 	}
 }
 
+/* adversarial: 23 */
 static void pdptes_anywhere_fault_only_on_access(void **state)
 {
 	static const u64 places[] = {MACHINE_MMIO,    MACHINE_HIDDEN, MACHINE_POOL,
@@ -1081,6 +1103,7 @@ static void absent_directories_have_nothing_of_a_large_leaf(void **state)
 }
 
 /* --- five levels ------------------------------------------------------------------------------------- */
+/* adversarial: 1 */
 static void la57_addresses(void **state)
 {
 	u64 fourth, gva = (u64)77 << 48 | (u64)3 << 39 | CODE;
@@ -1115,6 +1138,7 @@ static void la57_addresses(void **state)
 }
 
 /* A 4-level root is a level-4 table of a 5-level guest: both shadows of it live at once. */
+/* adversarial: 10 */
 static void a_4_level_root_below_a_level_5_table(void **state)
 {
 	const struct space *four = &spaces[MODEL_4L], *five = &spaces[MODEL_5L];
@@ -1152,6 +1176,7 @@ static u64 map_self(void)
 	return gva;
 }
 
+/* adversarial: 18, 41 */
 static void recursive_mapping_in_each_format(void **state)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(all_modes); i++) {
@@ -1192,6 +1217,7 @@ static void share_a_leaf_table(void)
 }
 
 /* The leaf entry of CODE changes in one mode: what each mode sees from then on. */
+/* adversarial: 10 */
 static void every_switch_of_modes_with_live_shadows(void **state)
 {
 	u64 narrow = DATA, wide = DATA;
@@ -1218,6 +1244,7 @@ static void every_switch_of_modes_with_live_shadows(void **state)
 }
 
 /* Control bits that make other roles, toggled in each mode, each time with the other modes' shadows alive. */
+/* adversarial: 6 */
 static void control_bits_toggled_between_modes(void **state)
 {
 	static const u64 cr4[] = {CR4_SMEP, CR4_SMAP, CR4_PGE, CR4_PSE};
@@ -1263,6 +1290,7 @@ static void tables_written_with_paging_off_hold_in_each_format(void **state)
  * A 32-bit walk sets A and D in 4-byte entries. The odd ones are the upper halves
  * of what the same frame says in the other formats: address bits there.
  */
+/* adversarial: 19 */
 static void marks_of_a_32_bit_walk_in_a_table_of_8_byte_entries(void **state)
 {
 	u64 table = new_table(), other = 2 * CODE;
@@ -1285,6 +1313,7 @@ static void marks_of_a_32_bit_walk_in_a_table_of_8_byte_entries(void **state)
 }
 
 /* CR4.PAE may change with paging on, outside of long mode: one CR3 for both formats. */
+/* adversarial: 16 */
 static void pae_toggled_with_paging_on(void **state)
 {
 	u64 both = spaces[MODEL_PAE].root, gva = (u64)100 << 22;
@@ -1317,6 +1346,7 @@ static void pae_toggled_with_paging_on(void **state)
 }
 
 /* More tables in each mode than the pool holds, with the roots in use: four of them in the PAE format. */
+/* adversarial: 26, 42 */
 static void pool_exhausted_in_each_format(void **state)
 {
 	m->audit = false;
@@ -1391,6 +1421,7 @@ static bool roots_loaded_with_few_pages_left(u32 fillers)
 	return true;
 }
 
+/* adversarial: 26, 42 */
 static void roots_are_made_though_lists_take_pages(void **state)
 {
 	u32 fillers = 0;

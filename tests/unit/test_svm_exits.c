@@ -185,6 +185,7 @@ static void length_comes_from_nrip_only_where_sane(void **state)
 
 /* --- events ------------------------------------------------------------------ */
 
+/* adversarial: 30 */
 static void interrupted_events_are_decoded_with_their_quirks(void **state)
 {
 	static const struct {
@@ -237,6 +238,7 @@ static void events_are_encoded(void **state)
 		assert_true(svm_event_inj(&cases[i].event) == cases[i].inj);
 }
 
+/* adversarial: 29, 30 */
 static void what_is_injected_and_cut_short_comes_back(void **state)
 {
 	for (u32 vector = 0; vector < 256; vector++) {

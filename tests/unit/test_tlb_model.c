@@ -27,6 +27,7 @@
 
 static struct world *current; /* for the message of a panic */
 static u64 detaches;          /* times that tables were detached, in all runs */
+static u64 stale;             /* times that the runtime oracle saw what the guest had not flushed */
 
 static void one_operation(struct world *w);
 
@@ -692,6 +693,7 @@ static struct world *world_create(u64 seed, u32 modes, bool single)
 	w->dma = seed % 5 == 0;
 	w->m->trace = w->trace;
 	w->m->audit = single && !w->dma;
+	w->m->witness = !w->dma;
 	oracle_init(&w->oracle, w->m, frame(FIRST), WATCHED, odd_tables, ODD_TABLES);
 	p.pages_1g = !c.no_1g && rng_chance(&w->rng, 80);
 	p.pat = rng_chance(&w->rng, 50) ? PAT_RESET : OTHER_PAT;
@@ -731,6 +733,7 @@ static bool run_seed(u64 seed, u32 modes, u32 steps, bool single)
 		printf("UMBRA_SEED=%llu mode %u step %u: %s\n", (unsigned long long)seed, mode_now(w), w->step - 1,
 		       w->m->failure);
 	good = !w->m->broken;
+	stale += w->m->stale;
 	detaches += shadow_stat(w->m->shadow, SHADOW_STAT_detaches);
 	current = NULL;
 	world_destroy(w);
@@ -765,31 +768,38 @@ static void run_guests(u32 modes, u32 percent)
 	assert_int_equal(failed, 0);
 }
 
+/* adversarial: 6, 11, 40, 43 */
 static void random_4_level_guests(void **state)
 {
 	run_guests(GUEST_4L, 100);
 	assert_true(detaches || getenv("UMBRA_SEED")); /* copy-on-write is part of it */
+	assert_true(stale || getenv("UMBRA_SEED"));
 }
 
+/* adversarial: 6, 11, 40, 43 */
 static void random_5_level_guests(void **state)
 {
 	run_guests(GUEST_5L, 60);
 }
+/* adversarial: 6, 11, 40, 43 */
 static void random_pae_guests(void **state)
 {
 	run_guests(GUEST_PAE, 100);
 }
+/* adversarial: 6, 11, 40, 43 */
 static void random_32_bit_guests(void **state)
 {
 	run_guests(GUEST_32, 100);
 }
 
 /* Up to long mode and back, as a boot loader and a kernel do, and any other way. */
+/* adversarial: 6, 11, 40, 43 */
 static void random_guests_that_change_their_mode(void **state)
 {
 	run_guests(GUEST_32 | GUEST_PAE | GUEST_4L | GUEST_5L, 100);
 }
 
+/* adversarial: 6, 11, 40, 43 */
 static void random_guests_between_32_bit_and_pae(void **state)
 {
 	run_guests(GUEST_32 | GUEST_PAE, 60);

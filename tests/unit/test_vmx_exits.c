@@ -206,6 +206,7 @@ static struct vcpu_event interrupted(u32 idt_info, u32 idt_error, u32 insn_len)
 	return vmx_interrupted_event(&info);
 }
 
+/* adversarial: 30 */
 static void cut_short_deliveries_are_recognised(void **state)
 {
 	struct vcpu_event e = interrupted(0x800000ec, 0, 0);
@@ -227,6 +228,7 @@ static void cut_short_deliveries_are_recognised(void **state)
 	assert_int_equal(interrupted(0x00000b0e, 7, 3).type, EVENT_NONE); /* stale bits */
 }
 
+/* adversarial: 30 */
 static void events_survive_the_way_back(void **state)
 {
 	static const u32 infos[] = {
@@ -265,6 +267,7 @@ static void error_codes_fit_what_the_entry_accepts(void **state)
 	assert_int_equal(vmx_entry_event(&e).error, 0x7fff);
 }
 
+/* adversarial: 29 */
 static void nmi_blocking_that_iret_ended_is_restored(void **state)
 {
 	struct vmx_exit_info info = {.reason = 0, .intr_info = 0x80001b0e};
@@ -321,6 +324,7 @@ static void no_state_that_the_entry_checks_refuse(void **state)
 	}
 }
 
+/* adversarial: 29 */
 static void nmi_blocking_is_the_guests(void **state)
 {
 	assert_int_equal(state_after(0, false, true, false, EVENT_NONE, false), BLOCKING_NMI);

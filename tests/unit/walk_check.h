@@ -7,7 +7,7 @@
 #define TESTS_WALK_CHECK_H
 
 #include "mm/gpt.h"
-#include "tests/unit/model_walk.h"
+#include "mm/witness/model_walk.h"
 
 #define WALK_RAM_BASE 0x400000ull
 #define WALK_RAM_PAGES 32u

@@ -106,6 +106,8 @@ static void set_paging(struct vcpu *vcpu, bool flush)
 
 	for (u32 i = 0; i < PDPTE_COUNT; i++)
 		paging.pdpte[i] = g->pdpte[i];
+	if (flush)
+		vcpu_note_event(vcpu, NOTED_FLUSH_ALL, 0);
 	shadow_set_paging(vcpu->mmu, &paging, flush);
 }
 
@@ -246,6 +248,7 @@ int cr_write_cr3(struct vcpu *vcpu, u64 value)
 	if (unlikely(!in_long_mode(vcpu) || (vcpu->cr4 & CR4_PCIDE) || (value & above_phys_bits(guest_of(vcpu)))))
 		return write_cr3_other(vcpu, value);
 	vcpu->cr3 = value;
+	vcpu_note_event(vcpu, NOTED_FLUSH_ALL, 0);
 	shadow_set_cr3(vcpu->mmu, value);
 	return 0;
 }

@@ -25,6 +25,7 @@ static void handle_page_fault(struct vcpu *vcpu)
 	const struct vcpu_exit *exit = &vcpu->exit;
 	enum shadow_result result = SHADOW_EMULATE;
 
+	vcpu_note_event(vcpu, NOTED_ACCESS, exit->gva);
 	if (vcpu->mmio.state != MMIO_FOUND)
 		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags,
 					     &vcpu->mmio.fault);
@@ -76,6 +77,7 @@ static void handle_invlpg(struct vcpu *vcpu)
 	insn_fill_exit(vcpu);
 	if (!vcpu->exit.operand_known && insn_exit_operands(vcpu, &insn))
 		return;
+	vcpu_note_event(vcpu, NOTED_FLUSH_PAGE, vcpu->exit.gva);
 	shadow_invlpg(vcpu->mmu, vcpu->exit.gva);
 	insn_skip(vcpu);
 }

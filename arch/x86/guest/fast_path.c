@@ -93,6 +93,7 @@ u32 fast_path_invlpg(struct vcpu *vcpu)
 	}
 	if (!exit->insn_len)
 		return 0;
+	vcpu_note_event(vcpu, NOTED_FLUSH_PAGE, exit->gva);
 	shadow_invlpg(vcpu->mmu, exit->gva);
 	return exit->insn_len;
 }

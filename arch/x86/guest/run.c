@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What comes between an exit and the next entry. The shadow is audited every so
- * many exits when asked to.
+ * many exits when asked to, as a whole and by the oracle of mm/witness/.
  */
 #include "arch/x86/guest/run.h"
 
@@ -10,6 +10,7 @@
 #include "arch/x86/guest/stop.h"
 #include "lib/log.h"
 #include "mm/shadow.h"
+#include "mm/witness/witness.h"
 
 static void audit(struct guest *g, struct vcpu *vcpu)
 {
@@ -19,6 +20,46 @@ static void audit(struct guest *g, struct vcpu *vcpu)
 	mismatches = shadow_audit(vcpu->mmu);
 	if (mismatches)
 		panic("shadow audit after %llu exits: %u mismatches", (unsigned long long)vcpu->exits, mismatches);
+}
+
+/* --- the oracle of debug builds (mm/witness/) ------------------------------------------ */
+static void witness(struct guest *g, struct vcpu *vcpu, gva_t gva, bool flushed)
+{
+	struct witness_report report;
+
+	if (!witness_check(vcpu->mmu, gva, flushed, &report)) {
+		witness_print(&report);
+		panic("the shadow of %llx after %llu exits: %s", (unsigned long long)gva,
+		      (unsigned long long)vcpu->exits, witness_verdict_text(report.verdict));
+	}
+	if (report.verdict != WITNESS_ABSENT)
+		shadow_stat_add(g->shadow, SHADOW_STAT_witnessed, 1);
+	if (report.verdict == WITNESS_STALE)
+		shadow_stat_add(g->shadow, SHADOW_STAT_witnessed_stale, 1);
+}
+
+/* The event at hand was by this exit, which did nothing to guest memory behind it. */
+static bool flushed_now(const struct vcpu *vcpu, enum noted_event event)
+{
+	u32 kind = vcpu_last_exit(vcpu)->kind;
+
+	return vcpu->noted.exit == vcpu->exits && vcpu->noted.event == event &&
+	       (kind == EXIT_CR_READ || kind == EXIT_CR_WRITE || kind == EXIT_INVLPG);
+}
+
+/* Where the guest is, and what the last exits were about: the shadow against the guest's tables. */
+static void witness_recent(struct guest *g, struct vcpu *vcpu)
+{
+	const struct vcpu_noted *n = &vcpu->noted;
+	bool all, page;
+
+	if (!vcpu->exits) /* the first entry */
+		return;
+	all = flushed_now(vcpu, NOTED_FLUSH_ALL);
+	page = flushed_now(vcpu, NOTED_FLUSH_PAGE);
+	witness(g, vcpu, vcpu_last_exit(vcpu)->rip, all);
+	for (u64 i = n->count > NOTED_MAX ? n->count - NOTED_MAX : 0; i < n->count; i++)
+		witness(g, vcpu, n->gva[i % NOTED_MAX], all || (page && i + 1 == n->count));
 }
 
 static void load_root(struct guest *g, struct vcpu *vcpu)
@@ -36,10 +77,13 @@ static void load_root(struct guest *g, struct vcpu *vcpu)
 void guest_prepare_entry(struct vcpu *vcpu)
 {
 	struct guest *g = guest_of(vcpu);
+	bool audited = unlikely(vcpu->exits >= vcpu->next_audit);
 
-	if (unlikely(vcpu->exits >= vcpu->next_audit))
+	if (audited)
 		audit(g, vcpu);
 	load_root(g, vcpu);
+	if (UMBRA_DEBUG_ENABLED && audited)
+		witness_recent(g, vcpu);
 }
 
 static NORETURN void stop_foreign_root(struct vcpu *vcpu)

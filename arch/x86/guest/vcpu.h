@@ -7,6 +7,7 @@
 #ifndef ARCH_X86_GUEST_VCPU_H
 #define ARCH_X86_GUEST_VCPU_H
 
+#include "lib/log.h"
 #include "lib/types.h"
 #include "lib/x86.h"
 #include "mm/shadow.h"
@@ -144,6 +145,16 @@ struct exit_record {
 	u64 info1, info2;
 };
 
+/* Debug builds: the addresses that exits were about, for the oracle (run.c). */
+#define NOTED_MAX 16
+enum noted_event { NOTED_ACCESS, NOTED_FLUSH_PAGE, NOTED_FLUSH_ALL };
+struct vcpu_noted {
+	gva_t gva[NOTED_MAX]; /* address n is at n % NOTED_MAX */
+	u64 count;
+	u64 exit; /* when the last event was: vcpu.exits */
+	u32 event;
+};
+
 struct vendor;
 
 struct vcpu {
@@ -172,6 +183,7 @@ struct vcpu {
 	u64 next_audit;                     /* number of exits at which shadow_audit() is due, ~0: never */
 	struct exit_record ring[EXIT_RING]; /* exit n is at n % EXIT_RING */
 	u64 dr6_set; /* bits that run() sets in the guest's DR6, then clears here (#DB injected) */
+	struct vcpu_noted noted;
 };
 
 /* Counts an exit and keeps it for dumps: the first thing after it. raw: the vendor's code or reason. */
@@ -183,6 +195,19 @@ static ALWAYS_INLINE void vcpu_note_exit(struct vcpu *vcpu, u32 kind, u32 raw, u
 	vcpu->exits++;
 	vcpu->exit_count[kind]++;
 	*r = (struct exit_record){rip, kind, raw, info1, info2};
+}
+
+/* gva: of an access or a flush of one page. Nothing in release builds. */
+static ALWAYS_INLINE void vcpu_note_event(struct vcpu *vcpu, enum noted_event event, gva_t gva)
+{
+	struct vcpu_noted *n = &vcpu->noted;
+
+	if (!UMBRA_DEBUG_ENABLED)
+		return;
+	if (event != NOTED_FLUSH_ALL)
+		n->gva[n->count++ % NOTED_MAX] = gva;
+	n->event = event;
+	n->exit = vcpu->exits;
 }
 
 static inline const struct exit_record *vcpu_last_exit(const struct vcpu *vcpu)

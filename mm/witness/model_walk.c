@@ -3,7 +3,7 @@
  * The naive page walk. Every table of the manual is written out as it stands
  * there, one entry kind at a time, without sharing between the paging modes.
  */
-#include "tests/unit/model_walk.h"
+#include "mm/witness/model_walk.h"
 
 static u64 bits(u32 high, u32 low)
 {

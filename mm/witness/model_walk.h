@@ -2,11 +2,11 @@
 /*
  * A naive page walk, written from the manuals alone (SDM vol. 3 sections 4.3 to
  * 4.8, APM vol. 2 chapter 5) and without a look at mm/gpt.c: the tests compare
- * the two. It reads memory through a callback, changes nothing and reports what
- * the processor would do.
+ * the two, and the runtime oracle (witness.h) judges the shadow by it. It reads
+ * memory through a callback, changes nothing and reports what the processor would do.
  */
-#ifndef TESTS_MODEL_WALK_H
-#define TESTS_MODEL_WALK_H
+#ifndef MM_WITNESS_MODEL_WALK_H
+#define MM_WITNESS_MODEL_WALK_H
 
 #include "lib/types.h"
 

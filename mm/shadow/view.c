@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What mm/witness/ is told about the shadow; see mm/shadow.h. */
+#include "mm/shadow.h"
+
+#include "mm/shadow/accessors.h"
+
+void shadow_view_begin(struct shadow_mmu *mmu, struct shadow_view *view)
+{
+	struct shadow *s = mmu->s;
+
+	spin_lock(&s->lock);
+	*view = (struct shadow_view){
+		.mmu = mmu,
+		.regions = s->regions,
+		.paging = &mmu->paging,
+		.ones_page = s->ones_page,
+		.host_phys_bits = s->host_phys_bits,
+		.pages_1g = s->pages_1g,
+	};
+	if (mmu->root[0])
+		view->root = mmu->root_level == 3 ? s->low_page : page_hpa(s, mmu->root[0]);
+}
+
+void shadow_view_end(const struct shadow_view *view)
+{
+	spin_unlock(&view->mmu->s->lock);
+}
+
+bool shadow_view_table(const struct shadow_view *view, hpa_t table, struct shadow_table *out)
+{
+	const struct shadow *s = view->mmu->s;
+	u64 page = (table.v - s->pool_hpa.v) >> PAGE_SHIFT;
+	const struct shadow_page *sp = &s->pages[page];
+
+	if (table.v < s->pool_hpa.v || !page || page >= s->page_count || sp->state != PAGE_TABLE)
+		return false;
+	*out = (struct shadow_table){
+		.gfn = sp->gfn,
+		.level = sp->role.level,
+		.direct = sp->role.direct,
+		.unsync = sp->flags & PAGE_UNSYNC,
+	};
+	return true;
+}
