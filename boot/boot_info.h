@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC 0x41524d55u /* "UMRA" */
-#define BOOT_INFO_VERSION 1u
+#define BOOT_INFO_VERSION 2u
 
 /* What a range of physical memory is. */
 enum boot_mem_kind {
@@ -68,7 +68,7 @@ struct boot_options {
 	uint32_t serial_baud;
 	uint32_t log_level;      /* enum log_level */
 	uint32_t audit_interval; /* debug: run shadow_audit() every so many exits; 0: never */
-	uint64_t pool_bytes;     /* 0: default (1/64 of RAM, at least 16 MiB) */
+	uint64_t pool_bytes;     /* 0: default, docs/memory.md */
 	uint64_t shadow_bytes;   /* limit on memory in shadow pages; 0: whatever the pool holds */
 	char cpuid_hide[BOOT_CPUID_HIDE_MAX]; /* "-pku,-la57", NUL terminated, "" if none */
 	char raw[BOOT_LOAD_OPTIONS_MAX];      /* the line as written, for the log */
@@ -82,6 +82,8 @@ struct boot_info {
 	uint64_t image_base,
 		image_size; /* where the core ELF's load segments start; physically contiguous */
 	uint64_t reserve_base, reserve_size; /* the whole HV_IMAGE range (image, stacks, scratch) */
+	uint64_t heap_base,
+		heap_size; /* free pages of the HV_IMAGE range, for what must lie below 4 GiB */
 	uint64_t pool_base, pool_size;
 	uint64_t acpi_rsdp; /* 0: none */
 	uint64_t efi_system_table;
@@ -95,8 +97,8 @@ _Static_assert(sizeof(struct boot_range) == 24, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_guest_state) == 104, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_framebuffer) == 32, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_options) == 800, "layout shared with boot/");
-_Static_assert(offsetof(struct boot_info, guest) == 928, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_info) == 1032, "layout shared with boot/");
+_Static_assert(offsetof(struct boot_info, guest) == 944, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_info) == 1048, "layout shared with boot/");
 
 /*
  * How boot/ enters the core (the symbol core_entry of the core's ELF), with
@@ -104,11 +106,15 @@ _Static_assert(sizeof(struct boot_info) == 1032, "layout shared with boot/");
  * HV_IMAGE range, NXE and WP as the firmware left them:
  *   rdi  hpa of struct boot_info
  *   PML4 slot 511  the core's link address CORE_VIRT_BASE -> image_base
- *   PML4 slot 256  DIRECT_MAP_BASE -> physical memory from 0, all RAM and at least 4 GiB
+ *   PML4 slot 256  DIRECT_MAP_BASE -> physical memory from 0: each GiB below 4 GiB, with RAM or with the framebuffer
  *   PML4 slot 0    identity, the same extent
  * The core builds its own page tables first thing (mm/hostmap).
  */
 #define CORE_VIRT_BASE 0xffffffff80000000ull
 #define DIRECT_MAP_BASE 0xffff800000000000ull
+/* The slots before that of CORE_VIRT_BASE: RAM above it cannot be reached. */
+#define DIRECT_MAP_BYTES (255ull << 39)
+/* For the core's memory_alloc(): control blocks, permission maps, guest state. */
+#define BOOT_HEAP_BYTES (96ull << 12)
 
 #endif

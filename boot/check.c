@@ -14,6 +14,7 @@
 #define VM_CR_SVMDIS (1u << 4)
 #define CPUID_1_ECX_VMX (1u << 5)
 #define CPUID_80000001_ECX_SVM (1u << 2)
+#define CPUID_80000001_EDX_PAGES_1G (1u << 26)
 #define CPUID_80000001_EDX_NX (1u << 20)
 #define CPUID_8000000A_EDX_SVML (1u << 2)
 #define CR4_LA57 (1u << 12)
@@ -81,6 +82,12 @@ static bool has_nx(void)
 {
 	return cpuid(0x80000000u).eax >= 0x80000001u &&
 	       cpuid(0x80000001u).edx & CPUID_80000001_EDX_NX;
+}
+
+bool check_pages_1g(void)
+{
+	return cpuid(0x80000000u).eax >= 0x80000001u &&
+	       cpuid(0x80000001u).edx & CPUID_80000001_EDX_PAGES_1G;
 }
 
 void check_enable_nx(void)

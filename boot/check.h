@@ -26,6 +26,9 @@ void check_enable_nx(void);
 /* CPUID, the two MSRs (each only where CPUID says it exists) and CR4. */
 void check_read_cpu(struct cpu_facts *facts);
 
+/* CPUID: pages of 1 GiB. */
+bool check_pages_1g(void);
+
 /*
  * False with one clear line when the CPU cannot run the hypervisor. In mode
  * bare only what the boot loader itself needs is asked for.

@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Loads the embedded hypervisor into memory of its own; see core.h. */
 #include "boot/core.h"
-#include "boot/page_tables.h"
+#include "boot/plan.h"
 
-#define POOL_ALIGNMENT (2ull << 20)
-#define POOL_DEFAULT_MIN (16ull << 20)
-#define POOL_SHARE 64
-#define POOL_METADATA_SHARE 512
-#define POOL_LEAST (1ull << 20)
 #define STACK_BYTES (16ull << 10)
-#define EXTENT_MIN (4ull << 30)
-#define EXTENT_UNIT (1ull << 30)
 #define CORE_BYTES_MAX (64ull << 20)
-#define BELOW_4G (1ull << 32)
-#define LOW_MEMORY (1ull << 20)
 
 extern const uint8_t core_elf[] __attribute__((visibility("hidden")));
 extern const uint8_t core_elf_end[] __attribute__((visibility("hidden")));
@@ -103,58 +94,66 @@ static bool measure(struct hv_memory *hv)
 	return hv->entry >= CORE_VIRT_BASE && hv->entry - CORE_VIRT_BASE < hv->image_size;
 }
 
-static uint64_t default_pool(const struct efi_map *map)
+static bool check_map(const struct efi_map *map, uint64_t pool_bytes, struct boot_error *error)
 {
-	uint64_t share = map_usable_bytes(map) / POOL_SHARE;
+	uint64_t least = plan_pool_least(map);
 
-	return share > POOL_DEFAULT_MIN ? share : POOL_DEFAULT_MIN;
-}
-
-/* What the core lays out in the pool: metadata (0.2% of RAM at most) and the least it runs with. */
-static uint64_t least_pool(const struct efi_map *map)
-{
-	return ROUND_UP(map_usable_bytes(map) / POOL_METADATA_SHARE + POOL_LEAST, POOL_ALIGNMENT);
-}
-
-bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_map *fw,
-	       struct boot_error *error)
-{
-	uint64_t ram_end = ROUND_UP(map_ram_end(&fw->map), EXTENT_UNIT);
-
-	*hv = (struct hv_memory){.ranges_max = 2 * fw->capacity + 2 * CORE_HIDDEN + 1};
-	if (!measure(hv))
-		return boot_error_set(error, "the hypervisor inside this image is damaged;"
-					     " copy umbra.efi again");
-	if (pool_bytes && ROUND_UP(pool_bytes, POOL_ALIGNMENT) < least_pool(&fw->map))
+	if (map_ram_end(map) > DIRECT_MAP_BYTES)
+		return boot_error_set(error,
+				      "this machine has memory above 127.5 TiB, which Umbra cannot"
+				      " reach; use another one");
+	if (pool_bytes && ROUND_UP(pool_bytes, PLAN_ALIGNMENT) < least)
 		return boot_error_set(error,
 				      "pool= is too small for this machine's memory:"
 				      " leave it out, or set pool=%lluM or more",
-				      MIB_OF(least_pool(&fw->map)));
-	hv->extent = ram_end > EXTENT_MIN ? ram_end : EXTENT_MIN;
-	hv->table_pages = page_tables_pages(hv->extent) + page_tables_pages_4k(hv->image_size);
-	hv->pool_size = ROUND_UP(pool_bytes ? pool_bytes : default_pool(&fw->map), POOL_ALIGNMENT);
-	hv->reserve_size = hv->image_size + ROUND_UP(sizeof(struct boot_info), PAGE_BYTES) +
-			   ROUND_UP(hv->ranges_max * sizeof(struct boot_range), PAGE_BYTES) +
-			   hv->table_pages * PAGE_BYTES + PAGE_BYTES + STACK_BYTES;
+				      MIB_OF(least));
 	return true;
 }
 
-static bool place(uint64_t bytes, uint64_t alignment, uint64_t limit, uint64_t *base)
+bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_map *fw,
+	       const struct physical *physical, struct boot_error *error)
 {
-	struct placement where = {bytes, alignment, LOW_MEMORY, limit, true};
+	*hv = (struct hv_memory){.physical = *physical,
+				 .ranges_max = 2 * fw->capacity + 2 * CORE_HIDDEN + 1};
+	if (!measure(hv))
+		return boot_error_set(error, "the hypervisor inside this image is damaged;"
+					     " copy umbra.efi again");
+	if (!check_map(&fw->map, pool_bytes, error))
+		return false;
+	hv->table_pages = page_tables_pages(physical) + page_tables_pages_4k(hv->image_size);
+	hv->pool_size =
+		pool_bytes ? ROUND_UP(pool_bytes, PLAN_ALIGNMENT) : plan_pool_default(&fw->map);
+	hv->reserve_size = hv->image_size + ROUND_UP(sizeof(struct boot_info), PAGE_BYTES) +
+			   ROUND_UP(hv->ranges_max * sizeof(struct boot_range), PAGE_BYTES) +
+			   hv->table_pages * PAGE_BYTES + PAGE_BYTES + STACK_BYTES + BOOT_HEAP_BYTES;
+	return true;
+}
+
+static bool place(uint64_t bytes, uint64_t alignment, const struct plan_place *in, uint64_t *base)
+{
+	struct placement where = {bytes, alignment, in->min, in->max, in->from_top};
 
 	return memory_place(&where, base);
 }
 
+static bool place_pool(struct hv_memory *hv)
+{
+	uint32_t i;
+
+	for (i = 0; i < PLAN_POOL_PLACES; i++)
+		if (place(hv->pool_size, PLAN_ALIGNMENT, &plan_pool_places[i], &hv->pool_base))
+			return true;
+	return false;
+}
+
 bool core_reserve(struct hv_memory *hv, struct boot_error *error)
 {
-	if (!place(hv->pool_size, POOL_ALIGNMENT, BELOW_4G, &hv->pool_base) &&
-	    !place(hv->pool_size, POOL_ALIGNMENT, UINT64_MAX, &hv->pool_base))
+	if (!place_pool(hv))
 		return boot_error_set(error,
 				      "not enough memory: no free block of %llu MiB for the"
 				      " hypervisor's pool; add memory or set a smaller pool=",
 				      MIB_OF(hv->pool_size));
-	if (!place(hv->reserve_size, PAGE_BYTES, BELOW_4G, &hv->reserve_base))
+	if (!place(hv->reserve_size, PAGE_BYTES, &plan_image_place, &hv->reserve_base))
 		return boot_error_set(error,
 				      "not enough memory: no free block of %llu MiB below"
 				      " 4 GiB for the hypervisor; add memory",
@@ -177,7 +176,7 @@ static void lay_out(struct hv_memory *hv)
 	at += hv->table_pages * PAGE_BYTES;
 	hv->handoff = at_address(at);
 	at += PAGE_BYTES;
-	hv->stack_top = at + STACK_BYTES;
+	hv->stack_top = hv->heap = at + STACK_BYTES;
 }
 
 uint64_t core_load(struct hv_memory *hv)
@@ -196,8 +195,8 @@ uint64_t core_load(struct hv_memory *hv)
 	}
 	/* core_plan() counted the pages for exactly these, so they cannot run out */
 	page_tables_init(&tables, hv->tables, hv->table_pages);
-	page_tables_map_physical(&tables, 0, hv->extent);
-	page_tables_alias(&tables, 0, DIRECT_MAP_BASE, hv->extent);
+	page_tables_map_physical(&tables, &hv->physical);
+	page_tables_alias(&tables);
 	page_tables_map_4k(&tables, CORE_VIRT_BASE, hv->reserve_base, hv->image_size);
 	return tables.root;
 }

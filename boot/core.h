@@ -2,18 +2,19 @@
 /*
  * The hypervisor's ELF file and its two blocks of memory:
  *
- *   HV_IMAGE  | load segments | boot_info | ranges | page tables | handoff | stack |
- *   HV_POOL   | 2 MiB aligned, one block                                           |
+ *   HV_IMAGE  | load segments | boot_info | ranges | page tables | handoff | stack | heap |
+ *   HV_POOL   | 2 MiB aligned, one block                                                  |
  *
- * Both are hidden from the guest, in mode bare too, and as high as possible:
- * HV_IMAGE below 4 GiB (the handoff to a 32-bit guest runs there), the pool too
- * when it fits.
+ * Both are hidden from the guest, in mode bare too. HV_IMAGE is as high as possible below
+ * 4 GiB: the handoff to a 32-bit guest runs there, and the core's heap holds what the
+ * processor finds by 32-bit addresses. The pool may lie anywhere (boot/plan.h).
  */
 #ifndef BOOT_CORE_H
 #define BOOT_CORE_H
 
 #include "boot/handoff.h"
 #include "boot/memory.h"
+#include "boot/page_tables.h"
 #include "boot/ranges.h"
 
 #define CORE_HIDDEN 2
@@ -29,13 +30,14 @@ struct hv_memory {
 	uint64_t tables, table_pages;
 	struct handoff_page *handoff;
 	uint64_t stack_top;
-	uint64_t extent; /* physical memory that the tables map */
+	uint64_t heap;            /* BOOT_HEAP_BYTES */
+	struct physical physical; /* what the tables map */
 	struct map_hidden hidden[CORE_HIDDEN];
 };
 
 /* Sizes and the ELF file checked; nothing allocated yet. pool_bytes 0: the default. */
 bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_map *fw,
-	       struct boot_error *error);
+	       const struct physical *physical, struct boot_error *error);
 
 /* Claims both blocks. */
 bool core_reserve(struct hv_memory *hv, struct boot_error *error);

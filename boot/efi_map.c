@@ -91,6 +91,13 @@ uint64_t map_free_at(const struct efi_map *map, uint64_t at, uint64_t end)
 	return 0;
 }
 
+static bool is_ram(const struct efi_descriptor *d)
+{
+	uint32_t kind = map_kind_of(d->type);
+
+	return kind == BOOT_MEM_USABLE || kind == BOOT_MEM_FIRMWARE;
+}
+
 uint64_t map_usable_bytes(const struct efi_map *map)
 {
 	uint64_t bytes = 0;
@@ -114,11 +121,43 @@ uint64_t map_ram_end(const struct efi_map *map)
 	for (i = 0; i < map->count; i++) {
 		const struct efi_descriptor *d = map_descriptor(map, i);
 		struct map_extent e = map_extent_of(d);
-		uint32_t kind = map_kind_of(d->type);
 
-		if ((kind == BOOT_MEM_USABLE || kind == BOOT_MEM_FIRMWARE) && e.end > e.base &&
-		    e.end > end)
+		if (is_ram(d) && e.end > e.base && e.end > end)
 			end = e.end;
 	}
 	return end;
+}
+
+uint64_t map_ram_from(const struct efi_map *map, uint64_t at)
+{
+	uint64_t end;
+	uint32_t i;
+
+	do {
+		end = at;
+		for (i = 0; i < map->count; i++) {
+			const struct efi_descriptor *d = map_descriptor(map, i);
+			struct map_extent e = map_extent_of(d);
+
+			if (is_ram(d) && e.base <= at && e.end > at)
+				at = e.end;
+		}
+	} while (at != end);
+	return end;
+}
+
+uint64_t map_ram_next(const struct efi_map *map, uint64_t at)
+{
+	uint64_t next = UINT64_MAX;
+	uint32_t i;
+
+	for (i = 0; i < map->count; i++) {
+		const struct efi_descriptor *d = map_descriptor(map, i);
+		struct map_extent e = map_extent_of(d);
+		uint64_t base = e.base > at ? e.base : at;
+
+		if (is_ram(d) && e.end > base && base < next)
+			next = base;
+	}
+	return next;
 }

@@ -71,6 +71,12 @@ uint64_t map_usable_bytes(const struct efi_map *map);
 /* The end of the highest RAM (usable or the firmware's own). */
 uint64_t map_ram_end(const struct efi_map *map);
 
+/* The end of the RAM that holds at without a gap; at if none does. */
+uint64_t map_ram_from(const struct efi_map *map, uint64_t at);
+
+/* The lowest address of RAM from at on; UINT64_MAX: there is no more. */
+uint64_t map_ram_next(const struct efi_map *map, uint64_t at);
+
 /* enum boot_mem_kind of an EFI memory type. */
 uint32_t map_kind_of(uint32_t efi_type);
 

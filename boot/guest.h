@@ -12,6 +12,7 @@
 #include "boot/handoff.h"
 #include "boot/linux_params.h"
 #include "boot/memory.h"
+#include "boot/page_tables.h"
 #include "boot/ranges.h"
 
 struct guest {
@@ -26,7 +27,7 @@ struct guest {
 /* What a guest's place and screen are chosen by. */
 struct guest_machine {
 	const struct firmware_map *fw;
-	uint64_t extent; /* physical memory that the guest's page tables map */
+	struct physical physical; /* what the guest's page tables map, without pages that CPUID may hide */
 	struct linux_screen_info screen;
 };
 

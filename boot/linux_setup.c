@@ -46,7 +46,7 @@ bool linux_setup_place(struct linux_guest *self, const struct guest_machine *mac
 	struct placement where = {0, PAGE_BYTES, LOW_MEMORY, BELOW_4G, true};
 	uint64_t base;
 
-	self->table_pages = page_tables_pages(machine->extent);
+	self->table_pages = page_tables_pages(&machine->physical);
 	where.bytes = lay_out(self, 0, machine->fw);
 	if (!memory_place(&where, &base))
 		return boot_error_set(error,
@@ -110,14 +110,14 @@ static void fill_params(struct linux_guest *self)
 }
 
 /* GDT and identity-mapped page tables in guest RAM. */
-static void fill_cpu_tables(struct linux_guest *self, uint64_t extent)
+static void fill_cpu_tables(struct linux_guest *self, const struct physical *physical)
 {
 	struct page_tables tables;
 
 	guest_fill_gdt(&self->guest, self->image.entry_64);
 	/* linux_setup_place() counted the pages for exactly this, so they cannot run out */
 	page_tables_init(&tables, self->tables, self->table_pages);
-	page_tables_map_physical(&tables, 0, extent);
+	page_tables_map_physical(&tables, physical);
 }
 
 bool linux_setup_fill(struct linux_guest *self, const struct guest_machine *machine,
@@ -127,7 +127,7 @@ bool linux_setup_fill(struct linux_guest *self, const struct guest_machine *mach
 		return false;
 	self->params->screen = machine->screen;
 	fill_params(self);
-	fill_cpu_tables(self, machine->extent);
+	fill_cpu_tables(self, &machine->physical);
 	return true;
 }
 

@@ -30,6 +30,7 @@ struct loader {
 	struct firmware_map fw;
 	struct hv_memory hv;
 	uint64_t hv_cr3;
+	struct linux_screen_info screen;
 	struct boot_framebuffer framebuffer;
 	struct guest *guest; /* NULL: none yet */
 	struct boot_error error;
@@ -113,11 +114,16 @@ static bool claim_fixed_memory(struct loader *loader)
 
 static bool reserve_memory(struct loader *loader)
 {
+	const struct boot_framebuffer *screen = &loader->framebuffer;
+	struct physical physical = {.firmware = &loader->fw.map, .pages_1g = check_pages_1g()};
 	struct memory_needs needs;
 
+	screen_describe(&loader->screen, &loader->framebuffer);
+	physical.more = (struct map_extent){screen->base, screen->base + screen->size};
 	loader->status = EFI_OUT_OF_RESOURCES;
 	if (!firmware_map_init(&loader->fw, &loader->error) ||
-	    !core_plan(&loader->hv, loader->options.hv.pool_bytes, &loader->fw, &loader->error))
+	    !core_plan(&loader->hv, loader->options.hv.pool_bytes, &loader->fw, &physical,
+		       &loader->error))
 		return false;
 	needs = (struct memory_needs){loader->hv.pool_size, loader->hv.reserve_size,
 				      loader->guest->format->bytes(loader->guest)};
@@ -128,9 +134,10 @@ static bool reserve_memory(struct loader *loader)
 static bool load_all(struct loader *loader)
 {
 	const struct hv_memory *hv = &loader->hv;
-	struct guest_machine machine = {.fw = &loader->fw, .extent = hv->extent};
+	struct guest_machine machine = {.fw = &loader->fw,
+					.physical = {.firmware = &loader->fw.map},
+					.screen = loader->screen};
 
-	screen_describe(&machine.screen, &loader->framebuffer);
 	if (!loader->guest->format->load(loader->guest, &machine, &loader->error))
 		return false;
 	loader->status = EFI_LOAD_ERROR;
@@ -156,6 +163,8 @@ static void fill_info(struct loader *loader)
 		.image_size = hv->image_size,
 		.reserve_base = hv->reserve_base,
 		.reserve_size = hv->reserve_size,
+		.heap_base = hv->heap,
+		.heap_size = BOOT_HEAP_BYTES,
 		.pool_base = hv->pool_base,
 		.pool_size = hv->pool_size,
 		.acpi_rsdp = guest_find_rsdp(),

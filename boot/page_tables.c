@@ -12,15 +12,44 @@
 #define SIZE_2M (1ull << 21)
 #define SIZE_1G (1ull << 30)
 #define SIZE_512G (1ull << 39)
+#define SIZE_4G (1ull << 32)
+#define NONE UINT64_MAX
 
 static uint64_t divide_up(uint64_t n, uint64_t unit)
 {
 	return (n + unit - 1) / unit;
 }
 
-uint64_t page_tables_pages(uint64_t extent)
+/* The unit that holds the lowest address from at on which is to be mapped, or NONE. at: a unit's base. */
+static uint64_t next_unit(const struct physical *physical, uint64_t at)
 {
-	return 1 + divide_up(extent, SIZE_512G) + divide_up(extent, SIZE_1G);
+	const struct map_extent *more = &physical->more;
+	uint64_t next = map_ram_next(physical->firmware, at);
+
+	if (at < SIZE_4G)
+		return at;
+	if (more->end > at && more->end > more->base && next > at)
+		next = more->base > at ? (more->base < next ? more->base : next) : at;
+	return next == NONE ? NONE : next & ~(SIZE_1G - 1);
+}
+
+/* Is one page right for the unit? The lowest ones have memory of several types. */
+static bool is_large(const struct physical *physical, uint64_t unit)
+{
+	return physical->pages_1g && unit >= SIZE_4G &&
+	       map_ram_from(physical->firmware, unit) >= unit + SIZE_1G;
+}
+
+uint64_t page_tables_pages(const struct physical *physical)
+{
+	uint64_t pages = 1, top = NONE, unit;
+
+	for (unit = next_unit(physical, 0); unit != NONE; unit = next_unit(physical, unit + SIZE_1G)) {
+		pages += unit / SIZE_512G != top;
+		top = unit / SIZE_512G;
+		pages += !is_large(physical, unit);
+	}
+	return pages;
 }
 
 uint64_t page_tables_pages_4k(uint64_t bytes)
@@ -61,17 +90,27 @@ static uint64_t *find_entry(struct page_tables *tables, uint64_t virtual, int le
 	}
 }
 
-bool page_tables_map_physical(struct page_tables *tables, uint64_t base, uint64_t extent)
+static bool map_unit(struct page_tables *tables, uint64_t unit, int level)
 {
-	uint64_t at;
+	uint64_t step = level == 3 ? SIZE_1G : SIZE_2M, at;
 
-	for (at = 0; at < extent; at += SIZE_2M) {
-		uint64_t *entry = find_entry(tables, base + at, 2);
+	for (at = unit; at < unit + SIZE_1G; at += step) {
+		uint64_t *entry = find_entry(tables, at, level);
 
 		if (!entry)
 			return false;
 		*entry = at | PTE_PRESENT | PTE_WRITABLE | PTE_LARGE;
 	}
+	return true;
+}
+
+bool page_tables_map_physical(struct page_tables *tables, const struct physical *physical)
+{
+	uint64_t unit;
+
+	for (unit = next_unit(physical, 0); unit != NONE; unit = next_unit(physical, unit + SIZE_1G))
+		if (!map_unit(tables, unit, is_large(physical, unit) ? 3 : 2))
+			return false;
 	return true;
 }
 
@@ -90,10 +129,10 @@ bool page_tables_map_4k(struct page_tables *tables, uint64_t virtual, uint64_t p
 	return true;
 }
 
-void page_tables_alias(struct page_tables *tables, uint64_t from, uint64_t to, uint64_t extent)
+void page_tables_alias(struct page_tables *tables)
 {
 	uint64_t *root = table_at(tables->root), i;
 
-	for (i = 0; i < divide_up(extent, SIZE_512G); i++)
-		root[((to >> 39) + i) & 511] = root[((from >> 39) + i) & 511];
+	for (i = 0; i < DIRECT_MAP_BYTES / SIZE_512G; i++)
+		root[(DIRECT_MAP_BASE >> 39 & 511) + i] = root[i];
 }

@@ -8,16 +8,22 @@
 #ifndef BOOT_PAGE_TABLES_H
 #define BOOT_PAGE_TABLES_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "boot/efi_map.h"
 
 struct page_tables {
 	uint64_t root;      /* address of the PML4 */
 	uint64_t next, end; /* pages not used yet */
 };
 
-/* Pages for physical memory from 0 to extent in 2 MiB pages, the PML4 included. */
-uint64_t page_tables_pages(uint64_t extent);
+/* The physical memory that tables map, by units of 1 GiB: the lowest four, all with RAM, and one range more. */
+struct physical {
+	const struct efi_map *firmware;
+	struct map_extent more; /* base = end: none */
+	bool pages_1g; /* units that are RAM throughout in one page, where the memory's type is one */
+};
+
+/* Tables for it, the PML4 included. */
+uint64_t page_tables_pages(const struct physical *physical);
 
 /* Further pages for bytes of 4 KiB pages at an address of their own. */
 uint64_t page_tables_pages_4k(uint64_t bytes);
@@ -25,14 +31,14 @@ uint64_t page_tables_pages_4k(uint64_t bytes);
 /* Zeroed memory of count pages at base; takes the first for the PML4. */
 void page_tables_init(struct page_tables *tables, uint64_t base, uint64_t count);
 
-/* Maps [0, extent) at address base, which is a multiple of 512 GiB. False when out of pages. */
-bool page_tables_map_physical(struct page_tables *tables, uint64_t base, uint64_t extent);
+/* Maps it at its own addresses. False when out of pages. */
+bool page_tables_map_physical(struct page_tables *tables, const struct physical *physical);
 
 /* Maps bytes from physical at virtual in 4 KiB pages. False when out of pages. */
 bool page_tables_map_4k(struct page_tables *tables, uint64_t virtual, uint64_t physical,
 			uint64_t bytes);
 
-/* Makes the top-level slots from address to on the same as those from address from on. */
-void page_tables_alias(struct page_tables *tables, uint64_t from, uint64_t to, uint64_t extent);
+/* Makes the lower half of the address space appear from DIRECT_MAP_BASE on too, as far as DIRECT_MAP_BYTES. */
+void page_tables_alias(struct page_tables *tables);
 
 #endif

@@ -110,7 +110,8 @@ void screen_describe(struct linux_screen_info *screen, struct boot_framebuffer *
 	screen->blue_position = p.blue.position;
 	screen->reserved_size = p.reserved.size;
 	screen->reserved_position = p.reserved.position;
-	if (info->PixelFormat == PixelBitMask)
+	if (info->PixelFormat == PixelBitMask || base > DIRECT_MAP_BYTES ||
+	    screen->lfb_size > DIRECT_MAP_BYTES - base)
 		return;
 	*framebuffer = (struct boot_framebuffer){
 		.base = base,

@@ -8,7 +8,7 @@
 
 /*
  * Fills Linux's screen_info and, for 32-bit pixels with 8 bits a colour, the
- * hypervisor's description. Both stay zero without a framebuffer.
+ * hypervisor's description, if it can reach it. Both stay zero without a framebuffer.
  */
 void screen_describe(struct linux_screen_info *screen, struct boot_framebuffer *framebuffer);
 

@@ -25,7 +25,7 @@ struct region {
 	u64 frame_index; /* index of base in the dense frame tables; not RAM: RAM frames below base */
 };
 
-#define REGION_MAX 512
+#define REGION_MAX 1024
 
 /* The largest RAM region, where most look-ups end: found with one comparison. Addresses and bytes. */
 struct region_main {

@@ -6,6 +6,7 @@
  */
 #include "vmx/capability.h"
 
+#include "arch/x86/cpu.h"
 #include "lib/bits.h"
 #include "lib/printf.h"
 #include "lib/x86.h"
@@ -76,6 +77,27 @@ void vmx_capability_read(struct vmx_capability *c, vmx_read_msr read)
 		c->ept_vpid = read_or_zero(read, MSR_VMX_EPT_VPID);
 }
 
+void vmx_capability_instructions(struct vmx_capability *c, vmx_cpuid ask)
+{
+	u32 max = ask(0, 0).eax;
+
+	c->enables = c->traps = 0;
+	if (ask(CPUID_LEAF_EXT, 0).eax >= CPUID_LEAF_EXT1 && ask(CPUID_LEAF_EXT1, 0).edx & CPUIDE1_EDX_RDTSCP)
+		c->enables |= SECONDARY_RDTSCP;
+	if (max >= 7) {
+		struct cpuid_regs r = ask(7, 0);
+
+		if (r.ecx & CPUID7_ECX_RDPID)
+			c->enables |= SECONDARY_RDTSCP;
+		if (r.ecx & CPUID7_ECX_WAITPKG)
+			c->enables |= SECONDARY_USER_WAIT;
+		if (r.ebx & CPUID7_EBX_SGX)
+			c->traps |= SECONDARY_ENCLS_EXITING | SECONDARY_ENCLV_EXITING;
+	}
+	if (max >= CPUID_LEAF_XSAVE && ask(CPUID_LEAF_XSAVE, 1).eax & CPUIDD_1_EAX_XSAVES)
+		c->enables |= SECONDARY_XSAVES;
+}
+
 /* What a control word shall be; able: possible, but off for now; off: never. */
 struct wish {
 	u32 on, wanted, able, off;
@@ -127,9 +149,7 @@ static bool vpid_usable(const struct vmx_capability *c)
 static struct wish secondary_wish(const struct vmx_capability *c)
 {
 	return (struct wish){
-		.on = (c->rdtscp ? SECONDARY_RDTSCP : 0) | (c->xsaves ? SECONDARY_XSAVES : 0) |
-		      (c->user_wait ? SECONDARY_USER_WAIT : 0),
-		.wanted = vpid_usable(c) ? SECONDARY_VPID : 0,
+		.wanted = c->enables | c->traps | (vpid_usable(c) ? SECONDARY_VPID : 0),
 		.off = SECONDARY_APIC_ACCESSES | SECONDARY_EPT | SECONDARY_DESCRIPTOR_TABLES |
 		       SECONDARY_UNRESTRICTED | SECONDARY_VIRTUAL_INTR,
 	};
@@ -161,6 +181,7 @@ static void find_options(const struct vmx_capability *c, struct vmx_controls *ou
 		.virtual_nmis = vmx_may(c, VMX_PIN, PIN_NMI_EXITING) && vmx_may(c, VMX_PIN, PIN_VIRTUAL_NMIS) &&
 				vmx_may(c, VMX_PRIMARY, PRIMARY_NMI_WINDOW),
 	};
+	out->missing = c->enables & ~(u32)(c->control[VMX_SECONDARY] >> 32);
 	out->invvpid_address = out->vpid && c->ept_vpid & EPT_VPID_INVVPID_ADDRESS;
 	out->invvpid_single = out->vpid && c->ept_vpid & EPT_VPID_INVVPID_SINGLE;
 	out->invvpid_all = out->vpid && c->ept_vpid & EPT_VPID_INVVPID_ALL;
@@ -190,6 +211,26 @@ int vmx_controls_compute(const struct vmx_capability *c, struct vmx_controls *ou
 	    settle(c, VMX_ENTRY, entry_wish(out->efer), &out->word[VMX_ENTRY], why, why_size))
 		return -ENODEV;
 	return check_fixed_bits(c, why, why_size);
+}
+
+void vmx_hidden_features(u32 missing, char *buf, u32 size)
+{
+	/* As arch/x86/guest/cpuid.c names them. */
+	static const struct {
+		u32 control;
+		const char *names;
+	} features[] = {
+		{SECONDARY_RDTSCP, "rdtscp,rdpid"},
+		{SECONDARY_XSAVES, "xsaves"},
+		{SECONDARY_USER_WAIT, "waitpkg"},
+	};
+	u32 length = 0;
+
+	buf[0] = '\0';
+	for (u32 i = 0; i < ARRAY_SIZE(features); i++)
+		if (missing & features[i].control && length < size)
+			length += (u32)snprintf(buf + length, size - length, "%s%s", length ? "," : "",
+						features[i].names);
 }
 
 const char *vmx_feature_control_error(u64 value)

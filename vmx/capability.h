@@ -51,8 +51,10 @@ struct vmx_capability {
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	/* Low half: bits that must be 1; high half: bits that may be 1. All 0 where there are none. */
 	u64 control[VMX_CONTROL_WORDS];
-	/* Instructions that CPUID shows and that need a control to work in a guest. */
-	bool rdtscp, xsaves, user_wait;
+	/* Secondary controls without which instructions that CPUID shows are #UD in a guest... */
+	u32 enables;
+	/* ...and with which instructions that the guest is not shown, though this CPU has them, exit. */
+	u32 traps;
 };
 
 /* What Umbra does with the CPU. */
@@ -61,13 +63,19 @@ struct vmx_controls {
 	bool vpid, invvpid_address, invvpid_single, invvpid_all;
 	bool efer;         /* entry and exit switch IA32_EFER */
 	bool virtual_nmis; /* with NMI-window exiting */
+	u32 missing;       /* of the capability's enables: what vmx_hidden_features() names */
 };
 
 /* Reads an MSR: 0, or -errno if it does not exist. */
 typedef int (*vmx_read_msr)(u32 msr, u64 *value);
 
-/* Fills all but the CPUID flags. MSRs that the CPU does not have count as 0. */
+struct cpuid_regs; /* arch/x86/cpu.h */
+typedef struct cpuid_regs (*vmx_cpuid)(u32 leaf, u32 subleaf);
+
+/* Fills all but enables and traps. MSRs that the CPU does not have count as 0. */
 void vmx_capability_read(struct vmx_capability *c, vmx_read_msr read);
+/* Fills enables and traps from the CPU's own CPUID. */
+void vmx_capability_instructions(struct vmx_capability *c, vmx_cpuid ask);
 
 /*
  * The controls for a 64-bit host without EPT and unrestricted guest, interrupts
@@ -76,6 +84,12 @@ void vmx_capability_read(struct vmx_capability *c, vmx_read_msr read);
  */
 MUST_CHECK int vmx_controls_compute(const struct vmx_capability *c, struct vmx_controls *out, char *why,
 				    u32 why_size);
+
+/*
+ * The CPUID features whose controls are missing, "rdtscp,rdpid" for SECONDARY_RDTSCP, "" for none. Their
+ * instructions are #UD in a guest by themselves, as on hardware without them (section 25.3).
+ */
+void vmx_hidden_features(u32 missing, char *buf, u32 size);
 
 /* NULL, or what is wrong with IA32_FEATURE_CONTROL; a value that is not locked is fine. */
 const char *vmx_feature_control_error(u64 value);

@@ -6,6 +6,7 @@
  */
 #include "arch/x86/cpu.h"
 #include "arch/x86/cpuid_bits.h"
+#include "arch/x86/guest/hw.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
@@ -43,18 +44,6 @@ static int read_msr(u32 msr, u64 *value)
 	return rdmsr_safe(msr, value);
 }
 
-static void find_instructions(struct vmx_capability *c)
-{
-	u32 max = cpuid(0, 0).eax;
-
-	c->rdtscp = cpuid(CPUID_LEAF_EXT1, 0).edx & CPUIDE1_EDX_RDTSCP;
-	if (max >= 7) {
-		c->rdtscp = c->rdtscp || cpuid(7, 0).ecx & CPUID7_ECX_RDPID;
-		c->user_wait = cpuid(7, 0).ecx & CPUID7_ECX_WAITPKG;
-	}
-	c->xsaves = max >= CPUID_LEAF_XSAVE && cpuid(CPUID_LEAF_XSAVE, 1).eax & CPUIDD_1_EAX_XSAVES;
-}
-
 static void log_capability(const struct vmx_capability *c)
 {
 	log_debug("VMX: basic %llx misc %llx EPT/VPID %llx\n", (unsigned long long)c->basic,
@@ -81,8 +70,16 @@ const char *vmx_unsupported(void)
 			return error;
 	}
 	vmx_capability_read(&capability, read_msr);
-	find_instructions(&capability);
+	vmx_capability_instructions(&capability, hw_cpuid);
 	return vmx_controls_compute(&capability, &controls, why, sizeof(why)) ? why : NULL;
+}
+
+const char *vmx_hidden(void)
+{
+	static char names[WHY_MAX];
+
+	vmx_hidden_features(controls.missing, names, sizeof(names));
+	return names;
 }
 
 static bool has(enum vmx_control_word word, u32 bit)
@@ -93,8 +90,9 @@ static bool has(enum vmx_control_word word, u32 bit)
 void vmx_describe(char *buf, u32 size)
 {
 	const struct vmx_controls *c = &controls;
+	const char *hidden = vmx_hidden();
 
-	snprintf(buf, size, "%strue controls, %s%s, EFER %s, %svirtual NMIs; left unused:%s%s%s",
+	snprintf(buf, size, "%strue controls, %s%s, EFER %s, %svirtual NMIs; left unused:%s%s%s%s%s",
 		 capability.basic & BASIC_TRUE_CONTROLS ? "" : "no ", c->vpid ? "VPID with INVVPID" : "no VPID",
 		 !c->vpid           ? "" :
 		 c->invvpid_address ? " of a page" :
@@ -103,7 +101,8 @@ void vmx_describe(char *buf, u32 size)
 		 c->efer ? "by controls" : "by hand", c->virtual_nmis ? "" : "no ",
 		 has(VMX_SECONDARY, SECONDARY_EPT) ? " EPT" : "",
 		 has(VMX_SECONDARY, SECONDARY_UNRESTRICTED) ? " unrestricted guest" : "",
-		 has(VMX_SECONDARY, SECONDARY_EPT) ? "" : " nothing");
+		 has(VMX_SECONDARY, SECONDARY_EPT) ? "" : " nothing",
+		 *hidden ? "; hidden, as controls are missing: " : "", hidden);
 }
 
 u32 vmx_tags(void)

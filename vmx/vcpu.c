@@ -63,6 +63,10 @@ static void init_control(struct vmx_vcpu *vmx)
 	vmcs_write32(VMCS_ENTRY_CONTROLS, vmx->word[VMX_ENTRY]);
 	if (vmx->word[VMX_SECONDARY] & SECONDARY_XSAVES)
 		vmcs_write64(VMCS_XSS_EXITING_BITMAP, 0);
+	if (vmx->word[VMX_SECONDARY] & SECONDARY_ENCLS_EXITING)
+		vmcs_write64(VMCS_ENCLS_EXITING_BITMAP, ~0ull);
+	if (vmx->word[VMX_SECONDARY] & SECONDARY_ENCLV_EXITING)
+		vmcs_write64(VMCS_ENCLV_EXITING_BITMAP, ~0ull);
 	if (vmx_controls()->vpid)
 		vmcs_write16(VMCS_VPID, VMX_TAG_FIRST);
 	vmcs_write64(VMCS_MSR_BITMAP, virt_to_phys(vmx->msr_bitmap).v);

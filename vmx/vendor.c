@@ -35,6 +35,7 @@ const struct vendor vmx_vendor = {
 	.nested_paging = "EPT",
 	.unsupported = vmx_unsupported,
 	.describe = vmx_describe,
+	.hidden_features = vmx_hidden,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,
 	.vcpu_init = vmx_vcpu_init,

@@ -49,6 +49,7 @@ const struct vmx_controls *vmx_controls(void);
 u32 vmx_phys_bits(void);
 const char *vmx_unsupported(void);
 void vmx_describe(char *buf, u32 size);
+const char *vmx_hidden(void);
 int vmx_cpu_enable(void);
 void vmx_cpu_disable(void);
 u32 vmx_tags(void);

@@ -68,7 +68,7 @@ static const struct vendor *start_vendor(bool *task_switches_unseen)
 	const char *why;
 	const struct vendor *vendor = vendor_select(&why);
 	struct selfcheck check;
-	char features[160];
+	char features[256];
 
 	if (!vendor)
 		panic("%s", why);

@@ -2,25 +2,24 @@
 /*
  * Takes over physical memory from the boot map. Every usable or hypervisor page
  * comes under the buddy allocator already claimed: the guest's RAM at its own
- * addresses, the image, the pool. Then the pool is divided:
+ * addresses, the image, the pool. Then the pool, wherever it lies, is divided, and
+ * the heap in the image's block, which is below 4 GiB, is freed to the buddy too:
  *
- *   pool_base                                                    pool end
- *   | buddy state bytes | heap: freed to the buddy | shadow engine's pool |
+ *   reserve_base                              pool_base                               pool end
+ *   | image | boot data | heap: freed |  ...  | buddy state bytes | tables: freed | shadow engine's pool |
  *
- * so what the buddy has free is the hypervisor's start-up heap, and
- * memory_alloc() and the page tables below come from there.
+ * So what the buddy has free is the hypervisor's start-up memory: memory_alloc()
+ * and the page tables below come from there.
  */
 #include "arch/x86/memory.h"
 
-#include "arch/x86/cpu.h"
-#include "arch/x86/cpuid_bits.h"
+#include "arch/x86/paging.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "mm/buddy.h"
 #include "mm/hostmap.h"
 #include "mm/phys.h"
 
-#define HEAP_PAGES 96 /* for memory_alloc(): VMCB, permission maps, guest state */
 #define MAP_COUNT_MAX 4096
 
 /* Laid out by linker.ld, page aligned. */
@@ -99,60 +98,84 @@ static u64 state_bytes(const struct boot_info *info)
 	return ALIGN_UP(bytes, PAGE_SIZE);
 }
 
-/* Page-table pages that map_direct() and map_core() need at most, without 1 GiB pages. */
+/* Tables of levels 1 to 3 for one range at most, without 1 GiB pages: those it covers, and two more a level for its ends. */
+static u64 range_tables(u64 size)
+{
+	return (size >> 30) + (size >> 39) + 6;
+}
+
+/*
+ * Page-table pages that map_direct() and map_core() need at most. The image has two names, and 4 KiB pages under
+ * both; the framebuffer and the APIC may lie anywhere.
+ */
 static u64 table_pages(const struct boot_info *info)
 {
-	u64 base, size, pages = 16 + (info->framebuffer.size >> 30) * 2;
+	u64 base, size,
+		pages = 1 + range_tables(info->framebuffer.size) + range_tables(PAGE_SIZE) +
+			2 * (range_tables(info->image_size) + (info->image_size >> 21) + 1);
 
 	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size);)
-		pages += (size >> 30) + (size >> 39) + 6;
+		pages += range_tables(size);
 	return pages;
 }
 
-static void add_spans(const struct boot_info *info)
+static bool holds(u64 base, u64 size, u64 address)
 {
-	u8 *state = phys_to_virt(hpa(info->pool_base));
+	return address >= base && address - base < size;
+}
+
+/* The runs with memory of the hypervisor's, which the rest of the start needs; or the others. */
+static u8 *add_runs(const struct boot_info *info, bool ours, u8 *state)
+{
 	u64 base, size;
 
-	buddy_init(&memory.buddy);
 	for (u32 i = 0; next_run(info, is_managed, &i, &base, &size);) {
-		int err = buddy_add_claimed(&memory.buddy, base >> PAGE_SHIFT, size >> PAGE_SHIFT, state);
+		int err;
 
+		if ((holds(base, size, info->pool_base) || holds(base, size, info->reserve_base)) != ours)
+			continue;
+		err = buddy_add_claimed(&memory.buddy, base >> PAGE_SHIFT, size >> PAGE_SHIFT, state);
 		if (err)
 			log_warn("memory: 0x%lx..0x%lx not managed (error %d)\n", (unsigned long)base,
 				 (unsigned long)(base + size - 1), err);
 		state += buddy_state_bytes(size >> PAGE_SHIFT);
 	}
+	return state;
 }
 
-static void free_heap(u64 base, u64 pages)
+static void free_pages(u64 base, u64 pages)
 {
 	for (u64 i = 0; i < pages; i++) {
 		int err = buddy_free(&memory.buddy, hpa(base + i * PAGE_SIZE), 0);
 
 		if (err)
-			panic("memory: pool page 0x%lx is not in the boot map (error %d)",
+			panic("memory: page 0x%lx of the hypervisor is not in the boot map (error %d)",
 			      (unsigned long)(base + i * PAGE_SIZE), err);
 	}
 }
 
-static void divide_pool(const struct boot_info *info)
+/* Where the shadow engine's part of the pool begins. */
+static u64 divide_pool(const struct boot_info *info, u64 tables)
 {
-	u64 heap = info->pool_base + state_bytes(info);
-	u64 heap_pages = table_pages(info) + HEAP_PAGES;
-	u64 shadow = heap + heap_pages * PAGE_SIZE, end = info->pool_base + info->pool_size;
+	u64 shadow = info->pool_base + state_bytes(info) + tables * PAGE_SIZE;
 
-	if (shadow >= end)
+	if (shadow >= info->pool_base + info->pool_size)
 		panic("the pool of %lu KiB is too small: %lu KiB are needed before any shadow page; "
 		      "set a larger pool with the key umbra of the boot entry",
 		      (unsigned long)(info->pool_size >> 10), (unsigned long)((shadow - info->pool_base) >> 10));
-	if (shadow > BIT(32))
-		panic("the pool at 0x%lx lies above 4 GiB: set a smaller pool with the key umbra of the boot entry",
-		      (unsigned long)info->pool_base);
-	add_spans(info);
-	free_heap(heap, heap_pages);
+	return shadow;
+}
+
+static void init_buddy(const struct boot_info *info)
+{
+	u64 tables = table_pages(info), shadow = divide_pool(info, tables);
+
+	buddy_init(&memory.buddy);
+	add_runs(info, false, add_runs(info, true, phys_to_virt(hpa(info->pool_base))));
+	free_pages(shadow - tables * PAGE_SIZE, tables);
+	free_pages(info->heap_base, info->heap_size >> PAGE_SHIFT);
 	memory.shadow_base = hpa(shadow);
-	memory.shadow_bytes = end - shadow;
+	memory.shadow_bytes = info->pool_base + info->pool_size - shadow;
 }
 
 /* --- regions --------------------------------------------------------------- */
@@ -161,8 +184,7 @@ static void add_region(u64 base, u64 size, enum region_kind kind)
 {
 	int err = region_add(&memory.regions, base >> PAGE_SHIFT, size >> PAGE_SHIFT, base >> PAGE_SHIFT, kind);
 
-	/* What no region covers is MMIO anyway. */
-	if (err && kind != REGION_MMIO)
+	if (err)
 		panic("memory: too many ranges in the boot map (error %d)", err);
 }
 
@@ -177,11 +199,6 @@ static enum region_kind region_kind_of(const struct boot_range *r)
 	}
 }
 
-static u64 apic_page(void)
-{
-	return rdmsr(MSR_APIC_BASE) & APIC_BASE_ADDRESS;
-}
-
 static void make_regions(const struct boot_info *info)
 {
 	const struct boot_range *r = ranges_of(info);
@@ -190,11 +207,13 @@ static void make_regions(const struct boot_info *info)
 	for (u32 i = 0; i < info->map_count; i++) {
 		enum region_kind kind = region_kind_of(&r[i]);
 
-		add_region(r[i].base, r[i].size, kind);
+		/* What no region covers is MMIO anyway. */
+		if (kind != REGION_MMIO)
+			add_region(r[i].base, r[i].size, kind);
 		if (kind == REGION_RAM)
 			memory.guest_bytes += r[i].size;
 	}
-	add_region(apic_page(), PAGE_SIZE, REGION_TRAPPED);
+	add_region(paging_apic_page(), PAGE_SIZE, REGION_TRAPPED);
 	region_seal(&memory.regions);
 }
 
@@ -247,50 +266,20 @@ static void map_direct(const struct boot_info *info)
 		map_or_panic(DIRECT_MAP_BASE + base, base, size, HOSTMAP_W);
 	/* The image's second name must not open what the first one protects. */
 	map_or_panic(DIRECT_MAP_BASE + info->image_base, info->image_base, image, 0);
-	map_or_panic(DIRECT_MAP_BASE + apic_page(), apic_page(), PAGE_SIZE, HOSTMAP_W | HOSTMAP_UC);
+	map_or_panic(DIRECT_MAP_BASE + paging_apic_page(), paging_apic_page(), PAGE_SIZE, HOSTMAP_W | HOSTMAP_UC);
 	base = fb->base & PAGE_MASK;
 	size = fb->size ? ALIGN_UP(fb->base + fb->size, PAGE_SIZE) - base : 0;
 	map_or_panic(DIRECT_MAP_BASE + base, base, size, HOSTMAP_W | HOSTMAP_UC);
 }
 
-static u64 host_cr4(void)
-{
-	u64 cr4 = CR4_PAE | CR4_MCE;
-
-	if (cpuid(1, 0).ecx & CPUID1_ECX_XSAVE)
-		cr4 |= CR4_OSXSAVE; /* for XSETBV on the guest's behalf */
-	if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID7_EBX_SMEP))
-		cr4 |= CR4_SMEP;
-	if (cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ecx & CPUID7_ECX_PKU))
-		cr4 |= CR4_PKE; /* to read the guest's PKRU; our pages are supervisor pages, which it does not concern */
-	return cr4;
-}
-
-/* Gives this CPU the hypervisor's tables and control registers. */
-static void enter_tables(void)
-{
-	if (!(cpuid(CPUID_LEAF_EXT1, 0).edx & CPUIDE1_EDX_NX))
-		panic("this CPU has no no-execute pages, which Umbra needs");
-	BUG_ON(read_cr4() & CR4_LA57);
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
-	wbinvd();
-	wrmsr(MSR_PAT, PAT_HOST);
-	write_cr3(memory.map.root.v);
-	write_cr4(host_cr4());
-	write_cr0((read_cr0() | CR0_WP | CR0_NE) & ~(CR0_CD | CR0_NW | CR0_TS | CR0_EM));
-	wbinvd();
-}
-
 static void make_tables(const struct boot_info *info)
 {
-	bool pages_1g = cpu_has_pages_1g();
-
-	if (hostmap_init(&memory.map, pages_1g, alloc_table, NULL))
+	if (hostmap_init(&memory.map, paging_has_1g(), alloc_table, NULL))
 		panic("memory: no page for the page tables");
 	map_image(info);
 	map_direct(info);
 	BUG_ON(hostmap_check(&memory.map) != 0);
-	enter_tables();
+	paging_enter(memory.map.root);
 }
 
 /* --- public ---------------------------------------------------------------- */
@@ -300,9 +289,9 @@ void memory_init(const struct boot_info *info)
 	check_map(info);
 	memory.info = info;
 	make_regions(info);
-	divide_pool(info);
+	init_buddy(info);
 	make_tables(info);
-	BUG_ON(buddy_check(&memory.buddy) != 0);
+	ASSERT(buddy_check(&memory.buddy) == 0); /* goes through a byte for each page of the machine */
 	log_info("memory: guest %lu MiB, hypervisor %lu KiB at 0x%lx and pool %lu KiB at 0x%lx\n",
 		 (unsigned long)(memory.guest_bytes >> 20), (unsigned long)(info->reserve_size >> 10),
 		 (unsigned long)info->reserve_base, (unsigned long)(info->pool_size >> 10),
@@ -330,9 +319,12 @@ void memory_free(void *pages, u32 order)
 int memory_map_device(hpa_t base, u64 size)
 {
 	u64 first = base.v & PAGE_MASK, end = ALIGN_UP(base.v + size, PAGE_SIZE);
-	int err = hostmap_map(&memory.map, DIRECT_MAP_BASE + first, hpa(first), end - first, HOSTMAP_W | HOSTMAP_UC);
+	int err;
 
-	write_cr3(read_cr3());
+	if (end <= first || end > DIRECT_MAP_BYTES)
+		return -EINVAL;
+	err = hostmap_map(&memory.map, DIRECT_MAP_BASE + first, hpa(first), end - first, HOSTMAP_W | HOSTMAP_UC);
+	paging_flush();
 	return err;
 }
 

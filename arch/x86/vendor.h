@@ -25,6 +25,11 @@ struct vendor {
 	const char *(*unsupported)(void);
 	/* One line of the features found and used, for the boot log. */
 	void (*describe)(char *buf, u32 size);
+	/*
+	 * Features that this CPU has but cannot give a guest, "rdtscp,rdpid", "" for none; CPUID hides them.
+	 * NULL: there are none on any CPU.
+	 */
+	const char *(*hidden_features)(void);
 	/* Does this CPU, once enabled, ignore address line A20? NULL or false: its ports have to be guarded. */
 	bool (*a20_fixed)(void);
 	int (*cpu_enable)(void);   /* this CPU; 0 or -errno, logged */

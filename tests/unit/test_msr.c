@@ -19,6 +19,8 @@
 #include "arch/x86/guest/state.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
+#include "vmx/capability.h"
+#include "vmx/vmcs.h"
 
 #define PHYS_BITS 40
 #define FEATURE_CONTROL 0x3au
@@ -206,8 +208,15 @@ static hpa_t hardware_root(const struct vcpu *v)
 }
 static void dump(const struct vcpu *v) {}
 
+static char hidden[64];
+static const char *hidden_features(void)
+{
+	return hidden;
+}
+
 static const struct vendor vendor = {
 	.name = "fake",
+	.hidden_features = hidden_features,
 	.vcpu_init = vcpu_init,
 	.update_control = update_control,
 	.set_intercepts = set_intercepts,
@@ -606,6 +615,41 @@ static void the_guest_is_told_the_usable_width(void **state)
 	}
 }
 
+/* What the backend cannot give a guest: bit and MSRs are gone, and those of all other features are not. */
+static void features_that_the_backend_lacks_are_hidden_with_their_msrs(void **state)
+{
+	static const struct {
+		u32 control, leaf, subleaf;
+		enum cpuid_reg reg;
+		u32 bit, msr;
+	} rows[] = {
+		{SECONDARY_RDTSCP, 0x80000001, 0, CPUID_EDX, CPUIDE1_EDX_RDTSCP, 0xc0000103},
+		{SECONDARY_RDTSCP, 7, 0, CPUID_ECX, CPUID7_ECX_RDPID, 0xc0000103},
+		{SECONDARY_XSAVES, 0xd, 1, CPUID_EAX, CPUIDD_1_EAX_XSAVES, XSS},
+		{SECONDARY_USER_WAIT, 7, 0, CPUID_ECX, CPUID7_ECX_WAITPKG, 0xe1},
+	};
+	static const u32 controls[] = {0, SECONDARY_RDTSCP, SECONDARY_XSAVES, SECONDARY_USER_WAIT};
+
+	for (u32 lack = 0; lack < ARRAY_SIZE(controls); lack++) {
+		vmx_hidden_features(controls[lack], hidden, sizeof(hidden));
+		create_on(false, false);
+		for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+			bool gone = rows[i].control == controls[lack];
+			struct cpuid_regs r = cpuid_answer(&vcpu, rows[i].leaf, rows[i].subleaf);
+			const u32 *reg[] = {[CPUID_EAX] = &r.eax, [CPUID_ECX] = &r.ecx, [CPUID_EDX] = &r.edx};
+			u64 value;
+
+			assert_int_equal(!(*reg[rows[i].reg] & rows[i].bit), gone);
+			assert_int_equal(msr_guest_read(&vcpu, rows[i].msr, &value) != 0, gone);
+			assert_int_equal(msr_guest_write(&vcpu, rows[i].msr, 0) != 0, gone);
+			assert_false(gone && passed[register_of(rows[i].msr) - registers]);
+		}
+		if (controls[lack] == SECONDARY_XSAVES)
+			assert_int_equal(cpuid_answer(&vcpu, 0xd, 1).ecx | cpuid_answer(&vcpu, 0xd, 13).eax, 0);
+	}
+	hidden[0] = '\0';
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -621,6 +665,7 @@ int main(void)
 		cmocka_unit_test(each_ignored_register_is_logged_once),
 		cmocka_unit_test(facts_are_shown_without_what_is_hidden),
 		cmocka_unit_test(the_guest_is_told_the_usable_width),
+		cmocka_unit_test(features_that_the_backend_lacks_are_hidden_with_their_msrs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,18 +133,89 @@ static void each_needed_control_is_named_when_missing(void **state)
 	}
 }
 
-static void controls_that_instructions_need_follow_cpuid(void **state)
+/* What CPUID says. */
+static u32 cpu_max;
+static struct cpuid_regs cpu_leaf7, cpu_leafd, cpu_leafe1;
+static struct cpuid_regs ask(u32 leaf, u32 subleaf)
+{
+	switch (leaf) {
+	case 0: return (struct cpuid_regs){.eax = cpu_max};
+	case 7: return subleaf ? (struct cpuid_regs){0} : cpu_leaf7;
+	case CPUID_LEAF_XSAVE: return subleaf == 1 ? cpu_leafd : (struct cpuid_regs){0};
+	case CPUID_LEAF_EXT: return (struct cpuid_regs){.eax = CPUID_LEAF_EXT1};
+	case CPUID_LEAF_EXT1: return cpu_leafe1;
+	default: return (struct cpuid_regs){0};
+	}
+}
+
+static void instructions_are_enabled_and_trapped_as_the_cpu_has_them(void **state)
+{
+	struct vmx_capability c = {0};
+
+	cpu_leaf7 = cpu_leafd = cpu_leafe1 = (struct cpuid_regs){~0u, ~0u, ~0u, ~0u};
+	cpu_max = CPUID_LEAF_XSAVE;
+	vmx_capability_instructions(&c, ask);
+	assert_int_equal(c.enables, SECONDARY_RDTSCP | SECONDARY_XSAVES | SECONDARY_USER_WAIT);
+	assert_int_equal(c.traps, SECONDARY_ENCLS_EXITING | SECONDARY_ENCLV_EXITING);
+	cpu_max = 6;
+	vmx_capability_instructions(&c, ask);
+	assert_int_equal(c.enables, SECONDARY_RDTSCP);
+	assert_int_equal(c.traps, 0);
+	cpu_leafe1.edx &= ~CPUIDE1_EDX_RDTSCP;
+	vmx_capability_instructions(&c, ask);
+	assert_int_equal(c.enables, 0);
+	cpu_max = CPUID_LEAF_XSAVE; /* RDPID needs the control of RDTSCP */
+	cpu_leaf7 = (struct cpuid_regs){.ecx = CPUID7_ECX_RDPID};
+	cpu_leafd = (struct cpuid_regs){0};
+	vmx_capability_instructions(&c, ask);
+	assert_int_equal(c.enables, SECONDARY_RDTSCP);
+	assert_int_equal(c.traps, 0);
+}
+
+/* Every set of the controls that instructions need, from all to none. */
+static void an_instruction_without_its_control_is_hidden_and_nothing_else(void **state)
+{
+	static const struct {
+		u32 control;
+		const char *names;
+	} needed[] = {
+		{SECONDARY_RDTSCP, "rdtscp,rdpid"}, {SECONDARY_XSAVES, "xsaves"}, {SECONDARY_USER_WAIT, "waitpkg"}};
+
+	for (u32 set = 0; set < BIT(ARRAY_SIZE(needed)); set++) {
+		struct vmx_capability c = free_cpu();
+		struct vmx_controls out;
+		u32 missing = 0;
+		char names[64], wanted[64] = "";
+
+		c.enables = SECONDARY_RDTSCP | SECONDARY_XSAVES | SECONDARY_USER_WAIT;
+		for (u32 i = 0; i < ARRAY_SIZE(needed); i++) {
+			if (!(set & BIT(i)))
+				continue;
+			missing |= needed[i].control;
+			strcat(strcat(wanted, *wanted ? "," : ""), needed[i].names);
+		}
+		c.control[VMX_SECONDARY] &= ~((u64)missing << 32);
+		assert_int_equal(compute(&c, &out), 0);
+		assert_int_equal(out.word[VMX_SECONDARY], SECONDARY_VPID | (c.enables & ~missing));
+		assert_int_equal(out.missing, missing);
+		vmx_hidden_features(out.missing, names, sizeof(names));
+		assert_string_equal(names, wanted);
+	}
+}
+
+static void no_instruction_lacks_a_control_that_the_cpu_does_not_need(void **state)
 {
 	struct vmx_capability c = free_cpu();
 	struct vmx_controls out;
 
-	c.rdtscp = c.xsaves = c.user_wait = true;
+	c.control[VMX_SECONDARY] = 0;
 	assert_int_equal(compute(&c, &out), 0);
-	assert_int_equal(out.word[VMX_SECONDARY],
-			 SECONDARY_VPID | SECONDARY_RDTSCP | SECONDARY_XSAVES | SECONDARY_USER_WAIT);
-	c.control[VMX_SECONDARY] &= ~((u64)SECONDARY_XSAVES << 32);
-	assert_int_equal(compute(&c, &out), -ENODEV);
-	assert_non_null(strstr(why, "XSAVES"));
+	assert_int_equal(out.missing, 0);
+	c.traps = SECONDARY_ENCLS_EXITING | SECONDARY_ENCLV_EXITING;
+	c.control[VMX_SECONDARY] = (u64)SECONDARY_ENCLS_EXITING << 32;
+	assert_int_equal(compute(&c, &out), 0);
+	assert_int_equal(out.word[VMX_SECONDARY], SECONDARY_ENCLS_EXITING);
+	assert_int_equal(out.missing, 0);
 }
 
 static void no_vpid_without_a_way_to_flush_it(void **state)
@@ -399,7 +470,9 @@ int main(void)
 		cmocka_unit_test(a_free_cpu_gets_what_umbra_uses_and_nothing_else),
 		cmocka_unit_test(ept_and_unrestricted_guest_stay_off),
 		cmocka_unit_test(each_needed_control_is_named_when_missing),
-		cmocka_unit_test(controls_that_instructions_need_follow_cpuid),
+		cmocka_unit_test(instructions_are_enabled_and_trapped_as_the_cpu_has_them),
+		cmocka_unit_test(an_instruction_without_its_control_is_hidden_and_nothing_else),
+		cmocka_unit_test(no_instruction_lacks_a_control_that_the_cpu_does_not_need),
 		cmocka_unit_test(no_vpid_without_a_way_to_flush_it),
 		cmocka_unit_test(efer_is_switched_by_both_controls_or_by_hand),
 		cmocka_unit_test(bits_that_must_be_one_are_one),

@@ -9,6 +9,7 @@
 
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/vendor.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "lib/version.h"
@@ -296,6 +297,8 @@ void cpuid_init(struct vcpu *vcpu, const char *hide)
 	if (!g->hw_x2apic)
 		c->hide[F_1_ECX] |= CPUID1_ECX_X2APIC;
 	hide_list(c, hide);
+	if (vcpu->vendor->hidden_features)
+		hide_list(c, vcpu->vendor->hidden_features());
 	init_xsave(c);
 	for (u32 i = 0; i < CPUID_STATIC; i++)
 		c->fixed[i] = filtered(c, fixed_leaves[i], 0);
