@@ -206,8 +206,18 @@ static hpa_t hardware_root(const struct vcpu *v)
 }
 static void dump(const struct vcpu *v) {}
 
+static u64 get_dr7(const struct vcpu *v)
+{
+	return DR7_RESET;
+}
+u64 hw_read_dr(u32 n)
+{
+	return 0;
+}
+
 static const struct vendor vendor = {
 	.name = "fake",
+	.get_dr7 = get_dr7,
 	.vcpu_init = vcpu_init,
 	.update_control = update_control,
 	.set_intercepts = set_intercepts,
