@@ -75,12 +75,14 @@
 #define RFLAGS_DEFINED 0x3f7fd5ull /* what a program may have set: 21:16, 14:6, 4, 2, 0 */
 
 /* DR6: single-step trap, SDM vol. 3 section 17.2.3 */
+#define DR6_BREAKPOINTS BITS(3, 0) /* a debug exception replaces them, the other bits it only sets */
 #define DR6_BS BIT(14)
 #define DR6_BT BIT(15) /* the new task's T flag */
 #define DR6_RESET 0xffff0ff0ull
 /* DR7: L0, G0 to L3, G3, SDM vol. 3 section 17.2.4 */
 #define DR7_ENABLES BITS(7, 0)
 #define DR7_LOCAL (BIT(0) | BIT(2) | BIT(4) | BIT(6) | BIT(8)) /* L0 to L3, LE: a task switch clears them */
+#define DR7_GD BIT(13)                                         /* MOV to or from a debug register raises #DB */
 #define DR7_RESET 0x400ull
 
 /* Page-table entries, SDM vol. 3 tables 4-14 to 4-20 */
@@ -197,6 +199,7 @@ enum gpr {
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_DEBUGCTL 0x1d9
+#define DEBUGCTL_LBR BIT(0)
 #define DEBUGCTL_BTF BIT(1)
 #define MSR_MTRR_PHYSBASE0 0x200
 #define MSR_MTRR_PHYSMASK0 0x201

@@ -46,6 +46,7 @@ static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
 	case SHADOW_INJECT:
 		vmcb->cr2 = vmcb->exit_info2;
 		svm_dirty(vmcb, CLEAN_CR2);
+		vmcb->rflags |= RFLAGS_RF; /* in the frame of a fault (APM vol. 2 section 13.1.3) */
 		vmcb->event_inj = EVENTINJ_VALID | EVENTINJ_ERROR_VALID | EVENTINJ_EXCEPTION << EVENTINJ_TYPE_SHIFT |
 				  VEC_PF | (u64)vcpu->mmio.fault.error << EVENTINJ_ERROR_SHIFT;
 		return ready(vcpu);

@@ -46,7 +46,7 @@ static void load_debug(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	if (!vcpu->dr6_set)
 		return;
-	vmcb->dr6 |= vcpu->dr6_set;
+	vmcb->dr6 = (vmcb->dr6 & ~DR6_BREAKPOINTS) | vcpu->dr6_set;
 	vcpu->dr6_set = 0;
 	svm_dirty(vmcb, CLEAN_DR);
 }

@@ -9,8 +9,11 @@
 #include "lib/log.h"
 #include "vmx/vmx.h"
 
-/* An event that is delivered ends the shadow of the instruction before. */
-static void inject_page_fault(gva_t gva, u32 error)
+/*
+ * An event that is delivered ends the shadow of the instruction before. RF belongs in the frame of a fault;
+ * the exit has saved it so (section 27.3.3), but for Bochs.
+ */
+static void inject_page_fault(gva_t gva, u32 error, u64 rflags)
 {
 	const struct vcpu_event pf = {.type = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .error = error};
 	struct vmx_entry_event event = vmx_entry_event(&pf);
@@ -21,6 +24,8 @@ static void inject_page_fault(gva_t gva, u32 error)
 		vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG,
 				   vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG) & ~PENDING_DEBUG_BS);
 	}
+	if (unlikely(!(rflags & RFLAGS_RF)))
+		vmcs_write_natural(VMCS_GUEST_RFLAGS, rflags | RFLAGS_RF);
 	write_cr2(gva);
 	vmcs_write32(VMCS_ENTRY_INTR_INFO, event.info);
 	vmcs_write32(VMCS_ENTRY_INTR_ERROR, event.error);
@@ -28,12 +33,14 @@ static void inject_page_fault(gva_t gva, u32 error)
 
 static bool fast_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
 {
+	u64 rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
+
 	vcpu_note_event(vcpu, NOTED_ACCESS, info->qualification);
-	switch (shadow_handle_fault(vcpu->mmu, info->qualification, info->intr_error, vmx_guest_cpl(),
-				    vmcs_read_natural(VMCS_GUEST_RFLAGS), &vcpu->mmio.fault)) {
+	switch (shadow_handle_fault(vcpu->mmu, info->qualification, info->intr_error, vmx_guest_cpl(), rflags,
+				    &vcpu->mmio.fault)) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY: return true;
-	case SHADOW_INJECT: inject_page_fault(info->qualification, vcpu->mmio.fault.error); return true;
+	case SHADOW_INJECT: inject_page_fault(info->qualification, vcpu->mmio.fault.error, rflags); return true;
 	default: vcpu->mmio.state = MMIO_FOUND; return false;
 	}
 }

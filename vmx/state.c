@@ -107,7 +107,7 @@ void vmx_load_guest(struct vcpu *vcpu)
 	if (read_cr2() != vcpu->cr2)
 		write_cr2(vcpu->cr2);
 	if (unlikely(vcpu->dr6_set)) {
-		write_dr6(read_dr6() | vcpu->dr6_set);
+		write_dr6((read_dr6() & ~DR6_BREAKPOINTS) | vcpu->dr6_set);
 		vcpu->dr6_set = 0;
 	}
 	pass_nmi(vcpu, vmx);

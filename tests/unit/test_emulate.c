@@ -46,7 +46,38 @@ static void get_segment(const struct vcpu *v, enum segment_name which, struct se
 		out->base = 0x10;
 }
 
-static const struct vendor vendor = {.name = "fake", .get_segment = get_segment};
+static u64 dr[4], dr7, debugctl;
+static u64 get_dr7(const struct vcpu *v)
+{
+	return dr7;
+}
+static void set_dr7(struct vcpu *v, u64 value)
+{
+	dr7 = value;
+}
+u64 hw_read_dr(u32 n)
+{
+	return dr[n];
+}
+static bool get_msr(const struct vcpu *v, u32 msr, u64 *value)
+{
+	*value = debugctl;
+	return msr == MSR_DEBUGCTL;
+}
+static bool set_msr(struct vcpu *v, u32 msr, u64 value)
+{
+	debugctl = msr == MSR_DEBUGCTL ? value : debugctl;
+	return msr == MSR_DEBUGCTL;
+}
+
+static const struct vendor vendor = {
+	.name = "fake",
+	.get_segment = get_segment,
+	.get_dr7 = get_dr7,
+	.set_dr7 = set_dr7,
+	.get_msr = get_msr,
+	.set_msr = set_msr,
+};
 
 static u32 hidden_writes, apic_accesses, apic_last_offset, fpu_pops;
 static u32 apic_register[0x400];
@@ -179,6 +210,8 @@ static void reset_vcpu(u32 bits)
 	}
 	vcpu.apic_base = APIC | APIC_BASE_ENABLE;
 	hidden_writes = apic_accesses = fpu_pops = 0;
+	dr7 = debugctl = 0;
+	memset(dr, 0, sizeof(dr));
 }
 
 /* --- instances of instructions --------------------------------------------------- */
@@ -633,7 +666,8 @@ static void expect_nothing_done(const struct vcpu *before, const struct instance
 	describe(i, text);
 	if (vcpu.inject.type != EVENT_EXCEPTION)
 		fail_msg("%s: no exception (%s)", text, uc_strerror(their_error));
-	if (!i->string && (memcmp(vcpu.gpr, before->gpr, sizeof(vcpu.gpr)) || vcpu.rflags != before->rflags))
+	if (!i->string &&
+	    (memcmp(vcpu.gpr, before->gpr, sizeof(vcpu.gpr)) || vcpu.rflags != (before->rflags | RFLAGS_RF)))
 		fail_msg("%s: half done", text);
 	assert_int_equal(vcpu.rip, CODE);
 }
@@ -988,6 +1022,161 @@ static void single_stepping_traps_after_the_instruction(void **state)
 	assert_false(vcpu.interrupt_shadow);
 }
 
+/* --- debug exceptions of emulated instructions -------------------------------------- */
+
+/* Enables breakpoint n: type is R/W (1 writes, 3 both), length is LEN (0 to 3: 1, 2, 8, 4 bytes). */
+static void watch(u32 n, u64 at, u32 type, u32 length)
+{
+	dr[n] = at;
+	dr7 |= BIT(2 * n) | (u64)type << (16 + 4 * n) | (u64)length << (18 + 4 * n);
+}
+
+static void expect_debug(u64 dr6, u32 len)
+{
+	assert_int_equal(vcpu.inject.type, dr6 ? EVENT_EXCEPTION : EVENT_NONE);
+	assert_int_equal(vcpu.dr6_set, dr6);
+	assert_int_equal(vcpu.rip, CODE + len);
+	if (dr6)
+		assert_int_equal(vcpu.inject.vector, VEC_DB);
+	vcpu.dr6_set = 0;
+	vcpu.breakpoints_hit = 0;
+}
+
+static void a_data_breakpoint_on_an_emulated_access_traps_behind_it(void **state)
+{
+	static const struct {
+		u64 at;
+		u32 type, length;
+		bool read, write; /* of 4 bytes at HIDDEN + 8 */
+	} cases[] = {
+		{HIDDEN + 8, 3, 3, true, true},
+		{HIDDEN + 8, 1, 3, false, true},
+		{HIDDEN + 8, 0, 0, false, false},
+		{HIDDEN + 8, 2, 3, false, false},
+		{HIDDEN + 11, 3, 0, true, true},
+		{HIDDEN + 12, 3, 0, false, false},
+		{HIDDEN + 7, 3, 0, false, false},
+		{HIDDEN + 10, 3, 1, true, true},
+		{HIDDEN + 6, 3, 1, false, false},
+		{HIDDEN + 15, 3, 2, true, true},
+		{HIDDEN + 7, 3, 2, false, false},
+		{HIDDEN + 11, 1, 3, false, true},
+		{~0ull << 32 | (HIDDEN + 8), 3, 3, false, false},
+	};
+
+	for (u32 n = 0; n < ARRAY_SIZE(cases); n++) {
+		reset_vcpu(64);
+		watch(n % 4, cases[n].at, cases[n].type, cases[n].length);
+		vcpu.gpr[GPR_RBX] = HIDDEN + 8;
+		run("\x8b\x03", 2, HIDDEN + 8, HIDDEN + 8);
+		expect_debug(cases[n].read ? BIT(n % 4) : 0, 2);
+		run("\x89\x03", 2, HIDDEN + 8, HIDDEN + 8);
+		expect_debug(cases[n].write ? BIT(n % 4) : 0, 2);
+	}
+}
+
+static void breakpoints_that_are_off_are_not_met(void **state)
+{
+	reset_vcpu(64);
+	watch(1, HIDDEN, 3, 3);
+	vcpu.gpr[GPR_RBX] = HIDDEN;
+	dr7 &= ~DR7_ENABLES;
+	run("\x8b\x03", 2, HIDDEN, HIDDEN);
+	expect_debug(0, 2);
+	dr7 |= BIT(3); /* G1 */
+	run("\x8b\x03", 2, HIDDEN, HIDDEN);
+	expect_debug(BIT(1), 2);
+}
+
+static void one_debug_exception_tells_all_that_was_met(void **state)
+{
+	reset_vcpu(64);
+	watch(0, HIDDEN, 3, 3);
+	watch(2, HIDDEN, 1, 0);
+	watch(3, DATA, 3, 3);
+	dr7 |= DR7_GD;
+	debugctl = DEBUGCTL_LBR;
+	vcpu.rflags |= RFLAGS_TF | RFLAGS_RF;
+	vcpu.gpr[GPR_RDI] = HIDDEN;
+	vcpu.gpr[GPR_RSI] = DATA;
+	run("\xa5", 1, HIDDEN, HIDDEN); /* MOVSD */
+	expect_debug(BIT(0) | BIT(2) | BIT(3) | DR6_BS, 1);
+	assert_false(vcpu.rflags & RFLAGS_RF);
+	assert_false(dr7 & DR7_GD); /* as the processor leaves them when it raises #DB */
+	assert_int_equal(debugctl, 0);
+}
+
+static void a_fault_drops_the_breakpoints_of_its_instruction(void **state)
+{
+	reset_vcpu(64);
+	watch(0, HIDDEN, 3, 3);
+	vcpu.gpr[GPR_RSI] = HIDDEN;
+	vcpu.gpr[GPR_RDI] = 0xdead0000;
+	run("\xa5", 1, HIDDEN, HIDDEN);
+	assert_int_equal(vcpu.inject.vector, VEC_PF);
+	assert_int_equal(vcpu.dr6_set, 0);
+	assert_true(vcpu.rflags & RFLAGS_RF);
+}
+
+static void a_repeated_instruction_traps_behind_the_element(void **state)
+{
+	reset_vcpu(64);
+	watch(0, HIDDEN + 8, 1, 3);
+	vcpu.gpr[GPR_RDI] = HIDDEN;
+	vcpu.gpr[GPR_RCX] = 4;
+	run("\xf3\xab", 2, HIDDEN, HIDDEN); /* REP STOSD */
+	expect_debug(BIT(0), 0);
+	assert_int_equal(vcpu.gpr[GPR_RCX], 1);
+	assert_true(vcpu.rflags & RFLAGS_RF); /* an instruction breakpoint on it is not met again */
+	run("\xf3\xab", 2, HIDDEN + 12, HIDDEN + 12);
+	expect_debug(0, 2);
+	assert_false(vcpu.rflags & RFLAGS_RF);
+	vcpu.gpr[GPR_RDI] = HIDDEN + 8;
+	vcpu.gpr[GPR_RCX] = 1;
+	run("\xf3\xab", 2, HIDDEN + 8, HIDDEN + 8);
+	expect_debug(BIT(0), 2); /* the last element */
+	vcpu.rflags |= RFLAGS_TF;
+	vcpu.gpr[GPR_RDI] = HIDDEN;
+	vcpu.gpr[GPR_RCX] = 2;
+	run("\xf3\xab", 2, HIDDEN, HIDDEN);
+	expect_debug(DR6_BS, 0);
+	assert_true(vcpu.rflags & RFLAGS_RF);
+}
+
+/* DEBUGCTL.BTF: TF traps behind branches alone. */
+static void stepping_by_branches_passes_what_is_none(void **state)
+{
+	u64 target = CODE + 0x100;
+
+	reset_vcpu(64);
+	debugctl = DEBUGCTL_BTF;
+	vcpu.rflags |= RFLAGS_TF;
+	vcpu.gpr[GPR_RBX] = HIDDEN;
+	run("\x89\x03", 2, HIDDEN, HIDDEN);
+	expect_debug(0, 2);
+	assert_int_equal(debugctl, DEBUGCTL_BTF);
+	vcpu.gpr[GPR_RBX] = DATA;
+	memcpy(memory + DATA, &target, 8);
+	run("\xff\x23", 2, DATA, HIDDEN); /* JMP [RBX] */
+	expect_debug(DR6_BS, 0x100);
+	assert_int_equal(debugctl, 0);
+	debugctl = DEBUGCTL_BTF;
+	vcpu.gpr[GPR_RBX] = HIDDEN;
+	watch(0, HIDDEN, 1, 3);
+	run("\x89\x03", 2, HIDDEN, HIDDEN);
+	expect_debug(BIT(0), 2); /* a breakpoint is no step */
+}
+
+/* Linear addresses wrap at 4 GiB outside long mode, and only their low half counts. */
+static void breakpoints_of_32_bit_code_have_32_bit_addresses(void **state)
+{
+	reset_vcpu(32);
+	watch(0, ~0ull << 32 | HIDDEN, 3, 3);
+	vcpu.gpr[GPR_RBX] = HIDDEN;
+	run("\x8b\x03", 2, HIDDEN, HIDDEN);
+	expect_debug(BIT(0), 2);
+}
+
 /* adversarial: 21 */
 static void code_that_is_not_there_faults_as_a_fetch(void **state)
 {
@@ -1030,6 +1219,13 @@ int main(void)
 		cmocka_unit_test(a_long_repetition_lets_others_in),
 		cmocka_unit_test(a_non_canonical_address_is_gp_or_ss),
 		cmocka_unit_test(single_stepping_traps_after_the_instruction),
+		cmocka_unit_test(a_data_breakpoint_on_an_emulated_access_traps_behind_it),
+		cmocka_unit_test(breakpoints_that_are_off_are_not_met),
+		cmocka_unit_test(one_debug_exception_tells_all_that_was_met),
+		cmocka_unit_test(a_fault_drops_the_breakpoints_of_its_instruction),
+		cmocka_unit_test(a_repeated_instruction_traps_behind_the_element),
+		cmocka_unit_test(stepping_by_branches_passes_what_is_none),
+		cmocka_unit_test(breakpoints_of_32_bit_code_have_32_bit_addresses),
 		cmocka_unit_test(code_that_is_not_there_faults_as_a_fetch),
 		cmocka_unit_test(a_delivery_into_hidden_memory_shuts_down),
 	};

@@ -80,6 +80,14 @@ static bool set_msr(struct vcpu *v, u32 msr, u64 value)
 {
 	return msr == MSR_STAR;
 }
+static u64 get_dr7(const struct vcpu *v)
+{
+	return DR7_RESET;
+}
+u64 hw_read_dr(u32 n)
+{
+	return 0;
+}
 static const char *exit_name(u64 raw)
 {
 	return "?";
@@ -108,6 +116,7 @@ static const struct vendor vendor = {
 	.hardware_root = hardware_root,
 	.dump = dump,
 	.cpu_disable = cpu_disable,
+	.get_dr7 = get_dr7,
 	.get_msr = get_msr,
 	.set_msr = set_msr,
 	.exit_name = exit_name,
@@ -837,6 +846,31 @@ static void exceptions_merge_as_in_table_6_5(void **state)
 	assert_int_equal(merged(VEC_DF, VEC_DB), VEC_DB);
 }
 
+static void faults_set_the_resume_flag_and_nothing_else_does(void **state)
+{
+	create("");
+	for (u32 vector = 0; vector < 32; vector++) {
+		bool fault = vector != VEC_DB && vector != VEC_NMI && vector != VEC_BP && vector != VEC_OF &&
+			     vector != VEC_DF && vector != VEC_MC;
+
+		vcpu.rflags = RFLAGS_FIXED;
+		assert_int_equal(merged(VEC_UD, (u8)vector), vector);
+		assert_int_equal(!!(vcpu.rflags & RFLAGS_RF), fault);
+		/* its delivery cut short, and done again */
+		vcpu.rflags = RFLAGS_FIXED;
+		vcpu.inject.type = EVENT_NONE;
+		vcpu.exit.interrupted = event(EVENT_EXCEPTION, (u8)vector);
+		inject_finish(&vcpu);
+		assert_int_equal(vcpu.inject.vector, vector);
+		assert_int_equal(!!(vcpu.rflags & RFLAGS_RF), fault);
+	}
+	vcpu.rflags = RFLAGS_FIXED;
+	vcpu.inject.type = EVENT_NONE;
+	vcpu.exit.interrupted = event(EVENT_INTERRUPT, 14);
+	inject_finish(&vcpu);
+	assert_false(vcpu.rflags & RFLAGS_RF);
+}
+
 /*
  * SDM vol. 3 sections 6.7.1 and 6.15 (#MC): both are the guest's, whatever its IF; a machine check has
  * no error code and waits for nothing; an NMI does not replace what is delivered already.
@@ -946,6 +980,7 @@ int main(void)
 		cmocka_unit_test(counters_are_readable_by_cpuid),
 		cmocka_unit_test(exceptions_merge_as_in_table_6_5),
 		cmocka_unit_test(machine_checks_and_nmis_are_the_guests),
+		cmocka_unit_test(faults_set_the_resume_flag_and_nothing_else_does),
 		cmocka_unit_test(an_interrupted_delivery_is_not_lost),
 		cmocka_unit_test(trapped_ports_reach_their_owner),
 	};

@@ -44,7 +44,31 @@ static bool a20_fixed(void)
 {
 	return a20_is_fixed;
 }
-static const struct vendor vendor = {.name = "fake", .set_io_intercept = set_io_intercept, .a20_fixed = a20_fixed};
+static u64 dr[4], dr7;
+static u64 get_dr7(const struct vcpu *v)
+{
+	return dr7;
+}
+static void set_dr7(struct vcpu *v, u64 value)
+{
+	dr7 = value;
+}
+u64 hw_read_dr(u32 n)
+{
+	return dr[n];
+}
+static bool get_msr(const struct vcpu *v, u32 msr, u64 *value)
+{
+	return false;
+}
+static const struct vendor vendor = {
+	.name = "fake",
+	.set_io_intercept = set_io_intercept,
+	.a20_fixed = a20_fixed,
+	.get_dr7 = get_dr7,
+	.set_dr7 = set_dr7,
+	.get_msr = get_msr,
+};
 
 u32 hw_in(u16 at, u32 size)
 {
@@ -94,6 +118,7 @@ static int fresh(void **state)
 	memset(port, 0, sizeof(port));
 	memset(page, 0, sizeof(page));
 	memset(trapped, 0, sizeof(trapped));
+	dr7 = 0;
 	a20_is_fixed = false;
 	host_log_quiet = true;
 	return 0;
@@ -397,6 +422,41 @@ static void where_a20_is_fixed_nothing_is_trapped(void **state)
 	assert_true(!trapped[0x92] && !trapped[0x60] && !trapped[0x64]);
 }
 
+/* --- I/O breakpoints and steps (SDM vol. 3 sections 17.2.4 and 17.2.5) ---------------- */
+
+static bool debug_is_due(u64 dr6)
+{
+	bool due = vcpu.inject.type == EVENT_EXCEPTION && vcpu.inject.vector == VEC_DB && vcpu.dr6_set == dr6;
+
+	vcpu.inject.type = EVENT_NONE;
+	vcpu.dr6_set = vcpu.breakpoints_hit = 0;
+	return due;
+}
+
+static void a_breakpoint_on_a_trapped_port_is_met_if_cr4_de_is_set(void **state)
+{
+	assert_int_equal(a20_init(&vcpu), 0);
+	dr[1] = 0x92;
+	dr7 = BIT(2) | 2u << 20; /* L1, I/O, one byte */
+	in(0x92, 1);
+	assert_int_equal(vcpu.inject.type, EVENT_NONE);
+	vcpu.cr4 = CR4_DE;
+	in(0x92, 1);
+	assert_true(debug_is_due(BIT(1)));
+	out(0x92, 1, 0x02);
+	assert_true(debug_is_due(BIT(1)));
+	in(0x90, 4);
+	assert_true(debug_is_due(BIT(1)));
+	in(0x64, 1);
+	assert_int_equal(vcpu.inject.type, EVENT_NONE);
+	dr7 = BIT(2) | 3u << 20; /* data: ports are no memory */
+	in(0x92, 1);
+	assert_int_equal(vcpu.inject.type, EVENT_NONE);
+	vcpu.rflags = RFLAGS_TF;
+	in(0x92, 1);
+	assert_true(debug_is_due(DR6_BS));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, done)
 
 int main(void)
@@ -414,6 +474,7 @@ int main(void)
 		TEST(the_output_port_reads_back_what_was_written),
 		TEST(commands_that_pulse_lines_leave_a20_alone),
 		TEST(where_a20_is_fixed_nothing_is_trapped),
+		TEST(a_breakpoint_on_a_trapped_port_is_met_if_cr4_de_is_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

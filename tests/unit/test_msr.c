@@ -214,9 +214,19 @@ static const char *hidden_features(void)
 	return hidden;
 }
 
+static u64 get_dr7(const struct vcpu *v)
+{
+	return DR7_RESET;
+}
+u64 hw_read_dr(u32 n)
+{
+	return 0;
+}
+
 static const struct vendor vendor = {
 	.name = "fake",
 	.hidden_features = hidden_features,
+	.get_dr7 = get_dr7,
 	.vcpu_init = vcpu_init,
 	.update_control = update_control,
 	.set_intercepts = set_intercepts,

@@ -186,6 +186,7 @@ static void the_guests_own_fault_is_injected(void **state)
 	fault_result = SHADOW_INJECT;
 	assert_true(exit_with(SVM_EXIT_EXCP_PF));
 	assert_true(vmcb.cr2 == 0x1234 && !(vmcb.clean & CLEAN_CR2));
+	assert_true(vmcb.rflags & RFLAGS_RF);
 	assert_true(vmcb.event_inj ==
 		    svm_event_inj(&(struct vcpu_event){
 			    .type = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .error = 0x17}));
@@ -306,6 +307,11 @@ static void the_slow_path_copies_the_state_there_and_back(void **state)
 	svm_slow_path(&vcpu);
 	assert_true(vmcb.event_inj == 0x80000b0dull && vcpu.inject.type == EVENT_NONE);
 	assert_true(vmcb.rax == 1 && vmcb.rsp == 2 && vmcb.cr2 == 3);
+	/* a debug exception replaces B0 to B3 and keeps the rest */
+	vmcb.dr6 = DR6_RESET | DR6_BT | BIT(0);
+	vcpu.dr6_set = DR6_BS | BIT(2);
+	svm_load_guest(&vcpu);
+	assert_true(vmcb.dr6 == (DR6_RESET | DR6_BT | DR6_BS | BIT(2)) && !vcpu.dr6_set);
 }
 
 static void cr_reads_that_come_as_cr0s_are_told_apart_by_the_instruction(void **state)

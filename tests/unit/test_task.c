@@ -12,6 +12,7 @@
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/emulate_stack.h"
 #include "arch/x86/guest/stop.h"
+#include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/task.h"
@@ -74,12 +75,38 @@ static void set_dr7(struct vcpu *v, u64 value)
 {
 	dr7 = value;
 }
+static u64 debugctl;
+static bool get_msr(const struct vcpu *v, u32 msr, u64 *value)
+{
+	*value = debugctl;
+	return msr == MSR_DEBUGCTL;
+}
+static bool set_msr(struct vcpu *v, u32 msr, u64 value)
+{
+	debugctl = msr == MSR_DEBUGCTL ? value : debugctl;
+	return msr == MSR_DEBUGCTL;
+}
+u64 hw_read_dr(u32 n)
+{
+	return 0;
+}
+/* IA32_DEBUGCTL is the backend's. */
+int hw_msr_read(u32 msr, u64 *value)
+{
+	return -EFAULT;
+}
+int hw_msr_write(u32 msr, u64 value)
+{
+	return -EFAULT;
+}
 static const struct vendor vendor = {
 	.get_segment = get_segment,
 	.set_segment = set_segment,
 	.update_control = update_control,
 	.get_dr7 = get_dr7,
 	.set_dr7 = set_dr7,
+	.get_msr = get_msr,
+	.set_msr = set_msr,
 };
 
 static int access_memory(gva_t gva, u32 len, bool write, gva_t *fault_gva, u32 *error)
@@ -370,7 +397,12 @@ static void with_paging_off_cr3_stays(void **state)
 static void the_trap_flag_of_a_task_is_a_debug_exception_in_it(void **state)
 {
 	put16(NEW_TSS + 0x64, 1);
+	dr7 = DR7_GD | 0x400;
+	debugctl = DEBUGCTL_LBR | DEBUGCTL_BTF | BIT(6);
 	switch_by(TASK_JUMP);
+	assert_int_equal(dr7, 0x400);
+	assert_int_equal(debugctl, BIT(6));
+	debugctl = 0;
 	assert_true(vcpu.inject.type == EVENT_EXCEPTION && vcpu.inject.vector == VEC_DB && vcpu.dr6_set == DR6_BT);
 	assert_int_equal(vcpu.rip, 0x1234);
 }

@@ -339,12 +339,10 @@ static NORETURN void delivery_failed(struct vcpu *vcpu)
 
 static void finish(struct emu *e)
 {
-	if (e->again) {
-		if (e->vcpu->rflags & RFLAGS_TF)
-			inject_single_step(e->vcpu);
-	} else if (!e->branched) {
+	if (e->again)
+		insn_repeat(e->vcpu);
+	else if (!e->branched)
 		insn_advance(e->vcpu, e->insn.len);
-	}
 }
 
 void emulate_access(struct vcpu *vcpu)

@@ -8,6 +8,7 @@
 #include "arch/x86/guest/emulate_memory.h"
 
 #include "arch/x86/guest/apic.h"
+#include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/mmio.h"
@@ -123,9 +124,11 @@ int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len)
 	u32 first = first_piece(gva, len);
 	int err = access_piece(vcpu, gva, buf, first, false);
 
-	if (err || first == len)
-		return err;
-	return access_piece(vcpu, next_page(vcpu, gva, first), (u8 *)buf + first, len - first, false);
+	if (!err && first != len)
+		err = access_piece(vcpu, next_page(vcpu, gva, first), (u8 *)buf + first, len - first, false);
+	if (!err)
+		breakpoint_note_access(vcpu, gva, len, false);
+	return err;
 }
 
 int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len)
@@ -146,7 +149,10 @@ int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len)
 
 	if (!err)
 		err = access_piece(vcpu, gva, (void *)(uintptr_t)buf, first, true);
-	if (err || first == len)
-		return err;
-	return access_piece(vcpu, next_page(vcpu, gva, first), (u8 *)(uintptr_t)buf + first, len - first, true);
+	if (!err && first != len)
+		err = access_piece(vcpu, next_page(vcpu, gva, first), (u8 *)(uintptr_t)buf + first, len - first,
+				   true);
+	if (!err)
+		breakpoint_note_access(vcpu, gva, len, true);
+	return err;
 }

@@ -121,8 +121,7 @@ static int check_target(struct emu *e, u64 target)
 
 static void branch(struct emu *e, u64 target)
 {
-	insn_advance(e->vcpu, e->insn.len);
-	e->vcpu->rip = target;
+	insn_branch(e->vcpu, target);
 	e->branched = true;
 }
 

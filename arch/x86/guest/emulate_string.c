@@ -8,6 +8,7 @@
 #include "arch/x86/guest/emulate_string.h"
 
 #include "arch/x86/guest/alu.h"
+#include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/insn.h"
 
@@ -122,14 +123,14 @@ static bool ends_early(const struct emu *e)
 
 int emu_string(struct emu *e)
 {
-	/* Single-stepping traps after every element. */
+	/* Single-stepping traps after every element, a data breakpoint after its own. */
 	u32 budget = e->vcpu->rflags & RFLAGS_TF ? 1 : ELEMENTS_AT_ONCE;
 	int err;
 
 	if (!e->insn.prefix)
 		return element(e);
 	while (address_register(e, GPR_RCX)) {
-		if (!budget--) {
+		if (!budget-- || breakpoint_is_hit(e->vcpu)) {
 			e->again = true;
 			return 0;
 		}

@@ -27,6 +27,15 @@ u64 hw_read_cr8(void)
 {
 	return read_cr8();
 }
+u64 hw_read_dr(u32 n)
+{
+	switch (n) {
+	case 0: return read_dr0();
+	case 1: return read_dr1();
+	case 2: return read_dr2();
+	default: return read_dr3();
+	}
+}
 u32 hw_read_pkru(void)
 {
 	return rdpkru();

@@ -16,6 +16,8 @@ MUST_CHECK int hw_xsetbv(u32 index, u64 value);
 void hw_wbinvd(void);
 /* The task-priority register of the local APIC. */
 u64 hw_read_cr8(void);
+/* The guest's DR0 to DR3, which stay in the CPU. */
+u64 hw_read_dr(u32 n);
 /* The guest's PKRU, which stays in the CPU. Only on a CPU that has protection keys. */
 u32 hw_read_pkru(void);
 /* Pops the guest's x87 stack, which is in the CPU. */

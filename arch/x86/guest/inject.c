@@ -45,8 +45,30 @@ static bool has_error_code(u8 vector)
 	}
 }
 
+/* #DB is raised here as a trap only; #BP and #OF come from their instructions. */
+static bool is_fault(u8 vector)
+{
+	switch (vector) {
+	case VEC_NMI:
+	case VEC_DB:
+	case VEC_BP:
+	case VEC_OF:
+	case VEC_DF:
+	case VEC_MC: return false;
+	default: return true;
+	}
+}
+
+/* What is pushed of RFLAGS is up to us; a fault sets RF in it (SDM vol. 3 section 17.3.1.1, APM vol. 2 section 13.1.3). */
+static void set_resume_flag(struct vcpu *vcpu, u8 vector)
+{
+	if (is_fault(vector))
+		vcpu->rflags |= RFLAGS_RF;
+}
+
 static void set_exception(struct vcpu *vcpu, u8 vector, u32 error)
 {
+	set_resume_flag(vcpu, vector);
 	vcpu->inject = (struct vcpu_event){
 		.type = EVENT_EXCEPTION,
 		.vector = vector,
@@ -101,14 +123,6 @@ void inject_nmi(struct vcpu *vcpu)
 		vcpu->inject = (struct vcpu_event){.type = EVENT_NMI, .vector = VEC_NMI};
 }
 
-void inject_single_step(struct vcpu *vcpu)
-{
-	if (vcpu->inject.type != EVENT_NONE)
-		return;
-	vcpu->dr6_set |= DR6_BS;
-	set_exception(vcpu, VEC_DB, 0);
-}
-
 /*
  * Soft events (INT n, INT3, INTO, INT1) are not queued again: RIP still points
  * at the instruction, which raises its event by itself when it runs again.
@@ -119,6 +133,8 @@ void inject_finish(struct vcpu *vcpu)
 
 	if (vcpu->inject.type != EVENT_NONE)
 		return;
+	if (cut->type == EVENT_EXCEPTION)
+		set_resume_flag(vcpu, cut->vector);
 	if (cut->type == EVENT_INTERRUPT || cut->type == EVENT_NMI || cut->type == EVENT_EXCEPTION)
 		vcpu->inject = *cut;
 }

@@ -22,8 +22,6 @@ static inline void inject_gp(struct vcpu *vcpu)
 /* #PF; sets CR2. */
 void inject_pf(struct vcpu *vcpu, gva_t gva, u32 error);
 void inject_nmi(struct vcpu *vcpu);
-/* The single-step trap after an instruction that the hypervisor executed. */
-void inject_single_step(struct vcpu *vcpu);
 
 /*
  * The last step of every exit: delivers again what was cut short, unless

@@ -6,6 +6,7 @@
  */
 #include "arch/x86/guest/insn.h"
 
+#include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn_fast.h"
 #include "arch/x86/guest/state.h"
@@ -102,15 +103,32 @@ void insn_fill_exit(struct vcpu *vcpu)
 	exit->operand_known = true;
 }
 
+static void finish(struct vcpu *vcpu, u64 rip, bool branch)
+{
+	vcpu->rip = rip;
+	vcpu->interrupt_shadow = false;
+	vcpu->rflags &= ~RFLAGS_RF;
+	breakpoint_finish(vcpu, branch);
+}
+
 void insn_advance(struct vcpu *vcpu, u32 len)
 {
 	u64 rip = vcpu->rip + len;
 
-	vcpu->rip = insn_code_bits(vcpu) == 64 ? rip : (u32)rip;
+	finish(vcpu, insn_code_bits(vcpu) == 64 ? rip : (u32)rip, false);
+}
+
+void insn_branch(struct vcpu *vcpu, u64 target)
+{
+	finish(vcpu, target, true);
+}
+
+/* An instruction breakpoint there has been met already: RF holds it off, in what is pushed too (SDM vol. 3 section 17.3.1.1). */
+void insn_repeat(struct vcpu *vcpu)
+{
 	vcpu->interrupt_shadow = false;
-	vcpu->rflags &= ~RFLAGS_RF;
-	if (vcpu->rflags & RFLAGS_TF)
-		inject_single_step(vcpu);
+	vcpu->rflags |= RFLAGS_RF;
+	breakpoint_finish(vcpu, false);
 }
 
 void insn_skip(struct vcpu *vcpu)
@@ -216,6 +234,8 @@ static int lmsw_operand(struct vcpu *vcpu, const struct insn *insn)
 		return err;
 	err = shadow_read_guest(vcpu->mmu, gva, &vcpu->exit.lmsw_value, 2, insn_access(vcpu, false, false),
 				&fault_gva, &error);
+	if (!err)
+		breakpoint_note_access(vcpu, gva, 2, false);
 	if (err == -EFAULT)
 		inject_pf(vcpu, fault_gva, error);
 	else if (err)

@@ -22,8 +22,12 @@ MUST_CHECK int insn_fetch(struct vcpu *vcpu, struct insn *insn);
  */
 void insn_fill_exit(struct vcpu *vcpu);
 
-/* Goes past an instruction of len bytes: ends an interrupt shadow, single-steps. */
+/* Goes past an instruction of len bytes: ends an interrupt shadow and RF, raises the debug trap that is due. */
 void insn_advance(struct vcpu *vcpu, u32 len);
+/* The same for a branch that is taken. */
+void insn_branch(struct vcpu *vcpu, u64 target);
+/* An element of a repeated string instruction is done, and it is not the last: RIP stays. */
+void insn_repeat(struct vcpu *vcpu);
 
 /* Goes past the instruction that caused the exit, decoding it if its length is unknown. */
 void insn_skip(struct vcpu *vcpu);

@@ -7,6 +7,7 @@
  */
 #include "arch/x86/guest/io.h"
 
+#include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/insn.h"
@@ -54,6 +55,7 @@ static void port_access(struct vcpu *vcpu, u32 *value)
 	if (!access.in)
 		hw_out(exit->port, access.size, (u32)wide);
 	*value = (u32)wide;
+	breakpoint_note_port(vcpu, exit->port, access.size);
 }
 
 static void simple(struct vcpu *vcpu)
@@ -114,7 +116,9 @@ static void string(struct vcpu *vcpu)
 		return;
 	if (insn_truncate(*count, insn.addrsize))
 		step_register(count, -1, insn.addrsize);
-	if (!insn_truncate(*count, insn.addrsize))
+	if (insn_truncate(*count, insn.addrsize))
+		insn_repeat(vcpu);
+	else
 		insn_advance(vcpu, insn.len);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "arch/x86/guest/task.h"
 
+#include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/emulate_stack.h"
 #include "arch/x86/guest/inject.h"
@@ -338,7 +339,6 @@ void task_handle_switch(struct vcpu *vcpu)
 		return;
 	vcpu->exit.interrupted.type = EVENT_NONE; /* it has been delivered */
 	if (is_wide(&t.next) && t.tss.wide.trap & 1) {
-		vcpu->dr6_set |= DR6_BT;
-		inject_exception(vcpu, VEC_DB, 0);
+		breakpoint_raise(vcpu, DR6_BT);
 	}
 }

@@ -182,8 +182,10 @@ struct vcpu {
 	u64 exits;
 	u64 next_audit;                     /* number of exits at which shadow_audit() is due, ~0: never */
 	struct exit_record ring[EXIT_RING]; /* exit n is at n % EXIT_RING */
-	u64 dr6_set; /* bits that run() sets in the guest's DR6, then clears here (#DB injected) */
 	struct vcpu_noted noted;
+	/* #DB is injected with these bits of DR6, of which run() clears B0 to B3 first; then it clears them here. */
+	u64 dr6_set;
+	u32 breakpoints_hit; /* DR6.B0 to B3 that the instruction at hand has earned so far: breakpoint.h */
 };
 
 /* Counts an exit and keeps it for dumps: the first thing after it. raw: the vendor's code or reason. */
