@@ -17,11 +17,13 @@
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "mm/buddy.h"
+#include "mm/gpt.h"
 #include "mm/hostmap.h"
 #include "mm/phys.h"
 
 #define HEAP_PAGES 96 /* for memory_alloc(): VMCB, permission maps, guest state */
 #define MAP_COUNT_MAX 4096
+#define WINDOW_BASE (CORE_VIRT_BASE - BIT(21)) /* pages that map_foreign() maps */
 
 /* Laid out by linker.ld, page aligned. */
 extern char core_image_start[], core_image_end[], core_text_start[], core_text_end[];
@@ -99,10 +101,10 @@ static u64 state_bytes(const struct boot_info *info)
 	return ALIGN_UP(bytes, PAGE_SIZE);
 }
 
-/* Page-table pages that map_direct() and map_core() need at most, without 1 GiB pages. */
+/* Page-table pages that map_direct(), map_core() and the window need at most, without 1 GiB pages. */
 static u64 table_pages(const struct boot_info *info)
 {
-	u64 base, size, pages = 16 + (info->framebuffer.size >> 30) * 2;
+	u64 base, size, pages = 18 + (info->framebuffer.size >> 30) * 2;
 
 	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size);)
 		pages += (size >> 30) + (size >> 39) + 6;
@@ -281,6 +283,32 @@ static void enter_tables(void)
 	wbinvd();
 }
 
+/*
+ * region_map.map_foreign. The type is the one of the MTRRs, as for the guest: memory added later is write-back, a
+ * device uncached. The slots are one CPU's.
+ */
+static void *map_foreign(u32 slot, pfn_t pfn)
+{
+	static pfn_t mapped[GPT_SLOTS]; /* 0: none; frame 0 is RAM */
+	u64 va = WINDOW_BASE + slot * PAGE_SIZE;
+
+	BUG_ON(slot >= GPT_SLOTS);
+	if (mapped[slot] != pfn || !pfn) {
+		BUG_ON(hostmap_map(&memory.map, va, pfn_to_hpa(pfn), PAGE_SIZE, HOSTMAP_W));
+		invlpg(va);
+		mapped[slot] = pfn;
+	}
+	return (void *)va;
+}
+
+/* The tables that map_foreign() changes entries of. */
+static void make_window(const struct boot_info *info)
+{
+	map_or_panic(WINDOW_BASE, info->image_base, GPT_SLOTS * PAGE_SIZE, 0);
+	if (hostmap_unmap(&memory.map, WINDOW_BASE, GPT_SLOTS * PAGE_SIZE))
+		panic("memory: cannot make the window");
+}
+
 static void make_tables(const struct boot_info *info)
 {
 	bool pages_1g = cpu_has_pages_1g();
@@ -289,6 +317,8 @@ static void make_tables(const struct boot_info *info)
 		panic("memory: no page for the page tables");
 	map_image(info);
 	map_direct(info);
+	make_window(info);
+	memory.regions.map_foreign = map_foreign;
 	BUG_ON(hostmap_check(&memory.map) != 0);
 	enter_tables();
 }
