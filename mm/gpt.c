@@ -133,9 +133,22 @@ static ALWAYS_INLINE u64 load_entry(const struct gpt_format *f, const u64 *table
 	return __atomic_load_n(&table[index], __ATOMIC_RELAXED);
 }
 
+/* Hidden and trapped frames are closed. */
+static NOINLINE void *foreign_table(const struct gpt_context *ctx, u32 slot, gfn_t gfn)
+{
+	struct region_hit hit;
+
+	region_lookup(ctx->regions, gfn, &hit);
+	if (hit.kind != REGION_MMIO || !ctx->regions->map_foreign || gfn >> (ctx->phys_bits - PAGE_SHIFT))
+		return NULL;
+	return ctx->regions->map_foreign(slot, hit.pfn);
+}
+
 u64 *gpt_table(const struct gpt_context *ctx, gfn_t table)
 {
-	return table_pointer(ctx->regions, table);
+	u64 *at = table_pointer(ctx->regions, table);
+
+	return likely(at) ? at : foreign_table(ctx, GPT_SLOT_SINGLE, table);
 }
 
 u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
@@ -248,16 +261,15 @@ static NOINLINE enum gpt_status set_accessed_dirty(bool narrow, enum gpt_effects
 	return done ? GPT_OK : GPT_RETRY;
 }
 
-bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
+static NOINLINE bool ram_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 {
 	const struct gpt_step *step = w->step;
 
-	if (likely(w->leaf_level == 1 && w->top_level == 4))
-		return !(gpt_step_change(step + 1) | gpt_step_change(step + 2) | gpt_step_change(step + 3) |
-			 gpt_step_change(step + 4));
 	for (u32 level = w->leaf_level; level && level <= w->top_level; level++) {
 		const u32 *narrow = step[level].slot;
 
+		if (!table_pointer(ctx->regions, gpt_walk_table(w, level) >> PAGE_SHIFT))
+			continue;
 		if (ctx->mode == GPT_32 ? __atomic_load_n(narrow, __ATOMIC_RELAXED) != step[level].entry :
 					  !!gpt_step_change(&step[level]))
 			return false;
@@ -265,7 +277,21 @@ bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
 	return true;
 }
 
-/* Ends a walk that cannot succeed (the usual #PF never comes here: fast_refuse() in mm/shadow/fault.c); bits: what the tables add to the error code. */
+bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *w)
+{
+	const struct gpt_step *step = w->step;
+
+	if (likely(w->leaf_level == 1 && w->top_level == 4) &&
+	    likely(!(gpt_step_change(step + 1) | gpt_step_change(step + 2) | gpt_step_change(step + 3) |
+		     gpt_step_change(step + 4))))
+		return true;
+	return ram_unchanged(ctx, w);
+}
+
+/*
+ * Ends a walk that cannot succeed (the usual #PF never comes here: fast_refuse() in
+ * mm/shadow/fault.c); bits: what the tables add to the error code.
+ */
 static NOINLINE enum gpt_status fault(const struct gpt_context *ctx, u32 level, u32 bits, struct gpt_access access,
 				      struct gpt_walk *w)
 {
@@ -328,6 +354,18 @@ static ALWAYS_INLINE u64 first_table(const struct gpt_format *f, const struct gp
 	return (f->pdptes ? ctx->pdpte[(gva >> 30) & 3] : ctx->cr3) & PTE_ADDR_MASK;
 }
 
+/* The entry of a foreign table: one access of its size. Left closed where that cannot be. */
+static NOINLINE void read_foreign(const struct gpt_format *f, const struct gpt_context *ctx, u32 level, u64 table,
+				  gva_t gva, struct gpt_step *step)
+{
+	u8 *at = foreign_table(ctx, level, table >> PAGE_SHIFT);
+
+	if (!at)
+		return;
+	step->slot = at + entry_offset(f, level, gva);
+	step->entry = load_slot(f, step->slot);
+}
+
 /* A walk that is not ordinary, level by level; entries above level unread were read already. */
 static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const struct request *r, u32 unread)
 {
@@ -342,6 +380,8 @@ static ALWAYS_INLINE enum gpt_status walk_slow(const struct gpt_format *f, const
 
 		if (level <= unread)
 			read_step(f, ctx->regions, level, table, r->gva, &w->step[level]);
+		if (!w->step[level].slot)
+			read_foreign(f, ctx, level, table, r->gva, &w->step[level]);
 		entry = w->step[level].entry;
 		if (!w->step[level].slot)
 			return fault(ctx, level, PF_P | PF_RSVD, r->access, w);

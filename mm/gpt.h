@@ -21,6 +21,14 @@ enum gpt_mode { GPT_NONE /* paging off */, GPT_32, GPT_PAE, GPT_4L, GPT_5L };
 
 #define GPT_LEVELS_MAX 5
 
+/*
+ * A foreign table lies in memory that the region map has as REGION_MMIO: memory added later, a device's, a ROM.
+ * It is mapped while it is looked at (region_map.map_foreign), in one slot for each level of a walk and one for
+ * everything else.
+ */
+#define GPT_SLOT_SINGLE 0u
+#define GPT_SLOTS (GPT_LEVELS_MAX + 1)
+
 /* The control state a walk depends on; never part of a format. */
 struct gpt_context {
 	const struct region_map *regions;
@@ -151,10 +159,13 @@ static ALWAYS_INLINE u64 gpt_step_change(const struct gpt_step *step)
  */
 bool gpt_key_needs_wp(const struct gpt_context *ctx, u64 leaf);
 
-/* Reads one guest entry; all-ones where the table is not in RAM. */
+/* Reads one guest entry; all-ones where the table is closed. */
 u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index);
 
-/* True if every entry that a successful walk used still reads the same. */
+/*
+ * True if every entry that a successful walk used still reads the same. Foreign ones may differ: a device is free
+ * to, nothing relies on it (S16), and a register that counts must not hold the guest up for ever.
+ */
 bool gpt_walk_unchanged(const struct gpt_context *ctx, const struct gpt_walk *walk);
 
 /*
@@ -198,7 +209,7 @@ static ALWAYS_INLINE u64 gpt_entry_reserved(const struct gpt_context *ctx, enum 
  * second one. pse: CR4.PSE.
  */
 u64 gpt_widen_entry(const struct gpt_context *ctx, bool pse, u32 level, u32 entry, bool upper_half);
-/* The entries of a table in guest RAM, or NULL where the frame is not RAM. */
+/* The entries of a table; one that is foreign until the next such call. NULL where the frame is hidden or trapped. */
 u64 *gpt_table(const struct gpt_context *ctx, gfn_t table);
 
 #endif

@@ -8,7 +8,7 @@
 /* One level of a walk: what was read, and where. */
 struct gpt_step {
 	u64 entry;  /* the entry, after A/D were set */
-	void *slot; /* where it is in memory; NULL if the table is not RAM */
+	void *slot; /* where it is in memory; NULL if the table is closed */
 };
 
 #endif

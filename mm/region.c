@@ -51,6 +51,7 @@ void region_init(struct region_map *map)
 	map->count = 0;
 	map->ram_frames = 0;
 	map->main = (struct region_main){0};
+	map->map_foreign = NULL;
 }
 
 /* Replaces regions [first, last) by the n given ones. */

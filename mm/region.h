@@ -43,6 +43,12 @@ struct region_map {
 	struct region_main main; /* bytes 0 until sealed */
 	u16 begin[REGION_INDEX]; /* the last region with base at or below the first frame, 0 if none; sealed */
 	struct region regions[REGION_MAX];
+	/*
+	 * The page of a host frame of REGION_MMIO, mapped for the hypervisor until the same slot (mm/gpt.h) is asked for
+	 * again; the memory type is the MTRRs', and what answers nobody reads as all-ones. NULL, here or as result: all
+	 * such memory is closed to the hypervisor.
+	 */
+	void *(*map_foreign)(u32 slot, pfn_t pfn);
 };
 
 void region_init(struct region_map *map);

@@ -178,7 +178,7 @@ const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva);
  * Copies len bytes from or to guest memory at gva as an access of the given
  * kind would, page by page, A/D included (unless peek). Hidden memory reads
  * all-ones and swallows writes. Returns 0, or -EFAULT with *fault_gva and
- * *error set for #PF; -EIO for memory that is not RAM or hidden (trapped, MMIO).
+ * *error set for #PF; -EIO for trapped memory, and for foreign memory that is closed.
  */
 MUST_CHECK int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
 				 gva_t *fault_gva, u32 *error);

@@ -17,10 +17,12 @@
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "mm/buddy.h"
+#include "mm/gpt.h"
 #include "mm/hostmap.h"
 #include "mm/phys.h"
 
 #define MAP_COUNT_MAX 4096
+#define WINDOW_BASE (CORE_VIRT_BASE - BIT(21)) /* pages that map_foreign() maps */
 
 /* Laid out by linker.ld, page aligned. */
 extern char core_image_start[], core_image_end[], core_text_start[], core_text_end[];
@@ -105,13 +107,13 @@ static u64 range_tables(u64 size)
 }
 
 /*
- * Page-table pages that map_direct() and map_core() need at most. The image has two names, and 4 KiB pages under
- * both; the framebuffer and the APIC may lie anywhere.
+ * Page-table pages that map_direct(), map_core() and the window need at most. The image has two names, and 4 KiB pages under
+ * both; the framebuffer, the APIC and the window may lie anywhere.
  */
 static u64 table_pages(const struct boot_info *info)
 {
 	u64 base, size,
-		pages = 1 + range_tables(info->framebuffer.size) + range_tables(PAGE_SIZE) +
+		pages = 1 + range_tables(info->framebuffer.size) + 2 * range_tables(PAGE_SIZE) +
 			2 * (range_tables(info->image_size) + (info->image_size >> 21) + 1);
 
 	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size);)
@@ -272,12 +274,40 @@ static void map_direct(const struct boot_info *info)
 	map_or_panic(DIRECT_MAP_BASE + base, base, size, HOSTMAP_W | HOSTMAP_UC);
 }
 
+/*
+ * region_map.map_foreign. The type is the one of the MTRRs, as for the guest: memory added later is write-back, a
+ * device uncached. The slots are one CPU's.
+ */
+static void *map_foreign(u32 slot, pfn_t pfn)
+{
+	static pfn_t mapped[GPT_SLOTS]; /* 0: none; frame 0 is RAM */
+	u64 va = WINDOW_BASE + slot * PAGE_SIZE;
+
+	BUG_ON(slot >= GPT_SLOTS);
+	if (mapped[slot] != pfn || !pfn) {
+		BUG_ON(hostmap_map(&memory.map, va, pfn_to_hpa(pfn), PAGE_SIZE, HOSTMAP_W));
+		invlpg(va);
+		mapped[slot] = pfn;
+	}
+	return (void *)va;
+}
+
+/* The tables that map_foreign() changes entries of. */
+static void make_window(const struct boot_info *info)
+{
+	map_or_panic(WINDOW_BASE, info->image_base, GPT_SLOTS * PAGE_SIZE, 0);
+	if (hostmap_unmap(&memory.map, WINDOW_BASE, GPT_SLOTS * PAGE_SIZE))
+		panic("memory: cannot make the window");
+}
+
 static void make_tables(const struct boot_info *info)
 {
 	if (hostmap_init(&memory.map, paging_has_1g(), alloc_table, NULL))
 		panic("memory: no page for the page tables");
 	map_image(info);
 	map_direct(info);
+	make_window(info);
+	memory.regions.map_foreign = map_foreign;
 	BUG_ON(hostmap_check(&memory.map) != 0);
 	paging_enter(memory.map.root);
 }

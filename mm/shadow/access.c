@@ -3,7 +3,8 @@
  * The hypervisor's own accesses to guest memory, on the guest's behalf: by
  * virtual address, with the checks and the accessed and dirty bits of a real
  * access. A write to a frame that is a protected table makes it unsync first, so
- * that the next sync sees what was written.
+ * that the next sync sees what was written. Foreign memory (mm/gpt.h) is reached
+ * by accesses of natural size, each byte once, as what is there may be a device.
  */
 #include "mm/shadow.h"
 
@@ -14,9 +15,11 @@
 
 /* One page's part of an access. */
 struct piece {
-	u8 *at; /* NULL: hidden memory */
+	u8 *at; /* NULL: hidden memory, or foreign */
 	gfn_t gfn;
-	u32 len;
+	pfn_t pfn;
+	bool foreign;
+	u32 offset, len;
 };
 
 enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
@@ -49,13 +52,12 @@ static int piece_find(struct shadow_mmu *mmu, gva_t gva, u32 len, struct gpt_acc
 		return -EFAULT;
 	}
 	region_lookup(mmu->s->regions, walk.gfn, &hit);
-	if (hit.kind != REGION_RAM && hit.kind != REGION_HIDDEN)
+	if (hit.kind == REGION_TRAPPED || (hit.kind == REGION_MMIO && !mmu->s->regions->map_foreign))
 		return -EIO;
-	piece->gfn = walk.gfn;
-	piece->len = len;
-	piece->at = NULL;
+	*piece = (struct piece){.gfn = walk.gfn, .pfn = hit.pfn, .offset = gva & (PAGE_SIZE - 1), .len = len};
+	piece->foreign = hit.kind == REGION_MMIO;
 	if (hit.kind == REGION_RAM)
-		piece->at = (u8 *)phys_to_virt(pfn_to_hpa(hit.pfn)) + (gva & (PAGE_SIZE - 1));
+		piece->at = (u8 *)phys_to_virt(pfn_to_hpa(hit.pfn)) + piece->offset;
 	return 0;
 }
 
@@ -70,9 +72,55 @@ static void unsync_if_protected(struct shadow_mmu *mmu, gfn_t gfn)
 	spin_unlock(&s->lock);
 }
 
+/* The largest access at this address that is aligned and goes no further than len. */
+static u32 natural_size(uintptr_t at, u32 len)
+{
+	u32 size = 8;
+
+	while (size > len || (at & (size - 1)))
+		size /= 2;
+	return size;
+}
+
+static void access_natural(void *at, void *buf, u32 size, bool write)
+{
+	u64 value = 0;
+
+	if (write)
+		memcpy(&value, buf, size);
+	switch (size | (write ? 16u : 0)) {
+	case 1: value = *(volatile u8 *)at; break;
+	case 2: value = *(volatile u16 *)at; break;
+	case 4: value = *(volatile u32 *)at; break;
+	case 8: value = *(volatile u64 *)at; break;
+	case 17: *(volatile u8 *)at = (u8)value; break;
+	case 18: *(volatile u16 *)at = (u16)value; break;
+	case 20: *(volatile u32 *)at = (u32)value; break;
+	default: *(volatile u64 *)at = value; break;
+	}
+	if (!write)
+		memcpy(buf, &value, size);
+}
+
+static void copy_foreign(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf, bool write)
+{
+	u8 *page = mmu->s->regions->map_foreign(GPT_SLOT_SINGLE, piece->pfn);
+
+	if (!page && !write)
+		memset(buf, 0xff, piece->len);
+	for (u32 done = 0, size; page && done < piece->len; done += size) {
+		u8 *at = page + piece->offset + done;
+
+		size = natural_size((uintptr_t)at, piece->len - done);
+		access_natural(at, buf + done, size, write);
+	}
+}
+
 static void piece_copy(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf, bool write)
 {
-	if (!piece->at) {
+	if (piece->foreign) {
+		copy_foreign(mmu, piece, buf, write);
+	} else if (!piece->at) {
 		mmu->s->stats[write ? SHADOW_STAT_hidden_writes : SHADOW_STAT_hidden_reads]++;
 		if (!write)
 			memset(buf, 0xff, piece->len);

@@ -168,6 +168,19 @@ static bool audit_link(struct audit *a, u32 page, u32 index, u64 spte)
 	return true;
 }
 
+/* S16: the page of a foreign table is always unsync. */
+static void audit_foreign(struct audit *a, u32 page)
+{
+	const struct shadow_page *sp = &a->s->pages[page];
+	struct region_hit hit;
+
+	region_lookup(a->s->regions, sp->gfn, &hit);
+	if (hit.kind != REGION_MMIO)
+		mismatch(a, "S16", page, 0, "its table is not foreign");
+	if (!(sp->flags & PAGE_UNSYNC) || !(sp->flags & PAGE_TYPED))
+		mismatch(a, "S16", page, 0, "a foreign table is taken for one that is protected");
+}
+
 static void audit_page(struct audit *a, u32 page)
 {
 	struct shadow *s = a->s;
@@ -201,7 +214,9 @@ static void audit_page(struct audit *a, u32 page)
 		mismatch(a, "S13", page, 0, "tag owned by another root");
 	if (sp->role.direct)
 		return;
-	if (!frame_of_gfn(s, sp->gfn) || !(*frame_of_gfn(s, sp->gfn) & FRAME_TRACKED))
+	if (sp->flags & PAGE_FOREIGN)
+		audit_foreign(a, page);
+	else if (!frame_of_gfn(s, sp->gfn) || !(*frame_of_gfn(s, sp->gfn) & FRAME_TRACKED))
 		mismatch(a, "S5", page, 0, "its table is not tracked");
 	else if (!!(*frame_of_gfn(s, sp->gfn) & FRAME_UNSYNC) != !!(sp->flags & PAGE_UNSYNC))
 		mismatch(a, "S6", page, 0, "page and frame disagree on unsync");

@@ -2,6 +2,8 @@
 /* The path cache and the code cache; see mm/shadow/cache.h. */
 #include "mm/shadow/cache.h"
 
+#include "mm/shadow/rmap.h"
+
 /* for_each_step() to level 1 of 4, which the compiler unrolls; 0: a link is missing. */
 static u32 path_end(const struct shadow_mmu *mmu, gva_t gva, bool *alone)
 {
@@ -40,12 +42,23 @@ bool path_renew(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
 	return true;
 }
 
+/* The mapping of a foreign table is gone after the walk. */
+static NOINLINE bool walk_is_foreign(const struct shadow_mmu *mmu, const struct gpt_walk *walk)
+{
+	for (u32 level = walk->leaf_level; level <= walk->top_level; level++)
+		if (!frame_of_gfn(mmu->s, gpt_walk_table(walk, level) >> PAGE_SHIFT))
+			return true;
+	return false;
+}
+
 void path_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u32 page)
 {
 	struct cached_path *path = path_slot(mmu, gva);
 	u64 key = path_key(mmu, gva);
 
 	if (mmu->root_level != 4 || !mmu->copied_role || mmu->s->pages[page].role.word != mmu->copied_role)
+		return;
+	if (unlikely(mmu->s->foreign_count) && walk_is_foreign(mmu, walk))
 		return;
 	if (path->key != key)
 		path->refused = path->refused_row = path->detach_pause = 0;

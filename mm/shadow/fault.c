@@ -199,7 +199,7 @@ static void prefetch_direct(struct fill *f, u32 page, u32 index, const struct le
 
 static void fill_prefetch(struct fill *f, u32 page, u32 index, const struct leaf *leaf)
 {
-	if (f->map_level != 1)
+	if (f->map_level != 1 || (f->mmu->s->pages[page].flags & PAGE_FOREIGN))
 		return;
 	if (f->guest_leaf == 1)
 		prefetch_leaves(f->mmu, (const u64 *)((uintptr_t)f->walk.step[1].slot & PAGE_MASK), page, index);

@@ -12,7 +12,7 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 {
 	u32 page = page_find(s, gfn, role);
 	struct shadow_page *sp;
-	u32 last_writer = 0;
+	u32 last_writer = 0, *frame;
 
 	*made = !page;
 	if (page) {
@@ -30,11 +30,14 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	sp->state = PAGE_TABLE;
 	sp->flags = PAGE_USED;
 	sp->idle_writes = 0;
-	if (!role.direct)
-		last_writer = track_frame(s, gfn);
+	frame = role.direct ? NULL : frame_of_gfn(s, gfn);
+	if (frame)
+		last_writer = track_frame(s, gfn, frame);
 	sp->last_writer = last_writer;
 	page_hash(s, page);
-	if (!role.direct && (*frame_of_gfn(s, gfn) & FRAME_UNSYNC))
+	if (unlikely(!frame) && !role.direct)
+		foreign_add(s, page);
+	else if (frame && (*frame & FRAME_UNSYNC))
 		unsync_list_add(s, page);
 	STAT(s, creates);
 	return page;
@@ -49,7 +52,7 @@ void page_zap(struct shadow *s, u32 page)
 {
 	struct shadow_page *sp = &s->pages[page];
 	gfn_t gfn = sp->gfn;
-	bool direct = sp->role.direct;
+	bool tracked = !sp->role.direct && !(sp->flags & PAGE_FOREIGN);
 	u32 last_writer = sp->last_writer;
 
 	if (unlikely(s->detached_count)) /* it may have had the link to a detached page */
@@ -60,11 +63,12 @@ void page_zap(struct shadow *s, u32 page)
 		page_drop_id(s, list_first(s, sp->parents));
 	if (sp->flags & PAGE_UNSYNC)
 		unsync_list_remove(s, page);
+	s->foreign_count -= !!(sp->flags & PAGE_FOREIGN);
 	root_forget(s, page);
 	s->link_changes++;
 	page_unhash(s, page);
 	page_free_raw(s, page);
-	if (!direct && !page_first_of_gfn(s, gfn)) {
+	if (tracked && !page_first_of_gfn(s, gfn)) {
 		untrack_frame(s, gfn);
 		frame_reopen(any_mmu(s), last_writer, gfn);
 	}

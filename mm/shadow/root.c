@@ -17,11 +17,12 @@ static void link_upper_half(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
 	const struct shadow_page *sp = &s->pages[page], *like = &s->pages[mmu->last_root];
-	const u64 *table = gpt_table(&mmu->gpt, sp->gfn);
+	const u64 *table;
 
 	if (like->state != PAGE_TABLE || like->role.word != sp->role.word || mmu->last_root == page)
 		return;
 	sync_refresh(mmu, mmu->last_root); /* before what is below it is linked here (S7) */
+	table = gpt_table(&mmu->gpt, sp->gfn);
 	for_each_live(like, i) {
 		u64 spte = page_table(s, mmu->last_root)[i];
 		u32 child = link_target(s, spte);
@@ -52,15 +53,12 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
 	mmu->last_root = page;
 }
 
-/*
- * A table that is not RAM has no entries to track: every walk through it faults,
- * so an empty page that is no one's table will do.
- */
+/* Every walk through a closed table faults, so an empty page that is no one's table will do. */
 static void root_pin_table(struct shadow_mmu *mmu, u32 slot, u32 level, bool present, gfn_t gfn)
 {
 	union role role = role_child(mmu->base_role, level, ACC_ALL, mmu->gpt.mode == GPT_32 ? slot : 0);
 
-	if (!present || !frame_of_gfn(mmu->s, gfn)) {
+	if (!present || !gpt_table(&mmu->gpt, gfn)) {
 		gfn = 0;
 		role = role_direct(level, 0, MT_WB, 0);
 		role.quadrant = 1; /* else it has the name of a page below a large leaf without rights */

@@ -152,11 +152,30 @@ static void protect_list(struct shadow *s, u32 page)
 		gfn_t gfn = s->pages[page].gfn;
 		u32 *frame = frame_of_gfn(s, gfn), last_writer;
 
-		if (!(*frame & FRAME_UNSYNC))
+		if (!frame || !(*frame & FRAME_UNSYNC))
 			continue;
 		last_writer = frame_protect(s, gfn, frame);
 		if (last_writer)
 			s->pages[page_first_of_gfn(s, gfn)].last_writer = last_writer;
+	}
+}
+
+/* So many syncs with no fault that went through its page let go of a foreign table. */
+#define FOREIGN_IDLE_MAX 64u
+
+/* Foreign tables stay unsync (S16). chain: their pages, taken off the lists. */
+static NOINLINE void foreign_settle(struct shadow *s, u32 chain)
+{
+	while (chain) {
+		struct shadow_page *sp = &s->pages[chain];
+		u32 page = chain;
+
+		chain = sp->unsync_next;
+		unsync_list_add(s, page);
+		if (++sp->idle_writes >= FOREIGN_IDLE_MAX && !sp->pins)
+			page_zap(s, page);
+		else
+			sync_settle(s, page);
 	}
 }
 
@@ -168,15 +187,22 @@ static void protect_list(struct shadow *s, u32 page)
 void sync_tables(struct shadow_mmu *mmu)
 {
 	struct shadow *s = mmu->s;
-	u32 page;
+	u32 page, foreign = 0;
 
 	protect_list(s, s->unsync_upper);
 	protect_list(s, s->unsync_leaf);
 	while ((page = s->unsync_upper ? s->unsync_upper : s->unsync_leaf)) {
 		unsync_list_remove(s, page);
 		sync_page(mmu, page);
-		sync_settle(s, page);
+		if (unlikely(s->pages[page].flags & PAGE_FOREIGN)) {
+			s->pages[page].unsync_next = foreign;
+			foreign = page;
+		} else {
+			sync_settle(s, page);
+		}
 	}
+	if (unlikely(foreign))
+		foreign_settle(s, foreign);
 }
 
 static void refresh_list(struct shadow_mmu *mmu, u32 page)

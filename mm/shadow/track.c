@@ -41,11 +41,8 @@ u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame)
 	return strip_writable(s, frame);
 }
 
-u32 track_frame(struct shadow *s, gfn_t gfn)
+u32 track_frame(struct shadow *s, gfn_t gfn, u32 *frame)
 {
-	u32 *frame = frame_of_gfn(s, gfn);
-
-	BUG_ON(!frame);
 	if (*frame & FRAME_TRACKED)
 		return 0;
 	*frame |= FRAME_TRACKED;
@@ -93,6 +90,14 @@ void unsync_list_remove(struct shadow *s, u32 page)
 		*unsync_head(s, page) = sp->unsync_next;
 	if (sp->unsync_next)
 		s->pages[sp->unsync_next].unsync_prev = sp->unsync_prev;
+}
+
+/* PAGE_TYPED: a sync must not read it through the direct map. */
+void foreign_add(struct shadow *s, u32 page)
+{
+	s->pages[page].flags |= PAGE_FOREIGN | PAGE_TYPED;
+	s->foreign_count++;
+	unsync_list_add(s, page);
 }
 
 /* Would the entry, which is read-only, be made writable if it were derived now? */

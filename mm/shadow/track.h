@@ -14,12 +14,14 @@
 /* Takes every write right to the frame away; the opposite is frame_unsync(), unsync.h. Returns an entry that had the right, 0 if there was none. */
 u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame);
 /* The first shadow page of a frame came, the last one went. */
-u32 track_frame(struct shadow *s, gfn_t gfn); /* as frame_protect() */
+u32 track_frame(struct shadow *s, gfn_t gfn, u32 *frame); /* as frame_protect() */
 void untrack_frame(struct shadow *s, gfn_t gfn);
 /* The entry that may write to the frame again, now that nothing protects it. */
 void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn);
 /* A page becomes unsync, and in step again. */
 void unsync_list_add(struct shadow *s, u32 page);
 void unsync_list_remove(struct shadow *s, u32 page);
+/* The page of a foreign table, which has no frame word: unsync for as long as it lives (S16). */
+void foreign_add(struct shadow *s, u32 page);
 
 #endif

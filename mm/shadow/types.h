@@ -81,6 +81,8 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 #define PAGE_RAW BIT(2)    /* free page that was never a table: not known to be zero */
 #define PAGE_TYPED BIT(4)  /* it had a 4 KiB leaf that was not write-back */
 #define PAGE_LOWER BIT(3)  /* its lower half had a link once */
+#define PAGE_FOREIGN \
+	BIT(5) /* its guest table is no RAM: it is always unsync, and nothing of it is remembered (S16) */
 
 /* So many tables may be detached together. */
 #define DETACHED_MAX 3u
@@ -126,6 +128,7 @@ struct shadow {
 	gva_t detached_for;       /* the address that the guest was refused to write to; detached[0] is its page */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
 	u32 unsync_count;              /* pages in both lists */
+	u32 foreign_count;             /* those of foreign tables among them */
 	u64 link_changes;              /* links made or dropped, from 1 on */
 	u64 sync_changes;              /* entries that syncs changed */
 	u32 unsync_top;                /* the address space whose tables were last written to: its top page */

@@ -46,12 +46,11 @@ void frame_unsync(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
 static bool unsync_page(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow_page *sp = &mmu->s->pages[page];
-	u32 *frame = frame_of_gfn(mmu->s, sp->gfn);
 
-	if (!frame_is_protected(*frame))
+	if (sp->flags & PAGE_UNSYNC)
 		return false;
 	sp->idle_writes = 0;
-	frame_unsync(mmu, sp->gfn, frame);
+	frame_unsync(mmu, sp->gfn, frame_of_gfn(mmu->s, sp->gfn));
 	return true;
 }
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The simulated machine; see tests/unit/machine.h. */
+#define _GNU_SOURCE /* memfd_create */
 #include "tests/unit/host.h"
 
 #include <stdio.h>
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "lib/x86.h"
 #include "mm/phys.h"
@@ -41,8 +45,18 @@ static bool gpa_is_ram(const struct machine *m, u64 gpa)
 	       (m->config.giant && gpa - MACHINE_GIANT < MACHINE_GIANT_END - MACHINE_GIANT);
 }
 
+#define FOREIGN_FRAMES 64u
+static bool is_foreign(const struct machine *m, u64 gpa)
+{
+	u64 i = (gpa >> 12) - MACHINE_FOREIGN;
+
+	return i < FOREIGN_FRAMES && (m->config.foreign >> i & 1);
+}
+
 void *machine_ram(struct machine *m, u64 gpa)
 {
+	if (is_foreign(m, gpa))
+		return m->foreign_memory + (gpa - MACHINE_FOREIGN * PAGE_SIZE);
 	return gpa_is_ram(m, gpa) ? phys_to_virt(hpa(gpa + m->config.shift)) : NULL;
 }
 
@@ -145,11 +159,78 @@ static void on_trap_invlpg(void *cpu, bool on)
 	m->invlpg_traps = on;
 }
 
-/* The instruction has no operand to tell machines apart: PKRU of the one made last. */
-static struct machine *pkru_machine;
+/* Neither has an operand to tell machines apart: of the one made last. */
+static struct machine *last_machine;
 static u32 read_pkru(void)
 {
-	return pkru_machine->pkru;
+	return last_machine->pkru;
+}
+
+/* --- foreign memory --------------------------------------------------------------- */
+#define FOREIGN_PAGES (FOREIGN_FRAMES + 1)
+
+/* From its beginning, which alone need be there. */
+static void *map_file(int file, void *at, u64 pages)
+{
+	void *p = mmap(at, pages * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | (at ? MAP_FIXED : 0), file, 0);
+
+	if (p == MAP_FAILED)
+		abort();
+	return p;
+}
+
+/* Each slot holds what it was last asked for and nothing else. Nobody's memory: all-ones, whatever was written. */
+static void *map_foreign(u32 slot, pfn_t pfn)
+{
+	struct machine *m = last_machine;
+	u64 page = is_foreign(m, pfn << 12) ? pfn - MACHINE_FOREIGN : FOREIGN_FRAMES;
+	u8 *at = m->foreign_slots + (slot * FOREIGN_PAGES + page) * PAGE_SIZE;
+	struct region_hit hit;
+
+	m->foreign_maps++;
+	region_lookup(&m->regions, pfn, &hit);
+	if (hit.kind != REGION_MMIO || slot >= GPT_SLOTS)
+		machine_fail(m, "frame %#llx of kind %u was opened", (unsigned long long)pfn, hit.kind);
+	if (at != m->foreign_open[slot]) {
+		if (m->foreign_open[slot])
+			ASAN_POISON_MEMORY_REGION(m->foreign_open[slot], PAGE_SIZE);
+		ASAN_UNPOISON_MEMORY_REGION(at, PAGE_SIZE);
+		m->foreign_open[slot] = at;
+	}
+	if (page == FOREIGN_FRAMES)
+		memset(at, 0xff, PAGE_SIZE);
+	return at;
+}
+
+static void make_foreign(struct machine *m)
+{
+	m->regions.map_foreign = map_foreign;
+	m->foreign_file = memfd_create("foreign", 0);
+	if (m->foreign_file < 0 || ftruncate(m->foreign_file, FOREIGN_PAGES * PAGE_SIZE))
+		abort();
+	m->foreign_memory = map_file(m->foreign_file, NULL, FOREIGN_PAGES);
+	m->foreign_slots = map_file(m->foreign_file, NULL, GPT_SLOTS * FOREIGN_PAGES);
+	for (u64 slot = 0; slot < GPT_SLOTS; slot++)
+		map_file(m->foreign_file, m->foreign_slots + slot * FOREIGN_PAGES * PAGE_SIZE, FOREIGN_PAGES);
+	ASAN_POISON_MEMORY_REGION(m->foreign_slots, GPT_SLOTS * FOREIGN_PAGES * PAGE_SIZE);
+	for (u64 i = 0; i < FOREIGN_FRAMES; i++) {
+		u64 gpa = (MACHINE_FOREIGN + i) * PAGE_SIZE;
+
+		if (!is_foreign(m, gpa))
+			continue;
+		add_region(m, gpa, gpa + PAGE_SIZE, gpa + m->config.shift, REGION_MMIO);
+		if (mprotect(phys_to_virt(hpa(gpa + m->config.shift)), PAGE_SIZE, PROT_NONE))
+			abort();
+	}
+	region_seal(&m->regions);
+}
+
+static void free_foreign(struct machine *m)
+{
+	ASAN_UNPOISON_MEMORY_REGION(m->foreign_slots, GPT_SLOTS * FOREIGN_PAGES * PAGE_SIZE);
+	munmap(m->foreign_memory, FOREIGN_PAGES * PAGE_SIZE);
+	munmap(m->foreign_slots, GPT_SLOTS * FOREIGN_PAGES * PAGE_SIZE);
+	close(m->foreign_file);
 }
 
 static const struct shadow_ops machine_ops = {
@@ -175,6 +256,7 @@ struct machine *machine_create(const struct machine_config *config)
 	rng_seed(&m->rng, config->seed);
 	m->strict = m->invlpg_traps = true;
 	make_regions(m);
+	make_foreign(m);
 	memset(phys_to_virt(hpa(ONES_PAGE + m->config.shift)), 0xff, PAGE_SIZE);
 	sc = (struct shadow_config){
 		.pool = hpa(MACHINE_POOL + m->config.shift),
@@ -189,11 +271,12 @@ struct machine *machine_create(const struct machine_config *config)
 	};
 	m->shadow = shadow_create(&sc);
 	if (!m->shadow) {
+		free_foreign(m);
 		free(m);
 		host_arena_destroy();
 		return NULL;
 	}
-	pkru_machine = m;
+	last_machine = m;
 	m->mmu = shadow_mmu_create(m->shadow, &machine_ops, m);
 	if (!m->mmu)
 		abort();
@@ -206,6 +289,7 @@ struct machine *machine_create(const struct machine_config *config)
 
 void machine_destroy(struct machine *m)
 {
+	free_foreign(m);
 	free(m);
 	host_arena_destroy();
 }
@@ -247,6 +331,14 @@ struct model_state machine_model_state(const struct machine *m)
 	return s;
 }
 
+bool machine_is_closed(const struct machine *m, u64 gpa)
+{
+	struct region_hit hit;
+
+	region_lookup(&m->regions, gpa >> 12, &hit);
+	return hit.kind == REGION_HIDDEN || hit.kind == REGION_TRAPPED;
+}
+
 struct model_result machine_naive(struct machine *m, u64 gva, struct model_access kind)
 {
 	struct model_state s = machine_model_state(m);
@@ -254,7 +346,7 @@ struct model_result machine_naive(struct machine *m, u64 gva, struct model_acces
 	struct model_result r;
 
 	model_walk(&s, &memory, gva, kind, &r);
-	if (r.count && !machine_ram(m, r.entries[r.count - 1].address)) {
+	if (r.count && machine_is_closed(m, r.entries[r.count - 1].address)) {
 		r.fault = true;
 		r.error = PF_P | PF_RSVD | (kind.write ? PF_W : 0) | (kind.user ? PF_U : 0) |
 			  (kind.fetch && (s.smep || (s.nxe && s.mode != MODEL_32)) ? PF_ID : 0);
@@ -758,7 +850,7 @@ static void classify(struct machine *m, const struct tlb_entry *e, struct model_
 	}
 	r->gpa = host - m->config.shift;
 	if (gpa_is_ram(m, r->gpa)) {
-		r->kind = REGION_RAM;
+		r->kind = is_foreign(m, r->gpa) ? REGION_MMIO : REGION_RAM;
 		return;
 	}
 	region_lookup(&m->regions, r->gpa >> 12, &hit);
@@ -774,7 +866,7 @@ static void classify(struct machine *m, const struct tlb_entry *e, struct model_
 
 static void do_memory(struct machine *m, const struct machine_access *a, struct machine_result *r)
 {
-	void *p = r->kind == REGION_RAM ? machine_ram(m, r->gpa) : NULL;
+	void *p = r->kind == REGION_RAM || is_foreign(m, r->gpa) ? machine_ram(m, r->gpa) : NULL;
 
 	if (r->kind == REGION_MMIO && a->kind.write)
 		m->mmio_writes++;

@@ -14,6 +14,9 @@
  *
  *   0        RAM_LOW_END    8 MiB  12 MiB    MACHINE_HIGH ..+4 MiB   ..
  *   |  RAM   |   hidden     | trapped | MMIO |     RAM    | ... MMIO
+ *
+ * Some frames of RAM may be foreign: memory, but MMIO to the region map. The engine reaches
+ * them through the slots of mm/gpt.h alone: the direct map has nothing there.
  */
 #ifndef TESTS_MACHINE_H
 #define TESTS_MACHINE_H
@@ -48,9 +51,11 @@ struct machine_config {
 	bool no_1g;         /* the CPU has no 1 GiB pages */
 	bool far;           /* a trapped page splits the low RAM: the high RAM is the main region */
 	bool keeps;         /* a #PF drops nothing from the TLB: rights are looked up again before it instead */
+	u64 foreign;        /* BIT(i): frame MACHINE_FOREIGN + i of RAM is foreign; not with shift */
 	bool giant;         /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
 	u64 seed;           /* of the hardware's free choices */
 };
+#define MACHINE_FOREIGN 16u
 #define MACHINE_GIANT 0x100000000ull
 #define MACHINE_GIANT_END 0x180000000ull
 
@@ -141,6 +146,11 @@ struct machine {
 	u64 marks_seen;
 	u32 marks_unseen;
 	u64 mmio_writes;
+	int foreign_file;   /* the foreign frames, and a page of all-ones behind them */
+	u8 *foreign_memory; /* as the guest and devices see it */
+	u8 *foreign_slots;  /* as the engine sees it: the whole file for each slot, of which one page is open */
+	u8 *foreign_open[GPT_SLOTS];
+	u64 foreign_maps; /* so many times the engine asked */
 	bool broken;
 	char failure[512];
 };
@@ -151,7 +161,7 @@ void machine_destroy(struct machine *m);
 /* Marks the machine broken; the first message stays. */
 void machine_fail(struct machine *m, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Guest memory past all translation, as DMA sees it; NULL where no RAM is. */
+/* Guest memory past all translation, as DMA sees it, foreign or not; NULL where no memory is. */
 void *machine_ram(struct machine *m, u64 gpa);
 u64 machine_peek(struct machine *m, u64 gpa); /* 8 bytes; all-ones outside of RAM */
 void machine_dma(struct machine *m, u64 gpa, u64 value);
@@ -202,8 +212,9 @@ void machine_audit(struct machine *m);
 /* What the model needs to walk this guest's tables. */
 struct model_state machine_model_state(const struct machine *m);
 struct model_memory machine_model_memory(struct machine *m);
-/* The naive walk of the guest's tables as they are now. A table outside of RAM counts as reserved. */
+/* The naive walk of the guest's tables as they are now. A hidden or trapped table counts as reserved. */
 struct model_result machine_naive(struct machine *m, u64 gva, struct model_access kind);
+bool machine_is_closed(const struct machine *m, u64 gpa);
 /* The memory type that the guest asked for in a walk's leaf. */
 u32 machine_guest_memtype(const struct machine *m, const struct model_result *r);
 

@@ -229,7 +229,7 @@ static bool search(const struct search *q, u32 level, u64 table, u32 since, bool
 	u32 word;
 
 	if (!word_of(q->o, address, &word) || !q->o->slot_of[word])
-		return machine_ram(q->o->m, address) &&
+		return !machine_is_closed(q->o->m, address) &&
 		       search_value(q, level, entry_of_word(q, address, machine_peek(q->o->m, address & ~7ull)),
 				    since, w, u, x);
 	slot = &q->o->slots[q->o->slot_of[word] - 1];

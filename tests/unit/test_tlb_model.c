@@ -555,7 +555,7 @@ static void op_guest_copy(struct world *w)
 
 	if (!n.fault) {
 		region_lookup(&w->m->regions, n.physical >> 12, &hit);
-		old = hit.kind == REGION_RAM ? machine_peek(w->m, n.physical) : ~0ull;
+		old = hit.kind == REGION_HIDDEN ? ~0ull : machine_peek(w->m, n.physical);
 	}
 	TRACE(w, "copy %#llx write %u value %#llx", (unsigned long long)gva, k.write, (unsigned long long)value);
 	if (k.write)
@@ -570,17 +570,19 @@ static void op_guest_copy(struct world *w)
 				     (unsigned long long)gva, result, error, n.error);
 		return;
 	}
-	if (hit.kind == REGION_MMIO || hit.kind == REGION_TRAPPED) {
+	if (hit.kind == REGION_TRAPPED) {
 		if (result != -EIO)
-			machine_fail(w->m, "copy of a device gave %d", result);
+			machine_fail(w->m, "copy of a trapped page gave %d", result);
 		return;
 	}
 	after = machine_naive(w->m, gva, k);
 	/* what is read may be an entry of its own path, with or without the marks of this access */
-	if (result || (!k.write && got != old && got != machine_peek(w->m, n.physical)))
+	if (result ||
+	    (!k.write && got != old && (hit.kind == REGION_HIDDEN || got != machine_peek(w->m, n.physical))))
 		machine_fail(w->m, "copy at %#llx: result %d, read %#llx of %#llx", (unsigned long long)gva,
 			     result, (unsigned long long)got, (unsigned long long)old);
-	else if (k.write && hit.kind == REGION_RAM && machine_peek(w->m, n.physical) != value)
+	else if (k.write && hit.kind != REGION_HIDDEN && machine_ram(w->m, n.physical) &&
+		 machine_peek(w->m, n.physical) != value)
 		machine_fail(w->m, "copy to %#llx did not arrive", (unsigned long long)gva);
 	else if (!k.write && !after.fault && after.count && !(after.entries[after.count - 1].value & PTE_A))
 		machine_fail(w->m, "copy from %#llx without A", (unsigned long long)gva);
@@ -673,6 +675,9 @@ static struct machine_config config_of(u64 seed)
 	c.keeps = rng_chance(&r, 30);
 	c.pool_bytes = 0x400000;
 	c.far = rng_chance(&r, 30); /* tables and data outside of the main region */
+	/* Or in memory that the region map does not have, which is never elsewhere for the host. */
+	if (!c.shift && rng_chance(&r, 40))
+		c.foreign = rng_next(&r) & rng_next(&r) & (BIT(WATCHED) - 1);
 	return c;
 }
 

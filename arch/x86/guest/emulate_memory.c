@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest memory as an emulated instruction sees it. RAM and hidden memory are
- * the shadow engine's; the local APIC page has its emulator, other trapped pages
- * their filters; an instruction that reaches other device memory with its second
- * operand sees all-ones there, and its writes are dropped.
+ * Guest memory as an emulated instruction sees it. RAM, hidden and foreign memory
+ * are the shadow engine's; the local APIC page has its emulator, other trapped
+ * pages their filters. A trapped page without either (the APIC's, once the guest
+ * has moved it) reads as all-ones, and writes to it are dropped.
  */
 #include "arch/x86/guest/emulate_memory.h"
 

@@ -36,7 +36,7 @@ static int fetch_bytes(struct vcpu *vcpu, gva_t at, u8 *buf, u32 len)
 	if (err == -EFAULT)
 		inject_pf(vcpu, fault_gva, error);
 	else if (err)
-		inject_gp(vcpu); /* code in device memory is not executed by us */
+		inject_gp(vcpu); /* code in a trapped page is not executed by us */
 	return err ? -EFAULT : 0;
 }
 
