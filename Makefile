@@ -163,16 +163,20 @@ UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
 	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges text utf16 version,boot/$(f).c)) \
-	arch/x86/acpi.c arch/x86/memory.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
+	arch/x86/acpi.c arch/x86/execute.c arch/x86/memory.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control state fast_path,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits segments,vmx/$(f).c))
-UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o)
+# The core's own assembly, where the host can run it.
+UNIT_LIB_ASM := build/unit/obj/arch/x86/execute.asm.o
+UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o) $(UNIT_LIB_ASM)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -I. $(DEFINES) -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
 build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
 UNIT_LIBS_test_decode := -lZydis
+UNIT_LIBS_test_insn_shape := -lZydis
 UNIT_LIBS_test_cr3_pair := -lunicorn
+UNIT_LIBS_test_bounce := -lunicorn
 UNIT_LIBS_test_emulate := -lunicorn
 UNIT_LIBS_test_walk_unicorn := -lunicorn
 
@@ -180,6 +184,10 @@ build/unit/obj/%.o: %.c Makefile VERSION
 	$(call say,HOSTCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+build/unit/obj/%.asm.o: $(B)/%.asm.o
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
 
 build/unit/libhost.a: $(UNIT_LIB_OBJ)
 	$(Q)rm -f $@
@@ -202,7 +210,7 @@ coverage: coverage-build ## How much of the code the unit tests run, by folder; 
 	@tools/coverage
 
 COVERAGE_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=% -O1,$(UNIT_CFLAGS)) -O1 -fno-inline --coverage
-COVERAGE_OBJ := $(UNIT_LIB_C:%.c=build/coverage/obj/%.o)
+COVERAGE_OBJ := $(UNIT_LIB_C:%.c=build/coverage/obj/%.o) $(UNIT_LIB_ASM)
 build/coverage/obj/lib/string.o build/coverage/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RENAMES)
 
 build/coverage/obj/%.o: %.c Makefile VERSION
@@ -226,7 +234,7 @@ coverage-build: $(UNIT_TESTS:%=build/coverage/%)
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_BIN := $(FUZZ_TARGETS:%=build/fuzz/%)
-FUZZ_LIB_OBJ := $(UNIT_LIB_C:%.c=build/fuzz/obj/%.o) build/fuzz/obj/tests/fuzz/fuzz.o
+FUZZ_LIB_OBJ := $(UNIT_LIB_C:%.c=build/fuzz/obj/%.o) build/fuzz/obj/tests/fuzz/fuzz.o $(UNIT_LIB_ASM)
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -I. $(DEFINES) -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -w
 FUZZ_LIBS_fuzz_decode := -lZydis

@@ -4,6 +4,7 @@
  * for its code: each line "# ->NAME number" becomes a %define in
  * asm_offsets.inc.
  */
+#include "arch/x86/execute.h"
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/trap_frame.h"
@@ -32,6 +33,10 @@ void asm_offsets(void)
 	OFFSET(VCPU_R15, struct vcpu, gpr[GPR_R15]);
 	OFFSET(VCPU_CONTROL, struct vcpu, control);
 	OFFSET(VCPU_HOST, struct vcpu, host);
+	OFFSET(EXECUTE_GPR, struct execute, gpr);
+	OFFSET(EXECUTE_FLAGS, struct execute, flags);
+	OFFSET(EXECUTE_AT, struct execute, at);
+	DEFINE(EXECUTE_NO_FAULT, EXECUTE_NO_FAULT);
 	OFFSET(STACKS_MAIN, struct cpu_stacks, main);
 	DEFINE(STACK_MAIN_SIZE, STACK_MAIN_SIZE);
 	DEFINE(TRAP_FRAME_GPRS, offsetof(struct trap_frame, vector));

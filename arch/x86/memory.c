@@ -416,6 +416,13 @@ int memory_trap_device(hpa_t base)
 	return err;
 }
 
+/* The page's neighbours have other rights, so it has an entry of its own, and no memory is needed. */
+void memory_set_executable(u8 *page, bool executable)
+{
+	map_core(memory.info, (char *)page, (char *)page + PAGE_SIZE, executable ? HOSTMAP_X : HOSTMAP_W);
+	invlpg((u64)page);
+}
+
 struct region_map *memory_regions(void)
 {
 	return &memory.regions;

@@ -35,6 +35,9 @@ const u8 *memory_of_firmware(u64 base, u32 bytes);
  */
 MUST_CHECK int memory_trap_device(hpa_t base);
 
+/* A page of the image's data: executable and not writable from now on, or, as at the start, the reverse. */
+void memory_set_executable(u8 *page, bool executable);
+
 struct region_map *memory_regions(void);
 
 /* The part of the pool left for the shadow engine. */

@@ -2,11 +2,13 @@
 /*
  * The common trap handler. Every exception without a fix-up is a bug of
  * ours and panics; NMIs before the guest runs are counted and dropped (later
- * ones wait for the guest: GIF is 0 on SVM).
+ * ones wait for the guest: GIF is 0 on SVM). A fault of an instruction that is executed for
+ * the guest is the guest's.
  */
 #include "arch/x86/trap.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/execute.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/percpu.h"
 
@@ -32,5 +34,9 @@ void trap_handle(struct trap_frame *frame)
 	}
 	if ((frame->vector == VEC_GP || frame->vector == VEC_UD) && apply_fixup(frame))
 		return;
+	if (execute_fault((u8)frame->vector, &frame->rip)) {
+		frame->rax = frame->vector;
+		return;
+	}
 	panic_trap(frame);
 }

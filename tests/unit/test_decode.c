@@ -286,17 +286,18 @@ static void only_plain_stores_may_be_dropped(void **state)
 		u8 len;
 		bool store;
 	} cases[] = {
-		{"\x0f\x29\x00", 3, true},                                     /* MOVAPS [RAX], XMM0 */
-		{"\x0f\x28\x00", 3, false},     {"\xf3\x0f\x7f\x00", 4, true}, /* MOVDQU */
-		{"\xf3\x0f\x7e\x00", 4, false},                                /* MOVQ XMM0, [RAX] */
-		{"\x66\x0f\xd6\x00", 4, true},  {"\x0f\xc3\x00", 3, true},     /* MOVNTI */
-		{"\x0f\xae\x00", 3, true},                                     /* FXSAVE */
-		{"\x0f\xae\x08", 3, false},                                    /* FXRSTOR */
-		{"\x0f\xae\x20", 3, true},                                     /* XSAVE */
-		{"\x0f\xae\x38", 3, false},                                    /* CLFLUSH */
-		{"\xdd\x18", 2, true},                                         /* FSTP */
-		{"\xdd\x00", 2, false},         {"\xc5\xfd\x7f\x00", 4, true}, /* VMOVDQA [RAX], YMM0 */
-		{"\xc5\xf8\x29\xc1", 4, false},                                /* to a register */
+		{"\x62\xf1\x7c\x48\x29\x00", 6, true},  /* VMOVAPS [RAX], ZMM0 */
+		{"\x62\xf1\x7c\x48\x28\x00", 6, false}, /* the load */
+		{"\x62\xf1\xfe\x08\x7e\x00", 6, false}, /* VMOVQ XMM0, [RAX] */
+		{"\x62\xf2\x7d\x09\xa0\x00", 6, false}, /* VPSCATTERDD clears its mask */
+		{"\x62\xf1\x7c\x48\x29\xc1", 6, false}, /* to a register */
+		{"\x0f\xae\x00", 3, true},              /* FXSAVE */
+		{"\x0f\xae\x08", 3, false},             /* FXRSTOR */
+		{"\x0f\xae\x20", 3, true},              /* XSAVE */
+		{"\x66\x0f\xae\x30", 4, false},         /* CLWB */
+		{"\x0f\xae\x38", 3, false},             /* CLFLUSH */
+		{"\xdd\x30", 2, false},                 /* FNSAVE initialises the x87 */
+		{"\xd9\x30", 2, false},                 /* FNSTENV masks its exceptions */
 		{"\x89\x00", 2, false},
 	};
 	struct insn insn;

@@ -141,7 +141,6 @@ u64 hw_read_cr8(void)
 {
 	return 0;
 }
-void hw_fpu_pop(void) {}
 u32 hw_in(u16 port, u32 size)
 {
 	return 0;

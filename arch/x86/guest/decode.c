@@ -170,8 +170,11 @@ static void extended_prefix_bits(struct insn *insn, struct cursor *c, u8 rxb, u8
 		c->rex_r = !(rxb & 0x80);
 		c->rex_x = !(rxb & 0x40);
 		c->rex_b = !(rxb & 0x20);
-		insn->w = wpp & 0x80;
 	}
+	/* Eight registers outside 64-bit mode: the upper bit is ignored (SDM vol. 2 section 2.3.5.6). */
+	insn->v = (~wpp >> 3) & (c->bits == 64 ? 15 : 7);
+	insn->l = wpp >> 2 & 1;
+	insn->w = wpp & 0x80;
 	insn->prefix = pp[wpp & 3];
 }
 
@@ -391,90 +394,37 @@ int insn_decode(struct insn *insn, const u8 *bytes, u32 len, u32 bits)
 	return 0;
 }
 
-/* Stores of the two-byte map by opcode; the prefixes pick the data type only. */
-static bool is_sse_store(const struct insn *insn)
+/* Stores of the EVEX maps: moves, extractions, narrowing and masked ones; not scattered ones, which change their mask. */
+static bool is_evex_store(const struct insn *insn)
 {
-	switch (insn->opcode) {
-	case 0x11:
-	case 0x13:
-	case 0x17:
-	case 0x29:
-	case 0x2b:
-	case 0x7f:
-	case 0xe7: return true;
-	case 0x7e: /* MOVD, MOVQ; with F3 it is a load */ return insn->prefix != 0xf3;
-	case 0xd6: return true;
-	case 0xc3: /* MOVNTI */ return insn->encoding == INSN_LEGACY;
-	default: return false;
-	}
+	u8 op = insn->opcode;
+
+	if (insn->map == 1)
+		return op == 0x11 || op == 0x13 || op == 0x17 || op == 0x29 || op == 0x2b || op == 0x7f ||
+		       op == 0xe7 || op == 0xd6 || (op == 0x7e && insn->prefix != 0xf3);
+	if (insn->map == 2)
+		return (insn->prefix == 0xf3 &&
+			((op >= 0x10 && op <= 0x15) || (op >= 0x20 && op <= 0x25) || (op >= 0x30 && op <= 0x35))) ||
+		       op == 0x8a || op == 0x8b || op == 0x63;
+	return insn->map == 3 &&
+	       ((op >= 0x14 && op <= 0x17) || op == 0x19 || op == 0x39 || op == 0x1b || op == 0x3b || op == 0x1d);
 }
 
-/* FXSAVE, XSAVE, STMXCSR, XSAVEOPT; XSAVEC and XSAVES. */
+/* FXSAVE, XSAVE, XSAVEOPT; XSAVEC and XSAVES. */
 static bool is_state_store(const struct insn *insn)
 {
 	u8 reg = insn->reg & 7;
 
 	if (insn->opcode == 0xae)
-		return reg == 0 || reg == 3 || reg == 4 || (reg == 6 && !insn->prefix && !insn->opsize16);
-	if (insn->opcode == 0xc7 && insn->encoding == INSN_LEGACY)
-		return reg == 4 || reg == 5;
-	return false;
-}
-
-/* FSTP, FISTP, FISTTP, FBSTP */
-bool insn_pops_x87(const struct insn *insn)
-{
-	u8 reg = insn->reg & 7;
-
-	if (insn->map || insn->encoding != INSN_LEGACY || !insn->has_mem)
-		return false;
-	switch (insn->opcode) {
-	case 0xd9: return reg == 3;
-	case 0xdb: return reg == 1 || reg == 3 || reg == 7;
-	case 0xdd: return reg == 1 || reg == 3;
-	case 0xdf: return reg == 1 || reg == 3 || reg == 6 || reg == 7;
-	default: return false;
-	}
-}
-
-/* Those, and FST, FIST, FNSAVE, FNSTENV, FNSTCW, FNSTSW */
-static bool is_x87_store(const struct insn *insn)
-{
-	u8 reg = insn->reg & 7;
-
-	switch (insn->opcode) {
-	case 0xd9: return reg == 2 || reg == 6 || reg == 7 || insn_pops_x87(insn);
-	case 0xdb:
-	case 0xdf: return reg == 2 || insn_pops_x87(insn);
-	case 0xdd: return reg == 2 || reg == 6 || reg == 7 || insn_pops_x87(insn);
-	default: return false;
-	}
-}
-
-/* Extractions and masked or scattered stores. */
-static bool is_extended_store(const struct insn *insn)
-{
-	u8 op = insn->opcode;
-
-	if (insn->map == 3)
-		return (op >= 0x14 && op <= 0x17) || op == 0x19 || op == 0x39 || op == 0x1b || op == 0x3b ||
-		       op == 0x1d;
-	if (insn->map == 2 && insn->encoding == INSN_VEX)
-		return op == 0x2e || op == 0x2f || op == 0x8e;
-	if (insn->map == 2 && insn->encoding == INSN_EVEX)
-		return (insn->prefix == 0xf3 &&
-			((op >= 0x10 && op <= 0x15) || (op >= 0x20 && op <= 0x25) || (op >= 0x30 && op <= 0x35))) ||
-		       (op >= 0xa0 && op <= 0xa3) || op == 0x8a || op == 0x8b || op == 0x63;
-	return insn->map == 2 && insn->encoding == INSN_LEGACY && op == 0xf9; /* MOVDIRI */
+		return reg == 0 || reg == 4 || (reg == 6 && !insn->prefix && !insn->opsize16);
+	return insn->opcode == 0xc7 && (reg == 4 || reg == 5);
 }
 
 bool insn_is_plain_store(const struct insn *insn)
 {
 	if (!insn->has_mem || insn->lock)
 		return false;
-	if (insn->map == 0 && insn->encoding == INSN_LEGACY)
-		return is_x87_store(insn);
-	if (insn->map == 1)
-		return is_sse_store(insn) || is_state_store(insn);
-	return is_extended_store(insn);
+	if (insn->encoding == INSN_EVEX)
+		return is_evex_store(insn);
+	return insn->encoding == INSN_LEGACY && insn->map == 1 && is_state_store(insn);
 }

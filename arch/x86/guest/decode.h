@@ -22,8 +22,9 @@ struct insn {
 	u8 prefix;     /* mandatory or REP prefix: 0, 0xf2, 0xf3; VEX: pp as 0, 0x66, 0xf3, 0xf2 */
 	bool opsize16; /* 66 prefix present */
 	bool lock;
-	bool rex; /* a REX prefix is in force: SPL..DIL instead of AH..BH */
-	bool w;
+	bool rex;            /* a REX prefix is in force: SPL..DIL instead of AH..BH */
+	bool w;              /* REX.W; VEX.W in any mode */
+	u8 v, l;             /* VEX and XOP: vvvv (a register number), L */
 	u8 segment;          /* override: enum segment_name, or INSN_NO_REG */
 	u8 opsize, addrsize; /* bytes: 2, 4, 8 */
 	bool has_modrm, has_mem;
@@ -43,10 +44,9 @@ struct insn {
 MUST_CHECK int insn_decode(struct insn *insn, const u8 *bytes, u32 len, u32 bits);
 
 /*
- * A store to memory that changes no register or flag (vector, x87, MOVNTI...),
- * save that some x87 ones pop their stack: it may be dropped.
+ * A store that insn_shape.h does not know and that changes no register or flag (EVEX, FXSAVE,
+ * XSAVE): it may be dropped.
  */
 bool insn_is_plain_store(const struct insn *insn);
-bool insn_pops_x87(const struct insn *insn);
 
 #endif

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The emulator for instructions whose memory operand is not plain RAM: the
- * integer instructions that compilers and kernels use on device registers, and
- * what a hostile guest may try on the hypervisor's memory. Every instruction
- * writes memory first and its registers and flags last, so that a fault leaves
- * nothing half done.
+ * The emulator for instructions whose memory operand is not plain RAM. The
+ * integer instructions that compilers and kernels use on device registers, and those that use the
+ * stack, are done by hand; all others that load or store up to 32 bytes are executed by the CPU on a copy
+ * (emulate_bounce.h). Every instruction writes memory first and its registers and flags last, so that a
+ * fault leaves nothing half done.
  */
 #include "arch/x86/guest/emulate.h"
 
 #include "arch/x86/guest/alu.h"
 #include "arch/x86/guest/emulate_bits.h"
+#include "arch/x86/guest/emulate_bounce.h"
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/emulate_operand.h"
 #include "arch/x86/guest/emulate_stack.h"
 #include "arch/x86/guest/emulate_string.h"
-#include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/insn_shape.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
 #include "lib/log.h"
+#include "lib/printf.h"
 
 /* ADD to CMP with r/m as the destination. */
 static int alu_to_rm(struct emu *e, enum alu_op op, u64 operand)
@@ -178,7 +180,7 @@ static int group3(struct emu *e)
 	case 1: return test(e, e->insn.imm);
 	case 2: return unary(e, UNARY_NOT);
 	case 3: return unary(e, UNARY_NEG);
-	default: return -ENOSYS; /* MUL and DIV only read, and no register is read by them */
+	default: return -ENOSYS;
 	}
 }
 
@@ -291,23 +293,67 @@ static int execute(struct emu *e)
 	return -ENOSYS;
 }
 
-/* Plain stores that the emulator does not know are dropped, everything else is refused. */
+/* The bytes of an instruction in hexadecimal. */
+static void describe(struct vcpu *vcpu, const struct insn *insn, char text[3 * INSN_MAX + 1])
+{
+	u8 bytes[INSN_MAX];
+
+	text[0] = 0;
+	if (insn_read_bytes(vcpu, bytes, insn->len))
+		return;
+	for (u32 i = 0; i < insn->len; i++)
+		snprintf(text + 3 * i, 4, "%02x ", bytes[i]);
+}
+
+/*
+ * Hidden memory takes no store, so one that changes nothing else has nothing to do. Whatever else
+ * is not known (more than 32 bytes, state of the system, scattered elements) ends the guest with a line that says what it was.
+ */
 static int execute_unknown(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
-	const struct insn *insn = &e->insn;
+	char text[3 * INSN_MAX + 1];
 
-	if (guest_once(guest_of(vcpu), ONCE_EMULATE))
-		log_warn("guest: instruction at %llx (map %u opcode %02x) on memory at %llx not emulated\n",
-			 (unsigned long long)vcpu->rip, insn->map, insn->opcode,
-			 (unsigned long long)vcpu->mmio.fault.gpa.v);
-	if (insn_is_plain_store(insn)) {
-		if (insn_pops_x87(insn))
-			hw_fpu_pop();
+	if (vcpu->mmio.fault.kind == REGION_HIDDEN && insn_is_plain_store(&e->insn))
 		return 0;
+	describe(vcpu, &e->insn, text);
+	guest_stop(vcpu, "instruction %sat %llx, on memory at %llx, is not emulated", text,
+		   (unsigned long long)vcpu->rip, (unsigned long long)vcpu->mmio.fault.gpa.v);
+}
+
+/* Those that may have LOCK, with memory as their destination: SDM vol. 2, LOCK. */
+static bool takes_lock(const struct insn *insn)
+{
+	u32 op = insn->opcode, reg = insn->reg & 7;
+
+	if (!insn->has_mem || insn->encoding != INSN_LEGACY || insn->map > 1)
+		return false;
+	if (insn->map == 0) {
+		if (op < 0x38)
+			return (op & 7) < 2;
+		return (op >= 0x80 && op <= 0x83 && reg != 7) || op == 0x86 || op == 0x87 ||
+		       ((op == 0xf6 || op == 0xf7) && (reg == 2 || reg == 3)) || (op >= 0xfe && reg < 2);
 	}
-	inject_gp(vcpu);
-	return -EFAULT;
+	return op == 0xab || op == 0xb3 || op == 0xbb || (op == 0xba && reg > 4) || op == 0xb0 || op == 0xb1 ||
+	       op == 0xc0 || op == 0xc1 || (op == 0xc7 && reg == 1);
+}
+
+/* #UD that comes before any access to memory. */
+static bool is_undefined(const struct emu *e)
+{
+	const struct vcpu *vcpu = e->vcpu;
+
+	if (e->insn.lock && !takes_lock(&e->insn))
+		return true;
+	return e->insn.encoding != INSN_LEGACY && (!(vcpu->cr0 & CR0_PE) || vcpu->rflags & RFLAGS_VM);
+}
+
+static int cache_hint(struct emu *e)
+{
+	gva_t gva;
+	int err = insn_memory_operand(e->vcpu, &e->insn, 1, &gva);
+
+	return err ? err : emulate_probe_read(e->vcpu, gva, 1);
 }
 
 static int execute_insn(struct emu *e)
@@ -315,6 +361,12 @@ static int execute_insn(struct emu *e)
 	const struct insn *insn = &e->insn;
 	int err = 0;
 
+	if (is_undefined(e)) {
+		inject_ud(e->vcpu);
+		return -EFAULT;
+	}
+	if (insn_is_cache_hint(insn))
+		return cache_hint(e);
 	/* An even opcode of the integer maps is the byte form. */
 	e->size = insn->opcode & 1 ? insn->opsize : 1;
 	if (insn->has_mem && insn->encoding == INSN_LEGACY && insn->map < 3)
@@ -322,6 +374,8 @@ static int execute_insn(struct emu *e)
 	if (err)
 		return err;
 	err = execute(e);
+	if (err == -ENOSYS)
+		err = emu_bounce(e);
 	return err == -ENOSYS ? execute_unknown(e) : err;
 }
 

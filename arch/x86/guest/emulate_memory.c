@@ -16,21 +16,27 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
+/* The hardware's own pieces of a wide load are 8 bytes. */
 static void device_read(struct vcpu *vcpu, gpa_t at, void *buf, u32 len)
 {
-	u64 value = ~0ull;
+	u64 value;
 
 	if (mmio_owns(vcpu, at)) {
 		mmio_read(vcpu, at, buf, len);
 		return;
 	}
-	if (apic_owns(vcpu, at) && len <= sizeof(value))
-		value = apic_read(vcpu, at.v & ~PAGE_MASK, len);
-	else if (!apic_owns(vcpu, at) && guest_once(guest_of(vcpu), ONCE_DEVICE))
+	if (apic_owns(vcpu, at)) {
+		for (u32 done = 0, size; done < len; done += size) {
+			size = MIN(len - done, sizeof(value));
+			value = apic_read(vcpu, (at.v & ~PAGE_MASK) + done, size);
+			memcpy((u8 *)buf + done, &value, size);
+		}
+		return;
+	}
+	if (guest_once(guest_of(vcpu), ONCE_DEVICE))
 		log_warn("guest: emulated instruction reads device memory at %llx: all-ones\n",
 			 (unsigned long long)at.v);
 	memset(buf, 0xff, len);
-	memcpy(buf, &value, MIN(len, sizeof(value)));
 }
 
 static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
@@ -51,18 +57,21 @@ static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 	apic_write(vcpu, at.v & ~PAGE_MASK, len, value);
 }
 
-/* Is it the address of the page fault at hand, which has been walked already? */
-static bool is_faulting(const struct vcpu *vcpu, gva_t gva)
+/*
+ * Is it the access of the page fault at hand, which has been walked already? A read that faulted does not say
+ * that a write is allowed.
+ */
+static bool is_faulting(const struct vcpu *vcpu, gva_t gva, bool write)
 {
-	return vcpu->mmio.state == MMIO_EMULATED && gva == vcpu->mmio.gva;
+	return vcpu->mmio.state == MMIO_EMULATED && gva == vcpu->mmio.gva && (!write || vcpu->exit.error & PF_W);
 }
 
 /* Then it is neither RAM nor hidden memory, for which the shadow engine would be asked first. */
-static bool is_faulting_on_trapped(const struct vcpu *vcpu, gva_t gva)
+static bool is_faulting_on_trapped(const struct vcpu *vcpu, gva_t gva, bool write)
 {
 	gpa_t at = vcpu->mmio.fault.gpa;
 
-	return is_faulting(vcpu, gva) && (apic_owns(vcpu, at) || mmio_owns(vcpu, at));
+	return is_faulting(vcpu, gva, write) && (apic_owns(vcpu, at) || mmio_owns(vcpu, at));
 }
 
 /* The address is translated; -EFAULT with #PF queued. */
@@ -70,7 +79,7 @@ static int translate(struct vcpu *vcpu, gva_t gva, bool write, gpa_t *out)
 {
 	struct gpt_walk walk;
 
-	if (is_faulting(vcpu, gva)) {
+	if (is_faulting(vcpu, gva, write)) {
 		*out = vcpu->mmio.fault.gpa;
 		return 0;
 	}
@@ -91,7 +100,7 @@ static int access_piece(struct vcpu *vcpu, gva_t gva, void *buf, u32 len, bool w
 	int err = -EIO;
 	gpa_t at;
 
-	if (!is_faulting_on_trapped(vcpu, gva))
+	if (!is_faulting_on_trapped(vcpu, gva, write))
 		err = write ? shadow_write_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error) :
 			      shadow_read_guest(vcpu->mmu, gva, buf, len, access, &fault_gva, &error);
 	if (err == -EFAULT)
@@ -119,10 +128,26 @@ static gva_t next_page(const struct vcpu *vcpu, gva_t gva, u32 by)
 	return in_long_mode(vcpu) ? gva + by : (u32)(gva + by);
 }
 
+/*
+ * SDM vol. 3 section 6.15, "Interrupt 17". The 10 bytes of an x87 register want 8; 32 bytes are
+ * checked by the instruction itself. True: #AC is queued.
+ */
+static bool is_misaligned(struct vcpu *vcpu, gva_t gva, u32 len)
+{
+	u32 natural = len == 10 ? 8 : len;
+
+	if (likely(!(vcpu->rflags & RFLAGS_AC)) || vcpu->cpl != 3 || !(vcpu->cr0 & CR0_AM))
+		return false;
+	if (natural > 16 || natural & (natural - 1) || !(gva & (natural - 1)))
+		return false;
+	inject_exception(vcpu, VEC_AC, 0);
+	return true;
+}
+
 int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len)
 {
 	u32 first = first_piece(gva, len);
-	int err = access_piece(vcpu, gva, buf, first, false);
+	int err = is_misaligned(vcpu, gva, len) ? -EFAULT : access_piece(vcpu, gva, buf, first, false);
 
 	if (!err && first != len)
 		err = access_piece(vcpu, next_page(vcpu, gva, first), (u8 *)buf + first, len - first, false);
@@ -131,21 +156,31 @@ int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len)
 	return err;
 }
 
-int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len)
+static int probe(struct vcpu *vcpu, gva_t gva, u32 len, bool write)
 {
 	u32 first = first_piece(gva, len);
 	gpa_t at;
-	int err = translate(vcpu, gva, true, &at);
+	int err = is_misaligned(vcpu, gva, len) ? -EFAULT : translate(vcpu, gva, write, &at);
 
 	if (err || first == len)
 		return err;
-	return translate(vcpu, next_page(vcpu, gva, first), true, &at);
+	return translate(vcpu, next_page(vcpu, gva, first), write, &at);
+}
+
+int emulate_probe_read(struct vcpu *vcpu, gva_t gva, u32 len)
+{
+	return probe(vcpu, gva, len, false);
+}
+
+int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len)
+{
+	return probe(vcpu, gva, len, true);
 }
 
 int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len)
 {
 	u32 first = first_piece(gva, len);
-	int err = first == len ? 0 : emulate_probe_write(vcpu, gva, len);
+	int err = is_misaligned(vcpu, gva, len) ? -EFAULT : first == len ? 0 : emulate_probe_write(vcpu, gva, len);
 
 	if (!err)
 		err = access_piece(vcpu, gva, (void *)(uintptr_t)buf, first, true);

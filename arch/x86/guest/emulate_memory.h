@@ -7,12 +7,13 @@
 
 /*
  * Data accesses as the guest's own at its CPL, to RAM, hidden and trapped
- * memory alike. Return 0, or -EFAULT with #PF queued. A write that crosses a
+ * memory alike. Return 0, or -EFAULT with #PF or #AC queued. A write that crosses a
  * page is checked in full before its first byte is written.
  */
 MUST_CHECK int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len);
 MUST_CHECK int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len);
-/* Whether the write would succeed. */
+/* Whether the access would succeed. */
+MUST_CHECK int emulate_probe_read(struct vcpu *vcpu, gva_t gva, u32 len);
 MUST_CHECK int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len);
 
 #endif

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Instructions executed on the hardware for the guest; see hw.h. */
 #include "arch/x86/guest/hw.h"
+
+#include "arch/x86/memory.h"
+#include "lib/spinlock.h"
 #include "mm/phys.h"
 
 #define PORT_RESET 0xcf9
@@ -92,11 +95,33 @@ void hw_mmio_write(hpa_t at, u32 size, u64 value)
 	}
 }
 
-/* The instruction that the guest was at waits for x87 exceptions: none is pending. */
-void hw_fpu_pop(void)
+#define CR0_STATE (CR0_MP | CR0_EM | CR0_TS)
+#define CR4_STATE (CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE)
+
+/*
+ * The page is writable or executable, never both. XCR0 is the guest's all the time; of CR0 and CR4 the bits that
+ * let it use vector and x87 state are lent to the CPU, so that #UD and #NM come as in the guest.
+ */
+void hw_execute(struct execute *e)
 {
-	if (!(read_cr0() & (CR0_EM | CR0_TS)))
-		asm volatile("ffree %st(0); fincstp");
+	static u8 page[PAGE_SIZE] ALIGNED(PAGE_SIZE);
+	static struct execute_bounce bounce;
+	static struct spinlock lock;
+	u64 cr0 = read_cr0(), cr4 = read_cr4();
+
+	spin_lock(&lock);
+	execute_prepare(e, page, &bounce);
+	memory_set_executable(page, true);
+	write_cr4((cr4 & ~CR4_STATE) | (e->cr4 & CR4_STATE));
+	write_cr0((cr0 & ~CR0_STATE) | (e->cr0 & CR0_STATE));
+	execute_run(e);
+	write_cr4(cr4 | CR4_OSFXSR);
+	execute_x87_end(e);
+	write_cr0(cr0);
+	write_cr4(cr4);
+	memory_set_executable(page, false);
+	execute_finish(e, &bounce);
+	spin_unlock(&lock);
 }
 
 static volatile u32 *apic_register(hpa_t page, u32 offset)

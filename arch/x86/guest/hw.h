@@ -7,6 +7,7 @@
 #define ARCH_X86_GUEST_HW_H
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/execute.h"
 
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf);
 /* 0, or -EFAULT where the hardware raises #GP. */
@@ -20,8 +21,8 @@ u64 hw_read_cr8(void);
 u64 hw_read_dr(u32 n);
 /* The guest's PKRU, which stays in the CPU. Only on a CPU that has protection keys. */
 u32 hw_read_pkru(void);
-/* Pops the guest's x87 stack, which is in the CPU. */
-void hw_fpu_pop(void);
+/* One instruction for the guest, with the vector and x87 state as its control registers allow (execute.h). */
+void hw_execute(struct execute *e);
 u32 hw_in(u16 port, u32 size);
 void hw_out(u16 port, u32 size, u32 value);
 /* Device memory that is mapped; 1, 2, 4 or 8 bytes. */

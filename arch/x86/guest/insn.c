@@ -81,6 +81,22 @@ int insn_fetch(struct vcpu *vcpu, struct insn *insn)
 	return err ? err : decode(vcpu, insn, bytes, INSN_MAX, bits);
 }
 
+int insn_read_bytes(struct vcpu *vcpu, u8 *bytes, u32 len)
+{
+	u32 bits = insn_code_bits(vcpu), first;
+	struct segment cs;
+	gva_t at;
+	int err;
+
+	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
+	at = bits == 64 ? vcpu->rip : (u32)(cs.base + vcpu->rip);
+	first = MIN(len, PAGE_SIZE - (at & ~PAGE_MASK));
+	err = fetch_bytes(vcpu, at, bytes, first);
+	if (err || first == len)
+		return err;
+	return fetch_bytes(vcpu, bits == 64 ? at + first : (u32)(at + first), bytes + first, len - first);
+}
+
 void insn_fill_exit(struct vcpu *vcpu)
 {
 	struct vcpu_exit *exit = &vcpu->exit;

@@ -15,6 +15,9 @@ u32 insn_code_bits(const struct vcpu *vcpu);
  */
 MUST_CHECK int insn_fetch(struct vcpu *vcpu, struct insn *insn);
 
+/* The first len bytes at RIP, at most INSN_MAX, as they are now. Returns 0, or -EFAULT, with an exception queued. */
+MUST_CHECK int insn_read_bytes(struct vcpu *vcpu, u8 *bytes, u32 len);
+
 /*
  * Where the hardware does not say it: length and operands of an exit by an instruction
  * that insn_fast.h knows, read through the shadow. Leaves the exit alone when it looks

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See execute.h. The host's tests run this file and execute.asm as they are. */
+#include "arch/x86/execute.h"
+
+#include "lib/string.h"
+
+#define RET 0xc3u
+#define ARITHMETIC_FLAGS (BIT(0) | BIT(2) | BIT(4) | BIT(6) | BIT(7) | BIT(11))
+
+/* The instruction that runs now, for execute_fault(). One at a time: the caller has a lock. */
+static u64 running;
+
+void execute_prepare(struct execute *e, u8 *page, struct execute_bounce *bounce)
+{
+	u8 *data = bounce->bytes + e->align;
+	s32 disp = (s32)(s64)((u64)(uintptr_t)data - (u64)(uintptr_t)page - e->len);
+
+	if (e->disp_at)
+		memcpy(e->code + e->disp_at, &disp, sizeof(disp));
+	if (e->rdi_is_data)
+		e->gpr[GPR_RDI] = (u64)(uintptr_t)data;
+	memcpy(data, e->data, sizeof(e->data));
+	memcpy(page, e->code, e->len);
+	page[e->len] = RET;
+	e->at = (u64)(uintptr_t)page;
+	e->data_at = (u64)(uintptr_t)data;
+}
+
+void execute_run(struct execute *e)
+{
+	u64 flags = e->flags, result;
+
+	e->flags = (flags & ARITHMETIC_FLAGS) | RFLAGS_FIXED;
+	running = e->at;
+	result = execute_enter(e);
+	running = 0;
+	e->faulted = result != EXECUTE_NO_FAULT;
+	e->vector = (u8)result;
+	e->flags = e->faulted ? flags : (flags & ~ARITHMETIC_FLAGS) | (e->flags & ARITHMETIC_FLAGS);
+}
+
+void execute_finish(struct execute *e, const struct execute_bounce *bounce)
+{
+	memcpy(e->data, bounce->bytes + e->align, sizeof(e->data));
+}
+
+bool execute_fault(u8 vector, u64 *rip)
+{
+	if (!running || *rip != running)
+		return false;
+	switch (vector) {
+	case VEC_DE:
+	case VEC_UD:
+	case VEC_NM:
+	case VEC_GP:
+	case VEC_MF:
+	case VEC_AC:
+	case VEC_XM: *rip = (u64)(uintptr_t)execute_faulted; return true;
+	default: return false;
+	}
+}
+
+/* --- x87 ---------------------------------------------------------------------- */
+
+/* FNSTENV in 64-bit code, SDM vol. 1 figure 8-9. */
+struct x87_environment {
+	u32 control, status, tag, fip;
+	u16 fcs, opcode;
+	u32 fdp;
+	u32 fds;
+};
+_Static_assert(sizeof(struct x87_environment) == 28, "SDM vol. 1 section 8.1.10");
+
+/* FXSAVE64, SDM vol. 1 table 10-2. */
+struct fxsave_area {
+	u8 head[8];
+	u64 fip, fdp;
+	u8 rest[488];
+} ALIGNED(16);
+_Static_assert(sizeof(struct fxsave_area) == 512, "SDM vol. 1 section 10.5.1");
+
+/* The upper halves of the pointers, which the environment has no room for. */
+static void set_wide_pointers(const struct execute_x87 *x, bool operand)
+{
+	struct fxsave_area area;
+
+	asm volatile("fxsave64 %0" : "=m"(area));
+	area.fip = x->rip;
+	if (operand)
+		area.fdp = x->offset;
+	asm volatile("fxrstor64 %0" : : "m"(area));
+}
+
+/* All exceptions but #P, which comes after the store (SDM vol. 1 section 8.5). */
+#define X87_BEFORE_STORE 0x1fu
+
+/* Bits 10:0: the opcode's lower 3 bits and ModRM. */
+static u16 opcode_of(const struct execute *e)
+{
+	return (e->code[e->disp_at - 2] & 7) << 8 | e->code[e->disp_at - 1];
+}
+
+/*
+ * Only what this instruction has set is changed: FLDCW and its like set nothing, some CPUs keep no selectors,
+ * or set operand and opcode only with an exception (SDM vol. 1 sections 8.1.8 and 8.1.9). AMD's FXRSTOR takes
+ * pointers only with an exception pending (APM vol. 2 section 11.4.4), FLDENV always does.
+ */
+void execute_x87_end(struct execute *e)
+{
+	struct execute_x87 *x = &e->x87;
+	struct x87_environment env;
+	bool wide = false;
+
+	if (!x->on || e->faulted)
+		return;
+	asm volatile("fnstenv %0" : "=m"(env));
+	x->not_stored = env.status & ~env.control & X87_BEFORE_STORE;
+	if (env.fip == (u32)e->at) {
+		wide = x->wide;
+		env.fip = (u32)x->rip;
+		if (env.fcs)
+			env.fcs = x->cs;
+		if (env.opcode == opcode_of(e))
+			env.opcode = (env.opcode & 0x700) | x->modrm;
+	}
+	if (env.fdp == (u32)e->data_at) {
+		env.fdp = (u32)x->offset;
+		if (env.fds)
+			env.fds = x->segment;
+	}
+	asm volatile("fldenv %0" : : "m"(env));
+	if (wide)
+		set_wide_pointers(x, env.fdp == (u32)x->offset);
+}
