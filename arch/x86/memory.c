@@ -286,7 +286,7 @@ static void *map_foreign(u32 slot, pfn_t pfn)
 	BUG_ON(slot >= GPT_SLOTS);
 	if (mapped[slot] != pfn || !pfn) {
 		BUG_ON(hostmap_map(&memory.map, va, pfn_to_hpa(pfn), PAGE_SIZE, HOSTMAP_W));
-		invlpg(va);
+		paging_flush_page(va);
 		mapped[slot] = pfn;
 	}
 	return (void *)va;

@@ -46,3 +46,8 @@ void paging_flush(void)
 {
 	write_cr3(read_cr3());
 }
+
+void paging_flush_page(u64 va)
+{
+	invlpg(va);
+}

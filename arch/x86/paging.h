@@ -15,5 +15,6 @@ void paging_enter(hpa_t root);
 
 /* Drops this CPU's stale translations of the hypervisor's own addresses. */
 void paging_flush(void);
+void paging_flush_page(u64 va);
 
 #endif

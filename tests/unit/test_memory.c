@@ -58,6 +58,7 @@ void paging_enter(hpa_t root)
 	entered.root = root;
 }
 void paging_flush(void) {}
+void paging_flush_page(u64 va) {}
 
 /* --- the machine --------------------------------------------------------------------------- */
 static char firmware[DESCRIPTORS_MAX * STRIDE];
