@@ -420,7 +420,7 @@ int memory_trap_device(hpa_t base)
 void memory_set_executable(u8 *page, bool executable)
 {
 	map_core(memory.info, (char *)page, (char *)page + PAGE_SIZE, executable ? HOSTMAP_X : HOSTMAP_W);
-	invlpg((u64)page);
+	paging_flush_page((u64)page);
 }
 
 struct region_map *memory_regions(void)
