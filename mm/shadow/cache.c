@@ -48,7 +48,7 @@ void path_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *wal
 	if (mmu->root_level != 4 || !mmu->copied_role || mmu->s->pages[page].role.word != mmu->copied_role)
 		return;
 	if (path->key != key)
-		path->refused = path->refused_row = path->detach_pause = 0;
+		path->refused = path->refused_row = path->detach_pause = path->window_row = 0;
 	path->key = key;
 	path->page = page;
 	path->record = &mmu->s->pages[page];
