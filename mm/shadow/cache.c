@@ -61,7 +61,7 @@ void path_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *wal
 	if (unlikely(mmu->s->foreign_count) && walk_is_foreign(mmu, walk))
 		return;
 	if (path->key != key)
-		path->refused = path->refused_row = path->detach_pause = 0;
+		path->refused = path->refused_row = path->detach_pause = path->window_row = 0;
 	path->key = key;
 	path->page = page;
 	path->record = &mmu->s->pages[page];

@@ -15,6 +15,8 @@
 #define DETACH_ENTRIES_MAX 24u
 /* Refused writes in a row that look like the guest going through all of a range. */
 #define REFUSED_ROW 8u
+/* So many INVLPGs of one range look like a window; from then on each does, as long as its pages can be detached. */
+#define WINDOW_ROW 8u
 
 /* Is the page reached by one path, from the root in use? */
 static bool reached_alone(const struct shadow_mmu *mmu, u32 page)
@@ -66,6 +68,7 @@ static void detach_pages(struct shadow_mmu *mmu, u32 count, gva_t gva)
 	}
 	s->detached_count = count;
 	s->detached_for = gva;
+	s->detached_window = false;
 	invlpg_set_free(mmu, true);
 	STAT(s, detaches);
 }
@@ -122,6 +125,21 @@ void cow_detach(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
 		path->detach_pause = DETACH_PAUSE;
 }
 
+void cow_window(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
+{
+	u32 count = 0;
+
+	if (++path->window_row < WINDOW_ROW)
+		return;
+	if (mmu->ops->trap_invlpg && path_alone(mmu, path) && path->record->live <= DETACH_ENTRIES_MAX)
+		count = detach_list(mmu, path);
+	path->window_row = count ? WINDOW_ROW - 1 : 0;
+	if (!count)
+		return;
+	detach_pages(mmu, count, gva);
+	mmu->s->detached_window = true;
+}
+
 void cow_free_invlpg(struct shadow_mmu *mmu)
 {
 	struct shadow *s = mmu->s;
@@ -140,6 +158,8 @@ static ALWAYS_INLINE void detached_sync(struct shadow_mmu *mmu, gva_t gva)
 	for (u32 i = 0; i < s->detached_count; i++)
 		if (s->pages[s->detached[i].page].live)
 			sync_page(mmu, s->detached[i].page);
+	if (s->detached_window)
+		return;
 	if (unlikely(!(gpte & PTE_W)))
 		path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
 	else if ((gva ^ s->detached_for) >> PAGE_SHIFT && is_wanted(gpte, page_table(s, page)[index]))

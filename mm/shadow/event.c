@@ -6,6 +6,7 @@
 #include "mm/shadow.h"
 
 #include "mm/shadow/cache.h"
+#include "mm/shadow/cow.h"
 #include "mm/shadow/derive.h"
 #include "mm/shadow/root.h"
 #include "mm/shadow/sync.h"
@@ -210,6 +211,8 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 	spin_lock(&s->lock);
 	invlpg_must_exit(s);
 	if (likely(invlpg_fast(mmu, gva))) {
+		if (unlikely((s64)gva < 0) && mmu->root_level == 4)
+			cow_window(mmu, path_slot(mmu, gva), gva);
 		spin_unlock(&s->lock);
 		return;
 	}

@@ -14,7 +14,10 @@ void invlpg_trap_again(struct shadow *s)
 
 	if (s->detached_count) {
 		s->detached_count = 0;
-		path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
+		if (s->detached_window)
+			path_slot(mmu, s->detached_for)->window_row = 0;
+		else
+			path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
 		s->link_changes++;   /* the path cache still took the pages for linked */
 		s->flush_due = true; /* FLUSH: detached */
 	}

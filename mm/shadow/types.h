@@ -125,7 +125,8 @@ struct shadow {
 	struct {
 		u32 page, link;
 	} detached[DETACHED_MAX]; /* link: the entry that linked to it */
-	gva_t detached_for;       /* the address that the guest was refused to write to; detached[0] is its page */
+	gva_t detached_for; /* the address that the guest was refused to write to, or flushed; detached[0] is its page */
+	bool detached_window;          /* it flushed it */
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
 	u32 unsync_count;              /* pages in both lists */
 	u32 foreign_count;             /* those of foreign tables among them */
@@ -188,7 +189,8 @@ struct cached_path {
 	u32 refused;                /* entry behind the last one that the guest was refused to write through */
 	u32 refused_row;            /* so many of them in a row */
 	u32 detach_pause; /* so many refused writes without detaching, since the last one was not mended */
-	u32 unused[4];    /* a power of two is found by a shift */
+	u32 window_row;   /* INVLPGs since the pages were last detached for one, or could not be */
+	u32 unused[3];    /* a power of two is found by a shift */
 };
 
 #define ROOT_CACHE_SIZE 64u

@@ -1254,6 +1254,115 @@ static void pages_changed_during_copy_on_write_and_flushed_later(void **state)
 	expect_fault(CODE + 2 * PAGE_SIZE, USER_READ, PF_U);
 }
 
+/* --- windows of the kernel ------------------------------------------------------------------ */
+#define FIXED 0xffffffffff200000ull /* a range of its own */
+#define LOOKED_AT (KERNEL | PTE_A | PTE_D)
+static u32 flush_exits;
+
+static void flush_fixed(u64 gva)
+{
+	flush_exits += g.m->invlpg_traps;
+	invlpg(gva);
+}
+
+static void map_fixed(u64 pages, u64 from)
+{
+	for (u64 i = 0; i < pages; i++) {
+		store_entry(FIXED + i * PAGE_SIZE, 1, (from + i * PAGE_SIZE) | LOOKED_AT);
+		flush_fixed(FIXED + i * PAGE_SIZE);
+	}
+}
+
+static void unmap_fixed(u64 pages)
+{
+	for (u64 i = 0; i < pages; i++) {
+		store_entry(FIXED + i * PAGE_SIZE, 1, 0);
+		flush_fixed(FIXED + i * PAGE_SIZE);
+	}
+}
+
+/* So often that its pages are detached. */
+static void open_window(void)
+{
+	map(FIXED + 511 * PAGE_SIZE, 1, 0);
+	for (u32 i = 0; i < 8 && g.m->invlpg_traps; i++) {
+		map_fixed(8, DATA);
+		expect_ok(FIXED, READ, DATA);
+		unmap_fixed(8);
+	}
+	assert_false(g.m->invlpg_traps);
+}
+
+/* As Linux looks for its MP table: many pages are mapped, one is looked at, all are taken away. */
+static void a_window_has_two_exits_a_round(void **state)
+{
+	open_window();
+	flush_exits = 0;
+	for (u32 i = 0; i < 50; i++) {
+		u64 page = DATA + i * PAGE_SIZE, before = exits();
+		struct machine_result r;
+
+		map_fixed(16, page);
+		r = act(FIXED, READ, 0);
+		assert_true(r.outcome == MACHINE_OK && r.gpa == page && r.exits == 1);
+		unmap_fixed(16);
+		assert_int_equal(exits() - before, 1);
+		expect_fault(FIXED, READ, 0);
+		expect_fault(FIXED + 15 * PAGE_SIZE, READ, 0);
+		unmap_fixed(1);
+	}
+	assert_true(flush_exits <= 2 * 50);
+	assert_false(shadow_audit(g.m->mmu));
+}
+
+/* User addresses are flushed in rows too, by munmap; their pages stay where they are. */
+static void user_ranges_are_no_windows(void **state)
+{
+	share(16, 4);
+	for (u32 round = 0; round < 4; round++) {
+		for (u32 i = 0; i < 16; i++) {
+			store_entry(CODE + i * PAGE_SIZE, 1, 0);
+			invlpg(CODE + i * PAGE_SIZE);
+			assert_true(g.m->invlpg_traps);
+		}
+	}
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_detaches), 0);
+}
+
+/* Changed in the open window, flushed when INVLPG exits again. */
+static void pages_changed_in_a_window_and_flushed_later(void **state)
+{
+	open_window();
+	map_fixed(4, DATA);
+	expect_ok(FIXED, READ, DATA);
+	expect_ok(FIXED + PAGE_SIZE, READ, DATA + PAGE_SIZE);
+	unmap_fixed(1);
+	assert_false(g.m->invlpg_traps);
+	store_entry(FIXED + PAGE_SIZE, 1, COPY | LOOKED_AT);
+	store_entry(FIXED + 2 * PAGE_SIZE, 1, 0);
+	for (u32 i = 0; i < 32; i++)
+		machine_speculate(g.m, FIXED + i % 4 * PAGE_SIZE);
+	expect_ok(FIXED + 3 * PAGE_SIZE, READ, DATA + 3 * PAGE_SIZE);
+	assert_true(g.m->invlpg_traps);
+	invlpg(FIXED + PAGE_SIZE);
+	expect_ok(FIXED + PAGE_SIZE, READ, COPY);
+	invlpg(FIXED + 2 * PAGE_SIZE);
+	expect_fault(FIXED + 2 * PAGE_SIZE, READ, 0);
+}
+
+/* A window that is given up by a flush of everything must show again that it is one. */
+static void a_window_that_is_given_up_is_not_opened_at_once(void **state)
+{
+	open_window();
+	reload_cr3();
+	assert_true(g.m->invlpg_traps);
+	map_fixed(2, DATA);
+	expect_ok(FIXED, READ, DATA);
+	unmap_fixed(2);
+	assert_true(g.m->invlpg_traps);
+	expect_fault(FIXED, READ, 0);
+}
+
 /* The CPU may go on reading a detached page by way of what it keeps of upper levels. */
 static void the_refused_page_read_ahead_before_it_is_mended(void **state)
 {
@@ -2558,6 +2667,13 @@ int main(int argc, char **argv)
 		TEST(another_page_flushed_during_copy_on_write),
 		TEST(pages_changed_during_copy_on_write_and_flushed_later),
 		TEST_ON(keeping, the_refused_page_read_ahead_before_it_is_mended),
+		TEST(a_window_has_two_exits_a_round),
+		TEST_ON(keeping, a_window_has_two_exits_a_round),
+		TEST_ON(far, a_window_has_two_exits_a_round),
+		TEST(user_ranges_are_no_windows),
+		TEST(pages_changed_in_a_window_and_flushed_later),
+		TEST_ON(keeping, pages_changed_in_a_window_and_flushed_later),
+		TEST(a_window_that_is_given_up_is_not_opened_at_once),
 		TEST(a_large_page_by_dma_in_place_of_a_detached_table),
 		TEST(what_ends_detaching),
 		TEST(copy_on_write_of_a_new_address_space),

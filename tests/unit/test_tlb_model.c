@@ -262,6 +262,33 @@ static void op_settled(struct world *w)
 	}
 }
 
+/* A kernel that maps pages in a range of its own, looks at a few and takes them away, with an INVLPG for each. */
+static void op_kernel_window(struct world *w)
+{
+	enum model_mode mode = mode_now(w);
+	u64 base = 0;
+
+	if (!mode_is_long(mode) || !w->m->tlb_count)
+		return;
+	for (u32 i = 0; i < 8 && !(base >> 63); i++)
+		base = mode_address(mode, w->m->tlb[rng_below(&w->rng, w->m->tlb_count)].gva);
+	for (u32 i = 0; i < 40 && mode_now(w) == mode; i++) {
+		struct machine_access a = {.gva = sibling(w, base, 1), .kind = any_kind(w), .size = 8};
+		struct model_result n = machine_naive(w->m, a.gva, READ);
+		struct place place = {.mode = mode, .level = 1, .size = 8};
+
+		if (n.count != mode_top(mode) || !place_at(&place, &n, n.count - 1))
+			continue;
+		edit(w, place, rng_chance(&w->rng, 50) ? 0 : entry_for(w, place));
+		if (rng_chance(&w->rng, 90))
+			invlpg(w, a.gva);
+		if (rng_chance(&w->rng, 20))
+			judged_access(w, a);
+		if (rng_chance(&w->rng, 5))
+			one_operation(w);
+	}
+}
+
 /*
  * A table is taken out, edited, and linked again (or linked at a second place):
  * what lies under it must be as it reads now.
@@ -621,11 +648,11 @@ static const struct {
 	u32 weight;
 	void (*run)(struct world *w);
 } operations[] = {
-	{300, op_access},    {180, op_edit},  {60, op_tweak},       {60, op_dma},        {120, op_speculate},
-	{70, op_invlpg},     {80, op_hot},    {40, op_link},        {40, op_settled},    {12, op_copy_on_write},
-	{50, op_cr3},        {15, op_flush},  {40, op_control},     {4, op_paging_off},  {6, op_mode},
-	{10, op_toggle_pae}, {30, op_pdpt},   {30, op_instruction}, {25, op_guest_copy}, {15, op_translate},
-	{3, op_drop_all},    {2, op_rebuild},
+	{300, op_access},       {180, op_edit},      {60, op_tweak},  {60, op_dma},         {120, op_speculate},
+	{70, op_invlpg},        {80, op_hot},        {40, op_link},   {40, op_settled},     {15, op_kernel_window},
+	{12, op_copy_on_write}, {50, op_cr3},        {15, op_flush},  {40, op_control},     {4, op_paging_off},
+	{6, op_mode},           {10, op_toggle_pae}, {30, op_pdpt},   {30, op_instruction}, {25, op_guest_copy},
+	{15, op_translate},     {3, op_drop_all},    {2, op_rebuild},
 };
 
 static void one_operation(struct world *w)
