@@ -180,7 +180,7 @@ struct vcpu {
 	u32 id;
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 exits;
-	u64 next_audit;                     /* number of exits at which shadow_audit() is due, ~0: never */
+	u64 next_audit; /* number of exits at which an audit or a look of the oracle is due, ~0: never */
 	struct exit_record ring[EXIT_RING]; /* exit n is at n % EXIT_RING */
 	u64 dr6_set; /* bits that run() sets in the guest's DR6, then clears here (#DB injected) */
 	struct vcpu_noted noted;
