@@ -184,7 +184,7 @@ def test_debug_build_audits_without_a_mismatch():
     text = result.output.decode()
     require(counter(text, "audits") > 0, "no audit ran")
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
-    require(counter(text, "witnessed") > 1000, "the oracle hardly looked")
+    require(counter(text, "witnessed") > 5000, "the oracle hardly looked")
 
 
 def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
@@ -192,7 +192,7 @@ def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
     text = result.output.decode()
     require(counter(text, "reclaims") > 0, "nothing was reclaimed")
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
-    require(counter(text, "witnessed") > 1000, "the oracle hardly looked")
+    require(counter(text, "witnessed") > 5000, "the oracle hardly looked")
 
 
 def test_entry_with_utf8_names_double_slashes_and_keys_of_other_loaders_boots():

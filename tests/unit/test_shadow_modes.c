@@ -1216,6 +1216,49 @@ static void share_a_leaf_table(void)
 	map_in(&spaces[MODEL_32], CODE + 5 * PAGE_SIZE, 1, (DATA + 5 * PAGE_SIZE) | USER);
 }
 
+/*
+ * A table that maps itself and a large page over the same tables: two ways for the guest to
+ * write what both are made of. Whatever it reads there is its own memory (the hypervisor's is no RAM).
+ */
+/* adversarial: 18, 41 */
+static void a_self_map_below_a_large_page_in_each_format(void **state)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(all_modes); i++) {
+		u32 size = entry_bytes(all_modes[i]);
+		u64 large = CODE + 4 * bytes_of(all_modes[i], 2), by_self, by_large;
+
+		enter_mode(all_modes[i]);
+		m->witness = true;
+		map(CODE, 1, DATA | USER);
+		map(large, 2, USER | PTE_PS); /* from address 0 on */
+		by_self = map_self() + (CODE >> 12) * size;
+		by_large = large + slot(CODE, 1);
+		for (u64 a = TABLES; a < TABLES_END; a += PAGE_SIZE)
+			expect_ok(large + a, USER_READ, a);
+		for (u32 n = 1; n < 16; n++) {
+			u64 to = DATA + n * PAGE_SIZE, at = n & 1 ? by_large : by_self;
+
+			assert_int_equal(act(at, USER_WRITE, size, to | USER).outcome, MACHINE_OK);
+			assert_int_equal(entry(CODE, 1) & ~MARKS, to | USER);
+			if (n & 2)
+				invlpg(CODE);
+			else
+				reload_cr3();
+			expect_ok(CODE, USER_WRITE, to);
+			assert_int_equal(act(by_large, USER_READ, size, 0).value & ~MARKS, to | USER);
+			assert_int_equal(act(by_self, USER_READ, size, 0).value & ~MARKS, to | USER);
+		}
+		/* through itself the large page leaves the tables, and the self map is all there is */
+		assert_int_equal(act(large + slot(large, 2), USER_WRITE, size, MACHINE_HIGH | USER | PTE_PS).outcome,
+				 MACHINE_OK);
+		invlpg(large);
+		expect_ok(large + 0x5000, USER_WRITE, MACHINE_HIGH + 0x5000);
+		expect_ok(by_self, USER_READ, slot(CODE, 1));
+		check();
+		m->witness = false;
+	}
+}
+
 /* The leaf entry of CODE changes in one mode: what each mode sees from then on. */
 /* adversarial: 10 */
 static void every_switch_of_modes_with_live_shadows(void **state)
@@ -1482,6 +1525,7 @@ int main(int argc, char **argv)
 		TEST(a_4_level_root_below_a_level_5_table),
 		TEST(recursive_mapping_in_each_format),
 		TEST_ON(shifted, recursive_mapping_in_each_format),
+		TEST(a_self_map_below_a_large_page_in_each_format),
 		TEST(every_switch_of_modes_with_live_shadows),
 		TEST_ON(shifted, every_switch_of_modes_with_live_shadows),
 		TEST_ON(small, every_switch_of_modes_with_live_shadows),

@@ -100,6 +100,7 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 	g->shadow = config->shadow;
 	g->phys_bits = config->host_phys_bits;
 	g->audit_interval = config->audit_interval;
+	g->next_whole_audit = config->audit_interval;
 	g->task_switches_unseen = config->task_switches_unseen;
 	vcpu->next_audit = config->audit_interval ? config->audit_interval : ~0ull;
 	vcpu->guest = g;

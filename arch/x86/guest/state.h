@@ -87,7 +87,8 @@ struct guest {
 	struct shadow *shadow;
 	u32 phys_bits;
 	u32 audit_interval;
-	u32 tag; /* of vcpu->root */
+	u64 next_whole_audit; /* number of exits at which shadow_audit() is due */
+	u32 tag;              /* of vcpu->root */
 	u64 pdpte[4];
 	u64 cr4_valid, efer_valid;
 	bool pages_1g;

@@ -180,7 +180,7 @@ struct vcpu {
 	u32 id;
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 exits;
-	u64 next_audit;                     /* number of exits at which shadow_audit() is due, ~0: never */
+	u64 next_audit; /* number of exits at which an audit or a look of the oracle is due, ~0: never */
 	struct exit_record ring[EXIT_RING]; /* exit n is at n % EXIT_RING */
 	struct vcpu_noted noted;
 	/* #DB is injected with these bits of DR6, of which run() clears B0 to B3 first; then it clears them here. */
