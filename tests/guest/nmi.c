@@ -74,7 +74,12 @@ static void write32(u64 at, u32 v)
 	*(volatile u32 *)at = v;
 }
 
-/* By destination: Bochs makes an interrupt of an NMI with the shorthand for itself. */
+static bool is_intel(void)
+{
+	return cpuid(0, 0).c == 0x6c65746e; /* ntel */
+}
+
+/* By destination: the shorthand is not for NMIs everywhere. */
 static void send_self(void)
 {
 	write32(APIC_ICR_HIGH, read32(APIC_ID));
@@ -222,7 +227,6 @@ static void test_iret(void)
 {
 	static u8 fault_stack[4096] ALIGNED(16);
 	struct space space = space_new();
-	bool intel = cpuid(0, 0).c == 0x6c65746e; /* ntel */
 
 	good_page = (u64)(uintptr_t)alloc_pages(1) | PTE_P | PTE_W | PTE_A | PTE_D;
 	nmi_pte = (u64)(uintptr_t)space_map(&space, TEST_VA, good_page & PTE_ADDR_MASK, good_page & ~PTE_ADDR_MASK,
@@ -235,8 +239,9 @@ static void test_iret(void)
 	      "NMIs stay blocked until IRET is through, though it exits", "%u faults, rip %lx", faults, nmi_rip);
 	nmi_with_frame(TEST_VA + 0x800, 0, false);
 	check(faults == 1, "an IRET whose frame is absent faults", "%u faults", faults);
-	check(in_fault == intel, "an IRET that faults ends the blocking of NMIs, or not, as on the bare processor",
-	      "%u NMIs", in_fault);
+	check(in_fault == is_intel(),
+	      "an IRET that faults ends the blocking of NMIs, or not, as on the bare processor", "%u NMIs",
+	      in_fault);
 }
 
 #define ALL(what, again, name) \
@@ -253,7 +258,8 @@ void run_tests(void)
 	timer_start(0xffff); /* the line is low before the pin is opened */
 	set_handler(VEC_NMI, nmi_entry);
 	write32(APIC_LDR, 0x02000000);
-	check_ipi(0, ICR_NMI | ICR_SELF, "an NMI that the program sends itself by shorthand arrives once");
+	if (!is_intel()) /* not a valid command there (SDM vol. 3 table 10-3), and Bochs sends none */
+		check_ipi(0, ICR_NMI | ICR_SELF, "an NMI that the program sends itself by shorthand arrives once");
 	check_ipi(read32(APIC_ID), ICR_NMI, "an NMI to the own APIC ID arrives once");
 	check_ipi(read32(APIC_LDR), ICR_NMI | ICR_LOGICAL, "an NMI to the own logical address arrives once");
 	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER) + 1, read32(APIC_ID));
