@@ -57,8 +57,7 @@ static void check_before_first_entry(void)
 static void finish_exit(struct vcpu *vcpu, const struct vmx_exit_info *info)
 {
 	vmx_decode_exit(info, &vcpu->exit);
-	if (vmx_nmi_unblocked(info))
-		vcpu->nmi_blocked = true;
+	vcpu->exit.nmi_unblocked = vmx_nmi_unblocked(info);
 	if (vcpu->exit.kind == EXIT_EXCEPTION && vcpu->exit.vector == VEC_DB)
 		vcpu->dr6_set |= info->qualification & DB_QUAL_DR6;
 	if (unlikely(vcpu->exit.kind == EXIT_INVALID_STATE)) {

@@ -71,3 +71,5 @@ restore:
 	pop	rbp
 	cld
 	ret
+
+section .note.GNU-stack noalloc noexec nowrite progbits

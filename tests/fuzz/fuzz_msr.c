@@ -8,6 +8,7 @@
 #include "tests/unit/test_msr.c"
 #undef main
 
+#include "arch/x86/guest/apic.h"
 #include "tests/fuzz/fuzz.h"
 
 static u64 before[RANGES * RANGE + 1];
@@ -50,10 +51,10 @@ static bool may_change(u32 msr)
 {
 	const struct msr_row *row = msr_row_of(msr);
 
-	if (in_x2apic_range(msr) && !cpu.x2apic)
+	if (in_x2apic_range(msr) && !apic_is_x2apic(&vcpu))
 		return false;
 	return row && (row->class == MSR_PASSED || row->class == MSR_MASKED || msr == DEBUGCTL || msr == XSS ||
-		       msr == MSR_X2APIC_ICR);
+		       msr == MSR_X2APIC_ICR || (msr == MSR_APIC_BASE && cpu.x2apic));
 }
 
 static void check_read(u32 msr)

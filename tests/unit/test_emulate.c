@@ -14,6 +14,7 @@
 #include "arch/x86/guest/alu.h"
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/mmio.h"
@@ -83,6 +84,7 @@ static u32 hidden_writes, apic_accesses, apic_last_offset;
 static u32 apic_register[0x400];
 static u8 device_page[0x1000];
 static u32 device_accesses;
+static u32 odd_size[4], odd_offset[4], odd_count; /* accesses to the APIC in other shapes than whole registers */
 
 static bool present(gva_t gva)
 {
@@ -158,13 +160,39 @@ void hw_apic_write(hpa_t page, u32 offset, u32 value)
 	apic_register[offset / 4] = value;
 }
 
+/* The hardware's APIC as MSRs: the mode, and in x2APIC mode ID 5 at logical address 0:0020. */
+static struct {
+	u64 base, icr;
+	u32 icr_writes;
+	bool legacy_xapic_disabled;
+} hardware;
+
 int hw_msr_read(u32 msr, u64 *value)
 {
-	*value = APIC | APIC_BASE_ENABLE;
-	return 0;
+	bool x2apic = hardware.base & APIC_BASE_X2APIC;
+
+	*value = msr == MSR_APIC_BASE  ? hardware.base :
+		 msr == MSR_X2APIC_ID  ? 5 :
+		 msr == MSR_X2APIC_LDR ? 0x20 :
+					 hardware.icr;
+	return msr == MSR_APIC_BASE || x2apic ? 0 : -EFAULT;
 }
 int hw_msr_write(u32 msr, u64 value)
 {
+	const u64 both = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+
+	if (msr == MSR_X2APIC_ICR) {
+		hardware.icr = value;
+		hardware.icr_writes++;
+		return hardware.base & APIC_BASE_X2APIC ? 0 : -EFAULT;
+	}
+	assert_int_equal(msr, MSR_APIC_BASE);
+	/* table 10-5 */
+	if ((value & both) == APIC_BASE_X2APIC || (value & both && hardware.base & ~value & APIC_BASE_X2APIC) ||
+	    (value & APIC_BASE_X2APIC && !(hardware.base & APIC_BASE_ENABLE)) ||
+	    (hardware.legacy_xapic_disabled && hardware.base & ~value & APIC_BASE_X2APIC))
+		return -EFAULT;
+	hardware.base = value;
 	return 0;
 }
 u32 hw_in(u16 port, u32 size)
@@ -173,10 +201,24 @@ u32 hw_in(u16 port, u32 size)
 }
 void hw_out(u16 port, u32 size, u32 value) {}
 
+static u8 *odd_access(hpa_t at, u32 size)
+{
+	u32 offset = at.v & ~PAGE_MASK;
+
+	assert_true(offset + size <= PAGE_SIZE && ((offset & 15) || size != 4));
+	odd_size[odd_count % 4] = size;
+	odd_offset[odd_count++ % 4] = offset;
+	return (u8 *)apic_register + offset;
+}
+
 u64 hw_mmio_read(hpa_t at, u32 size)
 {
 	u64 value = 0;
 
+	if ((at.v & PAGE_MASK) == APIC) {
+		memcpy(&value, odd_access(at, size), size);
+		return value;
+	}
 	device_accesses++;
 	memcpy(&value, device_page + (at.v - DEVICE), size);
 	return value;
@@ -184,6 +226,10 @@ u64 hw_mmio_read(hpa_t at, u32 size)
 
 void hw_mmio_write(hpa_t at, u32 size, u64 value)
 {
+	if ((at.v & PAGE_MASK) == APIC) {
+		memcpy(odd_access(at, size), &value, size);
+		return;
+	}
 	device_accesses++;
 	memcpy(device_page + (at.v - DEVICE), &value, size);
 }
@@ -216,7 +262,9 @@ static void reset_vcpu(u32 bits)
 		vcpu.cr4 = CR4_PAE;
 	}
 	vcpu.apic_base = APIC | APIC_BASE_ENABLE;
-	hidden_writes = apic_accesses = 0;
+	hidden_writes = apic_accesses = odd_count = 0;
+	memset(&hardware, 0, sizeof(hardware));
+	hardware.base = vcpu.apic_base;
 	dr7 = debugctl = 0;
 	memset(dr, 0, sizeof(dr));
 }
@@ -840,7 +888,139 @@ static void an_nmi_to_this_processor_alone_is_sent(void **state)
 		apic_register[0x300 / 4] = 0;
 		apic_register[0x310 / 4] = cases[n].high;
 		apic_write(&vcpu, 0x300, 4, cases[n].low);
-		assert_int_equal(apic_register[0x300 / 4], cases[n].passes ? cases[n].low : 0);
+		/* by the physical address, since others may have the logical one too; it reads back as it was written */
+		assert_int_equal(apic_register[0x300 / 4], cases[n].passes ? cases[n].low & ~0x800u : 0);
+		assert_int_equal(apic_read(&vcpu, 0x300, 4), cases[n].passes ? cases[n].low : 0);
+		assert_int_equal(apic_read(&vcpu, 0x310, 4), cases[n].high);
+		apic_write(&vcpu, 0x300, 4, 0x840f3); /* a command that needs no such care */
+		assert_int_equal(apic_read(&vcpu, 0x300, 4), 0x840f3);
+	}
+	host_log_quiet = false;
+}
+
+static void start_x2apic(void)
+{
+	reset_vcpu(64);
+	hardware.base = APIC | APIC_BASE_ENABLE | APIC_BASE_X2APIC | APIC_BASE_BSP;
+	apic_init(&vcpu);
+	assert_true(apic_is_x2apic(&vcpu));
+}
+
+static void an_nmi_in_x2apic_mode_goes_to_this_processor_alone(void **state)
+{
+	static const struct {
+		u64 icr;
+		bool passes;
+		u64 sent;
+	} cases[] = {
+		{5ull << 32 | 0x400, true, 5ull << 32 | 0x400},
+		{6ull << 32 | 0x400, false, 0},
+		{0xffffffffull << 32 | 0x400, false, 0},
+		{0x20ull << 32 | 0xc00, true, 5ull << 32 | 0x400},
+		{0x30ull << 32 | 0xc00, false, 0},    /* two of the cluster */
+		{0x10020ull << 32 | 0xc00, false, 0}, /* of another cluster */
+		{0xffffffffull << 32 | 0xc00, false, 0},
+		{0xc00, false, 0},
+		{0x40400, true, 0x40400}, /* self */
+		{0x80400, false, 0},
+		{0xc0400, false, 0},
+		{5ull << 32 | 0x500, false, 0}, /* INIT */
+		{5ull << 32 | 0x600, false, 0},
+		{5ull << 32 | 0x200, false, 0},
+		{7ull << 32 | 0x40f0, true, 7ull << 32 | 0x40f0},
+	};
+	u64 value;
+
+	host_log_quiet = true;
+	for (u32 n = 0; n < ARRAY_SIZE(cases); n++) {
+		start_x2apic();
+		assert_int_equal(apic_write_x2apic_icr(&vcpu, cases[n].icr), 0);
+		assert_int_equal(hardware.icr_writes, cases[n].passes);
+		assert_int_equal(hardware.icr, cases[n].sent);
+		assert_int_equal(apic_read_x2apic_icr(&vcpu, &value), 0);
+		assert_int_equal(value, cases[n].passes ? cases[n].icr : 0);
+	}
+	host_log_quiet = false;
+}
+
+/* What Linux does where interrupts cannot be remapped. */
+static void x2apic_mode_is_left_and_entered_in_the_hardware(void **state)
+{
+	const u64 off = APIC | APIC_BASE_BSP, xapic = off | APIC_BASE_ENABLE, x2apic = xapic | APIC_BASE_X2APIC;
+	u64 value;
+
+	start_x2apic();
+	assert_int_equal(apic_read(&vcpu, 0x20, 4), ~0ull); /* no page in this mode */
+	assert_int_equal(apic_write_base(&vcpu, xapic), -EFAULT);
+	assert_int_equal(apic_write_base(&vcpu, off | APIC_BASE_X2APIC), -EFAULT);
+	assert_true(hardware.base == x2apic && vcpu.apic_base == x2apic);
+	assert_int_equal(apic_write_base(&vcpu, off), 0);
+	assert_true(hardware.base == off && vcpu.apic_base == off && !apic_accesses);
+	assert_int_equal(apic_write_base(&vcpu, x2apic), -EFAULT); /* only from xAPIC mode */
+	assert_int_equal(apic_write_base(&vcpu, xapic & ~APIC_BASE_BSP), 0);
+	assert_true(hardware.base == xapic && vcpu.apic_base == xapic && !apic_is_x2apic(&vcpu));
+	apic_register[0x20 / 4] = 0x05000000;
+	assert_int_equal(apic_read(&vcpu, 0x20, 4), 0x05000000);
+	assert_int_equal(apic_write_base(&vcpu, x2apic), 0);
+	assert_int_equal(hardware.base, x2apic);
+	assert_int_equal(apic_read_x2apic_icr(&vcpu, &value), 0);
+
+	start_x2apic();
+	hardware.legacy_xapic_disabled = true;
+	assert_int_equal(apic_write_base(&vcpu, off), -EFAULT);
+	assert_true(hardware.base == x2apic && vcpu.apic_base == x2apic);
+	assert_int_equal(apic_write_base(&vcpu, x2apic), 0);
+}
+
+/* Section 10.4.1 leaves them undefined: the hardware is asked in the guest's own way. */
+static void odd_accesses_to_the_apic_are_the_hardwares(void **state)
+{
+	u8 buf[16];
+
+	reset_vcpu(64);
+	for (u32 i = 0; i < 0x400; i++)
+		apic_register[i] = 0x01010101u * (i & 0xff);
+	vcpu.gpr[GPR_RBX] = APIC + 0x84;
+	run("\x48\x8b\x03", 3, APIC + 0x84, APIC + 0x84); /* MOV RAX, [RBX] */
+	assert_true(odd_count == 1 && odd_size[0] == 8 && odd_offset[0] == 0x84);
+	assert_int_equal(vcpu.gpr[GPR_RAX], 0x2222222221212121ull);
+	vcpu.gpr[GPR_RBX] = APIC + 0x82;
+	run("\x66\x89\x03", 3, APIC + 0x82, APIC + 0x82); /* MOV [RBX], AX */
+	assert_true(odd_count == 2 && odd_size[1] == 2 && odd_offset[1] == 0x82 && apic_accesses == 0);
+	assert_int_equal(emulate_read(&vcpu, APIC + 0x80, buf, 16), 0);
+	assert_true(odd_count == 4 && odd_size[2] == 8 && odd_offset[2] == 0x80 && odd_offset[3] == 0x88);
+}
+
+/* QEMU takes any part of the 16 bytes for the command register. */
+static void no_odd_write_is_a_command_that_is_refused(void **state)
+{
+	static const struct {
+		u32 offset, size;
+		u64 value;
+		bool passes;
+	} cases[] = {
+		{0x300, 8, 0x000c4500, false},
+		{0x300, 8, 0x4500ull << 32, false},
+		{0x300, 8, 0x000040f0, true},
+		{0x304, 4, 0x000c0500, false},
+		{0x304, 4, 0x000040f0, true},
+		{0x308, 8, 0x400ull << 32, false},
+		{0x2fc, 8, 0x4500ull << 32, false},
+		{0x30c, 8, 0x40400, false},
+		{0x301, 1, 0x05, false},
+		{0x300, 2, 0x40f0, false},
+		{0x2fe, 4, 0x05000000, false},
+		{0x310, 8, 0x0400ull << 32, true},
+		{0x2f8, 8, 0x0500ull << 32, true},
+		{0x302, 4, 0, false},
+	};
+
+	host_log_quiet = true;
+	for (u32 n = 0; n < ARRAY_SIZE(cases); n++) {
+		reset_vcpu(64);
+		apic_write(&vcpu, cases[n].offset, cases[n].size, cases[n].value);
+		assert_int_equal(odd_count, cases[n].passes);
+		assert_int_equal(apic_accesses, 0);
 	}
 	host_log_quiet = false;
 }
@@ -1211,6 +1391,10 @@ int main(void)
 		cmocka_unit_test(other_sizes_on_the_apic_are_survived),
 		cmocka_unit_test(init_and_startup_are_refused),
 		cmocka_unit_test(an_nmi_to_this_processor_alone_is_sent),
+		cmocka_unit_test(an_nmi_in_x2apic_mode_goes_to_this_processor_alone),
+		cmocka_unit_test(x2apic_mode_is_left_and_entered_in_the_hardware),
+		cmocka_unit_test(odd_accesses_to_the_apic_are_the_hardwares),
+		cmocka_unit_test(no_odd_write_is_a_command_that_is_refused),
 		cmocka_unit_test(a_disabled_apic_reads_all_ones),
 		cmocka_unit_test(hidden_memory_reads_ones_and_drops_writes),
 		cmocka_unit_test(a_trapped_page_passes_all_but_what_its_filter_holds_back),

@@ -870,6 +870,29 @@ static void faults_set_the_resume_flag_and_nothing_else_does(void **state)
 	assert_false(vcpu.rflags & RFLAGS_RF);
 }
 
+/* IRET at the end of an NMI handler, and its frame is not in the shadow, or not in the guest's tables either. */
+static void nmis_are_blocked_again_if_the_fault_of_an_iret_was_the_shadows(void **state)
+{
+	static const struct {
+		enum shadow_result result;
+		bool blocked;
+	} cases[] = {{SHADOW_FIXED, true}, {SHADOW_RETRY, true}, {SHADOW_INJECT, false}};
+
+	create("");
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		fault_result = cases[i].result;
+		vcpu.nmi_blocked = false; /* as the processor leaves it */
+		vcpu.exit.gva = 0x7000;
+		vcpu.exit.nmi_unblocked = true;
+		do_exit(EXIT_PAGE_FAULT, "", 0);
+		assert_int_equal(vcpu.nmi_blocked, cases[i].blocked);
+	}
+	fault_result = SHADOW_FIXED;
+	vcpu.nmi_blocked = vcpu.exit.nmi_unblocked = false;
+	do_exit(EXIT_PAGE_FAULT, "", 0);
+	assert_false(vcpu.nmi_blocked);
+}
+
 /*
  * SDM vol. 3 sections 6.7.1 and 6.15 (#MC): both are the guest's, whatever its IF; a machine check has
  * no error code and waits for nothing; an NMI does not replace what is delivered already.
@@ -980,6 +1003,7 @@ int main(void)
 		cmocka_unit_test(exceptions_merge_as_in_table_6_5),
 		cmocka_unit_test(machine_checks_and_nmis_are_the_guests),
 		cmocka_unit_test(faults_set_the_resume_flag_and_nothing_else_does),
+		cmocka_unit_test(nmis_are_blocked_again_if_the_fault_of_an_iret_was_the_shadows),
 		cmocka_unit_test(an_interrupted_delivery_is_not_lost),
 		cmocka_unit_test(trapped_ports_reach_their_owner),
 	};

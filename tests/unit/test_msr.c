@@ -76,6 +76,8 @@ static bool row_allows(u32 msr, u64 old, u64 value)
 	switch (msr) {
 	case DEBUGCTL: return !(value & ~BITS(1, 0));
 	case XSS: return !(value & ~(BIT(13) | BIT(16)));
+	/* the mode alone, where the firmware left it in x2APIC mode */
+	case MSR_APIC_BASE: return cpu.x2apic && !((old ^ value) & ~(APIC_BASE_ENABLE | APIC_BASE_X2APIC));
 	case MSR_X2APIC_ICR: return (value >> 8 & 7) <= 1 || ((value >> 8 & 7) == 4 && (value >> 18 & 3) == 1);
 	default: return row->class == MSR_PASSED || (row->class == MSR_MASKED && !((old ^ value) & ~row->write));
 	}

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The local APIC page. Aligned 32-bit accesses go to the hardware's register as
- * they are; the interrupt command register is checked first. Chapter and
- * section numbers are of SDM vol. 3, chapter 10.
+ * The local APIC page. Accesses go to the hardware's registers as they are, those too whose size or
+ * place the manual leaves undefined (section 10.4.1); the interrupt command register is checked first.
+ * Section and table numbers are of SDM vol. 3, chapter 10.
+ *
+ * The mode: an APIC that the firmware left in xAPIC mode stays on in the hardware, and IA32_APIC_BASE
+ * is the guest's view alone. One that it left in x2APIC mode is switched by the guest in the
+ * hardware, off and on as xAPIC too: there is no other way to its page.
  */
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/hw.h"
@@ -51,20 +55,20 @@ void apic_init(struct vcpu *vcpu)
 
 	if (hw_msr_read(MSR_APIC_BASE, &vcpu->apic_base))
 		vcpu->apic_base = APIC_PAGE_RESET | APIC_BASE_ENABLE | APIC_BASE_BSP;
-	g->hw_x2apic = vcpu->apic_base & APIC_BASE_X2APIC;
+	g->x2apic_offered = vcpu->apic_base & APIC_BASE_X2APIC;
 }
 
 bool apic_is_x2apic(const struct vcpu *vcpu)
 {
 	const u64 both = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
 
-	return guest_of(vcpu)->hw_x2apic && (vcpu->apic_base & both) == both;
+	return (vcpu->apic_base & both) == both;
 }
 
 /* The guest's APIC answers in its page only in xAPIC mode. */
 static bool page_is_live(const struct vcpu *vcpu)
 {
-	return vcpu->apic_base & APIC_BASE_ENABLE && !guest_of(vcpu)->hw_x2apic;
+	return vcpu->apic_base & APIC_BASE_ENABLE && !(vcpu->apic_base & APIC_BASE_X2APIC);
 }
 
 /* Section 10.6.2: physical, logical flat and cluster. Broadcasts reach others, so they are not meant here. */
@@ -99,7 +103,7 @@ static bool reaches_self_alone(struct vcpu *vcpu, u64 icr)
 {
 	if (ICR_SHORTHAND(icr) != TO_DESTINATION)
 		return ICR_SHORTHAND(icr) == TO_SELF;
-	return guest_of(vcpu)->hw_x2apic ? x2apic_destination_is_self(icr) : xapic_destination_is_self(vcpu, icr);
+	return apic_is_x2apic(vcpu) ? x2apic_destination_is_self(icr) : xapic_destination_is_self(vcpu, icr);
 }
 
 /*
@@ -122,31 +126,82 @@ static bool icr_is_allowed(struct vcpu *vcpu, u64 icr)
 	return false;
 }
 
+/*
+ * The guest may give its APIC the logical address of a processor that the firmware has parked. So an NMI to a logical
+ * address goes to the own APIC ID, and reads back as it was written.
+ */
+static bool is_logical_nmi(u64 icr)
+{
+	return ICR_MODE(icr) == MODE_NMI && ICR_SHORTHAND(icr) == TO_DESTINATION && icr & ICR_LOGICAL;
+}
+
+static bool is_whole_register(u32 offset, u32 size)
+{
+	return !(offset & 0xf) && size == 4;
+}
+
 u64 apic_read(struct vcpu *vcpu, u32 offset, u32 size)
 {
+	hpa_t page = hpa(apic_page(vcpu));
 	u64 value;
 
 	if (!page_is_live(vcpu))
 		return ~0ull;
-	/* Only the first four bytes of every sixteen are a register. */
-	value = hw_apic_read(hpa(apic_page(vcpu)), offset & ~0xfu);
-	if (offset & 0xf || size != 4)
-		value = offset & 0xc ? 0 : value >> 8 * (offset & 3);
-	return value;
+	if (!is_whole_register(offset, size))
+		return hw_mmio_read(hpa(page.v + offset), size);
+	value = hw_apic_read(page, offset);
+	return offset == APIC_ICR_LOW && guest_of(vcpu)->icr_logical ? value | ICR_LOGICAL : value;
+}
+
+static void write_command(struct vcpu *vcpu, u32 icr)
+{
+	hpa_t page = hpa(apic_page(vcpu));
+	u32 high;
+
+	if (!icr_is_allowed(vcpu, icr))
+		return;
+	guest_of(vcpu)->icr_logical = is_logical_nmi(icr);
+	if (!is_logical_nmi(icr)) {
+		hw_apic_write(page, APIC_ICR_LOW, icr);
+		return;
+	}
+	high = hw_apic_read(page, APIC_ICR_HIGH);
+	hw_apic_write(page, APIC_ICR_HIGH, hw_apic_read(page, APIC_ID));
+	hw_apic_write(page, APIC_ICR_LOW, icr & ~(u32)ICR_LOGICAL);
+	hw_apic_write(page, APIC_ICR_HIGH, high);
+}
+
+/*
+ * What the hardware makes of it is its own affair, unless a part may end up in the command register: then
+ * each part must be a command that goes anywhere, and a part of one that does not know its mode is none.
+ */
+static bool odd_write_is_harmless(u32 offset, u32 size, u64 value)
+{
+	if (offset + size <= APIC_ICR_LOW || offset >= APIC_ICR_LOW + 0x10)
+		return true;
+	if (size < 4 || offset & 3)
+		return false;
+	for (u32 done = 0; done < size; done += 4)
+		if (ICR_MODE(value >> 8 * done) > MODE_LOWEST)
+			return false;
+	return true;
 }
 
 void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
 {
 	if (!page_is_live(vcpu))
 		return;
-	if (offset & 0xf || size != 4) {
-		if (guest_once(guest_of(vcpu), ONCE_APIC_SHAPE))
-			log_warn("guest: write of %u bytes at APIC offset %x ignored\n", size, offset);
+	if (is_whole_register(offset, size)) {
+		if (offset == APIC_ICR_LOW)
+			write_command(vcpu, (u32)value);
+		else
+			hw_apic_write(hpa(apic_page(vcpu)), offset, value);
 		return;
 	}
-	if (offset == APIC_ICR_LOW && !icr_is_allowed(vcpu, (u32)value))
-		return;
-	hw_apic_write(hpa(apic_page(vcpu)), offset, value);
+	if (odd_write_is_harmless(offset, size, value))
+		hw_mmio_write(hpa(apic_page(vcpu) + offset), size, value);
+	else if (guest_once(guest_of(vcpu), ONCE_APIC_SHAPE))
+		log_warn("guest: write of %u bytes at APIC offset %x ignored\n", size, offset);
 }
 
 /*
@@ -185,12 +240,25 @@ static bool base_is_legal(const struct vcpu *vcpu, u64 value)
 
 	if (value & (APIC_BASE_RESERVED | beyond))
 		return false;
-	if (value & APIC_BASE_X2APIC && (!g->hw_x2apic || !(value & APIC_BASE_ENABLE)))
+	if (value & APIC_BASE_X2APIC && (!g->x2apic_offered || !(value & APIC_BASE_ENABLE)))
 		return false;
-	/* Out of x2APIC mode only by switching off. */
-	return !(changed & APIC_BASE_X2APIC) || value & APIC_BASE_X2APIC || !(value & APIC_BASE_ENABLE);
+	if (!(changed & APIC_BASE_X2APIC))
+		return true;
+	/* Into x2APIC mode only from xAPIC mode, out of it only by switching off. */
+	return value & APIC_BASE_X2APIC ? vcpu->apic_base & APIC_BASE_ENABLE : !(value & APIC_BASE_ENABLE);
 }
 
+static u64 with_own_address(struct vcpu *vcpu, u64 value)
+{
+	const u64 kept = APIC_BASE_ADDRESS | APIC_BASE_BSP;
+
+	if ((value ^ vcpu->apic_base) & APIC_BASE_ADDRESS && guest_once(guest_of(vcpu), ONCE_APIC_MOVE))
+		log_warn("guest: move of the local APIC to %llx refused\n",
+			 (unsigned long long)(value & APIC_BASE_ADDRESS));
+	return (value & ~kept) | (vcpu->apic_base & kept);
+}
+
+/* With LEGACY_XAPIC_DISABLED (IA32_XAPIC_DISABLE_STATUS) the hardware refuses to leave x2APIC mode, and so do we. */
 int apic_write_base(struct vcpu *vcpu, u64 value)
 {
 	struct guest *g = guest_of(vcpu);
@@ -198,22 +266,42 @@ int apic_write_base(struct vcpu *vcpu, u64 value)
 
 	if (!base_is_legal(vcpu, value))
 		return -EFAULT;
+	value = with_own_address(vcpu, value);
 	changed = value ^ vcpu->apic_base;
-	if (changed & APIC_BASE_ADDRESS) {
-		if (guest_once(g, ONCE_APIC_MOVE))
-			log_warn("guest: move of the local APIC to %llx refused\n",
-				 (unsigned long long)(value & APIC_BASE_ADDRESS));
-		value = (value & ~APIC_BASE_ADDRESS) | (vcpu->apic_base & APIC_BASE_ADDRESS);
+	if (changed && g->x2apic_offered) {
+		if (hw_msr_write(MSR_APIC_BASE, value))
+			return -EFAULT;
+		g->icr_logical = false;
 	}
-	value = (value & ~APIC_BASE_BSP) | (vcpu->apic_base & APIC_BASE_BSP);
-	changed = value ^ vcpu->apic_base;
 	vcpu->apic_base = value;
-	if (changed & APIC_BASE_ENABLE && !g->hw_x2apic)
+	if (changed & APIC_BASE_ENABLE && !g->x2apic_offered)
 		quiesce(vcpu, !(value & APIC_BASE_ENABLE));
 	return 0;
 }
 
 int apic_write_x2apic_icr(struct vcpu *vcpu, u64 value)
 {
-	return icr_is_allowed(vcpu, value) ? hw_msr_write(MSR_X2APIC_ICR, value) : 0;
+	struct guest *g = guest_of(vcpu);
+	u64 own;
+
+	if (!icr_is_allowed(vcpu, value))
+		return 0;
+	g->icr_logical = is_logical_nmi(value);
+	if (!g->icr_logical)
+		return hw_msr_write(MSR_X2APIC_ICR, value);
+	if (hw_msr_read(MSR_X2APIC_ID, &own))
+		return -EFAULT;
+	g->icr_destination = value & BITS(63, 32);
+	return hw_msr_write(MSR_X2APIC_ICR, own << 32 | (u32)(value & ~ICR_LOGICAL));
+}
+
+int apic_read_x2apic_icr(struct vcpu *vcpu, u64 *value)
+{
+	const struct guest *g = guest_of(vcpu);
+
+	if (hw_msr_read(MSR_X2APIC_ICR, value))
+		return -EFAULT;
+	if (g->icr_logical)
+		*value = g->icr_destination | (u32)*value | ICR_LOGICAL;
+	return 0;
 }

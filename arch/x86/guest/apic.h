@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The local APIC: the guest has the hardware's own, but its page is trapped so
- * that no other processor can be started or reset, and IA32_APIC_BASE is the
- * guest's view only (the hardware's APIC is never switched off).
+ * that no other processor can be started or reset, and IA32_APIC_BASE is
+ * filtered: see apic.c.
  */
 #ifndef ARCH_X86_GUEST_APIC_H
 #define ARCH_X86_GUEST_APIC_H
@@ -20,13 +20,14 @@ static inline bool apic_owns(const struct vcpu *vcpu, gpa_t a)
 {
 	return (a.v & PAGE_MASK) == apic_page(vcpu);
 }
-/* Accesses of 1 to 8 bytes inside the page. */
+/* Accesses of 1, 2, 4 or 8 bytes inside the page. */
 u64 apic_read(struct vcpu *vcpu, u32 offset, u32 size);
 void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value);
 
 /* MSRs: 0, or -EFAULT for #GP. */
 MUST_CHECK int apic_write_base(struct vcpu *vcpu, u64 value);
 MUST_CHECK int apic_write_x2apic_icr(struct vcpu *vcpu, u64 value);
+MUST_CHECK int apic_read_x2apic_icr(struct vcpu *vcpu, u64 *value);
 bool apic_is_x2apic(const struct vcpu *vcpu);
 
 #endif

@@ -294,7 +294,7 @@ void cpuid_init(struct vcpu *vcpu, const char *hide)
 	c->amd = vendor.ecx == 0x444d4163 /* cAMD */ || vendor.ecx == 0x656e6975 /* uine: Hygon */;
 	for (u32 i = 0; i < CPUID_FEATURES; i++)
 		c->hide[i] = features[i].hide;
-	if (!g->hw_x2apic)
+	if (!g->x2apic_offered)
 		c->hide[F_1_ECX] |= CPUID1_ECX_X2APIC;
 	hide_list(c, hide);
 	if (vcpu->vendor->hidden_features)

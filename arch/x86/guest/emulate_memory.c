@@ -16,45 +16,46 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
-/* The hardware's own pieces of a wide load are 8 bytes. */
-static void device_read(struct vcpu *vcpu, gpa_t at, void *buf, u32 len)
+/* Of what is left, what one access of the hardware can do. */
+static u32 largest_access(u32 len)
 {
-	u64 value;
+	return len >= 8 ? 8 : len >= 4 ? 4 : len >= 2 ? 2 : 1;
+}
 
+static void apic_access(struct vcpu *vcpu, u32 offset, u8 *buf, u32 len, bool write)
+{
+	for (u32 done = 0, size; done < len; done += size) {
+		u64 value = 0;
+
+		size = largest_access(len - done);
+		if (write) {
+			memcpy(&value, buf + done, size);
+			apic_write(vcpu, offset + done, size, value);
+		} else {
+			value = apic_read(vcpu, offset + done, size);
+			memcpy(buf + done, &value, size);
+		}
+	}
+}
+
+static void device_access(struct vcpu *vcpu, gpa_t at, void *buf, u32 len, bool write)
+{
 	if (mmio_owns(vcpu, at)) {
-		mmio_read(vcpu, at, buf, len);
+		if (write)
+			mmio_write(vcpu, at, buf, len);
+		else
+			mmio_read(vcpu, at, buf, len);
 		return;
 	}
 	if (apic_owns(vcpu, at)) {
-		for (u32 done = 0, size; done < len; done += size) {
-			size = MIN(len - done, sizeof(value));
-			value = apic_read(vcpu, (at.v & ~PAGE_MASK) + done, size);
-			memcpy((u8 *)buf + done, &value, size);
-		}
+		apic_access(vcpu, at.v & ~PAGE_MASK, buf, len, write);
 		return;
 	}
 	if (guest_once(guest_of(vcpu), ONCE_DEVICE))
-		log_warn("guest: emulated instruction reads device memory at %llx: all-ones\n",
-			 (unsigned long long)at.v);
-	memset(buf, 0xff, len);
-}
-
-static void device_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
-{
-	u64 value = 0;
-
-	if (mmio_owns(vcpu, at)) {
-		mmio_write(vcpu, at, buf, len);
-		return;
-	}
-	if (!apic_owns(vcpu, at)) {
-		if (guest_once(guest_of(vcpu), ONCE_DEVICE))
-			log_warn("guest: emulated instruction writes device memory at %llx: dropped\n",
-				 (unsigned long long)at.v);
-		return;
-	}
-	memcpy(&value, buf, MIN(len, sizeof(value)));
-	apic_write(vcpu, at.v & ~PAGE_MASK, len, value);
+		log_warn("guest: emulated instruction %s device memory at %llx: %s\n", write ? "writes" : "reads",
+			 (unsigned long long)at.v, write ? "dropped" : "all-ones");
+	if (!write)
+		memset(buf, 0xff, len);
 }
 
 /*
@@ -110,10 +111,7 @@ static int access_piece(struct vcpu *vcpu, gva_t gva, void *buf, u32 len, bool w
 	err = translate(vcpu, gva, write, &at);
 	if (err)
 		return err;
-	if (write)
-		device_write(vcpu, at, buf, len);
-	else
-		device_read(vcpu, at, buf, len);
+	device_access(vcpu, at, buf, len, write);
 	return 0;
 }
 

@@ -124,6 +124,16 @@ void inject_nmi(struct vcpu *vcpu)
 }
 
 /*
+ * An IRET that faults has ended the blocking of NMIs (SDM vol. 3 section 25.3). If the fault was the shadow's alone the
+ * guest has executed nothing yet, and they are blocked again until it has.
+ */
+static void restore_nmi_blocking(struct vcpu *vcpu)
+{
+	if (vcpu->exit.nmi_unblocked && vcpu->inject.type != EVENT_EXCEPTION)
+		vcpu->nmi_blocked = true;
+}
+
+/*
  * Soft events (INT n, INT3, INTO, INT1) are not queued again: RIP still points
  * at the instruction, which raises its event by itself when it runs again.
  */
@@ -131,6 +141,7 @@ void inject_finish(struct vcpu *vcpu)
 {
 	const struct vcpu_event *cut = &vcpu->exit.interrupted;
 
+	restore_nmi_blocking(vcpu);
 	if (vcpu->inject.type != EVENT_NONE)
 		return;
 	if (cut->type == EVENT_EXCEPTION)

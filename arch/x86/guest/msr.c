@@ -121,12 +121,12 @@ static int read_emulated(struct vcpu *vcpu, const struct msr_row *row, u32 msr, 
 	case MSR_EFER: *value = vcpu->efer; return 0;
 	case MSR_PAT: *value = vcpu->pat; return 0;
 	case MSR_APIC_BASE: *value = vcpu->apic_base; return 0;
+	case MSR_X2APIC_ICR: return apic_read_x2apic_icr(vcpu, value);
 	case MSR_FEATURE_CONTROL: return read_feature_control(vcpu, value);
 	case MSR_VM_CR: return read_vm_cr(vcpu, value);
 	case MSR_SVM_KEY: *value = 0; return guest_of(vcpu)->cpuid.amd ? 0 : -EFAULT;
 	case MSR_DEBUGCTL:
 	case MSR_XSS:
-	case MSR_X2APIC_ICR:
 	case MSR_UCODE_INTEL:
 	case MSR_UCODE_AMD:
 	case MSR_UCODE_REVISION: return read_hardware(vcpu, row, msr, value);

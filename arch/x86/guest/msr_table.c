@@ -95,6 +95,8 @@ const struct msr_row msr_table[] = {
 	R1(0x9b, ABSENT, "IA32_SMM_MONITOR_CTL", "the monitor of system management mode is set up by VMX; hidden", SDM,
 	 ANNOUNCED(C(1, 0, ECX, 5))),
 	R1(0x9e, ABSENT, "IA32_SMBASE", SMM, SDM),
+	R1(0xbd, READ_ONLY, "IA32_XAPIC_DISABLE_STATUS", "a fact: whether the APIC can leave x2APIC mode", SDM,
+	 ANNOUNCED(C(7, 0, EDX, 29))),
 	R(0xc1, 0xc8, MASKED, "IA32_PMCn", COUNTER, SDM, .write = ALL),
 	R1(0xcf, READ_ONLY, "IA32_CORE_CAPABILITIES", "split-lock detection only: in-field scan loads its tests from memory",
 	 SDM, .zero = ~CORE_CAPABILITIES_SPLIT_LOCK, ANNOUNCED(C(7, 0, EDX, 30))),

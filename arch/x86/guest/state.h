@@ -93,7 +93,9 @@ struct guest {
 	u64 cr4_valid, efer_valid;
 	bool pages_1g;
 	bool task_switches_unseen;
-	bool hw_x2apic; /* the firmware left the APIC in x2APIC mode */
+	bool x2apic_offered; /* the firmware left the APIC in x2APIC mode: the guest switches the hardware's */
+	bool icr_logical; /* the last command had a logical destination, though the hardware was given a physical one */
+	u64 icr_destination; /* that destination, in x2APIC mode */
 	struct guest_cpuid cpuid;
 	struct guest_mtrr mtrr;
 	u32 io_traps, mmio_traps;

@@ -81,6 +81,7 @@ struct vcpu_exit {
 	u16 task_selector;             /* TASK_SWITCH: of the new TSS */
 	u8 task_source;                /* enum task_source; TASK_GATE: interrupted has the event */
 	bool task_rf;                  /* RF as the old task shall find it: set by a fault */
+	bool nmi_unblocked;            /* by the IRET whose fault this exit is: NMIs were blocked before it */
 	struct vcpu_event interrupted; /* event whose delivery was cut short; type NONE if none */
 };
 
