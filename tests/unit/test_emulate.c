@@ -407,7 +407,11 @@ static void stack_forms(struct instance *i)
 	if (code_bits == 64 && host_random_below(2))
 		emit(i, 0x40 | host_random_below(2));
 	f = (struct form){0};
-	switch (host_random_below(7)) {
+	switch (host_random_below(8)) {
+	case 7:
+		emit(i, 0xc9);
+		vcpu.gpr[GPR_RBP] = random_address();
+		break;
 	case 0: emit(i, 0x50 + host_random_below(8)); break;
 	case 1: emit(i, 0x58 + host_random_below(8)); break;
 	case 2:
@@ -503,6 +507,13 @@ static void wide_exchange(struct instance *i)
 	}
 }
 
+static void translations(struct instance *i)
+{
+	emit_prefixes(i, true);
+	emit(i, 0xd7);
+	vcpu.gpr[GPR_RBX] = random_address();
+}
+
 static void set_condition(struct instance *i)
 {
 	struct form f = emit_prefixes(i, true);
@@ -527,8 +538,9 @@ static void swapped(struct instance *i)
 }
 
 static void (*const generators[])(struct instance *i) = {
-	alu_forms, alu_immediate, moves,    move_immediate, extensions, absolute,      unary_forms,   shifts,
-	strings,   stack_forms,   branches, bit_forms,      exchanges,  wide_exchange, set_condition, swapped,
+	alu_forms,   alu_immediate, moves,         move_immediate, extensions,   absolute,
+	unary_forms, shifts,        strings,       stack_forms,    branches,     bit_forms,
+	exchanges,   wide_exchange, set_condition, swapped,        translations,
 };
 
 /* --- the comparison ----------------------------------------------------------------- */
