@@ -2,6 +2,7 @@
 /* See execute.h. The host's tests run this file and execute.asm as they are. */
 #include "arch/x86/execute.h"
 
+#include "lib/log.h"
 #include "lib/string.h"
 
 #define RET 0xc3u
@@ -13,8 +14,9 @@ static u64 running;
 void execute_prepare(struct execute *e, u8 *page, struct execute_bounce *bounce)
 {
 	u8 *data = bounce->bytes + e->align;
-	s32 disp = (s32)(s64)((u64)(uintptr_t)data - (u64)(uintptr_t)page - e->len);
+	s32 disp = (s32)(s64)(uintptr_t)data;
 
+	BUG_ON((u64)(s64)disp != (u64)(uintptr_t)data);
 	if (e->disp_at)
 		memcpy(e->code + e->disp_at, &disp, sizeof(disp));
 	if (e->rdi_is_data)
@@ -97,7 +99,7 @@ static void set_wide_pointers(const struct execute_x87 *x, bool operand)
 /* Bits 10:0: the opcode's lower 3 bits and ModRM. */
 static u16 opcode_of(const struct execute *e)
 {
-	return (e->code[e->disp_at - 2] & 7) << 8 | e->code[e->disp_at - 1];
+	return (e->code[e->disp_at - 3] & 7) << 8 | e->code[e->disp_at - 2];
 }
 
 /*

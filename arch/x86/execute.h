@@ -31,7 +31,7 @@ struct execute {
 	u64 at, data_at;    /* where the instruction and its operand lie */
 	u8 code[EXECUTE_CODE_MAX];
 	u8 len;
-	u8 disp_at;       /* in code: its displacement relative to RIP is made to lead to the bounce; 0: none */
+	u8 disp_at; /* in code, behind opcode, ModRM and SIB: the address, which is made the bounce's; 0: none */
 	bool rdi_is_data; /* RDI is the address of the bounce */
 	u8 align;         /* the operand's address modulo EXECUTE_LINE: alignment is checked by the CPU */
 	u8 data[EXECUTE_DATA_MAX];
@@ -47,7 +47,8 @@ struct execute_bounce {
 } ALIGNED(64);
 
 /*
- * Writes the instruction to page, which is writable, and the operand to the bounce, which is within 2 GiB of it.
+ * Writes the instruction to page, which is writable, and the operand to the bounce, whose address is one of 32
+ * bits, sign-extended.
  * The page is made executable before execute_run(), which execute_finish() follows.
  */
 void execute_prepare(struct execute *e, u8 *page, struct execute_bounce *bounce);

@@ -438,7 +438,7 @@ def run_image_in_bochs(name):
 
 def bochs_image_tests():
     tests = {}
-    for name in ("cpu", "debug", "hidden", "nmi", "paging"):
+    for name in ("cpu", "debug", "hidden", "nmi", "operand", "paging"):
         test = functools.partial(run_image_in_bochs, name)
         test.slow = True
         tests[f"image_{name}_runs_to_its_end_in_bochs_on_vmx"] = test

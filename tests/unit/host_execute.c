@@ -25,7 +25,7 @@ u8 *host_execute_pages(void)
 
 	if (!pages) {
 		pages = mmap(NULL, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 		assert_true(pages != MAP_FAILED);
 	}
 	return pages;
@@ -70,14 +70,13 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 static const int signals[] = {SIGILL, SIGFPE, SIGSEGV, SIGBUS};
 
+/* Again for each instruction: cmocka takes the signals at the start of a test. */
 static void catch_signals(void)
 {
 	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
-	static bool done;
 
-	for (u32 i = 0; i < ARRAY_SIZE(signals) && !done; i++)
+	for (u32 i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &action, NULL);
-	done = true;
 }
 
 void host_run(struct execute *e, struct host_state *s)

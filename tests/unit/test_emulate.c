@@ -488,7 +488,11 @@ static void stack_forms(struct instance *i)
 	if (code_bits == 64 && host_random_below(2))
 		emit(i, 0x40 | host_random_below(2));
 	f = (struct form){0};
-	switch (host_random_below(7)) {
+	switch (host_random_below(8)) {
+	case 7:
+		emit(i, 0xc9);
+		vcpu.gpr[GPR_RBP] = random_address();
+		break;
 	case 0: emit(i, 0x50 + host_random_below(8)); break;
 	case 1: emit(i, 0x58 + host_random_below(8)); break;
 	case 2:
@@ -584,6 +588,13 @@ static void wide_exchange(struct instance *i)
 	}
 }
 
+static void translations(struct instance *i)
+{
+	emit_prefixes(i, true);
+	emit(i, 0xd7);
+	vcpu.gpr[GPR_RBX] = random_address();
+}
+
 static void set_condition(struct instance *i)
 {
 	struct form f = emit_prefixes(i, true);
@@ -608,8 +619,9 @@ static void swapped(struct instance *i)
 }
 
 static void (*const generators[])(struct instance *i) = {
-	alu_forms, alu_immediate, moves,    move_immediate, extensions, absolute,      unary_forms,   shifts,
-	strings,   stack_forms,   branches, bit_forms,      exchanges,  wide_exchange, set_condition, swapped,
+	alu_forms,   alu_immediate, moves,         move_immediate, extensions,   absolute,
+	unary_forms, shifts,        strings,       stack_forms,    branches,     bit_forms,
+	exchanges,   wide_exchange, set_condition, swapped,        translations,
 };
 
 /* --- the comparison ----------------------------------------------------------------- */
@@ -906,6 +918,7 @@ static void start_x2apic(void)
 	assert_true(apic_is_x2apic(&vcpu));
 }
 
+/* adversarial: 29 */
 static void an_nmi_in_x2apic_mode_goes_to_this_processor_alone(void **state)
 {
 	static const struct {
@@ -944,6 +957,7 @@ static void an_nmi_in_x2apic_mode_goes_to_this_processor_alone(void **state)
 }
 
 /* What Linux does where interrupts cannot be remapped. */
+/* adversarial: 38 */
 static void x2apic_mode_is_left_and_entered_in_the_hardware(void **state)
 {
 	const u64 off = APIC | APIC_BASE_BSP, xapic = off | APIC_BASE_ENABLE, x2apic = xapic | APIC_BASE_X2APIC;

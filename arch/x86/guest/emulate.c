@@ -128,6 +128,23 @@ static int move_accumulator(struct emu *e, bool store)
 	return err;
 }
 
+/* AL is the index into a table of bytes at DS:rBX. */
+static int translate_byte(struct emu *e)
+{
+	struct vcpu *vcpu = e->vcpu;
+	enum segment_name segment = e->insn.segment == INSN_NO_REG ? SEG_DS : e->insn.segment;
+	u64 offset = insn_truncate(vcpu->gpr[GPR_RBX] + (u8)vcpu->gpr[GPR_RAX], e->insn.addrsize);
+	u8 value = 0;
+	gva_t gva;
+	int err = insn_linear(vcpu, segment, offset, 1, &gva);
+
+	if (!err)
+		err = emulate_read(vcpu, gva, &value, 1);
+	if (!err)
+		vcpu->gpr[GPR_RAX] = (vcpu->gpr[GPR_RAX] & ~0xffull) | value;
+	return err;
+}
+
 static int store_segment(struct emu *e)
 {
 	struct segment s;
@@ -241,6 +258,8 @@ static int execute_one_byte(struct emu *e)
 	case 0xc6: case 0xc7: return insn->reg & 7 ? -ENOSYS : emu_write_rm(e, insn->imm);
 	case 0xd0: case 0xd1: return shift(e, 1);
 	case 0xd2: case 0xd3: return shift(e, e->vcpu->gpr[GPR_RCX]);
+	case 0xc9: return emu_leave(e);
+	case 0xd7: return translate_byte(e);
 	case 0xe8: return emu_call(e, target);
 	case 0xf6: case 0xf7: return group3(e);
 	case 0xfe: case 0xff: return group5(e);

@@ -146,7 +146,7 @@ static int plain(struct bounce *b)
 
 static u8 *opcode_of(struct bounce *b)
 {
-	return &b->x.code[b->x.disp_at - 2];
+	return &b->x.code[b->x.disp_at - 3];
 }
 
 /*

@@ -105,6 +105,24 @@ int emu_pop_reg(struct emu *e)
 	return 0;
 }
 
+/* The frame pointer is the stack pointer; then it is popped. */
+int emu_leave(struct emu *e)
+{
+	u64 before = e->vcpu->gpr[GPR_RSP], value;
+	u32 size = emu_stack_size(e);
+	int err;
+
+	set_stack_pointer(e, e->vcpu->gpr[GPR_RBP]);
+	err = peek_value(e, size, &value);
+	if (err) {
+		e->vcpu->gpr[GPR_RSP] = before;
+		return err;
+	}
+	set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size);
+	emu_set_reg(e, GPR_RBP, size, value);
+	return 0;
+}
+
 static bool is_canonical(const struct emu *e, u64 target)
 {
 	return e->bits != 64 || address_is_canonical(target, e->vcpu->cr4 & CR4_LA57);

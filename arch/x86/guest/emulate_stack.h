@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Emulation of PUSH, POP, CALL, near JMP, RET. */
+/* Emulation of PUSH, POP, LEAVE, CALL, near JMP, RET. */
 #ifndef ARCH_X86_GUEST_EMULATE_STACK_H
 #define ARCH_X86_GUEST_EMULATE_STACK_H
 
@@ -9,6 +9,7 @@ MUST_CHECK int emu_push_value(struct emu *e, u32 size, u64 value);
 MUST_CHECK int emu_push_rm(struct emu *e);
 MUST_CHECK int emu_pop_rm(struct emu *e);
 MUST_CHECK int emu_pop_reg(struct emu *e);
+MUST_CHECK int emu_leave(struct emu *e);
 MUST_CHECK int emu_call(struct emu *e, u64 target);
 MUST_CHECK int emu_call_rm(struct emu *e);
 MUST_CHECK int emu_jump_rm(struct emu *e);

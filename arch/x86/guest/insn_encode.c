@@ -6,7 +6,12 @@
  */
 #include "arch/x86/guest/insn_encode.h"
 
-#define MODRM_RIP_RELATIVE 5u
+/*
+ * An address of 32 bits, sign-extended (SDM vol. 2 table 2-3). Relative to RIP would be shorter, but QEMU's TCG (7.2)
+ * forgets that SHLD and SHRD have an immediate behind it.
+ */
+#define MODRM_SIB 4u
+#define SIB_ABSOLUTE 0x25u
 #define MODRM_REGISTERS 0xc0u
 #define ESCAPE 0x0fu
 #define VEX3 0xc4u
@@ -76,7 +81,8 @@ void insn_encode(const struct insn *insn, const struct insn_shape *shape, u32 bi
 	else
 		legacy_opcode(insn, shape, reg, out);
 	if (insn->has_mem) {
-		emit(out, (reg & 7) << 3 | MODRM_RIP_RELATIVE);
+		emit(out, (reg & 7) << 3 | MODRM_SIB);
+		emit(out, SIB_ABSOLUTE);
 		out->disp_at = out->len;
 		emit_number(out, 0, 4);
 	} else {

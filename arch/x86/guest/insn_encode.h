@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Encodes an instruction again, as 64-bit code whose memory operand is relative to RIP. */
+/* Encodes an instruction again, as 64-bit code whose memory operand is at an absolute address. */
 #ifndef ARCH_X86_GUEST_INSN_ENCODE_H
 #define ARCH_X86_GUEST_INSN_ENCODE_H
 
@@ -8,7 +8,7 @@
 struct insn_code {
 	u8 bytes[INSN_MAX];
 	u8 len;
-	u8 disp_at; /* where the 4 bytes of displacement are; 0: no memory operand in ModRM */
+	u8 disp_at; /* where the 4 bytes of the address are; 0: no memory operand in ModRM */
 };
 
 /*
