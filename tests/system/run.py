@@ -28,6 +28,7 @@ from common import (BOCHS_TIMEOUT, DEBUG, LOGS, MULTIBOOT, Failure, boot, counte
                     judge_image, log_path, report, require, run_command, slow)
 import bochs  # noqa: E402
 import builds  # noqa: E402
+import foreign  # noqa: E402
 import isolation  # noqa: E402
 import make_run  # noqa: E402
 import rights  # noqa: E402
@@ -587,7 +588,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- the runner -----------------------------------------------------------------
 
-MODULES = (rights, make_run, builds, isolation)
+MODULES = (rights, make_run, builds, isolation, foreign)
 
 def run_test(name, test):
     start = time.monotonic()

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Memory that the firmware's map does not have, used as memory: Linux with memory added later, whose page tables then lie
+there, and code in the firmware's ROM. The image tests/guest/device.c has the rest."""
+import re
+
+from common import BOOT_TIMEOUT, DEBUG, boot, counter, debian, require, run_command, slow
+
+ADDED_MIB = 512
+ADDED = ["-m", "1G,slots=2,maxmem=4G", "-object", f"memory-backend-ram,id=m1,size={ADDED_MIB}M", "-device", "pc-dimm,id=d1,memdev=m1"]
+# online_kernel: from then on the kernel prefers this memory for its own, page tables included.
+COMMAND = """
+for m in /sys/devices/system/memory/memory*; do
+    [ "$(cat $m/state)" = offline ] && echo online_kernel >$m/state && echo "online ${m##*/}"
+done
+grep "^1.*System RAM" /proc/iomem
+forks() { i=0; while [ $i -lt 150 ]; do (ls / >/dev/null) || exit 1; i=$((i+1)); done; echo forks done; }
+forks
+mount -t tmpfs -o size=300M tmpfs /tmp
+yes umbra | head -c 60M >/tmp/a; cp /tmp/a /tmp/b; sha256sum /tmp/a /tmp/b
+forks
+awk '/zone +Normal/ {normal = 1} normal && /spanned/ {print}' /proc/zoneinfo
+"""
+
+
+def run_with_memory_added(name, **settings):
+    more = "umbractl stats | grep audit\n" if "efi" in settings else ""
+    machine = debian(command=COMMAND + more, extra=ADDED, **settings)
+    return run_command(name, machine, timeout=2 * BOOT_TIMEOUT).output.decode()
+
+
+def test_linux_with_memory_added_later_runs_as_on_bare():
+    bare, umbra = (run_with_memory_added(f"memory-added-{name}", umbra=umbra) for name, umbra in (("bare", "bare"), ("umbra", "")))
+    require(umbra.count("online memory") * 128 == ADDED_MIB, f"the memory was not taken into use: {umbra[-300:]!r}")
+    require(umbra == bare, f"it prints {umbra[-400:]!r}, bare {bare[-400:]!r}")
+
+
+@slow
+def test_linux_with_memory_added_later_is_audited_without_a_mismatch():
+    text = run_with_memory_added("memory-added-audited", efi=DEBUG, umbra="audit=1000")
+    require(counter(text, "audits") > 0, "no audit ran")
+    require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
+
+
+def check_reboot_through_the_firmwares_entry(umbra):
+    """Linux goes to F000:FFF0 in real mode; the ROM's first instructions make exits. A reset would end the emulator."""
+    machine = debian(command="reboot -f", options="console=ttyS0 reboot=bios", umbra=umbra)
+    result = boot(f"reboot-bios-{umbra or 'umbra'}", machine, until=rb"(?s)machine restart.*BdsDxe: starting|guest stopped")
+    require("machine restart" in result.text, "the guest did not get so far")
+    require(re.search(r"(?s)machine restart.*BdsDxe: starting", result.text), f"the firmware did not start: {result.text[-300:]!r}")
+
+
+def test_reboot_through_the_firmwares_entry_starts_the_firmware():
+    check_reboot_through_the_firmwares_entry("")
+
+
+def test_reboot_through_the_firmwares_entry_starts_the_firmware_bare():
+    check_reboot_through_the_firmwares_entry("bare")
