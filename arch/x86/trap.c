@@ -26,8 +26,22 @@ static bool apply_fixup(struct trap_frame *frame)
 	return false;
 }
 
+/*
+ * The hypervisor sets no breakpoints, and an exit turns the guest's off (APM vol. 2 section 15.6, SDM vol. 3 section
+ * 27.5.1); but QEMU's TCG does not, so a guest can have one on an address of ours.
+ */
+static void ignore_breakpoint(struct trap_frame *frame)
+{
+	write_dr7(DR7_RESET);
+	frame->rflags |= RFLAGS_RF;
+}
+
 void trap_handle(struct trap_frame *frame)
 {
+	if (frame->vector == VEC_DB) {
+		ignore_breakpoint(frame);
+		return;
+	}
 	if (frame->vector == VEC_NMI) {
 		this_cpu()->nmi_count++;
 		return;
