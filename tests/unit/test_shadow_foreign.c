@@ -174,6 +174,7 @@ static void a_foreign_table_is_read_once_in_a_walk(void **state)
 }
 
 /* The machine fails where the engine opens a frame that is not MMIO. */
+/* adversarial: 24 */
 static void hidden_and_trapped_tables_stay_closed(void **state)
 {
 	static const u64 places[] = {MACHINE_HIDDEN, MACHINE_POOL + 0x4000, MACHINE_TRAPPED};
@@ -193,6 +194,7 @@ static void hidden_and_trapped_tables_stay_closed(void **state)
 		}
 }
 
+/* adversarial: 23 */
 static void a_table_that_answers_nobody_reads_as_all_ones(void **state)
 {
 	for (u32 level = 2; level <= ROOT_LEVEL; level++) {
@@ -205,6 +207,7 @@ static void a_table_that_answers_nobody_reads_as_all_ones(void **state)
 
 /* --- what is written ------------------------------------------------------------------ */
 /* Its page is never write-protected: a mapping of it is a device's to the engine. */
+/* adversarial: 12 */
 static void the_guest_writes_to_foreign_tables_without_an_exit(void **state)
 {
 	const u64 view = CODE + 8 * PAGE_SIZE;
