@@ -189,8 +189,10 @@ static void *map_foreign(u32 slot, pfn_t pfn)
 
 	m->foreign_maps++;
 	region_lookup(&m->regions, pfn, &hit);
-	if (hit.kind != REGION_MMIO || slot >= GPT_SLOTS)
+	if (hit.kind != REGION_MMIO || slot >= GPT_SLOTS) {
 		machine_fail(m, "frame %#llx of kind %u was opened", (unsigned long long)pfn, hit.kind);
+		return NULL;
+	}
 	if (at != m->foreign_open[slot]) {
 		if (m->foreign_open[slot])
 			ASAN_POISON_MEMORY_REGION(m->foreign_open[slot], PAGE_SIZE);

@@ -196,6 +196,7 @@ static void expect_pointers(struct host_state *bare, const struct sample *s)
 static void compare(const struct sample *s, const struct vcpu *before, const struct execute *bare,
 		    const struct host_state *bare_state, const u8 *bare_memory)
 {
+	u64 flags = bare->faulted ? before->rflags | RFLAGS_RF : bare->flags; /* for the frame of the fault */
 	char text[128];
 
 	text_of(s, text);
@@ -212,9 +213,9 @@ static void compare(const struct sample *s, const struct vcpu *before, const str
 			fail_msg("%s: register %u is %llx, should be %llx", text, r,
 				 (unsigned long long)vcpu.gpr[r], (unsigned long long)should);
 	}
-	if (vcpu.rflags != (bare->faulted ? before->rflags : bare->flags))
+	if (vcpu.rflags != flags)
 		fail_msg("%s: flags %llx, should be %llx", text, (unsigned long long)vcpu.rflags,
-			 (unsigned long long)bare->flags);
+			 (unsigned long long)flags);
 	if (memcmp(memory + OPERAND, bare_memory + OPERAND, OPERAND_PAGES))
 		fail_msg("%s: memory differs", text);
 	for (u32 i = 0; i < sizeof(*bare_state); i++)

@@ -212,8 +212,10 @@ static void check_shape(const struct key *k, const struct insn *insn, const stru
 	const ZydisDecodedOperand *m = memory_of(d), *v = operand(d, ZYDIS_OPERAND_ENCODING_NDSNDD);
 	bool r, w;
 
-	if (!m)
+	if (!m) {
 		complain(k, d, "has no memory operand");
+		return;
+	}
 	r = m->actions & ZYDIS_OPERAND_ACTION_MASK_READ;
 	w = m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	if (m->size != 8 * shape->size)

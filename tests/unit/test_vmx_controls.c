@@ -138,10 +138,12 @@ static u32 cpu_max;
 static struct cpuid_regs cpu_leaf7, cpu_leafd, cpu_leafe1;
 static struct cpuid_regs ask(u32 leaf, u32 subleaf)
 {
+	static const struct cpuid_regs none;
+
 	switch (leaf) {
 	case 0: return (struct cpuid_regs){.eax = cpu_max};
-	case 7: return subleaf ? (struct cpuid_regs){0} : cpu_leaf7;
-	case CPUID_LEAF_XSAVE: return subleaf == 1 ? cpu_leafd : (struct cpuid_regs){0};
+	case 7: return subleaf ? none : cpu_leaf7;
+	case CPUID_LEAF_XSAVE: return subleaf == 1 ? cpu_leafd : none;
 	case CPUID_LEAF_EXT: return (struct cpuid_regs){.eax = CPUID_LEAF_EXT1};
 	case CPUID_LEAF_EXT1: return cpu_leafe1;
 	default: return (struct cpuid_regs){0};
