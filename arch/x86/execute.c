@@ -116,7 +116,7 @@ void execute_x87_end(struct execute *e)
 	if (!x->on || e->faulted)
 		return;
 	asm volatile("fnstenv %0" : "=m"(env));
-	x->not_stored = env.status & ~env.control & X87_BEFORE_STORE;
+	x->not_stored = !x->no_wait && env.status & ~env.control & X87_BEFORE_STORE;
 	if (env.fip == (u32)e->at) {
 		wide = x->wide;
 		env.fip = (u32)x->rip;

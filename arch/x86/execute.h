@@ -19,6 +19,7 @@
 struct execute_x87 {
 	bool on;
 	bool wide;       /* 64-bit code: all of rip and offset count */
+	bool no_wait;    /* FNSTCW and FNSTSW, which store whatever exception is pending */
 	u16 cs, segment; /* selectors */
 	u64 rip, offset; /* offset: of the memory operand */
 	u8 modrm;

@@ -19,7 +19,9 @@ static void link_upper_half(struct shadow_mmu *mmu, u32 page)
 	const struct shadow_page *sp = &s->pages[page], *like = &s->pages[mmu->last_root];
 	const u64 *table;
 
-	if (like->state != PAGE_TABLE || like->role.word != sp->role.word || mmu->last_root == page)
+	/* Of a foreign table nothing is read but what a walk needs (S16). */
+	if (like->state != PAGE_TABLE || like->role.word != sp->role.word || mmu->last_root == page ||
+	    sp->flags & PAGE_FOREIGN)
 		return;
 	sync_refresh(mmu, mmu->last_root); /* before what is below it is linked here (S7) */
 	table = gpt_table(&mmu->gpt, sp->gfn);

@@ -53,6 +53,7 @@ static void set_x87(struct bounce *b)
 	*x = (struct execute_x87){
 		.on = true,
 		.wide = e->bits == 64,
+		.no_wait = (e->insn.opcode == 0xd9 || e->insn.opcode == 0xdd) && (e->insn.reg & 7) == 7,
 		.cs = cs.selector,
 		.segment = data.selector,
 		.rip = e->vcpu->rip,
