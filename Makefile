@@ -3,6 +3,8 @@
 # image that carries it, host tests, in-guest test images, running and checking.
 # build/ mirrors the tree. V=1 shows commands, DEBUG=1 builds with assertions.
 
+# Asked before there are long options.
+DRY_RUN := $(findstring n,$(firstword -$(MAKEFLAGS)))
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -32,7 +34,7 @@ NEED_DEPS := $(filter run run-% check check-all check-quick unit image dist stre
 # Goals for which tools/deps has more packages.
 DEPS_GROUPS := stress fuzz bench-chart format lint coverage check-fast
 install_deps = tools/deps $(filter $(DEPS_GROUPS),$(MAKECMDGOALS))
-ifneq ($(if $(findstring n,$(firstword -$(MAKEFLAGS))),,$(NEED_DEPS)),)
+ifneq ($(if $(DRY_RUN),,$(NEED_DEPS)),)
 $(shell $(install_deps) >&2)
 ifneq ($(.SHELLSTATUS),0)
 $(error the packages could not be installed)
