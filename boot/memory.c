@@ -86,6 +86,22 @@ bool memory_claim_free(uint64_t base, uint64_t bytes)
 	return claimed;
 }
 
+/*
+ * Some firmware (EDK2 of 2025) calls memory free that it keeps for kinds of its own and does not give
+ * to who asks for it by address. Asked for the highest place it knows better.
+ */
+static bool place_by_firmware(const struct placement *where, uint64_t *base)
+{
+	uint64_t bytes = where->bytes + where->alignment - PAGE_BYTES;
+	EFI_PHYSICAL_ADDRESS address = where->max - 1;
+
+	if (!allocate(AllocateMaxAddress, bytes, &address))
+		return false;
+	memory_free(at_address(address));
+	*base = ROUND_UP(address, where->alignment);
+	return address >= where->min && memory_claim(*base, where->bytes);
+}
+
 bool memory_place(const struct placement *where, uint64_t *base)
 {
 	struct firmware_map fw;
@@ -103,7 +119,7 @@ bool memory_place(const struct placement *where, uint64_t *base)
 		placed = memory_claim(*base, where->bytes);
 	}
 	memory_free(fw.buffer);
-	return placed;
+	return placed || (where->from_top && place_by_firmware(where, base));
 }
 
 EFI_STATUS firmware_map_read(struct firmware_map *fw)
