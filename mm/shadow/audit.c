@@ -269,7 +269,9 @@ static void audit_path(struct audit *a, const struct cached_path *path)
 	if (!mmu->root[0] || page_is_detached(a->s, path->page) || path->links != a->s->link_changes ||
 	    (path->key & BITS(23, 0)) != mmu->root[0])
 		return;
-	for_each_step(step, mmu, gva) if (step.page == path->page) return;
+	for_each_step(step, mmu, gva)
+		if (step.page == path->page)
+			return;
 	mismatch(a, "path", path->page, 0, "a remembered path does not lead to its page");
 }
 

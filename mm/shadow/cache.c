@@ -106,8 +106,9 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 {
 	if (mmu->root_level < 4)
 		return NULL;
-	for_each_step(step, mmu, gva) if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at)) return code_take(
-		mmu, gva, &step, path);
+	for_each_step(step, mmu, gva)
+		if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at))
+			return code_take(mmu, gva, &step, path);
 	return NULL;
 }
 

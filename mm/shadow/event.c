@@ -144,8 +144,7 @@ static bool path_sync(struct shadow_mmu *mmu, gva_t gva)
 	const struct shadow *s = mmu->s;
 	bool alone = true;
 
-	for_each_step(step, mmu, gva)
-	{
+	for_each_step(step, mmu, gva) {
 		const struct shadow_page *sp = &s->pages[step.page];
 
 		alone = alone && (step.level == top_level(mmu) ? sp->pins == 1 : path_step_alone(sp, false));

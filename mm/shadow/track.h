@@ -11,7 +11,10 @@
 
 #include "mm/shadow/types.h"
 
-/* Takes every write right to the frame away; the opposite is frame_unsync(), unsync.h. Returns an entry that had the right, 0 if there was none. */
+/*
+ * Takes every write right to the frame away; the opposite is frame_unsync(), unsync.h.
+ * Returns an entry that had the right, 0 if there was none.
+ */
 u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame);
 /* The first shadow page of a frame came, the last one went. */
 u32 track_frame(struct shadow *s, gfn_t gfn, u32 *frame); /* as frame_protect() */

@@ -102,8 +102,7 @@ static u64 leaf_slot(u32 foreign, u64 gva)
 
 static void a_path_through_foreign_tables_translates(void **state)
 {
-	for_each_mix(foreign)
-	{
+	for_each_mix(foreign) {
 		start_with(foreign);
 		expect_ok(CODE, user_read, DATA);
 		assert_int_equal(machine_peek(m, leaf_slot(foreign, CODE)), DATA | USER | PTE_A);
@@ -120,8 +119,7 @@ static void a_path_through_foreign_tables_translates(void **state)
 
 static void changes_hold_from_the_flush_on(void **state)
 {
-	for_each_mix(foreign)
-	{
+	for_each_mix(foreign) {
 		u64 spare = FOREIGN + 8 * PAGE_SIZE;
 
 		start_with(foreign);

@@ -199,8 +199,7 @@ static void left_behind(gva_t gva, u64 table, u64 index, u64 value, enum witness
 /* --- the tests --------------------------------------------------------------------------------- */
 static void a_right_shadow_is_believed(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		start(modes[i]);
 		for (u32 n = 0; n < SLOTS; n++) {
 			assert_int_equal(look(slot(n)), WITNESS_AGREES);
@@ -216,8 +215,7 @@ static void a_right_shadow_is_believed(void **state)
 
 static void too_many_rights_are_found(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		start(modes[i]);
 		planted(slot(READONLY), 1, PTE_W, 0, WITNESS_RIGHTS);
 		planted(slot(SUPERVISOR), 1, PTE_U, 0, WITNESS_RIGHTS);
@@ -237,8 +235,7 @@ static void too_many_rights_are_found(void **state)
 
 static void a_wrong_frame_is_found(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		start(modes[i]);
 		planted(slot(WRITABLE), 1, DATA + 0x5000, PTE_ADDR_MASK, WITNESS_FRAME);
 		planted(slot(DEVICE), 1, MACHINE_MMIO + 0x1000, PTE_ADDR_MASK, WITNESS_FRAME);
@@ -254,8 +251,7 @@ static void a_wrong_frame_is_found(void **state)
 
 static void missing_protection_of_a_clean_page_is_found(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		start(modes[i]);
 		planted(slot(CLEAN), 1, PTE_W, 0, WITNESS_DIRTY);
 		left_behind(slot(WRITABLE), TABLE(1), WRITABLE, DATA | (USER & ~PTE_D), WITNESS_DIRTY);
@@ -267,8 +263,7 @@ static void missing_protection_of_a_clean_page_is_found(void **state)
 /* Large leaves, whole and in parts, where the guest has a table by now: of the very same frames. */
 static void a_large_leaf_of_the_past_is_found(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		start(modes[i]);
 		assert_true(*entry_at(large(), 2) & PTE_PS);
 		left_behind(large(), TABLE(2), 1, SPLIT | USER, WITNESS_SIZE);
@@ -292,8 +287,7 @@ static void a_large_leaf_of_the_past_is_found(void **state)
 
 static void memory_that_is_not_the_guests_is_found(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		start(modes[i]);
 		planted(slot(WRITABLE), 1, MACHINE_HIDDEN, PTE_ADDR_MASK, WITNESS_HIDDEN);
 		planted(slot(READONLY), 1, MACHINE_POOL + 0x5000, PTE_ADDR_MASK, WITNESS_HIDDEN);
@@ -310,8 +304,7 @@ static void memory_that_is_not_the_guests_is_found(void **state)
 
 static void what_the_guest_does_not_map_is_found(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		start(modes[i]);
 		left_behind(slot(WRITABLE), TABLE(1), WRITABLE, 0, WITNESS_UNMAPPED);
 		left_behind(slot(WRITABLE), TABLE(2), 0, 0, WITNESS_UNMAPPED);
@@ -324,8 +317,7 @@ static void what_the_guest_does_not_map_is_found(void **state)
 
 static void keys_types_and_reserved_bits_are_found(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		start(modes[i]);
 		planted(slot(WRITABLE), 1, PTE_PCD | PTE_PWT, 0, WITNESS_MEMTYPE);
 		planted(large(), 2, PTE_PWT, 0, WITNESS_MEMTYPE);
@@ -347,8 +339,7 @@ static void keys_types_and_reserved_bits_are_found(void **state)
  */
 static void what_is_not_flushed_is_excused_and_nothing_else(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		u64 *spte, old;
 
 		start(modes[i]);
@@ -381,8 +372,7 @@ static void what_is_not_flushed_is_excused_and_nothing_else(void **state)
 /* With CR0.WP clear: the supervisor's face of a read-only page (S8). */
 static void faces_of_read_only_pages_are_known(void **state)
 {
-	for_each_mode(i)
-	{
+	for_each_mode(i) {
 		start(modes[i]);
 		set_paging(CR0_WP, CR4_SMEP);
 		fill();
