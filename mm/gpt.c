@@ -419,7 +419,7 @@ static ALWAYS_INLINE enum gpt_status leave_to(slow_walk *walk, const struct requ
 	return walk(r->ctx, r->gva, r->access, r->effects, r->walk, unread);
 }
 
-/* anywhere: once more, with tables outside the main region too; NULL: this is that walk. */
+/* anywhere: once more, with tables in any RAM; NULL: this is that walk. */
 static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slow_walk *slow, slow_walk *anywhere,
 						 const struct request *r)
 {

@@ -35,11 +35,10 @@ static ALWAYS_INLINE u32 level_shift(u32 level)
 /* The table's entries, or NULL where the frame is not RAM. */
 static ALWAYS_INLINE u64 *table_pointer(const struct region_map *regions, gfn_t gfn)
 {
-	const struct region *r = region_near(regions, gfn);
 	struct region_hit hit;
 
-	if (likely(r && r->kind == REGION_RAM))
-		return phys_to_virt(pfn_to_hpa(r->pfn + (gfn - r->base)));
+	if (likely(region_in_whole(regions, gfn)))
+		return phys_to_virt(pfn_to_hpa(gfn));
 	region_lookup(regions, gfn, &hit);
 	return likely(hit.kind == REGION_RAM) ? phys_to_virt(pfn_to_hpa(hit.pfn)) : NULL;
 }
@@ -68,8 +67,8 @@ struct descent {
  * Reads one entry of each level as if all of them were ordinary: present, no
  * large leaf, nothing reserved. Whether they are is seen from the AND and OR at
  * the end. What an absent entry points to may be anything, but only the guest's
- * RAM is read, so a read too many does no harm. Only its main region, unless
- * anywhere.
+ * RAM is read, so a read too many does no harm. Only what is known as RAM at once,
+ * unless anywhere.
  */
 static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct region_map *regions, u64 table,
 				  u64 address, bool anywhere, struct gpt_step *steps, struct descent *d)
@@ -88,9 +87,10 @@ static ALWAYS_INLINE void descend(const struct gpt_format *f, const struct regio
 
 		d->unread = level;
 		if (unlikely(table - base >= bytes)) {
-			if (!anywhere)
-				return;
-			slot = (u8 *)table_pointer(regions, table >> PAGE_SHIFT);
+			if (region_in_whole(regions, table >> PAGE_SHIFT))
+				slot = phys_to_virt(hpa(table));
+			else
+				slot = anywhere ? (u8 *)table_pointer(regions, table >> PAGE_SHIFT) : NULL;
 			if (!slot)
 				return;
 			slot += entry_offset(f, level, address);

@@ -49,8 +49,9 @@ static u32 first_from(const struct region_map *map, u32 i, gfn_t gfn)
 void region_init(struct region_map *map)
 {
 	map->count = 0;
-	map->ram_frames = 0;
+	map->ram_frames = map->frame_count = 0;
 	map->main = (struct region_main){0};
+	map->span = (struct region_span){0};
 	map->map_foreign = NULL;
 }
 
@@ -65,7 +66,9 @@ static int splice(struct region_map *map, u32 first, u32 last, const struct regi
 	memcpy(at, with, n * sizeof(*at));
 	map->count = map->count - (last - first) + n;
 	map->main.bytes = 0;
+	map->span.pages = 0;
 	memset(map->begin, 0, sizeof(map->begin));
+	memset(map->whole, 0, sizeof(map->whole));
 	return 0;
 }
 
@@ -118,26 +121,114 @@ static void make_index(struct region_map *map)
 	}
 }
 
+/* So much of the span may be gaps: a quarter. */
+#define GAP_SHARE 4u
+
+static void mark_whole(struct region_map *map, const struct region *r)
+{
+	gfn_t chunk = (r->base + BITS(REGION_WHOLE_SHIFT - 1, 0)) >> REGION_WHOLE_SHIFT;
+
+	if (r->kind != REGION_RAM || r->pfn != r->base)
+		return;
+	for (; chunk < MIN(region_end(r) >> REGION_WHOLE_SHIFT, (u64)REGION_WHOLE); chunk++)
+		map->whole[chunk] = true;
+}
+
+static const struct region *largest_ram(const struct region_map *map)
+{
+	const struct region *largest = NULL;
+
+	for (u32 i = 0; i < map->count; i++)
+		if (map->regions[i].kind == REGION_RAM && (!largest || map->regions[i].pages > largest->pages))
+			largest = &map->regions[i];
+	return largest;
+}
+
+/* The RAM regions first to last, and the gaps between them. */
+struct span_ends {
+	u32 first, last;
+	u64 gaps;
+};
+
+/* The next RAM region on one side (step 1 or -1) comes into the span if its gap is no larger than what is left for gaps. */
+static bool span_grow(const struct region_map *map, struct span_ends *e, s32 step)
+{
+	u32 from = step > 0 ? e->last : e->first, to = from + (u32)step;
+	const struct region *low, *high;
+	u64 gaps, pages;
+
+	while (to < map->count && map->regions[to].kind != REGION_RAM)
+		to += (u32)step;
+	if (to >= map->count)
+		return false;
+	low = &map->regions[MIN(from, to)];
+	high = &map->regions[MAX(from, to)];
+	gaps = e->gaps + high->base - region_end(low);
+	pages = region_end(&map->regions[MAX(e->last, to)]) - map->regions[MIN(e->first, to)].base;
+	if (gaps > pages / GAP_SHARE)
+		return false;
+	*e = (struct span_ends){MIN(e->first, to), MAX(e->last, to), gaps};
+	return true;
+}
+
+static void find_span(struct region_map *map, const struct region *main, struct span_ends *e)
+{
+	*e = (struct span_ends){(u32)(main - map->regions), (u32)(main - map->regions), 0};
+	while (span_grow(map, e, 1) || span_grow(map, e, -1))
+		;
+	map->span.base = map->regions[e->first].base;
+	map->span.pages = region_end(&map->regions[e->last]) - map->span.base;
+}
+
+/* Returns the frame index behind r. */
+static u64 number(struct region_map *map, struct region *r, u64 next)
+{
+	bool inside = r->base - map->span.base < map->span.pages;
+
+	if (inside && r->base == map->span.base)
+		map->span.frame_index = next;
+	r->frame_index = inside ? map->span.frame_index + (r->base - map->span.base) : next;
+	map->ram_frames += r->pages;
+	return r->frame_index + r->pages;
+}
+
 void region_seal(struct region_map *map)
 {
-	make_index(map);
-	map->ram_frames = 0;
-	map->main = (struct region_main){0};
-	for (u32 i = 0; i < map->count; i++) {
-		struct region *r = &map->regions[i];
+	const struct region *main = largest_ram(map);
+	struct span_ends ends;
 
-		/* Set for every kind, so that the array is sorted by it too. */
-		r->frame_index = map->ram_frames;
+	make_index(map);
+	map->ram_frames = map->frame_count = 0;
+	map->main = (struct region_main){0};
+	map->span = (struct region_span){0};
+	if (!main)
+		return;
+	find_span(map, main, &ends);
+	for (u32 i = 0; i < map->count; i++) {
+		mark_whole(map, &map->regions[i]);
+		if (map->regions[i].kind == REGION_RAM)
+			map->frame_count = number(map, &map->regions[i], map->frame_count);
+	}
+	map->main = (struct region_main){
+		.base_gpa = main->base << PAGE_SHIFT,
+		.bytes = main->pages << PAGE_SHIFT,
+		.hpa = main->pfn << PAGE_SHIFT,
+		.frame_index = main->frame_index,
+	};
+}
+
+void region_each_gap(const struct region_map *map, void (*gap)(void *ctx, u64 first, u64 count), void *ctx)
+{
+	u64 next = 0;
+
+	for (u32 i = 0; i < map->count; i++) {
+		const struct region *r = &map->regions[i];
+
 		if (r->kind != REGION_RAM)
 			continue;
-		map->ram_frames += r->pages;
-		if (r->pages << PAGE_SHIFT > map->main.bytes)
-			map->main = (struct region_main){
-				.base_gpa = r->base << PAGE_SHIFT,
-				.bytes = r->pages << PAGE_SHIFT,
-				.hpa = r->pfn << PAGE_SHIFT,
-				.frame_index = r->frame_index,
-			};
+		if (r->frame_index > next)
+			gap(ctx, next, r->frame_index - next);
+		next = r->frame_index + r->pages;
 	}
 }
 
@@ -208,19 +299,4 @@ void region_search(const struct region_map *map, gfn_t gfn, struct region_hit *h
 		hit_region(r, gfn - r->base, hit);
 	else
 		search_on(map, gfn, hit);
-}
-
-gfn_t region_frame_gfn(const struct region_map *map, u64 frame_index)
-{
-	const struct region *r = map->regions;
-	u32 n = map->count;
-
-	BUG_ON(frame_index >= map->ram_frames);
-	while (n > 1) {
-		u32 half = n / 2;
-
-		r = r[half].frame_index <= frame_index ? r + half : r;
-		n -= half;
-	}
-	return r->base + (frame_index - r->frame_index);
 }

@@ -22,10 +22,14 @@ struct region {
 	u64 pages;
 	pfn_t pfn;       /* host frame of base */
 	u32 kind;        /* enum region_kind */
-	u64 frame_index; /* index of base in the dense frame tables; not RAM: RAM frames below base */
+	u64 frame_index; /* RAM: index of base in the frame tables */
 };
 
 #define REGION_MAX 1024
+
+/* What is known at once: one byte for each MiB of the lowest 16 GiB. */
+#define REGION_WHOLE_SHIFT 8
+#define REGION_WHOLE 16384
 
 /* The largest RAM region, where most look-ups end: found with one comparison. Addresses and bytes. */
 struct region_main {
@@ -37,11 +41,24 @@ struct region_main {
 #define REGION_INDEX_SHIFT 10
 #define REGION_INDEX 4096
 
+/*
+ * Around the main region: here frame indexes follow guest frames, over the gaps between
+ * RAM regions too, whose indexes no RAM frame has. Few, so that the frame tables stay small.
+ */
+struct region_span {
+	gfn_t base;
+	u64 pages; /* 0 until sealed */
+	u64 frame_index;
+};
+
 struct region_map {
 	u32 count;
-	u64 ram_frames;          /* RAM frames in all: size of the frame tables */
+	u64 ram_frames;          /* RAM frames in all */
+	u64 frame_count;         /* size of the frame tables */
 	struct region_main main; /* bytes 0 until sealed */
-	u16 begin[REGION_INDEX]; /* the last region with base at or below the first frame, 0 if none; sealed */
+	struct region_span span;
+	u16 begin[REGION_INDEX];  /* the last region with base at or below the first frame, 0 if none; sealed */
+	bool whole[REGION_WHOLE]; /* all of it is RAM, at the same host address; sealed */
 	struct region regions[REGION_MAX];
 	/*
 	 * The page of a host frame of REGION_MMIO, mapped for the hypervisor until the same slot (mm/gpt.h) is asked for
@@ -61,7 +78,7 @@ void region_init(struct region_map *map);
  */
 MUST_CHECK int region_add(struct region_map *map, gfn_t base, u64 pages, pfn_t pfn, enum region_kind kind);
 
-/* Numbers the RAM frames and picks the main region; call after the last region_add, before any look-up. */
+/* Numbers the RAM frames and picks the main region and the span; call after the last region_add, before any look-up. */
 void region_seal(struct region_map *map);
 
 struct region_hit {
@@ -70,6 +87,12 @@ struct region_hit {
 	u64 frame_index;  /* RAM only */
 	gfn_t first, end; /* gfns [first, end) around gfn with the same kind and linear mapping */
 };
+
+/* Is gfn a RAM frame that is known as such at once? Then it is the host's frame too. */
+static ALWAYS_INLINE bool region_in_whole(const struct region_map *map, gfn_t gfn)
+{
+	return gfn >> REGION_WHOLE_SHIFT < REGION_WHOLE && map->whole[gfn >> REGION_WHOLE_SHIFT];
+}
 
 /*
  * The region that holds gfn if the index leads to it at once, which it does unless
@@ -105,7 +128,7 @@ static ALWAYS_INLINE void region_lookup(const struct region_map *map, gfn_t gfn,
 	hit->end = (m->base_gpa + m->bytes) >> PAGE_SHIFT;
 }
 
-/* The gfn of a RAM frame index below ram_frames; the inverse of region_hit.frame_index. */
-gfn_t region_frame_gfn(const struct region_map *map, u64 frame_index);
+/* Calls gap(ctx, first, count) for every run of frame indexes that no RAM frame has. */
+void region_each_gap(const struct region_map *map, void (*gap)(void *ctx, u64 first, u64 count), void *ctx);
 
 #endif

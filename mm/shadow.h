@@ -117,7 +117,7 @@ enum shadow_stat { SHADOW_STATS(X) SHADOW_STAT_COUNT };
 struct shadow *shadow_create(const struct shadow_config *config);
 
 /* Bytes of pool needed for the metadata of so many RAM frames and a pool size. */
-u64 shadow_metadata_bytes(u64 ram_frames, u64 pool_bytes);
+u64 shadow_metadata_bytes(u64 frame_count, u64 pool_bytes);
 
 /* sizeof(struct shadow_mmu) is private; memory comes from the engine's pool. */
 struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu);

@@ -226,10 +226,14 @@ static void audit_page(struct audit *a, u32 page)
 static u64 audit_frames(struct audit *a)
 {
 	struct shadow *s = a->s;
-	u64 members = 0;
+	u64 members = 0, gaps = 0;
 
-	for (u64 i = 0; i < s->regions->ram_frames; i++)
+	for (u64 i = 0; i < s->regions->frame_count; i++) {
 		members += list_count(s, s->frames[i]);
+		gaps += s->frames[i] == FRAME_NONE;
+	}
+	if (gaps != s->regions->frame_count - s->regions->ram_frames)
+		mismatch(a, "S5", 0, 0, "words between RAM regions are wrong");
 	for (u64 i = 0; i < s->block_count; i++)
 		members += list_count(s, s->blocks[i].leaves);
 	for (u64 i = 0; i < s->giga_count; i++)

@@ -81,14 +81,14 @@ static ALWAYS_INLINE const u64 *top_entry(const struct shadow_mmu *mmu, gva_t gv
 	return &mmu->s->pool[(u64)mmu->root[0] * ENTRIES + (gva >> mmu->top_shift) % ENTRIES];
 }
 
-/* Fills the slot from the leaf for gva; NULL if that is not of main memory. */
+/* Fills the slot from the leaf for gva; NULL if that is not known as RAM at once. */
 static const u8 *code_take(const struct shadow_mmu *mmu, gva_t gva, const struct step *leaf, struct cached_code *path)
 {
 	const struct region_main *m = &mmu->s->regions->main;
 	u64 at = spte_pfn(leaf->level, *leaf->at) << PAGE_SHIFT |
 		 (gva & (BIT(PAGE_SHIFT + INDEX_BITS * (leaf->level - 1)) - 1));
 
-	if (at - m->hpa >= m->bytes)
+	if (at - m->hpa >= m->bytes && !region_in_whole(mmu->s->regions, at >> PAGE_SHIFT))
 		return NULL;
 	*path = (struct cached_code){
 		.page = gva >> PAGE_SHIFT,

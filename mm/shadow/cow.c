@@ -34,7 +34,7 @@ static bool reached_alone(const struct shadow_mmu *mmu, u32 page)
 }
 
 /* All unsync pages, that of the path first; how many, 0: they cannot be detached. */
-static u32 detach_list(struct shadow_mmu *mmu, const struct cached_path *path)
+static ALWAYS_INLINE u32 detach_list(struct shadow_mmu *mmu, const struct cached_path *path)
 {
 	struct shadow *s = mmu->s;
 	u32 count = 1, entries = path->record->live;
@@ -53,7 +53,7 @@ static u32 detach_list(struct shadow_mmu *mmu, const struct cached_path *path)
 	return count;
 }
 
-static void detach_pages(struct shadow_mmu *mmu, u32 count, gva_t gva)
+static ALWAYS_INLINE void detach_pages(struct shadow_mmu *mmu, u32 count, gva_t gva)
 {
 	struct shadow *s = mmu->s;
 

@@ -49,11 +49,11 @@ static bool map_is_identity(const struct region_map *map)
 	return true;
 }
 
-u64 shadow_metadata_bytes(u64 ram_frames, u64 pool_bytes)
+u64 shadow_metadata_bytes(u64 frame_count, u64 pool_bytes)
 {
 	u64 pages = pool_bytes >> PAGE_SHIFT;
 
-	return ram_frames * sizeof(u32) + (ram_frames >> 9) * (sizeof(struct block) + 1) +
+	return frame_count * sizeof(u32) + (frame_count >> 9) * (sizeof(struct block) + 1) +
 	       pages * (sizeof(struct shadow_page) + 2 * sizeof(u32)) + 8 * PAGE_SIZE;
 }
 
@@ -65,7 +65,7 @@ static bool lay_tables(struct shadow *s, struct layout *l, const struct shadow_c
 	s->giga_count = (last >> 18) + 1;
 	s->tag_owner = lay(l, (s->tags + 1) * sizeof(u32));
 	s->mmus[0] = lay(l, sizeof(struct shadow_mmu));
-	s->frames = lay(l, c->regions->ram_frames * sizeof(u32));
+	s->frames = lay(l, c->regions->frame_count * sizeof(u32));
 	s->blocks = lay(l, s->block_count * sizeof(struct block));
 	s->giga = lay(l, s->giga_count * sizeof(u32));
 	return s->tag_owner && s->mmus[0] && s->frames && s->blocks && s->giga;
@@ -94,6 +94,24 @@ static bool lay_pages(struct shadow *s, struct layout *l, const struct shadow_co
 	return s->pages && s->hash && l->at + (u64)s->page_count * PAGE_SIZE <= l->end;
 }
 
+static void mark_gap(void *ctx, u64 first, u64 count)
+{
+	struct shadow *s = ctx;
+
+	for (u64 i = first; i < first + count; i++)
+		s->frames[i] = FRAME_NONE;
+}
+
+static void frames_init(struct shadow *s)
+{
+	const struct region_span *span = &s->regions->span;
+
+	s->span_base = span->base;
+	s->span_pages = span->pages;
+	s->span_frames = s->frames + span->frame_index;
+	region_each_gap(s->regions, mark_gap, s);
+}
+
 struct shadow *shadow_create(const struct shadow_config *c)
 {
 	struct layout l = {c->pool.v, c->pool.v + c->pool_bytes};
@@ -113,6 +131,7 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	memset(phys_to_virt(c->low_page), 0, PAGE_SIZE);
 	if (!lay_tables(s, &l, c) || !lay_pages(s, &l, c))
 		return NULL;
+	frames_init(s);
 	pages_init(s);
 	log_info("shadow: %u pages of 4 KiB, metadata %llu KiB, %u TLB tags\n", s->page_count,
 		 (unsigned long long)(s->pool_hpa.v - c->pool.v) >> 10, s->tags);

@@ -32,9 +32,11 @@ static NOINLINE void prefetch_writable(struct shadow_mmu *mmu, u32 page, u32 ind
 void prefetch_copied(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
 	struct shadow *s = mmu->s;
-	const struct region_main *m = &s->regions->main;
+	const struct region_map *regions = s->regions;
+	u64 at = gpte & PTE_ADDR_MASK;
 
-	if ((gpte & (PTE_W | PTE_TYPE_4K)) || (gpte & PTE_ADDR_MASK) - m->base_gpa >= m->bytes) {
+	if ((gpte & (PTE_W | PTE_TYPE_4K)) ||
+	    (at - regions->main.base_gpa >= regions->main.bytes && !region_in_whole(regions, at >> PAGE_SHIFT))) {
 		prefetch_writable(mmu, page, index, gpte);
 		return;
 	}

@@ -217,15 +217,22 @@ void list_remove(struct shadow *s, u32 *head, u32 id)
 	list_fold(s, head);
 }
 
-u32 *frame_outside_main(struct shadow *s, gfn_t gfn)
+/* On its own, so that what comes before it needs no stack. */
+static NOINLINE u32 *frame_searched(struct shadow *s, gfn_t gfn)
 {
-	const struct region *r = region_near(s->regions, gfn);
 	struct region_hit hit;
 
-	if (likely(r && r->kind == REGION_RAM))
-		return &s->frames[r->frame_index + (gfn - r->base)];
-	region_lookup(s->regions, gfn, &hit);
+	region_search(s->regions, gfn, &hit);
 	return hit.kind == REGION_RAM ? &s->frames[hit.frame_index] : NULL;
+}
+
+u32 *frame_outside_span(struct shadow *s, gfn_t gfn)
+{
+	const struct region *r = region_near(s->regions, gfn);
+
+	if (unlikely(!r || r->kind != REGION_RAM))
+		return frame_searched(s, gfn);
+	return &s->frames[r->frame_index + (gfn - r->base)];
 }
 
 /* Where host and guest frames differ (tests only), the region that holds pfn is searched for. */

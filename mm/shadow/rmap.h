@@ -19,27 +19,21 @@ u32 list_victim(struct shadow *s, u32 head);
 
 /* The frame word of a host frame that is guest RAM, or NULL. */
 u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn);
-u32 *frame_outside_main(struct shadow *s, gfn_t gfn);
+u32 *frame_outside_span(struct shadow *s, gfn_t gfn);
 /* The frame word of a guest frame, NULL if it is not RAM. */
 static ALWAYS_INLINE u32 *frame_of_gfn(struct shadow *s, gfn_t gfn)
 {
-	const struct region_main *m = &s->regions->main;
-	u64 offset = (gfn << PAGE_SHIFT) - m->base_gpa;
+	u64 offset = gfn - s->span_base;
 
-	if (unlikely(offset >= m->bytes || gfn >> (64 - PAGE_SHIFT)))
-		return frame_outside_main(s, gfn);
-	return &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
+	if (unlikely(offset >= s->span_pages))
+		return frame_outside_span(s, gfn);
+	return likely(s->span_frames[offset] != FRAME_NONE) ? &s->span_frames[offset] : NULL;
 }
 
 /* The frame word of a 4 KiB leaf's frame where guest frames are host frames; NULL if it is not RAM. */
 static ALWAYS_INLINE u32 *frame_of_copied(struct shadow *s, u64 entry)
 {
-	const struct region_main *m = &s->regions->main;
-	u64 offset = (entry & PTE_ADDR_MASK) - m->base_gpa;
-
-	if (unlikely(offset >= m->bytes))
-		return frame_of_gfn(s, (entry & PTE_ADDR_MASK) >> PAGE_SHIFT);
-	return &s->frames[m->frame_index + (offset >> PAGE_SHIFT)];
+	return frame_of_gfn(s, (entry & PTE_ADDR_MASK) >> PAGE_SHIFT);
 }
 
 /* The frame word of the RAM frame that a 4 KiB leaf maps; NULL: no RAM. */

@@ -105,10 +105,15 @@ static bool may_write(struct shadow_mmu *mmu, u32 page, u32 index, u64 spte)
 {
 	const struct shadow_page *sp = &mmu->s->pages[page];
 	struct derived d;
-	u64 gpte;
+	u64 gpte, leaf;
 
 	if (sp->role.direct)
 		return sp->role.access & ACC_W;
+	if (sp->role.word == mmu->copied_role && !(sp->flags & PAGE_TYPED)) {
+		leaf = copied_leaf(mmu, __atomic_load_n(&table_of_copied(sp->gfn)[index], __ATOMIC_RELAXED));
+		if (leaf)
+			return leaf == (spte | PTE_W | SPTE_RMAP);
+	}
 	gpte = guest_entry(mmu, sp->role, gpt_table(&mmu->gpt, sp->gfn), index);
 	entry_derive(mmu, page, index, gpte, spte, &d);
 	return d.leaf == (spte | PTE_W | SPTE_RMAP);

@@ -66,6 +66,7 @@ _Static_assert(sizeof(union role) == 4, "the role is compared as one word");
 /* One word a frame: the list of writable 4 KiB leaves, and two bits. */
 #define FRAME_TRACKED (1u << 31) /* some shadow page shadows this frame as a table */
 #define FRAME_UNSYNC (1u << 30)  /* tracked, and the guest may write to it */
+#define FRAME_NONE FRAME_UNSYNC  /* alone: the word of no RAM frame, in a gap of the span (mm/region.h) */
 
 /* One a 2 MiB block of guest-physical space: large leaves over it, tables in it. */
 struct block {
@@ -142,7 +143,10 @@ struct shadow {
 	u32 tags, next_tag;
 	u32 *tag_owner; /* [tag]: page number of the root that has it, 0: none */
 	hpa_t low_page, ones_page;
-	u32 *frames;          /* [frame index] */
+	u32 *frames;      /* [frame index] */
+	u32 *span_frames; /* those of the span of regions: [gfn - span_base] */
+	gfn_t span_base;
+	u64 span_pages;
 	struct block *blocks; /* [gfn >> 9] */
 	u64 block_count;
 	u32 *giga; /* [gfn >> 18]: list of writable 1 GiB leaves */

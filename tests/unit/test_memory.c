@@ -339,7 +339,7 @@ static void every_machine_starts_with_the_default_pool(void **state)
 		start(machines[i], 0);
 		memory_shadow_pool(&pool, &bytes);
 		assert_true(pool.v > info->pool_base && pool.v + bytes == info->pool_base + info->pool_size);
-		assert_true(shadow_metadata_bytes(memory_regions()->ram_frames, bytes) < bytes);
+		assert_true(shadow_metadata_bytes(memory_regions()->frame_count, bytes) < bytes);
 		assert_int_equal(info->pool_base >= 4 * GIB, machines[i] != one_gib);
 		assert_reachable();
 		assert_regions();

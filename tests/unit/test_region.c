@@ -53,21 +53,39 @@ static void oracle_extent(gfn_t gfn, gfn_t *first, gfn_t *end)
 		*end = GFN_END;
 }
 
-static void check_frame_numbers(gfn_t gfn, const struct region_hit *hit, u64 *ram)
+static u8 numbered[4 * GFNS]; /* [frame index]: 1 has a frame, 2 is in a gap */
+
+/* Frame indexes go up; in the span they follow the frames. */
+static void check_frame_number(gfn_t gfn, const struct region_hit *hit, u64 *next)
 {
 	if (hit->kind != REGION_RAM)
 		return;
-	assert_int_equal(hit->frame_index, *ram);
-	assert_int_equal(region_frame_gfn(&map, *ram), gfn);
-	++*ram;
+	assert_true(hit->frame_index >= *next && hit->frame_index < map.frame_count);
+	if (gfn - map.span.base < map.span.pages)
+		assert_int_equal(hit->frame_index, map.span.frame_index + (gfn - map.span.base));
+	else
+		assert_true(hit->frame_index == *next || *next > map.span.frame_index);
+	numbered[hit->frame_index] = 1;
+	*next = hit->frame_index + 1;
 }
 
-/* Every gfn is looked up; the frame numbers count up without holes. */
+static void mark_gap(void *ctx, u64 first, u64 count)
+{
+	*(u64 *)ctx += count;
+	for (u64 i = first; i < first + count; i++) {
+		assert_true(i < map.frame_count && !numbered[i]);
+		assert_true(i - map.span.frame_index < map.span.pages);
+		numbered[i] = 2;
+	}
+}
+
+/* Every gfn is looked up; a frame index has a frame or is in a gap. */
 static void check_all(void)
 {
-	u64 ram = 0;
+	u64 next = 0, ram = 0, gaps = 0;
 
 	region_seal(&map);
+	memset(numbered, 0, sizeof(numbered));
 	for (gfn_t gfn = 0; gfn < GFNS; gfn++) {
 		const struct page *page = &oracle[gfn];
 		struct region_hit hit;
@@ -79,9 +97,15 @@ static void check_all(void)
 		oracle_extent(gfn, &first, &end);
 		assert_int_equal(hit.first, first);
 		assert_int_equal(hit.end, end);
-		check_frame_numbers(gfn, &hit, &ram);
+		check_frame_number(gfn, &hit, &next);
+		assert_true(!region_in_whole(&map, gfn) || (hit.kind == REGION_RAM && hit.pfn == gfn));
+		ram += hit.kind == REGION_RAM;
 	}
+	region_each_gap(&map, mark_gap, &gaps);
 	assert_int_equal(map.ram_frames, ram);
+	assert_int_equal(map.frame_count, ram + gaps);
+	assert_int_equal(map.frame_count, next);
+	assert_true(gaps <= map.span.pages / 4);
 }
 
 static void an_empty_map_is_all_mmio(void **state)
@@ -176,12 +200,48 @@ static void a_full_map_refuses_and_keeps_what_it_has(void **state)
 	assert_int_equal(map.ram_frames, REGION_MAX * 3 - 3 + 1);
 }
 
-static void a_frame_number_out_of_range_is_a_bug(void **state)
+/* What is between the main region and its neighbours may be a quarter of the whole. */
+static void the_span_goes_over_small_gaps(void **state)
 {
-	add(10, 10, 10, REGION_RAM);
+	add(10, 30, 10, REGION_RAM);
+	add(160, 200, 160, REGION_RAM);
+	add(400, 30, 400, REGION_RAM);
+	add(450, 50, 450, REGION_RAM);
+	add(410, 10, 410, REGION_HIDDEN);
+	check_all();
+	assert_int_equal(map.span.base, 160);
+	assert_int_equal(map.span.pages, 340);
+	assert_int_equal(map.span.frame_index, 30);
+	assert_int_equal(map.frame_count, 370);
+	add(140, 20, 140, REGION_MMIO);
+	add(500, 50, 500, REGION_MMIO);
+	add(550, 50, 550, REGION_RAM);
+	check_all();
+	assert_int_equal(map.span.pages, 340);
+	add(360, 40, 360, REGION_RAM);
+	check_all();
+	assert_int_equal(map.span.pages, 440);
+}
+
+/* Every MiB that is RAM as a whole, and where it is in the host, is known; nothing else. */
+static void a_whole_mib_is_known_at_once(void **state)
+{
+	const u64 mib = 1u << REGION_WHOLE_SHIFT;
+
+	assert_int_equal(region_add(&map, 1, 4 * mib, 1, REGION_RAM), 0);
+	assert_int_equal(region_add(&map, 8 * mib, mib, 9 * mib, REGION_RAM), 0);
+	assert_int_equal(region_add(&map, 10 * mib, mib, 10 * mib, REGION_HIDDEN), 0);
+	assert_int_equal(region_add(&map, (REGION_WHOLE - 1) * mib, 3 * mib, (REGION_WHOLE - 1) * mib, REGION_RAM),
+			 0);
 	region_seal(&map);
-	assert_int_equal(region_frame_gfn(&map, 9), 19);
-	assert_panics(region_frame_gfn(&map, 10));
+	for (u64 i = 0; i < REGION_WHOLE + 4; i++)
+		for (u64 gfn = i * mib; gfn < (i + 1) * mib; gfn += mib - 1)
+			assert_int_equal(region_in_whole(&map, gfn), (i >= 1 && i < 4) || i == REGION_WHOLE - 1);
+	assert_int_equal(region_add(&map, 2 * mib + 7, 1, 2 * mib + 7, REGION_MMIO), 0);
+	assert_false(region_in_whole(&map, 2 * mib));
+	region_seal(&map);
+	assert_false(region_in_whole(&map, 2 * mib));
+	assert_true(region_in_whole(&map, mib));
 }
 
 static void random_maps_match_the_oracle(void **state)
@@ -212,7 +272,8 @@ int main(void)
 		TEST(a_layout_that_is_not_identical_translates),
 		TEST(bad_ranges_are_refused),
 		TEST(a_full_map_refuses_and_keeps_what_it_has),
-		TEST(a_frame_number_out_of_range_is_a_bug),
+		TEST(the_span_goes_over_small_gaps),
+		TEST(a_whole_mib_is_known_at_once),
 		TEST(random_maps_match_the_oracle),
 	};
 
