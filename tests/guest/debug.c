@@ -81,7 +81,8 @@ static void append_hex(char *out, u32 *at, u64 value)
 /*
  * QEMU's bare processor does not set RF for faults nor keep it through a repeated instruction, tells
  * of the last access of an instruction only and one instruction too late of a step beside it, and has no
- * general detect. Bochs has it all.
+ * general detect. QEMU 10 also steps once more when a repeated instruction is done, meets a breakpoint of its
+ * elements behind the last one, and leaves GD on in the handler. Bochs has it all.
  */
 static bool is_intel;
 static bool exact(void)
@@ -146,8 +147,9 @@ static void test_steps(void)
 {
 	EXPECT("steps over reads of the local APIC", step_read, "+3/4000 +6/4000");
 	EXPECT("steps over writes of the local APIC", step_write, "+a/4000 +14/4000");
-	EXPECT("a repeated store to the local APIC is stepped by elements", step_stos,
-	       "+0/4000 +0/4000 +2/4000 +3/4000");
+	if (exact())
+		EXPECT("a repeated store to the local APIC is stepped by elements", step_stos,
+		       "+0/4000 +0/4000 +2/4000 +3/4000");
 	EXPECT("steps over LODS", step_lods, "+1/4000 +2/4000");
 	EXPECT("steps over PUSH from the local APIC", step_push, "+6/4000 +7/4000 +8/4000");
 	EXPECT("steps over CPUID", step_cpuid, "+2/4000 +5/4000 +6/4000");
@@ -192,8 +194,9 @@ static void test_breakpoints(void)
 	if (exact())
 		EXPECT("a data breakpoint on both ends of MOVS", watch_move, "+1/3", AT(mem), .dr1 = tpr,
 		       .dr7 = WATCH_READ_WRITE | WATCH_READ_WRITE << 4 | 8);
-	EXPECT("a data breakpoint stops REP MOVS behind its element", watch_moves, "+0/1", AT(mem + 2),
-	       .dr7 = WATCH_WRITE);
+	if (exact())
+		EXPECT("a data breakpoint stops REP MOVS behind its element", watch_moves, "+0/1", AT(mem + 2),
+		       .dr7 = WATCH_WRITE);
 	EXPECT("a breakpoint on writes and instructions that only compare, or write too", watch_cmp, "+f/1",
 	       AT(tpr), .dr7 = WATCH_WRITE);
 	EXPECT("a data breakpoint on what SMSW writes", watch_smsw, "+3/1", AT(mem), .dr7 = WATCH_WRITE);
@@ -286,8 +289,9 @@ static void test_general_detect(void)
 	if (is_intel)
 		EXPECT("MOV from a debug register with GD set", detect_native, "+0/2000", .dr7 = DR7_GD);
 	/* the handler reads DR6: GD must be off by then */
-	EXPECT("GD is off in the handler of a step over an emulated access", detect_step, "+3/4000 +4/4000",
-	       .dr7 = DR7_GD);
+	if (exact())
+		EXPECT("GD is off in the handler of a step over an emulated access", detect_step,
+		       "+3/4000 +4/4000", .dr7 = DR7_GD);
 }
 
 void run_tests(void)
