@@ -2,7 +2,7 @@
 /*
  * See acpi.h. The way: root pointer, XSDT or else RSDT, from there the FADT and the
  * SSDTs, from the FADT the DSDT. The sleep states are names in the AML code of the
- * last two, which is not interpreted but searched.
+ * last two, which is not interpreted but searched. The processors are in the MADT.
  */
 #include "arch/x86/acpi.h"
 
@@ -48,10 +48,16 @@ struct table {
 	u32 length;
 };
 
+/* One walk over the tables. visit() is called for each that a list names; only its header is known to be readable. */
 struct search {
 	acpi_map_fn *map;
+	void (*visit)(struct search *s, u64 address, const u8 *header);
 	struct acpi_sleep *out;
 	bool found_fadt;
+	struct acpi_cpus *cpus;
+	bool found_madt;
+	acpi_edit_fn *edit;
+	u32 keep; /* APIC ID */
 };
 
 static u64 get(const u8 *p, u32 bytes)
@@ -281,6 +287,14 @@ static void take_fadt(struct search *s, u64 address)
 		search_definitions(s, dsdt, "DSDT");
 }
 
+static void visit_for_sleep(struct search *s, u64 address, const u8 *header)
+{
+	if (has_signature(header, "FACP"))
+		take_fadt(s, address);
+	else if (has_signature(header, "SSDT") || has_signature(header, "PSDT"))
+		search_definitions(s, address, has_signature(header, "SSDT") ? "SSDT" : "PSDT");
+}
+
 /* Every table that the XSDT (entries of 8 bytes) or the RSDT (4) lists. */
 static bool take_list(struct search *s, u64 address, const char *signature, u32 entry)
 {
@@ -292,12 +306,8 @@ static bool take_list(struct search *s, u64 address, const char *signature, u32 
 		u64 table = get(list.bytes + HEADER_BYTES + i * entry, entry);
 		const u8 *header = table ? s->map(table, HEADER_BYTES) : NULL;
 
-		if (!header)
-			continue;
-		if (has_signature(header, "FACP"))
-			take_fadt(s, table);
-		else if (has_signature(header, "SSDT") || has_signature(header, "PSDT"))
-			search_definitions(s, table, has_signature(header, "SSDT") ? "SSDT" : "PSDT");
+		if (header)
+			s->visit(s, table, header);
 	}
 	return true;
 }
@@ -307,29 +317,168 @@ static bool is_root(const u8 *p, u32 bytes)
 	return p && memcmp(p, "RSD PTR ", 8) == 0 && sums_to_zero(p, bytes);
 }
 
-int acpi_find_sleep(acpi_map_fn *map, u64 rsdp, struct acpi_sleep *out)
+/* The addresses of the lists, 0 for one that the root pointer does not give. -ENOENT: there is no root pointer. */
+static int find_lists(acpi_map_fn *map, u64 rsdp, u64 *xsdt, u64 *rsdt)
 {
-	struct search s = {.map = map, .out = out};
 	const u8 *root = rsdp ? map(rsdp, RSDP_BYTES_1) : NULL;
-	u64 xsdt = 0;
 
-	*out = (struct acpi_sleep){0};
+	*xsdt = *rsdt = 0;
 	if (!rsdp)
 		return -ENOENT;
 	if (!is_root(root, RSDP_BYTES_1)) {
 		log_warn("acpi: no root pointer can be read at %llx\n", (unsigned long long)rsdp);
 		return -ENOENT;
 	}
+	*rsdt = get(root + RSDP_RSDT, 4);
 	if (root[RSDP_REVISION] >= 2) {
 		const u8 *longer = map(rsdp, RSDP_BYTES_2);
 
-		xsdt = is_root(longer, RSDP_BYTES_2) ? get(longer + RSDP_XSDT, 8) : 0;
+		*xsdt = is_root(longer, RSDP_BYTES_2) ? get(longer + RSDP_XSDT, 8) : 0;
 	}
-	if (!take_list(&s, xsdt, "XSDT", 8))
-		take_list(&s, get(root + RSDP_RSDT, 4), "RSDT", 4);
+	return 0;
+}
+
+/* Visits what the XSDT lists, or else what the RSDT does. */
+static int walk_tables(struct search *s, u64 rsdp)
+{
+	u64 xsdt, rsdt;
+	int err = find_lists(s->map, rsdp, &xsdt, &rsdt);
+
+	if (!err && !take_list(s, xsdt, "XSDT", 8))
+		take_list(s, rsdt, "RSDT", 4);
+	return err;
+}
+
+int acpi_find_sleep(acpi_map_fn *map, u64 rsdp, struct acpi_sleep *out)
+{
+	struct search s = {.map = map, .visit = visit_for_sleep, .out = out};
+
+	*out = (struct acpi_sleep){0};
+	if (walk_tables(&s, rsdp))
+		return -ENOENT;
 	if (s.found_fadt)
 		return 0;
 	log_warn("acpi: no FADT can be read: the guest's sleep is not guarded\n");
 	*out = (struct acpi_sleep){0};
 	return -ENOENT;
+}
+
+/* --- the MADT: which processors there are ---------------------------------------------- */
+
+/* Section 5.2.12; the entries begin behind the local APIC's address and the flags. */
+#define MADT_ENTRIES (HEADER_BYTES + 8u)
+enum { ENTRY_TYPE = 0, ENTRY_LENGTH = 1, ENTRY_BYTES_MIN = 2 };
+enum { TYPE_LAPIC = 0, TYPE_X2APIC = 9 };
+#define XAPIC_BROADCAST 0xffu
+#define X2APIC_BROADCAST 0xffffffffu
+#define TABLE_CHECKSUM 9u
+/* Table 5.22 */
+#define CPU_ENABLED BIT(0)
+#define CPU_ONLINE_CAPABLE BIT(1)
+
+/* An entry of a processor: its ID and the offset of its flags in the table. */
+struct madt_cpu {
+	u32 apic_id, flags_at;
+};
+
+/* The next processor from *at on, an offset in the table; false at the end, or where an entry's length lies. */
+static bool next_cpu(const struct table *madt, u32 *at, struct madt_cpu *cpu)
+{
+	while (madt->length - *at >= ENTRY_BYTES_MIN) {
+		const u8 *entry = madt->bytes + *at;
+		u32 start = *at, length = entry[ENTRY_LENGTH];
+
+		if (length < ENTRY_BYTES_MIN || length > madt->length - start)
+			return false;
+		*at = start + length;
+		/* Sections 5.2.12.2 and 5.2.12.12 */
+		if (entry[ENTRY_TYPE] == TYPE_LAPIC && length >= 8) {
+			*cpu = (struct madt_cpu){entry[3], start + 4};
+			if (cpu->apic_id != XAPIC_BROADCAST)
+				return true;
+		} else if (entry[ENTRY_TYPE] == TYPE_X2APIC && length >= 16) {
+			*cpu = (struct madt_cpu){(u32)get(entry + 4, 4), start + 8};
+			if (cpu->apic_id != X2APIC_BROADCAST)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool is_listed(const struct acpi_cpus *cpus, u32 apic_id)
+{
+	for (u32 i = 0; i < cpus->count; i++)
+		if (cpus->apic_id[i] == apic_id)
+			return true;
+	return false;
+}
+
+static void visit_for_cpus(struct search *s, u64 address, const u8 *header)
+{
+	struct acpi_cpus *cpus = s->cpus;
+	u32 at = MADT_ENTRIES;
+	struct madt_cpu cpu;
+	struct table madt;
+
+	if (s->found_madt || !has_signature(header, "APIC") || !open_table(s, address, &madt) ||
+	    madt.length < MADT_ENTRIES)
+		return;
+	s->found_madt = true;
+	while (next_cpu(&madt, &at, &cpu)) {
+		if (!(get(madt.bytes + cpu.flags_at, 4) & CPU_ENABLED) || is_listed(cpus, cpu.apic_id))
+			continue;
+		if (cpus->count == ACPI_CPUS_MAX)
+			cpus->left_off++;
+		else
+			cpus->apic_id[cpus->count++] = cpu.apic_id;
+	}
+}
+
+int acpi_find_cpus(acpi_map_fn *map, u64 rsdp, struct acpi_cpus *out)
+{
+	struct search s = {.map = map, .visit = visit_for_cpus, .cpus = out};
+
+	*out = (struct acpi_cpus){0};
+	if (walk_tables(&s, rsdp))
+		return -ENOENT;
+	return out->count ? 0 : -ENOENT;
+}
+
+/* Clears the flags of the others, one byte of each, and lets the sum of the table stay zero. */
+static void visit_to_hide(struct search *s, u64 address, const u8 *header)
+{
+	u32 at = MADT_ENTRIES;
+	struct madt_cpu cpu;
+	struct table madt;
+	u8 *bytes;
+
+	if (!has_signature(header, "APIC") || !open_table(s, address, &madt) || madt.length < MADT_ENTRIES)
+		return;
+	bytes = s->edit(address, madt.length);
+	while (next_cpu(&madt, &at, &cpu)) {
+		u8 flags = madt.bytes[cpu.flags_at], less = flags & (CPU_ENABLED | CPU_ONLINE_CAPABLE);
+
+		if (cpu.apic_id == s->keep || !less)
+			continue;
+		if (!bytes) {
+			log_warn("acpi: the MADT at %llx cannot be changed: the guest sees processors that it "
+				 "cannot start\n",
+				 (unsigned long long)address);
+			return;
+		}
+		bytes[cpu.flags_at] = flags ^ less;
+		bytes[TABLE_CHECKSUM] = (u8)(bytes[TABLE_CHECKSUM] + less);
+	}
+}
+
+void acpi_hide_cpus(acpi_map_fn *map, acpi_edit_fn *edit, u64 rsdp, u32 keep)
+{
+	struct search s = {.map = map, .visit = visit_to_hide, .edit = edit, .keep = keep};
+	u64 xsdt, rsdt;
+
+	if (find_lists(map, rsdp, &xsdt, &rsdt))
+		return;
+	/* A guest may go by either list, and they may lead to different tables. */
+	take_list(&s, xsdt, "XSDT", 8);
+	take_list(&s, rsdt, "RSDT", 4);
 }

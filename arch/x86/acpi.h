@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the firmware's ACPI tables say of sleeping: which registers put the machine
- * to sleep, and which number each kind of sleep has there. Section numbers are of the ACPI
+ * to sleep, and which number each kind of sleep has there; and of processors. Section numbers are of the ACPI
  * specification, version 6.5. Nothing in the tables is believed: lengths and checksums are
  * checked, and only memory that the caller's function gives is read.
  */
@@ -12,6 +12,9 @@
 
 /* bytes of physical memory at address, to be read for as long as the tables are; NULL if there are none to read. */
 typedef const u8 *acpi_map_fn(u64 address, u32 bytes);
+
+/* The same bytes, to be changed; NULL if they cannot be. */
+typedef u8 *acpi_edit_fn(u64 address, u32 bytes);
 
 /*
  * PM1 control and status are 16 bits wide (sections 4.8.3.1 and 4.8.3.2), the registers of hardware-reduced
@@ -42,5 +45,19 @@ struct acpi_sleep {
 
 /* 0; or -ENOENT, *out is all zeroes: no table says anything. Whatever is wrong with a table is logged. */
 MUST_CHECK int acpi_find_sleep(acpi_map_fn *map, u64 rsdp, struct acpi_sleep *out);
+
+#define ACPI_CPUS_MAX 256
+
+/* The processors that are there and may be used, each once, in the order of the table. */
+struct acpi_cpus {
+	u32 count, left_off; /* left_off: for which there was no room */
+	u32 apic_id[ACPI_CPUS_MAX];
+};
+
+/* By the MADT's entries for local APICs and x2APICs that are enabled. 0; or -ENOENT: none, count is 0. */
+MUST_CHECK int acpi_find_cpus(acpi_map_fn *map, u64 rsdp, struct acpi_cpus *out);
+
+/* Marks all processors but one as absent in every MADT that a guest may find; its checksum stays right. */
+void acpi_hide_cpus(acpi_map_fn *map, acpi_edit_fn *edit, u64 rsdp, u32 keep);
 
 #endif

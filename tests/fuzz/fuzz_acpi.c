@@ -51,6 +51,32 @@ static void check(const struct acpi_byte *b)
 		abort();
 }
 
+static void free_copies(void)
+{
+	while (copied)
+		free(copies[--copied]);
+}
+
+static u8 *edit_in_place(u64 address, u32 bytes)
+{
+	return (u8 *)map(address, bytes);
+}
+
+/* No processor is found twice; hiding them all goes no further than the tables. */
+static void check_cpus(void)
+{
+	int err = acpi_find_cpus(map_copy, RSDP, &cpus);
+
+	if ((err && err != -ENOENT) || !err != (cpus.count != 0) || cpus.count > ACPI_CPUS_MAX)
+		abort();
+	for (u32 i = 0; i < cpus.count; i++)
+		for (u32 j = 0; j < i; j++)
+			if (cpus.apic_id[i] == cpus.apic_id[j])
+				abort();
+	free_copies();
+	acpi_hide_cpus(map_copy, edit_in_place, RSDP, 1);
+}
+
 /* Flags: bit n mends the checksum of places[n]. Then for each place a length and so many bytes over what fresh() made. */
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
@@ -81,8 +107,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		check(&sleep.control[i]);
 		check(&sleep.status[i]);
 	}
-	while (copied)
-		free(copies[--copied]);
+	free_copies();
+	check_cpus();
+	free_copies();
 	return 0;
 }
 

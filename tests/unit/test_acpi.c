@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sleep registers and sleep types found in made-up ACPI tables: good ones of each generation, and
+ * Sleep registers, sleep types and processors found in made-up ACPI tables: good ones of each generation, and
  * tables whose lengths, pointers and checksums lie.
  */
 #include "tests/unit/host.h"
@@ -327,6 +327,196 @@ static void without_tables_there_is_nothing(void **state)
 	assert_nothing();
 }
 
+/* --- processors ------------------------------------------------------------------------ */
+
+static struct acpi_cpus cpus;
+static u32 madt_bytes;
+
+static u8 *edit(u64 address, u32 bytes)
+{
+	return (u8 *)map(address, bytes);
+}
+
+static u8 *no_edit(u64 address, u32 bytes)
+{
+	return NULL;
+}
+
+static void madt_begin(void)
+{
+	memset(memory + (OTHER - BASE), 0, 0x2000);
+	put(OTHER + 36, 0xfee00000, 4);
+	madt_bytes = 44;
+}
+
+/* Entries of a local APIC (type 0), of an x2APIC (9), and of anything else, of so many bytes. */
+static void madt_cpu(u32 type, u32 apic_id, u32 flags, u32 bytes)
+{
+	u64 at = OTHER + madt_bytes;
+
+	put(at, type, 1);
+	put(at + 1, bytes, 1);
+	put(at + 3, type == 0 ? apic_id : 0, 1);
+	put(at + 4, type == 0 ? flags : apic_id, 4);
+	if (type == 9)
+		put(at + 8, flags, 4);
+	madt_bytes += bytes;
+}
+
+static void madt_end(void)
+{
+	table(OTHER, "APIC", madt_bytes);
+}
+
+/* Four processors, one of them absent and one that may come; an I/O APIC among them. */
+static void madt_of_a_pc(void)
+{
+	madt_begin();
+	madt_cpu(0, 0, 1, 8);
+	madt_cpu(0, 1, 1, 8);
+	madt_cpu(1, 2, 1, 12);
+	madt_cpu(0, 4, 0, 8);
+	madt_cpu(0, 5, 2, 8);
+	madt_cpu(9, 0x10002, 3, 16);
+	madt_end();
+}
+
+static u32 flags_of(u32 offset)
+{
+	u32 value;
+
+	memcpy(&value, memory + (OTHER - BASE) + offset, 4);
+	return value;
+}
+
+static void assert_sum_is_zero(u64 address, u32 bytes)
+{
+	u8 sum = 0;
+
+	for (u32 i = 0; i < bytes; i++)
+		sum = (u8)(sum + memory[address - BASE + i]);
+	assert_int_equal(sum, 0);
+}
+
+static void enabled_processors_of_both_kinds_are_found(void **state)
+{
+	madt_of_a_pc();
+	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
+	assert_int_equal(cpus.count, 3);
+	assert_int_equal(cpus.left_off, 0);
+	assert_true(cpus.apic_id[0] == 0 && cpus.apic_id[1] == 1 && cpus.apic_id[2] == 0x10002);
+	root(0); /* the RSDT names no MADT */
+	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), -ENOENT);
+	assert_int_equal(cpus.count, 0);
+}
+
+static void a_processor_that_is_listed_twice_counts_once_and_broadcasts_are_none(void **state)
+{
+	madt_begin();
+	madt_cpu(9, 3, 1, 16);
+	madt_cpu(0, 3, 1, 8);
+	madt_cpu(0, 0xff, 1, 8);
+	madt_cpu(9, 0xff, 1, 16);
+	madt_cpu(9, 0xffffffff, 1, 16);
+	madt_end();
+	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
+	assert_true(cpus.count == 2 && cpus.apic_id[0] == 3 && cpus.apic_id[1] == 0xff);
+}
+
+static void more_processors_than_there_is_room_for_are_counted(void **state)
+{
+	madt_begin();
+	for (u32 i = 0; i < ACPI_CPUS_MAX + 5; i++)
+		madt_cpu(9, 0x1000 + i, 1, 16);
+	madt_end();
+	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
+	assert_true(cpus.count == ACPI_CPUS_MAX && cpus.left_off == 5);
+	assert_int_equal(cpus.apic_id[ACPI_CPUS_MAX - 1], 0x1000 + ACPI_CPUS_MAX - 1);
+}
+
+/* What stands before an entry that lies is found, nothing behind it. */
+static void entries_whose_lengths_lie_end_the_list(void **state)
+{
+	static const u32 lengths[] = {0, 1, 13, 255};
+
+	for (u32 i = 0; i < ARRAY_SIZE(lengths); i++) {
+		madt_begin();
+		madt_cpu(0, 7, 1, 8);
+		madt_cpu(0, 8, 1, 8);
+		put(OTHER + 44 + 8 + 1, lengths[i], 1);
+		madt_bytes += 4;
+		madt_end();
+		assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
+		assert_true(cpus.count == 1 && cpus.apic_id[0] == 7);
+	}
+	/* Too short for what their type has: passed by. */
+	madt_begin();
+	madt_cpu(0, 7, 1, 7);
+	madt_cpu(9, 8, 1, 15);
+	madt_cpu(0, 9, 1, 8);
+	madt_end();
+	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
+	assert_true(cpus.count == 1 && cpus.apic_id[0] == 9);
+	for (u32 bytes = 36; bytes < 44; bytes++) {
+		table(OTHER, "APIC", bytes);
+		assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), -ENOENT);
+		acpi_hide_cpus(map, edit, RSDP, 0);
+	}
+}
+
+static void hidden_processors_are_absent_and_the_checksum_is_right(void **state)
+{
+	static u8 before[0x1000];
+	u32 changed = 0;
+
+	madt_of_a_pc();
+	memcpy(before, memory + (OTHER - BASE), sizeof(before));
+	acpi_hide_cpus(map, edit, RSDP, 1);
+	assert_sum_is_zero(OTHER, madt_bytes);
+	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
+	assert_true(cpus.count == 1 && cpus.apic_id[0] == 1);
+	assert_int_equal(flags_of(44 + 8 + 8 + 12 + 8 + 4), 0); /* none that may come */
+	for (u32 i = 0; i < sizeof(before); i++)
+		changed += before[i] != memory[OTHER - BASE + i];
+	assert_int_equal(changed, 4); /* three entries and the checksum */
+	memcpy(before, memory + (OTHER - BASE), sizeof(before));
+	acpi_hide_cpus(map, edit, RSDP, 1);
+	assert_memory_equal(before, memory + (OTHER - BASE), sizeof(before));
+}
+
+static void the_madt_of_either_list_is_changed(void **state)
+{
+	madt_of_a_pc();
+	memcpy(memory + (SSDT - BASE), memory + (OTHER - BASE), madt_bytes); /* a copy that only the RSDT names */
+	put(RSDT + 36, SSDT, 4);
+	table(RSDT, "RSDT", 40);
+	acpi_hide_cpus(map, edit, RSDP, 0);
+	assert_memory_equal(memory + (SSDT - BASE), memory + (OTHER - BASE), madt_bytes);
+	assert_int_equal(flags_of(44 + 8 + 4), 0);
+}
+
+static void a_table_that_cannot_be_changed_is_left_and_said(void **state)
+{
+	static u8 before[BYTES];
+	u32 warnings = host_log_count[LOG_WARN];
+
+	madt_of_a_pc();
+	memcpy(before, memory, BYTES);
+	host_log_quiet = true;
+	acpi_hide_cpus(map, no_edit, RSDP, 0);
+	host_log_quiet = false;
+	assert_memory_equal(before, memory, BYTES);
+	assert_int_equal(host_log_count[LOG_WARN], warnings + 1);
+	memory[OTHER - BASE + 50] ^= 1; /* nor one of a wrong checksum */
+	memcpy(before, memory, BYTES);
+	host_log_quiet = true;
+	acpi_hide_cpus(map, edit, RSDP, 0);
+	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), -ENOENT);
+	acpi_hide_cpus(map, edit, 0, 0);
+	host_log_quiet = false;
+	assert_memory_equal(before, memory, BYTES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +531,13 @@ int main(void)
 		cmocka_unit_test_setup(tables_that_are_cut_off_are_not_used, fresh),
 		cmocka_unit_test_setup(tables_that_name_each_other_come_to_an_end, fresh),
 		cmocka_unit_test_setup(without_tables_there_is_nothing, fresh),
+		cmocka_unit_test_setup(enabled_processors_of_both_kinds_are_found, fresh),
+		cmocka_unit_test_setup(a_processor_that_is_listed_twice_counts_once_and_broadcasts_are_none, fresh),
+		cmocka_unit_test_setup(more_processors_than_there_is_room_for_are_counted, fresh),
+		cmocka_unit_test_setup(entries_whose_lengths_lie_end_the_list, fresh),
+		cmocka_unit_test_setup(hidden_processors_are_absent_and_the_checksum_is_right, fresh),
+		cmocka_unit_test_setup(the_madt_of_either_list_is_changed, fresh),
+		cmocka_unit_test_setup(a_table_that_cannot_be_changed_is_left_and_said, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
