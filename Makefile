@@ -399,10 +399,10 @@ $(LEGACY)/%.elf: $(LEGACY)/%.o tests/guest/legacy/legacy.ld
 guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES) $(LEGACY_IMAGES)
 
 # --- running -----------------------------------------------------------------
-# Variables of `make run`, all optional: GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD
+# Variables of `make run`, all optional: GUEST_CMD GUEST_MEM SMP KERNEL GUEST_KERNEL GUEST_INITRD
 # GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE (README.md
 # says what they do).
-RUN_VARIABLES := GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL \
+RUN_VARIABLES := GUEST_CMD GUEST_MEM SMP KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL \
 	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE
 # Passed on as written: make must not expand a $ in a guest command.
 $(foreach v,$(RUN_VARIABLES),$(eval override $(v) := $$(value $(v))))

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC 0x41524d55u /* "UMRA" */
-#define BOOT_INFO_VERSION 2u
+#define BOOT_INFO_VERSION 3u
 
 /* What a range of physical memory is. */
 enum boot_mem_kind {
@@ -21,8 +21,8 @@ enum boot_mem_kind {
 		1, /* RAM free after the firmware is left: conventional, boot services, loader */
 	BOOT_MEM_FIRMWARE, /* RAM the guest may touch but that is not free: runtime services, ACPI tables and NVS */
 	BOOT_MEM_RESERVED, /* reserved by the firmware; passed through to the guest as it is, never allocated */
-	BOOT_MEM_MMIO,     /* device memory listed in the firmware's map */
-	BOOT_MEM_HV_IMAGE, /* the hypervisor's image, stacks, boot_info, first page tables; hidden */
+	BOOT_MEM_MMIO, /* device memory listed in the firmware's map */
+	BOOT_MEM_HV_IMAGE, /* the hypervisor's image, stacks, boot_info, first page tables, start-up page; hidden */
 	BOOT_MEM_HV_POOL, /* the hypervisor's pool: metadata and shadow pages; hidden; one range, 2 MiB aligned */
 };
 
@@ -85,6 +85,7 @@ struct boot_info {
 	uint64_t heap_base,
 		heap_size; /* free pages of the HV_IMAGE range, for what must lie below 4 GiB */
 	uint64_t pool_base, pool_size;
+	uint64_t startup_page; /* one page below 1 MiB where other processors start; 0: none was free */
 	uint64_t acpi_rsdp; /* 0: none */
 	uint64_t efi_system_table;
 	uint64_t tsc_at_entry;
@@ -97,8 +98,8 @@ _Static_assert(sizeof(struct boot_range) == 24, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_guest_state) == 104, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_framebuffer) == 32, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_options) == 800, "layout shared with boot/");
-_Static_assert(offsetof(struct boot_info, guest) == 944, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_info) == 1048, "layout shared with boot/");
+_Static_assert(offsetof(struct boot_info, guest) == 952, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_info) == 1056, "layout shared with boot/");
 
 /*
  * How boot/ enters the core (the symbol core_entry of the core's ELF), with
@@ -114,7 +115,7 @@ _Static_assert(sizeof(struct boot_info) == 1048, "layout shared with boot/");
 #define DIRECT_MAP_BASE 0xffff800000000000ull
 /* The slots before that of CORE_VIRT_BASE: RAM above it cannot be reached. */
 #define DIRECT_MAP_BYTES (255ull << 39)
-/* For the core's memory_alloc(): control blocks, permission maps, guest state. */
-#define BOOT_HEAP_BYTES (96ull << 12)
+/* For the core's memory_alloc(): control blocks, permission maps, guest state; and the root of its page tables. */
+#define BOOT_HEAP_BYTES (97ull << 12)
 
 #endif

@@ -146,6 +146,14 @@ static bool place_pool(struct hv_memory *hv)
 	return false;
 }
 
+static void reserve_startup_page(struct hv_memory *hv)
+{
+	hv->startup_page = 0;
+	if (place(PAGE_BYTES, PAGE_BYTES, &plan_startup_place, &hv->startup_page))
+		hv->hidden[hv->hidden_count++] =
+			(struct map_hidden){hv->startup_page, PAGE_BYTES, BOOT_MEM_HV_IMAGE};
+}
+
 bool core_reserve(struct hv_memory *hv, struct boot_error *error)
 {
 	if (!place_pool(hv))
@@ -160,6 +168,8 @@ bool core_reserve(struct hv_memory *hv, struct boot_error *error)
 				      MIB_OF(hv->reserve_size));
 	hv->hidden[0] = (struct map_hidden){hv->reserve_base, hv->reserve_size, BOOT_MEM_HV_IMAGE};
 	hv->hidden[1] = (struct map_hidden){hv->pool_base, hv->pool_size, BOOT_MEM_HV_POOL};
+	hv->hidden_count = 2;
+	reserve_startup_page(hv);
 	return true;
 }
 

@@ -7,7 +7,8 @@
  *
  * Both are hidden from the guest, in mode bare too. HV_IMAGE is as high as possible below
  * 4 GiB: the handoff to a 32-bit guest runs there, and the core's heap holds what the
- * processor finds by 32-bit addresses. The pool may lie anywhere (boot/plan.h).
+ * processor finds by 32-bit addresses. The pool may lie anywhere (boot/plan.h). Hidden as well is
+ * the start-up page, one of kind HV_IMAGE below 640 KiB, where a processor that is woken begins.
  */
 #ifndef BOOT_CORE_H
 #define BOOT_CORE_H
@@ -17,7 +18,7 @@
 #include "boot/page_tables.h"
 #include "boot/ranges.h"
 
-#define CORE_HIDDEN 2
+#define CORE_HIDDEN 3
 
 struct hv_memory {
 	uint64_t reserve_base, reserve_size; /* HV_IMAGE */
@@ -32,6 +33,8 @@ struct hv_memory {
 	uint64_t stack_top;
 	uint64_t heap;            /* BOOT_HEAP_BYTES */
 	struct physical physical; /* what the tables map */
+	uint64_t startup_page;    /* 0: none was free */
+	uint32_t hidden_count;
 	struct map_hidden hidden[CORE_HIDDEN];
 };
 
@@ -39,7 +42,7 @@ struct hv_memory {
 bool core_plan(struct hv_memory *hv, uint64_t pool_bytes, const struct firmware_map *fw,
 	       const struct physical *physical, struct boot_error *error);
 
-/* Claims both blocks. */
+/* Claims both blocks, and the start-up page if it can be had. */
 bool core_reserve(struct hv_memory *hv, struct boot_error *error);
 
 /* Copies the segments in and builds the first page tables. Returns CR3. */

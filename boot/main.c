@@ -143,10 +143,10 @@ static bool load_all(struct loader *loader)
 	loader->status = EFI_LOAD_ERROR;
 	loader->hv_cr3 = core_load(&loader->hv);
 	console_print("umbra: hidden from the guest: image 0x%llx + %llu KiB, pool 0x%llx +"
-		      " %llu MiB\n",
+		      " %llu MiB, start-up page 0x%llx\n",
 		      (unsigned long long)hv->reserve_base,
 		      (unsigned long long)hv->reserve_size >> 10, (unsigned long long)hv->pool_base,
-		      MIB_OF(hv->pool_size));
+		      MIB_OF(hv->pool_size), (unsigned long long)hv->startup_page);
 	return true;
 }
 
@@ -167,6 +167,7 @@ static void fill_info(struct loader *loader)
 		.heap_size = BOOT_HEAP_BYTES,
 		.pool_base = hv->pool_base,
 		.pool_size = hv->pool_size,
+		.startup_page = hv->startup_page,
 		.acpi_rsdp = guest_find_rsdp(),
 		.efi_system_table = address_of(ST),
 		.tsc_at_entry = loader->tsc_at_entry,
@@ -200,10 +201,10 @@ static bool set_maps(struct loader *loader)
 	struct guest_maps maps = {.fw = &loader->fw,
 				  .ranges = hv->ranges,
 				  .hidden = hv->hidden,
-				  .hidden_count = CORE_HIDDEN};
+				  .hidden_count = hv->hidden_count};
 
 	if (!map_build(hv->ranges, hv->ranges_max, &hv->info->map_count, &loader->fw.map,
-		       hv->hidden, CORE_HIDDEN))
+		       hv->hidden, hv->hidden_count))
 		return guest_map_grew(&loader->error);
 	maps.range_count = hv->info->map_count;
 	return loader->guest->format->set_maps(loader->guest, &maps, &loader->error);

@@ -22,6 +22,7 @@ struct plan_place {
 	bool from_top;
 };
 #define PLAN_POOL_PLACES 2
-extern const struct plan_place plan_pool_places[PLAN_POOL_PLACES], plan_image_place;
+extern const struct plan_place plan_pool_places[PLAN_POOL_PLACES], plan_image_place,
+	plan_startup_place;
 
 #endif

@@ -144,6 +144,7 @@ enum {
 	VEC_XM = 19,
 	VEC_VE = 20,
 	VEC_CP = 21,
+	VEC_SX = 30,
 };
 
 /* Memory types, SDM vol. 3 section 11.3; the PAT and MTRR encodings. */
@@ -225,6 +226,7 @@ enum gpr {
 #define MSR_TOP_MEM 0xc001001a
 #define MSR_TOP_MEM2 0xc001001d
 #define MSR_VM_CR 0xc0010114 /* APM vol. 2 section 15.30.1 */
+#define VM_CR_R_INIT BIT(1)  /* an INIT comes as #SX */
 #define VM_CR_DIS_A20M BIT(2)
 #define VM_CR_LOCK BIT(3)
 #define VM_CR_SVMDIS BIT(4)

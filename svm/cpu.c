@@ -34,6 +34,7 @@ static void find_features(void)
 	svm_found.clean_bits = r.edx & CPUID_SVM_EDX_CLEAN;
 	svm_found.flush_by_asid = r.edx & CPUID_SVM_EDX_FLUSH_BY_ASID;
 	svm_found.repeats_interrupts = is_tcg();
+	svm_found.a20_fixed = true; /* until one CPU says no */
 	svm_found.invpcid = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID7_EBX_INVPCID);
 }
 
@@ -47,6 +48,7 @@ const char *svm_unsupported(void)
 		return "the firmware has locked AMD SVM off: turn on SVM (virtualization) in the firmware setup";
 	if (cpuid(CPUID_LEAF_SVM, 0).ebx < 2)
 		return "this CPU's SVM has no ASID for a guest: Umbra cannot run on it";
+	find_features();
 	return NULL;
 }
 
@@ -76,10 +78,10 @@ static void log_capability(void)
 		  (unsigned long long)rdmsr(MSR_EFER));
 }
 
-static struct svm_cpu *alloc_cpu(void)
+void *svm_cpu_alloc(void)
 {
-	struct svm_cpu *cpu = memory_alloc(0);
-	void *host_vmcb = memory_alloc(0), *host_save = memory_alloc(0);
+	struct svm_cpu *cpu = memory_take(1);
+	void *host_vmcb = memory_take(1), *host_save = memory_take(1);
 
 	if (!cpu || !host_vmcb || !host_save)
 		return NULL;
@@ -93,9 +95,9 @@ static void fix_a20(void)
 {
 	u64 vm_cr;
 
-	if (rdmsr_safe(MSR_VM_CR, &vm_cr) || wrmsr_safe(MSR_VM_CR, vm_cr | VM_CR_DIS_A20M))
-		return;
-	svm_found.a20_fixed = !rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_DIS_A20M);
+	if (rdmsr_safe(MSR_VM_CR, &vm_cr) || wrmsr_safe(MSR_VM_CR, vm_cr | VM_CR_DIS_A20M) ||
+	    rdmsr_safe(MSR_VM_CR, &vm_cr) || !(vm_cr & VM_CR_DIS_A20M))
+		svm_found.a20_fixed = false;
 }
 
 bool svm_a20_fixed(void)
@@ -105,21 +107,28 @@ bool svm_a20_fixed(void)
 
 int svm_cpu_enable(void)
 {
-	struct svm_cpu *cpu = alloc_cpu();
+	struct svm_cpu *cpu = this_cpu()->backend;
 
-	if (!cpu) {
-		log_error("SVM: no memory for the host save areas\n");
-		return -ENOMEM;
+	if (wrmsr_safe(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME)) {
+		log_error("SVM: CPU %u cannot turn it on\n", this_cpu()->id);
+		return -EIO;
 	}
-	find_features();
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, cpu->host_save.v);
 	insn_clgi();
 	insn_vmsave(cpu->host_vmcb);
-	this_cpu()->backend = cpu;
 	fix_a20();
 	log_capability();
 	return 0;
+}
+
+/* With GIF set an INIT would take this CPU away: where there is VM_CR it is an exception (APM vol. 2 section 15.30.1). */
+void svm_cpu_listen(void)
+{
+	u64 vm_cr;
+
+	if (!rdmsr_safe(MSR_VM_CR, &vm_cr) && wrmsr_safe(MSR_VM_CR, vm_cr | VM_CR_R_INIT))
+		log_warn("SVM: CPU %u: an INIT cannot be kept off\n", this_cpu()->id);
+	insn_stgi();
 }
 
 void svm_cpu_disable(void)
@@ -128,5 +137,4 @@ void svm_cpu_disable(void)
 		return;
 	insn_stgi();
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
-	this_cpu()->backend = NULL;
 }

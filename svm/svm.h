@@ -15,7 +15,7 @@ struct svm_features {
 	u32 asids;
 	bool flush_by_asid, clean_bits, invpcid;
 	bool repeats_interrupts; /* QEMU's TCG: see state.c */
-	bool a20_fixed;          /* VM_CR.DIS_A20M is set */
+	bool a20_fixed;          /* VM_CR.DIS_A20M is set on every CPU so far */
 	bool cr_reads_as_cr0;    /* QEMU's TCG from 9.1 on: see svm_work_round() */
 	struct svm_assists assists;
 };
@@ -71,7 +71,9 @@ static inline const struct svm_features *svm_features(void)
 }
 const char *svm_unsupported(void);
 void svm_describe(char *buf, u32 size);
+void *svm_cpu_alloc(void);
 int svm_cpu_enable(void);
+void svm_cpu_listen(void);
 bool svm_a20_fixed(void);
 void svm_cpu_disable(void);
 u32 svm_tags(void);

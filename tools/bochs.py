@@ -13,6 +13,7 @@ DEFAULT_MODEL = MODELS[0]
 DEFAULT_MEMORY = "512M"
 DEFAULT_IPS = 50000000  # instructions in a second of the guest's
 VGABIOS = "/usr/share/vgabios/vgabios.bin"
+CPUS_MAX = 8  # more than that the firmware does not come up with in a time worth waiting for
 MEMORY_MAX = 2048  # MiB; with more it ends without a word
 # The console's last words: the guest has powered off. From Linux 6.12 on the second, where there is no ACPI.
 HALTED = rb"reboot: (?:Power down|(?:Power off not available: )?System halted)"
@@ -24,7 +25,7 @@ display_library: term
 romimage: file={firmware}
 vgaromimage: file={vgabios}
 vga: extension=vbe, update_freq=5
-cpu: model={model}, count=1, ips={ips}, reset_on_triple_fault=0
+cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0
 memory: guest={memory}, host={memory}
 pci: enabled=1, chipset=i440fx, slot1=pcivga
 ata0-master: type=disk, path="{disk}", mode=flat
@@ -59,12 +60,12 @@ def known_models():
 class Process:
     """A running Bochs. poll, wait, kill and returncode are like subprocess.Popen's."""
 
-    def __init__(self, work, model, memory, firmware, disk, com1, com2, ips=DEFAULT_IPS):
+    def __init__(self, work, model, memory, firmware, disk, com1, com2, ips=DEFAULT_IPS, cpus=1):
         """work: a directory of this run's own; com1 and com2 as Bochs's configuration has them."""
         self.log = work + "/bochs.log"
         with open(work + "/bochsrc", "w") as file:
             file.write(CONFIGURATION.format(firmware=firmware, vgabios=VGABIOS, model=model, memory=mebibytes(memory), disk=disk,
-                                            com1=com1, com2=com2, work=work, ips=ips))
+                                            com1=com1, com2=com2, work=work, ips=ips, cpus=cpus))
         with open(work + "/commands", "w") as file:
             file.write("c\n")  # Debian's Bochs is built with its debugger: continue
         # The display wants a terminal; nobody looks at it. As its controlling terminal it also ends

@@ -23,6 +23,7 @@ QEMU = "qemu-system-x86_64"
 CHECK_OPTIONS = "build/tools/check-options"
 # In MiB: the firmware comes as far as a boot entry; Debian's kernels run (full; cloud with 144).
 MEMORY_MIN, MEMORY_DEBIAN = 48, 160
+CPUS_MAX = 255  # QEMU's q35 without more than a number of processors
 
 
 def get(name, default=""):
@@ -74,6 +75,14 @@ def timeout():
     if not seconds > 0:
         raise vm.Problem(f"TIMEOUT={get('TIMEOUT')}: not a number of seconds above 0")
     return seconds
+
+
+def cpus(emulator):
+    text = get("SMP", "1")
+    most = bochs.CPUS_MAX if emulator == "bochs" else CPUS_MAX
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= most:
+        raise vm.Problem(f"SMP={text}: not a number of processors from 1 to {most}")
+    return int(text)
 
 
 def memory(emulator):
@@ -163,7 +172,7 @@ def machine():
     emulator, accel, chosen = choose_emulator()
     check_emulator(emulator)
     made = vm.Machine(efi=get("UMBRA_EFI", "build/release/umbra.efi"), emulator=emulator, accel=accel,
-                      memory=memory(emulator), bochs_cpu=get("BOCHS_CPU", bochs.DEFAULT_MODEL),
+                      memory=memory(emulator), cpus=cpus(emulator), bochs_cpu=get("BOCHS_CPU", bochs.DEFAULT_MODEL),
                       command=os.environ.get("GUEST_CMD") or None, extra=words_of("QEMU_EXTRA"), force=get("FORCE") == "1")
     made.umbra = umbra_options(made.efi)
     if get("MULTIBOOT"):

@@ -42,6 +42,7 @@ class Machine:
     memory: str = "1G"
     emulator: str = "qemu"              # or "bochs"
     accel: str = "tcg"                  # QEMU's: or "kvm"
+    cpus: int = 1
     cpu: str = "max"                    # QEMU's
     bochs_cpu: str = bochs.DEFAULT_MODEL
     bochs_ips: int = bochs.DEFAULT_IPS
@@ -150,6 +151,8 @@ def qemu_arguments(machine, work, serial, serial2):
     ]
     if serial2:
         arguments += ["-serial", serial2]
+    if "-smp" not in machine.extra:
+        arguments += ["-smp", str(machine.cpus)]
     if "-d" not in machine.extra:  # QEMU has one log
         arguments += ["-d", "cpu_reset", "-D", work + "/qemu.log"]
     return arguments + machine.extra
@@ -180,7 +183,8 @@ class Result:
 
 
 def start_bochs(machine, work, com1, com2):
-    return bochs.Process(work, machine.bochs_cpu, machine.memory, ovmf.rom(), work + "/disk.img", com1, com2, machine.bochs_ips)
+    return bochs.Process(work, machine.bochs_cpu, machine.memory, ovmf.rom(), work + "/disk.img", com1, com2, machine.bochs_ips,
+                         machine.cpus)
 
 
 def start(machine, work, serial, serial2):

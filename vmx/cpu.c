@@ -115,8 +115,15 @@ static int open_feature_control(void)
 {
 	u64 value;
 
-	if (rdmsr_safe(MSR_FEATURE_CONTROL, &value) || value & FEATURE_CONTROL_LOCK)
+	if (rdmsr_safe(MSR_FEATURE_CONTROL, &value))
 		return 0;
+	if (value & FEATURE_CONTROL_LOCK) {
+		const char *error = vmx_feature_control_error(value);
+
+		if (error)
+			log_error("VMX: CPU %u: %s\n", this_cpu()->id, error);
+		return error ? -EIO : 0;
+	}
 	if (wrmsr_safe(MSR_FEATURE_CONTROL, value | FEATURE_CONTROL_VMX | FEATURE_CONTROL_LOCK)) {
 		log_error("VMX: IA32_FEATURE_CONTROL is not locked but refuses to be written\n");
 		return -EIO;
@@ -124,10 +131,10 @@ static int open_feature_control(void)
 	return 0;
 }
 
-static struct vmx_cpu *alloc_cpu(void)
+void *vmx_cpu_alloc(void)
 {
-	struct vmx_cpu *cpu = memory_alloc(0);
-	u32 *region = memory_alloc(0);
+	struct vmx_cpu *cpu = memory_take(1);
+	u32 *region = capability.basic & BASIC_ADDRESSES_32BIT ? memory_alloc(0) : memory_take(1);
 
 	if (!cpu || !region)
 		return NULL;
@@ -138,12 +145,8 @@ static struct vmx_cpu *alloc_cpu(void)
 
 int vmx_cpu_enable(void)
 {
-	struct vmx_cpu *cpu = alloc_cpu();
+	struct vmx_cpu *cpu = this_cpu()->backend;
 
-	if (!cpu) {
-		log_error("VMX: no memory for the VMXON region\n");
-		return -ENOMEM;
-	}
 	if (open_feature_control())
 		return -EIO;
 	write_cr0(vmx_fix_cr0(&capability, read_cr0()));
@@ -153,16 +156,12 @@ int vmx_cpu_enable(void)
 		write_cr4(read_cr4() & ~CR4_VMXE);
 		return -EIO;
 	}
-	this_cpu()->backend = cpu;
 	log_capability(&capability);
 	return 0;
 }
 
 void vmx_cpu_disable(void)
 {
-	if (!this_cpu()->backend)
-		return;
-	this_cpu()->backend = NULL;
-	if (insn_vmxoff() == VMX_OK)
+	if (read_cr4() & CR4_VMXE && insn_vmxoff() == VMX_OK)
 		write_cr4(read_cr4() & ~CR4_VMXE);
 }

@@ -7,6 +7,7 @@
 #include "arch/x86/execute.h"
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/startup.h"
 #include "arch/x86/trap_frame.h"
 
 #define DEFINE(name, value) asm volatile("# ->" #name " %0" : : "i"((u64)(value)))
@@ -40,4 +41,23 @@ void asm_offsets(void)
 	OFFSET(STACKS_MAIN, struct cpu_stacks, main);
 	DEFINE(STACK_MAIN_SIZE, STACK_MAIN_SIZE);
 	DEFINE(TRAP_FRAME_GPRS, offsetof(struct trap_frame, vector));
+	OFFSET(STARTUP_NEXT, struct startup, next);
+	OFFSET(STARTUP_CLOSED, struct startup, closed);
+	OFFSET(STARTUP_CR3, struct startup, cr3);
+	OFFSET(STARTUP_CODE32, struct startup, code32);
+	OFFSET(STARTUP_CODE64, struct startup, code64);
+	OFFSET(STARTUP_NO_IDT, struct startup, no_idt);
+	OFFSET(STARTUP_GDT_POINTER, struct startup, gdt_pointer);
+	OFFSET(STARTUP_ENTRY, struct startup, entry);
+	DEFINE(STARTUP_BYTES, sizeof(struct startup));
+	DEFINE(SEL_DATA, SEL_DATA);
+	DEFINE(CR0_PE, CR0_PE);
+	DEFINE(CR0_WP, CR0_WP);
+	DEFINE(CR0_NW, CR0_NW);
+	DEFINE(CR0_CD, CR0_CD);
+	DEFINE(CR0_PG, CR0_PG);
+	DEFINE(CR4_PAE, CR4_PAE);
+	DEFINE(MSR_EFER, MSR_EFER);
+	DEFINE(EFER_LME, EFER_LME);
+	DEFINE(EFER_NXE, EFER_NXE);
 }

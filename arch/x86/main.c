@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The core's way from boot/ to the guest: own stack, segments and vectors, the
- * log, memory, the vendor, the shadow engine, the guest.
+ * log, memory, the vendor, the other processors, the shadow engine, the guest.
  */
 #include "arch/x86/main.h"
 
 #include "arch/x86/acpi.h"
+#include "arch/x86/clock.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest/create.h"
 #include "arch/x86/guest/run.h"
@@ -18,6 +19,7 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/screen.h"
 #include "arch/x86/serial.h"
+#include "arch/x86/smp.h"
 #include "arch/x86/symbols.h"
 #include "arch/x86/vendor.h"
 #include "lib/string.h"
@@ -72,6 +74,9 @@ static const struct vendor *start_vendor(bool *task_switches_unseen)
 
 	if (!vendor)
 		panic("%s", why);
+	this_cpu()->backend = vendor->cpu_alloc();
+	if (!this_cpu()->backend)
+		panic("no memory for %s", vendor->name);
 	if (vendor->cpu_enable())
 		panic("%s cannot be turned on", vendor->name);
 	if (selfcheck_run(&boot_vcpu, vendor, &check))
@@ -159,6 +164,8 @@ static NORETURN void start_guest(const struct boot_info *info)
 
 	config.vendor = start_vendor(&config.task_switches_unseen);
 	find_sleep(info, &sleep);
+	clock_init();
+	smp_take_all(info, config.vendor);
 	config.shadow = start_shadow(info, config.vendor);
 	err = guest_create(&boot_vcpu, &config);
 	if (err)
@@ -179,6 +186,8 @@ void core_main(u64 boot_info_hpa)
 
 	phys_map_offset = DIRECT_MAP_BASE;
 	percpu_init(&percpu_boot, 0, &percpu_boot_stacks);
+	percpu_load(&percpu_boot);
+	percpu_publish(&percpu_boot);
 	idt_init();
 	idt_load();
 	check_boot_info(info);

@@ -9,13 +9,15 @@
  *   | image | boot data | heap: freed |  ...  | buddy state bytes | tables: freed | shadow engine's pool |
  *
  * So what the buddy has free is the hypervisor's start-up memory: memory_alloc()
- * and the page tables below come from there.
+ * and the page tables below come from there. What other CPUs need is taken from the
+ * front of the shadow engine's part before that is its own.
  */
 #include "arch/x86/memory.h"
 
 #include "arch/x86/paging.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "mm/buddy.h"
 #include "mm/gpt.h"
 #include "mm/hostmap.h"
@@ -35,7 +37,7 @@ static struct {
 	struct hostmap map;
 	struct region_map regions;
 	hpa_t shadow_base;
-	u64 shadow_bytes;
+	u64 shadow_bytes, shadow_least;
 	u64 guest_bytes;
 } memory;
 
@@ -178,6 +180,7 @@ static void init_buddy(const struct boot_info *info)
 	free_pages(info->heap_base, info->heap_size >> PAGE_SHIFT);
 	memory.shadow_base = hpa(shadow);
 	memory.shadow_bytes = info->pool_base + info->pool_size - shadow;
+	memory.shadow_least = memory.shadow_bytes / 2;
 }
 
 /* --- regions --------------------------------------------------------------- */
@@ -221,9 +224,10 @@ static void make_regions(const struct boot_info *info)
 
 /* --- the hypervisor's own page tables -------------------------------------- */
 
+/* The root, which is the first, is loaded in 32-bit mode (startup.asm). */
 static int alloc_table(void *arg, hpa_t *out)
 {
-	return buddy_alloc(&memory.buddy, 0, ZONE_NORMAL, out);
+	return buddy_alloc(&memory.buddy, 0, memory.map.root.v ? ZONE_NORMAL : ZONE_BELOW4G, out);
 }
 
 static void map_or_panic(u64 va, u64 pa, u64 size, u64 rights)
@@ -314,6 +318,11 @@ static void make_tables(const struct boot_info *info)
 
 /* --- public ---------------------------------------------------------------- */
 
+void memory_enter_cpu(void)
+{
+	paging_enter(memory.map.root);
+}
+
 void memory_init(const struct boot_info *info)
 {
 	check_map(info);
@@ -344,6 +353,68 @@ void *memory_alloc(u32 order)
 void memory_free(void *pages, u32 order)
 {
 	BUG_ON(buddy_free(&memory.buddy, virt_to_phys(pages), order) != 0);
+}
+
+/* Pages from the front of the shadow engine's part; 0: half of it would be gone. */
+static u64 take(u32 pages)
+{
+	u64 base = memory.shadow_base.v, bytes = (u64)pages << PAGE_SHIFT;
+
+	if (memory.shadow_bytes < memory.shadow_least + bytes)
+		return 0;
+	memory.shadow_base.v += bytes;
+	memory.shadow_bytes -= bytes;
+	return base;
+}
+
+void *memory_take(u32 pages)
+{
+	u64 base = take(pages);
+
+	return base ? memset(phys_to_virt(hpa(base)), 0, (u64)pages << PAGE_SHIFT) : NULL;
+}
+
+int memory_grow_tables(u32 pages)
+{
+	u64 base = take(pages);
+
+	if (!base)
+		return -ENOMEM;
+	free_pages(base, pages);
+	return 0;
+}
+
+static int map_stack(u8 *stack, u32 bytes)
+{
+	void *pages = memory_take(bytes >> PAGE_SHIFT);
+
+	return pages ? hostmap_map(&memory.map, (u64)stack, virt_to_phys(pages), bytes, HOSTMAP_W) : -ENOMEM;
+}
+
+int memory_map_stacks(struct cpu_stacks *stacks)
+{
+	int err = map_stack(stacks->main, STACK_MAIN_SIZE);
+
+	if (!err)
+		err = map_stack(stacks->nmi, STACK_IST_SIZE);
+	if (!err)
+		err = map_stack(stacks->df, STACK_IST_SIZE);
+	return err ? err : map_stack(stacks->mc, STACK_IST_SIZE);
+}
+
+int memory_map_startup(hpa_t page, bool on)
+{
+	int err = on ? hostmap_map(&memory.map, page.v, page, PAGE_SIZE, HOSTMAP_X) :
+		       hostmap_unmap(&memory.map, page.v, PAGE_SIZE);
+
+	paging_flush();
+	return err;
+}
+
+u32 memory_root(void)
+{
+	BUG_ON(memory.map.root.v >> 32);
+	return (u32)memory.map.root.v;
 }
 
 int memory_map_device(hpa_t base, u64 size)
@@ -394,6 +465,20 @@ const u8 *memory_of_firmware(u64 base, u32 bytes)
 		next = MIN(end, r->base + r->size);
 		if (r->kind == BOOT_MEM_RESERVED && map_reserved(at, next))
 			return NULL;
+	}
+	return bytes && end > base ? phys_to_virt(hpa(base)) : NULL;
+}
+
+u8 *memory_of_firmware_to_edit(u64 base, u32 bytes)
+{
+	u64 end = base + bytes;
+
+	for (u64 at = base; at < end;) {
+		const struct boot_range *r = range_at(at);
+
+		if (!r || (r->kind != BOOT_MEM_USABLE && r->kind != BOOT_MEM_FIRMWARE))
+			return NULL;
+		at = r->base + r->size;
 	}
 	return bytes && end > base ? phys_to_virt(hpa(base)) : NULL;
 }

@@ -7,6 +7,7 @@
 #ifndef ARCH_X86_MEMORY_H
 #define ARCH_X86_MEMORY_H
 
+#include "arch/x86/percpu.h"
 #include "boot/boot_info.h"
 #include "lib/types.h"
 #include "mm/region.h"
@@ -37,6 +38,30 @@ MUST_CHECK int memory_trap_device(hpa_t base);
 
 /* A page of the image's data: executable and not writable from now on, or, as at the start, the reverse. */
 void memory_set_executable(u8 *page, bool executable);
+
+/* As memory_of_firmware(), to be changed: NULL for what the firmware reserves as well. */
+u8 *memory_of_firmware_to_edit(u64 base, u32 bytes);
+
+/*
+ * Zeroed, contiguous, hidden pages, wherever the pool lies: from the front of the shadow engine's part, before
+ * memory_shadow_pool() is asked for it. NULL: half of that would be gone.
+ */
+void *memory_take(u32 pages);
+
+/* So many pages more for the tables below, from the same place. 0 or -ENOMEM. */
+MUST_CHECK int memory_grow_tables(u32 pages);
+
+/* The stacks of a CPU at their place in the map, with guard pages. 0 or -ENOMEM. */
+MUST_CHECK int memory_map_stacks(struct cpu_stacks *stacks);
+
+/* The page at its own address, to be executed while a CPU turns paging on; or no longer. 0 or -errno. */
+MUST_CHECK int memory_map_startup(hpa_t page, bool on);
+
+/* Gives this CPU the hypervisor's control registers and page tables. */
+void memory_enter_cpu(void);
+
+/* The root of those tables, which is below 4 GiB, wherever the others are. */
+u32 memory_root(void);
 
 struct region_map *memory_regions(void);
 

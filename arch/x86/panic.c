@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Panic: the hypervisor is broken. Single-shot (a panic inside a panic says
- * where it happened, on serial alone, and stops), takes no locks, prints all it
+ * where it happened, on serial alone, and stops), takes no locks, stops the other CPUs, prints all it
  * can on serial and screen, and stops.
  */
 #include "arch/x86/panic.h"
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest/vcpu.h"
+#include "arch/x86/kick.h"
 #include "arch/x86/log.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/screen.h"
@@ -19,7 +20,8 @@
 #define BACKTRACE_MAX 32
 #define MESSAGE_MAX 400
 
-static u8 panicking;
+static struct percpu *panicking; /* the CPU that tells */
+static u8 depth;
 
 void cpu_stop(void)
 {
@@ -30,9 +32,17 @@ void cpu_stop(void)
 
 static void enter_panic(u64 rip)
 {
+	struct percpu *nobody = NULL;
+
 	percpu_restore();
-	switch (__atomic_fetch_add(&panicking, 1, __ATOMIC_ACQ_REL)) {
-	case 0: log_take_console(); return;
+	if (!__atomic_compare_exchange_n(&panicking, &nobody, this_cpu(), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) &&
+	    nobody != this_cpu())
+		cpu_stop(); /* another CPU tells what happened to it */
+	switch (depth++) {
+	case 0:
+		log_take_console();
+		kick_stop_others();
+		return;
 	case 1:
 		screen_off();
 		log_error("\nPANIC inside the panic at %016lx\n", (unsigned long)rip);

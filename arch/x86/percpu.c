@@ -5,6 +5,7 @@
 #include "arch/x86/cpu.h"
 
 struct percpu percpu_boot;
+static struct percpu *percpu_table[PERCPU_MAX];
 struct cpu_stacks percpu_boot_stacks __attribute__((section(".bss.stacks")));
 
 void percpu_init(struct percpu *p, u32 id, struct cpu_stacks *stacks)
@@ -16,13 +17,36 @@ void percpu_init(struct percpu *p, u32 id, struct cpu_stacks *stacks)
 	p->tss.ist[IST_NMI - 1] = (u64)stacks->nmi + STACK_IST_SIZE;
 	p->tss.ist[IST_DF - 1] = (u64)stacks->df + STACK_IST_SIZE;
 	p->tss.ist[IST_MC - 1] = (u64)stacks->mc + STACK_IST_SIZE;
+	p->stack_top = (u64)stacks->main + STACK_MAIN_SIZE;
+}
+
+void percpu_load(struct percpu *p)
+{
 	gdt_load(&p->gdt, &p->tss);
 	wrmsr(MSR_FS_BASE, 0);
 	wrmsr(MSR_GS_BASE, (u64)p);
 }
 
-/* There is one CPU so far; with several, the stack that RSP is in tells which. */
+void percpu_publish(struct percpu *p)
+{
+	__atomic_store_n(&percpu_table[p->id], p, __ATOMIC_RELEASE);
+}
+
+struct percpu *percpu_of(u32 id)
+{
+	return id < PERCPU_MAX ? __atomic_load_n(&percpu_table[id], __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* The CPU whose stack we stand on. */
+static struct percpu *from_stack(void)
+{
+	u64 id = ((u64)__builtin_frame_address(0) - (u64)PERCPU_STACKS) / sizeof(struct cpu_stacks);
+	struct percpu *p = id < PERCPU_MAX ? percpu_of((u32)id) : NULL;
+
+	return p ? p : &percpu_boot;
+}
+
 void percpu_restore(void)
 {
-	wrmsr(MSR_GS_BASE, (u64)&percpu_boot);
+	wrmsr(MSR_GS_BASE, (u64)from_stack());
 }

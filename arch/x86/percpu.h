@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What each CPU has of its own. GS.base points at it while the hypervisor runs;
- * this_cpu() is the only way to it, so nothing else is a hidden global. SVM
- * restores GS.base only for exits that take the slow path (svm/enter.asm).
+ * this_cpu() is the way to it. SVM restores GS.base only for exits that take the slow
+ * path (svm/enter.asm). Others reach it as percpu_of() from the moment it is taken over; they
+ * write nothing there but kicks.
+ *
+ * The boot CPU's stacks are in the image. Those of CPU n are mapped at PERCPU_STACKS[n],
+ * so that RSP alone tells which CPU it is:
  *
  *   low  +-------+ guard page, not mapped
  *        | main  | 32 KiB
@@ -23,6 +27,9 @@
 #define STACK_MAIN_SIZE (32u << 10)
 #define STACK_IST_SIZE (8u << 10)
 
+/* CPUs that can be taken over, the boot CPU among them. */
+#define PERCPU_MAX 256
+
 struct cpu_stacks {
 	u8 guard_main[4096];
 	u8 main[STACK_MAIN_SIZE];
@@ -36,10 +43,24 @@ struct cpu_stacks {
 
 struct vcpu;
 
+/* How far a CPU is that is being taken over. */
+enum cpu_state {
+	CPU_READY,  /* all is laid out for it, it has not come */
+	CPU_BEGUN,  /* it runs our code */
+	CPU_WAITS,  /* taken: SVM or VMX is on, it waits for kicks */
+	CPU_FAILED, /* SVM or VMX cannot be turned on */
+};
+
 struct percpu {
 	struct percpu *self; /* at GS:0 */
-	u32 id;
-	u64 nmi_count;     /* NMIs that arrived while the hypervisor ran */
+	u32 id;              /* 0: the boot CPU; percpu_of(id) */
+	u32 apic_id;
+	u32 state;         /* enum cpu_state */
+	u32 kicks;         /* KICK_*, not taken yet */
+	u64 kicks_taken;   /* messages that were kicks */
+	u64 nmi_count;     /* other NMIs that arrived while the hypervisor ran */
+	u64 init_count;    /* INITs that came as an exception */
+	u64 stack_top;     /* of the main stack */
 	void *backend;     /* the vendor's state of this CPU: struct svm_cpu */
 	struct vcpu *vcpu; /* the guest's CPU that runs here, NULL before it is made */
 	struct cpu_stacks *stacks;
@@ -47,12 +68,23 @@ struct percpu {
 	struct tss tss;
 };
 
-/* The boot CPU's; the other CPUs' will come from memory_alloc(). */
+/* The boot CPU's; the other CPUs' come from memory_take(). */
 extern struct percpu percpu_boot;
 extern struct cpu_stacks percpu_boot_stacks;
 
-/* Fills p, loads its GDT, TSS and GS.base on this CPU. */
+#define PERCPU_STACKS ((struct cpu_stacks *)0xffffffffc0000000ull)
+
+/* Fills p, which is all zeroes, for any CPU. */
 void percpu_init(struct percpu *p, u32 id, struct cpu_stacks *stacks);
+
+/* Loads p's GDT, TSS and GS.base on this CPU. */
+void percpu_load(struct percpu *p);
+
+/* Makes p what percpu_of(p->id) gives. */
+void percpu_publish(struct percpu *p);
+
+/* NULL: no such CPU was taken over. */
+struct percpu *percpu_of(u32 id);
 
 /*
  * Makes this_cpu() work again where GS.base may still be the guest's: in a panic

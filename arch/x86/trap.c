@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The common trap handler. Every exception without a fix-up is a bug of
- * ours and panics; NMIs before the guest runs are counted and dropped (later
- * ones wait for the guest: GIF is 0 on SVM). A fault of an instruction that is executed for
- * the guest is the guest's.
+ * ours and panics. NMIs that are no kicks are counted: on the boot CPU before the guest runs they are
+ * dropped (later ones wait for the guest: GIF is 0 on SVM), on a CPU that waits always. A fault of
+ * an instruction that is executed for the guest is the guest's.
  */
 #include "arch/x86/trap.h"
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/execute.h"
+#include "arch/x86/kick.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/percpu.h"
+
+#define SX_INIT 1u /* APM vol. 2 section 15.28: an INIT, redirected by VM_CR.R_INIT */
 
 extern const struct extable_entry core_extable_start[], core_extable_end[];
 
@@ -36,6 +39,19 @@ static void ignore_breakpoint(struct trap_frame *frame)
 	frame->rflags |= RFLAGS_RF;
 }
 
+static void handle_nmi(void)
+{
+	struct percpu *cpu = this_cpu();
+	u32 reasons = kick_take();
+
+	if (reasons & KICK_STOP)
+		cpu_stop();
+	if (reasons)
+		cpu->kicks_taken++;
+	else
+		cpu->nmi_count++;
+}
+
 void trap_handle(struct trap_frame *frame)
 {
 	if (frame->vector == VEC_DB) {
@@ -43,7 +59,11 @@ void trap_handle(struct trap_frame *frame)
 		return;
 	}
 	if (frame->vector == VEC_NMI) {
-		this_cpu()->nmi_count++;
+		handle_nmi();
+		return;
+	}
+	if (frame->vector == VEC_SX && frame->error == SX_INIT) {
+		this_cpu()->init_count++;
 		return;
 	}
 	if ((frame->vector == VEC_GP || frame->vector == VEC_UD) && apply_fixup(frame))

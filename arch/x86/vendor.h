@@ -32,7 +32,11 @@ struct vendor {
 	const char *(*hidden_features)(void);
 	/* Does this CPU, once enabled, ignore address line A20? NULL or false: its ports have to be guarded. */
 	bool (*a20_fixed)(void);
-	int (*cpu_enable)(void);   /* this CPU; 0 or -errno, logged */
+	/* What a CPU needs of its own, for its percpu->backend; called on any CPU. NULL: no memory. */
+	void *(*cpu_alloc)(void);
+	int (*cpu_enable)(void); /* this CPU, whose backend is there; 0 or -errno, logged */
+	/* From now on NMIs reach the IDT of this CPU, which is enabled and runs no guest. NULL: they do anyway. */
+	void (*cpu_listen)(void);
 	void (*cpu_disable)(void); /* best effort, for panic and power-off */
 	/* State as after RESET but protected, flat. Allocates vcpu->hw unless an earlier call has. */
 	int (*vcpu_init)(struct vcpu *vcpu);

@@ -29,7 +29,8 @@ static void map_page(u64 va, u64 pa)
 	invlpg(va);
 }
 
-/* --- finding it: pages of reserved ranges between 1 MiB and the end of memory --- */
+/* --- finding it: pages of reserved ranges up to the end of memory, but for the ROMs below 1 MiB --- */
+#define ROM_BASE 0xa0000u
 static bool is_hidden(u64 pa, u32 counter)
 {
 	u64 before = umbra_counter_at(counter);
@@ -65,7 +66,8 @@ static u64 look_at_map(void)
 	for (u32 i = 0; i < boot.e820_count; i++) {
 		const struct e820_entry *e = &boot.e820[i];
 
-		if (e->type != E820_RESERVED || e->base < 1u << 20 || e->base + e->size > limit)
+		if (e->type != E820_RESERVED || (e->base + e->size > ROM_BASE && e->base < 1u << 20) ||
+		    e->base + e->size > limit)
 			continue;
 		print("reserved %lx to %lx\n", e->base, e->base + e->size);
 		bytes += e->size;

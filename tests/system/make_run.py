@@ -105,6 +105,8 @@ WRONG = [
     ({"GUEST_MEM": "0"}, r"GUEST_MEM=0 is too little"),
     ({"GUEST_MEM": "abc"}, r"GUEST_MEM=abc: not a size such as 512, 256M or 8G"),
     ({"GUEST_MEM": "-1G"}, r"GUEST_MEM=-1G: not a size"),
+    ({"SMP": "0"}, r"SMP=0: not a number of processors from 1 to 255"),
+    ({"SMP": "2x"}, r"SMP=2x: not a number of processors"),
     ({"UMBRA_OPTS": "frobnicate=1"}, r"UMBRA_OPTS: unknown umbra option \"frobnicate=1\"; the options are serial="),
     ({"UMBRA_OPTS": "pool=1M"}, r"UMBRA_OPTS: bad value in umbra option \"pool=1M\"; write pool=SIZE .*at least 2M"),
     ({"UMBRA_OPTS": "shadow=4K"}, r"UMBRA_OPTS: bad value in umbra option \"shadow=4K\".*at least 256K"),
@@ -126,6 +128,7 @@ def test_a_wrong_setting_is_told_in_a_line_and_nothing_starts():
 
 WRONG_IN_BOCHS = [
     ({"GUEST_MEM": "4G"}, r"GUEST_MEM=4G is too much: Bochs takes 2048M at most"),
+    ({"SMP": "9"}, r"SMP=9: not a number of processors from 1 to 8"),
     ({"BOCHS_CPU": "z80"}, r"BOCHS_CPU=z80: Bochs knows .*corei7_skylake_x"),
     ({"QEMU_EXTRA": "-smp 2"}, r"QEMU_EXTRA is for QEMU, and EMU is bochs"),
 ]

@@ -291,12 +291,15 @@ def test_local_apic_answers_accesses_of_every_shape_as_on_the_bare_machine():
 
 def check_hidden(result, bare):
     """What the boot loader says it hides is reserved in the guest's map and hidden, not a page more or less."""
-    said = re.search(r"hidden from the guest: image 0x(\w+) \+ (\d+) KiB, pool 0x(\w+) \+ (\d+) MiB", result.text)
+    said = re.search(r"hidden from the guest: image 0x(\w+) \+ (\d+) KiB, pool 0x(\w+) \+ (\d+) MiB, "
+                     r"start-up page 0x(\w+)", result.text)
     require(said, "the boot loader does not say what it hides")
+    require(0x1000 <= int(said[5], 16) < 0xa0000, "the start-up page is not below 640 KiB")
     wanted = sorted([(int(said[1], 16), int(said[1], 16) + (int(said[2]) << 10)),
                      (int(said[3], 16), int(said[3], 16) + (int(said[4]) << 20))])
     if wanted[0][1] == wanted[1][0]:
         wanted = [(wanted[0][0], wanted[1][1])]
+    wanted = [(int(said[5], 16), int(said[5], 16) + 0x1000)] + wanted
     found = {kind: [(int(base, 16), int(end, 16)) for base, end in re.findall(rf"^{kind} (\w+) to (\w+)", result.text, re.M)]
              for kind in ("reserved", "hidden")}
     for base, end in wanted:

@@ -27,7 +27,8 @@
 #define TIB (1ull << 40)
 #define STRIDE 48u
 #define DESCRIPTORS_MAX 1200u
-#define RANGES_MAX (2 * DESCRIPTORS_MAX + 5)
+#define RANGES_MAX (2 * DESCRIPTORS_MAX + 2 * HIDDEN + 1)
+#define HIDDEN 3u
 #define IMAGE_BYTES 0x7000ull
 #define HEAP_PAGES (BOOT_HEAP_BYTES / PAGE_SIZE)
 
@@ -164,7 +165,7 @@ static void (*const machines[])(void) = {
 static struct boot_info *info;
 static struct boot_range ranges[RANGES_MAX];
 static u32 range_count;
-static struct map_hidden hidden[2];
+static struct map_hidden hidden[HIDDEN];
 
 /* Takes a free range, which lies in one descriptor, as AllocatePages() does. */
 static void claim(u64 base, u64 bytes)
@@ -187,7 +188,7 @@ static void claim(u64 base, u64 bytes)
 	fail_msg("nothing free at %lx", (unsigned long)base);
 }
 
-/* The hypervisor's two blocks, as boot/core.c lays them out. */
+/* The hypervisor's two blocks and its start-up page, as boot/core.c lays them out. */
 static void place(u64 pool_bytes)
 {
 	u64 image = IMAGE_BYTES + 2 * PAGE_SIZE + ALIGN_UP(sizeof(ranges), PAGE_SIZE) + BOOT_HEAP_BYTES, base = 0;
@@ -207,6 +208,11 @@ static void place(u64 pool_bytes)
 	claim(base, image);
 	hidden[0] = (struct map_hidden){base, image, BOOT_MEM_HV_IMAGE};
 	assert_true(base + image <= hidden[1].base || base >= hidden[1].base + pool_bytes);
+	assert_true(map_find_free(&map, PAGE_SIZE, PAGE_SIZE, plan_startup_place.min, plan_startup_place.max,
+				  plan_startup_place.from_top, &base));
+	assert_int_equal(base, 640 * KIB - PAGE_SIZE);
+	claim(base, PAGE_SIZE);
+	hidden[2] = (struct map_hidden){base, PAGE_SIZE, BOOT_MEM_HV_IMAGE};
 }
 
 /* Physical memory from the lower of the two blocks to the end of the higher one. */
@@ -222,7 +228,7 @@ static void fill_info(void)
 	u64 at = hidden[0].base + IMAGE_BYTES;
 
 	info = phys_to_virt(hpa(at));
-	assert_true(map_build(ranges, 2 * map.count + 5, &range_count, &map, hidden, 2));
+	assert_true(map_build(ranges, 2 * map.count + 2 * HIDDEN + 1, &range_count, &map, hidden, HIDDEN));
 	memcpy(phys_to_virt(hpa(at + 2 * PAGE_SIZE)), ranges, range_count * sizeof(*ranges));
 	*info = (struct boot_info){
 		.map = at + 2 * PAGE_SIZE,
@@ -311,7 +317,7 @@ static void assert_regions(void)
 	assert_region(screen.base, REGION_MMIO);
 }
 
-/* All that memory_alloc() has lies in the image's block, or below 4 GiB in the pool. */
+/* All that memory_alloc() has lies in the image's block, or below 4 GiB in the pool; the root of the tables lies there too. */
 static void assert_heap(void)
 {
 	bool pool_above = info->pool_base >= 4 * GIB;
@@ -326,7 +332,8 @@ static void assert_heap(void)
 		assert_int_equal(*page, 0);
 		*page = at;
 	}
-	assert_true(pool_above ? count == HEAP_PAGES : count >= HEAP_PAGES);
+	assert_int_equal(memory_root(), entered.root.v);
+	assert_true(pool_above ? count == HEAP_PAGES - 1 : count >= HEAP_PAGES - 1);
 }
 
 static void every_machine_starts_with_the_default_pool(void **state)
@@ -487,6 +494,95 @@ static void devices_beyond_the_direct_map_are_refused(void **state)
 	host_arena_destroy();
 }
 
+/* --- other processors ------------------------------------------------------------------------------------ */
+static u64 shadow_base(void)
+{
+	hpa_t pool;
+	u64 bytes;
+
+	memory_shadow_pool(&pool, &bytes);
+	assert_int_equal(pool.v + bytes, info->pool_base + info->pool_size);
+	return pool.v;
+}
+
+/* All of [va, va + bytes) is mapped to writable pages from base on; the page below it is not mapped. */
+static void assert_stack(const u8 *stack, u64 bytes, u64 *base)
+{
+	u64 rights;
+	hpa_t to;
+
+	assert_false(hostmap_query(&entered, (u64)stack - PAGE_SIZE, &to, &rights));
+	for (u64 at = 0; at < bytes; at += PAGE_SIZE, *base += PAGE_SIZE) {
+		assert_true(hostmap_query(&entered, (u64)stack + at, &to, &rights));
+		assert_int_equal(to.v, *base);
+		assert_int_equal(rights, HOSTMAP_W);
+	}
+}
+
+/* One page of tables for each and eight at first are enough, as in smp.c. */
+static void lay_out_processors(void)
+{
+	u64 at = shadow_base() + 8 * PAGE_SIZE;
+
+	assert_int_equal(memory_grow_tables(8), 0);
+	assert_int_equal(memory_map_startup(hpa(hidden[2].base), true), 0);
+	for (u32 id = 1; id < PERCPU_MAX; id++) {
+		struct cpu_stacks *s = &PERCPU_STACKS[id];
+
+		assert_int_equal(shadow_base(), at);
+		memset(phys_to_virt(hpa(at)), 0xcc, 2 * PAGE_SIZE);
+		assert_int_equal(memory_grow_tables(1), 0);
+		at += PAGE_SIZE;
+		assert_ptr_equal(memory_take(1), phys_to_virt(hpa(at)));
+		assert_int_equal(*(u64 *)phys_to_virt(hpa(at)), 0);
+		at += PAGE_SIZE;
+		assert_int_equal(memory_map_stacks(s), 0);
+		assert_stack(s->main, sizeof(s->main), &at);
+		assert_stack(s->nmi, sizeof(s->nmi), &at);
+		assert_stack(s->df, sizeof(s->df), &at);
+		assert_stack(s->mc, sizeof(s->mc), &at);
+	}
+}
+
+static void other_processors_have_stacks_and_pages_from_the_front_of_the_pool(void **state)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(machines); i++) {
+		u64 rights;
+		hpa_t to;
+
+		clear_machine();
+		machines[i]();
+		start(machines[i], 64 * MIB + plan_pool_default(&map));
+		lay_out_processors();
+		assert_true(hostmap_query(&entered, hidden[2].base, &to, &rights));
+		assert_int_equal(rights, HOSTMAP_X);
+		assert_int_equal(to.v, hidden[2].base);
+		assert_int_equal(memory_map_startup(hpa(hidden[2].base), false), 0);
+		assert_false(hostmap_query(&entered, hidden[2].base, &to, &rights));
+		assert_reachable();
+		assert_heap();
+		host_arena_destroy();
+	}
+}
+
+static void other_processors_leave_half_of_the_pool(void **state)
+{
+	u64 before, bytes, now;
+	hpa_t pool;
+
+	start(one_gib, 0);
+	memory_shadow_pool(&pool, &before);
+	while (memory_take(3))
+		;
+	memory_shadow_pool(&pool, &bytes);
+	assert_true(bytes >= before / 2 && bytes < before / 2 + 3 * PAGE_SIZE);
+	assert_int_equal(memory_grow_tables(3), -ENOMEM);
+	assert_int_equal(memory_map_stacks(&PERCPU_STACKS[1]), -ENOMEM);
+	memory_shadow_pool(&pool, &now);
+	assert_int_equal(now, bytes);
+	host_arena_destroy();
+}
+
 /* A pool that is too small is said to be, whatever lies in it. */
 static void a_pool_without_room_panics_with_a_line(void **state)
 {
@@ -509,6 +605,8 @@ int main(void)
 		cmocka_unit_test(tables_grow_with_memory_not_with_its_addresses),
 		cmocka_unit_test(the_default_pool_follows_the_slope_that_is_documented),
 		cmocka_unit_test(devices_beyond_the_direct_map_are_refused),
+		cmocka_unit_test(other_processors_have_stacks_and_pages_from_the_front_of_the_pool),
+		cmocka_unit_test(other_processors_leave_half_of_the_pool),
 		cmocka_unit_test(a_pool_without_room_panics_with_a_line),
 	};
 

@@ -162,6 +162,11 @@ NORETURN void hw_reset(void)
 {
 	panic("machine reset");
 }
+bool hw_stop_asked(void)
+{
+	return false;
+}
+
 NORETURN void hw_stop(void)
 {
 	panic("guest stopped");

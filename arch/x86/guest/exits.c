@@ -96,6 +96,8 @@ static void handle_exception(struct vcpu *vcpu)
 
 static NORETURN void handle_init(struct vcpu *vcpu)
 {
+	if (hw_stop_asked())
+		hw_stop();
 	log_error("guest: INIT received; resetting the machine\n");
 	hw_reset();
 }

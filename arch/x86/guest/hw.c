@@ -2,6 +2,7 @@
 /* Instructions executed on the hardware for the guest; see hw.h. */
 #include "arch/x86/guest/hw.h"
 
+#include "arch/x86/kick.h"
 #include "arch/x86/memory.h"
 #include "lib/spinlock.h"
 #include "mm/phys.h"
@@ -164,4 +165,9 @@ NORETURN void hw_stop(void)
 		cpu_irq_disable();
 		cpu_halt();
 	}
+}
+
+bool hw_stop_asked(void)
+{
+	return kick_stop_asked();
 }

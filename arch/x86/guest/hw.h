@@ -34,5 +34,7 @@ void hw_apic_write(hpa_t page, u32 offset, u32 value);
 /* Resets the machine: port 0xcf9, then the keyboard controller, then a triple fault. */
 NORETURN void hw_reset(void);
 NORETURN void hw_stop(void);
+/* Does an INIT at this CPU mean that another has panicked? */
+bool hw_stop_asked(void);
 
 #endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See kick.h. */
+#include "arch/x86/kick.h"
+
+#include "arch/x86/lapic.h"
+
+static void ask(struct percpu *cpu, u32 reasons)
+{
+	__atomic_fetch_or(&cpu->kicks, reasons, __ATOMIC_RELEASE);
+}
+
+void kick_send(struct percpu *cpu, u32 reasons)
+{
+	ask(cpu, reasons);
+	lapic_send(cpu->apic_id, LAPIC_NMI);
+}
+
+void kick_stop_others(void)
+{
+	for (u32 i = 0; i < PERCPU_MAX; i++) {
+		struct percpu *cpu = percpu_of(i);
+
+		if (!cpu || cpu == this_cpu())
+			continue;
+		ask(cpu, KICK_STOP);
+		lapic_join(false); /* the guest may have turned it off */
+		lapic_send(cpu->apic_id, cpu->vcpu ? LAPIC_INIT : LAPIC_NMI);
+	}
+}
+
+u32 kick_take(void)
+{
+	return __atomic_exchange_n(&this_cpu()->kicks, 0, __ATOMIC_ACQUIRE);
+}
+
+bool kick_stop_asked(void)
+{
+	return __atomic_load_n(&this_cpu()->kicks, __ATOMIC_ACQUIRE) & KICK_STOP;
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See smp.h. All others get an INIT first, also those that no table names: a firmware's waiting loop lies in memory
+ * that the guest may write. What then waits for a start-up message is started into the start-up page, one
+ * after the other where ACPI names them, else all at once; there the exchange of struct startup's `next` lets in one at a time.
+ */
+#include "arch/x86/smp.h"
+
+#include "arch/x86/acpi.h"
+#include "arch/x86/clock.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/idt.h"
+#include "arch/x86/kick.h"
+#include "arch/x86/lapic.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/panic.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/startup.h"
+#include "lib/log.h"
+#include "lib/printf.h"
+#include "lib/string.h"
+#include "mm/phys.h"
+
+/* SDM vol. 3 section 8.4.4.1: between INIT and start-up; between two start-up messages, more than the 200 us asked for. */
+#define INIT_WAIT_US 10000u
+#define REPEAT_US 10000u
+#define COME_UP_US 1000000u
+/* Without tables: so long after the last one that came. */
+#define SILENCE_US 200000u
+
+/* Page tables: for the start-up page at its own address and the first CPU's stacks; for the stacks of each. */
+#define TABLES_AT_FIRST 8u
+#define TABLES_PER_CPU 1u
+
+static struct {
+	const struct vendor *vendor;
+	struct startup *startup;
+	hpa_t page;
+	struct percpu *next; /* laid out and not taken yet, or NULL */
+	u32 count;           /* CPUs that are the hypervisor's */
+	bool x2apic;
+} smp = {.count = 1};
+
+/* --- on the CPU that comes up ----------------------------------------------- */
+
+static NORETURN void wait_for_kicks(void)
+{
+	for (;;)
+		cpu_halt(); /* interrupts are off: an NMI, #SX or a machine check ends it */
+}
+
+/* What the start-up page calls, on the CPU's own stack. */
+static NORETURN void begin(struct percpu *cpu)
+{
+	u32 state = CPU_WAITS;
+
+	__atomic_store_n(&cpu->state, CPU_BEGUN, __ATOMIC_RELEASE);
+	percpu_publish(cpu); /* from now on a panic on it tells its name */
+	percpu_load(cpu);
+	idt_load();
+	memory_enter_cpu();
+	lapic_join(smp.x2apic);
+	cpu->apic_id = lapic_id();
+	if (smp.vendor->cpu_enable())
+		state = CPU_FAILED;
+	else if (smp.vendor->cpu_listen)
+		smp.vendor->cpu_listen();
+	__atomic_store_n(&cpu->state, state, __ATOMIC_RELEASE);
+	wait_for_kicks();
+}
+
+/* --- on the boot CPU -------------------------------------------------------- */
+
+static u32 state_of(const struct percpu *cpu)
+{
+	return __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE);
+}
+
+/* Waits until the state is reached; false if it was not in time. A panic elsewhere stops us, interrupts being off. */
+static bool wait_state(const struct percpu *cpu, u32 state, u64 deadline)
+{
+	while (state_of(cpu) < state) {
+		if (kick_stop_asked())
+			cpu_stop();
+		if (clock_passed(deadline))
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+static struct percpu *lay_out(u32 id)
+{
+	struct percpu *cpu;
+
+	if (memory_grow_tables(TABLES_PER_CPU))
+		return NULL;
+	cpu = memory_take(1);
+	if (!cpu || memory_map_stacks(&PERCPU_STACKS[id]))
+		return NULL;
+	percpu_init(cpu, id, &PERCPU_STACKS[id]);
+	((u64 *)cpu->stack_top)[-1] = (u64)cpu;
+	cpu->backend = smp.vendor->cpu_alloc();
+	return cpu->backend ? cpu : NULL;
+}
+_Static_assert(sizeof(struct percpu) <= PAGE_SIZE, "lay_out() takes one page");
+
+/* Something for the next CPU to take is in the start-up page; false: there is no memory or no room for one. */
+static bool offer(void)
+{
+	if (!smp.next && smp.count < PERCPU_MAX)
+		smp.next = lay_out(smp.count);
+	if (!smp.next)
+		return false;
+	BUG_ON((u64)(s32)smp.next->stack_top != smp.next->stack_top);
+	__atomic_store_n(&smp.startup->next, (u32)smp.next->stack_top, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Takes the offer back; false: a CPU has it. */
+static bool withdraw(void)
+{
+	return __atomic_exchange_n(&smp.startup->next, 0, __ATOMIC_ACQ_REL);
+}
+
+/* It can be reached: an NMI finds its handler, which finds the reason. */
+static bool answers(struct percpu *cpu)
+{
+	u64 deadline = clock_after(COME_UP_US);
+
+	kick_send(cpu, KICK_ANSWER);
+	while (!__atomic_load_n(&cpu->kicks_taken, __ATOMIC_ACQUIRE))
+		if (clock_passed(deadline))
+			return false;
+	return true;
+}
+
+/* A CPU has the offer: it is ours if it comes to its end. What it took is never offered again. */
+static bool take(u64 deadline)
+{
+	struct percpu *cpu = smp.next;
+	const char *why = NULL;
+
+	smp.next = NULL;
+	if (!wait_state(cpu, CPU_WAITS, deadline))
+		why = "did not come up within a second";
+	else if (state_of(cpu) == CPU_FAILED)
+		why = "cannot be used";
+	else if (!answers(cpu))
+		why = "does not answer";
+	smp.count++; /* the number is used up */
+	if (!why)
+		return true;
+	log_warn("processors: CPU %u (APIC ID %u) %s: it stays off\n", cpu->id, cpu->apic_id, why);
+	return false;
+}
+
+static void leave_off(u32 apic_id)
+{
+	lapic_send(apic_id, LAPIC_INIT);
+	clock_wait(INIT_WAIT_US);
+}
+
+static u32 startup_command(void)
+{
+	return LAPIC_STARTUP | (u32)(smp.page.v >> PAGE_SHIFT);
+}
+
+/* Starts one that is named by its APIC ID. */
+static bool start_one(u32 apic_id)
+{
+	u64 again = clock_after(REPEAT_US), deadline = clock_after(COME_UP_US);
+
+	if (!offer()) {
+		log_warn("processors: no memory for the one with APIC ID %u: it stays off\n", apic_id);
+		return false;
+	}
+	lapic_send(apic_id, startup_command());
+	if (!wait_state(smp.next, CPU_BEGUN, again)) /* one that has begun passes the second by */
+		lapic_send(apic_id, startup_command());
+	if (!wait_state(smp.next, CPU_BEGUN, deadline) && withdraw()) {
+		log_warn("processors: the one with APIC ID %u did not come up within a second: it stays off\n",
+			 apic_id);
+		leave_off(apic_id);
+		return false;
+	}
+	if (take(deadline))
+		return true;
+	leave_off(apic_id);
+	return false;
+}
+
+static u32 start_listed(const struct acpi_cpus *cpus)
+{
+	u32 started = 0;
+
+	for (u32 i = 0; i < cpus->count; i++)
+		if (cpus->apic_id[i] != percpu_boot.apic_id)
+			started += start_one(cpus->apic_id[i]);
+	if (cpus->left_off)
+		log_warn("processors: %u more than there is room for stay off\n", cpus->left_off);
+	return started;
+}
+
+/* All at once, where nobody says who there is; each waits in the start-up page for its turn. */
+static u32 start_unknown(void)
+{
+	u64 again = clock_after(REPEAT_US);
+	u32 started = 0;
+
+	if (!offer())
+		return 0;
+	lapic_send_others(startup_command());
+	if (!wait_state(smp.next, CPU_BEGUN, again))
+		lapic_send_others(startup_command());
+	do {
+		if (!wait_state(smp.next, CPU_BEGUN, clock_after(SILENCE_US)) && withdraw())
+			return started;
+		started += take(clock_after(COME_UP_US));
+	} while (offer());
+	return started;
+}
+
+/* --- the start-up page ------------------------------------------------------ */
+
+#define DESC_CODE32 0x00cf9b000000ffffull /* as in gdt.c, D instead of L */
+
+static u32 offset_in_page(const u8 *place)
+{
+	return (u32)(smp.page.v + (u64)(place - startup_begin));
+}
+
+static int open_page(const struct boot_info *info)
+{
+	u8 *page = phys_to_virt(hpa(info->startup_page));
+	struct startup *s = (struct startup *)(page + (startup_data - startup_begin));
+
+	BUG_ON((u64)(startup_end - startup_begin) > PAGE_SIZE);
+	smp.page = hpa(info->startup_page);
+	smp.startup = s;
+	memcpy(page, startup_begin, (u64)(startup_end - startup_begin));
+	*s = (struct startup){
+		.cr3 = memory_root(),
+		.code32 = {offset_in_page(startup_code32), STARTUP_SEL_CODE32},
+		.code64 = {offset_in_page(startup_code64), SEL_CODE},
+		.gdt_pointer = {sizeof(s->gdt) - 1,
+				offset_in_page(startup_data) + (u32)offsetof(struct startup, gdt)},
+		.entry = (u64)begin,
+	};
+	s->gdt[SEL_CODE / 8] = percpu_boot.gdt.entry[SEL_CODE / 8];
+	s->gdt[SEL_DATA / 8] = percpu_boot.gdt.entry[SEL_DATA / 8];
+	s->gdt[STARTUP_SEL_CODE32 / 8] = DESC_CODE32;
+	return memory_map_startup(smp.page, true);
+}
+
+/* Who comes later halts in the page, which stays hidden. */
+static void close_page(void)
+{
+	__atomic_store_n(&smp.startup->closed, 1, __ATOMIC_RELEASE);
+	if (memory_map_startup(smp.page, false))
+		panic("processors: the start-up page cannot be unmapped");
+}
+
+static void report(u32 started)
+{
+	char ids[96];
+	u32 length = 0;
+
+	for (u32 i = 0; i < smp.count && length < sizeof(ids) - 16; i++) {
+		const struct percpu *cpu = percpu_of(i);
+
+		if (!i || (cpu && state_of(cpu) == CPU_WAITS))
+			length += (u32)snprintf(ids + length, sizeof(ids) - length, " %u", cpu->apic_id);
+	}
+	log_info("processors: %u taken, APIC IDs%s%s; the guest has the first\n", started + 1, ids,
+		 length < sizeof(ids) - 16 ? "" : " ...");
+}
+
+void smp_take_all(const struct boot_info *info, const struct vendor *vendor)
+{
+	static struct acpi_cpus cpus;
+	bool listed = !acpi_find_cpus(memory_of_firmware, info->acpi_rsdp, &cpus);
+	u32 started;
+
+	if (!lapic_present()) {
+		log_warn("processors: the local APIC is off, so others, if there are any, are not taken\n");
+		return;
+	}
+	smp.vendor = vendor;
+	smp.x2apic = lapic_is_x2apic();
+	percpu_boot.apic_id = lapic_id();
+	if (listed)
+		acpi_hide_cpus(memory_of_firmware, memory_of_firmware_to_edit, info->acpi_rsdp, percpu_boot.apic_id);
+	lapic_send_others(LAPIC_INIT);
+	clock_wait(INIT_WAIT_US);
+	if (listed && cpus.count < 2)
+		return;
+	if (!info->startup_page || memory_grow_tables(TABLES_AT_FIRST) || open_page(info)) {
+		log_warn("processors: no page or no memory to start the others: they stay off\n");
+		return;
+	}
+	started = listed ? start_listed(&cpus) : start_unknown();
+	close_page();
+	report(started);
+}
