@@ -285,6 +285,10 @@ NORETURN void hw_reset(void)
 {
 	panic("machine reset");
 }
+struct hw_cpus hw_cpus(void)
+{
+	return (struct hw_cpus){.owned = 4, .nmis = 2, .inits = 1};
+}
 bool hw_stop_asked(void)
 {
 	return false;
@@ -788,7 +792,7 @@ static void counters_are_readable_by_cpuid(void **state)
 	assert_int_equal(r.eax, 0x40000011);
 	assert_memory_equal(&r.ebx, "Umbra Shadow", 12);
 	r = cpuid_answer(&vcpu, 0x40000001, 0);
-	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT);
+	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 3);
 	r = cpuid_answer(&vcpu, 0x40000002, 0);
 	strncpy(name, VERSION_TEXT, 16);
 	assert_memory_equal(&r, name, 16);
@@ -805,6 +809,14 @@ static void counters_are_readable_by_cpuid(void **state)
 	assert_string_equal(name, "exit_page_fault");
 	r = cpuid_answer(&vcpu, 0x40000011, (1 + EXIT_KIND_COUNT) * 4);
 	assert_memory_equal(&r, "shadow_walks", 13);
+	for (u32 i = 0; i < 3; i++) { /* of the processors */
+		r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + i);
+		assert_int_equal(r.eax, i == 0 ? 4 : i == 1 ? 2 : 1);
+	}
+	r = cpuid_answer(&vcpu, 0x40000011, (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 1) * 4);
+	assert_memory_equal(&r, "cpu_nmis", 9);
+	r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 3);
+	assert_int_equal(r.eax, 0);
 	r = cpuid_answer(&vcpu, 0x40000011, ~0u);
 	assert_int_equal(r.eax, 0);
 	r = cpuid_answer(&vcpu, 0x40000010, ~0u);

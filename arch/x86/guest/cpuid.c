@@ -304,9 +304,19 @@ void cpuid_init(struct vcpu *vcpu, const char *hide)
 		c->fixed[i] = filtered(c, fixed_leaves[i], 0);
 }
 
-/* Counters: all exits, exits by kind, the shadow engine's. */
-#define COUNTERS (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT)
+/* Counters: all exits, exits by kind, the shadow engine's, of the processors. */
+static const char *const cpu_counter_names[] = {"cpus", "cpu_nmis", "cpu_inits"};
+#define CPU_COUNTERS ARRAY_SIZE(cpu_counter_names)
+#define CPU_COUNTER_FIRST (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT)
+#define COUNTERS ((u32)(CPU_COUNTER_FIRST + CPU_COUNTERS))
 #define COUNTER_NAME 64
+
+static u64 cpu_counter(u32 n)
+{
+	struct hw_cpus cpus = hw_cpus();
+
+	return n == 0 ? cpus.owned : n == 1 ? cpus.nmis : cpus.inits;
+}
 
 static u64 counter_value(const struct vcpu *vcpu, u32 index)
 {
@@ -314,6 +324,8 @@ static u64 counter_value(const struct vcpu *vcpu, u32 index)
 		return vcpu->exits;
 	if (index <= EXIT_KIND_COUNT)
 		return vcpu->exit_count[index - 1];
+	if (index >= CPU_COUNTER_FIRST)
+		return cpu_counter(index - CPU_COUNTER_FIRST);
 	return shadow_stat(guest_of(vcpu)->shadow, index - 1 - EXIT_KIND_COUNT);
 }
 
@@ -338,6 +350,8 @@ static void counter_name(u32 index, char out[COUNTER_NAME])
 	} else if (index <= EXIT_KIND_COUNT) {
 		append(out, &at, "exit_");
 		append(out, &at, exit_kind_names[index - 1]);
+	} else if (index >= CPU_COUNTER_FIRST) {
+		append(out, &at, cpu_counter_names[index - CPU_COUNTER_FIRST]);
 	} else {
 		append(out, &at, "shadow_");
 		append(out, &at, shadow_stat_name(index - 1 - EXIT_KIND_COUNT));

@@ -171,3 +171,19 @@ bool hw_stop_asked(void)
 {
 	return kick_stop_asked();
 }
+
+struct hw_cpus hw_cpus(void)
+{
+	struct hw_cpus sum = {0};
+
+	for (u32 i = 0; i < PERCPU_MAX; i++) {
+		const struct percpu *cpu = percpu_of(i);
+
+		if (!cpu)
+			continue;
+		sum.owned += cpu->vcpu || cpu->state == CPU_WAITS;
+		sum.nmis += cpu->vcpu ? 0 : cpu->nmi_count;
+		sum.inits += cpu->vcpu ? 0 : cpu->init_count;
+	}
+	return sum;
+}

@@ -36,5 +36,10 @@ NORETURN void hw_reset(void);
 NORETURN void hw_stop(void);
 /* Does an INIT at this CPU mean that another has panicked? */
 bool hw_stop_asked(void);
+/* Processors that the hypervisor owns; NMIs, no kicks, and INITs that reached those of them which run no guest. */
+struct hw_cpus {
+	u64 owned, nmis, inits;
+};
+struct hw_cpus hw_cpus(void);
 
 #endif

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tests of machines with several processors: the hypervisor takes them all, no guest reaches those that
+it does not have, and a panic on one stops the others."""
+import json
+import os
+import re
+import socket
+import threading
+import time
+
+import bochs
+import vm
+from common import BOCHS_TIMEOUT, boot, debian, judge_checks, judge_image, log_path, require, run_command, slow
+
+
+def taken(text):
+    """The APIC IDs that the boot log lists as taken."""
+    found = re.search(r"umbra: processors: (\d+) taken, APIC IDs([ \d]*);", text)
+    require(found, "the boot log does not say which processors were taken")
+    require(int(found[1]) == len(found[2].split()), f"it says {found[0]!r}")
+    return [int(number) for number in found[2].split()]
+
+
+def check_boot(cpus):
+    """As many are taken, and Linux has one and waits for none."""
+    result = run_command(f"cpus-{cpus}", debian(cpus=cpus, command="nproc; dmesg | grep -c 'failed to wakeup'; umbractl stats"))
+    require(taken(result.text) == list(range(cpus)), f"taken are {taken(result.text)}")
+    require(result.output.decode().split()[:2] == ["1", "0"], f"the guest says {result.output[:100]!r}")
+
+
+def test_all_of_two_processors_are_taken_and_linux_has_one():
+    check_boot(2)
+
+
+def test_all_of_sixteen_processors_are_taken_and_linux_has_one():
+    check_boot(16)
+
+
+def image(where, **settings):
+    umbra = "bare" if where == "bare" else ""
+    return vm.Machine(kernel="build/guest/processors.bin", options=f"ram_mib=512 cpus={settings['cpus']}", umbra=umbra,
+                      memory="512M", **settings)
+
+
+def test_processors_that_bare_start_by_messages_are_counted():
+    judge_image("processors[bare]", boot("image-processors-bare", image("bare", cpus=4), timeout=180))
+
+
+def test_no_message_makes_another_processor_run_the_guests_code():
+    result = boot("image-processors-umbra", image("umbra", cpus=4), timeout=180)
+    judge_image("processors[umbra]", result)
+    require(taken(result.text) == [0, 1, 2, 3], f"taken are {taken(result.text)}")
+
+
+@slow
+def test_no_message_makes_another_processor_run_the_guests_code_in_bochs_on_vmx():
+    ended = rb"END: (\d+) failures"
+    result = boot("bochs-image-processors", image("umbra", cpus=2, emulator="bochs", bochs_cpu=bochs.DEFAULT_MODEL),
+                  timeout=BOCHS_TIMEOUT, until=ended)
+    judge_checks("processors[bochs]", result)
+    require(taken(result.text) == [0, 1] and re.search(ended, result.serial), "it did not end, or fewer were taken")
+
+
+# --- a panic stops all ------------------------------------------------------------
+
+class Monitor:
+    """QEMU's human monitor through its QMP socket."""
+
+    def __init__(self, path):
+        self.qmp = socket.socket(socket.AF_UNIX)
+        self.qmp.connect(path)
+        self.lines = self.qmp.makefile("rb")
+        self.lines.readline()  # its greeting
+        self.ask("qmp_capabilities")
+
+    def ask(self, command, **arguments):
+        self.qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        while True:
+            answer = json.loads(self.lines.readline())
+            if "return" in answer or "error" in answer:
+                return answer.get("return")
+
+    def human(self, line):
+        return self.ask("human-monitor-command", **{"command-line": line})
+
+    def cpus(self):
+        """(RIP, halted, interrupts on) of each."""
+        return [(int(re.search(r"RIP=(\w+)", part)[1], 16), "HLT=1" in part, bool(int(re.search(r"RFL=(\w+)", part)[1], 16) & 0x200))
+                for part in self.human("info registers -a").split("CPU#")[1:]]
+
+
+def wait_for(path, pattern, seconds):
+    """Until the file has it; whether it came."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if re.search(pattern, vm.read_file(path)):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def in_hypervisor(cpu):
+    rip, halted, interrupts = cpu
+    return rip >= 0xffffffff80000000 and halted and not interrupts
+
+
+def test_panic_on_a_processor_that_waits_stops_the_guest():
+    """A machine check there is one. What QEMU makes of the INIT that stops the guest: docs/hardware.md."""
+    name, path, seen = "cpus-panic", "build/cpus-panic.qmp", {}
+    machine = debian(cpus=3, command="while :; do echo tick >/dev/console; sleep 0.1; done", extra=["-qmp", f"unix:{path},server=on,wait=off"])
+
+    def meddle():
+        if not wait_for(log_path(name), rb"tick", 200):
+            return
+        monitor = Monitor(path)
+        seen["before"] = monitor.cpus()
+        monitor.human("mce 2 0 0xb200000000000005 0x5 0 0")
+        seen["told"] = wait_for(log_path(name), rb"the hypervisor has stopped", 30)
+        time.sleep(3)
+        monitor.ask("quit")
+
+    if os.path.exists(path):
+        os.unlink(path)
+    open(log_path(name), "w").close()
+    helper = threading.Thread(target=meddle, daemon=True)
+    helper.start()
+    result = boot(name, machine, timeout=240, until=rb"(?!)")
+    helper.join(5)
+    require("before" in seen, "Linux did not start")
+    require(all(in_hypervisor(cpu) for cpu in seen["before"][1:]), f"before it they are at {seen['before']}")
+    require(seen["told"] and re.search(r"PANIC on CPU 2: exception 18 \(machine check\)", result.text), "CPU 2 does not tell of its machine check")
+    require("tick" not in result.text.partition("the hypervisor has stopped")[2], "the guest goes on")
