@@ -32,6 +32,11 @@ void percpu_publish(struct percpu *p)
 	__atomic_store_n(&percpu_table[p->id], p, __ATOMIC_RELEASE);
 }
 
+void percpu_withdraw(struct percpu *p)
+{
+	__atomic_store_n(&percpu_table[p->id], NULL, __ATOMIC_RELEASE);
+}
+
 struct percpu *percpu_of(u32 id)
 {
 	return id < PERCPU_MAX ? __atomic_load_n(&percpu_table[id], __ATOMIC_ACQUIRE) : NULL;

@@ -83,6 +83,9 @@ void percpu_load(struct percpu *p);
 /* Makes p what percpu_of(p->id) gives. */
 void percpu_publish(struct percpu *p);
 
+/* percpu_of() gives NULL for it from now on: it is not ours after all. */
+void percpu_withdraw(struct percpu *p);
+
 /* NULL: no such CPU was taken over. */
 struct percpu *percpu_of(u32 id);
 

@@ -135,6 +135,12 @@ static bool answers(struct percpu *cpu)
 	return true;
 }
 
+static void leave_off(u32 apic_id)
+{
+	lapic_send(apic_id, LAPIC_INIT);
+	clock_wait(INIT_WAIT_US);
+}
+
 /* A CPU has the offer: it is ours if it comes to its end. What it took is never offered again. */
 static bool take(u64 deadline)
 {
@@ -151,14 +157,11 @@ static bool take(u64 deadline)
 	smp.count++; /* the number is used up */
 	if (!why)
 		return true;
+	if (cpu->apic_id != percpu_boot.apic_id) /* nobody has said yet who it is */
+		leave_off(cpu->apic_id);
+	percpu_withdraw(cpu);
 	log_warn("processors: CPU %u (APIC ID %u) %s: it stays off\n", cpu->id, cpu->apic_id, why);
 	return false;
-}
-
-static void leave_off(u32 apic_id)
-{
-	lapic_send(apic_id, LAPIC_INIT);
-	clock_wait(INIT_WAIT_US);
 }
 
 static u32 startup_command(void)
@@ -175,6 +178,7 @@ static bool start_one(u32 apic_id)
 		log_warn("processors: no memory for the one with APIC ID %u: it stays off\n", apic_id);
 		return false;
 	}
+	smp.next->apic_id = apic_id; /* until it says so itself */
 	lapic_send(apic_id, startup_command());
 	if (!wait_state(smp.next, CPU_BEGUN, again)) /* one that has begun passes the second by */
 		lapic_send(apic_id, startup_command());
@@ -184,10 +188,7 @@ static bool start_one(u32 apic_id)
 		leave_off(apic_id);
 		return false;
 	}
-	if (take(deadline))
-		return true;
-	leave_off(apic_id);
-	return false;
+	return take(deadline);
 }
 
 static u32 start_listed(const struct acpi_cpus *cpus)

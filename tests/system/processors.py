@@ -32,6 +32,11 @@ def test_all_of_two_processors_are_taken_and_linux_has_one():
     check_boot(2)
 
 
+def test_all_of_four_processors_are_taken_and_linux_has_one():
+    check_boot(4)
+
+
+@slow
 def test_all_of_sixteen_processors_are_taken_and_linux_has_one():
     check_boot(16)
 
