@@ -4,6 +4,7 @@
  * the real-mode vector of NMI count too, and sends INIT, SIPI, NMI and fixed interrupts in every way that a
  * command register and an I/O APIC know. Bare, they all run (options: cpus=N); under the hypervisor none does.
  */
+/* adversarial: 35 */
 #include "tests/guest/lib/guest.h"
 
 #define APIC 0xfee00000ull

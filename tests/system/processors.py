@@ -21,24 +21,32 @@ def taken(text):
     return [int(number) for number in found[2].split()]
 
 
-def check_boot(cpus):
+def check_boot(name, owned, **settings):
     """As many are taken, and Linux has one and waits for none."""
-    result = run_command(f"cpus-{cpus}", debian(cpus=cpus, command="nproc; dmesg | grep -c 'failed to wakeup'; umbractl stats"))
-    require(taken(result.text) == list(range(cpus)), f"taken are {taken(result.text)}")
-    require(result.output.decode().split()[:2] == ["1", "0"], f"the guest says {result.output[:100]!r}")
+    result = run_command(name, debian(command="nproc; dmesg | grep -c 'failed to wakeup'; umbractl stats", **settings))
+    said = result.output.decode()
+    require(taken(result.text) == list(range(owned)), f"taken are {taken(result.text)}")
+    require(said.split()[:2] == ["1", "0"] and re.search(rf"^cpus +{owned}$", said, re.M), f"the guest says {said[:100]!r}")
+    return result
 
 
 def test_all_of_two_processors_are_taken_and_linux_has_one():
-    check_boot(2)
+    check_boot("cpus-2", 2, cpus=2)
 
 
 def test_all_of_four_processors_are_taken_and_linux_has_one():
-    check_boot(4)
+    check_boot("cpus-4", 4, cpus=4)
+
+
+def test_processors_are_taken_with_the_pool_above_4_gib():
+    result = check_boot("cpus-pool-above", 3, cpus=3, memory="6G")
+    pool = re.search(r"hidden from the guest: .* pool 0x(\w+) \+", result.text)
+    require(pool and int(pool[1], 16) >= 1 << 32, "the pool is not above 4 GiB")
 
 
 @slow
 def test_all_of_sixteen_processors_are_taken_and_linux_has_one():
-    check_boot(16)
+    check_boot("cpus-16", 16, cpus=16)
 
 
 def image(where, **settings):
@@ -51,12 +59,14 @@ def test_processors_that_bare_start_by_messages_are_counted():
     judge_image("processors[bare]", boot("image-processors-bare", image("bare", cpus=4), timeout=180))
 
 
+# adversarial: 35
 def test_no_message_makes_another_processor_run_the_guests_code():
     result = boot("image-processors-umbra", image("umbra", cpus=4), timeout=180)
     judge_image("processors[umbra]", result)
     require(taken(result.text) == [0, 1, 2, 3], f"taken are {taken(result.text)}")
 
 
+# adversarial: 35
 @slow
 def test_no_message_makes_another_processor_run_the_guests_code_in_bochs_on_vmx():
     ended = rb"END: (\d+) failures"
@@ -109,6 +119,7 @@ def in_hypervisor(cpu):
     return rip >= 0xffffffff80000000 and halted and not interrupts
 
 
+# adversarial: 29
 def test_panic_on_a_processor_that_waits_stops_the_guest():
     """A machine check there is one. What QEMU makes of the INIT that stops the guest: docs/hardware.md."""
     name, path, seen = "cpus-panic", "build/cpus-panic.qmp", {}

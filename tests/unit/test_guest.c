@@ -289,9 +289,10 @@ struct hw_cpus hw_cpus(void)
 {
 	return (struct hw_cpus){.owned = 4, .nmis = 2, .inits = 1};
 }
+static bool stop_asked;
 bool hw_stop_asked(void)
 {
-	return false;
+	return stop_asked;
 }
 
 NORETURN void hw_stop(void)
@@ -366,6 +367,23 @@ static void a_guest_on_tables_of_its_own_is_stopped(void **state)
 	assert_panics(guest_exit(&vcpu));
 	host_log_quiet = false;
 	assert_int_equal(disabled, 1);
+}
+
+/* One of its devices' resets the machine; one that comes with a word from another processor stops this one. */
+/* adversarial: 29 */
+static void an_init_resets_the_machine_unless_another_processor_panicked(void **state)
+{
+	create("");
+	vcpu.root = cr3_of_hardware = hpa(0x9000);
+	vcpu.exit = (struct vcpu_exit){.kind = EXIT_INIT};
+	host_log_quiet = true;
+	assert_panics(guest_exit(&vcpu));
+	assert_string_equal(host_panic_message, "machine reset");
+	stop_asked = true;
+	assert_panics(guest_exit(&vcpu));
+	stop_asked = false;
+	host_log_quiet = false;
+	assert_string_equal(host_panic_message, "guest stopped");
 }
 
 static void illegal_cr0_values_are_refused(void **state)
@@ -999,6 +1017,7 @@ int main(void)
 		cmocka_unit_test(the_guest_starts_in_long_mode),
 		cmocka_unit_test(reads_are_answered_with_the_guests_own_registers),
 		cmocka_unit_test(a_guest_on_tables_of_its_own_is_stopped),
+		cmocka_unit_test(an_init_resets_the_machine_unless_another_processor_panicked),
 		cmocka_unit_test(illegal_cr0_values_are_refused),
 		cmocka_unit_test(write_protect_change_is_no_flush_but_a_new_role),
 		cmocka_unit_test(long_mode_is_entered_and_left_by_the_book),
