@@ -151,6 +151,16 @@ static bool parse_audit(struct umbra_options *options, struct text_span value)
 	return true;
 }
 
+static bool parse_cpus(struct umbra_options *options, struct text_span value)
+{
+	uint64_t v;
+
+	if (!text_parse_u64(value, &v) || v == 0 || v > OPTIONS_CPUS_MAX)
+		return false;
+	options->hv.cpus = (uint16_t)v;
+	return true;
+}
+
 static const struct {
 	const char *name;
 	bool (*parse)(struct umbra_options *options, struct text_span value);
@@ -164,6 +174,7 @@ static const struct {
 	{"loglevel", parse_level, "loglevel=error, warn, info or debug"},
 	{"cpuid", parse_cpuid, "cpuid=-NAME,-NAME with names as in /proc/cpuinfo"},
 	{"audit", parse_audit, "audit=NUMBER of exits"},
+	{"cpus", parse_cpus, "cpus=NUMBER of processors to take, 1 to 256"},
 };
 
 static bool parse_word(struct umbra_options *options, struct text_span word, struct boot_error *error)
@@ -185,7 +196,7 @@ static bool parse_word(struct umbra_options *options, struct text_span word, str
 	}
 	return boot_error_set(error,
 			      "unknown umbra option \"%.*s\"; the options are"
-			      " serial= pool= shadow= loglevel= cpuid= audit= bare",
+			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= bare",
 			      (int)word.length, word.at);
 }
 

@@ -17,6 +17,9 @@ struct umbra_options {
 /* The least that shadow_create() of the hypervisor takes: 64 pages. */
 #define OPTIONS_SHADOW_MIN (256ull << 10)
 
+/* As many as the hypervisor has numbers for. */
+#define OPTIONS_CPUS_MAX 256
+
 /* Whether the image audits: debug builds alone do. */
 #ifdef UMBRA_DEBUG
 #define OPTIONS_CAN_AUDIT true
@@ -24,13 +27,13 @@ struct umbra_options {
 #define OPTIONS_CAN_AUDIT false
 #endif
 
-/* The defaults: ttyS0 at 115200 baud, level info, default pool, nothing hidden. */
+/* The defaults: ttyS0 at 115200 baud, level info, default pool, nothing hidden, all processors. */
 void options_init(struct umbra_options *options);
 
 /*
  * Reads words separated by blanks: serial=ttyS0..3|0xPORT|none[,BAUD],
  * pool=SIZE, shadow=SIZE, loglevel=error|warn|info|debug, cpuid=-NAME[,-NAME],
- * audit=N, bare. False with one clear line in error on anything else, and on
+ * audit=N, cpus=N, bare. False with one clear line in error on anything else, and on
  * audit=N (N > 0) unless can_audit.
  */
 bool options_parse(struct umbra_options *options, const char *line, bool can_audit,

@@ -37,7 +37,8 @@ static struct {
 	struct startup *startup;
 	hpa_t page;
 	struct percpu *next; /* laid out and not taken yet, or NULL */
-	u32 count;           /* CPUs that are the hypervisor's */
+	u32 count;           /* numbers given to CPUs, the boot CPU's among them */
+	u32 limit;           /* CPUs that may be taken, the boot CPU among them */
 	bool x2apic;
 } smp = {.count = 1};
 
@@ -195,7 +196,7 @@ static u32 start_listed(const struct acpi_cpus *cpus)
 {
 	u32 started = 0;
 
-	for (u32 i = 0; i < cpus->count; i++)
+	for (u32 i = 0; i < cpus->count && started + 1 < smp.limit; i++)
 		if (cpus->apic_id[i] != percpu_boot.apic_id)
 			started += start_one(cpus->apic_id[i]);
 	if (cpus->left_off)
@@ -218,7 +219,7 @@ static u32 start_unknown(void)
 		if (!wait_state(smp.next, CPU_BEGUN, clock_after(SILENCE_US)) && withdraw())
 			return started;
 		started += take(clock_after(COME_UP_US));
-	} while (offer());
+	} while (started + 1 < smp.limit && offer());
 	return started;
 }
 
@@ -277,30 +278,37 @@ static void report(u32 started)
 		 length < sizeof(ids) - 16 ? "" : " ...");
 }
 
+/* cpus: those that ACPI names, NULL where it is silent. How many were taken. */
+static u32 start_others(const struct boot_info *info, const struct acpi_cpus *cpus)
+{
+	u32 started;
+
+	if (!info->startup_page || memory_grow_tables(TABLES_AT_FIRST) || open_page(info)) {
+		log_warn("processors: no page or no memory to start the others: they stay off\n");
+		return 0;
+	}
+	started = cpus ? start_listed(cpus) : start_unknown();
+	close_page();
+	return started;
+}
+
 void smp_take_all(const struct boot_info *info, const struct vendor *vendor)
 {
 	static struct acpi_cpus cpus;
 	bool listed = !acpi_find_cpus(memory_of_firmware, info->acpi_rsdp, &cpus);
-	u32 started;
 
 	if (!lapic_present()) {
 		log_warn("processors: the local APIC is off, so others, if there are any, are not taken\n");
 		return;
 	}
 	smp.vendor = vendor;
+	smp.limit = info->options.cpus ? info->options.cpus : PERCPU_MAX;
 	smp.x2apic = lapic_is_x2apic();
 	percpu_boot.apic_id = lapic_id();
 	if (listed)
 		acpi_hide_cpus(memory_of_firmware, memory_of_firmware_to_edit, info->acpi_rsdp, percpu_boot.apic_id);
 	lapic_send_others(LAPIC_INIT);
 	clock_wait(INIT_WAIT_US);
-	if (listed && cpus.count < 2)
-		return;
-	if (!info->startup_page || memory_grow_tables(TABLES_AT_FIRST) || open_page(info)) {
-		log_warn("processors: no page or no memory to start the others: they stay off\n");
-		return;
-	}
-	started = listed ? start_listed(&cpus) : start_unknown();
-	close_page();
-	report(started);
+	if (!listed || cpus.count > 1)
+		report(smp.limit > 1 ? start_others(info, listed ? &cpus : NULL) : 0);
 }

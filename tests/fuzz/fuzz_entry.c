@@ -115,7 +115,7 @@ u32 fuzz_seed(u32 n, u8 out[FUZZ_SEED_MAX])
 		"\3multiboot /kernel one two\nmodule /m string\noptions more\n",
 		"\1default debian-*\ntimeout 5\n",
 		"\1timeout menu-force\n",
-		"\2pool=32M debug serial=0x3f8,115200 bare",
+		"\2pool=32M debug cpus=4 serial=0x3f8,115200 bare",
 	};
 
 	if (n >= ARRAY_SIZE(seeds))

@@ -44,6 +44,11 @@ def test_processors_are_taken_with_the_pool_above_4_gib():
     require(pool and int(pool[1], 16) >= 1 << 32, "the pool is not above 4 GiB")
 
 
+def test_no_more_processors_are_taken_than_the_option_says():
+    check_boot("cpus-option", 2, cpus=4, umbra="cpus=2")
+    check_boot("cpus-option-one", 1, cpus=4, umbra="cpus=1")
+
+
 @slow
 def test_all_of_sixteen_processors_are_taken_and_linux_has_one():
     check_boot("cpus-16", 16, cpus=16)

@@ -355,7 +355,7 @@ static void umbra_options_have_defaults(void **state)
 static void umbra_options_are_read(void **state)
 {
 	const char *line = "serial=ttyS1,9600 pool=64M  shadow=3072K loglevel=debug"
-			   " cpuid=-pku,-la57 audit=1000 cpuid=-sse4_1 bare";
+			   " cpuid=-pku,-la57 audit=1000 cpuid=-sse4_1 cpus=256 bare";
 
 	assert_true(options_parse(&options, line, true, &error));
 	assert_int_equal(options.hv.serial_port, 0x2f8);
@@ -364,6 +364,7 @@ static void umbra_options_are_read(void **state)
 	assert_int_equal(options.hv.shadow_bytes, 3 << 20);
 	assert_int_equal(options.hv.log_level, 3);
 	assert_int_equal(options.hv.audit_interval, 1000);
+	assert_int_equal(options.hv.cpus, 256);
 	assert_string_equal(options.hv.cpuid_hide, "-pku,-la57,-sse4_1");
 	assert_string_equal(options.hv.raw, line);
 	assert_true(options.bare);
@@ -374,6 +375,7 @@ static void umbra_options_are_read(void **state)
 	assert_int_equal(options.hv.serial_port, 0);
 	assert_true(options_parse(&options, "pool=0x1000000 shadow=1g", true, &error));
 	assert_int_equal(options.hv.pool_bytes, 16 << 20);
+	assert_int_equal(options.hv.cpus, 0);
 }
 
 static void wrong_umbra_options_are_named(void **state)
@@ -407,6 +409,11 @@ static void wrong_umbra_options_are_named(void **state)
 		"audit=",
 		"audit=-1",
 		"audit=4294967296",
+		"cpus=",
+		"cpus=0",
+		"cpus=257",
+		"cpus=65537",
+		"cpus=4,",
 		"bare=1",
 		"colour=red",
 		"=",
