@@ -5,6 +5,9 @@
  *
  * struct shadow is one per guest (pool, hash, frame tables, the lock);
  * struct shadow_mmu is one per virtual CPU (its paging mode and root).
+ *
+ * Several CPUs: the lock is taken inside; each function is called on the CPU that the mmu
+ * belongs to, while that is outside the guest. docs/several-cpus.md has the rules.
  */
 #ifndef MM_SHADOW_H
 #define MM_SHADOW_H
@@ -16,13 +19,15 @@
 struct shadow;
 struct shadow_mmu;
 
-/* What the two begin with: all that shadow_entry_due() looks at. */
+/* What the two begin with: all that is looked at before an entry. */
 struct shadow_head {
-	bool flush_due;
+	u64 flush_count; /* rises when some entry went or shrank */
 };
 struct shadow_mmu_head {
 	const struct shadow_head *shadow;
+	u64 flush_seen; /* what flush_count was at this CPU's last flush of everything */
 	bool entry_due;
+	bool inside; /* the guest runs, or is about to (shadow_enter()) */
 };
 
 /* What the engine asks of the CPU. Effects hold from the next guest entry on. */
@@ -36,6 +41,11 @@ struct shadow_ops {
 	 * TLB as on any machine: on the tag in use. NULL, or a CPU that cannot: it always exits.
 	 */
 	void (*trap_invlpg)(void *cpu, bool on);
+	/*
+	 * To another CPU, which is inside: it leaves the guest, and does so before it executes more than a few of its
+	 * instructions. Does not wait. NULL where there is one CPU.
+	 */
+	void (*kick)(void *cpu);
 	/* The guest's PKRU; called only while its CR4.PKE is set. NULL: 0. */
 	u32 (*read_pkru)(void);
 };
@@ -44,7 +54,7 @@ struct shadow_config {
 	hpa_t pool; /* hidden memory for metadata and shadow pages; page aligned */
 	u64 pool_bytes;
 	u64 shadow_limit; /* bytes of shadow pages at most; 0: all that the pool holds */
-	hpa_t low_page;   /* one page below 4 GiB for the PAE root */
+	u32 cpus;         /* virtual CPUs at most; 0: one */
 	u32 host_phys_bits;
 	bool pages_1g; /* the CPU has 1 GiB pages */
 	u32 tags;      /* number of TLB tags the CPU has, tag 0 excluded; at least 1 */
@@ -96,6 +106,7 @@ struct shadow_fault {
 	X(roots, "root switches") \
 	X(flushes, "TLB flushes of a tag or of all") \
 	X(page_flushes, "TLB flushes of one page") \
+	X(kicks, "CPUs taken out of the guest to flush") \
 	X(hidden_reads, "reads of hypervisor memory") \
 	X(hidden_writes, "writes to hypervisor memory dropped") \
 	X(emulations, "accesses emulated") \
@@ -119,8 +130,11 @@ struct shadow *shadow_create(const struct shadow_config *config);
 /* Bytes of pool needed for the metadata of so many RAM frames and a pool size. */
 u64 shadow_metadata_bytes(u64 frame_count, u64 pool_bytes);
 
-/* sizeof(struct shadow_mmu) is private; memory comes from the engine's pool. */
-struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu);
+/*
+ * sizeof(struct shadow_mmu) is private; memory comes from the engine's pool. low_page: one page below 4 GiB for
+ * the PAE root. NULL: there are as many as shadow_config said. From the second on nothing is detached (S15).
+ */
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_page);
 
 /*
  * The guest's control registers changed. Recomputes format, role and root.
@@ -154,7 +168,28 @@ static ALWAYS_INLINE bool shadow_entry_due(const struct shadow_mmu *mmu)
 {
 	const struct shadow_mmu_head *head = (const struct shadow_mmu_head *)mmu;
 
-	return head->entry_due | head->shadow->flush_due;
+	return head->entry_due | (head->shadow->flush_count != head->flush_seen);
+}
+
+/*
+ * Of several CPUs, immediately before a guest entry: false if something is due after all. Whoever wants this CPU out
+ * sees that it is inside, or it sees what is due (C1). Behind the exit, before anything else: shadow_leave().
+ */
+static ALWAYS_INLINE bool shadow_enter(struct shadow_mmu *mmu)
+{
+	struct shadow_mmu_head *head = (struct shadow_mmu_head *)mmu;
+
+	__atomic_store_n(&head->inside, true, __ATOMIC_SEQ_CST);
+	if (likely(!head->entry_due &&
+		   __atomic_load_n(&head->shadow->flush_count, __ATOMIC_SEQ_CST) == head->flush_seen))
+		return true;
+	__atomic_store_n(&head->inside, false, __ATOMIC_RELEASE);
+	return false;
+}
+
+static ALWAYS_INLINE void shadow_leave(struct shadow_mmu *mmu)
+{
+	__atomic_store_n(&((struct shadow_mmu_head *)mmu)->inside, false, __ATOMIC_RELEASE);
 }
 
 /*

@@ -98,13 +98,12 @@ static struct shadow *start_shadow(const struct boot_info *info, const struct ve
 		.tags = vendor->tags(),
 		.regions = memory_regions(),
 	};
-	void *low = memory_alloc(0), *ones = memory_alloc(0);
+	void *ones = memory_alloc(0);
 	struct shadow *shadow;
 
-	if (!low || !ones)
-		panic("no memory below 4 GiB for the shadow engine");
+	if (!ones)
+		panic("no memory for the shadow engine");
 	memset(ones, 0xff, PAGE_SIZE);
-	config.low_page = virt_to_phys(low);
 	config.ones_page = virt_to_phys(ones);
 	memory_shadow_pool(&config.pool, &config.pool_bytes);
 	shadow = shadow_create(&config);

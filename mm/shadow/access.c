@@ -61,14 +61,16 @@ static int piece_find(struct shadow_mmu *mmu, gva_t gva, u32 len, struct gpt_acc
 	return 0;
 }
 
-static void unsync_if_protected(struct shadow_mmu *mmu, gfn_t gfn)
+/* With the lock: else another CPU could protect the table between the two, and never learn of the write. */
+static void write_ram(struct shadow_mmu *mmu, const struct piece *piece, const u8 *buf)
 {
 	struct shadow *s = mmu->s;
-	u32 *frame = frame_of_gfn(s, gfn);
+	u32 *frame = frame_of_gfn(s, piece->gfn);
 
 	spin_lock(&s->lock);
 	if (frame_is_protected(*frame))
-		frame_unsync(mmu, gfn, frame);
+		frame_unsync(mmu, piece->gfn, frame);
+	memcpy(piece->at, buf, piece->len);
 	spin_unlock(&s->lock);
 }
 
@@ -121,12 +123,14 @@ static void piece_copy(struct shadow_mmu *mmu, const struct piece *piece, u8 *bu
 	if (piece->foreign) {
 		copy_foreign(mmu, piece, buf, write);
 	} else if (!piece->at) {
-		mmu->s->stats[write ? SHADOW_STAT_hidden_writes : SHADOW_STAT_hidden_reads]++;
+		if (write)
+			STAT_UNLOCKED(mmu->s, hidden_writes);
+		else
+			STAT_UNLOCKED(mmu->s, hidden_reads);
 		if (!write)
 			memset(buf, 0xff, piece->len);
 	} else if (write) {
-		unsync_if_protected(mmu, piece->gfn);
-		memcpy(piece->at, buf, piece->len);
+		write_ram(mmu, piece, buf);
 	} else {
 		memcpy(buf, piece->at, piece->len);
 	}

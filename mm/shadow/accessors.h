@@ -8,6 +8,8 @@
 #include "mm/shadow/types.h"
 
 #define STAT(s, name) ((s)->stats[SHADOW_STAT_##name]++)
+/* Without the lock. */
+#define STAT_UNLOCKED(s, name) __atomic_fetch_add(&(s)->stats[SHADOW_STAT_##name], 1, __ATOMIC_RELAXED)
 
 static inline u64 *page_table(struct shadow *s, u32 page)
 {

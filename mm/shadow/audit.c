@@ -6,6 +6,7 @@
 #include "mm/shadow.h"
 
 #include "mm/shadow/accessors.h"
+#include "mm/shadow/cpus.h"
 #include "mm/shadow/derive.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/rmap.h"
@@ -308,6 +309,7 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 	struct audit a = {.mmu = mmu, .s = mmu->s};
 
 	spin_lock(&a.s->lock);
+	cpus_hold(a.s);
 	if (audit_pages(&a) != audit_frames(&a))
 		mismatch(&a, "S5", 0, 0, "lists hold other leaves than the tables");
 	for (u32 i = 0; i < 4; i++)

@@ -18,6 +18,12 @@
 /* So many INVLPGs of one range look like a window; from then on each does, as long as its pages can be detached. */
 #define WINDOW_ROW 8u
 
+/* Not where other CPUs may use a table that is to be detached, or make one unsync (S15). */
+static ALWAYS_INLINE bool may_detach(const struct shadow_mmu *mmu)
+{
+	return mmu->ops->trap_invlpg && mmu->s->mmu_count == 1;
+}
+
 /* Is the page reached by one path, from the root in use? */
 static bool reached_alone(const struct shadow_mmu *mmu, u32 page)
 {
@@ -110,7 +116,7 @@ void cow_detach(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
 	path->refused = index + 1;
 	if (path->record->live > DETACH_ENTRIES_MAX && path->refused_row < REFUSED_ROW)
 		return;
-	if (!mmu->ops->trap_invlpg || !path_alone(mmu, path))
+	if (!may_detach(mmu) || !path_alone(mmu, path))
 		return;
 	if (path->detach_pause) {
 		path->detach_pause--;
@@ -131,7 +137,7 @@ void cow_window(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
 
 	if (++path->window_row < WINDOW_ROW)
 		return;
-	if (mmu->ops->trap_invlpg && path_alone(mmu, path) && path->record->live <= DETACH_ENTRIES_MAX)
+	if (may_detach(mmu) && path_alone(mmu, path) && path->record->live <= DETACH_ENTRIES_MAX)
 		count = detach_list(mmu, path);
 	path->window_row = count ? WINDOW_ROW - 1 : 0;
 	if (!count)
@@ -144,7 +150,7 @@ void cow_free_invlpg(struct shadow_mmu *mmu)
 {
 	struct shadow *s = mmu->s;
 
-	if (mmu->ops->trap_invlpg && !s->invlpg_free && !s->unsync_count)
+	if (may_detach(mmu) && !s->invlpg_free && !s->unsync_count)
 		invlpg_set_free(mmu, true);
 }
 

@@ -13,6 +13,7 @@
 #include "mm/shadow/accessors.h"
 #include "mm/shadow/derive.h"
 #include "mm/shadow/pool.h"
+#include "mm/shadow/tlb.h"
 
 /* A bump allocator over the pool while it is laid out. */
 struct layout {
@@ -64,11 +65,12 @@ static bool lay_tables(struct shadow *s, struct layout *l, const struct shadow_c
 	s->block_count = (last >> 9) + 1;
 	s->giga_count = (last >> 18) + 1;
 	s->tag_owner = lay(l, (s->tags + 1) * sizeof(u32));
-	s->mmus[0] = lay(l, sizeof(struct shadow_mmu));
+	for (u32 i = 0; i < s->mmu_limit; i++)
+		s->mmus[i] = lay(l, sizeof(struct shadow_mmu));
 	s->frames = lay(l, c->regions->frame_count * sizeof(u32));
 	s->blocks = lay(l, s->block_count * sizeof(struct block));
 	s->giga = lay(l, s->giga_count * sizeof(u32));
-	return s->tag_owner && s->mmus[0] && s->frames && s->blocks && s->giga;
+	return s->tag_owner && s->mmus[s->mmu_limit - 1] && s->frames && s->blocks && s->giga;
 }
 
 /* The rest: records and hash for as many pages as then fit. Entry numbers have 29 bits. */
@@ -124,11 +126,10 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	s->host_phys_bits = c->host_phys_bits;
 	s->tags = MIN(MAX(c->tags, 1u), 0xffffu);
 	s->next_tag = 1;
-	s->low_page = c->low_page;
+	s->mmu_limit = MIN(MAX(c->cpus, 1u), SHADOW_MAX_MMUS);
 	s->ones_page = c->ones_page;
 	s->identity = map_is_identity(c->regions);
 	memset(phys_to_virt(c->ones_page), 0xff, PAGE_SIZE);
-	memset(phys_to_virt(c->low_page), 0, PAGE_SIZE);
 	if (!lay_tables(s, &l, c) || !lay_pages(s, &l, c))
 		return NULL;
 	frames_init(s);
@@ -138,13 +139,18 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	return s;
 }
 
-struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu)
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_page)
 {
-	struct shadow_mmu *mmu = s->mmus[0];
+	struct shadow_mmu *mmu;
 
-	if (s->mmu_count == SHADOW_MAX_MMUS)
+	spin_lock(&s->lock);
+	if (s->mmu_count == s->mmu_limit) {
+		spin_unlock(&s->lock);
 		return NULL;
-	s->mmu_count++;
+	}
+	invlpg_must_exit(s);
+	mmu = s->mmus[s->mmu_count];
+	memset(phys_to_virt(low_page), 0, PAGE_SIZE);
 	*mmu = (struct shadow_mmu){
 		.s = s,
 		.entry_due = true,
@@ -154,7 +160,11 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 		.gpt = {.regions = s->regions, .mode = GPT_NONE, .phys_bits = s->host_phys_bits},
 		.base_role = role_direct(0, ACC_ALL, MT_WB, 0),
 		.paging = {.pat = PAT_RESET, .phys_bits = s->host_phys_bits},
+		.low_page = low_page,
+		.flush_seen = s->flush_count,
 	};
+	s->mmu_count++;
+	spin_unlock(&s->lock);
 	return mmu;
 }
 
@@ -175,7 +185,7 @@ NOINLINE __attribute__((noclone)) u64 shadow_stat(const struct shadow *s, enum s
 
 void shadow_stat_add(struct shadow *s, enum shadow_stat which, u64 n)
 {
-	s->stats[which] += n;
+	__atomic_fetch_add(&s->stats[which], n, __ATOMIC_RELAXED);
 }
 
 const char *shadow_stat_name(enum shadow_stat which)

@@ -24,12 +24,12 @@ static u64 memtype_bits(u32 memtype, u32 level)
 }
 
 /* SDM vol. 3 section 11.12.3: the guest's PAT entry that the leaf selects. */
-u32 leaf_memtype(const struct shadow_mmu *mmu, u32 guest_level, u64 gpte)
+u32 leaf_memtype(u64 pat, u32 guest_level, u64 gpte)
 {
-	u64 pat = guest_level == 1 ? PTE_PAT_4K : PTE_PAT_LARGE;
-	u32 index = (gpte & PTE_PWT ? 1 : 0) | (gpte & PTE_PCD ? 2 : 0) | (gpte & pat ? 4 : 0);
+	u64 bit = guest_level == 1 ? PTE_PAT_4K : PTE_PAT_LARGE;
+	u32 index = (gpte & PTE_PWT ? 1 : 0) | (gpte & PTE_PCD ? 2 : 0) | (gpte & bit ? 4 : 0);
 
-	return (mmu->paging.pat >> (8 * index)) & 7;
+	return (pat >> (8 * index)) & 7;
 }
 
 u32 leaf_access(union role role, u32 access, bool dirty, bool supervisor_write)
@@ -151,7 +151,7 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
 	leaf = (struct leaf){
 		.level = level,
 		.access = leaf_access(role, access, gpte & PTE_D, false),
-		.memtype = leaf_memtype(mmu, level, gpte),
+		.memtype = leaf_memtype(mmu->s->pats[role.pat], level, gpte),
 		.key = leaf_key(gpte),
 		.dirty = gpte & PTE_D,
 		.hit = &hit,

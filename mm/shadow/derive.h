@@ -25,7 +25,7 @@ u64 leaf_entry(struct shadow *s, const struct leaf *leaf);
  * supervisor_write: the leaf is wanted for such a write (S8).
  */
 u32 leaf_access(union role role, u32 access, bool dirty, bool supervisor_write);
-u32 leaf_memtype(const struct shadow_mmu *mmu, u32 guest_level, u64 gpte);
+u32 leaf_memtype(u64 pat, u32 guest_level, u64 gpte);
 /* Kept whether keys are on or not: hardware looks at it while the guest's CR4.PKE is set. PAE reserves these bits. */
 static inline u32 leaf_key(u64 gpte)
 {
@@ -71,8 +71,8 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
  */
 static ALWAYS_INLINE bool role_is_copied(const struct shadow_mmu *mmu, union role role)
 {
-	return mmu->may_copy && role.level == 1 && !role.direct && role.access == ACC_ALL && role.mode >= GPT_4L &&
-	       role.wp && role.nx;
+	return (mmu->s->copy_pats >> role.pat & 1) && role.level == 1 && !role.direct && role.access == ACC_ALL &&
+	       role.mode >= GPT_4L && role.wp && role.nx;
 }
 
 /* The guest's table behind a page with copied leaves: RAM, since it is tracked, and gfn is pfn. */

@@ -47,8 +47,36 @@ static void context_set(struct shadow_mmu *mmu, const struct shadow_paging *p)
 		ctx->pdpte[i] = p->pdpte[i];
 }
 
-static union role role_of(const struct gpt_context *ctx)
+/*
+ * The number of the PAT, under which its pages go. A guest has two or three (all CPUs shall have the same, SDM vol. 3
+ * section 11.12.4); beyond SHADOW_PATS at a time it gets the wrong memory types.
+ */
+static u32 pat_number(struct shadow *s, u64 pat)
 {
+	u32 used = 0, i;
+
+	for (i = 0; i < s->pat_count; i++)
+		if (s->pats[i] == pat)
+			return i;
+	if (i == SHADOW_PATS) {
+		for (u32 cpu = 0; cpu < s->mmu_count; cpu++)
+			used |= 1u << s->mmus[cpu]->base_role.pat;
+		i = used == BITS(SHADOW_PATS - 1, 0) ? 0 : bit_lowest(~used);
+		drop_everything(s);
+	} else {
+		s->pat_count++;
+	}
+	s->pats[i] = pat;
+	s->copy_pats &= ~(1u << i);
+	if (s->identity && (pat & 7) == MT_WB)
+		s->copy_pats |= 1u << i;
+	return i;
+}
+
+static union role role_of(const struct shadow_mmu *mmu)
+{
+	const struct gpt_context *ctx = &mmu->gpt;
+
 	if (ctx->mode == GPT_NONE)
 		return role_direct(0, ACC_ALL, MT_WB, 0);
 	return (union role){
@@ -59,6 +87,7 @@ static union role role_of(const struct gpt_context *ctx)
 		.pse = ctx->pse && ctx->mode == GPT_32,
 		.smep_no_wp = ctx->smep && !ctx->wp,
 		.smap_no_wp = ctx->smap && !ctx->wp,
+		.pat = pat_number(mmu->s, mmu->paging.pat) & 7,
 	};
 }
 
@@ -76,42 +105,26 @@ void shadow_drop_all(struct shadow *s)
 	spin_unlock(&s->lock);
 }
 
-/*
- * Shadows of 4-byte and of 8-byte tables never live together: the A and D bits
- * that a walk sets in a 4-byte entry may be address bits of the 8-byte entry
- * that a protected frame's other shadow was made from.
- */
-static bool entry_size_changes(struct shadow *s, u32 mode)
-{
-	bool narrow = mode == GPT_32, changes = mode != GPT_NONE && narrow != s->narrow;
-
-	if (changes)
-		s->narrow = narrow;
-	return changes;
-}
-
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush)
 {
 	struct shadow *s = mmu->s;
-	bool all_new = mmu->paging.pat != paging->pat, smep_on = paging->cr4 & ~mmu->paging.cr4 & CR4_SMEP;
+	bool smep_on = paging->cr4 & ~mmu->paging.cr4 & CR4_SMEP;
 
 	spin_lock(&s->lock);
 	mmu->paging = *paging;
-	mmu->may_copy = s->identity && (paging->pat & 7) == MT_WB;
 	context_set(mmu, paging);
-	mmu->base_role = role_of(&mmu->gpt);
+	mmu->base_role = role_of(mmu);
 	mmu->copied_role = copied_role_of(mmu);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
 	mmu->top_shift = PAGE_SHIFT + INDEX_BITS * (mmu->root_level - 1);
 	mmu->root_role = mmu->root_level == 3 ? 0 : role_child(mmu->base_role, mmu->root_level, ACC_ALL, 0).word;
 	root_release(mmu);
-	if (entry_size_changes(s, mmu->gpt.mode) || all_new)
-		drop_everything(s);
+	entry_size_set(mmu);
 	if (flush)
 		sync_all(mmu);
 	/* The one bit that a TLB may keep without an entry that shows it (SDM vol. 3 section 4.10.4.1), under any tag. */
 	if (smep_on)
-		s->flush_due = true; /* FLUSH: smep */
+		s->flush_count++; /* FLUSH: smep */
 	spin_unlock(&s->lock);
 }
 
@@ -226,17 +239,17 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 {
 	struct shadow *s = mmu->s;
 
-	if (unlikely(!mmu->root[0] || s->flush_due)) {
+	if (unlikely(!mmu->root[0] || s->flush_count != mmu->flush_seen)) {
 		spin_lock(&s->lock);
 		root_load(mmu);
-		if (s->flush_due) {
+		if (s->flush_count != mmu->flush_seen) {
 			mmu->ops->flush(mmu->cpu, 0); /* FLUSH: due */
-			s->flush_due = false;
+			mmu->flush_seen = s->flush_count;
 			STAT(s, flushes);
 		}
 		spin_unlock(&s->lock);
 	}
 	mmu->entry_due = false;
 	*tag = mmu->tag;
-	return mmu->root_level == 3 ? s->low_page : page_hpa(s, mmu->root[0]);
+	return mmu->root_level == 3 ? mmu->low_page : page_hpa(s, mmu->root[0]);
 }

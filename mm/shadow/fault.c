@@ -82,7 +82,7 @@ static void fill_plan(struct fill *f)
 	} else {
 		f->guest_leaf = w->leaf_level;
 		f->rights = leaf_access(mmu->base_role, access, w->dirty, supervisor_write);
-		f->memtype = leaf_memtype(mmu, w->leaf_level, gpte);
+		f->memtype = leaf_memtype(mmu->paging.pat, w->leaf_level, gpte);
 		/* The supervisor's face of a user page has no key (S8). */
 		f->key = w->access & ~f->rights & ACC_U ? 0 : leaf_key(gpte);
 	}
@@ -211,16 +211,18 @@ static void fill_prefetch(struct fill *f, u32 page, u32 index, const struct leaf
  * Nothing was missing (a fault itself drops the address's TLB entry, SDM vol. 3
  * section 4.10.4.1, so no flush is owed). Either an earlier change already cured it, or the access
  * is an implicit one of the supervisor, for which SMAP ignores AC: hardware does
- * not say so for CPL 0 to 2, but it faults again at once (S9).
+ * not say so for CPL 0 to 2, but it faults again at once (S9), no entry having gone meanwhile.
  */
 static enum shadow_result fill_spurious(struct fill *f, u32 error, struct shadow_fault *fault)
 {
 	struct shadow_mmu *mmu = f->mmu;
-	bool again = mmu->spurious_gva == f->gva && mmu->spurious_fault == mmu->faults - 1;
+	bool again = mmu->spurious_gva == f->gva && mmu->spurious_fault == mmu->faults - 1 &&
+		     mmu->spurious_count == mmu->s->flush_count;
 
 	STAT(mmu->s, spurious);
 	mmu->spurious_gva = f->gva;
 	mmu->spurious_fault = mmu->faults;
+	mmu->spurious_count = mmu->s->flush_count;
 	if (again && (error & PF_P) && mmu->gpt.smap && f->access.ac && !f->access.user && !f->access.fetch &&
 	    (f->walk.access & ACC_U)) {
 		f->access.implicit = true;
@@ -363,7 +365,7 @@ static NOINLINE enum shadow_result fault_slow(struct shadow_mmu *mmu, gva_t gva,
 	switch (gpt_walk(&mmu->gpt, gva, access, GPT_SET_AD, &f.walk)) {
 	case GPT_RETRY: return SHADOW_RETRY;
 	case GPT_FAULT:
-		STAT(mmu->s, guest_faults);
+		STAT_UNLOCKED(mmu->s, guest_faults);
 		fault->error = f.walk.error;
 		unsync_faulting(mmu, &f.walk);
 		return SHADOW_INJECT;

@@ -3,6 +3,7 @@
 #include "mm/shadow/page.h"
 
 #include "lib/string.h"
+#include "mm/shadow/cpus.h"
 #include "mm/shadow/entry.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/tlb.h"
@@ -31,8 +32,10 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	sp->flags = PAGE_USED;
 	sp->idle_writes = 0;
 	frame = role.direct ? NULL : frame_of_gfn(s, gfn);
-	if (frame)
+	if (frame) {
 		last_writer = track_frame(s, gfn, frame);
+		cpus_settle(s); /* SETTLE: track */
+	}
 	sp->last_writer = last_writer;
 	page_hash(s, page);
 	if (unlikely(!frame) && !role.direct)

@@ -5,6 +5,7 @@
 #include "lib/hash.h"
 #include "lib/string.h"
 #include "mm/shadow/accessors.h"
+#include "mm/shadow/cpus.h"
 
 void pages_init(struct shadow *s)
 {
@@ -14,6 +15,7 @@ void pages_init(struct shadow *s)
 		s->free_head = page;
 		s->free_count++;
 	}
+	s->free_tail = s->page_count - 1;
 	s->clock_hand = 1;
 	s->link_changes = 1;
 }
@@ -24,6 +26,8 @@ u32 page_alloc_raw(struct shadow *s)
 
 	if (!page)
 		return 0;
+	if (s->pages[page].freed > s->settled)
+		cpus_settle(s); /* SETTLE: reuse */
 	s->free_head = s->pages[page].hash_next;
 	s->free_count--;
 	return page;
@@ -37,8 +41,17 @@ void page_free_raw(struct shadow *s, u32 page)
 	sp->state = PAGE_FREE;
 	sp->flags = sp->pins = 0;
 	sp->gfn = sp->role.word = 0;
-	sp->hash_next = s->free_head;
-	s->free_head = page;
+	sp->freed = s->flush_count;
+	/* The CPU's cache is warm with the last one; of several CPUs most have flushed since the first one went. */
+	if (s->mmu_count > 1 && s->free_head) {
+		sp->hash_next = 0;
+		s->pages[s->free_tail].hash_next = page;
+	} else {
+		sp->hash_next = s->free_head;
+		s->free_head = page;
+	}
+	if (!sp->hash_next)
+		s->free_tail = page;
 	s->free_count++;
 }
 

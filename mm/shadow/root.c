@@ -89,7 +89,7 @@ static void root_pin_quarter(struct shadow_mmu *mmu, u32 i)
  */
 static void root_load_pae(struct shadow_mmu *mmu)
 {
-	u64 *pdpt = phys_to_virt(mmu->s->low_page);
+	u64 *pdpt = phys_to_virt(mmu->low_page);
 
 	for (u32 i = 0; i < 4; i++) {
 		root_pin_quarter(mmu, i);
@@ -99,10 +99,22 @@ static void root_load_pae(struct shadow_mmu *mmu)
 	mmu->s->link_changes++; /* the path cache names a root by its first page */
 }
 
+void entry_size_set(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+	bool narrow = mmu->gpt.mode == GPT_32;
+
+	if (likely(mmu->gpt.mode == GPT_NONE || narrow == s->narrow))
+		return;
+	s->narrow = narrow;
+	drop_everything(s);
+}
+
 void root_load(struct shadow_mmu *mmu)
 {
 	if (likely(mmu->root[0]))
 		return;
+	entry_size_set(mmu);
 	if (mmu->root_level == 3)
 		root_load_pae(mmu);
 	else

@@ -8,6 +8,7 @@
  */
 #include "mm/shadow/sync.h"
 
+#include "mm/shadow/cpus.h"
 #include "mm/shadow/derive.h"
 #include "mm/shadow/entry.h"
 #include "mm/shadow/page.h"
@@ -182,7 +183,8 @@ static NOINLINE void foreign_settle(struct shadow *s, u32 chain)
 /*
  * Order matters (S6): all tables lose their write rights, the flush of those
  * rights is made due, and only then are the tables read. The CPU whose guest
- * flushed is in the hypervisor, so a due flush is as good as a done one.
+ * flushed is in the hypervisor, so a due flush is as good as a done one; others
+ * are taken there first (C7).
  */
 void sync_tables(struct shadow_mmu *mmu)
 {
@@ -191,6 +193,7 @@ void sync_tables(struct shadow_mmu *mmu)
 
 	protect_list(s, s->unsync_upper);
 	protect_list(s, s->unsync_leaf);
+	cpus_settle(s); /* SETTLE: sync */
 	while ((page = s->unsync_upper ? s->unsync_upper : s->unsync_leaf)) {
 		unsync_list_remove(s, page);
 		sync_page(mmu, page);

@@ -53,14 +53,14 @@ void tag_drop(struct shadow *s, u32 page);
 /*
  * A change of one leaf that a single path leads to. What it made due shrinks to a flush
  * of that page in the tag in use, unless a list pushed another entry out meanwhile (S10).
+ * Other CPUs flush everything.
  */
 struct flush_scope {
-	bool due;
-	u64 evictions;
+	u64 count, evictions;
 };
 static ALWAYS_INLINE struct flush_scope flush_scope_begin(const struct shadow *s)
 {
-	return (struct flush_scope){.due = s->flush_due, .evictions = s->evictions};
+	return (struct flush_scope){.count = s->flush_count, .evictions = s->evictions};
 }
 void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva);
 

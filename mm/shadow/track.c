@@ -24,14 +24,14 @@ static u32 strip_writable(struct shadow *s, u32 *frame)
 		spte = entry_pointer(s, id);
 		list_remove(s, frame, id);
 		spte_write(spte, *spte & ~(PTE_W | SPTE_RMAP));
-		s->flush_due = true; /* FLUSH: protect */
+		s->flush_count++; /* FLUSH: protect */
 	}
 	return id;
 }
 
 /*
- * S10: flush_due may already be set by a writable entry that went earlier; its
- * flush is still to come, and it comes before the guest runs again.
+ * S10: a writable entry that went earlier owes a flush already; it is still to come,
+ * and it comes before the guest runs again, on other CPUs before the table is read (S18).
  */
 u32 frame_protect(struct shadow *s, gfn_t gfn, u32 *frame)
 {

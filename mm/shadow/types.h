@@ -21,7 +21,8 @@
 
 #define ENTRIES 512u
 #define INDEX_BITS 9
-#define SHADOW_MAX_MMUS 1u /* several CPUs are another issue; everything but this is per mmu */
+#define SHADOW_MAX_MMUS 256u
+#define SHADOW_PATS 8u
 
 /* --- shadow entries ------------------------------------------------------ */
 /* Software bits in positions the hardware ignores (SDM vol. 3 table 4-19). */
@@ -51,6 +52,7 @@ union role {
 		u32 key : 4;        /* direct: protection key of every entry */
 		u32 quadrant : 2;   /* 32-bit guests: which part of the guest's table this page shadows */
 		u32 pse : 1;        /* 32-bit guests: CR4.PSE */
+		u32 pat : 3;        /* not direct: which of the guest's PATs its entries go by (struct shadow) */
 	};
 };
 _Static_assert(sizeof(union role) == 4, "the role is compared as one word");
@@ -98,25 +100,27 @@ struct shadow_page {
 	u8 state; /* enum page_state */
 	u8 flags;
 	u8 idle_writes;
-	u8 pins;                    /* roots in use */
 	u16 tag;                    /* roots: TLB tag, 0: none */
 	u32 last_writer;            /* entry through which the guest last wrote to the table, 0: unknown */
 	u64 live_map[ENTRIES / 64]; /* which entries are present */
 	u32 live_words;             /* BIT(i): live_map[i] is not 0 */
-	u8 unused[20];              /* a power of two is found by a shift */
+	u16 pins;                   /* roots in use */
+	u64 freed;                  /* free page: flush_count then */
+	u8 unused[8];               /* a power of two is found by a shift */
 };
 _Static_assert(sizeof(struct shadow_page) == 128, "see unused");
 
 struct shadow_mmu;
 
 struct shadow {
-	bool flush_due; /* some entry went or shrank: flush all tags before the next entry */
+	u64 flush_count; /* some entry went or shrank: each CPU flushes all tags before its next entry */
 	struct spinlock lock;
 	const struct region_map *regions;
 	u64 *pool; /* page 0 of the pool pages */
 	hpa_t pool_hpa;
 	u32 page_count; /* pages are numbered 1 .. page_count - 1 */
-	u32 free_head, free_count;
+	u32 free_head, free_tail, free_count;
+	u64 settled; /* flush_count that every CPU inside has flushed for */
 	u32 clock_hand;
 	u32 node_free, node_pages;
 	u32 victim_turn;                /* where the next full list gives up a member */
@@ -140,9 +144,12 @@ struct shadow {
 	bool narrow;                   /* the shadows of tables are of a 32-bit guest's */
 	bool pages_1g;
 	u32 host_phys_bits;
+	u64 pats[SHADOW_PATS]; /* what CPUs have or had in IA32_PAT, by role.pat */
+	u32 pat_count;
+	u32 copy_pats; /* BIT(role.pat): gfn is pfn and the PAT's entry 0 is write-back */
 	u32 tags, next_tag;
 	u32 *tag_owner; /* [tag]: page number of the root that has it, 0: none */
-	hpa_t low_page, ones_page;
+	hpa_t ones_page;
 	u32 *frames;      /* [frame index] */
 	u32 *span_frames; /* those of the span of regions: [gfn - span_base] */
 	gfn_t span_base;
@@ -155,7 +162,7 @@ struct shadow {
 	u32 *hash;
 	u32 hash_mask;
 	struct shadow_mmu *mmus[SHADOW_MAX_MMUS];
-	u32 mmu_count;
+	u32 mmu_count, mmu_limit;
 	u64 stats[SHADOW_STAT_COUNT];
 };
 
@@ -201,7 +208,9 @@ struct cached_path {
 
 struct shadow_mmu {
 	struct shadow *s;
+	u64 flush_seen;
 	bool entry_due; /* root and tag may not be those that the CPU was told */
+	bool inside;
 	const struct shadow_ops *ops;
 	void *cpu;
 	struct gpt_context gpt;
@@ -210,22 +219,25 @@ struct shadow_mmu {
 	u32 root_level;                  /* 4 or 5; 3: PAE format, four pages of level 2 */
 	u32 top_shift;                   /* where an address has its index into a root of 4 or 5 levels */
 	u32 root[4];                     /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
-	bool may_copy;                   /* guest frames are host frames, and PAT entry 0 is write-back */
 	u32 copied_role;                 /* of level 1, if such pages have copied leaves now, else 0 */
 	u32 root_role;                   /* of a root of 4 or 5 levels */
 	u32 root_cache[ROOT_CACHE_SIZE]; /* [frame of CR3]: the root that was last made of it */
 	u32 last_root;                   /* the last page that was made a root; it may have been dropped since */
 	u32 tag;
+	hpa_t low_page;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
 	gva_t spurious_gva;
 	u64 spurious_fault; /* its number */
+	u64 spurious_count; /* flush_count then */
 	u64 faults;         /* handled so far */
 	struct cached_path paths[PATH_CACHE_SIZE];
 	struct cached_code code[CODE_CACHE_SIZE];
 };
 
-_Static_assert(offsetof(struct shadow, flush_due) == offsetof(struct shadow_head, flush_due), "shadow.h");
+_Static_assert(offsetof(struct shadow, flush_count) == offsetof(struct shadow_head, flush_count), "shadow.h");
 _Static_assert(offsetof(struct shadow_mmu, s) == offsetof(struct shadow_mmu_head, shadow), "shadow.h");
+_Static_assert(offsetof(struct shadow_mmu, flush_seen) == offsetof(struct shadow_mmu_head, flush_seen), "shadow.h");
 _Static_assert(offsetof(struct shadow_mmu, entry_due) == offsetof(struct shadow_mmu_head, entry_due), "shadow.h");
+_Static_assert(offsetof(struct shadow_mmu, inside) == offsetof(struct shadow_mmu_head, inside), "shadow.h");
 
 #endif

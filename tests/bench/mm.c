@@ -69,7 +69,6 @@ static void make_engine(void)
 	struct shadow_config config = {
 		.pool = hpa(POOL_BASE + 2 * PAGE_SIZE),
 		.pool_bytes = ARENA_BYTES - POOL_BASE - 2 * PAGE_SIZE,
-		.low_page = hpa(POOL_BASE),
 		.ones_page = hpa(POOL_BASE + PAGE_SIZE),
 		.host_phys_bits = 40,
 		.pages_1g = true,
@@ -93,7 +92,7 @@ static void make_engine(void)
 		       POOL_BASE >> PAGE_SHIFT, REGION_HIDDEN))
 		panic("regions");
 	region_seal(&map);
-	mmu = shadow_mmu_create(shadow_create(&config), &ops, NULL);
+	mmu = shadow_mmu_create(shadow_create(&config), &ops, NULL, hpa(POOL_BASE));
 	shadow_set_paging(mmu, &paging, true);
 	shadow_prepare_entry(mmu, &tag);
 }

@@ -129,3 +129,5 @@ u64 host_random_below(u64 limit)
 {
 	return host_random() % limit;
 }
+
+void (*host_before_lock)(void);

@@ -21,8 +21,8 @@
 #define EXITS_PER_ACCESS 12u
 
 #define ARENA_BYTES 0x2000000ull
-#define LOW_PAGE (MACHINE_HIDDEN + 0x1000)
-#define ONES_PAGE (MACHINE_HIDDEN + 0x2000)
+#define ONES_PAGE (MACHINE_HIDDEN + 0x1000)
+#define LOW_PAGE (MACHINE_HIDDEN + 0x2000) /* and behind it those of other CPUs */
 
 void machine_fail(struct machine *m, const char *format, ...)
 {
@@ -129,9 +129,24 @@ static void make_regions(struct machine *m)
 	region_seal(&m->regions);
 }
 
+/* There is no operand to tell machines apart: the one made last. */
+static struct machine *last_machine;
+/* An operand that tells CPUs apart: the address of a number. */
+static u32 cpu_numbers[MACHINE_CPUS_MAX] = {0, 1, 2, 3};
+
+/* Flushes and the like are of the CPU that acts. */
+static struct machine *acting(const void *cpu)
+{
+	u32 number = *(const u32 *)cpu;
+
+	if (number != last_machine->cpu)
+		machine_fail(last_machine, "CPU %u changes the TLB of CPU %u", last_machine->cpu, number);
+	return last_machine;
+}
+
 static void on_flush(void *cpu, u32 tag)
 {
-	struct machine *m = cpu;
+	struct machine *m = acting(cpu);
 
 	if (m->pending_count == PENDING_MAX)
 		m->pending_count = tag = 0; /* everything is more */
@@ -141,7 +156,7 @@ static void on_flush(void *cpu, u32 tag)
 
 static void on_flush_page(void *cpu, u32 tag, gva_t gva)
 {
-	struct machine *m = cpu;
+	struct machine *m = acting(cpu);
 
 	if (m->pending_count == PENDING_MAX) {
 		on_flush(cpu, 0);
@@ -154,13 +169,11 @@ static void on_flush_page(void *cpu, u32 tag, gva_t gva)
 
 static void on_trap_invlpg(void *cpu, bool on)
 {
-	struct machine *m = cpu;
+	struct machine *m = acting(cpu);
 
 	m->invlpg_traps = on;
 }
 
-/* Neither has an operand to tell machines apart: of the one made last. */
-static struct machine *last_machine;
 static u32 read_pkru(void)
 {
 	return last_machine->pkru;
@@ -235,12 +248,70 @@ static void free_foreign(struct machine *m)
 	close(m->foreign_file);
 }
 
+/* --- several CPUs ------------------------------------------------------------------ */
+static u32 cpu_count(const struct machine *m)
+{
+	return MAX(m->config.cpus, 1u);
+}
+
+void machine_use(struct machine *m, u32 cpu)
+{
+	if (cpu == m->cpu)
+		return;
+	memcpy(&m->cpus[m->cpu], m, sizeof(struct machine_cpu));
+	memcpy((void *)m, &m->cpus[cpu], sizeof(struct machine_cpu));
+	m->cpu = cpu;
+}
+_Static_assert(offsetof(struct machine, cpu) == sizeof(struct machine_cpu), "MACHINE_CPU comes first");
+
+void machine_leave(struct machine *m)
+{
+	if (!m->running)
+		return;
+	m->running = false;
+	shadow_leave(m->mmu);
+}
+
+static void on_kick(void *cpu)
+{
+	struct machine *m = last_machine;
+	u32 sender = m->cpu, target = *(u32 *)cpu;
+
+	if (target == sender)
+		machine_fail(m, "CPU %u kicks itself", sender);
+	machine_use(m, target);
+	if (!m->running)
+		machine_fail(m, "CPU %u is kicked, which is not inside", target);
+	if (m->kicked)
+		m->kicked(m, m->ctx);
+	machine_leave(m);
+	machine_use(m, sender);
+}
+
 static const struct shadow_ops machine_ops = {
 	.flush = on_flush,
 	.flush_page = on_flush_page,
 	.trap_invlpg = on_trap_invlpg,
+	.kick = on_kick,
 	.read_pkru = read_pkru,
 };
+
+static void make_cpu(struct machine *m, u32 cpu)
+{
+	machine_use(m, cpu);
+	m->invlpg_traps = true;
+	m->tlb = calloc(TLB_MAX, sizeof(*m->tlb));
+	m->psc = calloc(PSC_MAX, sizeof(*m->psc));
+	m->pending = calloc(PENDING_MAX + 1, sizeof(*m->pending));
+	m->mmu = shadow_mmu_create(m->shadow, &machine_ops, &cpu_numbers[cpu],
+				   hpa(LOW_PAGE + cpu * PAGE_SIZE + m->config.shift));
+	if (!m->mmu)
+		abort();
+	/* as after reset: paging off */
+	m->paging = (struct shadow_paging){
+		.cr0 = CR0_PE, .pat = PAT_RESET, .phys_bits = m->config.host_phys_bits, .pages_1g = !m->config.no_1g};
+	machine_set_paging(m, &m->paging, true);
+}
 
 struct machine *machine_create(const struct machine_config *config)
 {
@@ -256,7 +327,7 @@ struct machine *machine_create(const struct machine_config *config)
 		m->config.pool_bytes = MACHINE_POOL_MAX;
 	host_arena_create_at(m->config.shift, m->config.giant ? MACHINE_GIANT_END : ARENA_BYTES);
 	rng_seed(&m->rng, config->seed);
-	m->strict = m->invlpg_traps = true;
+	m->strict = true;
 	make_regions(m);
 	make_foreign(m);
 	memset(phys_to_virt(hpa(ONES_PAGE + m->config.shift)), 0xff, PAGE_SIZE);
@@ -264,10 +335,10 @@ struct machine *machine_create(const struct machine_config *config)
 		.pool = hpa(MACHINE_POOL + m->config.shift),
 		.pool_bytes = m->config.pool_bytes,
 		.shadow_limit = m->config.shadow_limit,
-		.low_page = hpa(LOW_PAGE + m->config.shift),
 		.host_phys_bits = m->config.host_phys_bits,
 		.pages_1g = !m->config.no_1g,
 		.tags = m->config.tags,
+		.cpus = cpu_count(m),
 		.regions = &m->regions,
 		.ones_page = hpa(ONES_PAGE + m->config.shift),
 	};
@@ -279,18 +350,20 @@ struct machine *machine_create(const struct machine_config *config)
 		return NULL;
 	}
 	last_machine = m;
-	m->mmu = shadow_mmu_create(m->shadow, &machine_ops, m);
-	if (!m->mmu)
-		abort();
-	/* as after reset: paging off */
-	m->paging = (struct shadow_paging){
-		.cr0 = CR0_PE, .pat = PAT_RESET, .phys_bits = m->config.host_phys_bits, .pages_1g = !m->config.no_1g};
-	machine_set_paging(m, &m->paging, true);
+	for (u32 cpu = 0; cpu < cpu_count(m); cpu++)
+		make_cpu(m, cpu);
+	machine_use(m, 0);
 	return m;
 }
 
 void machine_destroy(struct machine *m)
 {
+	for (u32 cpu = 0; cpu < cpu_count(m); cpu++) {
+		machine_use(m, cpu);
+		free(m->tlb);
+		free(m->psc);
+		free(m->pending);
+	}
 	free_foreign(m);
 	free(m);
 	host_arena_destroy();
@@ -468,7 +541,8 @@ static u64 *shadow_table(struct machine *m, u64 table)
 {
 	u64 pool = MACHINE_POOL + m->config.shift;
 
-	if ((table - pool >= m->config.pool_bytes && table != LOW_PAGE + m->config.shift) ||
+	if ((table - pool >= m->config.pool_bytes &&
+	     (table - LOW_PAGE - m->config.shift) / PAGE_SIZE >= MACHINE_CPUS_MAX) ||
 	    (table & (PAGE_SIZE - 1))) {
 		machine_fail(m, "a shadow table at %#llx, outside of the pool", (unsigned long long)table);
 		return NULL;
@@ -728,14 +802,18 @@ static void enter(struct machine *m)
 	if (shadow_entry_due(m->mmu))
 		m->root = shadow_prepare_entry(m->mmu, &tag);
 	m->tag = tag;
+	while (cpu_count(m) > 1 && !shadow_enter(m->mmu)) {
+		m->root = shadow_prepare_entry(m->mmu, &tag);
+		m->tag = tag;
+	}
 	if (tag < 1 || tag > m->config.tags)
 		machine_fail(m, "tag %u of %u", tag, m->config.tags);
 	apply_flushes(m);
+	m->running = true;
 	if (!shadow_table(m, ALIGN_DOWN(m->root.v, PAGE_SIZE)))
 		return;
 	if (!long_format(m))
 		memcpy(m->pdpte, phys_to_virt(m->root), sizeof(m->pdpte));
-	m->running = true;
 	if (m->strict)
 		check_subset(m);
 	if (m->witness)
@@ -755,7 +833,7 @@ static void look_for_marks(struct machine *m)
 
 static void after_engine(struct machine *m)
 {
-	m->running = m->flushed = false;
+	m->flushed = false;
 	if (m->memory_changed)
 		look_for_marks(m);
 	if (m->audit)
@@ -764,7 +842,10 @@ static void after_engine(struct machine *m)
 
 void machine_audit(struct machine *m)
 {
-	u32 errors = shadow_audit(m->mmu);
+	u32 errors;
+
+	machine_leave(m);
+	errors = shadow_audit(m->mmu);
 
 	if (errors)
 		machine_fail(m, "shadow_audit: %u mismatches", errors);
@@ -890,8 +971,10 @@ static bool page_fault(struct machine *m, const struct machine_access *a, u32 er
 	struct shadow_fault fault = {0};
 	u32 cpl = a->kind.user || (a->kind.implicit && !a->cpl0) ? 3 : 0;
 	u64 rflags = RFLAGS_FIXED | (a->kind.ac ? RFLAGS_AC : 0);
-	enum shadow_result result = shadow_handle_fault(m->mmu, a->gva, error, cpl, rflags, &fault);
+	enum shadow_result result;
 
+	machine_leave(m);
+	result = shadow_handle_fault(m->mmu, a->gva, error, cpl, rflags, &fault);
 	if (result == SHADOW_RETRY)
 		m->marks_unseen = MARKS_TRUST; /* it may have stopped halfway, and counted nothing */
 	after_engine(m);
@@ -915,6 +998,21 @@ static bool page_fault(struct machine *m, const struct machine_access *a, u32 er
 	}
 	machine_fail(m, "shadow_handle_fault returned %d", (int)result);
 	return false;
+}
+
+bool machine_try(struct machine *m, const struct machine_access *a, struct machine_result *r)
+{
+	struct tlb_entry e;
+	u32 error;
+
+	*r = (struct machine_result){0};
+	if (m->broken || !m->running || !hardware_translate(m, a->gva, a->kind, &e, &r->cached, &error))
+		return false;
+	classify(m, &e, a->kind, a->gva, r);
+	if (m->broken)
+		return false;
+	do_memory(m, a, r);
+	return true;
 }
 
 struct machine_result machine_instruction(struct machine *m, const struct machine_access *list, u32 count)
@@ -1012,6 +1110,7 @@ void machine_speculate(struct machine *m, u64 gva)
 /* --- privileged operations ------------------------------------------------------------------ */
 void machine_set_paging(struct machine *m, const struct shadow_paging *paging, bool flush)
 {
+	machine_leave(m);
 	m->paging = *paging;
 	shadow_set_paging(m->mmu, &m->paging, flush);
 	after_engine(m);
@@ -1079,6 +1178,7 @@ bool machine_mov(struct machine *m, enum machine_register which, u64 value, bool
 		return false;
 	}
 	if (which == MACHINE_CR3 && long_format(m)) {
+		machine_leave(m);
 		m->paging.cr3 = value;
 		shadow_set_cr3(m->mmu, value);
 		after_engine(m);
@@ -1105,6 +1205,7 @@ void machine_invlpg(struct machine *m, u64 gva)
 		tlb_drop_page(m, m->tag, gva, rng_chance(&m->rng, 80));
 		return;
 	}
+	machine_leave(m);
 	shadow_invlpg(m->mmu, gva);
 	after_engine(m);
 	m->exit_gva = gva;
@@ -1113,6 +1214,7 @@ void machine_invlpg(struct machine *m, u64 gva)
 
 void machine_flush(struct machine *m)
 {
+	machine_leave(m);
 	shadow_flush_guest(m->mmu);
 	after_engine(m);
 	m->flushed = true;
@@ -1120,12 +1222,13 @@ void machine_flush(struct machine *m)
 
 void machine_drop_all(struct machine *m)
 {
+	machine_leave(m);
 	shadow_drop_all(m->shadow);
 	after_engine(m);
 }
 
 void machine_reenter(struct machine *m)
 {
-	m->running = false;
+	machine_leave(m);
 	enter(m);
 }

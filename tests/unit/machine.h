@@ -15,6 +15,10 @@
  *   0        RAM_LOW_END    8 MiB  12 MiB    MACHINE_HIGH ..+4 MiB   ..
  *   |  RAM   |   hidden     | trapped | MMIO |     RAM    | ... MMIO
  *
+ * There may be several CPUs: one acts, the others are where they stopped, most of them inside the guest. What
+ * is of one CPU comes first in struct machine and is exchanged by machine_use(). A CPU that is kicked while
+ * another is in the engine goes on for a few accesses with what it has (machine.kicked), and leaves.
+ *
  * Some frames of RAM may be foreign: memory, but MMIO to the region map. The engine reaches
  * them through the slots of mm/gpt.h alone: the direct map has nothing there.
  */
@@ -53,8 +57,10 @@ struct machine_config {
 	bool keeps;         /* a #PF drops nothing from the TLB: rights are looked up again before it instead */
 	u64 foreign;        /* BIT(i): frame MACHINE_FOREIGN + i of RAM is foreign; not with shift */
 	bool giant;         /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
+	u32 cpus;           /* 0: one */
 	u64 seed;           /* of the hardware's free choices */
 };
+#define MACHINE_CPUS_MAX 4u
 #define MACHINE_FOREIGN 16u
 #define MACHINE_GIANT 0x100000000ull
 #define MACHINE_GIANT_END 0x180000000ull
@@ -106,36 +112,50 @@ struct machine_access {
 	bool cpl0; /* implicit accesses: at CPL 0, not 3 */
 };
 
+struct tlb_flush {
+	u32 tag;
+	bool page;
+	u64 gva;
+};
+
+/* What each CPU has. */
+#define MACHINE_CPU \
+	struct shadow_mmu *mmu; \
+	struct shadow_paging paging; \
+	bool running; /* the guest runs; false: the next access enters it first */ \
+	hpa_t root; \
+	u64 pdpte[4]; /* PAE format: as loaded at entry */ \
+	u32 tag; \
+	u32 pkru; /* the register, always the guest's */ \
+	struct tlb_entry *tlb; \
+	u32 tlb_count; \
+	struct psc_entry *psc; \
+	u32 psc_count; \
+	struct tlb_flush *pending; \
+	u32 pending_count; \
+	bool invlpg_traps; /* INVLPG exits */ \
+	bool flushed;      /* exit_gva was flushed since the guest ran */ \
+	gva_t exit_gva;    /* what the last exit was about */
+
+struct machine_cpu {
+	MACHINE_CPU
+};
+
 struct machine {
+	MACHINE_CPU      /* of the one that acts */
+		u32 cpu; /* its number */
+	struct machine_cpu cpus[MACHINE_CPUS_MAX];
 	struct machine_config config;
 	struct region_map regions;
 	struct shadow *shadow;
-	struct shadow_mmu *mmu;
-	struct shadow_paging paging;
 	struct rng rng;
-	bool running; /* the guest runs; false: the next access enters it first */
-	hpa_t root;
-	u64 pdpte[4]; /* PAE format: as loaded at entry */
-	u32 tag;
-	u32 pkru; /* the register, always the guest's */
-	struct tlb_entry tlb[TLB_MAX];
-	u32 tlb_count;
-	struct psc_entry psc[PSC_MAX];
-	u32 psc_count;
-	struct {
-		u32 tag;
-		bool page;
-		u64 gva;
-	} pending[PENDING_MAX];
-	u32 pending_count;
-	bool strict;       /* check at every entry that the TLB is a subset of the shadow */
-	bool trace;        /* print every exit */
-	bool invlpg_traps; /* INVLPG exits */
-	bool audit;        /* audit after every exit */
-	bool witness;      /* the runtime oracle looks at the address of every exit; not with DMA to tables */
-	gva_t exit_gva;    /* what the last exit was about */
-	bool flushed;      /* exit_gva was flushed since the guest ran */
-	u64 stale;         /* how often the oracle excused an old translation */
+	/* The CPU that acts now is kicked by another one, which waits for it. */
+	void (*kicked)(struct machine *m, void *ctx);
+	bool strict;  /* check at every entry that the TLB is a subset of the shadow */
+	bool trace;   /* print every exit */
+	bool audit;   /* audit after every exit */
+	bool witness; /* the runtime oracle looks at the address of every exit; not with DMA to tables */
+	u64 stale;    /* how often the oracle excused an old translation */
 	/*
 	 * Called after guest memory in [gpa, gpa + bytes) may have changed; by_engine:
 	 * A and D bits only are allowed, anywhere. After an exit the engine is believed
@@ -165,6 +185,13 @@ void machine_fail(struct machine *m, const char *format, ...) PRINTF_LIKE(2, 3);
 void *machine_ram(struct machine *m, u64 gpa);
 u64 machine_peek(struct machine *m, u64 gpa); /* 8 bytes; all-ones outside of RAM */
 void machine_dma(struct machine *m, u64 gpa, u64 value);
+
+/* From here on the CPU with this number acts. */
+void machine_use(struct machine *m, u32 cpu);
+/* It is in the hypervisor now. */
+void machine_leave(struct machine *m);
+/* An access that causes no exit; false: it would, and was not made. */
+bool machine_try(struct machine *m, const struct machine_access *a, struct machine_result *r);
 
 /* One access of the guest. */
 struct machine_result machine_access(struct machine *m, struct machine_access a);

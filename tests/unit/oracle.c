@@ -92,9 +92,8 @@ static void compare_word(struct oracle *o, u32 number, bool by_engine)
 	word_changed(o, number, old, now);
 }
 
-static void memory_changed(struct machine *m, void *ctx, u64 gpa, u64 bytes, bool by_engine)
+static void changed_for(struct oracle *o, u64 gpa, u64 bytes, bool by_engine)
 {
-	struct oracle *o = ctx;
 	u32 number;
 
 	if (bytes <= 8) {
@@ -107,6 +106,12 @@ static void memory_changed(struct machine *m, void *ctx, u64 gpa, u64 bytes, boo
 		if (memcmp(watched(o, f), o->copy + f * 512, PAGE_SIZE))
 			for (u32 i = 0; i < 512; i++)
 				compare_word(o, f * 512 + i, by_engine);
+}
+
+static void memory_changed(struct machine *m, void *ctx, u64 gpa, u64 bytes, bool by_engine)
+{
+	for (struct oracle *o = ctx; o; o = o->next)
+		changed_for(o, gpa, bytes, by_engine);
 }
 
 void oracle_init(struct oracle *o, struct machine *m, u64 base, u32 range, const u64 *odd, u32 odd_count)

@@ -8,7 +8,8 @@
  * such values, from top to bottom in order of time, not older than the last flush
  * of the address and not across an INVLPG (which empties the caches of upper
  * entries), with A set in each (and D in the leaf for a write), rights that allow
- * the access and the memory that was in fact reached.
+ * the access and the memory that was in fact reached. Each CPU has an oracle: they see the same memory and
+ * only their own flushes.
  */
 #ifndef TESTS_ORACLE_H
 #define TESTS_ORACLE_H
@@ -33,6 +34,7 @@ struct oracle_slot {
 
 struct oracle {
 	struct machine *m;
+	struct oracle *next; /* of another CPU: it sees the same memory */
 	u64 base;            /* watched guest memory: one range, and odd frames after it */
 	u32 range;           /* frames of the range */
 	u32 frames;          /* all of them */

@@ -49,13 +49,17 @@ enum {
 
 struct world {
 	struct machine *m;
-	struct oracle oracle;
+	struct oracle *oracle; /* of the CPU that acts */
+	struct oracle oracles[MACHINE_CPUS_MAX];
 	struct rng rng;
 	u64 seed;
 	u32 modes; /* GUEST_* */
 	u32 step;
 	bool trace;
 	bool dma; /* devices write to tables in this run */
+	u32 cpus;
+	bool between; /* another CPU acts while one waits for the lock */
+	u64 between_count;
 };
 
 #define TRACE(w, ...) \

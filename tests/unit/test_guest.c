@@ -125,6 +125,10 @@ static const struct vendor vendor = {
 static u8 guest_memory[16 * 4096] ALIGNED(16);
 void *memory_alloc(u32 order)
 {
+	static u8 page[PAGE_SIZE] ALIGNED(PAGE_SIZE);
+
+	if (!order)
+		return page;
 	memset(guest_memory, 0, sizeof(guest_memory));
 	return guest_memory;
 }
@@ -134,7 +138,7 @@ struct region_map *memory_regions(void)
 }
 void log_take_console(void) {}
 
-struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu)
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_page)
 {
 	return (struct shadow_mmu *)guest_memory;
 }
@@ -359,7 +363,7 @@ static void a_guest_on_tables_of_its_own_is_stopped(void **state)
 	vcpu.root = cr3_of_hardware = hpa(0x9000);
 	vcpu.exit = (struct vcpu_exit){.kind = EXIT_INTERRUPT};
 	vcpu.mmu = (struct shadow_mmu *)&(struct { struct shadow_mmu_head mmu; }){
-		{.shadow = &(struct shadow_head){.flush_due = false}}};
+		{.shadow = &(struct shadow_head){.flush_count = 0}}};
 	vcpu.next_audit = ~0ull;
 	guest_exit(&vcpu);
 	cr3_of_hardware = hpa(0xa000);

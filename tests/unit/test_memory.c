@@ -368,7 +368,6 @@ static void every_machine_starts_with_the_least_pool(void **state)
 		machines[i]();
 		start(machines[i], plan_pool_least(&map));
 		config.regions = memory_regions();
-		config.low_page = virt_to_phys(memory_alloc(0));
 		config.ones_page = virt_to_phys(memory_alloc(0));
 		memory_shadow_pool(&config.pool, &config.pool_bytes);
 		assert_non_null(shadow_create(&config));

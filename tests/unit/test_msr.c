@@ -254,6 +254,10 @@ static const struct vendor vendor = {
 static u8 guest_memory[16 * 4096] ALIGNED(16);
 void *memory_alloc(u32 order)
 {
+	static u8 page[PAGE_SIZE] ALIGNED(PAGE_SIZE);
+
+	if (!order)
+		return page;
 	memset(guest_memory, 0, sizeof(guest_memory));
 	return guest_memory;
 }
@@ -263,7 +267,7 @@ struct region_map *memory_regions(void)
 }
 void log_take_console(void) {}
 
-struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *v)
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *v, hpa_t low_page)
 {
 	return (struct shadow_mmu *)guest_memory;
 }

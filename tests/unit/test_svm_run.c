@@ -79,7 +79,8 @@ u32 fast_path_invlpg(struct vcpu *v)
 void guest_prepare_entry(struct vcpu *v)
 {
 	prepares++;
-	engine.mmu.entry_due = engine.shadow.flush_due = false;
+	engine.mmu.entry_due = false;
+	engine.mmu.flush_seen = engine.shadow.flush_count;
 }
 void guest_exit(struct vcpu *v)
 {
@@ -104,7 +105,7 @@ static int fresh(void **state)
 	svm = (struct svm_vcpu){.vmcb = &vmcb, .stale = stale, .clean = CLEAN_ALL};
 	svm_found = (struct svm_features){.asids = 16};
 	engine.mmu = (struct shadow_mmu_head){.shadow = &engine.shadow};
-	engine.shadow.flush_due = false;
+	engine.shadow.flush_count = 0;
 	vcpu.hw = &svm;
 	vcpu.vendor = &vendor;
 	vcpu.root = hpa(ROOT);
@@ -259,7 +260,7 @@ static void operands_are_handed_over_and_what_comes_due_is_done(void **state)
 	engine.mmu.entry_due = true;
 	assert_true(exit_with(SVM_EXIT_CR3_WRITE));
 	assert_true(vcpu.gpr[GPR_RAX] == 0x5000 && vcpu.rip == 0x401000 && vmcb.rip == 0x401003 && prepares == 1);
-	engine.shadow.flush_due = true;
+	engine.shadow.flush_count++;
 	assert_true(exit_with(SVM_EXIT_INVLPG));
 	assert_true(vmcb.rip == 0x401006 && prepares == 2 && insn_calls == 2);
 	assert_true(exit_with(SVM_EXIT_CR3_READ));

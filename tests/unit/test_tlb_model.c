@@ -2,7 +2,8 @@
 /*
  * Random guests on the simulated machine, whose TLB never forgets by itself,
  * judged by the architectural oracle: see machine.h, oracle.h, random_guest.h.
- * One test for each paging format, and some for guests that change it.
+ * One test for each paging format, some for guests that change it, some with several CPUs, between which it is the
+ * random numbers that decide.
  *
  * UMBRA_SEED=n runs one seed alone, with an audit after every exit;
  * UMBRA_SEEDS and UMBRA_STEPS change how many (of 4-level guests; of the others
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/spinlock.h"
 #include "lib/x86.h"
 #include "mm/phys.h"
 #include "tests/unit/random_guest.h"
@@ -27,9 +29,23 @@
 
 static struct world *current; /* for the message of a panic */
 static u64 detaches;          /* times that tables were detached, in all runs */
+static u64 kicks;             /* CPUs taken out of the guest by others */
 static u64 stale;             /* times that the runtime oracle saw what the guest had not flushed */
 
 static void one_operation(struct world *w);
+
+/* --- several CPUs --------------------------------------------------------------------- */
+static void use_cpu(struct world *w, u32 cpu)
+{
+	machine_use(w->m, cpu);
+	w->oracle = &w->oracles[cpu];
+}
+
+static void tick(struct world *w)
+{
+	for (u32 i = 0; i < w->cpus; i++)
+		oracle_tick(&w->oracles[i]);
+}
 
 /* --- operations --------------------------------------------------------------------- */
 static struct model_access any_kind(struct world *w)
@@ -56,6 +72,7 @@ static void check_code(struct world *w, u64 gva, const struct machine_result *r)
 static void judged_access(struct world *w, struct machine_access a)
 {
 	struct model_result before = machine_naive(w->m, a.gva, a.kind);
+	u64 between = w->between_count;
 	struct machine_result r = machine_access(w->m, a);
 
 	TRACE(w,
@@ -64,8 +81,11 @@ static void judged_access(struct world *w, struct machine_access a)
 	      (unsigned long long)a.value, a.size, r.outcome, r.error, (unsigned long long)r.gpa, r.kind, r.exits);
 	if (a.kind.fetch && r.outcome == MACHINE_OK)
 		check_code(w, a.gva, &r);
+	/* Of a fault and of an emulation only the state at its own moment could tell, which is gone. */
+	if (between != w->between_count && r.outcome != MACHINE_OK)
+		return;
 	if (!w->dma || r.outcome == MACHINE_FAULT)
-		oracle_judge(&w->oracle, &a, &before, &r);
+		oracle_judge(w->oracle, &a, &before, &r);
 }
 
 static void op_access(struct world *w)
@@ -178,7 +198,7 @@ static void invlpg(struct world *w, u64 gva)
 {
 	TRACE(w, "invlpg %#llx", (unsigned long long)gva);
 	machine_invlpg(w->m, gva);
-	oracle_flushed_page(&w->oracle, gva);
+	oracle_flushed_page(w->oracle, gva);
 }
 
 static void op_invlpg(struct world *w)
@@ -239,7 +259,7 @@ static void op_settled(struct world *w)
 		return;
 	base = mode_address(mode, w->m->tlb[rng_below(&w->rng, w->m->tlb_count)].gva);
 	machine_flush(w->m);
-	oracle_flushed(&w->oracle);
+	oracle_flushed(w->oracle);
 	for (u32 i = 0; i < 12; i++) {
 		struct machine_access a = {.gva = sibling(w, base, 1), .kind = any_kind(w), .size = 8};
 		struct model_result n = machine_naive(w->m, a.gva, READ);
@@ -315,10 +335,10 @@ static void op_link(struct world *w)
 	invlpg(w, gva);
 	for (u32 i = 0; i < 3; i++) {
 		edit(w, place_in(w, table, level), any_entry(w, mode, level));
-		oracle_tick(&w->oracle);
+		tick(w);
 	}
 	edit(w, parent, link_entry(table));
-	oracle_tick(&w->oracle);
+	tick(w);
 	for (u32 i = 0; i < 6; i++)
 		judged_access(w, (struct machine_access){.gva = sibling(w, gva, level),
 							 .kind = any_kind(w),
@@ -342,7 +362,7 @@ static bool mov(struct world *w, enum machine_register which, u64 value)
 	      (unsigned long long)w->m->paging.cr4, (unsigned long long)w->m->paging.efer, which,
 	      (unsigned long long)value, good ? "" : "#GP", flushed ? " flush" : "");
 	if (flushed)
-		oracle_flushed(&w->oracle);
+		oracle_flushed(w->oracle);
 	return good;
 }
 
@@ -356,7 +376,7 @@ static void op_flush(struct world *w)
 {
 	TRACE(w, "flush");
 	machine_flush(w->m);
-	oracle_flushed(&w->oracle);
+	oracle_flushed(w->oracle);
 	reads_after_flush(w);
 }
 
@@ -366,7 +386,7 @@ static void set_pat(struct world *w, u64 pat)
 
 	p.pat = pat;
 	machine_set_paging(w->m, &p, true);
-	oracle_flushed(&w->oracle);
+	oracle_flushed(w->oracle);
 }
 
 /*
@@ -414,7 +434,7 @@ static void op_copy_on_write(struct world *w)
 			one_operation(w);
 		if (mode_now(w) != mode)
 			return;
-		oracle_tick(&w->oracle);
+		tick(w);
 		edit(w, place, (rng_chance(&w->rng, 70) ? old : entry_for(w, place)) | PTE_W | PTE_D | PTE_A);
 		judged_access(w, a);
 		if (rng_chance(&w->rng, 20))
@@ -443,8 +463,21 @@ static void op_control(struct world *w)
 
 static void build(struct world *w)
 {
+	u32 own = w->m->cpu;
+	bool between = w->between;
+
+	w->between = true;
 	build_tables(w);
 	machine_drop_all(w->m); /* nobody saw it */
+	for (u32 i = 0; i < w->cpus; i++) {
+		if (i == own)
+			continue;
+		use_cpu(w, i);
+		machine_leave(w->m);
+		oracle_flushed(w->oracle);
+	}
+	use_cpu(w, own);
+	w->between = between;
 }
 
 static void paging_on(struct world *w)
@@ -577,6 +610,7 @@ static void op_guest_copy(struct world *w)
 	    fault_gva = 0, old = 0;
 	struct model_result n = machine_naive(w->m, gva, k), after;
 	struct region_hit hit = {.kind = REGION_RAM};
+	u64 between = w->between_count;
 	u32 error = 0;
 	int result;
 
@@ -585,12 +619,14 @@ static void op_guest_copy(struct world *w)
 		old = hit.kind == REGION_HIDDEN ? ~0ull : machine_peek(w->m, n.physical);
 	}
 	TRACE(w, "copy %#llx write %u value %#llx", (unsigned long long)gva, k.write, (unsigned long long)value);
+	machine_leave(w->m);
 	if (k.write)
 		result = shadow_write_guest(w->m->mmu, gva, &value, 8, ga, &fault_gva, &error);
 	else
 		result = shadow_read_guest(w->m->mmu, gva, &got, 8, ga, &fault_gva, &error);
-	w->m->running = false;
 	w->m->memory_changed(w->m, w->m->ctx, 0, ~0ull, !k.write);
+	if (between != w->between_count)
+		return;
 	if (n.fault) {
 		if (result != -EFAULT || error != n.error || fault_gva != gva)
 			machine_fail(w->m, "copy at %#llx: result %d error %#x, naive walk %#x",
@@ -622,10 +658,16 @@ static void op_translate(struct world *w)
 		.write = k.write, .fetch = k.fetch, .user = k.user, .implicit = k.implicit, .ac = k.ac};
 	u64 gva = any_gva(w);
 	struct model_result n = machine_naive(w->m, gva, k);
+	u64 between = w->between_count;
 	struct gpt_walk walk;
-	enum gpt_status status = shadow_translate(w->m->mmu, gva, ga, &walk);
+	enum gpt_status status;
+
+	machine_leave(w->m);
+	status = shadow_translate(w->m->mmu, gva, ga, &walk);
 
 	w->m->memory_changed(w->m, w->m->ctx, 0, ~0ull, true);
+	if (between != w->between_count)
+		return;
 	if (n.fault ? status != GPT_FAULT || walk.error != n.error : status != GPT_OK || walk.gfn != n.physical >> 12)
 		machine_fail(w->m, "translate %#llx: status %d", (unsigned long long)gva, (int)status);
 }
@@ -659,8 +701,8 @@ static void one_operation(struct world *w)
 {
 	u32 total = 0, dice;
 
-	if (w->oracle.crowded || (w->step % 16 == 0 && !window_works(w) && rng_chance(&w->rng, 30))) {
-		if (w->oracle.crowded)
+	if (w->oracle->crowded || (w->step % 16 == 0 && !window_works(w) && rng_chance(&w->rng, 30))) {
+		if (w->oracle->crowded)
 			op_flush(w);
 		else
 			op_rebuild(w);
@@ -676,6 +718,82 @@ static void one_operation(struct world *w)
 		}
 		dice -= operations[i].weight;
 	}
+}
+
+/* --- what other CPUs do meanwhile ------------------------------------------------------ */
+static struct machine_access quick_access(struct world *w)
+{
+	struct place place = any_place(w);
+	struct machine_access a = {.kind = any_kind(w), .size = place.size, .value = entry_for(w, place)};
+	struct tlb_entry *held;
+
+	if (rng_chance(&w->rng, 50)) {
+		a.gva = window(w, (u32)(place.gpa >> 12)) + (place.gpa & 0xfff);
+		a.kind = (struct model_access){.write = true, .ac = true};
+		return a;
+	}
+	a.gva = any_gva(w);
+	if (w->m->tlb_count && rng_chance(&w->rng, 60)) {
+		held = &w->m->tlb[rng_below(&w->rng, w->m->tlb_count)];
+		a.gva = held->gva + (rng_below(&w->rng, 512) * PAGE_SIZE & (held->bytes - 1));
+	}
+	a.gva += place.gpa & 0xff8;
+	return a;
+}
+
+/* This CPU, which is inside, has been kicked: it goes on for a little with what its TLB and the shadow have. */
+static void on_kick(struct machine *m, void *ctx)
+{
+	struct world *w = current;
+	struct oracle *waiting = w->oracle;
+	u32 count = rng_below(&w->rng, 4);
+
+	w->oracle = &w->oracles[m->cpu];
+	tick(w);
+	for (u32 i = 0; i < count; i++) {
+		struct machine_access a = quick_access(w);
+		struct model_result before = machine_naive(m, a.gva, a.kind);
+		struct machine_result r;
+
+		if (!machine_try(m, &a, &r))
+			break;
+		w->between_count++;
+		TRACE(w, "  CPU %u, kicked: access %#llx write %u value %#llx gpa %#llx", m->cpu,
+		      (unsigned long long)a.gva, a.kind.write, (unsigned long long)a.value,
+		      (unsigned long long)r.gpa);
+		oracle_judge(w->oracle, &a, &before, &r);
+	}
+	w->oracle = waiting;
+}
+
+/* The CPU that acts is about to take a lock; others come before it. */
+static void before_lock(void)
+{
+	struct world *w = current;
+	u32 own, count;
+
+	if (!w || w->cpus == 1 || w->between || !rng_chance(&w->rng, 8))
+		return;
+	own = w->m->cpu;
+	w->between = true;
+	use_cpu(w, (own + 1 + rng_below(&w->rng, w->cpus - 1)) % w->cpus);
+	TRACE(w, "  CPU %u meanwhile", w->m->cpu);
+	for (count = 1 + rng_below(&w->rng, 3); count; count--) {
+		u32 dice = rng_below(&w->rng, 100);
+		struct machine_access a = quick_access(w);
+
+		tick(w);
+		w->between_count++;
+		if (dice < 75)
+			judged_access(w, a);
+		else if (dice < 92)
+			invlpg(w, a.gva);
+		else
+			op_flush(w);
+	}
+	tick(w);
+	use_cpu(w, own);
+	w->between = false;
 }
 
 /* --- runs --------------------------------------------------------------------------- */
@@ -708,52 +826,67 @@ static struct machine_config config_of(u64 seed)
 	return c;
 }
 
-static struct world *world_create(u64 seed, u32 modes, bool single)
+static struct world *world_create(u64 seed, u32 modes, u32 cpus, bool single)
 {
 	struct machine_config c = config_of(seed);
 	struct world *w = calloc(1, sizeof(*w));
 	struct shadow_paging p = {
 		.cr0 = CR0_PE | CR0_WP, .cr4 = CR4_PGE, .efer = EFER_NXE, .phys_bits = c.host_phys_bits};
 
+	current = w;
 	w->seed = seed;
 	w->modes = modes;
+	w->cpus = c.cpus = cpus;
+	if (cpus > 1)
+		c.foreign = 0; /* the windows to it would have to be of each CPU */
 	w->trace = number_from("UMBRA_TRACE", 0);
 	rng_seed(&w->rng, seed);
 	w->m = machine_create(&c);
 	assert_non_null(w->m);
 	w->m->strict = number_from("UMBRA_STRICT", 1);
-	w->dma = seed % 5 == 0;
+	w->dma = cpus == 1 && seed % 5 == 0;
 	w->m->trace = w->trace;
-	w->m->audit = single && !w->dma;
-	w->m->witness = !w->dma;
-	oracle_init(&w->oracle, w->m, frame(FIRST), WATCHED, odd_tables, ODD_TABLES);
+	w->m->audit = single && !w->dma && cpus == 1;
+	w->m->witness = !w->dma && cpus == 1;
+	w->m->kicked = on_kick;
+	for (u32 i = cpus; i--;) {
+		oracle_init(&w->oracles[i], w->m, frame(FIRST), WATCHED, odd_tables, ODD_TABLES);
+		w->oracles[i].next = i + 1 < cpus ? &w->oracles[i + 1] : NULL;
+	}
+	w->oracle = w->oracles;
 	p.pages_1g = !c.no_1g && rng_chance(&w->rng, 80);
 	p.pat = rng_chance(&w->rng, 50) ? PAT_RESET : OTHER_PAT;
 	if (rng_chance(&w->rng, 75))
 		p.cr4 |= CR4_PSE;
-	machine_set_paging(w->m, &p, true);
-	build(w);
-	set_mode(w, any_mode(w));
-	op_rebuild(w); /* the lowest tables in this format */
+	for (u32 i = 0; i < cpus; i++) {
+		use_cpu(w, i);
+		machine_set_paging(w->m, &p, true);
+		build(w);
+		set_mode(w, any_mode(w));
+		op_rebuild(w); /* the lowest tables in this format */
+	}
 	return w;
 }
 
 static void world_destroy(struct world *w)
 {
-	oracle_free(&w->oracle);
+	for (u32 i = 0; i < w->cpus; i++)
+		oracle_free(&w->oracles[i]);
 	machine_destroy(w->m);
 	free(w);
 }
 
 /* Runs one seed; false: it failed, and has said why. */
-static bool run_seed(u64 seed, u32 modes, u32 steps, bool single)
+static bool run_seed(u64 seed, u32 modes, u32 cpus, u32 steps, bool single)
 {
-	struct world *w = world_create(seed, modes, single);
+	struct world *w = world_create(seed, modes, cpus, single);
 	bool good;
 
-	current = w;
+	host_before_lock = cpus > 1 ? before_lock : NULL;
 	for (w->step = 0; w->step < steps && !w->m->broken; w->step++) {
-		oracle_tick(&w->oracle);
+		tick(w);
+		if (cpus > 1 && rng_chance(&w->rng, 60))
+			use_cpu(w, rng_below(&w->rng, cpus));
 		one_operation(w);
 		if (w->step % 64 == 63) {
 			if (w->dma)
@@ -767,6 +900,8 @@ static bool run_seed(u64 seed, u32 modes, u32 steps, bool single)
 	good = !w->m->broken;
 	stale += w->m->stale;
 	detaches += shadow_stat(w->m->shadow, SHADOW_STAT_detaches);
+	kicks += shadow_stat(w->m->shadow, SHADOW_STAT_kicks);
+	host_before_lock = NULL;
 	current = NULL;
 	world_destroy(w);
 	return good;
@@ -785,25 +920,25 @@ static void on_abort(int signal_number)
 }
 
 /* percent: of the seeds that 4-level guests have. */
-static void run_guests(u32 modes, u32 percent)
+static void run_guests(u32 modes, u32 cpus, u32 percent)
 {
 	u32 steps = number_from("UMBRA_STEPS", 2000), seeds = number_from("UMBRA_SEEDS", 300), failed = 0;
 	const char *one = getenv("UMBRA_SEED");
 
 	signal(SIGABRT, on_abort);
 	if (one) {
-		assert_true(run_seed(strtoull(one, NULL, 0), modes, steps, true));
+		assert_true(run_seed(strtoull(one, NULL, 0), modes, cpus, steps, true));
 		return;
 	}
 	for (u32 seed = 1; seed <= (seeds * percent + 99) / 100 && failed < 3; seed++)
-		failed += !run_seed(seed, modes, steps, false);
+		failed += !run_seed(seed, modes, cpus, steps, false);
 	assert_int_equal(failed, 0);
 }
 
 /* adversarial: 6, 11, 40, 43 */
 static void random_4_level_guests(void **state)
 {
-	run_guests(GUEST_4L, 100);
+	run_guests(GUEST_4L, 1, 100);
 	assert_true(detaches || getenv("UMBRA_SEED")); /* copy-on-write is part of it */
 	assert_true(stale || getenv("UMBRA_SEED"));
 }
@@ -811,30 +946,50 @@ static void random_4_level_guests(void **state)
 /* adversarial: 6, 11, 40, 43 */
 static void random_5_level_guests(void **state)
 {
-	run_guests(GUEST_5L, 60);
+	run_guests(GUEST_5L, 1, 60);
 }
 /* adversarial: 6, 11, 40, 43 */
 static void random_pae_guests(void **state)
 {
-	run_guests(GUEST_PAE, 100);
+	run_guests(GUEST_PAE, 1, 100);
 }
 /* adversarial: 6, 11, 40, 43 */
 static void random_32_bit_guests(void **state)
 {
-	run_guests(GUEST_32, 100);
+	run_guests(GUEST_32, 1, 100);
 }
 
 /* Up to long mode and back, as a boot loader and a kernel do, and any other way. */
 /* adversarial: 6, 11, 40, 43 */
 static void random_guests_that_change_their_mode(void **state)
 {
-	run_guests(GUEST_32 | GUEST_PAE | GUEST_4L | GUEST_5L, 100);
+	run_guests(GUEST_32 | GUEST_PAE | GUEST_4L | GUEST_5L, 1, 100);
 }
 
 /* adversarial: 6, 11, 40, 43 */
 static void random_guests_between_32_bit_and_pae(void **state)
 {
-	run_guests(GUEST_32 | GUEST_PAE, 60);
+	run_guests(GUEST_32 | GUEST_PAE, 1, 60);
+}
+
+/* adversarial: 6, 40, 43 */
+static void random_4_level_guests_on_several_cpus(void **state)
+{
+	run_guests(GUEST_4L, 2, 60);
+	run_guests(GUEST_4L, 4, 30);
+	assert_true(kicks || getenv("UMBRA_SEED"));
+}
+
+/* adversarial: 6, 40, 43 */
+static void random_pae_guests_on_several_cpus(void **state)
+{
+	run_guests(GUEST_PAE, 2, 30);
+}
+
+/* adversarial: 6, 40, 43 */
+static void random_32_bit_guests_on_several_cpus(void **state)
+{
+	run_guests(GUEST_32, 3, 30);
 }
 
 int main(int argc, char **argv)
@@ -846,6 +1001,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(random_32_bit_guests),
 		cmocka_unit_test(random_guests_that_change_their_mode),
 		cmocka_unit_test(random_guests_between_32_bit_and_pae),
+		cmocka_unit_test(random_4_level_guests_on_several_cpus),
+		cmocka_unit_test(random_pae_guests_on_several_cpus),
+		cmocka_unit_test(random_32_bit_guests_on_several_cpus),
 	};
 
 	if (argc > 1)

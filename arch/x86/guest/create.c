@@ -12,6 +12,7 @@
 #include "arch/x86/guest/state.h"
 #include "arch/x86/memory.h"
 #include "lib/log.h"
+#include "mm/phys.h"
 #include "mm/shadow.h"
 
 /* memory_alloc() order for struct guest */
@@ -90,6 +91,7 @@ static void set_start_registers(struct vcpu *vcpu, const struct boot_guest_state
 int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 {
 	struct guest *g = memory_alloc(GUEST_ORDER);
+	void *low_page;
 	int err;
 
 	if (!g) {
@@ -110,7 +112,9 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 		log_error("guest: %s cannot set up the virtual CPU (error %d)\n", config->vendor->name, err);
 		return err;
 	}
-	vcpu->mmu = shadow_mmu_create(config->shadow, &shadow_ops, vcpu);
+	low_page = memory_alloc(0);
+	if (low_page)
+		vcpu->mmu = shadow_mmu_create(config->shadow, &shadow_ops, vcpu, virt_to_phys(low_page));
 	if (!vcpu->mmu) {
 		log_error("guest: no memory for the shadow page tables\n");
 		return -ENOMEM;

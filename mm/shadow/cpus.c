@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Taking other CPUs out of the guest; see mm/shadow/cpus.h. */
+#include "mm/shadow/cpus.h"
+
+static bool is_behind(const struct shadow *s, const struct shadow_mmu *mmu)
+{
+	return __atomic_load_n(&mmu->inside, __ATOMIC_ACQUIRE) && mmu->flush_seen != s->flush_count;
+}
+
+/* The fence is the other half of shadow_enter()'s. With the lock held nobody flushes, so who is behind and outside stays there. */
+void cpus_settle_slow(struct shadow *s)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < s->mmu_count; i++) {
+		if (!is_behind(s, s->mmus[i]))
+			continue;
+		s->mmus[i]->ops->kick(s->mmus[i]->cpu);
+		STAT(s, kicks);
+	}
+	for (u32 i = 0; i < s->mmu_count; i++)
+		while (is_behind(s, s->mmus[i]))
+			__builtin_ia32_pause();
+	s->settled = s->flush_count;
+}
+
+void cpus_hold(struct shadow *s)
+{
+	if (s->mmu_count == 1)
+		return;
+	s->flush_count++;
+	cpus_settle_slow(s);
+}
