@@ -15,38 +15,31 @@ static enum bit_op bit_op(const struct insn *insn)
 	return insn->opcode == 0xba ? insn->reg & 3 : insn->opcode >> 3 & 3;
 }
 
-/* With a bit number in a register, memory is a bit string around the operand. */
-static int bit_operand(struct emu *e, u32 *bit)
+/* With a bit number in a register, memory is a bit string around the operand. Returns the bit's number in the operand. */
+static u32 bit_operand(struct emu *e)
 {
 	const struct insn *insn = &e->insn;
-	u32 width = 8 * e->size;
+	u32 width = 8 * e->size, bit;
 	u64 number;
 	s64 index;
 
-	if (insn->opcode == 0xba) {
-		*bit = insn->imm & (width - 1);
-		return 0;
-	}
+	if (insn->opcode == 0xba)
+		return insn->imm & (width - 1);
 	number = emu_reg(e, insn->reg, e->size);
-	*bit = number & (width - 1);
-	if (!insn->has_mem)
-		return 0;
+	bit = number & (width - 1);
 	index = (s64)(number << (64 - width)) >> (64 - width);
-	index = (index - *bit) / width;
-	return insn_linear(e->vcpu, insn_segment(insn),
-			   insn_truncate(insn_effective_offset(e->vcpu, insn) + index * e->size, insn->addrsize),
-			   e->size, &e->gva);
+	index = (index - bit) / width;
+	e->offset = insn_truncate(e->offset + index * e->size, insn->addrsize);
+	return bit;
 }
 
 int emu_bit_test(struct emu *e)
 {
 	enum bit_op op = bit_op(&e->insn);
+	u32 bit = bit_operand(e);
 	u64 value, mask;
-	u32 bit;
-	int err = bit_operand(e, &bit);
+	int err = emu_read_rm(e, &value);
 
-	if (!err)
-		err = emu_read_rm(e, &value);
 	if (err)
 		return err;
 	mask = BIT(bit);
@@ -90,7 +83,7 @@ int emu_cmpxchg_wide(struct emu *e)
 
 	if (!e->insn.has_mem)
 		return -ENOSYS;
-	err = insn_memory_operand(e->vcpu, &e->insn, 2 * half, &e->gva);
+	err = emu_locate(e, 2 * half);
 	if (err)
 		return err;
 	if (half == 8 && e->gva & 15) {

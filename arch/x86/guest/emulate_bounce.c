@@ -236,7 +236,7 @@ int emu_bounce(struct emu *e)
 	if (!insn_shape(&e->insn, e->bits, &b.shape))
 		return -ENOSYS;
 	b.segment = insn_segment(&e->insn);
-	b.offset = insn_effective_offset(e->vcpu, &e->insn);
+	b.offset = e->offset;
 	if (insn_is_maskmov(&e->insn)) {
 		b.segment = e->insn.segment == INSN_NO_REG ? SEG_DS : e->insn.segment;
 		b.offset = insn_truncate(e->vcpu->gpr[GPR_RDI], e->insn.addrsize);
