@@ -147,6 +147,11 @@ int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 l
 	return 0;
 }
 
+void shadow_drop_write(struct shadow_mmu *mmu)
+{
+	hidden_writes++;
+}
+
 enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
 {
 	walk->gfn = gva >> PAGE_SHIFT;

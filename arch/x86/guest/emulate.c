@@ -332,8 +332,10 @@ static int execute_unknown(struct emu *e)
 	struct vcpu *vcpu = e->vcpu;
 	char text[3 * INSN_MAX + 1];
 
-	if (vcpu->mmio.fault.kind == REGION_HIDDEN && insn_is_plain_store(&e->insn))
+	if (vcpu->mmio.fault.kind == REGION_HIDDEN && insn_is_plain_store(&e->insn)) {
+		shadow_drop_write(vcpu->mmu);
 		return 0;
+	}
 	describe(vcpu, &e->insn, text);
 	guest_stop(vcpu, "instruction %sat %llx, on memory at %llx, is not emulated", text,
 		   (unsigned long long)vcpu->rip, (unsigned long long)vcpu->mmio.fault.gpa.v);

@@ -6,6 +6,7 @@
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+#include "lib/string.h"
 
 enum bit_op { BIT_TEST, BIT_SET, BIT_RESET, BIT_COMPLEMENT };
 
@@ -78,6 +79,7 @@ int emu_cmpxchg_wide(struct emu *e)
 {
 	u64 *gpr = e->vcpu->gpr, old[2] = {0}, new[2];
 	u32 half = e->insn.w ? 8 : 4;
+	u8 bytes[16];
 	bool equal;
 	int err;
 
@@ -90,19 +92,17 @@ int emu_cmpxchg_wide(struct emu *e)
 		inject_gp(e->vcpu);
 		return -EFAULT;
 	}
-	err = emulate_read(e->vcpu, e->gva, &old[0], half);
-	if (!err)
-		err = emulate_read(e->vcpu, e->gva + half, &old[1], half);
+	err = emulate_read(e->vcpu, e->gva, bytes, 2 * half);
 	if (err)
 		return err;
+	memcpy(&old[0], bytes, half);
+	memcpy(&old[1], bytes + half, half);
 	equal = old[0] == insn_truncate(gpr[GPR_RAX], half) && old[1] == insn_truncate(gpr[GPR_RDX], half);
 	new[0] = equal ? gpr[GPR_RBX] : old[0];
 	new[1] = equal ? gpr[GPR_RCX] : old[1];
-	err = emulate_probe_write(e->vcpu, e->gva, 2 * half);
-	if (!err)
-		err = emulate_write(e->vcpu, e->gva, &new[0], half);
-	if (!err)
-		err = emulate_write(e->vcpu, e->gva + half, &new[1], half);
+	memcpy(bytes, &new[0], half);
+	memcpy(bytes + half, &new[1], half);
+	err = emulate_write(e->vcpu, e->gva, bytes, 2 * half);
 	if (err)
 		return err;
 	if (!equal) {
