@@ -84,7 +84,10 @@ struct shadow_fault {
 	u32 kind;  /* EMULATE: enum region_kind */
 };
 
-/* Event counters, in the order umbractl prints them. */
+/*
+ * Event counters, in the order umbractl prints them. An access to hidden memory that exits counts once for each
+ * page it touches; one that reads and writes counts as both.
+ */
 #define SHADOW_STATS(X) \
 	X(walks, "guest page-table walks") \
 	X(fills, "leaf entries installed by a fault") \
@@ -219,6 +222,8 @@ MUST_CHECK int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u
 				 gva_t *fault_gva, u32 *error);
 MUST_CHECK int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len,
 				  struct gpt_access access, gva_t *fault_gva, u32 *error);
+/* Counts a write to hidden memory that nobody carries out. */
+void shadow_drop_write(struct shadow_mmu *mmu);
 
 /* Checks every numbered invariant; returns the number of mismatches, each logged. */
 u32 shadow_audit(struct shadow_mmu *mmu);

@@ -81,16 +81,21 @@ struct fxsave_area {
 } ALIGNED(16);
 _Static_assert(sizeof(struct fxsave_area) == 512, "SDM vol. 1 section 10.5.1");
 
-/* The upper halves of the pointers, which the environment has no room for. */
-static void set_wide_pointers(const struct execute_x87 *x, bool operand)
+/* The pointers with their upper halves, which the environment has no room for. */
+static void set_wide_pointers(u64 fip, u64 fdp)
 {
 	struct fxsave_area area;
 
 	asm volatile("fxsave64 %0" : "=m"(area));
-	area.fip = x->rip;
-	if (operand)
-		area.fdp = x->offset;
+	area.fip = fip;
+	area.fdp = fdp;
 	asm volatile("fxrstor64 %0" : : "m"(area));
+}
+
+/* What FXSAVE64 saved, if it did: AMD's saves pointers only with an exception pending. */
+static u64 wide_pointer(u64 saved, u32 pointer)
+{
+	return (u32)saved == pointer ? saved : pointer;
 }
 
 /* All exceptions but #P, which comes after the store (SDM vol. 1 section 8.5). */
@@ -103,34 +108,40 @@ static u16 opcode_of(const struct execute *e)
 }
 
 /*
- * Only what this instruction has set is changed: FLDCW and its like set nothing, some CPUs keep no selectors,
- * or set operand and opcode only with an exception (SDM vol. 1 sections 8.1.8 and 8.1.9). AMD's FXRSTOR takes
- * pointers only with an exception pending (APM vol. 2 section 11.4.4), FLDENV always does.
+ * Only what this instruction has set is changed: some CPUs keep no selectors, or set operand and opcode only with an
+ * exception (SDM vol. 1 sections 8.1.8 and 8.1.9); what an earlier instruction has set stays, with its upper halves.
+ * AMD's FXRSTOR takes pointers only with an exception pending (APM vol. 2 section 11.4.4), FLDENV always does.
  */
 void execute_x87_end(struct execute *e)
 {
 	struct execute_x87 *x = &e->x87;
+	struct fxsave_area area;
 	struct x87_environment env;
-	bool wide = false;
+	u64 fip, fdp;
 
-	if (!x->on || e->faulted)
+	if (!x->on || x->control || e->faulted)
 		return;
+	area.fip = area.fdp = 0;
+	asm volatile("fxsave64 %0" : "+m"(area));
 	asm volatile("fnstenv %0" : "=m"(env));
-	x->not_stored = !x->no_wait && env.status & ~env.control & X87_BEFORE_STORE;
+	fip = wide_pointer(area.fip, env.fip);
+	fdp = wide_pointer(area.fdp, env.fdp);
+	x->not_stored = env.status & ~env.control & X87_BEFORE_STORE;
 	if (env.fip == (u32)e->at) {
-		wide = x->wide;
-		env.fip = (u32)x->rip;
+		fip = x->rip;
 		if (env.fcs)
 			env.fcs = x->cs;
 		if (env.opcode == opcode_of(e))
 			env.opcode = (env.opcode & 0x700) | x->modrm;
 	}
 	if (env.fdp == (u32)e->data_at) {
-		env.fdp = (u32)x->offset;
+		fdp = x->offset;
 		if (env.fds)
 			env.fds = x->segment;
 	}
+	env.fip = (u32)fip;
+	env.fdp = (u32)fdp;
 	asm volatile("fldenv %0" : : "m"(env));
-	if (wide)
-		set_wide_pointers(x, env.fdp == (u32)x->offset);
+	if ((fip | fdp) >> 32)
+		set_wide_pointers(fip, fdp);
 }

@@ -18,10 +18,9 @@
 /* Where the last x87 instruction was, for FNSTENV and its like; SDM vol. 1 section 8.1.8. */
 struct execute_x87 {
 	bool on;
-	bool wide;       /* 64-bit code: all of rip and offset count */
-	bool no_wait;    /* FNSTCW and FNSTSW, which store whatever exception is pending */
+	bool control; /* FLDCW, FNSTCW, FNSTSW: no pointers are set, no pending exception keeps the two from storing */
 	u16 cs, segment; /* selectors */
-	u64 rip, offset; /* offset: of the memory operand */
+	u64 rip, offset; /* offset: of the memory operand; of 32 bits outside 64-bit code */
 	u8 modrm;
 	bool not_stored; /* out: an unmasked exception is pending that kept the operand from being stored */
 };

@@ -317,21 +317,23 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 static enum shadow_result slow_with_lock(struct fill *f, u32 error, struct shadow_fault *fault)
 {
 	struct shadow *s = f->mmu->s;
+	enum shadow_result result;
 
 	if (unlikely(s->invlpg_free) && !s->detached_count)
 		invlpg_must_exit(s);
 	s->stats[SHADOW_STAT_a_sets] += f->walk.a_sets;
 	s->stats[SHADOW_STAT_d_sets] += f->walk.d_sets;
 	region_lookup(s->regions, f->walk.gfn, &f->hit);
-	if (f->hit.kind == REGION_HIDDEN)
-		s->stats[f->access.write ? SHADOW_STAT_hidden_writes : SHADOW_STAT_hidden_reads]++;
 	if (f->hit.kind == REGION_TRAPPED || (f->hit.kind == REGION_HIDDEN && f->access.write)) {
 		fault->gpa = gpa(f->walk.gfn << PAGE_SHIFT | (f->gva & (PAGE_SIZE - 1)));
 		fault->kind = f->hit.kind;
 		STAT(s, emulations);
 		return SHADOW_EMULATE;
 	}
-	return fill(f, error, fault);
+	result = fill(f, error, fault);
+	if (unlikely(f->hit.kind == REGION_HIDDEN) && result == SHADOW_FIXED)
+		STAT(s, hidden_reads);
+	return result;
 }
 
 /* A guest that is given a page fault will most likely write the entry that it stopped at. */

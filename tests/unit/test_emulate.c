@@ -20,6 +20,7 @@
 #include "arch/x86/guest/mmio.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
+#include "tests/unit/host_execute.h"
 #include "tests/unit/unicorn.h"
 
 /* Addresses small enough for 16-bit addressing; data in the middle. */
@@ -38,11 +39,20 @@ static struct guest guest;
 
 /* --- the world around the emulator ---------------------------------------------- */
 
+static const struct segment *limited; /* what the segment limited_name is instead */
+static enum segment_name limited_name;
+
 static void get_segment(const struct vcpu *v, enum segment_name which, struct segment *out)
 {
+	if (limited && which == limited_name) {
+		*out = *limited;
+		return;
+	}
 	*out = (struct segment){.limit = 0xffffffff, .attributes = 0x93 | SEG_ATTR_DB, .selector = which * 8};
 	if (which == SEG_CS && code_bits == 64)
 		out->attributes = 0x9b | SEG_ATTR_L;
+	if (which == SEG_CS && code_bits == 16)
+		out->attributes = 0x9b;
 	if (which == SEG_FS)
 		out->base = 0x10;
 }
@@ -135,6 +145,11 @@ int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 l
 	else
 		memcpy(memory + gva, buf, len);
 	return 0;
+}
+
+void shadow_drop_write(struct shadow_mmu *mmu)
+{
+	hidden_writes++;
 }
 
 enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
@@ -1206,6 +1221,217 @@ static void a_non_canonical_address_is_gp_or_ss(void **state)
 	assert_int_equal(vcpu.inject.vector, VEC_SS);
 }
 
+/* --- the segment's limit ---------------------------------------------------------------- */
+
+/* Forms with an operand at DS:[EBX], SS:[EBP] or another segment by its prefix: behind the opcode stands the reg field. */
+struct limited_form {
+	const char *opcode;
+	u8 length, reg;
+	u8 size; /* of the operand; 0: 4 bytes, 2 with a 66 prefix or in 16-bit code */
+	u8 imm;  /* bytes of it; IMM_SIZED: 4, or 2 as above */
+};
+#define FORM_I(opcode, reg, size, imm) \
+	{ \
+		opcode, sizeof(opcode) - 1, reg, size, imm \
+	}
+#define FORM(opcode, reg, size) FORM_I(opcode, reg, size, 0)
+#define IMM_SIZED 0xff
+static const struct limited_form limited_forms[] = {
+	FORM("\x00", 1, 1),              /* ADD r/m8 */
+	FORM("\x01", 1, 0),              /* ADD */
+	FORM("\x03", 1, 0),              /* ADD r, r/m */
+	FORM("\x38", 1, 1),              /* CMP r/m8 */
+	FORM("\x3b", 1, 0),              /* CMP r, r/m */
+	FORM_I("\x81", 4, 0, IMM_SIZED), /* AND r/m, imm */
+	FORM_I("\x83", 4, 0, 1),         /* AND r/m, imm8 */
+	FORM("\x85", 1, 0),              /* TEST */
+	FORM("\x86", 1, 1),              /* XCHG r/m8 */
+	FORM("\x87", 1, 0),              /* XCHG */
+	FORM("\x88", 1, 1),              /* MOV r/m8, r */
+	FORM("\x89", 1, 0),              /* MOV r/m, r */
+	FORM("\x8a", 1, 1),              /* MOV r8, r/m */
+	FORM("\x8b", 1, 0),              /* MOV r, r/m */
+	FORM("\x8c", 3, 2),              /* MOV r/m16, DS */
+	FORM("\x8f", 0, 0),              /* POP r/m */
+	FORM_I("\xc1", 4, 0, 1),         /* SHL r/m, imm8 */
+	FORM_I("\xc6", 0, 1, 1),         /* MOV r/m8, imm8 */
+	FORM_I("\xc7", 0, 0, IMM_SIZED), /* MOV r/m, imm */
+	FORM("\xd1", 5, 0),              /* SHR r/m, 1 */
+	FORM("\xd3", 7, 0),              /* SAR r/m, CL */
+	FORM("\xf6", 3, 1),              /* NEG r/m8 */
+	FORM("\xf7", 2, 0),              /* NOT r/m */
+	FORM_I("\xf7", 0, 0, IMM_SIZED), /* TEST r/m, imm */
+	FORM("\xfe", 0, 1),              /* INC r/m8 */
+	FORM("\xff", 1, 0),              /* DEC r/m */
+	FORM("\xff", 2, 0),              /* CALL r/m */
+	FORM("\xff", 4, 0),              /* JMP r/m */
+	FORM("\xff", 6, 0),              /* PUSH r/m */
+	FORM("\x0f\x94", 0, 1),          /* SETE */
+	FORM_I("\x0f\xba", 5, 0, 1),     /* BTS r/m, imm8 */
+	FORM("\x0f\xa3", 6, 0),          /* BT r/m, r: ESI is 0 */
+	FORM("\x0f\xb0", 1, 1),          /* CMPXCHG r/m8 */
+	FORM("\x0f\xb1", 1, 0),          /* CMPXCHG */
+	FORM("\x0f\xb6", 1, 1),          /* MOVZX r, r/m8 */
+	FORM("\x0f\xbf", 1, 2),          /* MOVSX r, r/m16 */
+	FORM("\x0f\xc0", 1, 1),          /* XADD r/m8 */
+	FORM("\x0f\xc1", 1, 0),          /* XADD */
+	FORM("\x0f\xc3", 1, 4),          /* MOVNTI */
+	FORM("\x0f\xc7", 1, 8),          /* CMPXCHG8B */
+	FORM("\x0f\x38\xf0", 1, 0),      /* MOVBE r, m */
+	FORM("\x0f\x38\xf1", 1, 0),      /* MOVBE m, r */
+	FORM("\x0f\xaf", 1, 0),          /* IMUL: executed by the CPU, as are the rest */
+	FORM("\x0f\x10", 1, 16),         /* MOVUPS xmm, m */
+	FORM("\x0f\x11", 1, 16),         /* MOVUPS m, xmm */
+	FORM("\xdd", 0, 8),              /* FLD m64 */
+	FORM("\xdb", 5, 10),             /* FLD m80 */
+	FORM("\xd9", 5, 2),              /* FLDCW */
+	FORM("\x0f\xae", 7, 1),          /* CLFLUSH */
+};
+
+/* Every byte of the operand must lie in the segment: SDM vol. 3 section 5.3. */
+static bool in_segment(const struct segment *s, u64 offset, u32 size)
+{
+	bool down = !(s->attributes & 8) && s->attributes & 4;
+	u64 top = s->attributes & SEG_ATTR_DB ? 0xffffffff : 0xffff;
+
+	for (u64 at = offset; at < offset + size; at++)
+		if (down ? at <= s->limit || at > top : at > s->limit)
+			return false;
+	return true;
+}
+
+#define LIMIT (DATA + 0x7ffu)
+static u32 limits_held, limits_passed;
+
+/* The instruction at its offset with the segment as it is: done, or #SS or #GP with nothing changed. */
+static void expect_limit(const u8 *code, u32 len, u64 offset, u32 size)
+{
+	static u8 before[MEM_END];
+	bool fits = in_segment(limited, offset, size);
+	struct vcpu old = vcpu;
+
+	memcpy(before, memory, sizeof(before));
+	run((const char *)code, len, 0, HIDDEN);
+	if (fits ? vcpu.inject.type != EVENT_NONE :
+		   vcpu.inject.type != EVENT_EXCEPTION || vcpu.inject.error ||
+			    vcpu.inject.vector != (limited_name == SEG_SS ? VEC_SS : VEC_GP))
+		fail_msg("%u-bit code %02x %02x %02x %02x, segment %u of type %x: %u bytes at %llx: event %u, vector %u",
+			 code_bits, code[0], code[1], code[2], code[3], limited_name, limited->attributes, size,
+			 (unsigned long long)offset, vcpu.inject.type, vcpu.inject.vector);
+	fits ? limits_passed++ : limits_held++;
+	if (fits)
+		return;
+	assert_memory_equal(vcpu.gpr, old.gpr, sizeof(old.gpr));
+	assert_int_equal(vcpu.rip, CODE);
+	assert_memory_equal(memory + DATA, before + DATA, MEM_END - DATA);
+}
+
+static void ready_vcpu(u32 bits)
+{
+	reset_vcpu(bits);
+	host_state_reset(&host_guest_state);
+	memset(memory + DATA, 0, MEM_END - DATA);
+	memory[DATA + 0x800] = 0x7f;
+	vcpu.gpr[GPR_RSP] = limited->attributes & 4 ? DATA + 0xc00 : DATA + 0x100;
+}
+
+static void at_limit(const struct limited_form *f, u32 bits, bool prefix66, u64 offset)
+{
+	static const u8 prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
+	bool narrow = (bits == 16) != prefix66;
+	u32 size = f->size ? f->size : narrow ? 2 : 4, len = 0;
+	u8 code[INSN_MAX] = {0};
+
+	/* A second time by the base register alone, whose segment is the one. */
+	for (u32 plain = 0; plain < 2; plain++) {
+		bool frame = limited_name == SEG_SS;
+
+		if (plain && !frame && limited_name != SEG_DS)
+			continue;
+		ready_vcpu(bits);
+		len = 0;
+		if (!plain)
+			code[len++] = prefixes[limited_name];
+		if (prefix66)
+			code[len++] = 0x66;
+		memcpy(code + len, f->opcode, f->length);
+		len += f->length;
+		code[len++] = (plain && frame ? 0x40 : 0) | f->reg << 3 |
+			      (bits == 16     ? (plain && frame ? 6 : 7) :
+			       plain && frame ? 5 :
+						3);
+		if (plain && frame)
+			code[len++] = 0;
+		for (u32 n = f->imm == IMM_SIZED ? (narrow ? 2 : 4) : f->imm; n; n--)
+			code[len++] = 0;
+		vcpu.gpr[plain && frame ? GPR_RBP : GPR_RBX] = offset;
+		expect_limit(code, len, offset, size);
+	}
+}
+
+/* Absolute addresses, strings and XLAT. */
+static void others_at_limit(u32 bits, u64 offset)
+{
+	u32 size = bits == 16 ? 2 : 4;
+	u8 code[INSN_MAX] = {0, 0, offset, offset >> 8, offset >> 16};
+
+	if (limited_name != SEG_DS && limited_name != SEG_ES)
+		return;
+	for (u32 op = 0xa0; op <= 0xaf; op++) {
+		bool es = limited_name == SEG_ES, moffs = op <= 0xa3;
+
+		if (op == 0xa8 || op == 0xa9 ||
+		    (op >= 0xa4 && es != (op == 0xaa || op == 0xab || op == 0xae || op == 0xaf)))
+			continue;
+		ready_vcpu(bits);
+		code[0] = es ? 0x26 : 0x3e;
+		code[1] = op;
+		vcpu.gpr[GPR_RSI] = offset;
+		vcpu.gpr[GPR_RDI] = es ? offset : DATA + 0x100;
+		expect_limit(code, moffs ? bits == 16 ? 4 : 6 : 2, offset, op & 1 ? size : 1);
+	}
+	ready_vcpu(bits);
+	code[0] = limited_name == SEG_ES ? 0x26 : 0x3e;
+	code[1] = 0xd7;
+	vcpu.gpr[GPR_RBX] = offset - 5;
+	vcpu.gpr[GPR_RAX] = 5;
+	expect_limit(code, 2, offset, 1);
+}
+
+static void the_whole_operand_is_within_the_limit(void **state)
+{
+	static const u32 types[] = {0x93, 0x97};
+	static const u32 around[] = {LIMIT, 0xffff};
+
+	for (u32 n = 0; n < 2 * 2 * 6 * 2 * 2; n++) {
+		const struct segment s = {.limit = LIMIT, .attributes = types[n & 1] | (n & 2 ? SEG_ATTR_DB : 0)};
+		u32 bits = n & 4 ? 32 : 16, edge = around[n >> 3 & 1];
+
+		limited = &s;
+		limited_name = n >> 4;
+		if (limited_name == SEG_CS && !(s.attributes & SEG_ATTR_DB) != (bits == 16))
+			continue;
+		for (u32 by = 0; by < 20; by++) {
+			u64 offset = edge - 17 + by;
+
+			if (offset > 0xffff && bits == 16)
+				continue;
+			/* Above 64 KiB there is no memory here. */
+			if (offset + 16 > 0xffff && in_segment(&s, offset, 1) && s.attributes & 4 &&
+			    s.attributes & SEG_ATTR_DB)
+				continue;
+			for (u32 f = 0; f < ARRAY_SIZE(limited_forms); f++)
+				for (u32 prefix66 = 0; prefix66 < 2; prefix66++)
+					if (!prefix66 || !limited_forms[f].size)
+						at_limit(&limited_forms[f], bits, prefix66, offset);
+			others_at_limit(bits, offset);
+		}
+	}
+	limited = NULL;
+	printf("%u beyond the limit, %u within\n", limits_held, limits_passed);
+	assert_true(limits_held > 10000 && limits_passed > 10000);
+}
+
 static void single_stepping_traps_after_the_instruction(void **state)
 {
 	reset_vcpu(64);
@@ -1418,6 +1644,7 @@ int main(void)
 		cmocka_unit_test(a_repeated_store_faults_at_its_element),
 		cmocka_unit_test(a_long_repetition_lets_others_in),
 		cmocka_unit_test(a_non_canonical_address_is_gp_or_ss),
+		cmocka_unit_test(the_whole_operand_is_within_the_limit),
 		cmocka_unit_test(single_stepping_traps_after_the_instruction),
 		cmocka_unit_test(a_data_breakpoint_on_an_emulated_access_traps_behind_it),
 		cmocka_unit_test(breakpoints_that_are_off_are_not_met),

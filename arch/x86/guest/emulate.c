@@ -116,13 +116,12 @@ static int move_swapped(struct emu *e, bool store)
 /* A1 and its kin: the accumulator and an absolute address. */
 static int move_accumulator(struct emu *e, bool store)
 {
-	u64 value = emu_reg(e, GPR_RAX, e->size);
+	u64 value;
 	int err;
 
 	if (store)
-		return emulate_write(e->vcpu, e->gva, &value, e->size);
-	value = 0;
-	err = emulate_read(e->vcpu, e->gva, &value, e->size);
+		return emu_write_rm(e, emu_reg(e, GPR_RAX, e->size));
+	err = emu_read_rm(e, &value);
 	if (!err)
 		emu_set_reg(e, GPR_RAX, e->size, value);
 	return err;
@@ -287,7 +286,7 @@ static int execute_two_byte(struct emu *e)
 		return load_extended(e, insn->opcode & 8);
 	case 0xc0: case 0xc1: return emu_xadd(e);
 	case 0xc3:
-		e->size = insn->opsize;
+		e->size = insn->w ? 8 : 4; /* in 16-bit code too: SDM vol. 2, MOVNTI */
 		return insn->has_mem && !insn->prefix ? emu_write_rm(e, emu_reg(e, insn->reg, e->size)) : -ENOSYS;
 	case 0xc7: return (insn->reg & 7) == 1 ? emu_cmpxchg_wide(e) : -ENOSYS;
 	default: return -ENOSYS;
@@ -333,8 +332,10 @@ static int execute_unknown(struct emu *e)
 	struct vcpu *vcpu = e->vcpu;
 	char text[3 * INSN_MAX + 1];
 
-	if (vcpu->mmio.fault.kind == REGION_HIDDEN && insn_is_plain_store(&e->insn))
+	if (vcpu->mmio.fault.kind == REGION_HIDDEN && insn_is_plain_store(&e->insn)) {
+		shadow_drop_write(vcpu->mmu);
 		return 0;
+	}
 	describe(vcpu, &e->insn, text);
 	guest_stop(vcpu, "instruction %sat %llx, on memory at %llx, is not emulated", text,
 		   (unsigned long long)vcpu->rip, (unsigned long long)vcpu->mmio.fault.gpa.v);
@@ -369,29 +370,25 @@ static bool is_undefined(const struct emu *e)
 
 static int cache_hint(struct emu *e)
 {
-	gva_t gva;
-	int err = insn_memory_operand(e->vcpu, &e->insn, 1, &gva);
+	int err = emu_locate(e, 1);
 
-	return err ? err : emulate_probe_read(e->vcpu, gva, 1);
+	return err ? err : emulate_probe_read(e->vcpu, e->gva, 1);
 }
 
 static int execute_insn(struct emu *e)
 {
 	const struct insn *insn = &e->insn;
-	int err = 0;
+	int err;
 
 	if (is_undefined(e)) {
 		inject_ud(e->vcpu);
 		return -EFAULT;
 	}
+	e->offset = insn_effective_offset(e->vcpu, insn);
 	if (insn_is_cache_hint(insn))
 		return cache_hint(e);
 	/* An even opcode of the integer maps is the byte form. */
 	e->size = insn->opcode & 1 ? insn->opsize : 1;
-	if (insn->has_mem && insn->encoding == INSN_LEGACY && insn->map < 3)
-		err = insn_memory_operand(e->vcpu, insn, 1, &e->gva);
-	if (err)
-		return err;
 	err = execute(e);
 	if (err == -ENOSYS)
 		err = emu_bounce(e);

@@ -6,6 +6,7 @@
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+#include "lib/string.h"
 
 enum bit_op { BIT_TEST, BIT_SET, BIT_RESET, BIT_COMPLEMENT };
 
@@ -15,38 +16,31 @@ static enum bit_op bit_op(const struct insn *insn)
 	return insn->opcode == 0xba ? insn->reg & 3 : insn->opcode >> 3 & 3;
 }
 
-/* With a bit number in a register, memory is a bit string around the operand. */
-static int bit_operand(struct emu *e, u32 *bit)
+/* With a bit number in a register, memory is a bit string around the operand. Returns the bit's number in the operand. */
+static u32 bit_operand(struct emu *e)
 {
 	const struct insn *insn = &e->insn;
-	u32 width = 8 * e->size;
+	u32 width = 8 * e->size, bit;
 	u64 number;
 	s64 index;
 
-	if (insn->opcode == 0xba) {
-		*bit = insn->imm & (width - 1);
-		return 0;
-	}
+	if (insn->opcode == 0xba)
+		return insn->imm & (width - 1);
 	number = emu_reg(e, insn->reg, e->size);
-	*bit = number & (width - 1);
-	if (!insn->has_mem)
-		return 0;
+	bit = number & (width - 1);
 	index = (s64)(number << (64 - width)) >> (64 - width);
-	index = (index - *bit) / width;
-	return insn_linear(e->vcpu, insn_segment(insn),
-			   insn_truncate(insn_effective_offset(e->vcpu, insn) + index * e->size, insn->addrsize),
-			   e->size, &e->gva);
+	index = (index - bit) / width;
+	e->offset = insn_truncate(e->offset + index * e->size, insn->addrsize);
+	return bit;
 }
 
 int emu_bit_test(struct emu *e)
 {
 	enum bit_op op = bit_op(&e->insn);
+	u32 bit = bit_operand(e);
 	u64 value, mask;
-	u32 bit;
-	int err = bit_operand(e, &bit);
+	int err = emu_read_rm(e, &value);
 
-	if (!err)
-		err = emu_read_rm(e, &value);
 	if (err)
 		return err;
 	mask = BIT(bit);
@@ -85,31 +79,30 @@ int emu_cmpxchg_wide(struct emu *e)
 {
 	u64 *gpr = e->vcpu->gpr, old[2] = {0}, new[2];
 	u32 half = e->insn.w ? 8 : 4;
+	u8 bytes[16];
 	bool equal;
 	int err;
 
 	if (!e->insn.has_mem)
 		return -ENOSYS;
-	err = insn_memory_operand(e->vcpu, &e->insn, 2 * half, &e->gva);
+	err = emu_locate(e, 2 * half);
 	if (err)
 		return err;
 	if (half == 8 && e->gva & 15) {
 		inject_gp(e->vcpu);
 		return -EFAULT;
 	}
-	err = emulate_read(e->vcpu, e->gva, &old[0], half);
-	if (!err)
-		err = emulate_read(e->vcpu, e->gva + half, &old[1], half);
+	err = emulate_read(e->vcpu, e->gva, bytes, 2 * half);
 	if (err)
 		return err;
+	memcpy(&old[0], bytes, half);
+	memcpy(&old[1], bytes + half, half);
 	equal = old[0] == insn_truncate(gpr[GPR_RAX], half) && old[1] == insn_truncate(gpr[GPR_RDX], half);
 	new[0] = equal ? gpr[GPR_RBX] : old[0];
 	new[1] = equal ? gpr[GPR_RCX] : old[1];
-	err = emulate_probe_write(e->vcpu, e->gva, 2 * half);
-	if (!err)
-		err = emulate_write(e->vcpu, e->gva, &new[0], half);
-	if (!err)
-		err = emulate_write(e->vcpu, e->gva + half, &new[1], half);
+	memcpy(bytes, &new[0], half);
+	memcpy(bytes + half, &new[1], half);
+	err = emulate_write(e->vcpu, e->gva, bytes, 2 * half);
 	if (err)
 		return err;
 	if (!equal) {

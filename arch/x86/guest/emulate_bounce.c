@@ -42,6 +42,14 @@ static void replace_rsp(struct bounce *b, u8 *reg, u8 *v)
 		*v = b->rsp;
 }
 
+/* FLDCW and FNSTCW; FNSTSW. */
+static bool is_x87_control(const struct insn *insn)
+{
+	u32 reg = insn->reg & 7;
+
+	return insn->opcode == 0xd9 ? reg == 5 || reg == 7 : insn->opcode == 0xdd && reg == 7;
+}
+
 static void set_x87(struct bounce *b)
 {
 	const struct emu *e = b->emu;
@@ -52,8 +60,7 @@ static void set_x87(struct bounce *b)
 	e->vcpu->vendor->get_segment(e->vcpu, b->segment, &data);
 	*x = (struct execute_x87){
 		.on = true,
-		.wide = e->bits == 64,
-		.no_wait = (e->insn.opcode == 0xd9 || e->insn.opcode == 0xdd) && (e->insn.reg & 7) == 7,
+		.control = is_x87_control(&e->insn),
 		.cs = cs.selector,
 		.segment = data.selector,
 		.rip = e->vcpu->rip,
@@ -229,7 +236,7 @@ int emu_bounce(struct emu *e)
 	if (!insn_shape(&e->insn, e->bits, &b.shape))
 		return -ENOSYS;
 	b.segment = insn_segment(&e->insn);
-	b.offset = insn_effective_offset(e->vcpu, &e->insn);
+	b.offset = e->offset;
 	if (insn_is_maskmov(&e->insn)) {
 		b.segment = e->insn.segment == INSN_NO_REG ? SEG_DS : e->insn.segment;
 		b.offset = insn_truncate(e->vcpu->gpr[GPR_RDI], e->insn.addrsize);

@@ -32,19 +32,39 @@ void emu_set_reg(struct emu *e, u8 reg, u32 size, u64 value)
 	}
 }
 
+int emu_locate(struct emu *e, u32 size)
+{
+	int err;
+
+	if (e->checked == size)
+		return 0;
+	err = insn_linear(e->vcpu, insn_segment(&e->insn), e->offset, size, &e->gva);
+	if (!err)
+		e->checked = size;
+	return err;
+}
+
 int emu_read_rm(struct emu *e, u64 *value)
 {
+	int err;
+
 	*value = 0;
-	if (e->insn.has_mem)
-		return emulate_read(e->vcpu, e->gva, value, e->size);
+	if (e->insn.has_mem) {
+		err = emu_locate(e, e->size);
+		return err ? err : emulate_read(e->vcpu, e->gva, value, e->size);
+	}
 	*value = emu_reg(e, e->insn.rm, e->size);
 	return 0;
 }
 
 int emu_write_rm(struct emu *e, u64 value)
 {
-	if (e->insn.has_mem)
-		return emulate_write(e->vcpu, e->gva, &value, e->size);
+	int err;
+
+	if (e->insn.has_mem) {
+		err = emu_locate(e, e->size);
+		return err ? err : emulate_write(e->vcpu, e->gva, &value, e->size);
+	}
 	emu_set_reg(e, e->insn.rm, e->size, value);
 	return 0;
 }

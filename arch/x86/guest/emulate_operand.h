@@ -9,9 +9,11 @@
 struct emu {
 	struct vcpu *vcpu;
 	struct insn insn;
-	u32 size;      /* operand size in bytes of the form at hand */
-	u32 bits;      /* 16, 32 or 64: kind of code */
-	gva_t gva;     /* linear address of the memory operand */
+	u32 size;   /* operand size in bytes of the form at hand */
+	u32 bits;   /* 16, 32 or 64: kind of code */
+	u64 offset; /* of the memory operand in its segment */
+	gva_t gva;  /* linear address of the memory operand, of which checked bytes are within the limit */
+	u32 checked;
 	bool branched; /* RIP is set already */
 	bool again;    /* a string operation is not at its end */
 };
@@ -24,6 +26,8 @@ struct emu {
 
 u64 emu_reg(const struct emu *e, u8 reg, u32 size);
 void emu_set_reg(struct emu *e, u8 reg, u32 size, u64 value);
+/* gva for an access of size bytes at offset: within the segment's limit to the last byte (SDM vol. 3 section 5.3), or canonical. */
+MUST_CHECK int emu_locate(struct emu *e, u32 size);
 MUST_CHECK int emu_read_rm(struct emu *e, u64 *value);
 MUST_CHECK int emu_write_rm(struct emu *e, u64 value);
 

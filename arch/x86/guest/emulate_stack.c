@@ -84,9 +84,8 @@ int emu_pop_rm(struct emu *e)
 		return err;
 	e->size = size;
 	set_stack_pointer(e, before + size);
-	err = insn_memory_operand(e->vcpu, &e->insn, size, &e->gva);
-	if (!err)
-		err = emu_write_rm(e, value);
+	e->offset = insn_effective_offset(e->vcpu, &e->insn);
+	err = emu_write_rm(e, value);
 	if (err)
 		*rsp = before;
 	return err;
