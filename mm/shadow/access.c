@@ -158,7 +158,7 @@ static int access_pages(struct shadow_mmu *mmu, gva_t gva, u8 *buf, u32 len, str
 
 void shadow_drop_write(struct shadow_mmu *mmu)
 {
-	STAT(mmu->s, hidden_writes);
+	STAT_UNLOCKED(mmu->s, hidden_writes);
 }
 
 int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
