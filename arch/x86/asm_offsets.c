@@ -4,6 +4,7 @@
  * for its code: each line "# ->NAME number" becomes a %define in
  * asm_offsets.inc.
  */
+#include "arch/x86/cpuid_bits.h"
 #include "arch/x86/execute.h"
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/percpu.h"
@@ -57,6 +58,10 @@ void asm_offsets(void)
 	DEFINE(CR0_CD, CR0_CD);
 	DEFINE(CR0_PG, CR0_PG);
 	DEFINE(CR4_PAE, CR4_PAE);
+	DEFINE(CPUID_LEAF_EXT1, CPUID_LEAF_EXT1);
+	DEFINE(CPUIDE1_EDX_NX, CPUIDE1_EDX_NX);
+	DEFINE(MSR_MISC_ENABLE, MSR_MISC_ENABLE);
+	DEFINE(MISC_ENABLE_XD_DISABLE, MISC_ENABLE_XD_DISABLE);
 	DEFINE(MSR_EFER, MSR_EFER);
 	DEFINE(EFER_LME, EFER_LME);
 	DEFINE(EFER_NXE, EFER_NXE);

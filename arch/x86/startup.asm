@@ -55,6 +55,17 @@ startup_code32:
 	mov	cr4, eax
 	mov	eax, [ebx + AT(STARTUP_CR3)]
 	mov	cr3, eax
+	mov	edi, ebx
+	mov	eax, CPUID_LEAF_EXT1
+	cpuid
+	mov	ebx, edi
+	test	edx, CPUIDE1_EDX_NX
+	jnz	.no_execute
+	mov	ecx, MSR_MISC_ENABLE	; the boot processor has it, so firmware has switched it off here
+	rdmsr
+	and	edx, ~(MISC_ENABLE_XD_DISABLE >> 32) & 0xffffffff
+	wrmsr
+.no_execute:
 	mov	ecx, MSR_EFER
 	rdmsr
 	or	eax, EFER_LME | EFER_NXE
