@@ -17,6 +17,8 @@ void kick_send(struct percpu *cpu, u32 reasons)
 
 void kick_stop_others(void)
 {
+	bool guest = false;
+
 	for (u32 i = 0; i < PERCPU_MAX; i++) {
 		struct percpu *cpu = percpu_of(i);
 
@@ -24,8 +26,13 @@ void kick_stop_others(void)
 			continue;
 		ask(cpu, KICK_STOP);
 		lapic_join(false); /* the guest may have turned it off */
-		lapic_send(cpu->apic_id, cpu->vcpu ? LAPIC_INIT : LAPIC_NMI);
+		if (cpu->vcpu)
+			guest = true;
+		else
+			lapic_send(cpu->apic_id, LAPIC_NMI);
 	}
+	if (guest) /* to all: it may have given its APIC another ID */
+		lapic_send_others(LAPIC_INIT);
 }
 
 u32 kick_take(void)
