@@ -56,9 +56,9 @@ static NORETURN void begin(struct percpu *cpu)
 	u32 state = CPU_WAITS;
 
 	__atomic_store_n(&cpu->state, CPU_BEGUN, __ATOMIC_RELEASE);
-	percpu_publish(cpu); /* from now on a panic on it tells its name */
 	percpu_load(cpu);
 	idt_load();
+	percpu_publish(cpu); /* from now on a panic on it tells its name, and one elsewhere reaches it by an NMI */
 	memory_enter_cpu();
 	lapic_join(smp.x2apic);
 	cpu->apic_id = lapic_id();
@@ -100,6 +100,7 @@ static struct percpu *lay_out(u32 id)
 	if (!cpu || memory_map_stacks(&PERCPU_STACKS[id]))
 		return NULL;
 	percpu_init(cpu, id, &PERCPU_STACKS[id]);
+	cpu->apic_id = percpu_boot.apic_id; /* nobody's yet: take() */
 	((u64 *)cpu->stack_top)[-1] = (u64)cpu;
 	cpu->backend = smp.vendor->cpu_alloc();
 	return cpu->backend ? cpu : NULL;
@@ -130,9 +131,13 @@ static bool answers(struct percpu *cpu)
 	u64 deadline = clock_after(COME_UP_US);
 
 	kick_send(cpu, KICK_ANSWER);
-	while (!__atomic_load_n(&cpu->kicks_taken, __ATOMIC_ACQUIRE))
+	while (!__atomic_load_n(&cpu->kicks_taken, __ATOMIC_ACQUIRE)) {
+		if (kick_stop_asked())
+			cpu_stop();
 		if (clock_passed(deadline))
 			return false;
+		cpu_relax();
+	}
 	return true;
 }
 
