@@ -54,8 +54,8 @@ def test_all_of_sixteen_processors_are_taken_and_linux_has_one():
     check_boot("cpus-16", 16, cpus=16)
 
 
-def image(where, **settings):
-    umbra = "bare" if where == "bare" else ""
+def image(where, umbra="", **settings):
+    umbra = "bare" if where == "bare" else umbra
     return vm.Machine(kernel="build/guest/processors.bin", options=f"ram_mib=512 cpus={settings['cpus']}", umbra=umbra,
                       memory="512M", **settings)
 

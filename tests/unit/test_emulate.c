@@ -850,6 +850,19 @@ static void other_sizes_on_the_apic_are_survived(void **state)
 	host_log_quiet = false;
 }
 
+/* On QEMU they would be messages of a device: docs/several-cpus.md. */
+static void writes_where_the_apic_has_no_register_go_nowhere(void **state)
+{
+	reset_vcpu(64);
+	for (u32 size = 1; size <= 8; size *= 2)
+		for (u32 offset = 0; offset < 0x10; offset++) {
+			apic_write(&vcpu, offset, size, 0x4500);
+			assert_int_equal(apic_register[offset / 4] | apic_accesses | odd_count, 0);
+		}
+	apic_write(&vcpu, 0x80, 4, 0x50);
+	assert_int_equal(apic_register[0x80 / 4], 0x50);
+}
+
 /* adversarial: 29 */
 static void init_and_startup_are_refused(void **state)
 {
@@ -1403,6 +1416,7 @@ int main(void)
 		cmocka_unit_test(emulation_matches_unicorn_in_32_bit_code),
 		cmocka_unit_test(a_32_bit_move_reaches_the_apic_register),
 		cmocka_unit_test(other_sizes_on_the_apic_are_survived),
+		cmocka_unit_test(writes_where_the_apic_has_no_register_go_nowhere),
 		cmocka_unit_test(init_and_startup_are_refused),
 		cmocka_unit_test(an_nmi_to_this_processor_alone_is_sent),
 		cmocka_unit_test(an_nmi_in_x2apic_mode_goes_to_this_processor_alone),
