@@ -47,7 +47,8 @@ void asm_offsets(void)
 	OFFSET(STARTUP_CR3, struct startup, cr3);
 	OFFSET(STARTUP_CODE32, struct startup, code32);
 	OFFSET(STARTUP_CODE64, struct startup, code64);
-	OFFSET(STARTUP_NO_IDT, struct startup, no_idt);
+	OFFSET(STARTUP_INTERRUPTS, struct startup, interrupts);
+	DEFINE(STARTUP_STACK, PAGE_SIZE);
 	OFFSET(STARTUP_GDT_POINTER, struct startup, gdt_pointer);
 	OFFSET(STARTUP_ENTRY, struct startup, entry);
 	DEFINE(STARTUP_BYTES, sizeof(struct startup));

@@ -25,6 +25,8 @@ void kick_stop_others(void)
 		if (!cpu || cpu == this_cpu())
 			continue;
 		ask(cpu, KICK_STOP);
+		if (!__atomic_load_n(&cpu->reachable, __ATOMIC_ACQUIRE))
+			continue;  /* it halts before long, if it runs at all */
 		lapic_join(false); /* the guest may have turned it off */
 		if (cpu->vcpu)
 			guest = true;

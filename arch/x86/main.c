@@ -194,6 +194,7 @@ void core_main(u64 boot_info_hpa)
 	percpu_publish(&percpu_boot);
 	idt_init();
 	idt_load();
+	percpu_boot.reachable = true; /* nobody else runs before apic_id is known: smp_take_all() */
 	check_boot_info(info);
 	start_log(info);
 	memory_init(info);

@@ -145,7 +145,7 @@ static bool try_pin(u32 id, u32 mode)
 	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER), IOAPIC_MASKED);
 	outb(PIT_COMMAND, PIT_ONE_SHOT);
 	outb(PIT_COUNTER, 0xff);
-	outb(PIT_COUNTER, 0x7f); /* 27 ms */
+	outb(PIT_COUNTER, 0xff); /* 55 ms */
 	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER) + 1, id << 24);
 	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER), mode);
 	in_time = !pin_is_high();
@@ -163,7 +163,7 @@ static void by_pin(u32 id, u32 mode)
 		;
 }
 
-/* One NMI by the pin, and no other is sent before the hypervisor has counted it: two would be one. False: it has not. */
+/* An NMI by the pin, and no other is sent before the hypervisor has counted it: two may be one. False: it has not. */
 static bool nmi_finds_hypervisor(u32 id)
 {
 	u64 before = umbra_counter("cpu_nmis");
@@ -176,7 +176,7 @@ static bool nmi_finds_hypervisor(u32 id)
 		     i++)
 			wait();
 	}
-	return umbra_counter("cpu_nmis") == before + 1;
+	return umbra_counter("cpu_nmis") > before;
 }
 
 /* Or on VMX. */
@@ -234,9 +234,7 @@ static void try_pins(u32 others)
 		}
 	wait();
 	check_nothing_ran("nor by an NMI or an interrupt through the I/O APIC");
-	check(found == 2 * taken && umbra_counter("cpu_nmis") == found,
-	      "each of those NMIs found the hypervisor on its processor", "%u, %lu in all", found,
-	      umbra_counter("cpu_nmis"));
+	check(found == 2 * taken, "each of those NMIs found the hypervisor on its processor", "%u", found);
 }
 
 /* To every APIC ID that such a store can name, and to the others an INIT first, so that an NMI would find them after one. */
