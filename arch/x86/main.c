@@ -79,7 +79,7 @@ static const struct vendor *start_vendor(bool *task_switches_unseen)
 	if (!this_cpu()->backend)
 		panic("no memory for %s", vendor->name);
 	if (vendor->cpu_enable())
-		panic("%s cannot be turned on", vendor->name);
+		panic("%s cannot be turned on: %s", vendor->name, this_cpu()->trouble);
 	if (selfcheck_run(&boot_vcpu, vendor, &check))
 		panic("%s cannot run the self-check", vendor->name);
 	vendor->describe(features, sizeof(features));

@@ -65,6 +65,7 @@ struct percpu {
 	u64 stack_top;       /* of the main stack */
 	void *backend;       /* the vendor's state of this CPU: struct svm_cpu */
 	struct vcpu *vcpu;   /* the guest's CPU that runs here, NULL before it is made */
+	const char *trouble; /* what the vendor could not do on it; text for who may log: the boot CPU */
 	struct cpu_stacks *stacks;
 	struct gdt gdt;
 	struct tss tss;

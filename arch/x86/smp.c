@@ -158,6 +158,9 @@ static bool take(u64 deadline)
 	else if (!answers(cpu))
 		why = "does not answer";
 	smp.count++; /* the number is used up */
+	if (state_of(cpu) >= CPU_WAITS && cpu->trouble)
+		log_warn("processors: CPU %u (APIC ID %u): %s: %s\n", cpu->id, cpu->apic_id, smp.vendor->name,
+			 cpu->trouble);
 	if (!why)
 		return true;
 	cpu->given_up = true;
