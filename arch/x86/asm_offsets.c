@@ -42,6 +42,11 @@ void asm_offsets(void)
 	OFFSET(STACKS_MAIN, struct cpu_stacks, main);
 	DEFINE(STACK_MAIN_SIZE, STACK_MAIN_SIZE);
 	DEFINE(TRAP_FRAME_GPRS, offsetof(struct trap_frame, vector));
+	OFFSET(TRAP_FRAME_VECTOR, struct trap_frame, vector);
+	OFFSET(TRAP_FRAME_RIP, struct trap_frame, rip);
+	OFFSET(TRAP_FRAME_RFLAGS, struct trap_frame, rflags);
+	OFFSET(TRAP_FRAME_RSP, struct trap_frame, rsp);
+	DEFINE(VEC_SX, VEC_SX);
 	OFFSET(STARTUP_NEXT, struct startup, next);
 	OFFSET(STARTUP_CLOSED, struct startup, closed);
 	OFFSET(STARTUP_CR3, struct startup, cr3);
