@@ -177,10 +177,13 @@ static bool overlaps(u32 offset, u32 size, u32 reg)
 	return offset + size > reg && offset < reg + 0x10;
 }
 
-/* No register is there, and QEMU takes a store to it for a message of a device, to the processor with the APIC ID 0. */
+/*
+ * At 0 is no register, and QEMU takes a store to it for a message of a device, to the processor with the APIC ID 0. The ID
+ * is writable on AMD's processors (APM vol. 2 section 16.3.3) and in QEMU: messages by ID must reach whom they mean.
+ */
 static bool is_dropped(u32 offset, u32 size)
 {
-	return overlaps(offset, size, APIC_NONE);
+	return overlaps(offset, size, APIC_NONE) || overlaps(offset, size, APIC_ID);
 }
 
 /*
