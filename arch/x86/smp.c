@@ -178,6 +178,10 @@ static bool start_one(u32 apic_id)
 {
 	u64 again = clock_after(REPEAT_US), deadline = clock_after(COME_UP_US);
 
+	if (!lapic_can_name(apic_id)) {
+		log_warn("processors: APIC ID %u cannot be named in xAPIC mode: it stays off\n", apic_id);
+		return false;
+	}
 	if (!offer()) {
 		log_warn("processors: no memory for the one with APIC ID %u: it stays off\n", apic_id);
 		return false;
