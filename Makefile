@@ -383,12 +383,12 @@ $(MB)/mb1-flat.bin: $(MB)/mb1-flat.elf
 LEGACY := build/guest/legacy
 LEGACY_IMAGES := $(foreach f,real code16 v86 a20 taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf)
 
-$(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm Makefile
+$(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm tests/guest/legacy/image.inc Makefile
 	$(call say,NASM,$@)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf32 -I./ -DHOW=$* -MD $(@:.o=.d) -MP -o $@ $<
 
-$(LEGACY)/%.o: tests/guest/legacy/%.asm Makefile
+$(LEGACY)/%.o: tests/guest/legacy/%.asm tests/guest/legacy/image.inc Makefile
 	$(call say,NASM,$@)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf32 -I./ -MD $(@:.o=.d) -MP -o $@ $<
