@@ -1254,6 +1254,23 @@ static void pages_changed_during_copy_on_write_and_flushed_later(void **state)
 	expect_fault(CODE + 2 * PAGE_SIZE, USER_READ, PF_U);
 }
 
+/* The refused page alone has changed, and another one ends it: the flush that comes later finds nothing. */
+/* adversarial: 15 */
+static void the_refused_page_changed_and_flushed_later(void **state)
+{
+	share(8, 4);
+	refuse(CODE);
+	for (u32 i = 0; i < 32; i++)
+		machine_speculate(g.m, CODE);
+	store_entry(CODE, 1, COPY | SHARED);
+	for (u32 i = 0; i < 100 && !g.m->invlpg_traps; i++) /* the walk may begin below the link that is out */
+		expect_ok(CODE + (4 + i % 4) * PAGE_SIZE, USER_READ, DATA + (4 + i % 4) * PAGE_SIZE);
+	assert_true(g.m->invlpg_traps);
+	invlpg(CODE);
+	for (u32 i = 0; i < 20; i++)
+		expect_ok(CODE, USER_READ, COPY);
+}
+
 /* --- windows of the kernel ------------------------------------------------------------------ */
 #define FIXED 0xffffffffff200000ull /* a range of its own */
 #define LOOKED_AT (KERNEL | PTE_A | PTE_D)
@@ -2672,6 +2689,7 @@ int main(int argc, char **argv)
 		TEST(a_full_table_is_not_detached),
 		TEST(what_is_not_mended_is_not_detached_again),
 		TEST(another_page_flushed_during_copy_on_write),
+		TEST_ON(keeping, the_refused_page_changed_and_flushed_later),
 		TEST(pages_changed_during_copy_on_write_and_flushed_later),
 		TEST_ON(keeping, the_refused_page_read_ahead_before_it_is_mended),
 		TEST(a_window_has_two_exits_a_round),
