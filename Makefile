@@ -169,7 +169,7 @@ UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(
 	$(wildcard $(foreach f,exits segments control state fast_path,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits segments,vmx/$(f).c))
 # The core's own assembly, where the host can run it.
-UNIT_LIB_ASM := build/unit/obj/arch/x86/execute.asm.o
+UNIT_LIB_ASM := build/unit/obj/arch/x86/execute.asm.o build/unit/obj/arch/x86/isr.asm.o
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o) $(UNIT_LIB_ASM)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -I. $(DEFINES) -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARN)
@@ -177,6 +177,7 @@ build/unit/obj/lib/string.o build/unit/obj/lib/printf.o: UNIT_CFLAGS += $(LIB_RE
 # It runs between the guest's vector state and its being saved.
 build/unit/obj/arch/x86/execute.o: UNIT_CFLAGS += -mgeneral-regs-only
 
+UNIT_LIBS_test_isr := -no-pie
 UNIT_LIBS_test_decode := -lZydis
 UNIT_LIBS_test_insn_shape := -lZydis
 UNIT_LIBS_test_cr3_pair := -lunicorn
@@ -382,12 +383,12 @@ $(MB)/mb1-flat.bin: $(MB)/mb1-flat.elf
 LEGACY := build/guest/legacy
 LEGACY_IMAGES := $(foreach f,real code16 v86 a20 taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf)
 
-$(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm Makefile
+$(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm tests/guest/legacy/image.inc Makefile
 	$(call say,NASM,$@)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf32 -I./ -DHOW=$* -MD $(@:.o=.d) -MP -o $@ $<
 
-$(LEGACY)/%.o: tests/guest/legacy/%.asm Makefile
+$(LEGACY)/%.o: tests/guest/legacy/%.asm tests/guest/legacy/image.inc Makefile
 	$(call say,NASM,$@)
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf32 -I./ -MD $(@:.o=.d) -MP -o $@ $<

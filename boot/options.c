@@ -174,7 +174,7 @@ static const struct {
 	{"loglevel", parse_level, "loglevel=error, warn, info or debug"},
 	{"cpuid", parse_cpuid, "cpuid=-NAME,-NAME with names as in /proc/cpuinfo"},
 	{"audit", parse_audit, "audit=NUMBER of exits"},
-	{"cpus", parse_cpus, "cpus=NUMBER of processors to take, 1 to 256"},
+	{"cpus", parse_cpus, "cpus=NUMBER of processors for the guest, 1 to 256"},
 };
 
 static bool parse_word(struct umbra_options *options, struct text_span word, struct boot_error *error)

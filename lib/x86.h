@@ -208,6 +208,8 @@ enum gpr {
 #define MSR_MTRR_FIX16K_80000 0x258
 #define MSR_MTRR_FIX16K_A0000 0x259
 #define MSR_MTRR_FIX4K_C0000 0x268 /* to 0x26f */
+#define MSR_MISC_ENABLE 0x1a0
+#define MISC_ENABLE_XD_DISABLE BIT(34) /* no no-execute pages, nor CPUID's bit for them */
 #define MSR_PAT 0x277
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MSR_X2APIC_BASE 0x800

@@ -110,14 +110,15 @@ int svm_cpu_enable(void)
 	struct svm_cpu *cpu = this_cpu()->backend;
 
 	if (wrmsr_safe(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME)) {
-		log_error("SVM: CPU %u cannot turn it on\n", this_cpu()->id);
+		this_cpu()->trouble = "EFER.SVME cannot be set";
 		return -EIO;
 	}
 	wrmsr(MSR_VM_HSAVE_PA, cpu->host_save.v);
 	insn_clgi();
 	insn_vmsave(cpu->host_vmcb);
 	fix_a20();
-	log_capability();
+	if (this_cpu() == &percpu_boot)
+		log_capability();
 	return 0;
 }
 
@@ -127,7 +128,7 @@ void svm_cpu_listen(void)
 	u64 vm_cr;
 
 	if (!rdmsr_safe(MSR_VM_CR, &vm_cr) && wrmsr_safe(MSR_VM_CR, vm_cr | VM_CR_R_INIT))
-		log_warn("SVM: CPU %u: an INIT cannot be kept off\n", this_cpu()->id);
+		this_cpu()->trouble = "an INIT cannot be kept off";
 	insn_stgi();
 }
 

@@ -120,12 +120,11 @@ static int open_feature_control(void)
 	if (value & FEATURE_CONTROL_LOCK) {
 		const char *error = vmx_feature_control_error(value);
 
-		if (error)
-			log_error("VMX: CPU %u: %s\n", this_cpu()->id, error);
+		this_cpu()->trouble = error;
 		return error ? -EIO : 0;
 	}
 	if (wrmsr_safe(MSR_FEATURE_CONTROL, value | FEATURE_CONTROL_VMX | FEATURE_CONTROL_LOCK)) {
-		log_error("VMX: IA32_FEATURE_CONTROL is not locked but refuses to be written\n");
+		this_cpu()->trouble = "IA32_FEATURE_CONTROL is not locked but refuses to be written";
 		return -EIO;
 	}
 	return 0;
@@ -152,11 +151,12 @@ int vmx_cpu_enable(void)
 	write_cr0(vmx_fix_cr0(&capability, read_cr0()));
 	write_cr4(vmx_fix_cr4(&capability, read_cr4() | CR4_VMXE));
 	if (insn_vmxon(cpu->region) != VMX_OK) {
-		log_error("VMX: VMXON refuses its region at 0x%lx\n", (unsigned long)cpu->region.v);
+		this_cpu()->trouble = "VMXON refuses its region";
 		write_cr4(read_cr4() & ~CR4_VMXE);
 		return -EIO;
 	}
-	log_capability(&capability);
+	if (this_cpu() == &percpu_boot)
+		log_capability(&capability);
 	return 0;
 }
 

@@ -193,7 +193,8 @@ static void search_code(const u8 *code, u32 length, struct acpi_sleep *out)
 
 /* --- tables ---------------------------------------------------------------------------- */
 
-static bool open_table(const struct search *s, u64 address, struct table *out)
+/* The sum is not looked at. */
+static bool open_any_table(const struct search *s, u64 address, struct table *out)
 {
 	const u8 *header = address ? s->map(address, HEADER_BYTES) : NULL;
 
@@ -203,12 +204,21 @@ static bool open_table(const struct search *s, u64 address, struct table *out)
 	}
 	out->length = (u32)get(header + 4, 4);
 	out->bytes = out->length >= HEADER_BYTES && out->length <= TABLE_MAX ? s->map(address, out->length) : NULL;
-	if (!out->bytes || !sums_to_zero(out->bytes, out->length)) {
-		log_warn("acpi: the table at %llx (%u bytes) is %s: not used\n", (unsigned long long)address,
-			 out->length, out->bytes ? "of a wrong checksum" : "not in readable memory");
+	if (!out->bytes)
+		log_warn("acpi: the table at %llx (%u bytes) is not in readable memory: not used\n",
+			 (unsigned long long)address, out->length);
+	return out->bytes;
+}
+
+static bool open_table(const struct search *s, u64 address, struct table *out)
+{
+	if (!open_any_table(s, address, out))
 		return false;
-	}
-	return true;
+	if (sums_to_zero(out->bytes, out->length))
+		return true;
+	log_warn("acpi: the table at %llx (%u bytes) is of a wrong checksum: not used\n",
+		 (unsigned long long)address, out->length);
+	return false;
 }
 
 static void search_definitions(const struct search *s, u64 address, const char *signature)
@@ -365,6 +375,8 @@ int acpi_find_sleep(acpi_map_fn *map, u64 rsdp, struct acpi_sleep *out)
 
 /* --- the MADT: which processors there are ---------------------------------------------- */
 
+/* One of a wrong checksum counts too: Linux says so and uses it (ACPICA's ACPI_CHECKSUM_ABORT is off). */
+
 /* Section 5.2.12; the entries begin behind the local APIC's address and the flags. */
 #define MADT_ENTRIES (HEADER_BYTES + 8u)
 enum { ENTRY_TYPE = 0, ENTRY_LENGTH = 1, ENTRY_BYTES_MIN = 2 };
@@ -420,7 +432,7 @@ static void visit_for_cpus(struct search *s, u64 address, const u8 *header)
 	struct madt_cpu cpu;
 	struct table madt;
 
-	if (s->found_madt || !has_signature(header, "APIC") || !open_table(s, address, &madt) ||
+	if (s->found_madt || !has_signature(header, "APIC") || !open_any_table(s, address, &madt) ||
 	    madt.length < MADT_ENTRIES)
 		return;
 	s->found_madt = true;
@@ -444,7 +456,7 @@ int acpi_find_cpus(acpi_map_fn *map, u64 rsdp, struct acpi_cpus *out)
 	return out->count ? 0 : -ENOENT;
 }
 
-/* Clears the flags of the others, one byte of each, and lets the sum of the table stay zero. */
+/* Clears the flags of the others, one byte of each, and lets the sum of the table stay what it is. */
 static void visit_to_hide(struct search *s, u64 address, const u8 *header)
 {
 	u32 at = MADT_ENTRIES;
@@ -452,7 +464,7 @@ static void visit_to_hide(struct search *s, u64 address, const u8 *header)
 	struct table madt;
 	u8 *bytes;
 
-	if (!has_signature(header, "APIC") || !open_table(s, address, &madt) || madt.length < MADT_ENTRIES)
+	if (!has_signature(header, "APIC") || !open_any_table(s, address, &madt) || madt.length < MADT_ENTRIES)
 		return;
 	bytes = s->edit(address, madt.length);
 	while (next_cpu(&madt, &at, &cpu)) {

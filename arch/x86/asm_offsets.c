@@ -4,6 +4,7 @@
  * for its code: each line "# ->NAME number" becomes a %define in
  * asm_offsets.inc.
  */
+#include "arch/x86/cpuid_bits.h"
 #include "arch/x86/execute.h"
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/percpu.h"
@@ -41,12 +42,18 @@ void asm_offsets(void)
 	OFFSET(STACKS_MAIN, struct cpu_stacks, main);
 	DEFINE(STACK_MAIN_SIZE, STACK_MAIN_SIZE);
 	DEFINE(TRAP_FRAME_GPRS, offsetof(struct trap_frame, vector));
+	OFFSET(TRAP_FRAME_VECTOR, struct trap_frame, vector);
+	OFFSET(TRAP_FRAME_RIP, struct trap_frame, rip);
+	OFFSET(TRAP_FRAME_RFLAGS, struct trap_frame, rflags);
+	OFFSET(TRAP_FRAME_RSP, struct trap_frame, rsp);
+	DEFINE(VEC_SX, VEC_SX);
 	OFFSET(STARTUP_NEXT, struct startup, next);
 	OFFSET(STARTUP_CLOSED, struct startup, closed);
 	OFFSET(STARTUP_CR3, struct startup, cr3);
 	OFFSET(STARTUP_CODE32, struct startup, code32);
 	OFFSET(STARTUP_CODE64, struct startup, code64);
-	OFFSET(STARTUP_NO_IDT, struct startup, no_idt);
+	OFFSET(STARTUP_INTERRUPTS, struct startup, interrupts);
+	DEFINE(STARTUP_STACK, PAGE_SIZE);
 	OFFSET(STARTUP_GDT_POINTER, struct startup, gdt_pointer);
 	OFFSET(STARTUP_ENTRY, struct startup, entry);
 	DEFINE(STARTUP_BYTES, sizeof(struct startup));
@@ -57,6 +64,10 @@ void asm_offsets(void)
 	DEFINE(CR0_CD, CR0_CD);
 	DEFINE(CR0_PG, CR0_PG);
 	DEFINE(CR4_PAE, CR4_PAE);
+	DEFINE(CPUID_LEAF_EXT1, CPUID_LEAF_EXT1);
+	DEFINE(CPUIDE1_EDX_NX, CPUIDE1_EDX_NX);
+	DEFINE(MSR_MISC_ENABLE, MSR_MISC_ENABLE);
+	DEFINE(MISC_ENABLE_XD_DISABLE, MISC_ENABLE_XD_DISABLE);
 	DEFINE(MSR_EFER, MSR_EFER);
 	DEFINE(EFER_LME, EFER_LME);
 	DEFINE(EFER_NXE, EFER_NXE);

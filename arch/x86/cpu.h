@@ -207,6 +207,12 @@ static ALWAYS_INLINE void wbinvd(void)
 	asm volatile("wbinvd" : : : "memory");
 }
 
+/* Every store before is seen by the others before what comes now, even if that is the WRMSR of a command (SDM vol. 3 section 10.12.3). */
+static ALWAYS_INLINE void cpu_store_fence(void)
+{
+	asm volatile("mfence; lfence" : : : "memory");
+}
+
 static ALWAYS_INLINE void cpu_relax(void)
 {
 	asm volatile("pause");

@@ -50,17 +50,7 @@ isr_ %+ vector:
 	%assign gprs gprs + 8
 %endmacro
 
-isr_common:
-	cld
-	for_each_gpr save
-%if gprs != TRAP_FRAME_GPRS
-	%error "isr_common does not push struct trap_frame"
-%endif
-	mov	rdi, rsp
-	mov	rbp, rsp
-	and	rsp, -16
-	call	trap_handle
-	mov	rsp, rbp
+%macro restore_gprs 0
 	pop	r15
 	pop	r14
 	pop	r13
@@ -76,8 +66,41 @@ isr_common:
 	pop	rdx
 	pop	rcx
 	pop	rax
+%endmacro
+
+isr_common:
+	cld
+	for_each_gpr save
+%if gprs != TRAP_FRAME_GPRS
+	%error "isr_common does not push struct trap_frame"
+%endif
+	mov	rdi, rsp
+	mov	rbp, rsp
+	and	rsp, -16
+	call	trap_handle
+	mov	rsp, rbp
+	cmp	qword [rsp + TRAP_FRAME_VECTOR], VEC_SX
+	je	.without_iret
+	restore_gprs
 	add	rsp, 16			; vector, error
 	iretq
+
+; An INIT, as #SX, may come in the handler of an NMI, which has no other exception. Every IRET ends the blocking of NMIs, whatever
+; it returns from (APM vol. 2 section 8.2.3), and the next NMI would begin at the top of the same stack, over the first
+; one's frame. So RFLAGS and RIP go onto the interrupted stack, where the end of our frame was, and are taken from there. CS and SS
+; are the hypervisor's before and after.
+.without_iret:
+	mov	rax, [rsp + TRAP_FRAME_RSP]
+	mov	rcx, [rsp + TRAP_FRAME_RIP]
+	mov	rdx, [rsp + TRAP_FRAME_RFLAGS]
+	sub	rax, 16
+	mov	[rax + 8], rcx
+	mov	[rax], rdx
+	mov	[rsp + TRAP_FRAME_VECTOR], rax
+	restore_gprs
+	pop	rsp
+	popfq
+	ret
 
 section .rodata
 align 8
@@ -87,3 +110,5 @@ isr_stubs:
 	dq	isr_ %+ vector
 %assign vector vector + 1
 %endrep
+
+section .note.GNU-stack noalloc noexec nowrite progbits

@@ -17,15 +17,24 @@ void kick_send(struct percpu *cpu, u32 reasons)
 
 void kick_stop_others(void)
 {
+	bool guest = false;
+
 	for (u32 i = 0; i < PERCPU_MAX; i++) {
 		struct percpu *cpu = percpu_of(i);
 
 		if (!cpu || cpu == this_cpu())
 			continue;
 		ask(cpu, KICK_STOP);
+		if (!__atomic_load_n(&cpu->reachable, __ATOMIC_ACQUIRE))
+			continue;  /* it halts before long, if it runs at all */
 		lapic_join(false); /* the guest may have turned it off */
-		lapic_send(cpu->apic_id, cpu->vcpu ? LAPIC_INIT : LAPIC_NMI);
+		if (cpu->vcpu)
+			guest = true;
+		else
+			lapic_send(cpu->apic_id, LAPIC_NMI);
 	}
+	if (guest) /* to all: it may have given its APIC another ID */
+		lapic_send_others(LAPIC_INIT);
 }
 
 u32 kick_take(void)

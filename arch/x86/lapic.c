@@ -14,7 +14,8 @@ enum { REG_ID = 0x20, REG_ICR_LOW = 0x300, REG_ICR_HIGH = 0x310 };
 #define ICR_ASSERT BIT(14)
 #define ICR_OTHERS (3u << 18)
 #define XAPIC_ID_SHIFT 24
-#define XAPIC_ALL 0xffu        /* as a destination */
+#define XAPIC_ALL 0xffu /* as a destination */
+#define X2APIC_ALL 0xffffffffu
 #define PENDING_POLLS 1000000u /* each some 100 ns */
 
 static u64 base(void)
@@ -57,7 +58,8 @@ u32 lapic_id(void)
 static void write_icr(u32 destination, u32 low)
 {
 	low |= ICR_ASSERT;
-	if (lapic_is_x2apic()) { /* no delivery status there, section 10.12.9 */
+	if (lapic_is_x2apic()) { /* no delivery status there, section 10.12.9; it waits for no store, 10.12.3 */
+		cpu_store_fence();
 		wrmsr(MSR_X2APIC_ICR, (u64)destination << 32 | low);
 		return;
 	}
@@ -67,9 +69,14 @@ static void write_icr(u32 destination, u32 low)
 	*reg(REG_ICR_LOW) = low;
 }
 
+bool lapic_can_name(u32 apic_id)
+{
+	return lapic_is_x2apic() ? apic_id != X2APIC_ALL : apic_id < XAPIC_ALL;
+}
+
 void lapic_send(u32 apic_id, u32 command)
 {
-	if (lapic_is_x2apic() || apic_id < XAPIC_ALL)
+	if (lapic_can_name(apic_id))
 		write_icr(apic_id, command);
 }
 

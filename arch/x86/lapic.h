@@ -25,6 +25,9 @@ u32 lapic_id(void);
 void lapic_join(bool x2apic);
 bool lapic_is_x2apic(void);
 
+/* Can a command be sent to it, in the present mode? */
+bool lapic_can_name(u32 apic_id);
+
 /* Nothing is sent to an ID that the present mode cannot name: the guest may have left the mode it was found in. */
 void lapic_send(u32 apic_id, u32 command);
 void lapic_send_others(u32 command);

@@ -13,6 +13,7 @@
 #include "arch/x86/guest/physbits.h"
 #include "arch/x86/guest/selfcheck.h"
 #include "arch/x86/idt.h"
+#include "arch/x86/kick.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/panic.h"
@@ -78,7 +79,7 @@ static const struct vendor *start_vendor(bool *task_switches_unseen)
 	if (!this_cpu()->backend)
 		panic("no memory for %s", vendor->name);
 	if (vendor->cpu_enable())
-		panic("%s cannot be turned on", vendor->name);
+		panic("%s cannot be turned on: %s", vendor->name, this_cpu()->trouble);
 	if (selfcheck_run(&boot_vcpu, vendor, &check))
 		panic("%s cannot run the self-check", vendor->name);
 	vendor->describe(features, sizeof(features));
@@ -169,7 +170,10 @@ static NORETURN void start_guest(const struct boot_info *info)
 	err = guest_create(&boot_vcpu, &config);
 	if (err)
 		panic("cannot make the guest's CPU (error %d)", err);
-	this_cpu()->vcpu = &boot_vcpu;
+	/* From here on a panic elsewhere stops us by an INIT; before it by an NMI, which SVM holds back (GIF is 0). */
+	__atomic_store_n(&this_cpu()->vcpu, &boot_vcpu, __ATOMIC_SEQ_CST);
+	if (kick_stop_asked())
+		cpu_stop();
 	if (this_cpu()->nmi_count)
 		log_warn("%lu NMIs arrived before the guest and were dropped\n",
 			 (unsigned long)this_cpu()->nmi_count);
@@ -189,6 +193,7 @@ void core_main(u64 boot_info_hpa)
 	percpu_publish(&percpu_boot);
 	idt_init();
 	idt_load();
+	percpu_boot.reachable = true; /* nobody else runs before apic_id is known: smp_take_all() */
 	check_boot_info(info);
 	start_log(info);
 	memory_init(info);

@@ -24,6 +24,12 @@
 #include "mm/phys.h"
 
 #define MAP_COUNT_MAX 4096
+/*
+ * Where a store of a device is a message to a processor (SDM vol. 3 section 10.11.1), the APICs' page the first of it. What a
+ * processor's own store does there no manual says; in QEMU it is a message too, INIT and NMI among them.
+ */
+#define MESSAGES_BASE 0xfee00000ull
+#define MESSAGES_BYTES (1ull << 20)
 #define WINDOW_BASE (CORE_VIRT_BASE - BIT(21)) /* pages that map_foreign() maps */
 
 /* Laid out by linker.ld, page aligned. */
@@ -218,6 +224,7 @@ static void make_regions(const struct boot_info *info)
 		if (kind == REGION_RAM)
 			memory.guest_bytes += r[i].size;
 	}
+	add_region(MESSAGES_BASE, MESSAGES_BYTES, REGION_HIDDEN);
 	add_region(paging_apic_page(), PAGE_SIZE, REGION_TRAPPED);
 	region_seal(&memory.regions);
 }

@@ -32,14 +32,14 @@ void percpu_publish(struct percpu *p)
 	__atomic_store_n(&percpu_table[p->id], p, __ATOMIC_RELEASE);
 }
 
-void percpu_withdraw(struct percpu *p)
-{
-	__atomic_store_n(&percpu_table[p->id], NULL, __ATOMIC_RELEASE);
-}
-
 struct percpu *percpu_of(u32 id)
 {
 	return id < PERCPU_MAX ? __atomic_load_n(&percpu_table[id], __ATOMIC_ACQUIRE) : NULL;
+}
+
+bool percpu_is_taken(const struct percpu *p)
+{
+	return p->vcpu || (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) == CPU_WAITS && !p->given_up);
 }
 
 /* The CPU whose stack we stand on. */

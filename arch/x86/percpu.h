@@ -2,8 +2,8 @@
 /*
  * What each CPU has of its own. GS.base points at it while the hypervisor runs;
  * this_cpu() is the way to it. SVM restores GS.base only for exits that take the slow
- * path (svm/enter.asm). Others reach it as percpu_of() from the moment it is taken over; they
- * write nothing there but kicks.
+ * path (svm/enter.asm). Others reach it as percpu_of() from the moment it is laid out; once it is
+ * reachable they write nothing there but kicks, and that it was given up.
  *
  * The boot CPU's stacks are in the image. Those of CPU n are mapped at PERCPU_STACKS[n],
  * so that RSP alone tells which CPU it is:
@@ -55,14 +55,17 @@ struct percpu {
 	struct percpu *self; /* at GS:0 */
 	u32 id;              /* 0: the boot CPU; percpu_of(id) */
 	u32 apic_id;
-	u32 state;         /* enum cpu_state */
-	u32 kicks;         /* KICK_*, not taken yet */
-	u64 kicks_taken;   /* messages that were kicks */
-	u64 nmi_count;     /* other NMIs that arrived while the hypervisor ran */
-	u64 init_count;    /* INITs that came as an exception */
-	u64 stack_top;     /* of the main stack */
-	void *backend;     /* the vendor's state of this CPU: struct svm_cpu */
-	struct vcpu *vcpu; /* the guest's CPU that runs here, NULL before it is made */
+	u32 state;           /* enum cpu_state */
+	bool reachable;      /* an NMI finds its handler, and apic_id is right */
+	bool given_up;       /* it did not come up as it should: it may run our code, but nothing is asked of it */
+	u32 kicks;           /* KICK_*, not taken yet */
+	u64 kicks_taken;     /* messages that were kicks */
+	u64 nmi_count;       /* other NMIs that arrived while the hypervisor ran */
+	u64 init_count;      /* INITs that came as an exception */
+	u64 stack_top;       /* of the main stack */
+	void *backend;       /* the vendor's state of this CPU: struct svm_cpu */
+	struct vcpu *vcpu;   /* the guest's CPU that runs here, NULL before it is made */
+	const char *trouble; /* what the vendor could not do on it; text for who may log: the boot CPU */
 	struct cpu_stacks *stacks;
 	struct gdt gdt;
 	struct tss tss;
@@ -80,14 +83,14 @@ void percpu_init(struct percpu *p, u32 id, struct cpu_stacks *stacks);
 /* Loads p's GDT, TSS and GS.base on this CPU. */
 void percpu_load(struct percpu *p);
 
-/* Makes p what percpu_of(p->id) gives. */
+/* Makes p what percpu_of(p->id) gives, for good: before it runs on its stacks, by which a panic finds its CPU. */
 void percpu_publish(struct percpu *p);
 
-/* percpu_of() gives NULL for it from now on: it is not ours after all. */
-void percpu_withdraw(struct percpu *p);
-
-/* NULL: no such CPU was taken over. */
+/* NULL: nothing was laid out for such a CPU. */
 struct percpu *percpu_of(u32 id);
+
+/* Is the hypervisor in charge of it: does it run the guest, or wait for kicks? */
+bool percpu_is_taken(const struct percpu *p);
 
 /*
  * Makes this_cpu() work again where GS.base may still be the guest's: in a panic

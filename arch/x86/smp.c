@@ -3,6 +3,8 @@
  * See smp.h. All others get an INIT first, also those that no table names: a firmware's waiting loop lies in memory
  * that the guest may write. What then waits for a start-up message is started into the start-up page, one
  * after the other where ACPI names them, else all at once; there the exchange of struct startup's `next` lets in one at a time.
+ * None is left as it is after an INIT, where on QEMU an NMI has it run the guest's memory: who is not taken halts in the page, and
+ * who fails on the way stays where it is, in code of ours. No second INIT is sent to anyone.
  */
 #include "arch/x86/smp.h"
 
@@ -38,7 +40,6 @@ static struct {
 	hpa_t page;
 	struct percpu *next; /* laid out and not taken yet, or NULL */
 	u32 count;           /* numbers given to CPUs, the boot CPU's among them */
-	u32 limit;           /* CPUs that may be taken, the boot CPU among them */
 	bool x2apic;
 } smp = {.count = 1};
 
@@ -56,12 +57,12 @@ static NORETURN void begin(struct percpu *cpu)
 	u32 state = CPU_WAITS;
 
 	__atomic_store_n(&cpu->state, CPU_BEGUN, __ATOMIC_RELEASE);
-	percpu_publish(cpu); /* from now on a panic on it tells its name */
 	percpu_load(cpu);
 	idt_load();
 	memory_enter_cpu();
 	lapic_join(smp.x2apic);
 	cpu->apic_id = lapic_id();
+	__atomic_store_n(&cpu->reachable, true, __ATOMIC_RELEASE); /* a panic elsewhere sends it an NMI */
 	if (smp.vendor->cpu_enable())
 		state = CPU_FAILED;
 	else if (smp.vendor->cpu_listen)
@@ -102,7 +103,10 @@ static struct percpu *lay_out(u32 id)
 	percpu_init(cpu, id, &PERCPU_STACKS[id]);
 	((u64 *)cpu->stack_top)[-1] = (u64)cpu;
 	cpu->backend = smp.vendor->cpu_alloc();
-	return cpu->backend ? cpu : NULL;
+	if (!cpu->backend)
+		return NULL;
+	percpu_publish(cpu);
+	return cpu;
 }
 _Static_assert(sizeof(struct percpu) <= PAGE_SIZE, "lay_out() takes one page");
 
@@ -130,19 +134,17 @@ static bool answers(struct percpu *cpu)
 	u64 deadline = clock_after(COME_UP_US);
 
 	kick_send(cpu, KICK_ANSWER);
-	while (!__atomic_load_n(&cpu->kicks_taken, __ATOMIC_ACQUIRE))
+	while (!__atomic_load_n(&cpu->kicks_taken, __ATOMIC_ACQUIRE)) {
+		if (kick_stop_asked())
+			cpu_stop();
 		if (clock_passed(deadline))
 			return false;
+		cpu_relax();
+	}
 	return true;
 }
 
-static void leave_off(u32 apic_id)
-{
-	lapic_send(apic_id, LAPIC_INIT);
-	clock_wait(INIT_WAIT_US);
-}
-
-/* A CPU has the offer: it is ours if it comes to its end. What it took is never offered again. */
+/* A CPU has the offer: it is ours if it comes to its end. What it took is never offered again: it may come late, or run. */
 static bool take(u64 deadline)
 {
 	struct percpu *cpu = smp.next;
@@ -156,11 +158,12 @@ static bool take(u64 deadline)
 	else if (!answers(cpu))
 		why = "does not answer";
 	smp.count++; /* the number is used up */
+	if (state_of(cpu) >= CPU_WAITS && cpu->trouble)
+		log_warn("processors: CPU %u (APIC ID %u): %s: %s\n", cpu->id, cpu->apic_id, smp.vendor->name,
+			 cpu->trouble);
 	if (!why)
 		return true;
-	if (cpu->apic_id != percpu_boot.apic_id) /* nobody has said yet who it is */
-		leave_off(cpu->apic_id);
-	percpu_withdraw(cpu);
+	cpu->given_up = true;
 	log_warn("processors: CPU %u (APIC ID %u) %s: it stays off\n", cpu->id, cpu->apic_id, why);
 	return false;
 }
@@ -175,6 +178,10 @@ static bool start_one(u32 apic_id)
 {
 	u64 again = clock_after(REPEAT_US), deadline = clock_after(COME_UP_US);
 
+	if (!lapic_can_name(apic_id)) {
+		log_warn("processors: APIC ID %u cannot be named in xAPIC mode: it stays off\n", apic_id);
+		return false;
+	}
 	if (!offer()) {
 		log_warn("processors: no memory for the one with APIC ID %u: it stays off\n", apic_id);
 		return false;
@@ -186,7 +193,6 @@ static bool start_one(u32 apic_id)
 	if (!wait_state(smp.next, CPU_BEGUN, deadline) && withdraw()) {
 		log_warn("processors: the one with APIC ID %u did not come up within a second: it stays off\n",
 			 apic_id);
-		leave_off(apic_id);
 		return false;
 	}
 	return take(deadline);
@@ -196,7 +202,7 @@ static u32 start_listed(const struct acpi_cpus *cpus)
 {
 	u32 started = 0;
 
-	for (u32 i = 0; i < cpus->count && started + 1 < smp.limit; i++)
+	for (u32 i = 0; i < cpus->count; i++)
 		if (cpus->apic_id[i] != percpu_boot.apic_id)
 			started += start_one(cpus->apic_id[i]);
 	if (cpus->left_off)
@@ -219,7 +225,7 @@ static u32 start_unknown(void)
 		if (!wait_state(smp.next, CPU_BEGUN, clock_after(SILENCE_US)) && withdraw())
 			return started;
 		started += take(clock_after(COME_UP_US));
-	} while (started + 1 < smp.limit && offer());
+	} while (offer());
 	return started;
 }
 
@@ -232,12 +238,12 @@ static u32 offset_in_page(const u8 *place)
 	return (u32)(smp.page.v + (u64)(place - startup_begin));
 }
 
-static int open_page(const struct boot_info *info)
+static void fill_page(const struct boot_info *info)
 {
 	u8 *page = phys_to_virt(hpa(info->startup_page));
 	struct startup *s = (struct startup *)(page + (startup_data - startup_begin));
 
-	BUG_ON((u64)(startup_end - startup_begin) > PAGE_SIZE);
+	BUG_ON((u64)(startup_end - startup_begin) > PAGE_SIZE - STARTUP_FRAME);
 	smp.page = hpa(info->startup_page);
 	smp.startup = s;
 	memcpy(page, startup_begin, (u64)(startup_end - startup_begin));
@@ -245,6 +251,9 @@ static int open_page(const struct boot_info *info)
 		.cr3 = memory_root(),
 		.code32 = {offset_in_page(startup_code32), STARTUP_SEL_CODE32},
 		.code64 = {offset_in_page(startup_code64), SEL_CODE},
+		.interrupts = {sizeof(s->vectors) - 1,
+			       offset_in_page(startup_data) + (u32)offsetof(struct startup, vectors)},
+		.vectors[VEC_NMI] = {(u16)(startup_nmi - startup_begin), (u16)(smp.page.v >> 4)},
 		.gdt_pointer = {sizeof(s->gdt) - 1,
 				offset_in_page(startup_data) + (u32)offsetof(struct startup, gdt)},
 		.entry = (u64)begin,
@@ -252,15 +261,18 @@ static int open_page(const struct boot_info *info)
 	s->gdt[SEL_CODE / 8] = percpu_boot.gdt.entry[SEL_CODE / 8];
 	s->gdt[SEL_DATA / 8] = percpu_boot.gdt.entry[SEL_DATA / 8];
 	s->gdt[STARTUP_SEL_CODE32 / 8] = DESC_CODE32;
-	return memory_map_startup(smp.page, true);
 }
 
-/* Who comes later halts in the page, which stays hidden. */
+/*
+ * Who comes from now on halts in the page, which stays hidden, and all that still wait for a start-up message come: those
+ * for which there was no memory, and those that no table names. The others do not wait for one and ignore it.
+ */
 static void close_page(void)
 {
 	__atomic_store_n(&smp.startup->closed, 1, __ATOMIC_RELEASE);
-	if (memory_map_startup(smp.page, false))
-		panic("processors: the start-up page cannot be unmapped");
+	lapic_send_others(startup_command());
+	clock_wait(REPEAT_US);
+	lapic_send_others(startup_command());
 }
 
 static void report(u32 started)
@@ -271,30 +283,34 @@ static void report(u32 started)
 	for (u32 i = 0; i < smp.count && length < sizeof(ids) - 16; i++) {
 		const struct percpu *cpu = percpu_of(i);
 
-		if (!i || (cpu && state_of(cpu) == CPU_WAITS))
+		if (!i || (cpu && percpu_is_taken(cpu)))
 			length += (u32)snprintf(ids + length, sizeof(ids) - length, " %u", cpu->apic_id);
 	}
 	log_info("processors: %u taken, APIC IDs%s%s; the guest has the first\n", started + 1, ids,
 		 length < sizeof(ids) - 16 ? "" : " ...");
 }
 
-/* cpus: those that ACPI names, NULL where it is silent. How many were taken. */
-static u32 start_others(const struct boot_info *info, const struct acpi_cpus *cpus)
+/* cpus: those that ACPI names, NULL where it is silent. How many were taken. The page is filled. */
+static u32 start_others(const struct acpi_cpus *cpus)
 {
 	u32 started;
 
-	if (!info->startup_page || memory_grow_tables(TABLES_AT_FIRST) || open_page(info)) {
-		log_warn("processors: no page or no memory to start the others: they stay off\n");
+	if (cpus && cpus->count < 2)
+		return 0;
+	if (memory_grow_tables(TABLES_AT_FIRST) || memory_map_startup(smp.page, true)) {
+		log_warn("processors: no memory to start the others: they stay off\n");
 		return 0;
 	}
 	started = cpus ? start_listed(cpus) : start_unknown();
-	close_page();
+	if (memory_map_startup(smp.page, false))
+		panic("processors: the start-up page cannot be unmapped");
 	return started;
 }
 
 void smp_take_all(const struct boot_info *info, const struct vendor *vendor)
 {
 	static struct acpi_cpus cpus;
+	u32 started = 0;
 	bool listed = !acpi_find_cpus(memory_of_firmware, info->acpi_rsdp, &cpus);
 
 	if (!lapic_present()) {
@@ -302,13 +318,19 @@ void smp_take_all(const struct boot_info *info, const struct vendor *vendor)
 		return;
 	}
 	smp.vendor = vendor;
-	smp.limit = info->options.cpus ? info->options.cpus : PERCPU_MAX;
 	smp.x2apic = lapic_is_x2apic();
 	percpu_boot.apic_id = lapic_id();
 	if (listed)
 		acpi_hide_cpus(memory_of_firmware, memory_of_firmware_to_edit, info->acpi_rsdp, percpu_boot.apic_id);
 	lapic_send_others(LAPIC_INIT);
 	clock_wait(INIT_WAIT_US);
+	if (info->startup_page) {
+		fill_page(info);
+		started = start_others(listed ? &cpus : NULL);
+		close_page();
+	} else {
+		log_warn("processors: no page below 640 KiB to start others, if there are any: they stay off\n");
+	}
 	if (!listed || cpus.count > 1)
-		report(smp.limit > 1 ? start_others(info, listed ? &cpus : NULL) : 0);
+		report(started);
 }

@@ -5,6 +5,7 @@
 %include "asm_offsets.inc"
 
 global startup_begin
+global startup_nmi
 global startup_code32
 global startup_code64
 global startup_data
@@ -21,7 +22,10 @@ startup_begin:				; CS:0 is the page (SDM vol. 3 section 8.4.3)
 	cld
 	mov	ax, cs
 	mov	ds, ax
-	lidt	[AT(STARTUP_NO_IDT)]
+	mov	ss, ax
+	mov	sp, STARTUP_STACK	; for the frame of an NMI, which nobody reads
+	lidt	[AT(STARTUP_INTERRUPTS)]
+startup_nmi:				; no IRET: from the first on, NMIs are blocked
 .take:
 	cmp	dword [AT(STARTUP_CLOSED)], 0
 	jne	.off
@@ -55,6 +59,17 @@ startup_code32:
 	mov	cr4, eax
 	mov	eax, [ebx + AT(STARTUP_CR3)]
 	mov	cr3, eax
+	mov	edi, ebx
+	mov	eax, CPUID_LEAF_EXT1
+	cpuid
+	mov	ebx, edi
+	test	edx, CPUIDE1_EDX_NX
+	jnz	.no_execute
+	mov	ecx, MSR_MISC_ENABLE	; the boot processor has it, so firmware has switched it off here
+	rdmsr
+	and	edx, ~(MISC_ENABLE_XD_DISABLE >> 32) & 0xffffffff
+	wrmsr
+.no_execute:
 	mov	ecx, MSR_EFER
 	rdmsr
 	or	eax, EFER_LME | EFER_NXE

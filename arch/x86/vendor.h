@@ -34,8 +34,15 @@ struct vendor {
 	bool (*a20_fixed)(void);
 	/* What a CPU needs of its own, for its percpu->backend; called on any CPU. NULL: no memory. */
 	void *(*cpu_alloc)(void);
-	int (*cpu_enable)(void); /* this CPU, whose backend is there; 0 or -errno, logged */
-	/* From now on NMIs reach the IDT of this CPU, which is enabled and runs no guest. NULL: they do anyway. */
+	/*
+	 * This CPU, whose backend is there. 0, or -errno and why in this_cpu()->trouble: only the boot CPU writes to the log,
+	 * whose lock nobody frees who is stopped by an INIT, and whose serial port may be slow.
+	 */
+	int (*cpu_enable)(void);
+	/*
+	 * From now on NMIs reach the IDT of this CPU, which is enabled and runs no guest; what cannot be kept off
+	 * is said in this_cpu()->trouble. NULL: they do anyway.
+	 */
 	void (*cpu_listen)(void);
 	void (*cpu_disable)(void); /* best effort, for panic and power-off */
 	/* State as after RESET but protected, flat. Allocates vcpu->hw unless an earlier call has. */

@@ -30,6 +30,14 @@ static ALWAYS_INLINE u32 *frame_of_gfn(struct shadow *s, gfn_t gfn)
 	return likely(s->span_frames[offset] != FRAME_NONE) ? &s->span_frames[offset] : NULL;
 }
 
+/* The same of a frame that is known to be RAM. */
+static ALWAYS_INLINE u32 *frame_of_ram(struct shadow *s, gfn_t gfn)
+{
+	u64 offset = gfn - s->span_base;
+
+	return likely(offset < s->span_pages) ? &s->span_frames[offset] : frame_outside_span(s, gfn);
+}
+
 /* The frame word of a 4 KiB leaf's frame where guest frames are host frames; NULL if it is not RAM. */
 static ALWAYS_INLINE u32 *frame_of_copied(struct shadow *s, u64 entry)
 {
@@ -43,7 +51,7 @@ u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn);
 /* The list that a leaf with SPTE_RMAP is in. */
 static ALWAYS_INLINE u32 *list_of_leaf(struct shadow *s, u32 level, u64 spte)
 {
-	return likely(level == 1 && s->identity) ? frame_of_copied(s, spte) :
+	return likely(level == 1 && s->identity) ? frame_of_ram(s, spte_pfn(1, spte)) :
 						   leaf_list(s, level, spte_pfn(level, spte));
 }
 

@@ -85,6 +85,7 @@ static void append_hex(char *out, u32 *at, u64 value)
  * elements behind the last one, and leaves GD on in the handler. Bochs has it all.
  */
 static bool is_intel;
+static bool narrow; /* Bochs gives up at an APIC access that is wider than a register, or lies between two */
 static bool exact(void)
 {
 	return is_intel || under_umbra();
@@ -147,11 +148,12 @@ static void test_steps(void)
 {
 	EXPECT("steps over reads of the local APIC", step_read, "+3/4000 +6/4000");
 	EXPECT("steps over writes of the local APIC", step_write, "+a/4000 +14/4000");
-	if (exact())
+	if (exact() && !narrow)
 		EXPECT("a repeated store to the local APIC is stepped by elements", step_stos,
 		       "+0/4000 +0/4000 +2/4000 +3/4000");
 	EXPECT("steps over LODS", step_lods, "+1/4000 +2/4000");
-	EXPECT("steps over PUSH from the local APIC", step_push, "+6/4000 +7/4000 +8/4000");
+	if (!narrow)
+		EXPECT("steps over PUSH from the local APIC", step_push, "+6/4000 +7/4000 +8/4000");
 	EXPECT("steps over CPUID", step_cpuid, "+2/4000 +5/4000 +6/4000");
 	EXPECT("steps over WRMSR and RDMSR", step_wrmsr, "+2/4000 +4/4000 +5/4000");
 	EXPECT("steps over MOV to and from CR3", step_cr3, "+3/4000 +6/4000 +7/4000");
@@ -188,13 +190,14 @@ static void test_breakpoints(void)
 	EXPECT("a data breakpoint one byte beyond is not met", watch_apic, "", AT(tpr + 4), .dr7 = 0x00030002);
 	EXPECT("a data breakpoint on the last byte is met", watch_apic, "+6/1 +11/1", AT(tpr + 3),
 	       .dr7 = 0x00030002);
-	EXPECT("a data breakpoint on what PUSH reads", watch_push, "+6/1", AT(tpr), .dr7 = WATCH_READ_WRITE);
+	if (!narrow)
+		EXPECT("a data breakpoint on what PUSH reads", watch_push, "+6/1", AT(tpr), .dr7 = WATCH_READ_WRITE);
 	EXPECT("a data breakpoint on the memory that MOVS from the local APIC writes", watch_move, "+1/1", AT(mem),
 	       .dr7 = WATCH_READ_WRITE);
 	if (exact())
 		EXPECT("a data breakpoint on both ends of MOVS", watch_move, "+1/3", AT(mem), .dr1 = tpr,
 		       .dr7 = WATCH_READ_WRITE | WATCH_READ_WRITE << 4 | 8);
-	if (exact())
+	if (exact() && !narrow)
 		EXPECT("a data breakpoint stops REP MOVS behind its element", watch_moves, "+0/1", AT(mem + 2),
 		       .dr7 = WATCH_WRITE);
 	EXPECT("a breakpoint on writes and instructions that only compare, or write too", watch_cmp, "+f/1",
@@ -228,7 +231,7 @@ static void test_resume(void)
 	debug_resume = 1;
 	BREAK("RF ends with CPUID", break_cpuid, 2, "+0/1 +2/2");
 	BREAK("RF ends with an access to the local APIC", break_apic, 3, "+0/1 +3/2");
-	if (exact())
+	if (exact() && !narrow)
 		BREAK("RF lasts through a repeated instruction and ends with it", break_stos, 2, "+0/1 +2/2");
 	BREAK("RF ends with MOV to CR3", break_cr3, 3, "+0/1 +3/2");
 	BREAK("RF ends with WRMSR", break_wrmsr, 2, "+0/1 +2/2");
@@ -297,6 +300,7 @@ static void test_general_detect(void)
 void run_tests(void)
 {
 	is_intel = cpuid(0, 0).c == 0x6c65746e; /* ntel */
+	narrow = option("narrow", 0);
 	space = space_new();
 	write_cr4((read_cr4() | CR4_OSFXSR) & ~(CR4_SMEP | CR4_SMAP));
 	if (cpuid(1, 0).c & BIT(26))

@@ -865,6 +865,34 @@ static void other_sizes_on_the_apic_are_survived(void **state)
 	host_log_quiet = false;
 }
 
+/* On QEMU they would be messages of a device: docs/several-cpus.md. */
+static void writes_where_the_apic_has_no_register_go_nowhere(void **state)
+{
+	reset_vcpu(64);
+	for (u32 size = 1; size <= 8; size *= 2)
+		for (u32 offset = 0; offset < 0x10; offset++) {
+			apic_write(&vcpu, offset, size, 0x4500);
+			assert_int_equal(apic_register[offset / 4] | apic_accesses | odd_count, 0);
+		}
+	apic_write(&vcpu, 0x80, 4, 0x50);
+	assert_int_equal(apic_register[0x80 / 4], 0x50);
+}
+
+/* Messages to it by ID must reach it. */
+static void the_apic_id_cannot_be_written(void **state)
+{
+	reset_vcpu(64);
+	apic_register[0x20 / 4] = 0x03000000;
+	for (u32 size = 1; size <= 8; size *= 2)
+		for (u32 offset = 0x21 - size; offset < 0x30; offset++) {
+			apic_write(&vcpu, offset, size, ~0ull);
+			assert_int_equal(apic_accesses | odd_count, 0);
+		}
+	assert_int_equal(apic_read(&vcpu, 0x20, 4), 0x03000000);
+	apic_write(&vcpu, 0x30, 4, 1); /* the next one is the hardware's affair */
+	assert_int_equal(apic_register[0x30 / 4], 1);
+}
+
 /* adversarial: 29 */
 static void init_and_startup_are_refused(void **state)
 {
@@ -1629,6 +1657,8 @@ int main(void)
 		cmocka_unit_test(emulation_matches_unicorn_in_32_bit_code),
 		cmocka_unit_test(a_32_bit_move_reaches_the_apic_register),
 		cmocka_unit_test(other_sizes_on_the_apic_are_survived),
+		cmocka_unit_test(writes_where_the_apic_has_no_register_go_nowhere),
+		cmocka_unit_test(the_apic_id_cannot_be_written),
 		cmocka_unit_test(init_and_startup_are_refused),
 		cmocka_unit_test(an_nmi_to_this_processor_alone_is_sent),
 		cmocka_unit_test(an_nmi_in_x2apic_mode_goes_to_this_processor_alone),

@@ -314,6 +314,10 @@ static void assert_regions(void)
 	}
 	assert_int_equal(memory_regions()->ram_frames, frames);
 	assert_region(apic, REGION_TRAPPED);
+	for (u64 at = 0xfee00000; at < 0xfef00000; at += PAGE_SIZE)
+		assert_region(at, at == apic ? REGION_TRAPPED : REGION_HIDDEN);
+	assert_region(0xfee00000 - PAGE_SIZE, REGION_MMIO);
+	assert_region(0xfef00000, REGION_MMIO);
 	assert_region(screen.base, REGION_MMIO);
 }
 

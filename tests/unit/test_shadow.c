@@ -1254,6 +1254,26 @@ static void pages_changed_during_copy_on_write_and_flushed_later(void **state)
 	expect_fault(CODE + 2 * PAGE_SIZE, USER_READ, PF_U);
 }
 
+/* The refused page alone is taken away and not flushed, and the write is tried again: INVLPG would find nothing to change. */
+/* adversarial: 15 */
+static void the_refused_page_taken_away_and_flushed_later(void **state)
+{
+	share(8, 4);
+	refuse(CODE + PAGE_SIZE); /* once as it should be, so that the table can be written */
+	store_entry(CODE + PAGE_SIZE, 1, 0);
+	invlpg(CODE + PAGE_SIZE);
+	store_entry(CODE + PAGE_SIZE, 1, COPY | PRIVATE);
+	expect_ok(CODE + PAGE_SIZE, USER_WRITE, COPY);
+	expect_ok(CODE, USER_READ, DATA);
+	refuse(CODE);
+	store_entry(CODE, 1, 0);
+	expect_fault(CODE, USER_WRITE, PF_W | PF_U);
+	assert_true(g.m->invlpg_traps);
+	invlpg(CODE);
+	for (u32 i = 0; i < 20; i++)
+		expect_fault(CODE, USER_READ, PF_U);
+}
+
 /* --- windows of the kernel ------------------------------------------------------------------ */
 #define FIXED 0xffffffffff200000ull /* a range of its own */
 #define LOOKED_AT (KERNEL | PTE_A | PTE_D)
@@ -2672,6 +2692,7 @@ int main(int argc, char **argv)
 		TEST(a_full_table_is_not_detached),
 		TEST(what_is_not_mended_is_not_detached_again),
 		TEST(another_page_flushed_during_copy_on_write),
+		TEST_ON(keeping, the_refused_page_taken_away_and_flushed_later),
 		TEST(pages_changed_during_copy_on_write_and_flushed_later),
 		TEST_ON(keeping, the_refused_page_read_ahead_before_it_is_mended),
 		TEST(a_window_has_two_exits_a_round),

@@ -15,6 +15,7 @@
 
 /* Registers, table 10-1 */
 enum {
+	APIC_NONE = 0x00, /* reserved */
 	APIC_ID = 0x20,
 	APIC_TPR = 0x80,
 	APIC_LDR = 0xd0,
@@ -171,13 +172,27 @@ static void write_command(struct vcpu *vcpu, u32 icr)
 	hw_apic_write(page, APIC_ICR_HIGH, high);
 }
 
+static bool overlaps(u32 offset, u32 size, u32 reg)
+{
+	return offset + size > reg && offset < reg + 0x10;
+}
+
+/*
+ * At 0 is no register, and QEMU takes a store to it for a message of a device, to the processor with the APIC ID 0. The ID
+ * is writable on AMD's processors (APM vol. 2 section 16.3.3) and in QEMU: messages by ID must reach whom they mean.
+ */
+static bool is_dropped(u32 offset, u32 size)
+{
+	return overlaps(offset, size, APIC_NONE) || overlaps(offset, size, APIC_ID);
+}
+
 /*
  * What the hardware makes of it is its own affair, unless a part may end up in the command register: then
  * each part must be a command that goes anywhere, and a part of one that does not know its mode is none.
  */
 static bool odd_write_is_harmless(u32 offset, u32 size, u64 value)
 {
-	if (offset + size <= APIC_ICR_LOW || offset >= APIC_ICR_LOW + 0x10)
+	if (!overlaps(offset, size, APIC_ICR_LOW))
 		return true;
 	if (size < 4 || offset & 3)
 		return false;
@@ -189,7 +204,7 @@ static bool odd_write_is_harmless(u32 offset, u32 size, u64 value)
 
 void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
 {
-	if (!page_is_live(vcpu))
+	if (!page_is_live(vcpu) || is_dropped(offset, size))
 		return;
 	if (is_whole_register(offset, size)) {
 		if (offset == APIC_ICR_LOW)

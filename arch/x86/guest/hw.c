@@ -181,7 +181,7 @@ struct hw_cpus hw_cpus(void)
 
 		if (!cpu)
 			continue;
-		sum.owned += cpu->vcpu || cpu->state == CPU_WAITS;
+		sum.owned += percpu_is_taken(cpu);
 		sum.nmis += cpu->vcpu ? 0 : cpu->nmi_count;
 		sum.inits += cpu->vcpu ? 0 : cpu->init_count;
 	}
