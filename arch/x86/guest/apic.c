@@ -10,6 +10,7 @@
  */
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/processors.h"
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
 
@@ -38,13 +39,7 @@ enum {
 #define SVR_RESET 0xffu
 #define SVR_ENABLE BIT(8)
 
-/* Interrupt command register, section 10.6.1 */
-#define ICR_MODE(icr) ((icr) >> 8 & 7)
-#define ICR_SHORTHAND(icr) ((icr) >> 18 & 3)
-#define ICR_LOGICAL BIT(11)
 #define XAPIC_FLAT 0xf /* DFR, bits 31:28 */
-enum { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_RESERVED, MODE_NMI, MODE_INIT, MODE_STARTUP };
-enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 
 #define APIC_PAGE_RESET 0xfee00000ull
 #define APIC_BASE_RESERVED (BITS(7, 0) | BIT(9))
@@ -101,8 +96,8 @@ static bool x2apic_destination_is_self(u64 icr)
 
 static bool reaches_self_alone(struct vcpu *vcpu, u64 icr)
 {
-	if (ICR_SHORTHAND(icr) != TO_DESTINATION)
-		return ICR_SHORTHAND(icr) == TO_SELF;
+	if (ICR_SHORTHAND(icr) != ICR_DESTINATION)
+		return ICR_SHORTHAND(icr) == ICR_SELF;
 	return apic_is_x2apic(vcpu) ? x2apic_destination_is_self(icr) : xapic_destination_is_self(vcpu, icr);
 }
 
@@ -113,9 +108,9 @@ static bool reaches_self_alone(struct vcpu *vcpu, u64 icr)
 static bool icr_is_allowed(struct vcpu *vcpu, u64 icr)
 {
 	switch (ICR_MODE(icr)) {
-	case MODE_FIXED:
-	case MODE_LOWEST: return true;
-	case MODE_NMI:
+	case ICR_FIXED:
+	case ICR_LOWEST: return true;
+	case ICR_NMI:
 		if (reaches_self_alone(vcpu, icr))
 			return true;
 		break;
@@ -132,7 +127,7 @@ static bool icr_is_allowed(struct vcpu *vcpu, u64 icr)
  */
 static bool is_logical_nmi(u64 icr)
 {
-	return ICR_MODE(icr) == MODE_NMI && ICR_SHORTHAND(icr) == TO_DESTINATION && icr & ICR_LOGICAL;
+	return ICR_MODE(icr) == ICR_NMI && ICR_SHORTHAND(icr) == ICR_DESTINATION && icr & ICR_LOGICAL;
 }
 
 static bool is_whole_register(u32 offset, u32 size)
@@ -182,7 +177,7 @@ static bool odd_write_is_harmless(u32 offset, u32 size, u64 value)
 	if (size < 4 || offset & 3)
 		return false;
 	for (u32 done = 0; done < size; done += 4)
-		if (ICR_MODE(value >> 8 * done) > MODE_LOWEST)
+		if (ICR_MODE(value >> 8 * done) > ICR_LOWEST)
 			return false;
 	return true;
 }
