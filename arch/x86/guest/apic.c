@@ -17,10 +17,14 @@
 /* Registers, table 10-1 */
 enum {
 	APIC_ID = 0x20,
+	APIC_VERSION = 0x30,
 	APIC_TPR = 0x80,
+	APIC_EOI = 0xb0,
 	APIC_LDR = 0xd0,
 	APIC_DFR = 0xe0,
 	APIC_SVR = 0xf0,
+	APIC_ISR = 0x100, /* the first of eight */
+	APIC_LVT_CMCI = 0x2f0,
 	APIC_ICR_LOW = 0x300,
 	APIC_ICR_HIGH = 0x310,
 	APIC_LVT_TIMER = 0x320,
@@ -36,6 +40,8 @@ enum {
 #define LVT_MASKED BIT(16)
 #define LVT_EXTINT (7u << 8)
 #define LVT_NMI (4u << 8)
+#define VERSION_LVT_SHIFT 16 /* entries less one, 8 bits */
+#define VERSION_LVT_CMCI 6
 #define SVR_RESET 0xffu
 #define SVR_ENABLE BIT(8)
 
@@ -199,9 +205,27 @@ void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
 		log_warn("guest: write of %u bytes at APIC offset %x ignored\n", size, offset);
 }
 
+/* A register that may be absent in x2APIC mode: then it reads 0, and a write does nothing. */
+static u32 read_register(struct vcpu *vcpu, u32 offset)
+{
+	u64 value;
+
+	if (!apic_is_x2apic(vcpu))
+		return hw_apic_read(hpa(apic_page(vcpu)), offset);
+	return hw_msr_read(MSR_X2APIC_BASE + offset / 16, &value) ? 0 : (u32)value;
+}
+
+static void write_register(struct vcpu *vcpu, u32 offset, u32 value)
+{
+	if (!apic_is_x2apic(vcpu))
+		hw_apic_write(hpa(apic_page(vcpu)), offset, value);
+	else if (hw_msr_write(MSR_X2APIC_BASE + offset / 16, value))
+		return;
+}
+
 /*
  * The state of a disabled APIC, section 10.4.3: no interrupts of its own, the
- * two pins lead straight to the CPU.
+ * two pins lead straight to the CPU. Without pins, the state after a reset, section 10.4.7.1.
  */
 static void quiesce(struct vcpu *vcpu, bool pins)
 {
@@ -222,9 +246,32 @@ static void quiesce(struct vcpu *vcpu, bool pins)
 		{APIC_LVT_LINT1, pins ? LVT_NMI : LVT_MASKED},
 		{APIC_SVR, SVR_RESET | (pins ? SVR_ENABLE : 0)},
 	};
+	bool x2apic = apic_is_x2apic(vcpu);
 
+	if ((read_register(vcpu, APIC_VERSION) >> VERSION_LVT_SHIFT & 0xff) >= VERSION_LVT_CMCI)
+		write_register(vcpu, APIC_LVT_CMCI, LVT_MASKED);
 	for (u32 i = 0; i < ARRAY_SIZE(reset); i++)
-		hw_apic_write(hpa(apic_page(vcpu)), reset[i].offset, reset[i].value);
+		if (!x2apic || (reset[i].offset != APIC_LDR && reset[i].offset != APIC_DFR))
+			write_register(vcpu, reset[i].offset, reset[i].value);
+}
+
+/* What is in service would hold back lesser interrupts for ever. */
+static void end_interrupts(struct vcpu *vcpu)
+{
+	for (u32 i = 0; i < 8; i++)
+		for (u32 bits = read_register(vcpu, APIC_ISR + 16 * i); bits; bits &= bits - 1)
+			write_register(vcpu, APIC_EOI, 0);
+}
+
+void apic_reset(struct vcpu *vcpu)
+{
+	bool enabled = vcpu->apic_base & APIC_BASE_ENABLE;
+
+	guest_of(vcpu)->icr_logical = false;
+	if (!enabled && guest_of(vcpu)->x2apic_offered) /* off in the hardware too */
+		return;
+	end_interrupts(vcpu);
+	quiesce(vcpu, !enabled);
 }
 
 /* Transitions of table 10-5 that the hardware allows. */
