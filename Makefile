@@ -203,7 +203,23 @@ build/unit/$(1): build/unit/obj/tests/unit/$(1).o build/unit/libhost.a
 	$$(call say,HOSTLD,$$@)
 	$$(Q)$$(CC) -fsanitize=address,undefined $$(filter %.o %.a,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
 endef
-$(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
+# Programs of several threads, under ThreadSanitizer instead of the other two. UNIT_TSAN_test_x: the files that the threads run.
+UNIT_TSAN := test_processors_threads
+UNIT_TSAN_test_processors_threads := arch/x86/guest/processors.c
+UNIT_TSAN_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS)) -fsanitize=thread
+
+build/unit/tsan/%.o: %.c Makefile VERSION
+	$(call say,HOSTCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_TSAN_CFLAGS) -MMD -MP -c $< -o $@
+
+define UNIT_TSAN_RULE
+build/unit/$(1): $(patsubst %.c,build/unit/tsan/%.o,tests/unit/$(1).c tests/unit/host.c mm/phys.c $(UNIT_TSAN_$(1)))
+	$$(call say,HOSTLD,$$@)
+	$$(Q)$$(CC) -fsanitize=thread $$(filter %.o,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
+endef
+$(foreach t,$(filter-out $(UNIT_TSAN),$(UNIT_TESTS)),$(eval $(call UNIT_RULE,$(t))))
+$(foreach t,$(UNIT_TSAN),$(eval $(call UNIT_TSAN_RULE,$(t))))
 
 unit-build: $(UNIT_BIN)
 

@@ -30,8 +30,15 @@ static void set_dr7(struct vcpu *vcpu, u64 value)
 	svm_dirty(vmcb_of(vcpu), CLEAN_DR);
 }
 
+static void set_dr6(struct vcpu *vcpu, u64 value)
+{
+	vmcb_of(vcpu)->dr6 = value;
+	svm_dirty(vmcb_of(vcpu), CLEAN_DR);
+}
+
 const struct vendor svm_vendor = {
 	.name = "SVM",
+	.real_mode = true,
 	.nested_paging = "NPT",
 	.unsupported = svm_unsupported,
 	.describe = svm_describe,
@@ -58,6 +65,7 @@ const struct vendor svm_vendor = {
 	.set_segment = set_segment,
 	.get_dr7 = get_dr7,
 	.set_dr7 = set_dr7,
+	.set_dr6 = set_dr6,
 	.get_msr = svm_get_msr,
 	.set_msr = svm_set_msr,
 	.dump = svm_dump,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The VMX half of the vendor contract (arch/x86/vendor.h). */
+#include "arch/x86/cpu.h"
 #include "vmx/segments.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
@@ -30,6 +31,12 @@ static void set_dr7(struct vcpu *vcpu, u64 value)
 	vmcs_write_natural(VMCS_GUEST_DR7, value);
 }
 
+/* It stays in the CPU. */
+static void set_dr6(struct vcpu *vcpu, u64 value)
+{
+	write_dr6(value);
+}
+
 const struct vendor vmx_vendor = {
 	.name = "VMX",
 	.nested_paging = "EPT",
@@ -57,6 +64,7 @@ const struct vendor vmx_vendor = {
 	.set_segment = set_segment,
 	.get_dr7 = get_dr7,
 	.set_dr7 = set_dr7,
+	.set_dr6 = set_dr6,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,
 	.dump = vmx_dump,

@@ -20,6 +20,7 @@
 
 struct vendor {
 	const char *name;          /* "SVM", "VMX" */
+	bool real_mode;            /* it runs guests that are in real mode */
 	const char *nested_paging; /* what it calls the feature that is never used: "NPT", "EPT" */
 	/* NULL if this CPU can run us, else one line: what is wrong and what to do. */
 	const char *(*unsupported)(void);
@@ -76,6 +77,7 @@ struct vendor {
 	void (*set_segment)(struct vcpu *vcpu, enum segment_name which, const struct segment *in);
 	u64 (*get_dr7)(const struct vcpu *vcpu);
 	void (*set_dr7)(struct vcpu *vcpu, u64 value);
+	void (*set_dr6)(struct vcpu *vcpu, u64 value);
 	/* MSRs that the backend keeps in its control block (STAR, LSTAR, SYSENTER_*, FS_BASE...):
 	 * true if known. */
 	bool (*get_msr)(const struct vcpu *vcpu, u32 msr, u64 *value);

@@ -10,6 +10,7 @@
  */
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/processors.h"
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
 
@@ -17,10 +18,14 @@
 enum {
 	APIC_NONE = 0x00, /* reserved */
 	APIC_ID = 0x20,
+	APIC_VERSION = 0x30,
 	APIC_TPR = 0x80,
+	APIC_EOI = 0xb0,
 	APIC_LDR = 0xd0,
 	APIC_DFR = 0xe0,
 	APIC_SVR = 0xf0,
+	APIC_ISR = 0x100, /* the first of eight */
+	APIC_LVT_CMCI = 0x2f0,
 	APIC_ICR_LOW = 0x300,
 	APIC_ICR_HIGH = 0x310,
 	APIC_LVT_TIMER = 0x320,
@@ -36,16 +41,12 @@ enum {
 #define LVT_MASKED BIT(16)
 #define LVT_EXTINT (7u << 8)
 #define LVT_NMI (4u << 8)
+#define VERSION_LVT_SHIFT 16 /* entries less one, 8 bits */
+#define VERSION_LVT_CMCI 6
 #define SVR_RESET 0xffu
 #define SVR_ENABLE BIT(8)
 
-/* Interrupt command register, section 10.6.1 */
-#define ICR_MODE(icr) ((icr) >> 8 & 7)
-#define ICR_SHORTHAND(icr) ((icr) >> 18 & 3)
-#define ICR_LOGICAL BIT(11)
 #define XAPIC_FLAT 0xf /* DFR, bits 31:28 */
-enum { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_RESERVED, MODE_NMI, MODE_INIT, MODE_STARTUP };
-enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 
 #define APIC_PAGE_RESET 0xfee00000ull
 #define APIC_BASE_RESERVED (BITS(7, 0) | BIT(9))
@@ -102,8 +103,8 @@ static bool x2apic_destination_is_self(u64 icr)
 
 static bool reaches_self_alone(struct vcpu *vcpu, u64 icr)
 {
-	if (ICR_SHORTHAND(icr) != TO_DESTINATION)
-		return ICR_SHORTHAND(icr) == TO_SELF;
+	if (ICR_SHORTHAND(icr) != ICR_DESTINATION)
+		return ICR_SHORTHAND(icr) == ICR_SELF;
 	return apic_is_x2apic(vcpu) ? x2apic_destination_is_self(icr) : xapic_destination_is_self(vcpu, icr);
 }
 
@@ -114,9 +115,9 @@ static bool reaches_self_alone(struct vcpu *vcpu, u64 icr)
 static bool icr_is_allowed(struct vcpu *vcpu, u64 icr)
 {
 	switch (ICR_MODE(icr)) {
-	case MODE_FIXED:
-	case MODE_LOWEST: return true;
-	case MODE_NMI:
+	case ICR_FIXED:
+	case ICR_LOWEST: return true;
+	case ICR_NMI:
 		if (reaches_self_alone(vcpu, icr))
 			return true;
 		break;
@@ -133,7 +134,7 @@ static bool icr_is_allowed(struct vcpu *vcpu, u64 icr)
  */
 static bool is_logical_nmi(u64 icr)
 {
-	return ICR_MODE(icr) == MODE_NMI && ICR_SHORTHAND(icr) == TO_DESTINATION && icr & ICR_LOGICAL;
+	return ICR_MODE(icr) == ICR_NMI && ICR_SHORTHAND(icr) == ICR_DESTINATION && icr & ICR_LOGICAL;
 }
 
 static bool is_whole_register(u32 offset, u32 size)
@@ -197,7 +198,7 @@ static bool odd_write_is_harmless(u32 offset, u32 size, u64 value)
 	if (size < 4 || offset & 3)
 		return false;
 	for (u32 done = 0; done < size; done += 4)
-		if (ICR_MODE(value >> 8 * done) > MODE_LOWEST)
+		if (ICR_MODE(value >> 8 * done) > ICR_LOWEST)
 			return false;
 	return true;
 }
@@ -219,9 +220,27 @@ void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
 		log_warn("guest: write of %u bytes at APIC offset %x ignored\n", size, offset);
 }
 
+/* A register that may be absent in x2APIC mode: then it reads 0, and a write does nothing. */
+static u32 read_register(struct vcpu *vcpu, u32 offset)
+{
+	u64 value;
+
+	if (!apic_is_x2apic(vcpu))
+		return hw_apic_read(hpa(apic_page(vcpu)), offset);
+	return hw_msr_read(MSR_X2APIC_BASE + offset / 16, &value) ? 0 : (u32)value;
+}
+
+static void write_register(struct vcpu *vcpu, u32 offset, u32 value)
+{
+	if (!apic_is_x2apic(vcpu))
+		hw_apic_write(hpa(apic_page(vcpu)), offset, value);
+	else if (hw_msr_write(MSR_X2APIC_BASE + offset / 16, value))
+		return;
+}
+
 /*
  * The state of a disabled APIC, section 10.4.3: no interrupts of its own, the
- * two pins lead straight to the CPU.
+ * two pins lead straight to the CPU. Without pins, the state after a reset, section 10.4.7.1.
  */
 static void quiesce(struct vcpu *vcpu, bool pins)
 {
@@ -242,9 +261,32 @@ static void quiesce(struct vcpu *vcpu, bool pins)
 		{APIC_LVT_LINT1, pins ? LVT_NMI : LVT_MASKED},
 		{APIC_SVR, SVR_RESET | (pins ? SVR_ENABLE : 0)},
 	};
+	bool x2apic = apic_is_x2apic(vcpu);
 
+	if ((read_register(vcpu, APIC_VERSION) >> VERSION_LVT_SHIFT & 0xff) >= VERSION_LVT_CMCI)
+		write_register(vcpu, APIC_LVT_CMCI, LVT_MASKED);
 	for (u32 i = 0; i < ARRAY_SIZE(reset); i++)
-		hw_apic_write(hpa(apic_page(vcpu)), reset[i].offset, reset[i].value);
+		if (!x2apic || (reset[i].offset != APIC_LDR && reset[i].offset != APIC_DFR))
+			write_register(vcpu, reset[i].offset, reset[i].value);
+}
+
+/* What is in service would hold back lesser interrupts for ever. */
+static void end_interrupts(struct vcpu *vcpu)
+{
+	for (u32 i = 0; i < 8; i++)
+		for (u32 bits = read_register(vcpu, APIC_ISR + 16 * i); bits; bits &= bits - 1)
+			write_register(vcpu, APIC_EOI, 0);
+}
+
+void apic_reset(struct vcpu *vcpu)
+{
+	bool enabled = vcpu->apic_base & APIC_BASE_ENABLE;
+
+	guest_of(vcpu)->icr_logical = false;
+	if (!enabled && guest_of(vcpu)->x2apic_offered) /* off in the hardware too */
+		return;
+	end_interrupts(vcpu);
+	quiesce(vcpu, !enabled);
 }
 
 /* Transitions of table 10-5 that the hardware allows. */

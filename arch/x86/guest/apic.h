@@ -30,4 +30,10 @@ MUST_CHECK int apic_write_x2apic_icr(struct vcpu *vcpu, u64 value);
 MUST_CHECK int apic_read_x2apic_icr(struct vcpu *vcpu, u64 *value);
 bool apic_is_x2apic(const struct vcpu *vcpu);
 
+/*
+ * What an INIT does to the APIC of this processor (SDM vol. 3 sections 10.4.7.3 and 10.12.5.1): all but ID, mode and,
+ * since no register tells it to, what is pending in IRR.
+ */
+void apic_reset(struct vcpu *vcpu);
+
 #endif

@@ -40,6 +40,15 @@ u64 hw_read_dr(u32 n)
 	default: return read_dr3();
 	}
 }
+void hw_write_dr(u32 n, u64 value)
+{
+	switch (n) {
+	case 0: write_dr0(value); break;
+	case 1: write_dr1(value); break;
+	case 2: write_dr2(value); break;
+	default: write_dr3(value); break;
+	}
+}
 u32 hw_read_pkru(void)
 {
 	return rdpkru();

@@ -19,6 +19,7 @@ void hw_wbinvd(void);
 u64 hw_read_cr8(void);
 /* The guest's DR0 to DR3, which stay in the CPU. */
 u64 hw_read_dr(u32 n);
+void hw_write_dr(u32 n, u64 value);
 /* The guest's PKRU, which stays in the CPU. Only on a CPU that has protection keys. */
 u32 hw_read_pkru(void);
 /* One instruction for the guest, with the vector and x87 state as its control registers allow (execute.h). */

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * INIT and start-up of a virtual CPU: SDM vol. 3 table 9-1 (column INIT), APM vol. 2 table 14-1. What they leave alone, so
+ * do we: x87, SSE and extended state with XCR0, all MSRs but EFER, the TSC, MTRRs and PAT, caches.
+ */
+#include "arch/x86/guest/reset.h"
+
+#include "arch/x86/guest/apic.h"
+#include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/inject.h"
+#include "arch/x86/vendor.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define RESET_RIP 0xfff0u
+#define RESET_CS 0xf000u
+#define RESET_CS_BASE 0xffff0000u
+#define REAL_LIMIT 0xffffu
+/* Present, S, DPL 0: data or readable code, accessed. LDTR and TR: present. */
+#define REAL_DATA 0x93u
+#define REAL_CODE 0x9bu
+#define REAL_LDT 0x82u
+#define REAL_TSS 0x8bu
+
+static void set_segments(struct vcpu *vcpu)
+{
+	static const u8 attributes[SEG_COUNT] = {
+		[SEG_ES] = REAL_DATA, [SEG_CS] = REAL_CODE, [SEG_SS] = REAL_DATA,  [SEG_DS] = REAL_DATA,
+		[SEG_FS] = REAL_DATA, [SEG_GS] = REAL_DATA, [SEG_LDTR] = REAL_LDT, [SEG_TR] = REAL_TSS,
+	};
+
+	for (u32 i = 0; i < SEG_COUNT; i++) {
+		struct segment s = {.limit = REAL_LIMIT, .attributes = attributes[i]};
+
+		if (i == SEG_CS) {
+			s.selector = RESET_CS;
+			s.base = RESET_CS_BASE;
+		}
+		vcpu->vendor->set_segment(vcpu, (enum segment_name)i, &s);
+	}
+}
+
+static void set_debug_registers(struct vcpu *vcpu)
+{
+	for (u32 n = 0; n < 4; n++)
+		hw_write_dr(n, 0);
+	vcpu->vendor->set_dr6(vcpu, DR6_RESET);
+	vcpu->vendor->set_dr7(vcpu, DR7_RESET);
+}
+
+/* An event that was about to be delivered, or whose delivery was cut short, is lost with the program it was for. */
+static void drop_events(struct vcpu *vcpu)
+{
+	vcpu->inject = (struct vcpu_event){0};
+	vcpu->exit.interrupted = (struct vcpu_event){0};
+	vcpu->exit.nmi_unblocked = false;
+	vcpu->interrupt_shadow = false;
+	vcpu->nmi_blocked = false;
+	vcpu->mmio.state = MMIO_NONE;
+	vcpu->dr6_set = 0;
+	vcpu->breakpoints_hit = 0;
+}
+
+static void set_registers(struct vcpu *vcpu)
+{
+	memset(vcpu->gpr, 0, sizeof(vcpu->gpr));
+	vcpu->gpr[GPR_RDX] = hw_cpuid(1, 0).eax; /* the processor's signature */
+	vcpu->rip = RESET_RIP;
+	vcpu->rflags = RFLAGS_FIXED;
+	vcpu->cr0 = (vcpu->cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
+	vcpu->cr2 = vcpu->cr3 = vcpu->cr4 = vcpu->efer = 0;
+	vcpu->cpl = 0;
+	vcpu->code_bits = 0;
+}
+
+static void do_init(struct vcpu *vcpu)
+{
+	drop_events(vcpu);
+	set_registers(vcpu);
+	set_segments(vcpu);
+	set_debug_registers(vcpu);
+	cr_apply(vcpu, true);
+	apic_reset(vcpu);
+}
+
+/* Section 8.4.4.1: the code is at the page of that number. The rest is as the INIT left it. */
+static void do_start(struct vcpu *vcpu, u8 vector)
+{
+	struct segment cs = {
+		.selector = (u16)(vector << 8),
+		.base = (u64)vector << PAGE_SHIFT,
+		.limit = REAL_LIMIT,
+		.attributes = REAL_CODE,
+	};
+
+	vcpu->vendor->set_segment(vcpu, SEG_CS, &cs);
+	vcpu->rip = 0;
+}
+
+static NORETURN void reset_machine(void)
+{
+	log_error("guest: INIT of the boot processor, which cannot begin in real mode; resetting the machine\n");
+	hw_reset();
+}
+
+bool reset_take(struct vcpu *vcpu, struct processors *t)
+{
+	struct processor_event event;
+
+	if (processors_take(t, vcpu->id, &event)) {
+		if (event.machine)
+			reset_machine();
+		if (event.reset)
+			do_init(vcpu);
+		if (event.start)
+			do_start(vcpu, event.vector);
+		if (event.nmi && vcpu->inject.type != EVENT_NONE)
+			processors_post_nmi(t, vcpu->id); /* behind the event that is due: at the next exit */
+		else if (event.nmi)
+			inject_nmi(vcpu);
+	}
+	return processors_state(t, vcpu->id) == PROCESSOR_RUNS;
+}
