@@ -64,7 +64,7 @@ struct boot_framebuffer {
 /* The hypervisor's own options, from the key "umbra" of the boot entry. */
 struct boot_options {
 	uint16_t serial_port; /* I/O port of a 16550; 0: no serial log */
-	uint16_t cpus;        /* the most processors to take; 0: all */
+	uint16_t cpus;        /* the most processors for the guest; 0: all */
 	uint32_t serial_baud;
 	uint32_t log_level;      /* enum log_level */
 	uint32_t audit_interval; /* debug: run shadow_audit() every so many exits; 0: never */

@@ -459,15 +459,16 @@ static int map_reserved(u64 base, u64 end)
 	return err;
 }
 
-const u8 *memory_of_firmware(u64 base, u32 bytes)
+/* reserved: what the firmware reserves counts too; it is mapped where it is not yet. */
+static u8 *firmware_bytes(u64 base, u32 bytes, bool reserved)
 {
 	u64 end = base + bytes;
 
 	for (u64 at = base, next; at < end; at = next) {
 		const struct boot_range *r = range_at(at);
 
-		if (!r ||
-		    (r->kind != BOOT_MEM_USABLE && r->kind != BOOT_MEM_FIRMWARE && r->kind != BOOT_MEM_RESERVED))
+		if (!r || (r->kind != BOOT_MEM_USABLE && r->kind != BOOT_MEM_FIRMWARE &&
+			   !(reserved && r->kind == BOOT_MEM_RESERVED)))
 			return NULL;
 		next = MIN(end, r->base + r->size);
 		if (r->kind == BOOT_MEM_RESERVED && map_reserved(at, next))
@@ -476,18 +477,14 @@ const u8 *memory_of_firmware(u64 base, u32 bytes)
 	return bytes && end > base ? phys_to_virt(hpa(base)) : NULL;
 }
 
+const u8 *memory_of_firmware(u64 base, u32 bytes)
+{
+	return firmware_bytes(base, bytes, true);
+}
+
 u8 *memory_of_firmware_to_edit(u64 base, u32 bytes)
 {
-	u64 end = base + bytes;
-
-	for (u64 at = base; at < end;) {
-		const struct boot_range *r = range_at(at);
-
-		if (!r || (r->kind != BOOT_MEM_USABLE && r->kind != BOOT_MEM_FIRMWARE))
-			return NULL;
-		at = r->base + r->size;
-	}
-	return bytes && end > base ? phys_to_virt(hpa(base)) : NULL;
+	return firmware_bytes(base, bytes, false);
 }
 
 int memory_trap_device(hpa_t base)

@@ -78,16 +78,21 @@ static u32 state_of(const struct percpu *cpu)
 	return __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE);
 }
 
-/* Waits until the state is reached; false if it was not in time. A panic elsewhere stops us, interrupts being off. */
+/* One turn of a wait; false: the time is over. A panic elsewhere stops us, interrupts being off. */
+static bool wait_on(u64 deadline)
+{
+	if (kick_stop_asked())
+		cpu_stop();
+	cpu_relax();
+	return !clock_passed(deadline);
+}
+
+/* Waits until the state is reached; false if it was not in time. */
 static bool wait_state(const struct percpu *cpu, u32 state, u64 deadline)
 {
-	while (state_of(cpu) < state) {
-		if (kick_stop_asked())
-			cpu_stop();
-		if (clock_passed(deadline))
+	while (state_of(cpu) < state)
+		if (!wait_on(deadline))
 			return false;
-		cpu_relax();
-	}
 	return true;
 }
 
@@ -134,13 +139,9 @@ static bool answers(struct percpu *cpu)
 	u64 deadline = clock_after(COME_UP_US);
 
 	kick_send(cpu, KICK_ANSWER);
-	while (!__atomic_load_n(&cpu->kicks_taken, __ATOMIC_ACQUIRE)) {
-		if (kick_stop_asked())
-			cpu_stop();
-		if (clock_passed(deadline))
+	while (!__atomic_load_n(&cpu->kicks_taken, __ATOMIC_ACQUIRE))
+		if (!wait_on(deadline))
 			return false;
-		cpu_relax();
-	}
 	return true;
 }
 
@@ -233,29 +234,33 @@ static u32 start_unknown(void)
 
 #define DESC_CODE32 0x00cf9b000000ffffull /* as in gdt.c, D instead of L */
 
-static u32 offset_in_page(const u8 *place)
+static u32 offset_of(const u8 *place)
 {
-	return (u32)(smp.page.v + (u64)(place - startup_begin));
+	return (u32)((u64)place - (u64)startup_begin);
+}
+
+static u32 address_of(const u8 *place)
+{
+	return (u32)smp.page.v + offset_of(place);
 }
 
 static void fill_page(const struct boot_info *info)
 {
 	u8 *page = phys_to_virt(hpa(info->startup_page));
-	struct startup *s = (struct startup *)(page + (startup_data - startup_begin));
+	struct startup *s = (struct startup *)(page + offset_of(startup_data));
 
-	BUG_ON((u64)(startup_end - startup_begin) > PAGE_SIZE - STARTUP_FRAME);
+	BUG_ON(offset_of(startup_end) > PAGE_SIZE - STARTUP_FRAME);
 	smp.page = hpa(info->startup_page);
 	smp.startup = s;
-	memcpy(page, startup_begin, (u64)(startup_end - startup_begin));
+	memcpy(page, startup_begin, offset_of(startup_end));
 	*s = (struct startup){
 		.cr3 = memory_root(),
-		.code32 = {offset_in_page(startup_code32), STARTUP_SEL_CODE32},
-		.code64 = {offset_in_page(startup_code64), SEL_CODE},
+		.code32 = {address_of(startup_code32), STARTUP_SEL_CODE32},
+		.code64 = {address_of(startup_code64), SEL_CODE},
 		.interrupts = {sizeof(s->vectors) - 1,
-			       offset_in_page(startup_data) + (u32)offsetof(struct startup, vectors)},
-		.vectors[VEC_NMI] = {(u16)(startup_nmi - startup_begin), (u16)(smp.page.v >> 4)},
-		.gdt_pointer = {sizeof(s->gdt) - 1,
-				offset_in_page(startup_data) + (u32)offsetof(struct startup, gdt)},
+			       address_of(startup_data) + (u32)offsetof(struct startup, vectors)},
+		.vectors[VEC_NMI] = {(u16)offset_of(startup_nmi), (u16)(smp.page.v >> 4)},
+		.gdt_pointer = {sizeof(s->gdt) - 1, address_of(startup_data) + (u32)offsetof(struct startup, gdt)},
 		.entry = (u64)begin,
 	};
 	s->gdt[SEL_CODE / 8] = percpu_boot.gdt.entry[SEL_CODE / 8];
