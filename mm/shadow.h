@@ -134,10 +134,11 @@ struct shadow *shadow_create(const struct shadow_config *config);
 u64 shadow_metadata_bytes(u64 frame_count, u64 pool_bytes);
 
 /*
- * sizeof(struct shadow_mmu) is private; memory comes from the engine's pool. low_page: one page below 4 GiB for
- * the PAE root. NULL: there are as many as shadow_config said. From the second on nothing is detached (S15).
+ * sizeof(struct shadow_mmu) is private; memory comes from the engine's pool. low_pdpt: SHADOW_PDPT_BYTES
+ * below 4 GiB, aligned to as much, for the root of PAE format. NULL: there are as many as shadow_config said. From the second on nothing is detached (S15).
  */
-struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_page);
+#define SHADOW_PDPT_BYTES 32u
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_pdpt);
 
 /*
  * The guest's control registers changed. Recomputes format, role and root.

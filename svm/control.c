@@ -5,6 +5,7 @@
  */
 #include "lib/string.h"
 #include "svm/insn.h"
+#include "svm/nmi.h"
 #include "svm/svm.h"
 
 /* --- control registers ------------------------------------------------------ */
@@ -73,8 +74,7 @@ void svm_set_intercepts(struct vcpu *vcpu, u32 mask)
 	svm_of(vcpu)->requested = mask;
 	svm_set_intercept(vmcb, SVM_EXIT_CR3_READ, mask & INTERCEPT_CR3_READ);
 	svm_set_intercept(vmcb, SVM_EXIT_INVLPG, mask & INTERCEPT_INVLPG);
-	svm_set_intercept(vmcb, SVM_EXIT_EXCP_DB, mask & INTERCEPT_DB);
-	svm_set_intercept(vmcb, SVM_EXIT_NMI, mask & INTERCEPT_NMI);
+	svm_nmi_set_intercepts(vcpu);
 	svm_set_intercept(vmcb, SVM_EXIT_INTR, mask & INTERCEPT_INTR);
 	update_cr_intercepts(vcpu);
 }
@@ -152,6 +152,8 @@ void svm_tlb_prepare(struct svm_vcpu *svm)
 	struct vmcb *vmcb = svm->vmcb;
 	bool stale = tag_stale(svm, vmcb->asid);
 
+	if (unlikely(vmcb->tlb_control != TLB_KEEP)) /* for an entry that was not made, with another tag perhaps */
+		svm->flush_all = true;
 	if (svm->flush_all || (stale && !svm_features()->flush_by_asid)) {
 		vmcb->tlb_control = TLB_FLUSH_ALL;
 		svm->flush_all = svm->flush_due = false;

@@ -132,6 +132,11 @@ void svm_cpu_listen(void)
 	insn_stgi();
 }
 
+void svm_cpu_deafen(void)
+{
+	insn_clgi();
+}
+
 void svm_cpu_disable(void)
 {
 	if (!(rdmsr(MSR_EFER) & EFER_SVME))

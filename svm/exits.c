@@ -51,7 +51,8 @@ enum exit_kind svm_exit_kind(u64 raw, u64 info1)
 	case SVM_EXIT_INTR: return EXIT_INTERRUPT;
 	case SVM_EXIT_NMI: return EXIT_NMI;
 	case SVM_EXIT_INIT: return EXIT_INIT;
-	case SVM_EXIT_VINTR: return EXIT_WINDOW;
+	case SVM_EXIT_VINTR:
+	case SVM_EXIT_IRET: return EXIT_WINDOW; /* IRET: nmi.c */
 	case SVM_EXIT_CR0_SEL_WRITE: return EXIT_CR_WRITE;
 	case SVM_EXIT_CPUID: return EXIT_CPUID;
 	case SVM_EXIT_INVD: return EXIT_INVD;

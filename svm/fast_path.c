@@ -8,16 +8,30 @@
 #include "arch/x86/guest/fast_path.h"
 #include "arch/x86/guest/run.h"
 #include "lib/log.h"
+#include "svm/nmi.h"
 #include "svm/svm.h"
+
+/* Of several processors: until nothing is due with the others told that this one is inside. */
+NOINLINE void svm_enter_shared(struct vcpu *vcpu)
+{
+	while (!shadow_enter(vcpu->mmu)) {
+		guest_prepare_entry(vcpu);
+		svm_tlb_prepare(svm_of(vcpu));
+	}
+}
 
 void svm_slow_path(struct vcpu *vcpu)
 {
 	svm_store_guest(vcpu);
 	svm_decode_exit(vmcb_of(vcpu), svm_features()->assists, &vcpu->exit);
+	if (unlikely(vcpu->several))
+		svm_nmi_exit(vcpu);
 	guest_exit(vcpu);
 	svm_load_guest(vcpu);
 	if (unlikely(svm_of(vcpu)->flush_due))
 		svm_tlb_prepare(svm_of(vcpu));
+	if (unlikely(vcpu->several))
+		svm_enter_shared(vcpu);
 }
 
 /* --- the fast path ------------------------------------------------------------ */
@@ -28,6 +42,8 @@ static ALWAYS_INLINE bool ready(struct vcpu *vcpu)
 		guest_prepare_entry(vcpu);
 	if (unlikely(svm_of(vcpu)->flush_due))
 		svm_tlb_prepare(svm_of(vcpu));
+	if (unlikely(vcpu->several))
+		svm_enter_shared(vcpu);
 	return true;
 }
 
@@ -83,7 +99,7 @@ static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	cpuid_execute(vcpu);
 	vmcb->rax = vcpu->gpr[GPR_RAX];
-	return true;
+	return likely(!vcpu->several) || ready(vcpu);
 }
 
 /* RSP and flags go there and back only for a read of CR3: see fast_path_cr3_read(). */
@@ -160,6 +176,11 @@ bool svm_fast_path(struct vcpu *vcpu)
 	vmcb->clean = svm->clean;
 	vmcb->event_inj = 0;
 	vmcb->tlb_control = TLB_KEEP;
+	if (unlikely(vcpu->several)) {
+		shadow_leave(vcpu->mmu);
+		if (svm->step)
+			return fast_other(vcpu, vmcb);
+	}
 	if (guest_root_is_foreign(vcpu))
 		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */
 	switch ((u32)vmcb->exit_code) {

@@ -17,6 +17,8 @@ static void prepare_first_entry(struct vcpu *vcpu)
 NORETURN void svm_run(struct vcpu *vcpu)
 {
 	prepare_first_entry(vcpu);
+	if (vcpu->several)
+		svm_enter_shared(vcpu);
 	svm_loop(vcpu);
 }
 

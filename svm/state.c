@@ -3,6 +3,7 @@
  * The guest's state between the VMCB and struct vcpu. FPU and vector state, DR0 to
  * DR3 and XCR0 are the guest's all the time and are not touched.
  */
+#include "svm/nmi.h"
 #include "svm/svm.h"
 
 /* Bits of CR0 that a guest changes without an exit. */
@@ -55,6 +56,8 @@ void svm_load_guest(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
+	if (unlikely(vcpu->several))
+		svm_nmi_entry(vcpu);
 	vmcb->rax = vcpu->gpr[GPR_RAX];
 	vmcb->rsp = vcpu->gpr[GPR_RSP];
 	vmcb->rip = vcpu->rip;
@@ -68,7 +71,7 @@ void svm_load_guest(struct vcpu *vcpu)
 	load_debug(vcpu, vmcb);
 }
 
-/* NMI blocking stays in the CPU: NMIs and IRET are the guest's own. */
+/* NMI blocking of a guest with one processor stays in the CPU: NMIs and IRET are the guest's own. */
 void svm_store_guest(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);

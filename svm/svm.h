@@ -38,6 +38,11 @@ struct svm_vcpu {
 	bool flush_due;  /* flush_all, or some tag may be stale */
 	u32 stale_words; /* of stale, from the first: there a bit may be set */
 	u64 *stale;      /* bitmap: tags to be flushed before they are used again */
+	/* nmi.c */
+	bool nmi_waits;
+	bool step; /* an IRET is stepped over, at step_rip; */
+	u64 step_rip, step_tf, step_dr6; /* RFLAGS.TF and DR6 as the guest has them */
+	u64 nmi_seen;                    /* of hw_nmis() */
 };
 
 static inline struct svm_vcpu *svm_of(const struct vcpu *vcpu)
@@ -74,11 +79,13 @@ void svm_describe(char *buf, u32 size);
 void *svm_cpu_alloc(void);
 int svm_cpu_enable(void);
 void svm_cpu_listen(void);
+void svm_cpu_deafen(void);
 bool svm_a20_fixed(void);
 void svm_cpu_disable(void);
 u32 svm_tags(void);
 
 /* vcpu.c */
+int svm_vcpu_alloc(struct vcpu *vcpu);
 int svm_vcpu_init(struct vcpu *vcpu);
 
 /* control.c: control registers, intercepts, permission maps, TLB */
@@ -98,8 +105,8 @@ void svm_set_msr_intercept(struct vcpu *vcpu, u32 msr, bool read, bool write);
 void svm_set_io_intercept(struct vcpu *vcpu, u16 port, bool on);
 bool svm_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);
 bool svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
-#define SVM_MSRPM_ORDER 1 /* 8 KiB */
-#define SVM_IOPM_ORDER 2  /* 12 KiB */
+#define SVM_MSRPM_PAGES 2u
+#define SVM_IOPM_PAGES 3u
 
 /* state.c: all of the guest's state between the VMCB and struct vcpu */
 void svm_load_guest(struct vcpu *vcpu);
@@ -114,6 +121,7 @@ static inline bool svm_is_code64(const struct vmcb *vmcb)
 bool svm_fast_path(struct vcpu *vcpu);
 /* For an exit that svm_fast_path() has left. */
 void svm_slow_path(struct vcpu *vcpu);
+void svm_enter_shared(struct vcpu *vcpu);
 
 /* run.c */
 NORETURN void svm_run(struct vcpu *vcpu);

@@ -20,17 +20,20 @@ static const enum svm_exit fixed_intercepts[] = {
 	SVM_EXIT_STGI,     SVM_EXIT_CLGI,      SVM_EXIT_SKINIT,    SVM_EXIT_XSETBV,
 };
 
-static struct svm_vcpu *alloc_pages(void)
+int svm_vcpu_alloc(struct vcpu *vcpu)
 {
-	struct svm_vcpu *svm = memory_alloc(0);
+	struct svm_vcpu *svm = memory_take(1);
 
 	if (!svm)
-		return NULL;
-	svm->vmcb = memory_alloc(0);
-	svm->stale = memory_alloc(0);
-	svm->msrpm = memory_alloc(SVM_MSRPM_ORDER);
-	svm->iopm = memory_alloc(SVM_IOPM_ORDER);
-	return svm->vmcb && svm->stale && svm->msrpm && svm->iopm ? svm : NULL;
+		return -ENOMEM;
+	svm->vmcb = memory_take(1);
+	svm->stale = memory_take(1);
+	svm->msrpm = memory_take(SVM_MSRPM_PAGES);
+	svm->iopm = memory_take(SVM_IOPM_PAGES);
+	if (!svm->vmcb || !svm->stale || !svm->msrpm || !svm->iopm)
+		return -ENOMEM;
+	vcpu->hw = svm;
+	return 0;
 }
 
 static void clear_pages(struct svm_vcpu *svm)
@@ -38,8 +41,8 @@ static void clear_pages(struct svm_vcpu *svm)
 	*svm = (struct svm_vcpu){.vmcb = svm->vmcb, .stale = svm->stale, .msrpm = svm->msrpm, .iopm = svm->iopm};
 	memset(svm->vmcb, 0, PAGE_SIZE);
 	memset(svm->stale, 0, PAGE_SIZE);
-	memset(svm->msrpm, 0xff, PAGE_SIZE << SVM_MSRPM_ORDER);
-	memset(svm->iopm, 0, PAGE_SIZE << SVM_IOPM_ORDER);
+	memset(svm->msrpm, 0xff, SVM_MSRPM_PAGES * PAGE_SIZE);
+	memset(svm->iopm, 0, SVM_IOPM_PAGES * PAGE_SIZE);
 }
 
 static void init_control(struct svm_vcpu *svm)
@@ -84,9 +87,7 @@ static void init_state(struct vcpu *vcpu)
 
 int svm_vcpu_init(struct vcpu *vcpu)
 {
-	if (!vcpu->hw)
-		vcpu->hw = alloc_pages();
-	if (!vcpu->hw) {
+	if (!vcpu->hw && svm_vcpu_alloc(vcpu)) {
 		log_error("SVM: no memory for the guest's control block\n");
 		return -ENOMEM;
 	}

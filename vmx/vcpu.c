@@ -18,17 +18,21 @@
 
 _Static_assert(sizeof(struct vmx_vcpu) <= PAGE_SIZE, "one page");
 
-static struct vmx_vcpu *alloc_pages(void)
+/* Below 4 GiB, which some processors ask for. */
+int vmx_vcpu_alloc(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = memory_alloc(0);
 	void *vmcs = memory_alloc(0);
 
 	if (!vmx || !vmcs)
-		return NULL;
+		return -ENOMEM;
 	vmx->vmcs = virt_to_phys(vmcs);
 	vmx->msr_bitmap = memory_alloc(0);
 	vmx->io_bitmap = memory_alloc(VMX_IO_BITMAP_ORDER);
-	return vmx->msr_bitmap && vmx->io_bitmap ? vmx : NULL;
+	if (!vmx->msr_bitmap || !vmx->io_bitmap)
+		return -ENOMEM;
+	vcpu->hw = vmx;
+	return 0;
 }
 
 /* A fresh VMCS, current on this CPU; VMCLEAR of the old one first, lest the CPU still holds some of it. */
@@ -170,17 +174,17 @@ static void init_state(struct vmx_vcpu *vmx)
 
 int vmx_vcpu_init(struct vcpu *vcpu)
 {
-	struct vmx_vcpu *vmx = vcpu->hw ? vcpu->hw : alloc_pages();
+	struct vmx_vcpu *vmx;
 
-	if (!vmx) {
+	if (!vcpu->hw && vmx_vcpu_alloc(vcpu)) {
 		log_error("VMX: no memory for the guest's control structure\n");
 		return -ENOMEM;
 	}
+	vmx = vcpu->hw;
 	if (clear_pages(vmx) != VMX_OK) {
 		log_error("VMX: VMCLEAR or VMPTRLD refuses the VMCS at 0x%lx\n", (unsigned long)vmx->vmcs.v);
 		return -EIO;
 	}
-	vcpu->hw = vmx;
 	vmx->nmi_seen = this_cpu()->nmi_count;
 	init_control(vmx);
 	init_host();

@@ -46,6 +46,7 @@ const struct vendor vmx_vendor = {
 	.cpu_alloc = vmx_cpu_alloc,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,
+	.vcpu_alloc = vmx_vcpu_alloc,
 	.vcpu_init = vmx_vcpu_init,
 	.tags = vmx_tags,
 	.run = vmx_run,

@@ -56,6 +56,7 @@ void vmx_cpu_disable(void);
 u32 vmx_tags(void);
 
 /* vcpu.c */
+int vmx_vcpu_alloc(struct vcpu *vcpu);
 int vmx_vcpu_init(struct vcpu *vcpu);
 
 /* control.c: control registers, intercepts, TLB */

@@ -57,7 +57,7 @@ struct search {
 	struct acpi_cpus *cpus;
 	bool found_madt;
 	acpi_edit_fn *edit;
-	u32 keep; /* APIC ID */
+	const struct acpi_cpus *keep;
 };
 
 static u64 get(const u8 *p, u32 bytes)
@@ -470,7 +470,7 @@ static void visit_to_hide(struct search *s, u64 address, const u8 *header)
 	while (next_cpu(&madt, &at, &cpu)) {
 		u8 flags = madt.bytes[cpu.flags_at], less = flags & (CPU_ENABLED | CPU_ONLINE_CAPABLE);
 
-		if (cpu.apic_id == s->keep || !less)
+		if (is_listed(s->keep, cpu.apic_id) || !less)
 			continue;
 		if (!bytes) {
 			log_warn("acpi: the MADT at %llx cannot be changed: the guest sees processors that it "
@@ -483,7 +483,7 @@ static void visit_to_hide(struct search *s, u64 address, const u8 *header)
 	}
 }
 
-void acpi_hide_cpus(acpi_map_fn *map, acpi_edit_fn *edit, u64 rsdp, u32 keep)
+void acpi_hide_cpus(acpi_map_fn *map, acpi_edit_fn *edit, u64 rsdp, const struct acpi_cpus *keep)
 {
 	struct search s = {.map = map, .visit = visit_to_hide, .edit = edit, .keep = keep};
 	u64 xsdt, rsdt;

@@ -57,7 +57,7 @@ struct acpi_cpus {
 /* By the MADT's entries for local APICs and x2APICs that are enabled. 0; or -ENOENT: none, count is 0. */
 MUST_CHECK int acpi_find_cpus(acpi_map_fn *map, u64 rsdp, struct acpi_cpus *out);
 
-/* Marks all processors but one as absent in every MADT that a guest may find; its checksum stays as right as it was. */
-void acpi_hide_cpus(acpi_map_fn *map, acpi_edit_fn *edit, u64 rsdp, u32 keep);
+/* Marks all other processors as absent in every MADT that a guest may find; its checksum stays as right as it was. */
+void acpi_hide_cpus(acpi_map_fn *map, acpi_edit_fn *edit, u64 rsdp, const struct acpi_cpus *keep);
 
 #endif

@@ -4,15 +4,16 @@
 
 #include "arch/x86/lapic.h"
 
-static void ask(struct percpu *cpu, u32 reasons)
+static u32 ask(struct percpu *cpu, u32 reasons)
 {
-	__atomic_fetch_or(&cpu->kicks, reasons, __ATOMIC_RELEASE);
+	return __atomic_fetch_or(&cpu->kicks, reasons, __ATOMIC_SEQ_CST);
 }
 
+/* One message for all reasons that were not taken yet: so as many NMIs come that are kicks as were sent. */
 void kick_send(struct percpu *cpu, u32 reasons)
 {
-	ask(cpu, reasons);
-	lapic_send(cpu->apic_id, LAPIC_NMI);
+	if (!ask(cpu, reasons))
+		lapic_send(cpu->apic_id, LAPIC_NMI);
 }
 
 void kick_stop_others(void)
@@ -28,7 +29,7 @@ void kick_stop_others(void)
 		if (!__atomic_load_n(&cpu->reachable, __ATOMIC_ACQUIRE))
 			continue;  /* it halts before long, if it runs at all */
 		lapic_join(false); /* the guest may have turned it off */
-		if (cpu->vcpu)
+		if (cpu->stop_by_init)
 			guest = true;
 		else
 			lapic_send(cpu->apic_id, LAPIC_NMI);
@@ -40,6 +41,14 @@ void kick_stop_others(void)
 u32 kick_take(void)
 {
 	return __atomic_exchange_n(&this_cpu()->kicks, 0, __ATOMIC_ACQUIRE);
+}
+
+void kick_wait(void)
+{
+	struct percpu *cpu = this_cpu();
+
+	kick_wait_for(&cpu->looks);
+	__atomic_store_n(&cpu->looks, false, __ATOMIC_SEQ_CST);
 }
 
 bool kick_stop_asked(void)

@@ -10,11 +10,20 @@
 
 #define KICK_ANSWER BIT(0) /* nothing but to count it, at its start: can it be reached? */
 #define KICK_STOP BIT(1)   /* for good: a panic somewhere */
+#define KICK_LOOK BIT(2)   /* something was asked of its virtual CPU */
+#define KICK_FLUSH BIT(3)  /* it leaves the guest; there is nothing else to it */
 
-/* To a processor that waits, by an NMI. */
+/* By an NMI, to a processor that waits or runs a guest whose NMIs exit; or to this one. */
 void kick_send(struct percpu *cpu, u32 reasons);
 
-/* KICK_STOP for all others; does not wait for them. One that runs a guest gets an INIT, which makes an exit. */
+/* Where NMIs are let through: until there was a kick since the last call. */
+void kick_wait(void);
+
+/* In isr.asm: halts until the byte is not 0, which the handler of an NMI sets. */
+void kick_wait_for(const bool *byte);
+extern u8 kick_wait_end[];
+
+/* KICK_STOP for all others; does not wait for them. One that runs a guest whose NMIs do not exit gets an INIT, which does. */
 void kick_stop_others(void);
 
 /* This processor's reasons, which are its own from now on. */

@@ -55,18 +55,28 @@ u32 lapic_id(void)
 	return lapic_is_x2apic() ? (u32)rdmsr(MSR_X2APIC_ID) : *reg(REG_ID) >> XAPIC_ID_SHIFT;
 }
 
+static void wait_sent(void)
+{
+	for (u32 i = 0; i < PENDING_POLLS && (*reg(REG_ICR_LOW) & ICR_PENDING); i++)
+		cpu_relax();
+}
+
 static void write_icr(u32 destination, u32 low)
 {
+	u32 high;
+
 	low |= ICR_ASSERT;
 	if (lapic_is_x2apic()) { /* no delivery status there, section 10.12.9; it waits for no store, 10.12.3 */
 		cpu_store_fence();
 		wrmsr(MSR_X2APIC_ICR, (u64)destination << 32 | low);
 		return;
 	}
-	for (u32 i = 0; i < PENDING_POLLS && (*reg(REG_ICR_LOW) & ICR_PENDING); i++)
-		cpu_relax();
+	wait_sent();
+	high = *reg(REG_ICR_HIGH);
 	*reg(REG_ICR_HIGH) = destination << XAPIC_ID_SHIFT;
 	*reg(REG_ICR_LOW) = low;
+	wait_sent();
+	*reg(REG_ICR_HIGH) = high; /* the guest may be between its two writes (C4) */
 }
 
 bool lapic_can_name(u32 apic_id)

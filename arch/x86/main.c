@@ -90,13 +90,14 @@ static const struct vendor *start_vendor(bool *task_switches_unseen)
 	return vendor;
 }
 
-static struct shadow *start_shadow(const struct boot_info *info, const struct vendor *vendor)
+static struct shadow *start_shadow(const struct boot_info *info, const struct vendor *vendor, u32 cpus)
 {
 	struct shadow_config config = {
 		.shadow_limit = info->options.shadow_bytes,
 		.host_phys_bits = physbits_usable(),
 		.pages_1g = cpu_has_pages_1g(),
 		.tags = vendor->tags(),
+		.cpus = cpus,
 		.regions = memory_regions(),
 	};
 	void *ones = memory_alloc(0);
@@ -150,8 +151,45 @@ static void find_sleep(const struct boot_info *info, struct acpi_sleep *sleep)
 	trap_sleep_bytes(sleep->status);
 }
 
+/* The processors that the guest may start, as far as there is memory for them and the boot entry allows. */
+static void give_processors(const struct boot_info *info, const struct vendor *vendor, struct acpi_cpus *given)
+{
+	u32 limit = info->options.cpus ? info->options.cpus : PERCPU_MAX;
+
+	*given = (struct acpi_cpus){.count = 1, .apic_id = {percpu_boot.apic_id}};
+	for (u32 i = 1; i < PERCPU_MAX && given->count < limit && vendor->real_mode; i++) {
+		struct percpu *cpu = percpu_of(i);
+		struct vcpu *vcpu;
+
+		if (!cpu || !percpu_is_taken(cpu))
+			continue;
+		if (guest_add(&boot_vcpu, i, cpu->apic_id, &vcpu)) {
+			log_warn("processors: no memory for the guest's from APIC ID %u on\n", cpu->apic_id);
+			break;
+		}
+		__atomic_store_n(&cpu->vcpu, vcpu, __ATOMIC_RELEASE);
+		given->apic_id[given->count++] = cpu->apic_id;
+	}
+	acpi_hide_cpus(memory_of_firmware, memory_of_firmware_to_edit, info->acpi_rsdp, given);
+	if (given->count > 1)
+		log_info("processors: the guest may use %u\n", given->count);
+}
+
+/* From here on a panic elsewhere reaches us by what exits; before it by an NMI, which SVM holds back (GIF is 0). */
+static void be_reachable(void)
+{
+	struct percpu *cpu = this_cpu();
+
+	cpu->vcpu = &boot_vcpu;
+	cpu->runs_guest = true;
+	__atomic_store_n(&cpu->stop_by_init, !boot_vcpu.several, __ATOMIC_SEQ_CST);
+	if (kick_stop_asked())
+		cpu_stop();
+}
+
 static NORETURN void start_guest(const struct boot_info *info)
 {
+	static struct acpi_cpus given;
 	struct acpi_sleep sleep;
 	struct guest_config config = {
 		.sleep = &sleep,
@@ -165,15 +203,16 @@ static NORETURN void start_guest(const struct boot_info *info)
 	config.vendor = start_vendor(&config.task_switches_unseen);
 	find_sleep(info, &sleep);
 	clock_init();
-	smp_take_all(info, config.vendor);
-	config.shadow = start_shadow(info, config.vendor);
-	err = guest_create(&boot_vcpu, &config);
+	smp_take_all(info, config.vendor, guest_run_other);
+	err = guest_create(&boot_vcpu, &config, percpu_boot.apic_id);
+	if (err)
+		panic("no memory for the guest's CPU (error %d)", err);
+	give_processors(info, config.vendor, &given);
+	config.shadow = start_shadow(info, config.vendor, given.count);
+	err = guest_start(&boot_vcpu);
 	if (err)
 		panic("cannot make the guest's CPU (error %d)", err);
-	/* From here on a panic elsewhere stops us by an INIT; before it by an NMI, which SVM holds back (GIF is 0). */
-	__atomic_store_n(&this_cpu()->vcpu, &boot_vcpu, __ATOMIC_SEQ_CST);
-	if (kick_stop_asked())
-		cpu_stop();
+	be_reachable();
 	if (this_cpu()->nmi_count)
 		log_warn("%lu NMIs arrived before the guest and were dropped\n",
 			 (unsigned long)this_cpu()->nmi_count);

@@ -30,7 +30,9 @@
  */
 #define MESSAGES_BASE 0xfee00000ull
 #define MESSAGES_BYTES (1ull << 20)
-#define WINDOW_BASE (CORE_VIRT_BASE - BIT(21)) /* pages that map_foreign() maps */
+/* Pages that map_foreign() maps, each CPU's behind the one before. */
+#define WINDOW_PAGES (PERCPU_MAX * GPT_SLOTS)
+#define WINDOW_BASE (CORE_VIRT_BASE - ALIGN_UP(WINDOW_PAGES * PAGE_SIZE, BIT(21)))
 
 /* Laid out by linker.ld, page aligned. */
 extern char core_image_start[], core_image_end[], core_text_start[], core_text_end[];
@@ -287,28 +289,30 @@ static void map_direct(const struct boot_info *info)
 
 /*
  * region_map.map_foreign. The type is the one of the MTRRs, as for the guest: memory added later is write-back, a
- * device uncached. The slots are one CPU's.
+ * device uncached. Each CPU has slots of its own, which no other CPU's TLB knows.
  */
 static void *map_foreign(u32 slot, pfn_t pfn)
 {
-	static pfn_t mapped[GPT_SLOTS]; /* 0: none; frame 0 is RAM */
-	u64 va = WINDOW_BASE + slot * PAGE_SIZE;
+	static pfn_t mapped[WINDOW_PAGES]; /* 0: none; frame 0 is RAM */
+	u32 page = percpu_id_by_stack() * GPT_SLOTS + slot;
+	u64 va = WINDOW_BASE + (u64)page * PAGE_SIZE;
 
 	BUG_ON(slot >= GPT_SLOTS);
-	if (mapped[slot] != pfn || !pfn) {
+	if (mapped[page] != pfn || !pfn) {
 		BUG_ON(hostmap_map(&memory.map, va, pfn_to_hpa(pfn), PAGE_SIZE, HOSTMAP_W));
 		paging_flush_page(va);
-		mapped[slot] = pfn;
+		mapped[page] = pfn;
 	}
 	return (void *)va;
 }
 
-/* The tables that map_foreign() changes entries of. */
-static void make_window(const struct boot_info *info)
+/* The tables that map_foreign() changes entries of, for CPU id. */
+static int make_window(u32 id)
 {
-	map_or_panic(WINDOW_BASE, info->image_base, GPT_SLOTS * PAGE_SIZE, 0);
-	if (hostmap_unmap(&memory.map, WINDOW_BASE, GPT_SLOTS * PAGE_SIZE))
-		panic("memory: cannot make the window");
+	u64 va = WINDOW_BASE + (u64)id * GPT_SLOTS * PAGE_SIZE;
+	int err = hostmap_map(&memory.map, va, hpa(memory.info->image_base), GPT_SLOTS * PAGE_SIZE, 0);
+
+	return err ? err : hostmap_unmap(&memory.map, va, GPT_SLOTS * PAGE_SIZE);
 }
 
 static void make_tables(const struct boot_info *info)
@@ -317,7 +321,8 @@ static void make_tables(const struct boot_info *info)
 		panic("memory: no page for the page tables");
 	map_image(info);
 	map_direct(info);
-	make_window(info);
+	if (make_window(0))
+		panic("memory: cannot make the window");
 	memory.regions.map_foreign = map_foreign;
 	BUG_ON(hostmap_check(&memory.map) != 0);
 	paging_enter(memory.map.root);
@@ -398,10 +403,13 @@ static int map_stack(u8 *stack, u32 bytes)
 	return pages ? hostmap_map(&memory.map, (u64)stack, virt_to_phys(pages), bytes, HOSTMAP_W) : -ENOMEM;
 }
 
-int memory_map_stacks(struct cpu_stacks *stacks)
+int memory_map_cpu(u32 id)
 {
-	int err = map_stack(stacks->main, STACK_MAIN_SIZE);
+	struct cpu_stacks *stacks = &PERCPU_STACKS[id];
+	int err = make_window(id);
 
+	if (!err)
+		err = map_stack(stacks->main, STACK_MAIN_SIZE);
 	if (!err)
 		err = map_stack(stacks->nmi, STACK_IST_SIZE);
 	if (!err)

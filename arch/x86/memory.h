@@ -51,8 +51,8 @@ void *memory_take(u32 pages);
 /* So many pages more for the tables below, from the same place. 0 or -ENOMEM. */
 MUST_CHECK int memory_grow_tables(u32 pages);
 
-/* The stacks of a CPU at their place in the map, with guard pages. 0 or -ENOMEM. */
-MUST_CHECK int memory_map_stacks(struct cpu_stacks *stacks);
+/* What CPU id has of its own in the map: its stacks, with guard pages, and its window. 0 or -ENOMEM. */
+MUST_CHECK int memory_map_cpu(u32 id);
 
 /* The page at its own address, to be executed while a CPU turns paging on; or no longer. 0 or -errno. */
 MUST_CHECK int memory_map_startup(hpa_t page, bool on);

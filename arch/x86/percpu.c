@@ -39,14 +39,18 @@ struct percpu *percpu_of(u32 id)
 
 bool percpu_is_taken(const struct percpu *p)
 {
-	return p->vcpu || (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) == CPU_WAITS && !p->given_up);
+	return p->id == 0 || (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) == CPU_WAITS && !p->given_up);
+}
+
+bool percpu_runs_guest(const struct percpu *p)
+{
+	return __atomic_load_n(&p->runs_guest, __ATOMIC_RELAXED);
 }
 
 /* The CPU whose stack we stand on. */
 static struct percpu *from_stack(void)
 {
-	u64 id = ((u64)__builtin_frame_address(0) - (u64)PERCPU_STACKS) / sizeof(struct cpu_stacks);
-	struct percpu *p = id < PERCPU_MAX ? percpu_of((u32)id) : NULL;
+	struct percpu *p = percpu_of(percpu_id_by_stack());
 
 	return p ? p : &percpu_boot;
 }

@@ -64,7 +64,10 @@ struct percpu {
 	u64 init_count;      /* INITs that came as an exception */
 	u64 stack_top;       /* of the main stack */
 	void *backend;       /* the vendor's state of this CPU: struct svm_cpu */
-	struct vcpu *vcpu;   /* the guest's CPU that runs here, NULL before it is made */
+	struct vcpu *vcpu;   /* the guest's CPU that runs here or may be started here; NULL: none */
+	bool runs_guest;     /* it does, since some time */
+	bool stop_by_init;   /* it runs the guest, to which NMIs go without an exit */
+	bool looks;          /* a kick came: kick_wait() */
 	const char *trouble; /* what the vendor could not do on it; text for who may log: the boot CPU */
 	struct cpu_stacks *stacks;
 	struct gdt gdt;
@@ -91,12 +94,21 @@ struct percpu *percpu_of(u32 id);
 
 /* Is the hypervisor in charge of it: does it run the guest, or wait for kicks? */
 bool percpu_is_taken(const struct percpu *p);
+bool percpu_runs_guest(const struct percpu *p);
 
 /*
  * Makes this_cpu() work again where GS.base may still be the guest's: in a panic
  * during the fast path of an exit (svm/enter.asm).
  */
 void percpu_restore(void);
+
+/* The number of the CPU whose stack we stand on, where GS.base may be the guest's: in the fast path of an exit. */
+static inline u32 percpu_id_by_stack(void)
+{
+	u64 id = ((u64)__builtin_frame_address(0) - (u64)PERCPU_STACKS) / sizeof(struct cpu_stacks);
+
+	return id < PERCPU_MAX ? (u32)id : 0; /* the boot CPU's are in the image */
+}
 
 static ALWAYS_INLINE struct percpu *this_cpu(void)
 {

@@ -41,14 +41,22 @@ static struct {
 	struct percpu *next; /* laid out and not taken yet, or NULL */
 	u32 count;           /* numbers given to CPUs, the boot CPU's among them */
 	bool x2apic;
+	void (*run)(struct vcpu *vcpu);
 } smp = {.count = 1};
 
 /* --- on the CPU that comes up ----------------------------------------------- */
 
-static NORETURN void wait_for_kicks(void)
+/* Interrupts are off: an NMI, #SX or a machine check ends a halt. */
+static NORETURN void wait_for_kicks(struct percpu *cpu)
 {
-	for (;;)
-		cpu_halt(); /* interrupts are off: an NMI, #SX or a machine check ends it */
+	struct vcpu *vcpu;
+
+	for (;;) {
+		kick_wait();
+		vcpu = __atomic_load_n(&cpu->vcpu, __ATOMIC_ACQUIRE);
+		if (vcpu)
+			smp.run(vcpu);
+	}
 }
 
 /* What the start-up page calls, on the CPU's own stack. */
@@ -68,7 +76,7 @@ static NORETURN void begin(struct percpu *cpu)
 	else if (smp.vendor->cpu_listen)
 		smp.vendor->cpu_listen();
 	__atomic_store_n(&cpu->state, state, __ATOMIC_RELEASE);
-	wait_for_kicks();
+	wait_for_kicks(cpu);
 }
 
 /* --- on the boot CPU -------------------------------------------------------- */
@@ -103,7 +111,7 @@ static struct percpu *lay_out(u32 id)
 	if (memory_grow_tables(TABLES_PER_CPU))
 		return NULL;
 	cpu = memory_take(1);
-	if (!cpu || memory_map_stacks(&PERCPU_STACKS[id]))
+	if (!cpu || memory_map_cpu(id))
 		return NULL;
 	percpu_init(cpu, id, &PERCPU_STACKS[id]);
 	((u64 *)cpu->stack_top)[-1] = (u64)cpu;
@@ -291,8 +299,7 @@ static void report(u32 started)
 		if (!i || (cpu && percpu_is_taken(cpu)))
 			length += (u32)snprintf(ids + length, sizeof(ids) - length, " %u", cpu->apic_id);
 	}
-	log_info("processors: %u taken, APIC IDs%s%s; the guest has the first\n", started + 1, ids,
-		 length < sizeof(ids) - 16 ? "" : " ...");
+	log_info("processors: %u taken, APIC IDs%s%s\n", started + 1, ids, length < sizeof(ids) - 16 ? "" : " ...");
 }
 
 /* cpus: those that ACPI names, NULL where it is silent. How many were taken. The page is filled. */
@@ -312,7 +319,7 @@ static u32 start_others(const struct acpi_cpus *cpus)
 	return started;
 }
 
-void smp_take_all(const struct boot_info *info, const struct vendor *vendor)
+void smp_take_all(const struct boot_info *info, const struct vendor *vendor, void (*run)(struct vcpu *vcpu))
 {
 	static struct acpi_cpus cpus;
 	u32 started = 0;
@@ -323,10 +330,9 @@ void smp_take_all(const struct boot_info *info, const struct vendor *vendor)
 		return;
 	}
 	smp.vendor = vendor;
+	smp.run = run;
 	smp.x2apic = lapic_is_x2apic();
 	percpu_boot.apic_id = lapic_id();
-	if (listed)
-		acpi_hide_cpus(memory_of_firmware, memory_of_firmware_to_edit, info->acpi_rsdp, percpu_boot.apic_id);
 	lapic_send_others(LAPIC_INIT);
 	clock_wait(INIT_WAIT_US);
 	if (info->startup_page) {

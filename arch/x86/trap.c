@@ -39,7 +39,14 @@ static void ignore_breakpoint(struct trap_frame *frame)
 	frame->rflags |= RFLAGS_RF;
 }
 
-static void handle_nmi(void)
+/* A kick between the look at the byte and the halt behind it: it looks again. */
+static void wait_again(struct trap_frame *frame)
+{
+	if (frame->rip > (u64)kick_wait_for && frame->rip < (u64)kick_wait_end)
+		frame->rip = (u64)kick_wait_for;
+}
+
+static void handle_nmi(struct trap_frame *frame)
 {
 	struct percpu *cpu = this_cpu();
 	u32 reasons = kick_take();
@@ -50,6 +57,9 @@ static void handle_nmi(void)
 		cpu->kicks_taken++;
 	else
 		cpu->nmi_count++;
+	if (reasons & KICK_LOOK)
+		cpu->looks = true;
+	wait_again(frame);
 }
 
 void trap_handle(struct trap_frame *frame)
@@ -59,7 +69,7 @@ void trap_handle(struct trap_frame *frame)
 		return;
 	}
 	if (frame->vector == VEC_NMI) {
-		handle_nmi();
+		handle_nmi(frame);
 		return;
 	}
 	if (frame->vector == VEC_SX && frame->error == SX_INIT) {

@@ -45,8 +45,11 @@ struct vendor {
 	 * is said in this_cpu()->trouble. NULL: they do anyway.
 	 */
 	void (*cpu_listen)(void);
+	void (*cpu_deafen)(void); /* no longer; NULL: they do anyway */
 	void (*cpu_disable)(void); /* best effort, for panic and power-off */
-	/* State as after RESET but protected, flat. Allocates vcpu->hw unless an earlier call has. */
+	/* vcpu->hw, for any CPU. 0 or -ENOMEM. */
+	int (*vcpu_alloc)(struct vcpu *vcpu);
+	/* On the CPU that runs it: state as after RESET but protected, flat. Calls vcpu_alloc() unless vcpu->hw is there. */
 	int (*vcpu_init)(struct vcpu *vcpu);
 	u32 (*tags)(void); /* usable TLB tags (ASID, VPID), at least 1 */
 	/*

@@ -11,6 +11,7 @@
 #include "lib/bits.h"
 #include "lib/string.h"
 #include "mm/shadow/accessors.h"
+#include "mm/shadow/cpus.h"
 #include "mm/shadow/derive.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/tlb.h"
@@ -139,7 +140,7 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	return s;
 }
 
-struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_page)
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_pdpt)
 {
 	struct shadow_mmu *mmu;
 
@@ -148,9 +149,13 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 		spin_unlock(&s->lock);
 		return NULL;
 	}
-	invlpg_must_exit(s);
+	if (s->mmu_count) { /* from now on a CPU must be outside for what is done here */
+		s->flush_count++;
+		cpus_settle_slow(s);
+		invlpg_must_exit_there(s);
+	}
 	mmu = s->mmus[s->mmu_count];
-	memset(phys_to_virt(low_page), 0, PAGE_SIZE);
+	memset(phys_to_virt(low_pdpt), 0, SHADOW_PDPT_BYTES);
 	*mmu = (struct shadow_mmu){
 		.s = s,
 		.entry_due = true,
@@ -160,7 +165,7 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 		.gpt = {.regions = s->regions, .mode = GPT_NONE, .phys_bits = s->host_phys_bits},
 		.base_role = role_direct(0, ACC_ALL, MT_WB, 0),
 		.paging = {.pat = PAT_RESET, .phys_bits = s->host_phys_bits},
-		.low_page = low_page,
+		.low_pdpt = low_pdpt,
 		.flush_seen = s->flush_count,
 	};
 	s->mmu_count++;

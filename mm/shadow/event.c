@@ -243,6 +243,10 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 		spin_lock(&s->lock);
 		root_load(mmu);
 		if (s->flush_count != mmu->flush_seen) {
+			if (unlikely(mmu->trap_due)) {
+				mmu->trap_due = false;
+				mmu->ops->trap_invlpg(mmu->cpu, true);
+			}
 			mmu->ops->flush(mmu->cpu, 0); /* FLUSH: due */
 			mmu->flush_seen = s->flush_count;
 			STAT(s, flushes);
@@ -251,5 +255,5 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 	}
 	mmu->entry_due = false;
 	*tag = mmu->tag;
-	return mmu->root_level == 3 ? mmu->low_page : page_hpa(s, mmu->root[0]);
+	return mmu->root_level == 3 ? mmu->low_pdpt : page_hpa(s, mmu->root[0]);
 }

@@ -89,7 +89,7 @@ static void root_pin_quarter(struct shadow_mmu *mmu, u32 i)
  */
 static void root_load_pae(struct shadow_mmu *mmu)
 {
-	u64 *pdpt = phys_to_virt(mmu->low_page);
+	u64 *pdpt = phys_to_virt(mmu->low_pdpt);
 
 	for (u32 i = 0; i < 4; i++) {
 		root_pin_quarter(mmu, i);

@@ -8,20 +8,35 @@ void invlpg_set_free(struct shadow_mmu *mmu, bool on)
 	mmu->ops->trap_invlpg(mmu->cpu, !on);
 }
 
+/* What is detached stays out of every table, and is found again by faults. */
+static void detached_forget(struct shadow *s, struct shadow_mmu *mmu)
+{
+	if (!s->detached_count)
+		return;
+	s->detached_count = 0;
+	if (s->detached_window)
+		path_slot(mmu, s->detached_for)->window_row = 0;
+	else
+		path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
+	s->link_changes++; /* the path cache still took the pages for linked */
+	s->flush_count++;  /* FLUSH: detached */
+}
+
 void invlpg_trap_again(struct shadow *s)
 {
 	struct shadow_mmu *mmu = s->invlpg_free;
 
-	if (s->detached_count) {
-		s->detached_count = 0;
-		if (s->detached_window)
-			path_slot(mmu, s->detached_for)->window_row = 0;
-		else
-			path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
-		s->link_changes++; /* the path cache still took the pages for linked */
-		s->flush_count++;  /* FLUSH: detached */
-	}
+	detached_forget(s, mmu);
 	invlpg_set_free(mmu, false);
+}
+
+void invlpg_must_exit_there(struct shadow *s)
+{
+	if (!s->invlpg_free)
+		return;
+	detached_forget(s, s->invlpg_free);
+	s->invlpg_free->trap_due = true;
+	s->invlpg_free = NULL;
 }
 
 void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva)

@@ -18,6 +18,9 @@ static ALWAYS_INLINE void invlpg_must_exit(struct shadow *s)
 		invlpg_trap_again(s);
 }
 
+/* The same for another CPU, which is outside: it carries it out before it enters. */
+void invlpg_must_exit_there(struct shadow *s);
+
 static ALWAYS_INLINE bool page_is_detached(const struct shadow *s, u32 page)
 {
 	for (u32 i = 0; i < s->detached_count; i++)

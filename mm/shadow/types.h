@@ -211,6 +211,7 @@ struct shadow_mmu {
 	u64 flush_seen;
 	bool entry_due; /* root and tag may not be those that the CPU was told */
 	bool inside;
+	bool trap_due; /* INVLPG has to exit from the next entry on, and the CPU was not told */
 	const struct shadow_ops *ops;
 	void *cpu;
 	struct gpt_context gpt;
@@ -224,7 +225,7 @@ struct shadow_mmu {
 	u32 root_cache[ROOT_CACHE_SIZE]; /* [frame of CR3]: the root that was last made of it */
 	u32 last_root;                   /* the last page that was made a root; it may have been dropped since */
 	u32 tag;
-	hpa_t low_page;
+	hpa_t low_pdpt;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
 	gva_t spurious_gva;
 	u64 spurious_fault; /* its number */

@@ -20,7 +20,7 @@ void shadow_view_begin(struct shadow_mmu *mmu, struct shadow_view *view)
 		.pages_1g = s->pages_1g,
 	};
 	if (mmu->root[0])
-		view->root = mmu->root_level == 3 ? mmu->low_page : page_hpa(s, mmu->root[0]);
+		view->root = mmu->root_level == 3 ? mmu->low_pdpt : page_hpa(s, mmu->root[0]);
 }
 
 void shadow_view_end(const struct shadow_view *view)

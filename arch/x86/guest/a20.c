@@ -38,7 +38,7 @@ static void take(struct guest *g, u8 *bit, u8 *byte)
 
 static void write_command(struct guest *g, u8 *byte)
 {
-	struct guest_a20 *a20 = &g->a20;
+	struct guest_a20 *a20 = &g->shared->a20;
 	u8 off = 0;
 
 	a20->command = *byte == COMMAND_READ_OUTPUT || *byte == COMMAND_WRITE_OUTPUT ? *byte : 0;
@@ -56,14 +56,14 @@ static void write_command(struct guest *g, u8 *byte)
 
 static void write_data(struct guest *g, u8 *byte)
 {
-	if (g->a20.command == COMMAND_WRITE_OUTPUT)
-		take(g, &g->a20.keyboard, byte);
-	g->a20.command = 0;
+	if (g->shared->a20.command == COMMAND_WRITE_OUTPUT)
+		take(g, &g->shared->a20.keyboard, byte);
+	g->shared->a20.command = 0;
 }
 
 static void read_data(struct guest *g, u8 *byte)
 {
-	struct guest_a20 *a20 = &g->a20;
+	struct guest_a20 *a20 = &g->shared->a20;
 
 	if (a20->command != COMMAND_READ_OUTPUT)
 		return;
@@ -82,9 +82,9 @@ static void filter(struct vcpu *vcpu, const struct io_access *access, u64 *value
 	u8 *command = io_byte(access, value, false, PORT_COMMAND);
 
 	if (fast && access->in)
-		*fast = (u8)((*fast & ~A20) | g->a20.fast);
+		*fast = (u8)((*fast & ~A20) | g->shared->a20.fast);
 	else if (fast)
-		take(g, &g->a20.fast, fast);
+		take(g, &g->shared->a20.fast, fast);
 	if (data && access->in)
 		read_data(g, data);
 	else if (data)
@@ -101,8 +101,10 @@ int a20_init(struct vcpu *vcpu)
 
 	if (vcpu->vendor->a20_fixed && vcpu->vendor->a20_fixed())
 		return 0;
-	g->a20.fast = hw_in(PORT_FAST, 1) & A20;
-	g->a20.keyboard = A20; /* as the firmware leaves it: the hypervisor runs */
+	if (vcpu->id == 0) { /* as the firmware leaves it: the hypervisor runs */
+		g->shared->a20.fast = hw_in(PORT_FAST, 1) & A20;
+		g->shared->a20.keyboard = A20;
+	}
 	for (u32 i = 0; i < ARRAY_SIZE(ports) && !err; i++)
 		err = io_trap(vcpu, ports[i], 1, filter);
 	return err;

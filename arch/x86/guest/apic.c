@@ -38,6 +38,7 @@ enum {
 	APIC_TIMER_DIVIDE = 0x3e0,
 };
 
+#define ICR_PENDING BIT(12)
 #define LVT_MASKED BIT(16)
 #define LVT_EXTINT (7u << 8)
 #define LVT_NMI (4u << 8)
@@ -51,6 +52,55 @@ enum {
 #define APIC_PAGE_RESET 0xfee00000ull
 #define APIC_BASE_RESERVED (BITS(7, 0) | BIT(9))
 
+#define BASE_MODE (APIC_BASE_ENABLE | APIC_BASE_X2APIC)
+
+bool apic_is_x2apic(const struct vcpu *vcpu)
+{
+	return (vcpu->apic_base & BASE_MODE) == BASE_MODE;
+}
+
+/* Of several processors one that is off for the guest is not so in the hardware: it would get no kick. */
+static bool hardware_is_x2apic(const struct vcpu *vcpu)
+{
+	u64 base;
+
+	return guest_of(vcpu)->x2apic_offered && !hw_msr_read(MSR_APIC_BASE, &base) && base & APIC_BASE_X2APIC;
+}
+
+/* A register that may be absent in x2APIC mode: then it reads 0, and a write does nothing. */
+static u32 read_register(struct vcpu *vcpu, u32 offset)
+{
+	u64 value;
+
+	if (!hardware_is_x2apic(vcpu))
+		return hw_apic_read(hpa(apic_page(vcpu)), offset);
+	return hw_msr_read(MSR_X2APIC_BASE + offset / 16, &value) ? 0 : (u32)value;
+}
+
+static void write_register(struct vcpu *vcpu, u32 offset, u32 value)
+{
+	if (!hardware_is_x2apic(vcpu))
+		hw_apic_write(hpa(apic_page(vcpu)), offset, value);
+	else if (hw_msr_write(MSR_X2APIC_BASE + offset / 16, value))
+		return;
+}
+
+/* How the others' messages find this processor. */
+static void tell_address(struct vcpu *vcpu)
+{
+	bool x2apic = hardware_is_x2apic(vcpu);
+	struct processor_address address = {
+		.apic_id = read_register(vcpu, APIC_ID) >> (x2apic ? 0 : 24),
+		.ldr = read_register(vcpu, APIC_LDR),
+		.dfr = x2apic ? ~0u : read_register(vcpu, APIC_DFR),
+		.apic = apic_is_x2apic(vcpu)                     ? PROCESSOR_X2APIC :
+			vcpu->apic_base & APIC_BASE_ENABLE ? PROCESSOR_XAPIC :
+								   PROCESSOR_NO_APIC,
+	};
+
+	processors_set_address(&guest_of(vcpu)->shared->processors, vcpu->id, &address);
+}
+
 void apic_init(struct vcpu *vcpu)
 {
 	struct guest *g = guest_of(vcpu);
@@ -58,13 +108,9 @@ void apic_init(struct vcpu *vcpu)
 	if (hw_msr_read(MSR_APIC_BASE, &vcpu->apic_base))
 		vcpu->apic_base = APIC_PAGE_RESET | APIC_BASE_ENABLE | APIC_BASE_BSP;
 	g->x2apic_offered = vcpu->apic_base & APIC_BASE_X2APIC;
-}
-
-bool apic_is_x2apic(const struct vcpu *vcpu)
-{
-	const u64 both = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
-
-	return (vcpu->apic_base & both) == both;
+	g->icr = 0;
+	if (vcpu->several)
+		tell_address(vcpu);
 }
 
 /* The guest's APIC answers in its page only in xAPIC mode. */
@@ -152,7 +198,24 @@ u64 apic_read(struct vcpu *vcpu, u32 offset, u32 size)
 	if (!is_whole_register(offset, size))
 		return hw_mmio_read(hpa(page.v + offset), size);
 	value = hw_apic_read(page, offset);
+	if (offset == APIC_ICR_LOW && vcpu->several)
+		return ((u32)guest_of(vcpu)->icr & ~ICR_PENDING) | (value & ICR_PENDING);
 	return offset == APIC_ICR_LOW && guest_of(vcpu)->icr_logical ? value | ICR_LOGICAL : value;
+}
+
+/* Of a guest with several processors: what does not go to the hardware is done by the table. */
+static enum command_verdict command(struct vcpu *vcpu, u64 icr)
+{
+	struct guest *g = guest_of(vcpu);
+	struct processor_set targets;
+	enum command_verdict verdict = processors_command(&g->shared->processors, vcpu->id, icr, &targets);
+
+	if (verdict != COMMAND_FAULT)
+		g->icr = icr;
+	for (u32 i = 0; i < g->shared->processors.count; i++)
+		if (processor_set_has(&targets, i) && i != vcpu->id) /* its own are taken behind the exit */
+			hw_kick(g->shared->vcpu[i]->cpu);
+	return verdict;
 }
 
 static void write_command(struct vcpu *vcpu, u32 icr)
@@ -160,6 +223,11 @@ static void write_command(struct vcpu *vcpu, u32 icr)
 	hpa_t page = hpa(apic_page(vcpu));
 	u32 high;
 
+	if (vcpu->several) {
+		if (command(vcpu, (u64)hw_apic_read(page, APIC_ICR_HIGH) << 32 | icr) == COMMAND_PASS)
+			hw_apic_write(page, APIC_ICR_LOW, icr);
+		return;
+	}
 	if (!icr_is_allowed(vcpu, icr))
 		return;
 	guest_of(vcpu)->icr_logical = is_logical_nmi(icr);
@@ -212,30 +280,13 @@ void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
 			write_command(vcpu, (u32)value);
 		else
 			hw_apic_write(hpa(apic_page(vcpu)), offset, value);
-		return;
-	}
-	if (odd_write_is_harmless(offset, size, value))
+	} else if (odd_write_is_harmless(offset, size, value)) {
 		hw_mmio_write(hpa(apic_page(vcpu) + offset), size, value);
-	else if (guest_once(guest_of(vcpu), ONCE_APIC_SHAPE))
+	} else if (guest_once(guest_of(vcpu), ONCE_APIC_SHAPE)) {
 		log_warn("guest: write of %u bytes at APIC offset %x ignored\n", size, offset);
-}
-
-/* A register that may be absent in x2APIC mode: then it reads 0, and a write does nothing. */
-static u32 read_register(struct vcpu *vcpu, u32 offset)
-{
-	u64 value;
-
-	if (!apic_is_x2apic(vcpu))
-		return hw_apic_read(hpa(apic_page(vcpu)), offset);
-	return hw_msr_read(MSR_X2APIC_BASE + offset / 16, &value) ? 0 : (u32)value;
-}
-
-static void write_register(struct vcpu *vcpu, u32 offset, u32 value)
-{
-	if (!apic_is_x2apic(vcpu))
-		hw_apic_write(hpa(apic_page(vcpu)), offset, value);
-	else if (hw_msr_write(MSR_X2APIC_BASE + offset / 16, value))
-		return;
+	}
+	if (unlikely(vcpu->several) && (overlaps(offset, size, APIC_LDR) || overlaps(offset, size, APIC_DFR)))
+		tell_address(vcpu);
 }
 
 /*
@@ -261,7 +312,7 @@ static void quiesce(struct vcpu *vcpu, bool pins)
 		{APIC_LVT_LINT1, pins ? LVT_NMI : LVT_MASKED},
 		{APIC_SVR, SVR_RESET | (pins ? SVR_ENABLE : 0)},
 	};
-	bool x2apic = apic_is_x2apic(vcpu);
+	bool x2apic = hardware_is_x2apic(vcpu);
 
 	if ((read_register(vcpu, APIC_VERSION) >> VERSION_LVT_SHIFT & 0xff) >= VERSION_LVT_CMCI)
 		write_register(vcpu, APIC_LVT_CMCI, LVT_MASKED);
@@ -283,10 +334,13 @@ void apic_reset(struct vcpu *vcpu)
 	bool enabled = vcpu->apic_base & APIC_BASE_ENABLE;
 
 	guest_of(vcpu)->icr_logical = false;
-	if (!enabled && guest_of(vcpu)->x2apic_offered) /* off in the hardware too */
+	guest_of(vcpu)->icr = 0;
+	if (!enabled && guest_of(vcpu)->x2apic_offered && !vcpu->several) /* off in the hardware too */
 		return;
 	end_interrupts(vcpu);
 	quiesce(vcpu, !enabled);
+	if (vcpu->several)
+		tell_address(vcpu);
 }
 
 /* Transitions of table 10-5 that the hardware allows. */
@@ -315,6 +369,30 @@ static u64 with_own_address(struct vcpu *vcpu, u64 value)
 	return (value & ~kept) | (vcpu->apic_base & kept);
 }
 
+/* Out of x2APIC mode only by off; nobody sends a kick to a processor that is not in the guest. */
+static int switch_hardware(u64 from, u64 to)
+{
+	if (from & APIC_BASE_X2APIC && !(to & APIC_BASE_X2APIC) && hw_msr_write(MSR_APIC_BASE, from & ~BASE_MODE))
+		return -EFAULT;
+	if (!(from & to & APIC_BASE_X2APIC) && hw_msr_write(MSR_APIC_BASE, (to & ~BASE_MODE) | APIC_BASE_ENABLE))
+		return -EFAULT;
+	return to & APIC_BASE_X2APIC ? hw_msr_write(MSR_APIC_BASE, to) : 0;
+}
+
+/* One of several that is off for the guest stays on as it was, but has lost its state. */
+static int switch_one_of_several(u64 value)
+{
+	u64 now;
+
+	if (hw_msr_read(MSR_APIC_BASE, &now))
+		return -EFAULT;
+	if (value & APIC_BASE_ENABLE)
+		return switch_hardware(now, value);
+	if (switch_hardware(now, now & ~APIC_BASE_X2APIC)) /* where the hardware refuses to leave x2APIC mode */
+		return -EFAULT;
+	return switch_hardware(now & ~APIC_BASE_X2APIC, now);
+}
+
 /* With LEGACY_XAPIC_DISABLED (IA32_XAPIC_DISABLE_STATUS) the hardware refuses to leave x2APIC mode, and so do we. */
 int apic_write_base(struct vcpu *vcpu, u64 value)
 {
@@ -326,13 +404,15 @@ int apic_write_base(struct vcpu *vcpu, u64 value)
 	value = with_own_address(vcpu, value);
 	changed = value ^ vcpu->apic_base;
 	if (changed && g->x2apic_offered) {
-		if (hw_msr_write(MSR_APIC_BASE, value))
+		if (vcpu->several ? switch_one_of_several(value) : hw_msr_write(MSR_APIC_BASE, value))
 			return -EFAULT;
 		g->icr_logical = false;
 	}
 	vcpu->apic_base = value;
-	if (changed & APIC_BASE_ENABLE && !g->x2apic_offered)
+	if (changed & APIC_BASE_ENABLE && (!g->x2apic_offered || vcpu->several))
 		quiesce(vcpu, !(value & APIC_BASE_ENABLE));
+	if (changed && vcpu->several)
+		tell_address(vcpu);
 	return 0;
 }
 
@@ -341,6 +421,13 @@ int apic_write_x2apic_icr(struct vcpu *vcpu, u64 value)
 	struct guest *g = guest_of(vcpu);
 	u64 own;
 
+	if (vcpu->several) {
+		switch (command(vcpu, value)) {
+		case COMMAND_PASS: return hw_msr_write(MSR_X2APIC_ICR, value);
+		case COMMAND_FAULT: return -EFAULT;
+		default: return 0;
+		}
+	}
 	if (!icr_is_allowed(vcpu, value))
 		return 0;
 	g->icr_logical = is_logical_nmi(value);
@@ -356,6 +443,10 @@ int apic_read_x2apic_icr(struct vcpu *vcpu, u64 *value)
 {
 	const struct guest *g = guest_of(vcpu);
 
+	if (vcpu->several) {
+		*value = g->icr;
+		return 0;
+	}
 	if (hw_msr_read(MSR_X2APIC_ICR, value))
 		return -EFAULT;
 	if (g->icr_logical)

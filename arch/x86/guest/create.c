@@ -15,9 +15,8 @@
 #include "mm/phys.h"
 #include "mm/shadow.h"
 
-/* memory_alloc() order for struct guest */
-#define GUEST_ORDER 2
-_Static_assert(sizeof(struct guest) <= PAGE_SIZE << GUEST_ORDER, "GUEST_ORDER");
+#define PAGES_OF(type) ((u32)((sizeof(type) + PAGE_SIZE - 1) >> PAGE_SHIFT))
+#define PDPTS_PER_PAGE (PAGE_SIZE / SHADOW_PDPT_BYTES)
 
 static void flush_tag(void *cpu, u32 tag)
 {
@@ -33,6 +32,13 @@ static void flush_page(void *cpu, u32 tag, gva_t gva)
 	vcpu->vendor->tlb_flush_page(vcpu, tag, gva);
 }
 
+static void kick(void *cpu)
+{
+	const struct vcpu *vcpu = cpu;
+
+	hw_kick_to_flush(vcpu->cpu);
+}
+
 static void trap_invlpg(void *cpu, bool on)
 {
 	struct vcpu *vcpu = cpu;
@@ -44,6 +50,7 @@ static const struct shadow_ops shadow_ops = {
 	.flush = flush_tag,
 	.flush_page = flush_page,
 	.trap_invlpg = trap_invlpg,
+	.kick = kick,
 	.read_pkru = hw_read_pkru,
 };
 
@@ -80,7 +87,6 @@ static void set_start_registers(struct vcpu *vcpu, const struct boot_guest_state
 	vcpu->gpr[GPR_RSP] = start->rsp;
 	vcpu->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE;
 	vcpu->cr3 = start->cr3;
-	vcpu->pat = PAT_RESET;
 	if (start->mode == BOOT_GUEST_LONG64) {
 		vcpu->cr0 |= CR0_WP | CR0_PG;
 		vcpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
@@ -88,37 +94,96 @@ static void set_start_registers(struct vcpu *vcpu, const struct boot_guest_state
 	}
 }
 
-int guest_create(struct vcpu *vcpu, const struct guest_config *config)
-{
-	struct guest *g = memory_alloc(GUEST_ORDER);
-	void *low_page;
-	int err;
+/* --- memory: on the boot processor --------------------------------------------------- */
 
-	if (!g) {
-		log_error("guest: no memory for the virtual CPU\n");
+/* A root of PAE format of its own, below 4 GiB; so many fit into a page. */
+static int alloc_pdpt(struct guest *g)
+{
+	static u8 *page;
+	u32 slot = g->vcpu->id % PDPTS_PER_PAGE;
+
+	if (!slot)
+		page = memory_alloc(0);
+	if (!page)
 		return -ENOMEM;
-	}
+	g->pdpt = hpa(virt_to_phys(page).v + slot * SHADOW_PDPT_BYTES);
+	return 0;
+}
+
+static int alloc_guest(struct vcpu *vcpu, struct guest_shared *shared, const struct guest_config *config)
+{
+	struct guest *g = memory_take(PAGES_OF(struct guest));
+
+	if (!g)
+		return -ENOMEM;
 	g->vcpu = vcpu;
+	g->shared = shared;
+	g->config = config;
+	vcpu->guest = g;
+	vcpu->vendor = config->vendor;
+	shared->vcpu[vcpu->id] = vcpu;
+	return alloc_pdpt(g);
+}
+
+int guest_create(struct vcpu *vcpu, const struct guest_config *config, u32 apic_id)
+{
+	struct guest_shared *shared = memory_take(PAGES_OF(struct guest_shared));
+
+	if (!shared)
+		return -ENOMEM;
+	processors_init(&shared->processors, config->vendor->real_mode);
+	if (processors_add(&shared->processors, apic_id, true) < 0)
+		return -ENOSPC;
+	return alloc_guest(vcpu, shared, config);
+}
+
+int guest_add(const struct vcpu *boot, u32 cpu, u32 apic_id, struct vcpu **out)
+{
+	struct guest_shared *shared = guest_of(boot)->shared;
+	struct vcpu *vcpu = memory_take(PAGES_OF(struct vcpu));
+	int id, err;
+
+	if (!vcpu)
+		return -ENOMEM;
+	id = processors_add(&shared->processors, apic_id, false);
+	if (id < 0)
+		return id;
+	vcpu->id = (u32)id;
+	vcpu->cpu = cpu;
+	err = alloc_guest(vcpu, shared, guest_of(boot)->config);
+	if (!err)
+		err = vcpu->vendor->vcpu_alloc(vcpu);
+	if (err) {
+		shared->processors.count--;
+		return err;
+	}
+	for (u32 i = 0; i <= vcpu->id; i++)
+		shared->vcpu[i]->several = true;
+	*out = vcpu;
+	return 0;
+}
+
+/* --- on the processor itself ------------------------------------------------------------ */
+
+static void init_guest(struct guest *g)
+{
+	const struct guest_config *config = g->config;
+	struct vcpu *vcpu = g->vcpu;
+
 	g->shadow = config->shadow;
 	g->phys_bits = config->host_phys_bits;
 	g->audit_interval = config->audit_interval;
 	g->next_whole_audit = config->audit_interval;
 	g->task_switches_unseen = config->task_switches_unseen;
 	vcpu->next_audit = config->audit_interval ? config->audit_interval : ~0ull;
-	vcpu->guest = g;
-	vcpu->vendor = config->vendor;
-	err = config->vendor->vcpu_init(vcpu);
-	if (err) {
-		log_error("guest: %s cannot set up the virtual CPU (error %d)\n", config->vendor->name, err);
-		return err;
-	}
-	low_page = memory_alloc(0);
-	if (low_page)
-		vcpu->mmu = shadow_mmu_create(config->shadow, &shadow_ops, vcpu, virt_to_phys(low_page));
-	if (!vcpu->mmu) {
-		log_error("guest: no memory for the shadow page tables\n");
-		return -ENOMEM;
-	}
+	vcpu->pat = PAT_RESET;
+}
+
+/* What differs between processors is read from this one: CPUID, MSRs, the APIC's mode. */
+static int init_neutral(struct vcpu *vcpu, const struct guest_config *config)
+{
+	int err;
+
 	apic_init(vcpu);
 	cpuid_init(vcpu, config->cpuid_hide);
 	cr_init(vcpu);
@@ -126,12 +191,44 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config)
 	err = sleep_init(vcpu, config->sleep);
 	if (!err)
 		err = a20_init(vcpu);
-	if (err) {
+	if (err)
 		log_error("guest: more I/O traps than there is room for\n");
+	return err;
+}
+
+static int init_vcpu(struct vcpu *vcpu)
+{
+	struct guest *g = guest_of(vcpu);
+	int err;
+
+	init_guest(g);
+	err = vcpu->vendor->vcpu_init(vcpu);
+	if (err) {
+		log_error("guest: %s cannot set up the virtual CPU (error %d)\n", vcpu->vendor->name, err);
 		return err;
 	}
-	set_start_registers(vcpu, config->start);
-	set_flat_segments(vcpu, config->start);
+	vcpu->mmu = shadow_mmu_create(g->shadow, &shadow_ops, vcpu, g->pdpt);
+	if (!vcpu->mmu) {
+		log_error("guest: no memory for the shadow page tables\n");
+		return -ENOMEM;
+	}
+	return init_neutral(vcpu, g->config);
+}
+
+int guest_start(struct vcpu *vcpu)
+{
+	const struct boot_guest_state *start = guest_of(vcpu)->config->start;
+	int err = init_vcpu(vcpu);
+
+	if (err)
+		return err;
+	set_start_registers(vcpu, start);
+	set_flat_segments(vcpu, start);
 	cr_apply(vcpu, true);
 	return 0;
+}
+
+int guest_start_other(struct vcpu *vcpu)
+{
+	return init_vcpu(vcpu);
 }

@@ -20,10 +20,21 @@ struct guest_config {
 };
 
 /*
- * Makes a ready-to-run virtual CPU: neutral state, vendor->vcpu_init(), shadow
+ * On the boot processor, before the shadow engine takes its memory: the guest with its first virtual CPU, and each
+ * further one that it may start, on CPU `cpu` of percpu_of(). Memory only: config, which stays where it is, may be filled later.
+ * 0 or -errno.
+ */
+MUST_CHECK int guest_create(struct vcpu *vcpu, const struct guest_config *config, u32 apic_id);
+MUST_CHECK int guest_add(const struct vcpu *boot, u32 cpu, u32 apic_id, struct vcpu **out);
+
+/*
+ * Makes the first virtual CPU ready to run: neutral state, vendor->vcpu_init(), shadow
  * MMU, MSR, I/O and CR intercepts, registers as config->start says.
  * Returns 0 or -errno (logged).
  */
-MUST_CHECK int guest_create(struct vcpu *vcpu, const struct guest_config *config);
+MUST_CHECK int guest_start(struct vcpu *vcpu);
+
+/* The same for another one, on its processor; its registers are those of an INIT that follows. */
+MUST_CHECK int guest_start_other(struct vcpu *vcpu);
 
 #endif

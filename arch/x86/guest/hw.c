@@ -120,6 +120,7 @@ void hw_execute(struct execute *e)
 	u64 cr0 = read_cr0(), cr4 = read_cr4();
 
 	spin_lock(&lock);
+	memory_set_executable(page, false); /* another CPU may have had it so, and this one's TLB remember */
 	execute_prepare(e, page, &bounce);
 	memory_set_executable(page, true);
 	write_cr4((cr4 & ~CR4_STATE) | (e->cr4 & CR4_STATE));
@@ -181,6 +182,44 @@ bool hw_stop_asked(void)
 	return kick_stop_asked();
 }
 
+void hw_kick(u32 cpu)
+{
+	kick_send(percpu_of(cpu), KICK_LOOK);
+}
+
+void hw_kick_to_flush(u32 cpu)
+{
+	kick_send(percpu_of(cpu), KICK_FLUSH);
+}
+
+void hw_wait(const struct vendor *vendor)
+{
+	if (vendor->cpu_listen)
+		vendor->cpu_listen();
+	kick_wait();
+	if (vendor->cpu_deafen)
+		vendor->cpu_deafen();
+}
+
+u64 hw_nmis(const struct vendor *vendor)
+{
+	if (vendor->cpu_listen)
+		vendor->cpu_listen();
+	if (vendor->cpu_deafen)
+		vendor->cpu_deafen();
+	return this_cpu()->nmi_count;
+}
+
+void hw_runs_guest(void)
+{
+	__atomic_store_n(&this_cpu()->runs_guest, true, __ATOMIC_RELAXED);
+}
+
+void hw_stop_others(void)
+{
+	kick_stop_others();
+}
+
 struct hw_cpus hw_cpus(void)
 {
 	struct hw_cpus sum = {0};
@@ -191,8 +230,8 @@ struct hw_cpus hw_cpus(void)
 		if (!cpu)
 			continue;
 		sum.owned += percpu_is_taken(cpu);
-		sum.nmis += cpu->vcpu ? 0 : cpu->nmi_count;
-		sum.inits += cpu->vcpu ? 0 : cpu->init_count;
+		sum.nmis += percpu_runs_guest(cpu) ? 0 : cpu->nmi_count;
+		sum.inits += percpu_runs_guest(cpu) ? 0 : cpu->init_count;
 	}
 	return sum;
 }

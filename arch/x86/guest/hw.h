@@ -8,6 +8,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/execute.h"
+#include "arch/x86/vendor.h"
 
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf);
 /* 0, or -EFAULT where the hardware raises #GP. */
@@ -37,6 +38,20 @@ NORETURN void hw_reset(void);
 NORETURN void hw_stop(void);
 /* Does an INIT at this CPU mean that another has panicked? */
 bool hw_stop_asked(void);
+/*
+ * Messages to CPUs of percpu_of(), this one too: it looks at what was asked of it before (docs/several-cpus.md, C1), or it
+ * leaves the guest and flushes before it enters again.
+ */
+void hw_kick(u32 cpu);
+void hw_kick_to_flush(u32 cpu);
+/* Until a kick comes, if none has since the last call. Outside the guest; interrupts stay off. */
+void hw_wait(const struct vendor *vendor);
+/* NMIs that wait are taken: how many were no kicks so far on this CPU. */
+u64 hw_nmis(const struct vendor *vendor);
+/* This CPU does, from now on. */
+void hw_runs_guest(void);
+/* All other CPUs, for good. */
+void hw_stop_others(void);
 /* Processors that the hypervisor owns; NMIs, no kicks, and INITs that reached those of them which run no guest. */
 struct hw_cpus {
 	u64 owned, nmis, inits;

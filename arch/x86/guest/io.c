@@ -47,13 +47,16 @@ static void port_access(struct vcpu *vcpu, u32 *value)
 {
 	const struct vcpu_exit *exit = &vcpu->exit;
 	const struct io_access access = {.address = exit->port, .size = exit->io_size, .in = exit->io_in};
+	struct spinlock *lock = &guest_of(vcpu)->shared->lock;
 	u64 wide = *value;
 
+	spin_lock(lock); /* what a filter knows of a register is in step with it */
 	if (access.in)
 		wide = hw_in(exit->port, access.size);
 	filter_ports(vcpu, &access, &wide);
 	if (!access.in)
 		hw_out(exit->port, access.size, (u32)wide);
+	spin_unlock(lock);
 	*value = (u32)wide;
 	breakpoint_note_port(vcpu, exit->port, access.size);
 }

@@ -39,6 +39,7 @@ static u32 largest_access(u32 len)
 
 void mmio_read(struct vcpu *vcpu, gpa_t at, void *buf, u32 len)
 {
+	struct spinlock *lock = &guest_of(vcpu)->shared->lock;
 	const struct mmio_trap *t = mmio_find(vcpu, at);
 
 	for (u32 done = 0, size; done < len; done += size) {
@@ -46,14 +47,17 @@ void mmio_read(struct vcpu *vcpu, gpa_t at, void *buf, u32 len)
 		u64 value;
 
 		access.size = size = largest_access(len - done);
+		spin_lock(lock);
 		value = hw_mmio_read(hpa(access.address), size);
 		t->filter(vcpu, &access, &value);
+		spin_unlock(lock);
 		memcpy((u8 *)buf + done, &value, size);
 	}
 }
 
 void mmio_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 {
+	struct spinlock *lock = &guest_of(vcpu)->shared->lock;
 	const struct mmio_trap *t = mmio_find(vcpu, at);
 
 	for (u32 done = 0, size; done < len; done += size) {
@@ -62,7 +66,9 @@ void mmio_write(struct vcpu *vcpu, gpa_t at, const void *buf, u32 len)
 
 		access.size = size = largest_access(len - done);
 		memcpy(&value, (const u8 *)buf + done, size);
+		spin_lock(lock);
 		t->filter(vcpu, &access, &value);
 		hw_mmio_write(hpa(access.address), size, value);
+		spin_unlock(lock);
 	}
 }

@@ -73,20 +73,22 @@ static u64 shown_value(const struct msr_row *row, u64 value)
 /* True the first time for each register, as long as there is room to remember. */
 static bool is_news(struct guest *g, u32 msr)
 {
+	u32 *logged = g->shared->msr_logged;
+
 	for (u32 i = 0; i < MSR_LOGGED_MAX; i++) {
-		if (g->msr_logged[i] == msr)
-			return false;
-		if (!g->msr_logged[i]) {
-			g->msr_logged[i] = msr;
+		u32 old = 0;
+
+		if (__atomic_compare_exchange_n(&logged[i], &old, msr, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			return true;
-		}
+		if (old == msr)
+			return false;
 	}
 	return false;
 }
 
 static void note_ignored(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u64 value, const char *how_much)
 {
-	guest_of(vcpu)->msr_ignored++;
+	__atomic_fetch_add(&guest_of(vcpu)->shared->msr_ignored, 1, __ATOMIC_RELAXED);
 	if (is_news(guest_of(vcpu), msr))
 		log_info("guest: write of %llx to MSR %x (%s) ignored%s: %s\n", (unsigned long long)value, msr,
 			 row->name, how_much, row->why);

@@ -104,21 +104,34 @@ static NORETURN void reset_machine(void)
 	hw_reset();
 }
 
+/* An NMI behind another event: that goes first, and an exit of our own making brings us back. */
+static void do_nmi(struct vcpu *vcpu, struct processors *t)
+{
+	if (vcpu->inject.type == EVENT_NONE) {
+		inject_nmi(vcpu);
+		return;
+	}
+	processors_post_nmi(t, vcpu->id);
+	hw_kick(vcpu->cpu);
+}
+
+void reset_do(struct vcpu *vcpu, struct processors *t, const struct processor_event *event)
+{
+	if (event->machine)
+		reset_machine();
+	if (event->reset)
+		do_init(vcpu);
+	if (event->start)
+		do_start(vcpu, event->vector);
+	if (event->nmi)
+		do_nmi(vcpu, t);
+}
+
 bool reset_take(struct vcpu *vcpu, struct processors *t)
 {
 	struct processor_event event;
 
-	if (processors_take(t, vcpu->id, &event)) {
-		if (event.machine)
-			reset_machine();
-		if (event.reset)
-			do_init(vcpu);
-		if (event.start)
-			do_start(vcpu, event.vector);
-		if (event.nmi && vcpu->inject.type != EVENT_NONE)
-			processors_post_nmi(t, vcpu->id); /* behind the event that is due: at the next exit */
-		else if (event.nmi)
-			inject_nmi(vcpu);
-	}
+	if (processors_take(t, vcpu->id, &event))
+		reset_do(vcpu, t, &event);
 	return processors_state(t, vcpu->id) == PROCESSOR_RUNS;
 }

@@ -11,5 +11,7 @@
  * for. False: it waits for a start-up message and must not be entered. A machine that must be reset for it does not come back.
  */
 bool reset_take(struct vcpu *vcpu, struct processors *t);
+/* The same for requests that were taken by hand. */
+void reset_do(struct vcpu *vcpu, struct processors *t, const struct processor_event *event);
 
 #endif

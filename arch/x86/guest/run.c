@@ -5,7 +5,10 @@
  */
 #include "arch/x86/guest/run.h"
 
+#include "arch/x86/guest/create.h"
 #include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/reset.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
 #include "lib/log.h"
@@ -61,8 +64,9 @@ static void witness_recent(struct guest *g, struct vcpu *vcpu)
 
 	if (!vcpu->exits) /* the first entry */
 		return;
-	all = flushed_now(vcpu, NOTED_FLUSH_ALL);
-	page = flushed_now(vcpu, NOTED_FLUSH_PAGE);
+	/* With several processors another one may have changed what was flushed. */
+	all = !vcpu->several && flushed_now(vcpu, NOTED_FLUSH_ALL);
+	page = !vcpu->several && flushed_now(vcpu, NOTED_FLUSH_PAGE);
 	witness(g, vcpu, vcpu_last_exit(vcpu)->rip, all);
 	for (u64 i = n->count > NOTED_MAX ? n->count - NOTED_MAX : 0; i < n->count; i++)
 		witness(g, vcpu, n->gva[i % NOTED_MAX], all || (page && i + 1 == n->count));
@@ -100,11 +104,22 @@ static NORETURN void stop_foreign_root(struct vcpu *vcpu)
 		   (unsigned long long)vcpu->vendor->hardware_root(vcpu).v, (unsigned long long)vcpu->root.v);
 }
 
+/* What other processors ask of this one; a processor that waits for a start-up message does so here. */
+static void take_messages(struct vcpu *vcpu)
+{
+	struct processors *all = &guest_of(vcpu)->shared->processors;
+
+	while (!reset_take(vcpu, all))
+		hw_wait(vcpu->vendor);
+}
+
 void guest_exit(struct vcpu *vcpu)
 {
 	if (!guest_root_is_ours(vcpu))
 		stop_foreign_root(vcpu);
 	exit_dispatch(vcpu);
+	if (unlikely(vcpu->several))
+		take_messages(vcpu);
 	if (guest_entry_due(vcpu))
 		guest_prepare_entry(vcpu);
 }
@@ -113,4 +128,20 @@ NORETURN void guest_run(struct vcpu *vcpu)
 {
 	guest_prepare_entry(vcpu);
 	vcpu->vendor->run(vcpu);
+}
+
+/* An INIT is what takes a processor from the firmware, as far as the guest can tell. */
+void guest_run_other(struct vcpu *vcpu)
+{
+	struct processors *all = &guest_of(vcpu)->shared->processors;
+	struct processor_event event;
+
+	if (!processors_take(all, vcpu->id, &event) || !event.reset)
+		return;
+	if (guest_start_other(vcpu))
+		panic("guest: CPU %u cannot be set up", vcpu->id);
+	hw_runs_guest();
+	reset_do(vcpu, all, &event);
+	take_messages(vcpu);
+	guest_run(vcpu);
 }

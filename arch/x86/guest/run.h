@@ -11,6 +11,9 @@
 /* Runs the guest for ever. */
 NORETURN void guest_run(struct vcpu *vcpu);
 
+/* On a processor that waits, when it was kicked: runs what the guest has started on it. Returns if that is nothing. */
+void guest_run_other(struct vcpu *vcpu);
+
 /* Handles vcpu->exit and all that is due before the next entry. */
 void guest_exit(struct vcpu *vcpu);
 

@@ -19,7 +19,7 @@ static bool is_of_b(u32 block)
 
 static u8 types_of(const struct guest *g, u32 state, bool b)
 {
-	return b ? g->sleep.acpi.type_b[state] : g->sleep.acpi.type_a[state];
+	return b ? g->shared->sleep.acpi.type_b[state] : g->shared->sleep.acpi.type_a[state];
 }
 
 /*
@@ -40,7 +40,7 @@ static void refuse(struct guest *g, u32 type, bool b)
 {
 	bool s3 = types_of(g, 3, b) >> type & 1;
 
-	g->sleep.refused = true;
+	g->shared->sleep.refused = true;
 	if (guest_once(g, ONCE_SLEEP)) /* an error: only those are seen while the console is the guest's */
 		log_error("guest asked for %s: refused (sleep type %u; it would wake up without the hypervisor)\n",
 			  s3 ? "S3" : "a sleep state other than S1, S4 and S5", type);
@@ -49,7 +49,7 @@ static void refuse(struct guest *g, u32 type, bool b)
 static void filter_status(struct guest *g, const struct io_access *access, u64 *value)
 {
 	for (u32 i = 0; i < ACPI_SLEEP_BLOCKS; i++) {
-		const struct acpi_byte *at = &g->sleep.acpi.status[i];
+		const struct acpi_byte *at = &g->shared->sleep.acpi.status[i];
 		u8 *byte = at->space == ACPI_NOWHERE ?
 				   NULL :
 				   io_byte(access, value, at->space == ACPI_MEMORY, at->address);
@@ -57,16 +57,16 @@ static void filter_status(struct guest *g, const struct io_access *access, u64 *
 		if (!byte)
 			continue;
 		if (access->in)
-			*byte |= g->sleep.refused ? ACPI_WAK_STS : 0;
+			*byte |= g->shared->sleep.refused ? ACPI_WAK_STS : 0;
 		else if (*byte & ACPI_WAK_STS) /* writing 1 clears it */
-			g->sleep.refused = false;
+			g->shared->sleep.refused = false;
 	}
 }
 
 static void filter_control(struct guest *g, const struct io_access *access, u64 *value)
 {
 	for (u32 i = 0; i < ACPI_SLEEP_BLOCKS; i++) {
-		const struct acpi_byte *at = &g->sleep.acpi.control[i];
+		const struct acpi_byte *at = &g->shared->sleep.acpi.control[i];
 		u8 *byte = at->space == ACPI_NOWHERE ?
 				   NULL :
 				   io_byte(access, value, at->space == ACPI_MEMORY, at->address);
@@ -104,7 +104,8 @@ int sleep_init(struct vcpu *vcpu, const struct acpi_sleep *acpi)
 
 	if (!acpi)
 		return 0;
-	g->sleep.acpi = *acpi;
+	if (vcpu->id == 0)
+		g->shared->sleep.acpi = *acpi;
 	for (u32 i = 0; i < ACPI_SLEEP_BLOCKS && !err; i++) {
 		err = trap(vcpu, &acpi->control[i]);
 		if (!err)

@@ -11,8 +11,10 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest/io_filter.h"
 #include "arch/x86/guest/msr_table.h"
+#include "arch/x86/guest/processors.h"
 #include "arch/x86/guest/vcpu.h"
 #include "arch/x86/vendor.h"
+#include "lib/spinlock.h"
 
 /* Guest's memory-type range registers, SDM vol. 3 section 11.11. */
 #define MTRR_FIXED_COUNT 11
@@ -82,8 +84,25 @@ enum once {
 	ONCE_COUNT,
 };
 
+/* What the guest's processors share. */
+struct guest_shared {
+	struct processors processors; /* by vcpu.id */
+	struct vcpu *vcpu[PROCESSORS_MAX];
+	struct spinlock lock; /* sleep and a20: held while a filter looks at an access */
+	struct guest_sleep sleep;
+	struct guest_a20 a20;
+	bool logged[ONCE_COUNT];
+	u64 msr_ignored;                /* writes that did not reach the hardware */
+	u32 msr_logged[MSR_LOGGED_MAX]; /* MSRs of which that was logged; 0: none */
+};
+
+struct guest_config;
+
 struct guest {
 	struct vcpu *vcpu;
+	struct guest_shared *shared;
+	const struct guest_config *config;
+	hpa_t pdpt; /* shadow_mmu_create() */
 	struct shadow *shadow;
 	u32 phys_bits;
 	u32 audit_interval;
@@ -96,17 +115,13 @@ struct guest {
 	bool x2apic_offered; /* the firmware left the APIC in x2APIC mode: the guest switches the hardware's */
 	bool icr_logical; /* the last command had a logical destination, though the hardware was given a physical one */
 	u64 icr_destination; /* that destination, in x2APIC mode */
+	u64 icr; /* several processors: the last command, whatever the hardware's register was used for since */
 	struct guest_cpuid cpuid;
 	struct guest_mtrr mtrr;
 	u32 io_traps, mmio_traps;
 	struct io_trap io_trap[IO_TRAP_MAX];
 	struct mmio_trap mmio_trap[MMIO_TRAP_MAX];
-	struct guest_sleep sleep;
-	struct guest_a20 a20;
-	bool logged[ONCE_COUNT];
-	bool msr_there[MSR_ROWS_MAX];   /* by row of the table: the guest's CPUID does not say that it is absent */
-	u64 msr_ignored;                /* writes that did not reach the hardware */
-	u32 msr_logged[MSR_LOGGED_MAX]; /* MSRs of which that was logged; 0: none */
+	bool msr_there[MSR_ROWS_MAX]; /* by row of the table: the guest's CPUID does not say that it is absent */
 };
 
 static inline struct guest *guest_of(const struct vcpu *vcpu)
@@ -114,13 +129,10 @@ static inline struct guest *guest_of(const struct vcpu *vcpu)
 	return vcpu->guest;
 }
 
-/* True the first time for each event. */
+/* True the first time for each event, on whichever processor. */
 static inline bool guest_once(struct guest *g, enum once what)
 {
-	bool first = !g->logged[what];
-
-	g->logged[what] = true;
-	return first;
+	return !__atomic_exchange_n(&g->shared->logged[what], true, __ATOMIC_RELAXED);
 }
 
 static inline bool in_long_mode(const struct vcpu *vcpu)

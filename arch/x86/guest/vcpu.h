@@ -168,7 +168,7 @@ struct vcpu {
 	u32 cpl;               /* of the last exit */
 	u8 code_bits;          /* 64: the exit was from 64-bit code; 0: the backend did not look */
 	bool interrupt_shadow; /* STI or MOV SS blocking */
-	bool nmi_blocked;
+	bool nmi_blocked;      /* SVM: of several processors alone */
 	struct vcpu_exit exit;
 	struct mmio_access mmio;
 	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
@@ -178,7 +178,9 @@ struct vcpu {
 	hpa_t root;      /* what the hardware walks: set by set_shadow_root() */
 	bool check_root; /* by a hardware task switch the guest could change that without an exit of its own */
 	void *guest;     /* arch/x86/guest private state: MTRRs, APIC, stepping */
-	u32 id;
+	u32 id;          /* in the guest's table of processors */
+	u32 cpu;         /* percpu_of() */
+	bool several;    /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 exits;
 	u64 next_audit; /* number of exits at which an audit or a look of the oracle is due, ~0: never */

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See nmi.h. */
+#include "svm/nmi.h"
+
+#include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/inject.h"
+#include "svm/svm.h"
+
+#define EXCEPTIONS (SVM_EXIT_EXCP_FIRST / 32) /* word of the intercepts */
+
+void svm_nmi_set_intercepts(struct vcpu *vcpu)
+{
+	const struct svm_vcpu *svm = svm_of(vcpu);
+	struct vmcb *vmcb = svm->vmcb;
+	u32 asked = svm->requested & INTERCEPT_DB ? (u32)BIT(VEC_DB) : 0;
+
+	vmcb->intercept[EXCEPTIONS] = svm->step ? ~(u32)BIT(VEC_NMI) : (u32)BIT(VEC_PF) | asked;
+	svm_set_intercept(vmcb, SVM_EXIT_IRET, vcpu->several && vcpu->nmi_blocked && !svm->step);
+	svm_set_intercept(vmcb, SVM_EXIT_NMI, vcpu->several || svm->requested & INTERCEPT_NMI);
+}
+
+/* --- stepping over an IRET ------------------------------------------------------------- */
+
+static void step_begin(struct vcpu *vcpu, struct svm_vcpu *svm)
+{
+	svm->step = true;
+	svm->step_rip = vcpu->rip;
+	svm->step_tf = vcpu->rflags & RFLAGS_TF;
+	svm->step_dr6 = svm->vmcb->dr6;
+}
+
+/* Breakpoints of the guest's that the IRET has hit. */
+static bool breakpoint_hit(const struct vmcb *vmcb)
+{
+	for (u32 i = 0; i < 4; i++)
+		if (vmcb->dr6 >> i & 1 && vmcb->dr7 >> 2 * i & 3)
+			return true;
+	return false;
+}
+
+/* IRET is done, RFLAGS are what it loaded, and BS in DR6 is ours unless the guest steps too. */
+static void step_done(struct vcpu *vcpu, struct svm_vcpu *svm)
+{
+	svm->step = vcpu->nmi_blocked = false;
+	if (svm->step_tf)
+		return;
+	if (breakpoint_hit(svm->vmcb)) {
+		svm->vmcb->dr6 = (svm->vmcb->dr6 & ~DR6_BS) | (svm->step_dr6 & DR6_BS);
+	} else {
+		svm->vmcb->dr6 = svm->step_dr6;
+		vcpu->exit.kind = EXIT_WINDOW;
+	}
+	svm_dirty(svm->vmcb, CLEAN_DR);
+}
+
+/* Any exit: the flag goes before anybody sees it. A #DB at the IRET itself is a breakpoint of the guest's. */
+static void step_exit(struct vcpu *vcpu, struct svm_vcpu *svm)
+{
+	bool debug = vcpu->exit.kind == EXIT_EXCEPTION && vcpu->exit.vector == VEC_DB;
+
+	if (debug && vcpu->rip != svm->step_rip) {
+		step_done(vcpu, svm);
+		return;
+	}
+	vcpu->rflags = (vcpu->rflags & ~RFLAGS_TF) | svm->step_tf;
+	svm->step = !debug;
+}
+
+/* IRET is still to be done, or it has faulted, which ends the blocking too (SDM vol. 3 section 25.3). */
+static void step_entry(struct vcpu *vcpu, struct svm_vcpu *svm)
+{
+	if (vcpu->rip == svm->step_rip && vcpu->inject.type == EVENT_NONE)
+		vcpu->rflags |= RFLAGS_TF;
+	else
+		svm->step = vcpu->nmi_blocked = false;
+}
+
+/* --- exits and entries -------------------------------------------------------------------- */
+
+void svm_nmi_exit(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+	u64 count;
+
+	if (svm->step)
+		step_exit(vcpu, svm);
+	if (vcpu->exit.kind == EXIT_NMI) {
+		count = hw_nmis(vcpu->vendor);
+		svm->nmi_waits = svm->nmi_waits || count != svm->nmi_seen;
+		svm->nmi_seen = count;
+		vcpu->exit.kind = EXIT_WINDOW;
+	} else if ((u32)svm->vmcb->exit_code == SVM_EXIT_IRET) {
+		step_begin(vcpu, svm);
+	}
+}
+
+/* The exit that lets an NMI in behind the shadow of an instruction, or behind another event, is one that we send. */
+static void take_turn(struct vcpu *vcpu, struct svm_vcpu *svm)
+{
+	bool shadow = vcpu->interrupt_shadow && (u32)svm->vmcb->exit_code != SVM_EXIT_NMI;
+
+	if (vcpu->inject.type != EVENT_NONE || shadow) {
+		hw_kick(vcpu->cpu);
+		return;
+	}
+	inject_nmi(vcpu);
+	svm->nmi_waits = false;
+}
+
+void svm_nmi_entry(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+	bool again = vcpu->exit.interrupted.type == EVENT_NMI;
+
+	if (svm->step)
+		step_entry(vcpu, svm);
+	if (vcpu->inject.type == EVENT_NMI && !again) { /* of another processor: it waits its turn as one of the hardware's */
+		vcpu->inject.type = EVENT_NONE;
+		svm->nmi_waits = true;
+	}
+	if (svm->nmi_waits && !vcpu->nmi_blocked)
+		take_turn(vcpu, svm);
+	if (vcpu->inject.type == EVENT_NMI)
+		vcpu->nmi_blocked = true;
+	svm_nmi_set_intercepts(vcpu);
+}
