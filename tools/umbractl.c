@@ -142,9 +142,10 @@ static bool under_umbra(void)
 	return equal(signature, "Umbra Shadow") && r.a >= LEAF_COUNTER_NAME;
 }
 
-static uint64_t counter_value(uint32_t index)
+/* which: 0: of all processors together, n: of the one with number n - 1. */
+static uint64_t counter_value(uint32_t index, uint32_t which)
 {
-	struct regs r = cpuid(LEAF_COUNTER, index);
+	struct regs r = cpuid(LEAF_COUNTER, which << 16 | index);
 
 	return (uint64_t)r.d << 32 | r.a;
 }
@@ -168,7 +169,7 @@ static void print_stats(bool hide_zeros)
 
 	for (uint32_t i = 0; i < count; i++) {
 		char name[NAME_PARTS * 16 + 1];
-		uint64_t value = counter_value(i);
+		uint64_t value = counter_value(i, 0);
 
 		if (hide_zeros && !value)
 			continue;
@@ -177,6 +178,34 @@ static void print_stats(bool hide_zeros)
 		print_number(value, 69 - (unsigned)length(name));
 		print("\n");
 	}
+}
+
+/* What one processor has of its own; what it never did is left out. */
+static void print_stats_of(uint32_t cpu, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		char name[NAME_PARTS * 16 + 1];
+		uint64_t value = counter_value(i, cpu + 1);
+
+		if (!value)
+			continue;
+		counter_name(i, name);
+		print("cpu");
+		print_number(cpu, 0);
+		print("_");
+		print(name);
+		print_number(value, 65 - (unsigned)length(name) - (cpu < 10 ? 1 : cpu < 100 ? 2 : 3));
+		print("\n");
+	}
+}
+
+static void print_all_stats(bool hide_zeros)
+{
+	struct regs info = cpuid(LEAF_INFO, 0);
+
+	print_stats(hide_zeros);
+	for (uint32_t cpu = 0; info.c > 1 && cpu < info.c; cpu++)
+		print_stats_of(cpu, info.d);
 }
 
 static void print_version(void)
@@ -194,7 +223,7 @@ static void print_version(void)
 
 static int usage(void)
 {
-	print_to(STDERR, "usage: umbractl stats [-0]   counters by name (-0: without those that are zero)\n"
+	print_to(STDERR, "usage: umbractl stats [-0]   counters by name (-0: without those that are zero), then those of each processor\n"
 			 "       umbractl version      versions of the hypervisor and of its interface\n");
 	return 2;
 }
@@ -214,7 +243,7 @@ static int run(long argc, char **argv)
 	if (version)
 		print_version();
 	else
-		print_stats(hide_zeros);
+		print_all_stats(hide_zeros);
 	return 0;
 }
 

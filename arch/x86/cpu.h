@@ -218,6 +218,11 @@ static ALWAYS_INLINE void cpu_relax(void)
 	asm volatile("pause");
 }
 
+/* All interrupts that wait are taken. */
+static ALWAYS_INLINE void cpu_irq_window(void)
+{
+	asm volatile("sti\n\tnop\n\tnop\n\tcli" : : : "memory");
+}
 static ALWAYS_INLINE void cpu_irq_disable(void)
 {
 	asm volatile("cli" : : : "memory");

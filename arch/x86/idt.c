@@ -19,9 +19,11 @@ struct idt_gate {
 };
 _Static_assert(sizeof(struct idt_gate) == 16, "APM vol. 2 figure 4-24");
 
-extern const u64 isr_stubs[TRAP_VECTORS];
+#define VECTORS 256u
 
-static struct idt_gate idt[TRAP_VECTORS] ALIGNED(16);
+extern const u64 isr_stubs[TRAP_VECTORS + 1]; /* the last: of interrupts */
+
+static struct idt_gate idt[VECTORS] ALIGNED(16);
 
 static u8 ist_of(u32 vector)
 {
@@ -35,8 +37,8 @@ static u8 ist_of(u32 vector)
 
 void idt_init(void)
 {
-	for (u32 vector = 0; vector < TRAP_VECTORS; vector++) {
-		u64 stub = isr_stubs[vector];
+	for (u32 vector = 0; vector < VECTORS; vector++) {
+		u64 stub = isr_stubs[MIN(vector, TRAP_INTERRUPT)];
 
 		idt[vector] = (struct idt_gate){
 			.offset_low = (u16)stub,

@@ -15,7 +15,7 @@ global isr_stubs
 section .text
 
 %assign vector 0
-%rep 32
+%rep 33
 isr_ %+ vector:
 %if !HAS_ERROR(vector)
 	push	0
@@ -117,7 +117,7 @@ section .rodata
 align 8
 isr_stubs:
 %assign vector 0
-%rep 32
+%rep 33
 	dq	isr_ %+ vector
 %assign vector vector + 1
 %endrep

@@ -7,7 +7,8 @@
 #include "mm/phys.h"
 
 /* Registers, table 10-1 */
-enum { REG_ID = 0x20, REG_ICR_LOW = 0x300, REG_ICR_HIGH = 0x310 };
+enum { REG_ID = 0x20, REG_EOI = 0xb0, REG_ISR = 0x100, REG_ICR_LOW = 0x300, REG_ICR_HIGH = 0x310 };
+#define ISR_WORDS 8u
 
 /* Section 10.6.1 */
 #define ICR_PENDING BIT(12)
@@ -48,6 +49,25 @@ void lapic_join(bool x2apic)
 		wrmsr(MSR_APIC_BASE, value |= APIC_BASE_ENABLE);
 	if (x2apic && !(value & APIC_BASE_X2APIC))
 		wrmsr(MSR_APIC_BASE, value | APIC_BASE_X2APIC);
+}
+
+static u32 read_reg(u32 offset)
+{
+	return lapic_is_x2apic() ? (u32)rdmsr(MSR_X2APIC_BASE + offset / 16) : *reg(offset);
+}
+
+void lapic_end_interrupt(void)
+{
+	u32 in_service = 0;
+
+	for (u32 i = 0; i < ISR_WORDS; i++)
+		in_service |= read_reg(REG_ISR + 16 * i);
+	if (!in_service)
+		return;
+	if (lapic_is_x2apic())
+		wrmsr(MSR_X2APIC_BASE + REG_EOI / 16, 0);
+	else
+		*reg(REG_EOI) = 0;
 }
 
 u32 lapic_id(void)

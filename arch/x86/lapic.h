@@ -25,6 +25,9 @@ u32 lapic_id(void);
 void lapic_join(bool x2apic);
 bool lapic_is_x2apic(void);
 
+/* Of the interrupt that has just been taken; a spurious one is not in service and needs nothing. */
+void lapic_end_interrupt(void);
+
 /* Can a command be sent to it, in the present mode? */
 bool lapic_can_name(u32 apic_id);
 

@@ -2,14 +2,15 @@
 /*
  * The common trap handler. Every exception without a fix-up is a bug of
  * ours and panics. NMIs that are no kicks are counted: on the boot CPU before the guest runs they are
- * dropped (later ones wait for the guest: GIF is 0 on SVM), on a CPU that waits always. A fault of
- * an instruction that is executed for the guest is the guest's.
+ * dropped (later ones wait for the guest: GIF is 0 on SVM), on a CPU that waits always. Interrupts come only where they
+ * are let in to be dropped. A fault of an instruction that is executed for the guest is the guest's.
  */
 #include "arch/x86/trap.h"
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/execute.h"
 #include "arch/x86/kick.h"
+#include "arch/x86/lapic.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/percpu.h"
 
@@ -70,6 +71,10 @@ void trap_handle(struct trap_frame *frame)
 	}
 	if (frame->vector == VEC_NMI) {
 		handle_nmi(frame);
+		return;
+	}
+	if (frame->vector == TRAP_INTERRUPT) {
+		lapic_end_interrupt();
 		return;
 	}
 	if (frame->vector == VEC_SX && frame->error == SX_INIT) {

@@ -6,6 +6,7 @@
 #include "lib/types.h"
 
 #define TRAP_VECTORS 32
+#define TRAP_INTERRUPT 32 /* stands for all vectors from 32 on */
 
 /* What isr.asm pushes; the CPU's part begins at rip. */
 struct trap_frame {

@@ -25,6 +25,7 @@ enum {
 	APIC_DFR = 0xe0,
 	APIC_SVR = 0xf0,
 	APIC_ISR = 0x100, /* the first of eight */
+	APIC_IRR = 0x200, /* likewise */
 	APIC_LVT_CMCI = 0x2f0,
 	APIC_ICR_LOW = 0x300,
 	APIC_ICR_HIGH = 0x310,
@@ -329,6 +330,20 @@ static void end_interrupts(struct vcpu *vcpu)
 			write_register(vcpu, APIC_EOI, 0);
 }
 
+/* An INIT clears IRR, for which there is no register: what waits there is taken by us. QEMU holds it back from an APIC that is off. */
+static void drop_requests(struct vcpu *vcpu)
+{
+	u32 svr = read_register(vcpu, APIC_SVR), waiting = 0;
+
+	for (u32 i = 0; i < 8; i++)
+		waiting |= read_register(vcpu, APIC_IRR + 16 * i);
+	if (!waiting)
+		return;
+	write_register(vcpu, APIC_SVR, svr | SVR_ENABLE);
+	hw_drop_interrupts(vcpu->vendor);
+	write_register(vcpu, APIC_SVR, svr);
+}
+
 void apic_reset(struct vcpu *vcpu)
 {
 	bool enabled = vcpu->apic_base & APIC_BASE_ENABLE;
@@ -339,8 +354,10 @@ void apic_reset(struct vcpu *vcpu)
 		return;
 	end_interrupts(vcpu);
 	quiesce(vcpu, !enabled);
-	if (vcpu->several)
+	if (vcpu->several) {
+		drop_requests(vcpu);
 		tell_address(vcpu);
+	}
 }
 
 /* Transitions of table 10-5 that the hardware allows. */

@@ -318,12 +318,29 @@ static u64 cpu_counter(u32 n)
 	return n == 0 ? cpus.owned : n == 1 ? cpus.nmis : cpus.inits;
 }
 
-static u64 counter_value(const struct vcpu *vcpu, u32 index)
+/* The counters of each of the guest's processors come first. */
+#define OWN_COUNTERS (1 + (u32)EXIT_KIND_COUNT)
+
+static u64 own_counter(const struct vcpu *vcpu, u32 index)
 {
-	if (index == 0)
-		return vcpu->exits;
-	if (index <= EXIT_KIND_COUNT)
-		return vcpu->exit_count[index - 1];
+	return __atomic_load_n(index ? &vcpu->exit_count[index - 1] : &vcpu->exits, __ATOMIC_RELAXED);
+}
+
+/* which: 0: of all processors together, n: of the one with number n - 1. */
+static u64 counter_value(const struct vcpu *vcpu, u32 index, u32 which)
+{
+	const struct guest_shared *shared = guest_of(vcpu)->shared;
+	u64 sum = 0;
+
+	if (which > shared->processors.count || (which && index >= OWN_COUNTERS))
+		return 0;
+	if (which)
+		return own_counter(shared->vcpu[which - 1], index);
+	if (index < OWN_COUNTERS) {
+		for (u32 i = 0; i < shared->processors.count; i++)
+			sum += own_counter(shared->vcpu[i], index);
+		return sum;
+	}
 	if (index >= CPU_COUNTER_FIRST)
 		return cpu_counter(index - CPU_COUNTER_FIRST);
 	return shadow_stat(guest_of(vcpu)->shadow, index - 1 - EXIT_KIND_COUNT);
@@ -381,10 +398,11 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 		r.eax = CPUID_HV_COUNTER_NAME;
 		memcpy(&r.ebx, "Umbra Shadow", 12);
 		return r;
-	case CPUID_HV_VERSION: return (struct cpuid_regs){.eax = 1, .ebx = COUNTERS};
+	case CPUID_HV_VERSION:
+		return (struct cpuid_regs){1, COUNTERS, guest_of(vcpu)->shared->processors.count, OWN_COUNTERS};
 	case CPUID_HV_RELEASE: memcpy(&r, release, sizeof(r)); return r;
 	case CPUID_HV_COUNTER:
-		value = subleaf < COUNTERS ? counter_value(vcpu, subleaf) : 0;
+		value = (u16)subleaf < COUNTERS ? counter_value(vcpu, (u16)subleaf, subleaf >> 16) : 0;
 		return (struct cpuid_regs){.eax = value, .edx = value >> 32};
 	case CPUID_HV_COUNTER_NAME: return counter_name_part(subleaf);
 	default: return r;

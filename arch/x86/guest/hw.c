@@ -201,6 +201,15 @@ void hw_wait(const struct vendor *vendor)
 		vendor->cpu_deafen();
 }
 
+void hw_drop_interrupts(const struct vendor *vendor)
+{
+	if (vendor->cpu_listen)
+		vendor->cpu_listen();
+	cpu_irq_window();
+	if (vendor->cpu_deafen)
+		vendor->cpu_deafen();
+}
+
 u64 hw_nmis(const struct vendor *vendor)
 {
 	if (vendor->cpu_listen)

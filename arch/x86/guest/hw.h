@@ -46,6 +46,8 @@ void hw_kick(u32 cpu);
 void hw_kick_to_flush(u32 cpu);
 /* Until a kick comes, if none has since the last call. Outside the guest; interrupts stay off. */
 void hw_wait(const struct vendor *vendor);
+/* Interrupts that wait, in a local APIC that is on, are taken and forgotten. */
+void hw_drop_interrupts(const struct vendor *vendor);
 /* NMIs that wait are taken: how many were no kicks so far on this CPU. */
 u64 hw_nmis(const struct vendor *vendor);
 /* This CPU does, from now on. */

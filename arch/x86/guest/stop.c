@@ -33,9 +33,10 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
+	hw_stop_others();
 	log_take_console();
 	log_error("guest stopped: %s\n", message);
-	log_error("rip %016llx after %llu exits\n", (unsigned long long)vcpu->rip, (unsigned long long)vcpu->exits);
+	log_error("CPU %u: rip %016llx after %llu exits\n", vcpu->id, (unsigned long long)vcpu->rip, (unsigned long long)vcpu->exits);
 	vcpu->vendor->dump(vcpu);
 	dump_ring(vcpu);
 	vcpu->vendor->cpu_disable(); /* SMIs go through again: GIF was 0 */
@@ -45,7 +46,7 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 
 NORETURN void guest_shutdown(struct vcpu *vcpu)
 {
-	log_error("guest: triple fault at rip %llx, cr2 %llx; resetting the machine\n",
+	log_error("guest: CPU %u: triple fault at rip %llx, cr2 %llx; resetting the machine\n", vcpu->id,
 		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2);
 	hw_reset();
 }
