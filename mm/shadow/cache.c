@@ -101,15 +101,22 @@ static const u8 *code_take(const struct shadow_mmu *mmu, gva_t gva, const struct
 	return phys_to_virt(hpa(at));
 }
 
+/* Tables are followed with the lock held: another CPU may free them, and what they become is no table. */
 static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *mmu, gva_t gva,
 							     struct cached_code *path)
 {
+	const u8 *found = NULL;
+
 	if (mmu->root_level < 4)
 		return NULL;
+	spin_lock(&mmu->s->lock);
 	for_each_step(step, mmu, gva)
-		if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at))
-			return code_take(mmu, gva, &step, path);
-	return NULL;
+		if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at)) {
+			found = code_take(mmu, gva, &step, path);
+			break;
+		}
+	spin_unlock(&mmu->s->lock);
+	return found;
 }
 
 /* Without a root, page 0 is looked at: its entries are absent, those in the cache are not. */

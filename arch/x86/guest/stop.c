@@ -44,9 +44,23 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 	hw_stop();
 }
 
+static void dump_registers(const struct vcpu *vcpu)
+{
+	struct segment cs, idtr;
+
+	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
+	vcpu->vendor->get_segment(vcpu, SEG_IDTR, &idtr);
+	log_error("guest: cs %04x base %llx rflags %llx rsp %llx idt %llx limit %x\n", cs.selector,
+		  (unsigned long long)cs.base, (unsigned long long)vcpu->rflags,
+		  (unsigned long long)vcpu->gpr[GPR_RSP], (unsigned long long)idtr.base, idtr.limit);
+	log_error("guest: cr0 %llx cr3 %llx cr4 %llx efer %llx\n", (unsigned long long)vcpu->cr0,
+		  (unsigned long long)vcpu->cr3, (unsigned long long)vcpu->cr4, (unsigned long long)vcpu->efer);
+}
+
 NORETURN void guest_shutdown(struct vcpu *vcpu)
 {
-	log_error("guest: CPU %u: triple fault at rip %llx, cr2 %llx; resetting the machine\n", vcpu->id,
-		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2);
+	dump_registers(vcpu);
+	log_error("guest: triple fault at rip %llx, cr2 %llx on CPU %u; resetting the machine\n",
+		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2, vcpu->id);
 	hw_reset();
 }
