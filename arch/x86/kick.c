@@ -45,10 +45,7 @@ u32 kick_take(void)
 
 void kick_wait(void)
 {
-	struct percpu *cpu = this_cpu();
-
-	kick_wait_for(&cpu->looks);
-	__atomic_store_n(&cpu->looks, false, __ATOMIC_SEQ_CST);
+	kick_wait_for(&this_cpu()->looks);
 }
 
 bool kick_stop_asked(void)

@@ -16,7 +16,7 @@
 /* By an NMI, to a processor that waits or runs a guest whose NMIs exit; or to this one. */
 void kick_send(struct percpu *cpu, u32 reasons);
 
-/* Where NMIs are let through: until there was a kick since the last call. */
+/* Where NMIs are let through: until there is a KICK_LOOK that percpu->looks has not been cleared behind. */
 void kick_wait(void);
 
 /* In isr.asm: halts until the byte is not 0, which the handler of an NMI sets. */

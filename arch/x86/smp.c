@@ -53,6 +53,7 @@ static NORETURN void wait_for_kicks(struct percpu *cpu)
 
 	for (;;) {
 		kick_wait();
+		__atomic_store_n(&cpu->looks, false, __ATOMIC_SEQ_CST);
 		vcpu = __atomic_load_n(&cpu->vcpu, __ATOMIC_ACQUIRE);
 		if (vcpu)
 			smp.run(vcpu);

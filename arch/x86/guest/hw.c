@@ -192,6 +192,11 @@ void hw_kick_to_flush(u32 cpu)
 	kick_send(percpu_of(cpu), KICK_FLUSH);
 }
 
+bool hw_was_kicked(void)
+{
+	return __atomic_exchange_n(&this_cpu()->looks, false, __ATOMIC_SEQ_CST);
+}
+
 void hw_wait(const struct vendor *vendor)
 {
 	if (vendor->cpu_listen)

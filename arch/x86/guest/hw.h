@@ -44,7 +44,9 @@ bool hw_stop_asked(void);
  */
 void hw_kick(u32 cpu);
 void hw_kick_to_flush(u32 cpu);
-/* Until a kick comes, if none has since the last call. Outside the guest; interrupts stay off. */
+/* Was there a kick since the last call? */
+bool hw_was_kicked(void);
+/* Until there was, which the next hw_was_kicked() says. Outside the guest; interrupts stay off. */
 void hw_wait(const struct vendor *vendor);
 /* Interrupts that wait, in a local APIC that is on, are taken and forgotten. */
 void hw_drop_interrupts(const struct vendor *vendor);

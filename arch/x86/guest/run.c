@@ -109,8 +109,15 @@ static void take_messages(struct vcpu *vcpu)
 {
 	struct processors *all = &guest_of(vcpu)->shared->processors;
 
-	while (!reset_take(vcpu, all))
+	for (;;) {
+		bool runs = reset_take(vcpu, all);
+
+		if (hw_was_kicked()) /* meanwhile: the kick is gone, its reason may be new */
+			continue;
+		if (runs)
+			return;
 		hw_wait(vcpu->vendor);
+	}
 }
 
 void guest_exit(struct vcpu *vcpu)
