@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC 0x41524d55u /* "UMRA" */
-#define BOOT_INFO_VERSION 3u
+#define BOOT_INFO_VERSION 4u
 
 /* What a range of physical memory is. */
 enum boot_mem_kind {
@@ -70,6 +70,8 @@ struct boot_options {
 	uint32_t audit_interval; /* debug: run shadow_audit() every so many exits; 0: never */
 	uint64_t pool_bytes;     /* 0: default, docs/memory.md */
 	uint64_t shadow_bytes;   /* limit on memory in shadow pages; 0: whatever the pool holds */
+	uint32_t sipi_protected; /* for tests: a start-up message begins in 32-bit protected mode */
+	uint32_t reserved;
 	char cpuid_hide[BOOT_CPUID_HIDE_MAX]; /* "-pku,-la57", NUL terminated, "" if none */
 	char raw[BOOT_LOAD_OPTIONS_MAX];      /* the line as written, for the log */
 };
@@ -97,9 +99,9 @@ struct boot_info {
 _Static_assert(sizeof(struct boot_range) == 24, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_guest_state) == 104, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_framebuffer) == 32, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_options) == 800, "layout shared with boot/");
-_Static_assert(offsetof(struct boot_info, guest) == 952, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_info) == 1056, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_options) == 808, "layout shared with boot/");
+_Static_assert(offsetof(struct boot_info, guest) == 960, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_info) == 1064, "layout shared with boot/");
 
 /*
  * How boot/ enters the core (the symbol core_entry of the core's ELF), with

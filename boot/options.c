@@ -161,6 +161,12 @@ static bool parse_cpus(struct umbra_options *options, struct text_span value)
 	return true;
 }
 
+static bool parse_sipi(struct umbra_options *options, struct text_span value)
+{
+	options->hv.sipi_protected = text_span_equal(value, "protected");
+	return options->hv.sipi_protected || text_span_equal(value, "real");
+}
+
 static const struct {
 	const char *name;
 	bool (*parse)(struct umbra_options *options, struct text_span value);
@@ -175,6 +181,7 @@ static const struct {
 	{"cpuid", parse_cpuid, "cpuid=-NAME,-NAME with names as in /proc/cpuinfo"},
 	{"audit", parse_audit, "audit=NUMBER of exits"},
 	{"cpus", parse_cpus, "cpus=NUMBER of processors for the guest, 1 to 256"},
+	{"sipi", parse_sipi, "sipi=real or protected"},
 };
 
 static bool parse_word(struct umbra_options *options, struct text_span word, struct boot_error *error)
@@ -196,7 +203,7 @@ static bool parse_word(struct umbra_options *options, struct text_span word, str
 	}
 	return boot_error_set(error,
 			      "unknown umbra option \"%.*s\"; the options are"
-			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= bare",
+			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= sipi= bare",
 			      (int)word.length, word.at);
 }
 

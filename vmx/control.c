@@ -49,7 +49,7 @@ static void update_exec_controls(struct vmx_vcpu *vmx)
 
 	if (vmx->requested & INTERCEPT_INTR)
 		pin |= PIN_INTR_EXITING;
-	if ((vmx->requested & INTERCEPT_NMI) || virtual_window)
+	if ((vmx->requested & INTERCEPT_NMI) || virtual_window || vmx->nmi_exits)
 		pin |= nmi_exiting_bits();
 	if (vmx->nmi_window)
 		primary |= virtual_window ? PRIMARY_NMI_WINDOW : PRIMARY_INTR_WINDOW;

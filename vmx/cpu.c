@@ -9,6 +9,7 @@
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/trap.h"
 #include "lib/log.h"
 #include "lib/printf.h"
 #include "mm/phys.h"
@@ -157,6 +158,7 @@ int vmx_cpu_enable(void)
 	}
 	if (this_cpu() == &percpu_boot)
 		log_capability(&capability);
+	trap_entry = (struct trap_entry){(u64)vmx_entry_begin, (u64)vmx_entry_end, (u64)vmx_entry_back};
 	return 0;
 }
 

@@ -1,15 +1,18 @@
 ; SPDX-License-Identifier: BSD-2-Clause
-; u32 vmx_enter(struct vcpu *vcpu, bool resume, u64 host_rsp_field)
+; u32 vmx_enter(struct vcpu *vcpu, bool resume, u64 host_rsp_field, const bool *kicked)
 ; rdi = vcpu, esi = 0 for VMLAUNCH, else VMRESUME, rdx = encoding of the field
-; HOST_RSP. Entry and exit swap RSP, RIP, RFLAGS and all that the VMCS holds
+; HOST_RSP, rcx: if there is not 0, or an NMI comes before the entry, there is none. Entry and exit swap RSP, RIP, RFLAGS and all that the VMCS holds
 ; (SDM vol. 3 sections 26.3.2 and 27.5); the general registers are swapped here.
-; Returns enum vmx_status: 0 after an exit, 1 or 2 if the entry failed early.
+; Returns enum vmx_status: 0 after an exit, 1 or 2 if the entry failed early, 3 if there was none.
 ; vmx_exit is what the field HOST_RIP holds.
 %include "arch/x86/gpr.inc"
 
 bits 64
 global vmx_enter
 global vmx_exit
+global vmx_entry_begin
+global vmx_entry_end
+global vmx_entry_back
 
 section .text
 
@@ -25,21 +28,29 @@ vmx_enter:
 	je	.host_known
 	mov	[rdi + VCPU_HOST], rsp
 	vmwrite	rdx, rsp
-	jbe	.failed			; CF or ZF
+	jbe	vmx_failed			; CF or ZF
 .host_known:
+vmx_entry_begin:
+	cmp	byte [rcx], 0
+	jne	vmx_entry_back
 	test	esi, esi		; the moves below keep the flags
 	load	rax, VCPU_RAX
 	for_each_gpr load
 	load	rdi, VCPU_RDI
-	jnz	.resume
+	jnz	vmx_resume
 	vmlaunch
-	jmp	.failed
-.resume:
+	jmp	vmx_failed
+vmx_resume:
 	vmresume
-.failed:
+vmx_entry_end:
+vmx_failed:
 	mov	eax, 1			; CF: VMfailInvalid
 	jc	vmx_return
 	mov	eax, 2			; ZF: VMfailValid
+	jmp	vmx_return
+
+vmx_entry_back:				; the guest's registers are all in struct vcpu
+	mov	eax, 3
 	jmp	vmx_return
 
 vmx_exit:

@@ -13,6 +13,7 @@ enum vmx_status {
 	VMX_OK,
 	VMX_FAIL_INVALID, /* CF: no current VMCS, or the operand is refused */
 	VMX_FAIL_VALID,   /* ZF: the number is in the VM-instruction error field */
+	VMX_KICKED,       /* of an entry alone: a kick came before it, there was none */
 };
 
 MUST_CHECK enum vmx_status insn_vmxon(hpa_t region);

@@ -2,6 +2,7 @@
 /* Entries into the guest, the loop around them, and what an entry that fails leaves to say. */
 #include "arch/x86/guest/run.h"
 #include "arch/x86/guest/stop.h"
+#include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "vmx/check.h"
 #include "vmx/insn.h"
@@ -67,20 +68,57 @@ static void finish_exit(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	}
 }
 
-static void enter(struct vcpu *vcpu, struct vmx_exit_info *info)
+/*
+ * Of several processors: nothing is due, the others know that this one is inside, and no kick came between the two and the
+ * entry. NMIs are not held back here: one in between makes the entry begin anew (vmx_entry_begin).
+ */
+static u32 enter_shared(struct vcpu *vcpu)
 {
+	const struct vmx_vcpu *vmx = vmx_of(vcpu);
+	struct percpu *cpu = this_cpu();
+	u32 status = VMX_KICKED;
+
+	while (status == VMX_KICKED) {
+		__atomic_store_n(&cpu->kicked, false, __ATOMIC_SEQ_CST);
+		if (cpu->looks || vmx_nmi_is_due(vmx))
+			return VMX_KICKED;
+		if (!shadow_enter(vcpu->mmu)) {
+			guest_prepare_entry(vcpu);
+			continue;
+		}
+		status = vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP, &cpu->kicked);
+		shadow_leave(vcpu->mmu);
+	}
+	return status;
+}
+
+/* An NMI that exits is gone from the hardware, which blocks others until an IRET: the hypervisor's handler does both. */
+static void take_nmi(void)
+{
+	asm volatile("int $2" : : : "memory");
+}
+
+/* False: there was none, since a message came before it. */
+static bool enter(struct vcpu *vcpu, struct vmx_exit_info *info)
+{
+	static const bool never;
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
 	u32 status;
 
 	if (unlikely(!vmx->launched))
 		check_before_first_entry();
-	status = vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP);
+	status = unlikely(vcpu->several) ? enter_shared(vcpu) : vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP, &never);
+	if (unlikely(status == VMX_KICKED))
+		return false;
 	if (unlikely(status != VMX_OK))
 		entry_failed(vcpu, status);
 	read_exit_info(info);
 	vmx->launched = vmx->launched || !(info->reason & REASON_ENTRY_FAILURE);
 	vcpu_note_exit(vcpu, vmx_exit_kind(info), info->reason, vmcs_read_natural(VMCS_GUEST_RIP),
 		       info->qualification, vmx_exit_info2(info));
+	if (unlikely(vcpu->several) && vcpu_last_exit(vcpu)->kind == EXIT_NMI)
+		take_nmi();
+	return true;
 }
 
 void vmx_run_once(struct vcpu *vcpu)
@@ -88,9 +126,27 @@ void vmx_run_once(struct vcpu *vcpu)
 	struct vmx_exit_info info;
 
 	vmx_load_guest(vcpu);
-	enter(vcpu, &info);
+	BUG_ON(!enter(vcpu, &info));
 	vmx_store_guest(vcpu);
 	finish_exit(vcpu, &info);
+}
+
+static bool message_is_due(const struct vcpu *vcpu)
+{
+	return unlikely(vcpu->several) && this_cpu()->looks;
+}
+
+/* What an entry that was not made, or the fast path, has put into the VMCS already. */
+static void take_back_event(struct vcpu *vcpu)
+{
+	struct vmx_exit_info info = {.idt_info = vmcs_read32(VMCS_ENTRY_INTR_INFO)};
+
+	if (!(info.idt_info & INTR_INFO_VALID))
+		return;
+	info.idt_error = vmcs_read32(VMCS_ENTRY_INTR_ERROR);
+	info.insn_len = vmcs_read32(VMCS_ENTRY_INSN_LENGTH);
+	vcpu->inject = vmx_interrupted_event(&info);
+	vmcs_write32(VMCS_ENTRY_INTR_INFO, 0);
 }
 
 NORETURN void vmx_run(struct vcpu *vcpu)
@@ -101,16 +157,19 @@ NORETURN void vmx_run(struct vcpu *vcpu)
 
 	for (;;) {
 		vmx_load_guest(vcpu);
-		do {
-			enter(vcpu, &info);
-			done = vmx_fast_path(vcpu, &info);
-		} while (done && !vmx_nmi_is_due(vmx));
+		do
+			done = !enter(vcpu, &info) || vmx_fast_path(vcpu, &info);
+		while (done && !vmx_nmi_is_due(vmx) && !message_is_due(vcpu));
 		vmx_store_guest(vcpu);
-		if (unlikely(done)) { /* an NMI came meanwhile; a #PF that it displaces comes again */
+		if (unlikely(done)) { /* an NMI or a message came meanwhile */
+			take_back_event(vcpu);
 			vcpu->exit = (struct vcpu_exit){.kind = vcpu_last_exit(vcpu)->kind};
+			guest_messages(vcpu);
 			continue;
 		}
 		finish_exit(vcpu, &info);
+		if (vcpu->several && vcpu->exit.kind == EXIT_NMI)
+			vcpu->exit.kind = EXIT_WINDOW; /* take_nmi() */
 		guest_exit(vcpu);
 	}
 }

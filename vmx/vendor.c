@@ -31,6 +31,12 @@ static void set_dr7(struct vcpu *vcpu, u64 value)
 	vmcs_write_natural(VMCS_GUEST_DR7, value);
 }
 
+static void wake(struct vcpu *vcpu)
+{
+	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, 0);
+}
+
 /* It stays in the CPU. */
 static void set_dr6(struct vcpu *vcpu, u64 value)
 {
@@ -68,6 +74,7 @@ const struct vendor vmx_vendor = {
 	.set_dr6 = set_dr6,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,
+	.wake = wake,
 	.dump = vmx_dump,
 	.exit_name = vmx_exit_name,
 };

@@ -35,6 +35,7 @@ struct vmx_vcpu {
 	u32 interruptibility;
 	u64 nmi_seen;     /* of this_cpu()->nmi_count: passed on or waiting */
 	bool nmi_waiting; /* one NMI for the guest that it blocks */
+	bool nmi_exits;   /* always: of several processors */
 	bool nmi_window;  /* an exit is asked for when it may go in */
 };
 
@@ -114,7 +115,8 @@ void vmx_dump(const struct vcpu *vcpu);
  * exit, stores them back. Returns enum vmx_status (vmx/insn.h): the flags of
  * VMLAUNCH or VMRESUME. host_rsp_field: VMCS_HOST_RSP.
  */
-u32 vmx_enter(struct vcpu *vcpu, u32 resume, u64 host_rsp_field);
+u32 vmx_enter(struct vcpu *vcpu, u32 resume, u64 host_rsp_field, const bool *kicked);
+extern u8 vmx_entry_begin[], vmx_entry_end[], vmx_entry_back[];
 /* Where exits arrive; never called. */
 void vmx_exit(void);
 

@@ -155,9 +155,10 @@ static void find_sleep(const struct boot_info *info, struct acpi_sleep *sleep)
 static void give_processors(const struct boot_info *info, const struct vendor *vendor, struct acpi_cpus *given)
 {
 	u32 limit = info->options.cpus ? info->options.cpus : PERCPU_MAX;
+	bool startable = vendor->real_mode || info->options.sipi_protected;
 
 	*given = (struct acpi_cpus){.count = 1, .apic_id = {percpu_boot.apic_id}};
-	for (u32 i = 1; i < PERCPU_MAX && given->count < limit && vendor->real_mode; i++) {
+	for (u32 i = 1; i < PERCPU_MAX && given->count < limit && startable; i++) {
 		struct percpu *cpu = percpu_of(i);
 		struct vcpu *vcpu;
 
@@ -196,6 +197,7 @@ static NORETURN void start_guest(const struct boot_info *info)
 		.start = &info->guest,
 		.cpuid_hide = info->options.cpuid_hide,
 		.audit_interval = info->options.audit_interval,
+		.sipi_protected = info->options.sipi_protected,
 		.host_phys_bits = physbits_usable(),
 	};
 	int err;

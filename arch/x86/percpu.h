@@ -67,7 +67,8 @@ struct percpu {
 	struct vcpu *vcpu;   /* the guest's CPU that runs here or may be started here; NULL: none */
 	bool runs_guest;     /* it does, since some time */
 	bool stop_by_init;   /* it runs the guest, to which NMIs go without an exit */
-	bool looks;          /* a kick came: kick_wait() */
+	bool looks;          /* a KICK_LOOK came, and nobody has looked yet */
+	bool kicked;         /* an NMI came since this was cleared, before an entry */
 	const char *trouble; /* what the vendor could not do on it; text for who may log: the boot CPU */
 	struct cpu_stacks *stacks;
 	struct gdt gdt;

@@ -16,6 +16,8 @@
 
 #define SX_INIT 1u /* APM vol. 2 section 15.28: an INIT, redirected by VM_CR.R_INIT */
 
+struct trap_entry trap_entry;
+
 extern const struct extable_entry core_extable_start[], core_extable_end[];
 
 static bool apply_fixup(struct trap_frame *frame)
@@ -40,11 +42,13 @@ static void ignore_breakpoint(struct trap_frame *frame)
 	frame->rflags |= RFLAGS_RF;
 }
 
-/* A kick between the look at the byte and the halt behind it: it looks again. */
-static void wait_again(struct trap_frame *frame)
+/* Between a look whether there was a kick and what shall not be done behind one: a halt, an entry into the guest. */
+static void turn_back(struct trap_frame *frame)
 {
 	if (frame->rip > (u64)kick_wait_for && frame->rip < (u64)kick_wait_end)
 		frame->rip = (u64)kick_wait_for;
+	if (frame->rip >= trap_entry.begin && frame->rip < trap_entry.end)
+		frame->rip = trap_entry.back;
 }
 
 static void handle_nmi(struct trap_frame *frame)
@@ -60,7 +64,8 @@ static void handle_nmi(struct trap_frame *frame)
 		cpu->nmi_count++;
 	if (reasons & KICK_LOOK)
 		cpu->looks = true;
-	wait_again(frame);
+	cpu->kicked = true;
+	turn_back(frame);
 }
 
 void trap_handle(struct trap_frame *frame)

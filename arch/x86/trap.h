@@ -9,6 +9,14 @@
 
 #include "arch/x86/trap_frame.h"
 
+/*
+ * Of a backend in whose hypervisor NMIs are not held back: from the look whether there was a kick to the entry into the guest. An NMI
+ * in [begin, end) goes on at back instead. All zeroes: there is none.
+ */
+extern struct trap_entry {
+	u64 begin, end, back;
+} trap_entry;
+
 /* Called by isr.asm; returns to resume at frame->rip. */
 void trap_handle(struct trap_frame *frame);
 

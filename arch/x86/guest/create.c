@@ -131,7 +131,7 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config, u32 apic_
 
 	if (!shared)
 		return -ENOMEM;
-	processors_init(&shared->processors, config->vendor->real_mode);
+	processors_init(&shared->processors, config->vendor->real_mode, config->sipi_protected);
 	if (processors_add(&shared->processors, apic_id, true) < 0)
 		return -ENOSPC;
 	return alloc_guest(vcpu, shared, config);

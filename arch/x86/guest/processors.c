@@ -59,10 +59,11 @@ static bool first_time(struct processors *t, u32 what)
 
 /* --- the table ---------------------------------------------------------------------- */
 
-void processors_init(struct processors *t, bool real_mode)
+void processors_init(struct processors *t, bool real_mode, bool can_start)
 {
 	memset(t, 0, sizeof(*t));
 	t->real_mode = real_mode;
+	t->can_start = real_mode || can_start;
 }
 
 int processors_add(struct processors *t, u32 apic_id, bool boot)
@@ -274,7 +275,7 @@ static void take_startup(struct processors *t, u32 index, u8 vector, struct proc
 
 	if (p->state != PROCESSOR_WAITS)
 		return;
-	if (t->real_mode) {
+	if (t->can_start) {
 		p->state = PROCESSOR_RUNS;
 		event->start = true;
 		event->vector = vector;

@@ -63,7 +63,8 @@ struct processor {
 
 struct processors {
 	u32 count;
-	bool real_mode; /* one can be started: the vendor's */
+	bool real_mode; /* the vendor's: a guest can be in it */
+	bool can_start; /* a start-up message begins somewhere: in real mode, or where the boot entry asks for another */
 	u32 told;       /* what was logged already */
 	struct processor cpu[PROCESSORS_MAX];
 };
@@ -85,8 +86,8 @@ enum command_verdict {
 	COMMAND_FAULT,   /* #GP: reserved bits in x2APIC mode */
 };
 
-/* An empty table; real_mode: struct vendor's. */
-void processors_init(struct processors *t, bool real_mode);
+/* An empty table; real_mode: struct vendor's; can_start: without it, by the boot entry. */
+void processors_init(struct processors *t, bool real_mode, bool can_start);
 
 /*
  * One more, before the guest runs: its index, or -ENOSPC. The boot processor runs, others are off. In xAPIC mode until
@@ -116,7 +117,7 @@ void processors_post_nmi(struct processors *t, u32 index);
 struct processor_event {
 	bool machine;      /* an INIT that only a reset of the machine can do: real mode is not there */
 	bool reset;        /* registers and APIC as after an INIT; the boot processor begins at the reset vector */
-	bool start;        /* in real mode at vector:0000 */
+	bool start;        /* at the page with the vector's number */
 	u8 vector;         /* of start */
 	bool start_failed; /* a start-up message without real mode: it stays where it is */
 	bool nmi;          /* is pending */

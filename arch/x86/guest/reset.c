@@ -60,6 +60,8 @@ static void drop_events(struct vcpu *vcpu)
 	vcpu->mmio.state = MMIO_NONE;
 	vcpu->dr6_set = 0;
 	vcpu->breakpoints_hit = 0;
+	if (vcpu->vendor->wake)
+		vcpu->vendor->wake(vcpu);
 }
 
 static void set_registers(struct vcpu *vcpu)
@@ -82,6 +84,23 @@ static void do_init(struct vcpu *vcpu)
 	set_debug_registers(vcpu);
 	cr_apply(vcpu, true);
 	apic_reset(vcpu);
+}
+
+/* For tests, where there is no real mode: 32-bit, flat, paging off. */
+static void do_start_protected(struct vcpu *vcpu, u8 vector)
+{
+	struct segment s = {.limit = ~0u, .attributes = SEG_FLAT_DATA};
+
+	for (u32 i = SEG_ES; i <= SEG_GS; i++)
+		if (i != SEG_CS)
+			vcpu->vendor->set_segment(vcpu, (enum segment_name)i, &s);
+	s.attributes = SEG_FLAT_CODE32;
+	vcpu->vendor->set_segment(vcpu, SEG_CS, &s);
+	s = (struct segment){.limit = REAL_LIMIT, .attributes = SEG_TSS32_BUSY};
+	vcpu->vendor->set_segment(vcpu, SEG_TR, &s);
+	vcpu->rip = (u64)vector << PAGE_SHIFT;
+	vcpu->cr0 |= CR0_PE | CR0_NE;
+	cr_apply(vcpu, true);
 }
 
 /* Section 8.4.4.1: the code is at the page of that number. The rest is as the INIT left it. */
@@ -121,8 +140,10 @@ void reset_do(struct vcpu *vcpu, struct processors *t, const struct processor_ev
 		reset_machine();
 	if (event->reset)
 		do_init(vcpu);
-	if (event->start)
+	if (event->start && t->real_mode)
 		do_start(vcpu, event->vector);
+	else if (event->start)
+		do_start_protected(vcpu, event->vector);
 	if (event->nmi)
 		do_nmi(vcpu, t);
 }

@@ -104,12 +104,11 @@ static NORETURN void stop_foreign_root(struct vcpu *vcpu)
 		   (unsigned long long)vcpu->vendor->hardware_root(vcpu).v, (unsigned long long)vcpu->root.v);
 }
 
-/* What other processors ask of this one; a processor that waits for a start-up message does so here. */
-static void take_messages(struct vcpu *vcpu)
+void guest_messages(struct vcpu *vcpu)
 {
 	struct processors *all = &guest_of(vcpu)->shared->processors;
 
-	for (;;) {
+	while (vcpu->several) {
 		bool runs = reset_take(vcpu, all);
 
 		if (hw_was_kicked()) /* meanwhile: the kick is gone, its reason may be new */
@@ -126,7 +125,7 @@ void guest_exit(struct vcpu *vcpu)
 		stop_foreign_root(vcpu);
 	exit_dispatch(vcpu);
 	if (unlikely(vcpu->several))
-		take_messages(vcpu);
+		guest_messages(vcpu);
 	if (guest_entry_due(vcpu))
 		guest_prepare_entry(vcpu);
 }
@@ -149,6 +148,6 @@ void guest_run_other(struct vcpu *vcpu)
 		panic("guest: CPU %u cannot be set up", vcpu->id);
 	hw_runs_guest();
 	reset_do(vcpu, all, &event);
-	take_messages(vcpu);
+	guest_messages(vcpu);
 	guest_run(vcpu);
 }

@@ -17,6 +17,9 @@ void guest_run_other(struct vcpu *vcpu);
 /* Handles vcpu->exit and all that is due before the next entry. */
 void guest_exit(struct vcpu *vcpu);
 
+/* Carries out what other processors ask of this one; a processor that waits for a start-up message does so here. */
+void guest_messages(struct vcpu *vcpu);
+
 /* False where the CPU took another CR3 than the shadow's: by a task switch that did not exit (docs/hardware.md). */
 static ALWAYS_INLINE bool guest_root_is_ours(const struct vcpu *vcpu)
 {
