@@ -4,6 +4,7 @@
  * root and tag, TLB flushes. Each setter clears the clean bit of what it changes.
  */
 #include "lib/string.h"
+#include "svm/halt.h"
 #include "svm/insn.h"
 #include "svm/nmi.h"
 #include "svm/svm.h"
@@ -75,7 +76,7 @@ void svm_set_intercepts(struct vcpu *vcpu, u32 mask)
 	svm_set_intercept(vmcb, SVM_EXIT_CR3_READ, mask & INTERCEPT_CR3_READ);
 	svm_set_intercept(vmcb, SVM_EXIT_INVLPG, mask & INTERCEPT_INVLPG);
 	svm_nmi_set_intercepts(vcpu);
-	svm_set_intercept(vmcb, SVM_EXIT_INTR, mask & INTERCEPT_INTR);
+	svm_halt_set_intercepts(vcpu);
 	update_cr_intercepts(vcpu);
 }
 

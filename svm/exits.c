@@ -55,6 +55,7 @@ enum exit_kind svm_exit_kind(u64 raw, u64 info1)
 	case SVM_EXIT_IRET: return EXIT_WINDOW; /* IRET: nmi.c */
 	case SVM_EXIT_CR0_SEL_WRITE: return EXIT_CR_WRITE;
 	case SVM_EXIT_CPUID: return EXIT_CPUID;
+	case SVM_EXIT_HLT: return EXIT_HALT;
 	case SVM_EXIT_INVD: return EXIT_INVD;
 	case SVM_EXIT_INVLPG: return EXIT_INVLPG;
 	case SVM_EXIT_INVPCID: return EXIT_INVPCID;

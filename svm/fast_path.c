@@ -8,6 +8,7 @@
 #include "arch/x86/guest/fast_path.h"
 #include "arch/x86/guest/run.h"
 #include "lib/log.h"
+#include "svm/halt.h"
 #include "svm/nmi.h"
 #include "svm/svm.h"
 
@@ -167,6 +168,21 @@ static NOINLINE bool fast_other(struct vcpu *vcpu, struct vmcb *vmcb)
 	return false;
 }
 
+/* Of several processors: into a halt and out of it; else the slow path, with all of the state. */
+static NOINLINE bool fast_halt(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	bool wakes = svm_of(vcpu)->halted && (u32)vmcb->exit_code == SVM_EXIT_INTR;
+
+	if (!wakes && (svm_of(vcpu)->halted || (u32)vmcb->exit_code != SVM_EXIT_HLT))
+		return fast_other(vcpu, vmcb);
+	note_exit(vcpu, vmcb, wakes ? EXIT_INTERRUPT : EXIT_HALT);
+	if (wakes)
+		svm_halt_end(vcpu);
+	else
+		svm_halt_begin(vcpu);
+	return ready(vcpu);
+}
+
 /* Called by enter.asm after every exit; true: enter the guest again. */
 bool svm_fast_path(struct vcpu *vcpu)
 {
@@ -178,8 +194,8 @@ bool svm_fast_path(struct vcpu *vcpu)
 	vmcb->tlb_control = TLB_KEEP;
 	if (unlikely(vcpu->several)) {
 		shadow_leave(vcpu->mmu);
-		if (svm->step)
-			return fast_other(vcpu, vmcb);
+		if (svm->halted || svm->step || (u32)vmcb->exit_code == SVM_EXIT_HLT)
+			return fast_halt(vcpu, vmcb);
 	}
 	if (guest_root_is_foreign(vcpu))
 		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */

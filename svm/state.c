@@ -3,6 +3,7 @@
  * The guest's state between the VMCB and struct vcpu. FPU and vector state, DR0 to
  * DR3 and XCR0 are the guest's all the time and are not touched.
  */
+#include "svm/halt.h"
 #include "svm/nmi.h"
 #include "svm/svm.h"
 
@@ -56,8 +57,10 @@ void svm_load_guest(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
-	if (unlikely(vcpu->several))
+	if (unlikely(vcpu->several)) {
 		svm_nmi_entry(vcpu);
+		svm_halt_entry(vcpu);
+	}
 	vmcb->rax = vcpu->gpr[GPR_RAX];
 	vmcb->rsp = vcpu->gpr[GPR_RSP];
 	vmcb->rip = vcpu->rip;

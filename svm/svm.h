@@ -38,6 +38,10 @@ struct svm_vcpu {
 	bool flush_due;  /* flush_all, or some tag may be stale */
 	u32 stale_words; /* of stale, from the first: there a bit may be set */
 	u64 *stale;      /* bitmap: tags to be flushed before they are used again */
+	/* halt.c */
+	bool halted;             /* HLT at halt_rip is executed with interrupts exiting */
+	u64 halt_rip, halt_next; /* halt_next: behind it, once it has slept; else 0 */
+	u64 halt_shadow;         /* VMCB_INTERRUPT_SHADOW at the HLT */
 	/* nmi.c */
 	bool nmi_waits;
 	bool step; /* an IRET is stepped over, at step_rip; */

@@ -78,7 +78,7 @@ def timeout():
 
 
 def cpus(emulator):
-    text = get("SMP", "1")
+    text = get("SMP", "1" if emulator == "bochs" else "2")
     most = bochs.CPUS_MAX if emulator == "bochs" else CPUS_MAX
     if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= most:
         raise vm.Problem(f"SMP={text}: not a number of processors from 1 to {most}")

@@ -11,6 +11,7 @@
 #include "arch/x86/acpi.h"
 #include "arch/x86/clock.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpuid_bits.h"
 #include "arch/x86/idt.h"
 #include "arch/x86/kick.h"
 #include "arch/x86/lapic.h"
@@ -26,7 +27,9 @@
 /* SDM vol. 3 section 8.4.4.1: between INIT and start-up; between two start-up messages, more than the 200 us asked for. */
 #define INIT_WAIT_US 10000u
 #define REPEAT_US 10000u
+/* Where the processors are another system's threads, each waits for its turn there: so many times as long. */
 #define COME_UP_US 1000000u
+#define PATIENCE_OF_GUESTS 10u
 /* Without tables: so long after the last one that came. */
 #define SILENCE_US 200000u
 
@@ -81,6 +84,11 @@ static NORETURN void begin(struct percpu *cpu)
 }
 
 /* --- on the boot CPU -------------------------------------------------------- */
+
+static u32 come_up_us(void)
+{
+	return cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR ? COME_UP_US * PATIENCE_OF_GUESTS : COME_UP_US;
+}
 
 static u32 state_of(const struct percpu *cpu)
 {
@@ -145,7 +153,7 @@ static bool withdraw(void)
 /* It can be reached: an NMI finds its handler, which finds the reason. */
 static bool answers(struct percpu *cpu)
 {
-	u64 deadline = clock_after(COME_UP_US);
+	u64 deadline = clock_after(come_up_us());
 
 	kick_send(cpu, KICK_ANSWER);
 	while (!__atomic_load_n(&cpu->kicks_taken, __ATOMIC_ACQUIRE))
@@ -162,7 +170,7 @@ static bool take(u64 deadline)
 
 	smp.next = NULL;
 	if (!wait_state(cpu, CPU_WAITS, deadline))
-		why = "did not come up within a second";
+		why = "did not come up in time";
 	else if (state_of(cpu) == CPU_FAILED)
 		why = "cannot be used";
 	else if (!answers(cpu))
@@ -186,7 +194,7 @@ static u32 startup_command(void)
 /* Starts one that is named by its APIC ID. */
 static bool start_one(u32 apic_id)
 {
-	u64 again = clock_after(REPEAT_US), deadline = clock_after(COME_UP_US);
+	u64 again = clock_after(REPEAT_US), deadline = clock_after(come_up_us());
 
 	if (!lapic_can_name(apic_id)) {
 		log_warn("processors: APIC ID %u cannot be named in xAPIC mode: it stays off\n", apic_id);
@@ -201,7 +209,7 @@ static bool start_one(u32 apic_id)
 	if (!wait_state(smp.next, CPU_BEGUN, again)) /* one that has begun passes the second by */
 		lapic_send(apic_id, startup_command());
 	if (!wait_state(smp.next, CPU_BEGUN, deadline) && withdraw()) {
-		log_warn("processors: the one with APIC ID %u did not come up within a second: it stays off\n",
+		log_warn("processors: the one with APIC ID %u did not come up in time: it stays off\n",
 			 apic_id);
 		return false;
 	}
@@ -234,7 +242,7 @@ static u32 start_unknown(void)
 	do {
 		if (!wait_state(smp.next, CPU_BEGUN, clock_after(SILENCE_US)) && withdraw())
 			return started;
-		started += take(clock_after(COME_UP_US));
+		started += take(clock_after(come_up_us()));
 	} while (offer());
 	return started;
 }

@@ -73,11 +73,11 @@ def test_sleep_type_that_no_table_names_is_refused():
     require("refused (sleep type 1;" in result.text, "the serial log does not say so")
 
 
-def end_of_guest(name, command, options=""):
+def end_of_guest(name, command, options="", **settings):
     """What QEMU tells by its QMP socket of the machine's end: SHUTDOWN's reason, and whether RESET or SUSPEND_DISK came."""
     path = f"build/{name}.qmp"
     machine = with_port(command=command, options=f"{vm.LINUX} {options}",
-                        extra=["-qmp", f"unix:{path},server=on,wait=off"])
+                        extra=["-qmp", f"unix:{path},server=on,wait=off"], **settings)
     events = []
 
     def listen():
@@ -116,6 +116,12 @@ def test_reset_through_port_cf9():
     check_reset("pci")
 
 
+def test_reset_by_the_third_processor():
+    """Linux turns the others off first, by an interrupt, or by NMIs if that is not enough."""
+    events = end_of_guest("reset-cpu", "taskset -c 2 reboot -f", cpus=3)
+    require('"reason": "guest-reset"' in events, f"QEMU says {events[-200:]!r}")
+
+
 def test_reset_through_port_92():
     events = end_of_guest("reset-92", "port 0x92 1 1; sleep 20")
     require('"reason": "guest-reset"' in events, f"QEMU says {events[-200:]!r}")
@@ -131,11 +137,11 @@ def test_s4_passes():
     require("SUSPEND_DISK" in events, f"QEMU says {events[-200:]!r}")
 
 
-def test_kexec_goes_on_in_another_kernel_under_the_hypervisor():
+def check_kexec(name, program, **settings):
     """The second kernel gets the same initramfs and a command of its own."""
     kernel = vm.fetch_kernel("cloud")
     base, command, second, more = vm.initramfs(kernel), "build/kexec.command", "build/kexec.initrd", "build/kexec.cpio"
-    vm.write_text(command, "cat /proc/cmdline; umbractl stats | head -1; exit 5\n")
+    vm.write_text(command, "cat /proc/cmdline; nproc; umbractl stats | head -1; exit 5\n")
     subprocess.run(["tools/mkinitramfs", more, "--file", command + ":/umbra/command"], check=True)
     with open(second, "wb") as file:
         for part in (base, more):
@@ -143,10 +149,18 @@ def test_kexec_goes_on_in_another_kernel_under_the_hypervisor():
                 file.write(source.read())
     subprocess.run(["tools/mkinitramfs", more, "--program", "build/tools/kexec", "--file", f"{kernel}/vmlinuz:/kexec/kernel",
                     "--file", second + ":/kexec/initrd"], check=True)
-    machine = debian(command=f'kexec /kexec/kernel /kexec/initrd "{vm.LINUX} second=1"')
+    machine = debian(command=f'{program} /kexec/kernel /kexec/initrd "{vm.LINUX} second=1"', **settings)
     machine.initrds.append(more)
-    result = run_command("kexec", machine, status=5)
-    require(re.search(rb"second=1\s+exits +\d+", result.output), f"the second kernel printed {result.output[-300:]!r}")
+    result = run_command(name, machine, status=5)
+    require(re.search(rb"second=1\s+%d\s+exits +\d+" % machine.cpus, result.output), f"the second kernel printed {result.output[-300:]!r}")
+
+
+def test_kexec_goes_on_in_another_kernel_under_the_hypervisor():
+    check_kexec("kexec", "kexec")
+
+
+def test_kexec_from_the_third_processor_goes_on_with_all():
+    check_kexec("kexec-cpu", "taskset -c 2 kexec", cpus=3)
 
 
 def test_dmesg_of_the_keyboard_controller_is_as_on_bare():

@@ -123,7 +123,7 @@ void exit_dispatch(struct vcpu *vcpu)
 	/* CPUID shows none of these. */
 	case EXIT_INVPCID: case EXIT_HYPERCALL: case EXIT_VIRT_INSN: inject_ud(vcpu); break;
 	/* Nothing to do: the event itself is still pending in the hardware. */
-	case EXIT_INTERRUPT: case EXIT_WINDOW: case EXIT_SIPI: break;
+	case EXIT_INTERRUPT: case EXIT_WINDOW: case EXIT_SIPI: case EXIT_HALT: break;
 	case EXIT_INIT: handle_init(vcpu);
 	case EXIT_TRIPLE_FAULT: guest_shutdown(vcpu);
 	case EXIT_TASK_SWITCH: task_handle_switch(vcpu); break;

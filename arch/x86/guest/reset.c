@@ -60,8 +60,7 @@ static void drop_events(struct vcpu *vcpu)
 	vcpu->mmio.state = MMIO_NONE;
 	vcpu->dr6_set = 0;
 	vcpu->breakpoints_hit = 0;
-	if (vcpu->vendor->wake)
-		vcpu->vendor->wake(vcpu);
+	vcpu->vendor->wake(vcpu);
 }
 
 static void set_registers(struct vcpu *vcpu)

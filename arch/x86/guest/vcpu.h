@@ -30,6 +30,7 @@
 	X(EXCEPTION, "intercepted exception") \
 	X(INTERRUPT, "external interrupt") \
 	X(NMI, "NMI") \
+	X(HALT, "HLT") \
 	X(INIT, "INIT") \
 	X(SIPI, "SIPI") \
 	X(MACHINE_CHECK, "machine check") \

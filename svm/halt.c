@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See halt.h. */
+#include "svm/halt.h"
+
+#include "arch/x86/guest/decode.h"
+#include "svm/svm.h"
+
+void svm_halt_set_intercepts(struct vcpu *vcpu)
+{
+	const struct svm_vcpu *svm = svm_of(vcpu);
+
+	svm_set_intercept(svm->vmcb, SVM_EXIT_HLT, vcpu->several && !svm->halted);
+	svm_set_intercept(svm->vmcb, SVM_EXIT_INTR, svm->halted || svm->requested & INTERCEPT_INTR);
+}
+
+static void set_halted(struct vcpu *vcpu, bool on)
+{
+	svm_of(vcpu)->halted = on;
+	svm_halt_set_intercepts(vcpu);
+}
+
+/* A HLT that is single-stepped ends with #DB, so it needs no help; until the next exit it does not exit. */
+void svm_halt_begin(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	svm->halt_rip = svm->vmcb->rip;
+	svm->halt_next = 0;
+	svm->halt_shadow = svm->vmcb->interrupt_shadow;
+	set_halted(vcpu, !(svm->vmcb->rflags & RFLAGS_TF));
+	if (!svm->halted)
+		svm_set_intercept(svm->vmcb, SVM_EXIT_HLT, false);
+}
+
+void svm_halt_end(struct vcpu *vcpu)
+{
+	set_halted(vcpu, false);
+}
+
+void svm_halt_entry(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	if (!svm->halted) {
+		svm_halt_set_intercepts(vcpu);
+		return;
+	}
+	if (vcpu->rip - svm->halt_rip - 1 < INSN_MAX) /* it slept */
+		svm->halt_next = vcpu->rip;
+	else if (vcpu->rip != svm->halt_rip)
+		set_halted(vcpu, false); /* an INIT, or an event that was not ours */
+	if (!svm->halted)
+		return;
+	if (vcpu->inject.type == EVENT_NONE) {
+		vcpu->rip = svm->halt_rip;
+		vcpu->interrupt_shadow = svm->halt_shadow;
+	} else {
+		vcpu->rip = svm->halt_next ? svm->halt_next : svm->halt_rip;
+		set_halted(vcpu, false);
+	}
+}
