@@ -114,7 +114,8 @@ void svm_nmi_entry(struct vcpu *vcpu)
 
 	if (svm->step)
 		step_entry(vcpu, svm);
-	if (vcpu->inject.type == EVENT_NMI && !again) { /* of another processor: it waits its turn as one of the hardware's */
+	if (vcpu->inject.type == EVENT_NMI &&
+	    !again) { /* of another processor: it waits its turn as one of the hardware's */
 		vcpu->inject.type = EVENT_NONE;
 		svm->nmi_waits = true;
 	}

@@ -40,7 +40,7 @@ struct svm_vcpu {
 	u64 *stale;      /* bitmap: tags to be flushed before they are used again */
 	/* nmi.c */
 	bool nmi_waits;
-	bool step; /* an IRET is stepped over, at step_rip; */
+	bool step;                       /* an IRET is stepped over, at step_rip; */
 	u64 step_rip, step_tf, step_dr6; /* RFLAGS.TF and DR6 as the guest has them */
 	u64 nmi_seen;                    /* of hw_nmis() */
 };
