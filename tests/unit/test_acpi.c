@@ -381,6 +381,12 @@ static void madt_of_a_pc(void)
 	madt_end();
 }
 
+/* Hides all processors but one. */
+static void keep(acpi_map_fn *map_it, acpi_edit_fn *edit_it, u32 apic_id)
+{
+	acpi_hide_cpus(map_it, edit_it, RSDP, &(struct acpi_cpus){.count = 1, .apic_id = {apic_id}});
+}
+
 static u32 flags_of(u32 offset)
 {
 	u32 value;
@@ -460,7 +466,7 @@ static void entries_whose_lengths_lie_end_the_list(void **state)
 	for (u32 bytes = 36; bytes < 44; bytes++) {
 		table(OTHER, "APIC", bytes);
 		assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), -ENOENT);
-		acpi_hide_cpus(map, edit, RSDP, 0);
+		keep(map, edit, 0);
 	}
 }
 
@@ -471,7 +477,7 @@ static void hidden_processors_are_absent_and_the_checksum_is_right(void **state)
 
 	madt_of_a_pc();
 	memcpy(before, memory + (OTHER - BASE), sizeof(before));
-	acpi_hide_cpus(map, edit, RSDP, 1);
+	keep(map, edit, 1);
 	assert_sum_is_zero(OTHER, madt_bytes);
 	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
 	assert_true(cpus.count == 1 && cpus.apic_id[0] == 1);
@@ -480,7 +486,7 @@ static void hidden_processors_are_absent_and_the_checksum_is_right(void **state)
 		changed += before[i] != memory[OTHER - BASE + i];
 	assert_int_equal(changed, 4); /* three entries and the checksum */
 	memcpy(before, memory + (OTHER - BASE), sizeof(before));
-	acpi_hide_cpus(map, edit, RSDP, 1);
+	keep(map, edit, 1);
 	assert_memory_equal(before, memory + (OTHER - BASE), sizeof(before));
 }
 
@@ -490,7 +496,7 @@ static void the_madt_of_either_list_is_changed(void **state)
 	memcpy(memory + (SSDT - BASE), memory + (OTHER - BASE), madt_bytes); /* a copy that only the RSDT names */
 	put(RSDT + 36, SSDT, 4);
 	table(RSDT, "RSDT", 40);
-	acpi_hide_cpus(map, edit, RSDP, 0);
+	keep(map, edit, 0);
 	assert_memory_equal(memory + (SSDT - BASE), memory + (OTHER - BASE), madt_bytes);
 	assert_int_equal(flags_of(44 + 8 + 4), 0);
 }
@@ -503,11 +509,11 @@ static void a_table_that_cannot_be_changed_is_left_and_said(void **state)
 	madt_of_a_pc();
 	memcpy(before, memory, BYTES);
 	host_log_quiet = true;
-	acpi_hide_cpus(map, no_edit, RSDP, 0);
+	keep(map, no_edit, 0);
 	host_log_quiet = false;
 	assert_memory_equal(before, memory, BYTES);
 	assert_int_equal(host_log_count[LOG_WARN], warnings + 1);
-	acpi_hide_cpus(map, edit, 0, 0);
+	acpi_hide_cpus(map, edit, 0, &(struct acpi_cpus){.count = 1});
 	assert_memory_equal(before, memory, BYTES);
 }
 
@@ -522,7 +528,7 @@ static void a_madt_of_a_wrong_checksum_is_what_a_guest_uses(void **state)
 	for (u32 i = 0; i < madt_bytes; i++)
 		sum = (u8)(sum + memory[OTHER - BASE + i]);
 	assert_int_not_equal(sum, 0);
-	acpi_hide_cpus(map, edit, RSDP, 1);
+	keep(map, edit, 1);
 	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
 	assert_true(cpus.count == 1 && cpus.apic_id[0] == 1);
 	for (u32 i = 0; i < madt_bytes; i++)

@@ -41,6 +41,10 @@ static u64 pdpte_source[512];
 static u64 written_msrs;
 static u32 passed_msrs;
 
+static int vcpu_alloc(struct vcpu *v)
+{
+	return 0;
+}
 static int vcpu_init(struct vcpu *v)
 {
 	return 0;
@@ -106,6 +110,7 @@ static void cpu_disable(void)
 
 static const struct vendor vendor = {
 	.name = "fake",
+	.vcpu_alloc = vcpu_alloc,
 	.vcpu_init = vcpu_init,
 	.update_control = update_control,
 	.set_intercepts = set_intercepts,
@@ -122,15 +127,25 @@ static const struct vendor vendor = {
 	.exit_name = exit_name,
 };
 
-static u8 guest_memory[16 * 4096] ALIGNED(16);
+static u8 some_page[PAGE_SIZE] ALIGNED(PAGE_SIZE);
 void *memory_alloc(u32 order)
 {
-	static u8 page[PAGE_SIZE] ALIGNED(PAGE_SIZE);
+	assert_int_equal(order, 0);
+	return some_page;
+}
+/* Handed out from the start again for each guest. */
+#define TAKEN_PAGES 32
+static u32 taken;
+void *memory_take(u32 pages)
+{
+	static u8 pool[TAKEN_PAGES * PAGE_SIZE] ALIGNED(PAGE_SIZE);
+	u8 *at = pool + taken * PAGE_SIZE;
 
-	if (!order)
-		return page;
-	memset(guest_memory, 0, sizeof(guest_memory));
-	return guest_memory;
+	if (taken + pages > TAKEN_PAGES)
+		return NULL;
+	taken += pages;
+	memset(at, 0, pages * PAGE_SIZE);
+	return at;
 }
 struct region_map *memory_regions(void)
 {
@@ -138,9 +153,9 @@ struct region_map *memory_regions(void)
 }
 void log_take_console(void) {}
 
-struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_page)
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_pdpt)
 {
-	return (struct shadow_mmu *)guest_memory;
+	return (struct shadow_mmu *)some_page;
 }
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *p, bool flush)
 {
@@ -304,17 +319,30 @@ NORETURN void hw_stop(void)
 {
 	panic("guest stopped");
 }
+void hw_kick(u32 cpu_id) {}
+void hw_kick_to_flush(u32 cpu_id) {}
+void hw_wait(const struct vendor *v)
+{
+	panic("it waits for a kick");
+}
+void hw_runs_guest(void) {}
+void hw_write_dr(u32 n, u64 value) {}
+void hw_stop_others(void) {}
 
 static const struct boot_guest_state start = {
 	.mode = BOOT_GUEST_LONG64, .rip = 0x100000, .cr3 = 0x5000, .cs = 0x10, .ds = 0x18};
 
 static void create(const char *hide)
 {
-	struct guest_config config = {
+	static struct guest_config config;
+
+	config = (struct guest_config){
 		.vendor = &vendor, .start = &start, .cpuid_hide = hide, .host_phys_bits = PHYS_BITS};
 
 	vcpu = (struct vcpu){0};
-	assert_int_equal(guest_create(&vcpu, &config), 0);
+	taken = 0;
+	assert_int_equal(guest_create(&vcpu, &config, 0), 0);
+	assert_int_equal(guest_start(&vcpu), 0);
 	memset(code, 0x90, sizeof(code));
 	set_pagings = drops = updates = 0;
 }
