@@ -75,7 +75,6 @@ void svm_set_intercepts(struct vcpu *vcpu, u32 mask)
 	svm_set_intercept(vmcb, SVM_EXIT_CR3_READ, mask & INTERCEPT_CR3_READ);
 	svm_set_intercept(vmcb, SVM_EXIT_INVLPG, mask & INTERCEPT_INVLPG);
 	svm_nmi_set_intercepts(vcpu);
-	svm_set_intercept(vmcb, SVM_EXIT_INTR, mask & INTERCEPT_INTR);
 	update_cr_intercepts(vcpu);
 }
 

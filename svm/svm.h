@@ -39,7 +39,6 @@ struct svm_vcpu {
 	u32 stale_words; /* of stale, from the first: there a bit may be set */
 	u64 *stale;      /* bitmap: tags to be flushed before they are used again */
 	/* nmi.c */
-	bool nmi_waits;
 	bool step;                       /* an IRET is stepped over, at step_rip; */
 	u64 step_rip, step_tf, step_dr6; /* RFLAGS.TF and DR6 as the guest has them */
 	u64 nmi_seen;                    /* of hw_nmis() */

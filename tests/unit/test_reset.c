@@ -237,7 +237,7 @@ static void assert_registers(u64 cr0)
 	assert_true(applied.cr0 == cr0 && !applied.cr3 && !applied.cr4 && !applied.efer);
 	/* the interrupted program's events are gone */
 	assert_int_equal(vcpu.exit.interrupted.type, EVENT_NONE);
-	assert_false(vcpu.interrupt_shadow || vcpu.nmi_blocked || vcpu.mmio.state || vcpu.dr6_set);
+	assert_false(vcpu.interrupt_shadow || vcpu.nmi_blocked || vcpu.nmi_waits || vcpu.mmio.state || vcpu.dr6_set);
 }
 
 /* Section 10.4.7.1; in x2APIC mode there is neither LDR nor DFR to write. */
