@@ -296,7 +296,7 @@ static const struct shadow_ops machine_ops = {
 	.read_pkru = read_pkru,
 };
 
-static void make_cpu(struct machine *m, u32 cpu)
+void machine_make_cpu(struct machine *m, u32 cpu)
 {
 	machine_use(m, cpu);
 	m->invlpg_traps = true;
@@ -350,8 +350,8 @@ struct machine *machine_create(const struct machine_config *config)
 		return NULL;
 	}
 	last_machine = m;
-	for (u32 cpu = 0; cpu < cpu_count(m); cpu++)
-		make_cpu(m, cpu);
+	for (u32 cpu = 0; cpu < (config->late ? 1 : cpu_count(m)); cpu++)
+		machine_make_cpu(m, cpu);
 	machine_use(m, 0);
 	return m;
 }
@@ -1206,8 +1206,9 @@ void machine_load_cr3(struct machine *m, u64 cr3)
 /* Without an exit it is the hardware's; with EFER.TCE of an AMD CPU it leaves other upper entries. */
 void machine_invlpg(struct machine *m, u64 gva)
 {
+	if (!m->invlpg_traps)
+		enter(m); /* it may exit from there on */
 	if (!m->invlpg_traps) {
-		enter(m);
 		tlb_drop_page(m, m->tag, gva, rng_chance(&m->rng, 80));
 		return;
 	}
