@@ -10,7 +10,7 @@ void svm_halt_set_intercepts(struct vcpu *vcpu)
 	const struct svm_vcpu *svm = svm_of(vcpu);
 
 	svm_set_intercept(svm->vmcb, SVM_EXIT_HLT, vcpu->several && !svm->halted);
-	svm_set_intercept(svm->vmcb, SVM_EXIT_INTR, svm->halted || svm->requested & INTERCEPT_INTR);
+	svm_set_intercept(svm->vmcb, SVM_EXIT_INTR, svm->halted || svm->step || svm->requested & INTERCEPT_INTR);
 }
 
 static void set_halted(struct vcpu *vcpu, bool on)

@@ -8,6 +8,9 @@
 
 #define EXCEPTIONS (SVM_EXIT_EXCP_FIRST / 32) /* word of the intercepts */
 
+/* What a debug exception adds to DR6 that tells its causes apart */
+#define CAUSES (DR6_BREAKPOINTS | DR6_BS)
+
 void svm_nmi_set_intercepts(struct vcpu *vcpu)
 {
 	const struct svm_vcpu *svm = svm_of(vcpu);
@@ -26,53 +29,65 @@ static void step_begin(struct vcpu *vcpu, struct svm_vcpu *svm)
 	svm->step = true;
 	svm->step_rip = vcpu->rip;
 	svm->step_tf = vcpu->rflags & RFLAGS_TF;
-	svm->step_dr6 = svm->vmcb->dr6;
 }
 
-/* Breakpoints of the guest's that the IRET has hit. */
-static bool breakpoint_hit(const struct vmcb *vmcb)
+/* Of the guest's: one that is on. */
+static bool breakpoint_hit(const struct vmcb *vmcb, u64 causes)
 {
 	for (u32 i = 0; i < 4; i++)
-		if (vmcb->dr6 >> i & 1 && vmcb->dr7 >> 2 * i & 3)
+		if (causes >> i & 1 && vmcb->dr7 >> 2 * i & 3)
 			return true;
 	return false;
 }
 
-/* IRET is done, RFLAGS are what it loaded, and BS in DR6 is ours unless the guest steps too. */
-static void step_done(struct vcpu *vcpu, struct svm_vcpu *svm)
+/* IRET is done, RFLAGS are what it loaded. The single step is ours unless the guest steps too. */
+static void step_done(struct vcpu *vcpu, struct svm_vcpu *svm, u64 causes)
 {
 	svm->step = vcpu->nmi_blocked = false;
 	if (svm->step_tf)
 		return;
-	if (breakpoint_hit(svm->vmcb)) {
-		svm->vmcb->dr6 = (svm->vmcb->dr6 & ~DR6_BS) | (svm->step_dr6 & DR6_BS);
+	if (breakpoint_hit(svm->vmcb, causes)) {
+		svm->vmcb->dr6 = svm->step_dr6 | (causes & DR6_BREAKPOINTS);
 	} else {
 		svm->vmcb->dr6 = svm->step_dr6;
 		vcpu->exit.kind = EXIT_WINDOW;
 	}
-	svm_dirty(svm->vmcb, CLEAN_DR);
 }
 
-/* Any exit: the flag goes before anybody sees it. A #DB at the IRET itself is a breakpoint of the guest's. */
+/*
+ * Any exit: the flag goes before anybody sees it, and DR6 is the guest's again. A #DB that is no single step is a breakpoint on the IRET;
+ * that and an interrupt come before it: it exits once more, behind their handlers.
+ */
 static void step_exit(struct vcpu *vcpu, struct svm_vcpu *svm)
 {
 	bool debug = vcpu->exit.kind == EXIT_EXCEPTION && vcpu->exit.vector == VEC_DB;
+	u64 causes = svm->vmcb->dr6 & CAUSES;
 
-	if (debug && vcpu->rip != svm->step_rip) {
-		step_done(vcpu, svm);
-		return;
+	svm->vmcb->dr6 |= svm->step_dr6 & CAUSES;
+	svm_dirty(svm->vmcb, CLEAN_DR);
+	if (debug && (causes & DR6_BS || vcpu->rip != svm->step_rip)) {
+		step_done(vcpu, svm, causes);
+	} else if (vcpu->rip == svm->step_rip) {
+		vcpu->rflags = (vcpu->rflags & ~RFLAGS_TF) | svm->step_tf;
+		svm->step = !debug && vcpu->exit.kind != EXIT_INTERRUPT;
 	}
-	vcpu->rflags = (vcpu->rflags & ~RFLAGS_TF) | svm->step_tf;
-	svm->step = !debug;
 }
 
-/* IRET is still to be done, or it has faulted, which ends the blocking too (SDM vol. 3 section 25.3). */
+/*
+ * IRET is still to be done; or it has faulted, which ends the blocking too (SDM vol. 3 section 25.3); or a task switch or a
+ * machine check has brought the guest away. An INIT ends the blocking, and with it the step.
+ */
 static void step_entry(struct vcpu *vcpu, struct svm_vcpu *svm)
 {
-	if (vcpu->rip == svm->step_rip && vcpu->inject.type == EVENT_NONE)
-		vcpu->rflags |= RFLAGS_TF;
-	else
-		svm->step = vcpu->nmi_blocked = false;
+	if (vcpu->inject.type == EVENT_EXCEPTION || vcpu->rip != svm->step_rip)
+		vcpu->nmi_blocked = false;
+	svm->step = vcpu->nmi_blocked && vcpu->inject.type == EVENT_NONE;
+	if (!svm->step)
+		return;
+	vcpu->rflags |= RFLAGS_TF;
+	svm->step_dr6 = svm->vmcb->dr6;
+	svm->vmcb->dr6 &= ~CAUSES; /* so that the exit tells which there are */
+	svm_dirty(svm->vmcb, CLEAN_DR);
 }
 
 /* --- exits and entries -------------------------------------------------------------------- */
@@ -86,7 +101,7 @@ void svm_nmi_exit(struct vcpu *vcpu)
 		step_exit(vcpu, svm);
 	if (vcpu->exit.kind == EXIT_NMI) {
 		count = hw_nmis(vcpu->vendor);
-		svm->nmi_waits = svm->nmi_waits || count != svm->nmi_seen;
+		vcpu->nmi_waits = vcpu->nmi_waits || count != svm->nmi_seen;
 		svm->nmi_seen = count;
 		vcpu->exit.kind = EXIT_WINDOW;
 	} else if ((u32)svm->vmcb->exit_code == SVM_EXIT_IRET) {
@@ -104,7 +119,7 @@ static void take_turn(struct vcpu *vcpu, struct svm_vcpu *svm)
 		return;
 	}
 	inject_nmi(vcpu);
-	svm->nmi_waits = false;
+	vcpu->nmi_waits = false;
 }
 
 void svm_nmi_entry(struct vcpu *vcpu)
@@ -112,13 +127,14 @@ void svm_nmi_entry(struct vcpu *vcpu)
 	struct svm_vcpu *svm = svm_of(vcpu);
 	bool again = vcpu->exit.interrupted.type == EVENT_NMI;
 
+	/* One of another processor waits its turn as those of the hardware do. */
+	if (vcpu->inject.type == EVENT_NMI && !again) {
+		vcpu->inject.type = EVENT_NONE;
+		vcpu->nmi_waits = true;
+	}
 	if (svm->step)
 		step_entry(vcpu, svm);
-	if (vcpu->inject.type == EVENT_NMI && !again) { /* of another processor: it waits its turn as one of the hardware's */
-		vcpu->inject.type = EVENT_NONE;
-		svm->nmi_waits = true;
-	}
-	if (svm->nmi_waits && !vcpu->nmi_blocked)
+	if (vcpu->nmi_waits && !vcpu->nmi_blocked)
 		take_turn(vcpu, svm);
 	if (vcpu->inject.type == EVENT_NMI)
 		vcpu->nmi_blocked = true;

@@ -43,8 +43,7 @@ struct svm_vcpu {
 	u64 halt_rip, halt_next; /* halt_next: behind it, once it has slept; else 0 */
 	u64 halt_shadow;         /* VMCB_INTERRUPT_SHADOW at the HLT */
 	/* nmi.c */
-	bool nmi_waits;
-	bool step; /* an IRET is stepped over, at step_rip; */
+	bool step;                       /* an IRET is stepped over, at step_rip; */
 	u64 step_rip, step_tf, step_dr6; /* RFLAGS.TF and DR6 as the guest has them */
 	u64 nmi_seen;                    /* of hw_nmis() */
 };

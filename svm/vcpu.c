@@ -4,6 +4,7 @@
  * and the state after RESET (APM vol. 2 table 14-1) but in flat protected mode.
  */
 #include "arch/x86/memory.h"
+#include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/phys.h"
@@ -92,6 +93,7 @@ int svm_vcpu_init(struct vcpu *vcpu)
 		return -ENOMEM;
 	}
 	clear_pages(svm_of(vcpu));
+	svm_of(vcpu)->nmi_seen = this_cpu()->nmi_count; /* the guest has no part in those */
 	init_control(svm_of(vcpu));
 	init_state(vcpu);
 	svm_set_intercepts(vcpu, INTERCEPT_CR3_READ | INTERCEPT_INVLPG);

@@ -40,7 +40,7 @@ static void wake(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
 
-	svm->halted = svm->step = svm->nmi_waits = false;
+	svm->halted = svm->step = false;
 }
 
 const struct vendor svm_vendor = {

@@ -102,17 +102,6 @@ isr_common:
 	popfq
 	ret
 
-; void kick_wait_for(const bool *byte). The handler of an NMI makes whoever it finds in it begin anew.
-global kick_wait_for
-global kick_wait_end
-kick_wait_for:
-	cmp	byte [rdi], 0
-	jne	kick_wait_end
-	hlt
-	jmp	kick_wait_for
-kick_wait_end:
-	ret
-
 section .rodata
 align 8
 isr_stubs:

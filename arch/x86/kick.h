@@ -19,7 +19,7 @@ void kick_send(struct percpu *cpu, u32 reasons);
 /* Where NMIs are let through: until there is a KICK_LOOK that percpu->looks has not been cleared behind. */
 void kick_wait(void);
 
-/* In isr.asm: halts until the byte is not 0, which the handler of an NMI sets. */
+/* In kick_wait.asm: halts until the byte is not 0, which the handler of an NMI sets. */
 void kick_wait_for(const bool *byte);
 extern u8 kick_wait_end[];
 

@@ -45,7 +45,7 @@ struct vendor {
 	 * is said in this_cpu()->trouble. NULL: they do anyway.
 	 */
 	void (*cpu_listen)(void);
-	void (*cpu_deafen)(void); /* no longer; NULL: they do anyway */
+	void (*cpu_deafen)(void);  /* no longer; NULL: they do anyway */
 	void (*cpu_disable)(void); /* best effort, for panic and power-off */
 	/* vcpu->hw, for any CPU. 0 or -ENOMEM. */
 	int (*vcpu_alloc)(struct vcpu *vcpu);

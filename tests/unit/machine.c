@@ -22,7 +22,7 @@
 
 #define ARENA_BYTES 0x2000000ull
 #define ONES_PAGE (MACHINE_HIDDEN + 0x1000)
-#define LOW_PAGE (MACHINE_HIDDEN + 0x2000) /* and behind it those of other CPUs */
+#define LOW_PAGE (MACHINE_HIDDEN + 0x2000) /* the roots of PAE format of all CPUs */
 
 void machine_fail(struct machine *m, const char *format, ...)
 {
@@ -296,7 +296,7 @@ static const struct shadow_ops machine_ops = {
 	.read_pkru = read_pkru,
 };
 
-static void make_cpu(struct machine *m, u32 cpu)
+void machine_make_cpu(struct machine *m, u32 cpu)
 {
 	machine_use(m, cpu);
 	m->invlpg_traps = true;
@@ -304,7 +304,7 @@ static void make_cpu(struct machine *m, u32 cpu)
 	m->psc = calloc(PSC_MAX, sizeof(*m->psc));
 	m->pending = calloc(PENDING_MAX + 1, sizeof(*m->pending));
 	m->mmu = shadow_mmu_create(m->shadow, &machine_ops, &cpu_numbers[cpu],
-				   hpa(LOW_PAGE + cpu * PAGE_SIZE + m->config.shift));
+				   hpa(LOW_PAGE + cpu * SHADOW_PDPT_BYTES + m->config.shift));
 	if (!m->mmu)
 		abort();
 	/* as after reset: paging off */
@@ -350,8 +350,8 @@ struct machine *machine_create(const struct machine_config *config)
 		return NULL;
 	}
 	last_machine = m;
-	for (u32 cpu = 0; cpu < cpu_count(m); cpu++)
-		make_cpu(m, cpu);
+	for (u32 cpu = 0; cpu < (config->late ? 1 : cpu_count(m)); cpu++)
+		machine_make_cpu(m, cpu);
 	machine_use(m, 0);
 	return m;
 }
@@ -536,14 +536,20 @@ static u32 format_levels(const struct machine *m)
 	return m->paging.cr4 & CR4_LA57 ? 5 : 4;
 }
 
-/* Hardware follows pointers only into the pool (or the page for the PAE root). */
+/* A root of PAE format: four entries, below 4 GiB. */
+static bool is_low_pdpt(const struct machine *m, u64 table)
+{
+	u64 offset = table - LOW_PAGE - m->config.shift;
+
+	return offset < MACHINE_CPUS_MAX * SHADOW_PDPT_BYTES && !(offset % SHADOW_PDPT_BYTES);
+}
+
+/* Hardware follows pointers only into the pool, or to a root of PAE format. */
 static u64 *shadow_table(struct machine *m, u64 table)
 {
 	u64 pool = MACHINE_POOL + m->config.shift;
 
-	if ((table - pool >= m->config.pool_bytes &&
-	     (table - LOW_PAGE - m->config.shift) / PAGE_SIZE >= MACHINE_CPUS_MAX) ||
-	    (table & (PAGE_SIZE - 1))) {
+	if ((table - pool >= m->config.pool_bytes || table & (PAGE_SIZE - 1)) && !is_low_pdpt(m, table)) {
 		machine_fail(m, "a shadow table at %#llx, outside of the pool", (unsigned long long)table);
 		return NULL;
 	}
@@ -1200,8 +1206,9 @@ void machine_load_cr3(struct machine *m, u64 cr3)
 /* Without an exit it is the hardware's; with EFER.TCE of an AMD CPU it leaves other upper entries. */
 void machine_invlpg(struct machine *m, u64 gva)
 {
+	if (!m->invlpg_traps)
+		enter(m); /* it may exit from there on */
 	if (!m->invlpg_traps) {
-		enter(m);
 		tlb_drop_page(m, m->tag, gva, rng_chance(&m->rng, 80));
 		return;
 	}

@@ -58,6 +58,7 @@ struct machine_config {
 	u64 foreign;        /* BIT(i): frame MACHINE_FOREIGN + i of RAM is foreign; not with shift */
 	bool giant;         /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
 	u32 cpus;           /* 0: one */
+	bool late;          /* all but the first are made by machine_make_cpu() */
 	u64 seed;           /* of the hardware's free choices */
 };
 #define MACHINE_CPUS_MAX 4u
@@ -188,6 +189,8 @@ void machine_dma(struct machine *m, u64 gpa, u64 value);
 
 /* From here on the CPU with this number acts. */
 void machine_use(struct machine *m, u32 cpu);
+/* And it acts from now on. */
+void machine_make_cpu(struct machine *m, u32 cpu);
 /* It is in the hypervisor now. */
 void machine_leave(struct machine *m);
 /* An access that causes no exit; false: it would, and was not made. */

@@ -381,6 +381,12 @@ static void madt_of_a_pc(void)
 	madt_end();
 }
 
+/* Hides all processors but one. */
+static void keep(acpi_map_fn *map_it, acpi_edit_fn *edit_it, u32 apic_id)
+{
+	acpi_hide_cpus(map_it, edit_it, RSDP, &(struct acpi_cpus){.count = 1, .apic_id = {apic_id}});
+}
+
 static u32 flags_of(u32 offset)
 {
 	u32 value;
@@ -460,7 +466,7 @@ static void entries_whose_lengths_lie_end_the_list(void **state)
 	for (u32 bytes = 36; bytes < 44; bytes++) {
 		table(OTHER, "APIC", bytes);
 		assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), -ENOENT);
-		acpi_hide_cpus(map, edit, RSDP, 0);
+		keep(map, edit, 0);
 	}
 }
 
@@ -471,7 +477,7 @@ static void hidden_processors_are_absent_and_the_checksum_is_right(void **state)
 
 	madt_of_a_pc();
 	memcpy(before, memory + (OTHER - BASE), sizeof(before));
-	acpi_hide_cpus(map, edit, RSDP, 1);
+	keep(map, edit, 1);
 	assert_sum_is_zero(OTHER, madt_bytes);
 	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
 	assert_true(cpus.count == 1 && cpus.apic_id[0] == 1);
@@ -480,8 +486,44 @@ static void hidden_processors_are_absent_and_the_checksum_is_right(void **state)
 		changed += before[i] != memory[OTHER - BASE + i];
 	assert_int_equal(changed, 4); /* three entries and the checksum */
 	memcpy(before, memory + (OTHER - BASE), sizeof(before));
-	acpi_hide_cpus(map, edit, RSDP, 1);
+	keep(map, edit, 1);
 	assert_memory_equal(before, memory + (OTHER - BASE), sizeof(before));
+}
+
+/* In whatever order they are kept; who is no processor, or may come later and is kept, changes nothing. */
+static void of_several_kept_processors_each_stays_as_it_is(void **state)
+{
+	static const struct {
+		struct acpi_cpus kept;
+		u32 changed; /* bytes, the checksum among them */
+	} cases[] = {
+		{{.count = 2, .apic_id = {0x10002, 0}}, 3},
+		{{.count = 3, .apic_id = {1, 0x10002, 0}}, 2},
+		{{.count = 4, .apic_id = {5, 1, 0, 0x10002}}, 0},
+		{{.count = 3, .apic_id = {0, 7, 4}}, 4},
+		{{.count = 1, .apic_id = {1, 0, 0x10002}}, 4}, /* what is behind the count does not */
+		{{.count = 0}, 5},
+	};
+	static u8 before[0x1000];
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct acpi_cpus *kept = &cases[i].kept;
+		u32 changed = 0, found = 0;
+
+		fresh(NULL);
+		madt_of_a_pc();
+		memcpy(before, memory + (OTHER - BASE), sizeof(before));
+		acpi_hide_cpus(map, edit, RSDP, kept);
+		assert_sum_is_zero(OTHER, madt_bytes);
+		for (u32 at = 0; at < sizeof(before); at++)
+			changed += before[at] != memory[OTHER - BASE + at];
+		assert_int_equal(changed, cases[i].changed);
+		assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), cases[i].kept.count ? 0 : -ENOENT);
+		for (u32 n = 0; n < cpus.count; n++)
+			for (u32 k = 0; k < kept->count; k++)
+				found += cpus.apic_id[n] == kept->apic_id[k];
+		assert_int_equal(found, cpus.count);
+	}
 }
 
 static void the_madt_of_either_list_is_changed(void **state)
@@ -490,7 +532,7 @@ static void the_madt_of_either_list_is_changed(void **state)
 	memcpy(memory + (SSDT - BASE), memory + (OTHER - BASE), madt_bytes); /* a copy that only the RSDT names */
 	put(RSDT + 36, SSDT, 4);
 	table(RSDT, "RSDT", 40);
-	acpi_hide_cpus(map, edit, RSDP, 0);
+	keep(map, edit, 0);
 	assert_memory_equal(memory + (SSDT - BASE), memory + (OTHER - BASE), madt_bytes);
 	assert_int_equal(flags_of(44 + 8 + 4), 0);
 }
@@ -503,11 +545,11 @@ static void a_table_that_cannot_be_changed_is_left_and_said(void **state)
 	madt_of_a_pc();
 	memcpy(before, memory, BYTES);
 	host_log_quiet = true;
-	acpi_hide_cpus(map, no_edit, RSDP, 0);
+	keep(map, no_edit, 0);
 	host_log_quiet = false;
 	assert_memory_equal(before, memory, BYTES);
 	assert_int_equal(host_log_count[LOG_WARN], warnings + 1);
-	acpi_hide_cpus(map, edit, 0, 0);
+	acpi_hide_cpus(map, edit, 0, &(struct acpi_cpus){.count = 1});
 	assert_memory_equal(before, memory, BYTES);
 }
 
@@ -522,7 +564,7 @@ static void a_madt_of_a_wrong_checksum_is_what_a_guest_uses(void **state)
 	for (u32 i = 0; i < madt_bytes; i++)
 		sum = (u8)(sum + memory[OTHER - BASE + i]);
 	assert_int_not_equal(sum, 0);
-	acpi_hide_cpus(map, edit, RSDP, 1);
+	keep(map, edit, 1);
 	assert_int_equal(acpi_find_cpus(map, RSDP, &cpus), 0);
 	assert_true(cpus.count == 1 && cpus.apic_id[0] == 1);
 	for (u32 i = 0; i < madt_bytes; i++)
@@ -549,6 +591,7 @@ int main(void)
 		cmocka_unit_test_setup(more_processors_than_there_is_room_for_are_counted, fresh),
 		cmocka_unit_test_setup(entries_whose_lengths_lie_end_the_list, fresh),
 		cmocka_unit_test_setup(hidden_processors_are_absent_and_the_checksum_is_right, fresh),
+		cmocka_unit_test_setup(of_several_kept_processors_each_stays_as_it_is, fresh),
 		cmocka_unit_test_setup(the_madt_of_either_list_is_changed, fresh),
 		cmocka_unit_test_setup(a_table_that_cannot_be_changed_is_left_and_said, fresh),
 		cmocka_unit_test_setup(a_madt_of_a_wrong_checksum_is_what_a_guest_uses, fresh),

@@ -36,6 +36,7 @@ static u8 memory[MEM_END] ALIGNED(PAGE_SIZE);
 static u32 code_bits;
 static struct vcpu vcpu;
 static struct guest guest;
+static struct guest_shared shared;
 
 /* --- the world around the emulator ---------------------------------------------- */
 
@@ -260,6 +261,11 @@ NORETURN void guest_stop(struct vcpu *v, const char *format, ...)
 	panic("%s", text);
 }
 
+void hw_kick(u32 cpu)
+{
+	panic("CPU %u is kicked", cpu);
+}
+
 NORETURN void guest_shutdown(struct vcpu *v)
 {
 	panic("guest shut down");
@@ -271,6 +277,8 @@ static void reset_vcpu(u32 bits)
 	vcpu = (struct vcpu){
 		.vendor = &vendor, .guest = &guest, .cr0 = CR0_PE | CR0_PG, .rip = CODE, .rflags = RFLAGS_FIXED};
 	memset(&guest, 0, sizeof(guest));
+	memset(&shared, 0, sizeof(shared));
+	guest.shared = &shared;
 	guest.phys_bits = 40;
 	if (bits == 64) {
 		vcpu.efer = EFER_LME | EFER_LMA;

@@ -41,10 +41,27 @@ static u64 pdpte_source[512];
 static u64 written_msrs;
 static u32 passed_msrs;
 
+static bool vcpu_alloc_fails;
+static u32 vcpu_inits, deafens, waits;
+static int vcpu_alloc(struct vcpu *v)
+{
+	return vcpu_alloc_fails ? -ENOMEM : 0;
+}
 static int vcpu_init(struct vcpu *v)
 {
+	vcpu_inits++;
 	return 0;
 }
+static void cpu_deafen(void)
+{
+	deafens++;
+}
+static NORETURN void run(struct vcpu *v)
+{
+	panic("CPU %u runs", v->id);
+}
+static void set_dr(struct vcpu *v, u64 value) {}
+static void set_shadow_root(struct vcpu *v, hpa_t root, u32 tag) {}
 static void update_control(struct vcpu *v)
 {
 	updates++;
@@ -106,6 +123,13 @@ static void cpu_disable(void)
 
 static const struct vendor vendor = {
 	.name = "fake",
+	.real_mode = true,
+	.cpu_deafen = cpu_deafen,
+	.run = run,
+	.set_shadow_root = set_shadow_root,
+	.set_dr6 = set_dr,
+	.set_dr7 = set_dr,
+	.vcpu_alloc = vcpu_alloc,
 	.vcpu_init = vcpu_init,
 	.update_control = update_control,
 	.set_intercepts = set_intercepts,
@@ -122,15 +146,26 @@ static const struct vendor vendor = {
 	.exit_name = exit_name,
 };
 
-static u8 guest_memory[16 * 4096] ALIGNED(16);
+static u8 some_page[PAGE_SIZE] ALIGNED(PAGE_SIZE);
+static bool heap_is_empty;
 void *memory_alloc(u32 order)
 {
-	static u8 page[PAGE_SIZE] ALIGNED(PAGE_SIZE);
+	assert_int_equal(order, 0);
+	return heap_is_empty ? NULL : some_page;
+}
+/* Handed out from the start again for each guest. */
+#define TAKEN_PAGES 32
+static u32 taken, take_fails_at; /* the n-th call, 0: none does */
+void *memory_take(u32 pages)
+{
+	static u8 pool[TAKEN_PAGES * PAGE_SIZE] ALIGNED(PAGE_SIZE);
+	u8 *at = pool + taken * PAGE_SIZE;
 
-	if (!order)
-		return page;
-	memset(guest_memory, 0, sizeof(guest_memory));
-	return guest_memory;
+	if (taken + pages > TAKEN_PAGES || (take_fails_at && !--take_fails_at))
+		return NULL;
+	taken += pages;
+	memset(at, 0, pages * PAGE_SIZE);
+	return at;
 }
 struct region_map *memory_regions(void)
 {
@@ -138,9 +173,9 @@ struct region_map *memory_regions(void)
 }
 void log_take_console(void) {}
 
-struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_page)
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_pdpt)
 {
-	return (struct shadow_mmu *)guest_memory;
+	return (struct shadow_mmu *)some_page;
 }
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *p, bool flush)
 {
@@ -304,17 +339,39 @@ NORETURN void hw_stop(void)
 {
 	panic("guest stopped");
 }
+void hw_kick(u32 cpu_id) {}
+void hw_kick_to_flush(u32 cpu_id) {}
+/* A start-up message comes. */
+void hw_wait(const struct vendor *v)
+{
+	struct processor_set targets;
+
+	waits++;
+	assert_int_equal(processors_command(&guest_of(&vcpu)->shared->processors, 0, 0xc0607, &targets),
+			 COMMAND_SENT);
+}
+static u32 guests_run;
+void hw_runs_guest(void)
+{
+	guests_run++;
+}
+void hw_write_dr(u32 n, u64 value) {}
+void hw_stop_others(void) {}
 
 static const struct boot_guest_state start = {
 	.mode = BOOT_GUEST_LONG64, .rip = 0x100000, .cr3 = 0x5000, .cs = 0x10, .ds = 0x18};
 
 static void create(const char *hide)
 {
-	struct guest_config config = {
+	static struct guest_config config;
+
+	config = (struct guest_config){
 		.vendor = &vendor, .start = &start, .cpuid_hide = hide, .host_phys_bits = PHYS_BITS};
 
 	vcpu = (struct vcpu){0};
-	assert_int_equal(guest_create(&vcpu, &config), 0);
+	taken = 0;
+	assert_int_equal(guest_create(&vcpu, &config, 0), 0);
+	assert_int_equal(guest_start(&vcpu), 0);
 	memset(code, 0x90, sizeof(code));
 	set_pagings = drops = updates = 0;
 }
@@ -1016,6 +1073,113 @@ static void trapped_ports_reach_their_owner(void **state)
 	assert_true(vcpu.rip == 0x100002 && vcpu.gpr[GPR_RCX] == 0);
 }
 
+/* --- further processors ------------------------------------------------------------- */
+
+static struct vcpu *add(u32 cpu, u32 apic_id)
+{
+	struct vcpu *other = NULL;
+
+	assert_int_equal(guest_add(&vcpu, cpu, apic_id, &other), 0);
+	assert_true(other->cpu == cpu && other->vendor == &vendor &&
+		    guest_of(other)->shared == guest_of(&vcpu)->shared);
+	vcpu_inits = deafens = waits = guests_run = 0;
+	return other;
+}
+
+static void send(u32 low)
+{
+	struct processor_set targets;
+	u64 to = 1ull << 56;
+
+	assert_int_equal(processors_command(&guest_of(&vcpu)->shared->processors, 0, to | low, &targets),
+			 COMMAND_SENT);
+	assert_int_equal(targets.word[0], 2);
+}
+
+static void each_processor_has_its_place_in_the_table_and_a_root_of_its_own(void **state)
+{
+	struct vcpu *second, *third;
+
+	create("");
+	assert_false(vcpu.several);
+	second = add(3, 1);
+	third = add(5, 2);
+	assert_true(vcpu.id == 0 && second->id == 1 && third->id == 2);
+	assert_true(vcpu.several && second->several && third->several);
+	assert_ptr_equal(guest_of(&vcpu)->shared->vcpu[0], &vcpu);
+	assert_ptr_equal(guest_of(&vcpu)->shared->vcpu[2], third);
+	assert_int_equal(guest_of(second)->pdpt.v - guest_of(&vcpu)->pdpt.v, SHADOW_PDPT_BYTES);
+	assert_int_equal(guest_of(third)->pdpt.v - guest_of(second)->pdpt.v, SHADOW_PDPT_BYTES);
+}
+
+/* adversarial: 29 */
+static void what_is_no_init_starts_no_processor_that_is_off(void **state)
+{
+	struct vcpu *other;
+
+	create("");
+	other = add(3, 1);
+	guest_run_other(other); /* a kick without a request */
+	send(0x400);
+	guest_run_other(other);
+	send(0x607);
+	guest_run_other(other);
+	send(0x400);
+	send(0x607);
+	guest_run_other(other);
+	assert_true(vcpu_inits == 0 && deafens == 0 && waits == 0 && guests_run == 0);
+	assert_int_equal(processors_state(&guest_of(&vcpu)->shared->processors, 1), PROCESSOR_OFF);
+}
+
+/* Whether the start-up message comes in time to be seen with the INIT or not; NMIs wait from the first look on (GIF). */
+static void an_init_and_a_startup_message_start_it(void **state)
+{
+	for (volatile u32 together = 0; together < 2; together++) {
+		struct vcpu *other;
+
+		create("");
+		other = add(3, 1);
+		send(0x500);
+		if (together)
+			send(0x607);
+		assert_panics(guest_run_other(other));
+		assert_string_equal(host_panic_message, "CPU 1 runs");
+		assert_true(vcpu_inits == 1 && guests_run == 1 && waits == !together);
+		assert_int_equal(deafens, 1);
+		assert_true(other->rip == 0 && other->cr0 == CR0_ET && cs.selector == 0x700 && cs.base == 0x7000);
+		assert_int_equal(processors_state(&guest_of(&vcpu)->shared->processors, 1), PROCESSOR_RUNS);
+		assert_int_equal(other->inject.type, EVENT_NONE);
+	}
+}
+
+static void without_memory_there_are_no_more_processors_and_those_before_are_whole(void **state)
+{
+	static struct guest_config config = {.vendor = &vendor, .start = &start};
+	struct vcpu *other = NULL;
+
+	for (u32 n = 1; n <= 3; n++) { /* what is shared, what is its own, its root */
+		vcpu = (struct vcpu){0};
+		taken = 0;
+		take_fails_at = n;
+		heap_is_empty = n == 3;
+		assert_int_equal(guest_create(&vcpu, &config, 0), -ENOMEM);
+	}
+	take_fails_at = heap_is_empty = 0;
+	create("");
+	for (u32 n = 1; n <= 4; n++) { /* twice memory, the vendor's, a place in the table */
+		u32 *count = &guest_of(&vcpu)->shared->processors.count;
+
+		take_fails_at = n <= 2 ? n : 0;
+		vcpu_alloc_fails = n == 3;
+		*count = n == 4 ? PROCESSORS_MAX : 1;
+		assert_int_equal(guest_add(&vcpu, 3, 1, &other), n == 4 ? -ENOSPC : -ENOMEM);
+		assert_int_equal(*count, n == 4 ? PROCESSORS_MAX : 1);
+		assert_true(!vcpu.several && !other);
+		*count = 1;
+	}
+	assert_int_equal(add(3, 1)->id, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1047,6 +1211,10 @@ int main(void)
 		cmocka_unit_test(nmis_are_blocked_again_if_the_fault_of_an_iret_was_the_shadows),
 		cmocka_unit_test(an_interrupted_delivery_is_not_lost),
 		cmocka_unit_test(trapped_ports_reach_their_owner),
+		cmocka_unit_test(each_processor_has_its_place_in_the_table_and_a_root_of_its_own),
+		cmocka_unit_test(what_is_no_init_starts_no_processor_that_is_off),
+		cmocka_unit_test(an_init_and_a_startup_message_start_it),
+		cmocka_unit_test(without_memory_there_are_no_more_processors_and_those_before_are_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,7 @@
 
 static struct vcpu vcpu;
 static struct guest guest;
+static struct guest_shared shared;
 static u8 port[0x10000], page[PAGE_SIZE], trapped[0x10000];
 static bool a20_is_fixed;
 
@@ -106,6 +107,11 @@ int hw_msr_write(u32 msr, u64 value)
 	return -EFAULT;
 }
 
+void hw_kick(u32 cpu)
+{
+	panic("CPU %u is kicked", cpu);
+}
+
 NORETURN void guest_shutdown(struct vcpu *v)
 {
 	panic("guest shut down");
@@ -114,6 +120,8 @@ NORETURN void guest_shutdown(struct vcpu *v)
 static int fresh(void **state)
 {
 	memset(&guest, 0, sizeof(guest));
+	memset(&shared, 0, sizeof(shared));
+	guest.shared = &shared;
 	vcpu = (struct vcpu){.vendor = &vendor, .guest = &guest};
 	memset(port, 0, sizeof(port));
 	memset(page, 0, sizeof(page));

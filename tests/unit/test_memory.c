@@ -539,7 +539,7 @@ static void lay_out_processors(void)
 		assert_ptr_equal(memory_take(1), phys_to_virt(hpa(at)));
 		assert_int_equal(*(u64 *)phys_to_virt(hpa(at)), 0);
 		at += PAGE_SIZE;
-		assert_int_equal(memory_map_stacks(s), 0);
+		assert_int_equal(memory_map_cpu(id), 0);
 		assert_stack(s->main, sizeof(s->main), &at);
 		assert_stack(s->nmi, sizeof(s->nmi), &at);
 		assert_stack(s->df, sizeof(s->df), &at);
@@ -580,7 +580,7 @@ static void other_processors_leave_half_of_the_pool(void **state)
 	memory_shadow_pool(&pool, &bytes);
 	assert_true(bytes >= before / 2 && bytes < before / 2 + 3 * PAGE_SIZE);
 	assert_int_equal(memory_grow_tables(3), -ENOMEM);
-	assert_int_equal(memory_map_stacks(&PERCPU_STACKS[1]), -ENOMEM);
+	assert_int_equal(memory_map_cpu(1), -ENOMEM);
 	memory_shadow_pool(&pool, &now);
 	assert_int_equal(now, bytes);
 	host_arena_destroy();

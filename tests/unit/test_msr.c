@@ -175,11 +175,24 @@ NORETURN void hw_stop(void)
 {
 	panic("guest stopped");
 }
+void hw_kick(u32 cpu_id) {}
+void hw_kick_to_flush(u32 cpu_id) {}
+void hw_wait(const struct vendor *v)
+{
+	panic("it waits for a kick");
+}
+void hw_runs_guest(void) {}
+void hw_write_dr(u32 n, u64 value) {}
+void hw_stop_others(void) {}
 
 /* --- the backend and the engine ---------------------------------------------------------- */
 static u8 passed[RANGES * RANGE + 1];
 static u32 passed_count;
 
+static int vcpu_alloc(struct vcpu *v)
+{
+	return 0;
+}
 static int vcpu_init(struct vcpu *v)
 {
 	return 0;
@@ -237,6 +250,7 @@ static const struct vendor vendor = {
 	.name = "fake",
 	.hidden_features = hidden_features,
 	.get_dr7 = get_dr7,
+	.vcpu_alloc = vcpu_alloc,
 	.vcpu_init = vcpu_init,
 	.update_control = update_control,
 	.set_intercepts = set_intercepts,
@@ -251,15 +265,25 @@ static const struct vendor vendor = {
 	.exit_name = exit_name,
 };
 
-static u8 guest_memory[16 * 4096] ALIGNED(16);
+static u8 some_page[PAGE_SIZE] ALIGNED(PAGE_SIZE);
 void *memory_alloc(u32 order)
 {
-	static u8 page[PAGE_SIZE] ALIGNED(PAGE_SIZE);
+	assert_int_equal(order, 0);
+	return some_page;
+}
+/* Handed out from the start again for each guest. */
+#define TAKEN_PAGES 32
+static u32 taken;
+void *memory_take(u32 pages)
+{
+	static u8 pool[TAKEN_PAGES * PAGE_SIZE] ALIGNED(PAGE_SIZE);
+	u8 *at = pool + taken * PAGE_SIZE;
 
-	if (!order)
-		return page;
-	memset(guest_memory, 0, sizeof(guest_memory));
-	return guest_memory;
+	if (taken + pages > TAKEN_PAGES)
+		return NULL;
+	taken += pages;
+	memset(at, 0, pages * PAGE_SIZE);
+	return at;
 }
 struct region_map *memory_regions(void)
 {
@@ -267,9 +291,9 @@ struct region_map *memory_regions(void)
 }
 void log_take_console(void) {}
 
-struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *v, hpa_t low_page)
+struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *v, hpa_t low_pdpt)
 {
-	return (struct shadow_mmu *)guest_memory;
+	return (struct shadow_mmu *)some_page;
 }
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *p, bool flush) {}
 void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3) {}
@@ -333,7 +357,9 @@ static void fill_registers(void)
 
 static void make_guest(void)
 {
-	struct guest_config config = {
+	static struct guest_config config;
+
+	config = (struct guest_config){
 		.vendor = &vendor, .start = &start, .cpuid_hide = "", .host_phys_bits = PHYS_BITS};
 
 	vcpu = (struct vcpu){0};
@@ -341,7 +367,9 @@ static void make_guest(void)
 	passed_count = writes = dirties = 0;
 	refused[0] = 0;
 	host_log_quiet = true;
-	assert_int_equal(guest_create(&vcpu, &config), 0);
+	taken = 0;
+	assert_int_equal(guest_create(&vcpu, &config, 0), 0);
+	assert_int_equal(guest_start(&vcpu), 0);
 }
 
 static void create(void)
@@ -594,13 +622,15 @@ static void each_ignored_register_is_logged_once(void **state)
 	g = guest_of(&vcpu);
 	for (u32 i = 0; i < 3; i++)
 		assert_int_equal(msr_guest_write(&vcpu, 0xc0010058, i), 0);
-	assert_true(g->msr_ignored == 3 && g->msr_logged[0] == 0xc0010058 && !g->msr_logged[1]);
+	assert_true(g->shared->msr_ignored == 3 && g->shared->msr_logged[0] == 0xc0010058 &&
+		    !g->shared->msr_logged[1]);
 	for (u32 i = 0; i < 100; i++)
 		assert_int_equal(msr_guest_write(&vcpu, 0x1d00 + i, 0), 0);
-	assert_true(g->msr_ignored == 103 && g->msr_logged[MSR_LOGGED_MAX - 1] == 0x1d00 + MSR_LOGGED_MAX - 2);
+	assert_true(g->shared->msr_ignored == 103 &&
+		    g->shared->msr_logged[MSR_LOGGED_MAX - 1] == 0x1d00 + MSR_LOGGED_MAX - 2);
 	/* What changes nothing is no news. */
 	assert_int_equal(msr_guest_write(&vcpu, 0xc0010111, start_value(0xc0010111)), 0);
-	assert_int_equal(g->msr_ignored, 103);
+	assert_int_equal(g->shared->msr_ignored, 103);
 }
 
 static void facts_are_shown_without_what_is_hidden(void **state)

@@ -155,7 +155,7 @@ enum model { FLAT, CLUSTER, X2APIC, MODELS };
 /* Addresses as systems give them: one bit each, four to a cluster, or by the ID. */
 static void fill(u32 count, enum model model, u32 first_id)
 {
-	processors_init(&table, true);
+	processors_init(&table, true, false);
 	for (u32 i = 0; i < count; i++) {
 		u32 ldr = model == FLAT ? 1u << i % 8 : (i / 4) << 4 | 1u << i % 4;
 
@@ -249,7 +249,7 @@ static void random_table(struct rng *r)
 	u32 count = 1 + rng_below(r, 16);
 	bool mixed = rng_chance(r, 20), x2apic = rng_chance(r, 50);
 
-	processors_init(&table, true);
+	processors_init(&table, true, false);
 	for (u32 i = 0; i < count; i++) {
 		struct processor_address a = {
 			.apic_id = rng_chance(r, 70) ? i + 8 :
@@ -358,7 +358,7 @@ static void the_table_has_an_end(void **state)
 {
 	struct processor_set targets;
 
-	processors_init(&table, true);
+	processors_init(&table, true, false);
 	for (u32 i = 0; i < PROCESSORS_MAX; i++)
 		assert_int_equal(processors_add(&table, i, !i), i);
 	assert_int_equal(processors_add(&table, 1000, false), -ENOSPC);
@@ -422,7 +422,7 @@ static void take(struct immediate *seen, bool boot)
 
 static void begin(enum processor_state start, bool boot, bool real_mode)
 {
-	processors_init(&table, real_mode);
+	processors_init(&table, real_mode, false);
 	assert_int_equal(processors_add(&table, 7, boot), 0);
 	assert_int_equal(processors_add(&table, 8, false), 1);
 	table.cpu[0].state = start;
@@ -623,7 +623,7 @@ static void without_real_mode_a_start_is_one_line_and_nothing_else(void **state)
 	struct processor_event event;
 
 	host_log_quiet = true;
-	processors_init(&table, false);
+	processors_init(&table, false, false);
 	assert_int_equal(processors_add(&table, 0, true), 0);
 	assert_int_equal(processors_add(&table, 1, false), 1);
 	memset(host_log_count, 0, sizeof(host_log_count));

@@ -22,6 +22,7 @@
 
 static struct vcpu vcpu;
 static struct guest guest;
+static struct guest_shared shared;
 static struct processors table;
 
 /* --- the fake processor ------------------------------------------------------------------ */
@@ -35,6 +36,7 @@ static struct vcpu applied; /* as it was when the shadow was told */
 static u32 applies, flushes;
 static bool machine_reset;
 static jmp_buf after_reset;
+static u32 kicks; /* to itself */
 
 static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in)
 {
@@ -105,6 +107,10 @@ void hw_apic_write(hpa_t page, u32 offset, u32 value)
 }
 int hw_msr_read(u32 msr, u64 *value)
 {
+	if (msr == MSR_APIC_BASE) {
+		*value = APIC | APIC_BASE_ENABLE | (x2apic ? APIC_BASE_X2APIC : 0);
+		return 0;
+	}
 	assert_true(x2apic && msr >= MSR_X2APIC_BASE && msr < MSR_X2APIC_BASE + 0x40);
 	*value = apic_get((msr - MSR_X2APIC_BASE) * 16);
 	return 0;
@@ -122,6 +128,12 @@ NORETURN void hw_reset(void)
 {
 	machine_reset = true;
 	longjmp(after_reset, 1);
+}
+
+void hw_kick(u32 cpu)
+{
+	assert_int_equal(cpu, vcpu.cpu);
+	kicks++;
 }
 
 /* What no INIT needs. */
@@ -150,6 +162,8 @@ static void begin(bool boot, bool real_mode)
 {
 	memset(&vcpu, 0x5a, sizeof(vcpu));
 	memset(&guest, 0, sizeof(guest));
+	memset(&shared, 0, sizeof(shared));
+	guest.shared = &shared;
 	memset(segments, 0x5a, sizeof(segments));
 	memset(dr, 0x5a, sizeof(dr));
 	memset(apic, 0x5a, sizeof(apic));
@@ -157,11 +171,13 @@ static void begin(bool boot, bool real_mode)
 	in_service = 0x00800408;
 	dr6 = dr7 = 0x5a5a;
 	x2apic = machine_reset = false;
-	applies = flushes = 0;
+	applies = flushes = kicks = 0;
 	vcpu.vendor = &vendor;
 	vcpu.guest = &guest;
 	vcpu.mmu = NULL;
 	vcpu.id = 1;
+	vcpu.cpu = 3;
+	vcpu.several = false;
 	vcpu.cr0 = CR0_PE | CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_ET;
 	vcpu.efer = EFER_LME | EFER_LMA | EFER_NXE;
 	vcpu.pat = 0x0007010600070106;
@@ -169,7 +185,7 @@ static void begin(bool boot, bool real_mode)
 	vcpu.inject = (struct vcpu_event){.type = EVENT_EXCEPTION, .vector = VEC_GP};
 	vcpu.exit.interrupted = (struct vcpu_event){.type = EVENT_NMI, .vector = VEC_NMI};
 	vcpu.interrupt_shadow = vcpu.nmi_blocked = true;
-	processors_init(&table, real_mode);
+	processors_init(&table, real_mode, false);
 	assert_int_equal(processors_add(&table, 0, !boot), 0);
 	assert_int_equal(processors_add(&table, 1, boot), 1);
 	if (!boot)
@@ -221,7 +237,7 @@ static void assert_registers(u64 cr0)
 	assert_true(applied.cr0 == cr0 && !applied.cr3 && !applied.cr4 && !applied.efer);
 	/* the interrupted program's events are gone */
 	assert_int_equal(vcpu.exit.interrupted.type, EVENT_NONE);
-	assert_false(vcpu.interrupt_shadow || vcpu.nmi_blocked || vcpu.mmio.state || vcpu.dr6_set);
+	assert_false(vcpu.interrupt_shadow || vcpu.nmi_blocked || vcpu.nmi_waits || vcpu.mmio.state || vcpu.dr6_set);
 }
 
 /* Section 10.4.7.1; in x2APIC mode there is neither LDR nor DFR to write. */
@@ -336,18 +352,21 @@ static void without_real_mode_a_processor_that_is_started_stays_off(void **state
 	host_log_quiet = false;
 }
 
+/* A kick to itself makes the exit at which it can go. */
 static void an_nmi_goes_in_behind_the_event_that_is_due(void **state)
 {
 	begin(false, true);
 	send(ICR_TO_1(0x400));
 	assert_true(reset_take(&vcpu, &table));
 	assert_int_equal(vcpu.inject.type, EVENT_EXCEPTION);
+	assert_int_equal(kicks, 1);
 	vcpu.inject.type = EVENT_NONE;
 	assert_true(reset_take(&vcpu, &table));
 	assert_int_equal(vcpu.inject.type, EVENT_NMI);
 	vcpu.inject.type = EVENT_NONE;
 	assert_true(reset_take(&vcpu, &table));
 	assert_int_equal(vcpu.inject.type, EVENT_NONE);
+	assert_int_equal(kicks, 1);
 }
 
 static void an_nmi_to_one_that_waits_comes_when_it_starts(void **state)

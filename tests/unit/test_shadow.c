@@ -126,6 +126,14 @@ static int setup_shifted(void **state)
 	return 0;
 }
 
+static int setup_late(void **state)
+{
+	static const struct machine_config late = {.seed = 1, .cpus = 2, .late = true};
+
+	start(&late, 0);
+	return 0;
+}
+
 /* Tables and data lie outside of the main region. */
 static int setup_far(void **state)
 {
@@ -1368,6 +1376,41 @@ static void pages_changed_in_a_window_and_flushed_later(void **state)
 	expect_ok(FIXED + PAGE_SIZE, READ, COPY);
 	invlpg(FIXED + 2 * PAGE_SIZE);
 	expect_fault(FIXED + 2 * PAGE_SIZE, READ, 0);
+}
+
+/*
+ * The first CPU runs with INVLPG its own and pages detached. It cannot be told from elsewhere: it is taken out, and before it
+ * enters again INVLPG exits. From then on nothing is detached.
+ */
+/* adversarial: 15 */
+static void a_second_cpu_is_made_while_pages_are_detached(void **state)
+{
+	struct shadow_paging paging;
+
+	share(8, 4);
+	refuse(CODE);
+	store_entry(CODE + PAGE_SIZE, 1, COPY | SHARED);
+	for (u32 i = 0; i < 32; i++)
+		machine_speculate(g.m, CODE + i % 8 * PAGE_SIZE);
+	assert_true(g.m->running && !g.m->invlpg_traps);
+	paging = g.m->paging;
+	machine_make_cpu(g.m, 1);
+	machine_use(g.m, 0);
+	assert_true(!g.m->running && !g.m->invlpg_traps); /* it was not told */
+	invlpg(CODE + PAGE_SIZE);
+	assert_true(g.m->invlpg_traps);
+	expect_ok(CODE + PAGE_SIZE, USER_READ, COPY);
+	machine_use(g.m, 1);
+	assert_true(g.m->invlpg_traps);
+	machine_set_paging(g.m, &paging, true);
+	for (u32 i = 0; i < 8; i++)
+		expect_ok(CODE + i * PAGE_SIZE, USER_READ, i == 1 ? COPY : DATA + i * PAGE_SIZE);
+	for (u32 i = 0; i < 80; i++) {
+		machine_use(g.m, i % 2);
+		expect_fault(CODE, USER_WRITE, PF_P | PF_W | PF_U);
+		assert_true(g.m->invlpg_traps);
+	}
+	machine_use(g.m, 0);
 }
 
 /* A window that is given up by a flush of everything must show again that it is one. */
@@ -2701,6 +2744,7 @@ int main(int argc, char **argv)
 		TEST(user_ranges_are_no_windows),
 		TEST(pages_changed_in_a_window_and_flushed_later),
 		TEST_ON(keeping, pages_changed_in_a_window_and_flushed_later),
+		TEST_ON(late, a_second_cpu_is_made_while_pages_are_detached),
 		TEST(a_window_that_is_given_up_is_not_opened_at_once),
 		TEST(a_large_page_by_dma_in_place_of_a_detached_table),
 		TEST(what_ends_detaching),

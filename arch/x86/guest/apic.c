@@ -94,9 +94,9 @@ static void tell_address(struct vcpu *vcpu)
 		.apic_id = read_register(vcpu, APIC_ID) >> (x2apic ? 0 : 24),
 		.ldr = read_register(vcpu, APIC_LDR),
 		.dfr = x2apic ? ~0u : read_register(vcpu, APIC_DFR),
-		.apic = apic_is_x2apic(vcpu)                     ? PROCESSOR_X2APIC :
+		.apic = apic_is_x2apic(vcpu)               ? PROCESSOR_X2APIC :
 			vcpu->apic_base & APIC_BASE_ENABLE ? PROCESSOR_XAPIC :
-								   PROCESSOR_NO_APIC,
+							     PROCESSOR_NO_APIC,
 	};
 
 	processors_set_address(&guest_of(vcpu)->shared->processors, vcpu->id, &address);

@@ -57,6 +57,7 @@ static void drop_events(struct vcpu *vcpu)
 	vcpu->exit.nmi_unblocked = false;
 	vcpu->interrupt_shadow = false;
 	vcpu->nmi_blocked = false;
+	vcpu->nmi_waits = false;
 	vcpu->mmio.state = MMIO_NONE;
 	vcpu->dr6_set = 0;
 	vcpu->breakpoints_hit = 0;

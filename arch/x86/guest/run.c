@@ -144,6 +144,8 @@ void guest_run_other(struct vcpu *vcpu)
 
 	if (!processors_take(all, vcpu->id, &event) || !event.reset)
 		return;
+	if (vcpu->vendor->cpu_deafen) /* what comes from here on is behind the last look, or an exit of the first entry */
+		vcpu->vendor->cpu_deafen();
 	if (guest_start_other(vcpu))
 		panic("guest: CPU %u cannot be set up", vcpu->id);
 	hw_runs_guest();
