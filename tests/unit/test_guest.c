@@ -339,6 +339,7 @@ NORETURN void hw_stop(void)
 {
 	panic("guest stopped");
 }
+void hw_kick_again(void) {}
 void hw_kick(u32 cpu_id) {}
 void hw_kick_to_flush(u32 cpu_id) {}
 /* A start-up message comes. */

@@ -192,6 +192,11 @@ void hw_kick_to_flush(u32 cpu)
 	kick_send(percpu_of(cpu), KICK_FLUSH);
 }
 
+void hw_kick_again(void)
+{
+	kick_again();
+}
+
 void hw_wait(const struct vendor *vendor)
 {
 	if (vendor->cpu_listen)

@@ -44,6 +44,8 @@ bool hw_stop_asked(void);
  */
 void hw_kick(u32 cpu);
 void hw_kick_to_flush(u32 cpu);
+/* This CPU's APIC was off: a message that came meanwhile comes again. */
+void hw_kick_again(void);
 /* Until a kick comes, if none has since the last call. Outside the guest; interrupts stay off. */
 void hw_wait(const struct vendor *vendor);
 /* NMIs that wait are taken: how many were no kicks so far on this CPU. */
