@@ -30,3 +30,23 @@ def test_messages_between_four_processors_arrive_bare():
 @slow
 def test_messages_between_four_processors_arrive():
     run("messages", "umbra", 4, timeout=480)
+
+
+def test_shootdowns_between_two_processors_hold_bare():
+    run("shootdown", "bare", 2)
+
+
+# adversarial: 2, 10, 15, 17
+def test_shootdowns_between_two_processors_hold():
+    run("shootdown", "umbra", 2)
+
+
+@slow
+def test_shootdowns_between_four_processors_hold_bare():
+    run("shootdown", "bare", 4, timeout=600)
+
+
+# adversarial: 2, 10, 15, 17
+@slow
+def test_shootdowns_between_four_processors_hold():
+    run("shootdown", "umbra", 4, timeout=600)
