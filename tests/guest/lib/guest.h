@@ -20,6 +20,10 @@ NORETURN void finish(void); /* ends the emulator with the verdict */
 /* The image's tests; called once by the runtime. */
 void run_tests(void);
 
+/* What the compiler calls too. */
+void *memset(void *p, int c, size_t n);
+void *memcpy(void *to, const void *from, size_t n);
+
 /* --- the machine --- */
 struct e820_entry {
 	u64 base, size;

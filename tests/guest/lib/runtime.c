@@ -2,13 +2,12 @@
 /* The runtime of the test images: start, output, exceptions, ring 3; see guest.h. */
 #include "tests/guest/lib/guest.h"
 
+#include "tests/guest/lib/tables.h"
+
 #define COM1 0x3f8
 #define DEBUG_EXIT 0xf4
 #define VERDICT_PASS 0x10
 #define VERDICT_FAIL 0x11
-
-#define CODE64 0x08
-#define TSS_SELECTOR 0x28
 
 /* boot_params, Documentation/arch/x86/zero-page.rst */
 #define BP_EXT_CMDLINE 0x0c8
@@ -29,18 +28,6 @@ struct gate {
 	u16 offset1;
 	u32 offset2, zero;
 } PACKED;
-struct tss {
-	u32 zero;
-	u64 rsp[3];
-	u64 zero2;
-	u64 ist[7];
-	u64 zero3;
-	u16 zero4, iomap;
-} PACKED;
-struct descriptor {
-	u16 limit;
-	u64 base;
-} PACKED;
 struct frame {
 	u64 vector, error, rip, cs, rflags, rsp, ss;
 };
@@ -53,13 +40,9 @@ extern u64 fault_rax;
 static u8 fault_stack[8192] ALIGNED(16);
 
 void image_main(const u8 *params);
-void load_gdt(const struct descriptor *d, u32 tss_selector);
 u64 exception(struct frame *f);
 
 /* --- what the compiler calls --- */
-void *memset(void *p, int c, size_t n);
-void *memcpy(void *to, const void *from, size_t n);
-
 void *memset(void *p, int c, size_t n)
 {
 	void *at = p;
@@ -358,14 +341,12 @@ bool msr_write(u32 msr, u64 value)
 static void set_up_tables(void)
 {
 	struct descriptor d = {sizeof(gdt) - 1, (u64)(uintptr_t)gdt};
-	u64 t = (u64)(uintptr_t)&tss;
 
 	gdt[1] = 0x00af9b000000ffffull; /* 64-bit code */
 	gdt[2] = 0x00cf93000000ffffull; /* data */
 	gdt[3] = 0x00cff3000000ffffull; /* ring-3 data */
 	gdt[4] = 0x00affb000000ffffull; /* ring-3 64-bit code */
-	gdt[5] = (sizeof(tss) - 1) | (t & 0xffffff) << 16 | 0x89ull << 40 | (t >> 24 & 0xff) << 56;
-	gdt[6] = t >> 32;
+	set_tss_descriptor(gdt + GDT_TSS, &tss);
 	gdt[7] = 0x00cf9b000000ffffull; /* 32-bit code */
 	gdt[8] = 0x00cffb000000ffffull; /* ring-3 32-bit code */
 	tss.rsp[0] = (u64)(uintptr_t)(fault_stack + sizeof(fault_stack));
