@@ -59,3 +59,8 @@ void svm_halt_entry(struct vcpu *vcpu)
 		set_halted(vcpu, false);
 	}
 }
+
+void svm_wake(struct vcpu *vcpu)
+{
+	svm_of(vcpu)->halted = svm_of(vcpu)->step = false;
+}

@@ -130,6 +130,9 @@ void svm_enter_shared(struct vcpu *vcpu);
 NORETURN void svm_run(struct vcpu *vcpu);
 void svm_run_once(struct vcpu *vcpu);
 
+/* halt.c */
+void svm_wake(struct vcpu *vcpu);
+
 /* dump.c */
 void svm_dump(const struct vcpu *vcpu);
 

@@ -36,13 +36,6 @@ static void set_dr6(struct vcpu *vcpu, u64 value)
 	svm_dirty(vmcb_of(vcpu), CLEAN_DR);
 }
 
-static void wake(struct vcpu *vcpu)
-{
-	struct svm_vcpu *svm = svm_of(vcpu);
-
-	svm->halted = svm->step = false;
-}
-
 const struct vendor svm_vendor = {
 	.name = "SVM",
 	.real_mode = true,
@@ -77,7 +70,7 @@ const struct vendor svm_vendor = {
 	.set_dr6 = set_dr6,
 	.get_msr = svm_get_msr,
 	.set_msr = svm_set_msr,
-	.wake = wake,
+	.wake = svm_wake,
 	.dump = svm_dump,
 	.exit_name = svm_exit_name,
 };

@@ -223,8 +223,9 @@ static void print_version(void)
 
 static int usage(void)
 {
-	print_to(STDERR, "usage: umbractl stats [-0]   counters by name (-0: without those that are zero), then those of each processor\n"
-			 "       umbractl version      versions of the hypervisor and of its interface\n");
+	print_to(STDERR,
+		 "usage: umbractl stats [-0]   counters by name (-0: without those that are zero), then those of each processor\n"
+		 "       umbractl version      versions of the hypervisor and of its interface\n");
 	return 2;
 }
 

@@ -107,7 +107,8 @@ static bool enter(struct vcpu *vcpu, struct vmx_exit_info *info)
 
 	if (unlikely(!vmx->launched))
 		check_before_first_entry();
-	status = unlikely(vcpu->several) ? enter_shared(vcpu) : vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP, &never);
+	status = unlikely(vcpu->several) ? enter_shared(vcpu) :
+					   vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP, &never);
 	if (unlikely(status == VMX_KICKED))
 		return false;
 	if (unlikely(status != VMX_OK))

@@ -16,6 +16,15 @@ void kick_send(struct percpu *cpu, u32 reasons)
 		lapic_send(cpu->apic_id, LAPIC_NMI);
 }
 
+/* If it was not lost after all, both are one NMI: none is let through in between (GIF). */
+void kick_again(void)
+{
+	struct percpu *cpu = this_cpu();
+
+	if (__atomic_load_n(&cpu->kicks, __ATOMIC_SEQ_CST))
+		lapic_send(cpu->apic_id, LAPIC_NMI);
+}
+
 void kick_stop_others(void)
 {
 	bool guest = false;

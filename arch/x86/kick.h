@@ -16,6 +16,9 @@
 /* By an NMI, to a processor that waits or runs a guest whose NMIs exit; or to this one. */
 void kick_send(struct percpu *cpu, u32 reasons);
 
+/* Behind a time in which this processor's APIC was off: the message of reasons that were not taken yet may be lost. */
+void kick_again(void);
+
 /* Where NMIs are let through: until there is a KICK_LOOK that percpu->looks has not been cleared behind. */
 void kick_wait(void);
 

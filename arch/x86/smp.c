@@ -209,8 +209,7 @@ static bool start_one(u32 apic_id)
 	if (!wait_state(smp.next, CPU_BEGUN, again)) /* one that has begun passes the second by */
 		lapic_send(apic_id, startup_command());
 	if (!wait_state(smp.next, CPU_BEGUN, deadline) && withdraw()) {
-		log_warn("processors: the one with APIC ID %u did not come up in time: it stays off\n",
-			 apic_id);
+		log_warn("processors: the one with APIC ID %u did not come up in time: it stays off\n", apic_id);
 		return false;
 	}
 	return take(deadline);

@@ -85,7 +85,7 @@ struct vendor {
 	 * true if known. */
 	bool (*get_msr)(const struct vcpu *vcpu, u32 msr, u64 *value);
 	bool (*set_msr)(struct vcpu *vcpu, u32 msr, u64 value);
-	void (*wake)(struct vcpu *vcpu); /* by an INIT: ends a halt, drops what is pending */
+	void (*wake)(struct vcpu *vcpu);       /* by an INIT: ends a halt, drops what is pending */
 	void (*dump)(const struct vcpu *vcpu); /* every field, by name, to the log */
 	const char *(*exit_name)(u64 raw);
 };

@@ -33,7 +33,7 @@ enum { FIXED = 0x000, LOWEST = 0x100, NMI = 0x400, INIT = 0x500, STARTUP = 0x600
 
 #define LOW_BASE 0x1000u
 #define LOW_END 0xa0000u
-#define CODE 0x8000u /* also what a SIPI of 8 starts */
+#define CODE 0x8000u    /* also what a SIPI of 8 starts */
 #define STARTED 0x8100u /* a word for each APIC ID */
 #define GOT_NMI 0x8140u /* likewise */
 #define NMI_CODE 0x8200u
@@ -103,7 +103,8 @@ static void lay_out(void)
 	/* mov eax, 1; cpuid; shr ebx, 24; add bx, bx; lock inc word [cs:bx + 0x100]; cli; hlt; again */
 	PUT(CODE, "\x66\xb8\x01\0\0\0\x0f\xa2\x66\xc1\xeb\x18\x01\xdb\xf0\x2e\xff\x87\x00\x01\xfa\xf4\xeb\xfd");
 	/* pushad; the same with 0x140; popad; iret */
-	PUT(NMI_CODE, "\x66\x60\x66\xb8\x01\0\0\0\x0f\xa2\x66\xc1\xeb\x18\x01\xdb\xf0\x2e\xff\x87\x40\x01\x66\x61\xcf");
+	PUT(NMI_CODE,
+	    "\x66\x60\x66\xb8\x01\0\0\0\x0f\xa2\x66\xc1\xeb\x18\x01\xdb\xf0\x2e\xff\x87\x40\x01\x66\x61\xcf");
 	for (u32 i = 0; i < 2 * IDS; i++)
 		((volatile u16 *)(u64)STARTED)[i] = ((volatile u16 *)(u64)GOT_NMI)[i] = 0;
 	PUT(vectors + 4 * 2, "\x00\x02\x00\x08"); /* the vector of NMI: 0x800:0x200 */
@@ -246,7 +247,8 @@ static void try_pins(u32 others)
 		}
 	wait();
 	check_nothing_ran("nor by an NMI or an interrupt through the I/O APIC");
-	check(found == 2 * (taken + 1 - mine), "each of those NMIs found the hypervisor on its processor", "%u", found);
+	check(found == 2 * (taken + 1 - mine), "each of those NMIs found the hypervisor on its processor", "%u",
+	      found);
 }
 
 /* To every APIC ID that such a store can name, and to the others an INIT first, so that an NMI would find them after one. */
@@ -291,7 +293,7 @@ static void try_init_by_pin(u32 others)
 	by_command_register();
 	check_nothing_ran("nor by messages of the command register after an INIT through the I/O APIC");
 	PUT(NMI_CODE + 22, "\xfa\xf4\xeb\xfd"); /* cli; hlt; again: it does not go on elsewhere */
-	by_pin(last, NMI); /* with the first one QEMU's processor takes the INIT */
+	by_pin(last, NMI);                      /* with the first one QEMU's processor takes the INIT */
 	found = nmi_finds_hypervisor(last);
 	if (runs_on_svm() && umbra_counter("cpu_inits") == inits)
 		check(!found && counted(GOT_NMI) == 1, "the INIT took the processor away: QEMU's defect",

@@ -41,7 +41,9 @@ static struct {
 	u64 icr; /* x2APIC mode */
 	u32 commands;
 	u32 turned_off;
-	bool stays; /* LEGACY_XAPIC_DISABLED */
+	bool stays;   /* LEGACY_XAPIC_DISABLED */
+	bool awaited; /* somebody sends a kick as soon as it is off, */
+	bool lost;    /* which is lost, and nobody sends another */
 } hardware;
 static u32 kicked; /* bitmap of CPUs, which are numbered 10 and on */
 
@@ -50,6 +52,20 @@ void hw_kick(u32 cpu)
 	assert_true(cpu >= 10 && cpu < 10 + CPUS && !(kicked & BIT(cpu - 10)));
 	assert_true(hardware.base & APIC_BASE_ENABLE); /* it is sent by this one */
 	kicked |= BIT(cpu - 10);
+}
+
+void hw_kick_again(void)
+{
+	assert_true(hardware.base & APIC_BASE_ENABLE);
+	hardware.lost = false;
+}
+
+/* What waits is taken by an APIC that is on. */
+void hw_drop_interrupts(const struct vendor *v)
+{
+	assert_true(hardware.reg[SVR / 16] & 0x100);
+	for (u32 i = 0; i < 8; i++)
+		hardware.reg[0x200 / 16 + i] = 0;
 }
 
 static void lose_state(void)
@@ -108,6 +124,7 @@ int hw_msr_write(u32 msr, u64 value)
 	hardware.base = value;
 	if (!(value & APIC_BASE_ENABLE)) {
 		hardware.turned_off++;
+		hardware.lost |= hardware.awaited;
 		lose_state();
 	}
 	return 0;
@@ -292,12 +309,14 @@ static void off_for_the_guest_is_not_off_in_the_hardware(void **state)
 	};
 
 	begin(true);
+	hardware.awaited = true;
 	for (u32 i = 0; i < ARRAY_SIZE(steps); i++) {
 		bool out = !(steps[i].value & APIC_BASE_X2APIC) && vcpu[OWN].apic_base & APIC_BASE_X2APIC;
 		u32 before = hardware.turned_off;
 
 		assert_int_equal(apic_write_base(&vcpu[OWN], steps[i].value), 0);
 		assert_int_equal(hardware.base, steps[i].hardware);
+		assert_false(hardware.lost);
 		assert_int_equal(vcpu[OWN].apic_base, steps[i].value);
 		assert_true(address()->apic == steps[i].apic && address()->apic_id == 3);
 		assert_true(!out || hardware.turned_off == before + 1); /* its state is lost */

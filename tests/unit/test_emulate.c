@@ -261,6 +261,9 @@ NORETURN void guest_stop(struct vcpu *v, const char *format, ...)
 	panic("%s", text);
 }
 
+void hw_kick_again(void) {}
+void hw_drop_interrupts(const struct vendor *v) {}
+
 void hw_kick(u32 cpu)
 {
 	panic("CPU %u is kicked", cpu);

@@ -61,6 +61,7 @@ static NORETURN void run(struct vcpu *v)
 	panic("CPU %u runs", v->id);
 }
 static void set_dr(struct vcpu *v, u64 value) {}
+static void wake(struct vcpu *v) {}
 static void set_shadow_root(struct vcpu *v, hpa_t root, u32 tag) {}
 static void update_control(struct vcpu *v)
 {
@@ -128,6 +129,7 @@ static const struct vendor vendor = {
 	.run = run,
 	.set_shadow_root = set_shadow_root,
 	.set_dr6 = set_dr,
+	.wake = wake,
 	.set_dr7 = set_dr,
 	.vcpu_alloc = vcpu_alloc,
 	.vcpu_init = vcpu_init,
@@ -339,6 +341,13 @@ NORETURN void hw_stop(void)
 {
 	panic("guest stopped");
 }
+void hw_kick_again(void) {}
+void hw_drop_interrupts(const struct vendor *v) {}
+bool hw_was_kicked(void)
+{
+	return false;
+}
+
 void hw_kick(u32 cpu_id) {}
 void hw_kick_to_flush(u32 cpu_id) {}
 /* A start-up message comes. */

@@ -107,6 +107,9 @@ int hw_msr_write(u32 msr, u64 value)
 	return -EFAULT;
 }
 
+void hw_kick_again(void) {}
+void hw_drop_interrupts(const struct vendor *v) {}
+
 void hw_kick(u32 cpu)
 {
 	panic("CPU %u is kicked", cpu);

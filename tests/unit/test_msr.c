@@ -175,6 +175,9 @@ NORETURN void hw_stop(void)
 {
 	panic("guest stopped");
 }
+void hw_kick_again(void) {}
+void hw_drop_interrupts(const struct vendor *v) {}
+
 void hw_kick(u32 cpu_id) {}
 void hw_kick_to_flush(u32 cpu_id) {}
 void hw_wait(const struct vendor *v)

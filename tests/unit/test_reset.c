@@ -51,8 +51,15 @@ static void set_dr7(struct vcpu *v, u64 value)
 	dr7 = value;
 }
 
+static u32 wakes;
+static void wake(struct vcpu *v)
+{
+	wakes++;
+}
+
 static const struct vendor vendor = {
 	.name = "fake",
+	.wake = wake,
 	.set_segment = set_segment,
 	.set_dr6 = set_dr6,
 	.set_dr7 = set_dr7,
@@ -130,6 +137,9 @@ NORETURN void hw_reset(void)
 	longjmp(after_reset, 1);
 }
 
+void hw_kick_again(void) {}
+void hw_drop_interrupts(const struct vendor *v) {}
+
 void hw_kick(u32 cpu)
 {
 	assert_int_equal(cpu, vcpu.cpu);
@@ -171,7 +181,7 @@ static void begin(bool boot, bool real_mode)
 	in_service = 0x00800408;
 	dr6 = dr7 = 0x5a5a;
 	x2apic = machine_reset = false;
-	applies = flushes = kicks = 0;
+	applies = flushes = kicks = wakes = 0;
 	vcpu.vendor = &vendor;
 	vcpu.guest = &guest;
 	vcpu.mmu = NULL;
@@ -273,6 +283,7 @@ static void an_init_leaves_what_the_manual_says_and_waits(void **state)
 	assert_apic(false);
 	assert_int_equal(vcpu.apic_base, APIC | APIC_BASE_ENABLE);
 	assert_false(reset_take(&vcpu, &table));
+	assert_int_equal(wakes, 1);
 	assert_int_equal(applies, 1);
 }
 

@@ -136,8 +136,11 @@ static void set_dr7(struct vcpu *v, u64 value)
 {
 	vmcb.dr7 = value;
 }
-static const struct vendor vendor = {
-	.hardware_root = svm_hardware_root, .set_segment = set_segment, .set_dr6 = set_dr6, .set_dr7 = set_dr7};
+static const struct vendor vendor = {.hardware_root = svm_hardware_root,
+				     .set_segment = set_segment,
+				     .set_dr6 = set_dr6,
+				     .set_dr7 = set_dr7,
+				     .wake = svm_wake};
 
 static int fresh(void **state)
 {

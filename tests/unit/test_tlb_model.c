@@ -60,11 +60,17 @@ static struct model_access any_kind(struct world *w)
 	return k;
 }
 
-/* The bytes that the hypervisor would decode are those that the guest executed. */
+/* The bytes that the hypervisor would decode are those that the guest executed, unless others came between: then they are RAM. */
 static void check_code(struct world *w, u64 gva, const struct machine_result *r)
 {
+	u64 between = w->between_count;
 	const u8 *code = shadow_peek_code(w->m->mmu, gva);
 
+	if (w->between_count != between) {
+		if (code && !machine_ram(w->m, virt_to_phys((void *)(uintptr_t)code).v - w->m->config.shift))
+			machine_fail(w->m, "the code at %#llx is no RAM of the guest's", (unsigned long long)gva);
+		return;
+	}
 	if (code && (r->kind != REGION_RAM || code != machine_ram(w->m, r->gpa)))
 		machine_fail(w->m, "the code at %#llx is not what the guest executed", (unsigned long long)gva);
 }

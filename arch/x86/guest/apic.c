@@ -386,7 +386,7 @@ static u64 with_own_address(struct vcpu *vcpu, u64 value)
 	return (value & ~kept) | (vcpu->apic_base & kept);
 }
 
-/* Out of x2APIC mode only by off; nobody sends a kick to a processor that is not in the guest. */
+/* Out of x2APIC mode only by off: hw_kick_again() is due. */
 static int switch_hardware(u64 from, u64 to)
 {
 	if (from & APIC_BASE_X2APIC && !(to & APIC_BASE_X2APIC) && hw_msr_write(MSR_APIC_BASE, from & ~BASE_MODE))
@@ -421,7 +421,11 @@ int apic_write_base(struct vcpu *vcpu, u64 value)
 	value = with_own_address(vcpu, value);
 	changed = value ^ vcpu->apic_base;
 	if (changed && g->x2apic_offered) {
-		if (vcpu->several ? switch_one_of_several(value) : hw_msr_write(MSR_APIC_BASE, value))
+		int err = vcpu->several ? switch_one_of_several(value) : hw_msr_write(MSR_APIC_BASE, value);
+
+		if (vcpu->several)
+			hw_kick_again();
+		if (err)
 			return -EFAULT;
 		g->icr_logical = false;
 	}

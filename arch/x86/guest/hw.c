@@ -197,6 +197,11 @@ bool hw_was_kicked(void)
 	return __atomic_exchange_n(&this_cpu()->looks, false, __ATOMIC_SEQ_CST);
 }
 
+void hw_kick_again(void)
+{
+	kick_again();
+}
+
 void hw_wait(const struct vendor *vendor)
 {
 	if (vendor->cpu_listen)

@@ -44,6 +44,8 @@ bool hw_stop_asked(void);
  */
 void hw_kick(u32 cpu);
 void hw_kick_to_flush(u32 cpu);
+/* This CPU's APIC was off: a message that came meanwhile comes again. */
+void hw_kick_again(void);
 /* Was there a kick since the last call? */
 bool hw_was_kicked(void);
 /* Until there was, which the next hw_was_kicked() says. Outside the guest; interrupts stay off. */

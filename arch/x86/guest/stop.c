@@ -36,7 +36,8 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 	hw_stop_others();
 	log_take_console();
 	log_error("guest stopped: %s\n", message);
-	log_error("CPU %u: rip %016llx after %llu exits\n", vcpu->id, (unsigned long long)vcpu->rip, (unsigned long long)vcpu->exits);
+	log_error("CPU %u: rip %016llx after %llu exits\n", vcpu->id, (unsigned long long)vcpu->rip,
+		  (unsigned long long)vcpu->exits);
 	vcpu->vendor->dump(vcpu);
 	dump_ring(vcpu);
 	vcpu->vendor->cpu_disable(); /* SMIs go through again: GIF was 0 */

@@ -132,8 +132,8 @@ static struct smp_start *make_start_page(u32 *vector)
 	}
 	next_start = at + PAGE_SIZE;
 	memset((void *)at, 0, PAGE_SIZE);
-	memcpy((void *)at, smp_code, (size_t)(smp_code_end - smp_code));
-	memcpy((void *)(at + SMP_NMI_OFFSET), smp_nmi_code, (size_t)(smp_nmi_code_end - smp_nmi_code));
+	memcpy((void *)at, smp_code, (uintptr_t)smp_code_end - (uintptr_t)smp_code);
+	memcpy((void *)(at + SMP_NMI_OFFSET), smp_nmi_code, (uintptr_t)smp_nmi_code_end - (uintptr_t)smp_nmi_code);
 	start = (struct smp_start *)(at + SMP_START_OFFSET);
 	start->marker = SMP_MARKER;
 	start->marker_at = (u32)(at + SMP_START_OFFSET + __builtin_offsetof(struct smp_start, marker));
