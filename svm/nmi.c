@@ -31,23 +31,30 @@ static void step_begin(struct vcpu *vcpu, struct svm_vcpu *svm)
 	svm->step_tf = vcpu->rflags & RFLAGS_TF;
 }
 
-/* Of the guest's: one that is on. */
-static bool breakpoint_hit(const struct vmcb *vmcb, u64 causes)
+/*
+ * Of the guest's, those that are on and wait for data: the IRET's own. One on the instruction that it returned to comes when
+ * that begins, or never if IRET has set RF; QEMU tells of it here too.
+ */
+static u64 breakpoints_hit(const struct vmcb *vmcb, u64 causes)
 {
+	u64 hits = 0;
+
 	for (u32 i = 0; i < 4; i++)
-		if (causes >> i & 1 && vmcb->dr7 >> 2 * i & 3)
-			return true;
-	return false;
+		if (causes >> i & 1 && vmcb->dr7 >> 2 * i & 3 && vmcb->dr7 >> (16 + 4 * i) & 3)
+			hits |= BIT(i);
+	return hits;
 }
 
 /* IRET is done, RFLAGS are what it loaded. The single step is ours unless the guest steps too. */
 static void step_done(struct vcpu *vcpu, struct svm_vcpu *svm, u64 causes)
 {
+	u64 hits = breakpoints_hit(svm->vmcb, causes);
+
 	svm->step = vcpu->nmi_blocked = false;
 	if (svm->step_tf)
 		return;
-	if (breakpoint_hit(svm->vmcb, causes)) {
-		svm->vmcb->dr6 = svm->step_dr6 | (causes & DR6_BREAKPOINTS);
+	if (hits) {
+		svm->vmcb->dr6 = svm->step_dr6 | hits;
 	} else {
 		svm->vmcb->dr6 = svm->step_dr6;
 		vcpu->exit.kind = EXIT_WINDOW;

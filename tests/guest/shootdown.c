@@ -243,12 +243,13 @@ static void on_all(void (*work)(struct smp_cpu *cpu), const char *name)
 }
 
 /* Each processor in turn is the editor, with interrupts off; the others make noise with interrupts on. */
-static void in_turns(struct smp_cpu *cpu, void (*edit)(struct smp_cpu *cpu), void (*noise)(struct smp_cpu *cpu))
+static void in_turns(struct smp_cpu *cpu, u64 count, void (*edit)(struct smp_cpu *cpu),
+		     void (*noise)(struct smp_cpu *cpu))
 {
 	for (u64 turn = 0; turn < 2ull * smp_count; turn++) {
 		smp_barrier_wait(&barrier, smp_count);
 		if (turn % smp_count == cpu->id) {
-			for (u64 i = 0; i < rounds / (2 * smp_count); i++) {
+			for (u64 i = 0; i < count / (2 * smp_count); i++) {
 				edit(cpu);
 				mine[cpu->id].edits++;
 			}
@@ -357,14 +358,14 @@ static void edit_own(struct smp_cpu *cpu)
 
 static void slot_noise(struct smp_cpu *cpu)
 {
-	for (u32 i = 0; i < 4; i++)
+	for (u32 i = 0; i < 100; i++)
 		watch_slot(&mine[cpu->id]);
 	edit_own(cpu);
 }
 
 static void test_slots(struct smp_cpu *cpu)
 {
-	in_turns(cpu, edit_slot, slot_noise);
+	in_turns(cpu, rounds, edit_slot, slot_noise);
 }
 
 /* --- without messages: no later than the own flush ------------------------------------------------- */
@@ -461,13 +462,13 @@ static void table_noise(struct smp_cpu *cpu)
 	if (try_read(m, FREE_VA + below(m, 512) * PAGE_SIZE, &value) && (value & ~0xffull) != FRAME_TAG)
 		wrong(m, "what is no table translates", value, FRAME_TAG);
 	m->looks++;
-	if (!below(m, 4))
+	if (!below(m, 32))
 		edit_own(cpu);
 }
 
 static void test_tables(struct smp_cpu *cpu)
 {
-	in_turns(cpu, edit_table, table_noise);
+	in_turns(cpu, rounds / 4, edit_table, table_noise);
 }
 
 /* --- 2 MiB as one page or as 512 -------------------------------------------------------------------- */
@@ -515,13 +516,13 @@ static void large_noise(struct smp_cpu *cpu)
 	if (!(before & 1) && sequence == before && value != wanted)
 		wrong(m, "a page of the other size is read", value, wanted);
 	m->looks++;
-	if (!below(m, 4))
+	if (!below(m, 32))
 		edit_own(cpu);
 }
 
 static void test_large(struct smp_cpu *cpu)
 {
-	in_turns(cpu, edit_large, large_noise);
+	in_turns(cpu, rounds / 2, edit_large, large_noise);
 }
 
 /* --- copy on write -------------------------------------------------------------------------------------- */
@@ -779,7 +780,7 @@ void run_tests(void)
 	outb(0x21, 0xff); /* the PIC is masked */
 	outb(0xa1, 0xff);
 	seed = option("seed", 1);
-	rounds = option("rounds", 1200);
+	rounds = option("rounds", 1000);
 	if (check(option("cpus", 1) > 1 && option("cpus", 1) <= OWN_BITS,
 		  "there are several processors (options: cpus=N)", " "))
 		smp_run(all_tests);
