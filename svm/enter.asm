@@ -3,13 +3,12 @@
 ; VMRUN and #VMEXIT swap RAX, RSP, RIP and RFLAGS themselves (APM vol. 2 section
 ; 15.5.1). GIF is 0 in the hypervisor, so nothing can interrupt it.
 ;
-; svm_fast_path() runs with the guest's FS, GS, TR, LDTR and syscall MSRs still in
+; The fast path runs with the guest's FS, GS, TR, LDTR and syscall MSRs still in
 ; the CPU: VMSAVE and VMLOAD are for the exits that it leaves to svm_slow_path().
 ; Until then this_cpu() is not to be used and an exception has no stack of its own.
 %include "arch/x86/gpr.inc"
 
 bits 64
-extern svm_fast_path
 extern svm_slow_path
 global svm_loop
 global svm_enter
@@ -32,7 +31,7 @@ svm_loop:
 	store	rbx, VCPU_RBX
 	for_each_scratch_gpr store
 	pop	qword [rdi + VCPU_RDI]
-	call	svm_fast_path
+	call	[rdi + VCPU_FAST_PATH]
 	test	al, al
 	jnz	.again
 

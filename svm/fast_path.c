@@ -43,8 +43,6 @@ static ALWAYS_INLINE bool ready(struct vcpu *vcpu)
 		guest_prepare_entry(vcpu);
 	if (unlikely(svm_of(vcpu)->flush_due))
 		svm_tlb_prepare(svm_of(vcpu));
-	if (unlikely(vcpu->several))
-		svm_enter_shared(vcpu);
 	return true;
 }
 
@@ -100,7 +98,7 @@ static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	cpuid_execute(vcpu);
 	vmcb->rax = vcpu->gpr[GPR_RAX];
-	return likely(!vcpu->several) || ready(vcpu);
+	return true;
 }
 
 /* RSP and flags go there and back only for a read of CR3: see fast_path_cr3_read(). */
@@ -168,7 +166,38 @@ static NOINLINE bool fast_other(struct vcpu *vcpu, struct vmcb *vmcb)
 	return false;
 }
 
-/* Of several processors: into a halt and out of it; else the slow path, with all of the state. */
+/* What an entry used up. */
+static ALWAYS_INLINE struct vmcb *begin_exit(const struct svm_vcpu *svm)
+{
+	struct vmcb *vmcb = svm->vmcb;
+
+	vmcb->clean = svm->clean;
+	vmcb->event_inj = 0;
+	vmcb->tlb_control = TLB_KEEP;
+	return vmcb;
+}
+
+bool svm_fast_path(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = begin_exit(svm_of(vcpu));
+
+	if (guest_root_is_foreign(vcpu))
+		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */
+	switch ((u32)vmcb->exit_code) {
+	case SVM_EXIT_EXCP_PF:
+		note_exit(vcpu, vmcb, EXIT_PAGE_FAULT);
+		return likely(!(vmcb->exit_int_info & EVENTINJ_VALID)) && fast_page_fault(vcpu, vmcb);
+	case SVM_EXIT_CPUID: note_exit(vcpu, vmcb, EXIT_CPUID); return fast_cpuid(vcpu, vmcb);
+	case SVM_EXIT_CR3_READ: return fast_cr3_read(vcpu, vmcb);
+	case SVM_EXIT_CR3_WRITE: return fast_cr3_write(vcpu, vmcb);
+	case SVM_EXIT_INVLPG: return fast_invlpg(vcpu, vmcb);
+	default: return fast_other(vcpu, vmcb);
+	}
+}
+
+/* --- of several processors -------------------------------------------------------- */
+
+/* Into a halt and out of it; else the slow path, with all of the state. */
 static NOINLINE bool fast_halt(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	bool wakes = svm_of(vcpu)->halted && (u32)vmcb->exit_code == SVM_EXIT_INTR;
@@ -183,30 +212,17 @@ static NOINLINE bool fast_halt(struct vcpu *vcpu, struct vmcb *vmcb)
 	return ready(vcpu);
 }
 
-/* Called by enter.asm after every exit; true: enter the guest again. */
-bool svm_fast_path(struct vcpu *vcpu)
+bool svm_fast_path_shared(struct vcpu *vcpu)
 {
 	const struct svm_vcpu *svm = svm_of(vcpu);
-	struct vmcb *vmcb = svm->vmcb;
+	bool done;
 
-	vmcb->clean = svm->clean;
-	vmcb->event_inj = 0;
-	vmcb->tlb_control = TLB_KEEP;
-	if (unlikely(vcpu->several)) {
-		shadow_leave(vcpu->mmu);
-		if (svm->halted || svm->step || (u32)vmcb->exit_code == SVM_EXIT_HLT)
-			return fast_halt(vcpu, vmcb);
-	}
-	if (guest_root_is_foreign(vcpu))
-		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */
-	switch ((u32)vmcb->exit_code) {
-	case SVM_EXIT_EXCP_PF:
-		note_exit(vcpu, vmcb, EXIT_PAGE_FAULT);
-		return likely(!(vmcb->exit_int_info & EVENTINJ_VALID)) && fast_page_fault(vcpu, vmcb);
-	case SVM_EXIT_CPUID: note_exit(vcpu, vmcb, EXIT_CPUID); return fast_cpuid(vcpu, vmcb);
-	case SVM_EXIT_CR3_READ: return fast_cr3_read(vcpu, vmcb);
-	case SVM_EXIT_CR3_WRITE: return fast_cr3_write(vcpu, vmcb);
-	case SVM_EXIT_INVLPG: return fast_invlpg(vcpu, vmcb);
-	default: return fast_other(vcpu, vmcb);
-	}
+	shadow_leave(vcpu->mmu);
+	if (svm->halted || svm->step || (u32)svm->vmcb->exit_code == SVM_EXIT_HLT)
+		done = fast_halt(vcpu, begin_exit(svm));
+	else
+		done = svm_fast_path(vcpu);
+	if (done)
+		svm_enter_shared(vcpu);
+	return done;
 }

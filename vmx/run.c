@@ -86,39 +86,37 @@ static u32 enter_shared(struct vcpu *vcpu)
 			guest_prepare_entry(vcpu);
 			continue;
 		}
-		status = vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP, &cpu->kicked);
+		status = vmx_enter_shared(vcpu, vmx->launched, VMCS_HOST_RSP, &cpu->kicked);
 		shadow_leave(vcpu->mmu);
 	}
 	return status;
 }
 
 /* An NMI that exits is gone from the hardware, which blocks others until an IRET: the hypervisor's handler does both. */
-static void take_nmi(void)
+static void take_nmi(struct vcpu *vcpu)
 {
 	asm volatile("int $2" : : : "memory");
+	vcpu->exit.kind = EXIT_WINDOW;
 }
 
 /* False: there was none, since a message came before it. */
 static bool enter(struct vcpu *vcpu, struct vmx_exit_info *info)
 {
-	static const bool never;
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
 	u32 status;
 
 	if (unlikely(!vmx->launched))
 		check_before_first_entry();
-	status = unlikely(vcpu->several) ? enter_shared(vcpu) :
-					   vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP, &never);
-	if (unlikely(status == VMX_KICKED))
-		return false;
-	if (unlikely(status != VMX_OK))
+	status = unlikely(vcpu->several) ? enter_shared(vcpu) : vmx_enter(vcpu, vmx->launched, VMCS_HOST_RSP);
+	if (unlikely(status != VMX_OK)) {
+		if (status == VMX_KICKED)
+			return false;
 		entry_failed(vcpu, status);
+	}
 	read_exit_info(info);
 	vmx->launched = vmx->launched || !(info->reason & REASON_ENTRY_FAILURE);
 	vcpu_note_exit(vcpu, vmx_exit_kind(info), info->reason, vmcs_read_natural(VMCS_GUEST_RIP),
 		       info->qualification, vmx_exit_info2(info));
-	if (unlikely(vcpu->several) && vcpu_last_exit(vcpu)->kind == EXIT_NMI)
-		take_nmi();
 	return true;
 }
 
@@ -130,11 +128,6 @@ void vmx_run_once(struct vcpu *vcpu)
 	BUG_ON(!enter(vcpu, &info));
 	vmx_store_guest(vcpu);
 	finish_exit(vcpu, &info);
-}
-
-static bool message_is_due(const struct vcpu *vcpu)
-{
-	return unlikely(vcpu->several) && this_cpu()->looks;
 }
 
 /* What an entry that was not made, or the fast path, has put into the VMCS already. */
@@ -154,13 +147,14 @@ NORETURN void vmx_run(struct vcpu *vcpu)
 {
 	const struct vmx_vcpu *vmx = vmx_of(vcpu);
 	struct vmx_exit_info info;
-	bool done;
+	bool entered, done;
 
 	for (;;) {
 		vmx_load_guest(vcpu);
-		do
-			done = !enter(vcpu, &info) || vmx_fast_path(vcpu, &info);
-		while (done && !vmx_nmi_is_due(vmx) && !message_is_due(vcpu));
+		do {
+			entered = enter(vcpu, &info);
+			done = !entered || vmx_fast_path(vcpu, &info);
+		} while (entered && done && !vmx_nmi_is_due(vmx));
 		vmx_store_guest(vcpu);
 		if (unlikely(done)) { /* an NMI or a message came meanwhile */
 			take_back_event(vcpu);
@@ -169,8 +163,8 @@ NORETURN void vmx_run(struct vcpu *vcpu)
 			continue;
 		}
 		finish_exit(vcpu, &info);
-		if (vcpu->several && vcpu->exit.kind == EXIT_NMI)
-			vcpu->exit.kind = EXIT_WINDOW; /* take_nmi() */
+		if (unlikely(vcpu->several) && vcpu->exit.kind == EXIT_NMI)
+			take_nmi(vcpu);
 		guest_exit(vcpu);
 	}
 }

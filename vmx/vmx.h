@@ -115,7 +115,8 @@ void vmx_dump(const struct vcpu *vcpu);
  * exit, stores them back. Returns enum vmx_status (vmx/insn.h): the flags of
  * VMLAUNCH or VMRESUME. host_rsp_field: VMCS_HOST_RSP.
  */
-u32 vmx_enter(struct vcpu *vcpu, u32 resume, u64 host_rsp_field, const bool *kicked);
+u32 vmx_enter(struct vcpu *vcpu, u32 resume, u64 host_rsp_field);
+u32 vmx_enter_shared(struct vcpu *vcpu, u32 resume, u64 host_rsp_field, const bool *kicked);
 extern u8 vmx_entry_begin[], vmx_entry_end[], vmx_entry_back[];
 /* Where exits arrive; never called. */
 void vmx_exit(void);

@@ -35,6 +35,7 @@ void asm_offsets(void)
 	OFFSET(VCPU_R15, struct vcpu, gpr[GPR_R15]);
 	OFFSET(VCPU_CONTROL, struct vcpu, control);
 	OFFSET(VCPU_HOST, struct vcpu, host);
+	OFFSET(VCPU_FAST_PATH, struct vcpu, fast_path);
 	OFFSET(EXECUTE_GPR, struct execute, gpr);
 	OFFSET(EXECUTE_FLAGS, struct execute, flags);
 	OFFSET(EXECUTE_AT, struct execute, at);

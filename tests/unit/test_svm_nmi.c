@@ -274,7 +274,7 @@ static void run(const char *name, const struct step *steps, u32 count)
 		bring(&steps[i]);
 		dr6 = vmcb.dr6;
 		kicks = 0;
-		if (!svm_fast_path(&vcpu))
+		if (!svm_fast_path_shared(&vcpu))
 			svm_slow_path(&vcpu);
 		found = entry();
 		if (found != steps[i].enters)

@@ -163,6 +163,7 @@ struct vcpu {
 	u64 gpr[GPR_COUNT]; /* offsets used by the backends' enter.asm: keep first */
 	hpa_t control;      /* for svm/enter.asm: the guest's VMCB */
 	hpa_t host;         /* for enter.asm: SVM: the hypervisor's VMCB; VMX: what HOST_RSP holds */
+	bool (*fast_path)(struct vcpu *vcpu); /* for svm/enter.asm: what it calls after each exit */
 	u64 rip, rflags;
 	u64 cr0, cr2, cr3, cr4, efer; /* the guest's view */
 	u64 pat, apic_base;
