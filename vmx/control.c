@@ -165,11 +165,18 @@ void vmx_load_control(struct vcpu *vcpu)
 	set_word(vmx, VMX_ENTRY, with_bit(entry, VMX_ENTRY, ENTRYC_IA32E_GUEST, vcpu->efer & EFER_LMA));
 }
 
-void vmx_update_control(struct vcpu *vcpu)
+void vmx_check_mode(struct vcpu *vcpu)
 {
-	if (!(vcpu->cr0 & CR0_PE))
+	if (unlikely(!(vcpu->cr0 & CR0_PE)))
 		guest_stop(vcpu,
 			   "it left protected mode: real mode is not supported on VMX without unrestricted guest");
+}
+
+/* One of several processors may wait in real mode, after an INIT, for a start that ends it. */
+void vmx_update_control(struct vcpu *vcpu)
+{
+	if (!vcpu->several)
+		vmx_check_mode(vcpu);
 	vmx_load_control(vcpu);
 }
 

@@ -78,6 +78,7 @@ static u32 enter_shared(struct vcpu *vcpu)
 	struct percpu *cpu = this_cpu();
 	u32 status = VMX_KICKED;
 
+	vmx_check_mode(vcpu);
 	while (status == VMX_KICKED) {
 		__atomic_store_n(&cpu->kicked, false, __ATOMIC_SEQ_CST);
 		if (cpu->looks || vmx_nmi_is_due(vmx))

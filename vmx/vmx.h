@@ -65,6 +65,7 @@ int vmx_vcpu_init(struct vcpu *vcpu);
 #define VMX_CR4_NATIVE (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT)
 /* Loads the guest's view into the VMCS, whatever it is. */
 void vmx_load_control(struct vcpu *vcpu);
+void vmx_check_mode(struct vcpu *vcpu); /* stops a guest in real mode */
 /* The same for the vendor table: stops a guest that VMX cannot run. */
 void vmx_update_control(struct vcpu *vcpu);
 /* What of CR0 and CR4 the guest changed by itself. */

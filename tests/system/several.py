@@ -50,3 +50,4 @@ def test_shootdowns_between_four_processors_hold_bare():
 @slow
 def test_shootdowns_between_four_processors_hold():
     run("shootdown", "umbra", 4, timeout=600)
+

@@ -125,6 +125,31 @@ smp_nmi_code:
 	iret
 smp_nmi_code_end:
 
+; --- 32-bit protected mode, flat, where the hypervisor starts processors so (sipi=protected) ---
+bits 32
+global smp_code32, smp_code32_end
+smp_code32:
+	mov	ebx, strict dword 0	; the page: smp.c writes it there, as there is no stack to ask
+	lock inc dword [ebx + start.starts]
+	cmp	dword [ebx + start.park], 0
+	je	.go_on
+.park:	cli
+	hlt
+	jmp	.park
+.go_on:	lgdt	[ebx + start.gdt_load]
+	mov	eax, [ebx + start.cr4_load]
+	mov	cr4, eax
+	mov	eax, [ebx + start.cr3_load]
+	mov	cr3, eax
+	mov	ecx, MSR_EFER
+	mov	eax, EFER_START
+	xor	edx, edx
+	wrmsr
+	mov	eax, CR0_START
+	mov	cr0, eax
+	jmp	CODE64:smp_entry
+smp_code32_end:
+
 ; --- 64-bit mode, on the stack of the processor with this APIC ID ---
 bits 64
 smp_entry:

@@ -24,7 +24,7 @@ bool smp_x2apic;
 static smp_handler *handlers[256];
 static struct descriptor idt_descriptor;
 static u64 next_start = START_FIRST;
-extern char smp_code[], smp_code_end[], smp_nmi_code[], smp_nmi_code_end[], smp_stubs[];
+extern char smp_code[], smp_code_end[], smp_code32[], smp_code32_end[], smp_nmi_code[], smp_nmi_code_end[], smp_stubs[];
 
 NORETURN void smp_main(struct smp_cpu *cpu);
 void smp_interrupt(struct smp_frame *frame);
@@ -123,6 +123,7 @@ static struct smp_start *make_start_page(u32 *vector)
 {
 	struct smp_start *start;
 	u64 at = next_start;
+	u32 page;
 
 	while (at < START_END && !is_ram(at))
 		at += PAGE_SIZE;
@@ -131,8 +132,14 @@ static struct smp_start *make_start_page(u32 *vector)
 		finish();
 	}
 	next_start = at + PAGE_SIZE;
+	page = (u32)at;
 	memset((void *)at, 0, PAGE_SIZE);
-	memcpy((void *)at, smp_code, (uintptr_t)smp_code_end - (uintptr_t)smp_code);
+	if (option("protected", 0)) {
+		memcpy((void *)at, smp_code32, (uintptr_t)smp_code32_end - (uintptr_t)smp_code32);
+		memcpy((void *)(at + 1), &page, sizeof(page)); /* the operand of its first instruction */
+	} else {
+		memcpy((void *)at, smp_code, (uintptr_t)smp_code_end - (uintptr_t)smp_code);
+	}
 	memcpy((void *)(at + SMP_NMI_OFFSET), smp_nmi_code, (uintptr_t)smp_nmi_code_end - (uintptr_t)smp_nmi_code);
 	start = (struct smp_start *)(at + SMP_START_OFFSET);
 	start->marker = SMP_MARKER;
