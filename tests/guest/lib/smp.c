@@ -24,7 +24,8 @@ bool smp_x2apic;
 static smp_handler *handlers[256];
 static struct descriptor idt_descriptor;
 static u64 next_start = START_FIRST;
-extern char smp_code[], smp_code_end[], smp_code32[], smp_code32_end[], smp_nmi_code[], smp_nmi_code_end[], smp_stubs[];
+extern char smp_code[], smp_code_end[], smp_code32[], smp_code32_end[], smp_nmi_code[], smp_nmi_code_end[],
+	smp_stubs[];
 
 NORETURN void smp_main(struct smp_cpu *cpu);
 void smp_interrupt(struct smp_frame *frame);
