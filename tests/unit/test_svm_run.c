@@ -13,22 +13,9 @@
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/run.h"
 #include "svm/svm.h"
+#include "tests/unit/no_nmis.h"
 
 struct svm_features svm_found;
-
-/* What svm/nmi.c has besides (test_svm_nmi). */
-void hw_kick(u32 cpu)
-{
-	panic("CPU %u is kicked", cpu);
-}
-u64 hw_nmis(const struct vendor *vendor)
-{
-	panic("NMIs are looked for");
-}
-void inject_nmi(struct vcpu *v)
-{
-	panic("an NMI is injected");
-}
 
 /* --- the fake neutral half ----------------------------------------------------- */
 

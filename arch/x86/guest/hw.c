@@ -202,30 +202,31 @@ void hw_kick_again(void)
 	kick_again();
 }
 
+/* Lets NMIs in, or no longer; where the vendor has no way they come anyway. */
+static void hear(void (*change)(void))
+{
+	if (change)
+		change();
+}
+
 void hw_wait(const struct vendor *vendor)
 {
-	if (vendor->cpu_listen)
-		vendor->cpu_listen();
+	hear(vendor->cpu_listen);
 	kick_wait();
-	if (vendor->cpu_deafen)
-		vendor->cpu_deafen();
+	hear(vendor->cpu_deafen);
 }
 
 void hw_drop_interrupts(const struct vendor *vendor)
 {
-	if (vendor->cpu_listen)
-		vendor->cpu_listen();
+	hear(vendor->cpu_listen);
 	cpu_irq_window();
-	if (vendor->cpu_deafen)
-		vendor->cpu_deafen();
+	hear(vendor->cpu_deafen);
 }
 
 u64 hw_nmis(const struct vendor *vendor)
 {
-	if (vendor->cpu_listen)
-		vendor->cpu_listen();
-	if (vendor->cpu_deafen)
-		vendor->cpu_deafen();
+	hear(vendor->cpu_listen);
+	hear(vendor->cpu_deafen);
 	return this_cpu()->nmi_count;
 }
 
