@@ -14,6 +14,7 @@
 #include "arch/x86/guest/selfcheck.h"
 #include "arch/x86/idt.h"
 #include "arch/x86/kick.h"
+#include "arch/x86/lapic.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/panic.h"
@@ -205,10 +206,12 @@ static NORETURN void start_guest(const struct boot_info *info)
 	config.vendor = start_vendor(&config.task_switches_unseen);
 	find_sleep(info, &sleep);
 	clock_init();
-	smp_take_all(info, config.vendor, guest_run_other);
-	err = guest_create(&boot_vcpu, &config, percpu_boot.apic_id);
+	if (lapic_present())
+		percpu_boot.apic_id = lapic_id();
+	err = guest_create(&boot_vcpu, &config, percpu_boot.apic_id); /* the others get what is left */
 	if (err)
 		panic("no memory for the guest's CPU (error %d)", err);
+	smp_take_all(info, config.vendor, guest_run_other);
 	give_processors(info, config.vendor, &given);
 	config.shadow = start_shadow(info, config.vendor, given.count);
 	err = guest_start(&boot_vcpu);

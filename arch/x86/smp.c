@@ -340,7 +340,6 @@ void smp_take_all(const struct boot_info *info, const struct vendor *vendor, voi
 	smp.vendor = vendor;
 	smp.run = run;
 	smp.x2apic = lapic_is_x2apic();
-	percpu_boot.apic_id = lapic_id();
 	lapic_send_others(LAPIC_INIT);
 	clock_wait(INIT_WAIT_US);
 	if (info->startup_page) {

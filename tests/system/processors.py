@@ -77,8 +77,8 @@ def test_linux_uses_all_of_sixteen_processors():
 
 # What differs from one run to the next.
 NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
-# A busy machine: what takes longer than the kernel expects.
-TIME = re.compile(r"(?i)took|too long|clocksource|watchdog|stall|hogged|tsc|calibrat|unstable|timeout|timed out")
+# A busy machine: what takes longer than the kernel expects, and a line that is continued or begun anew.
+TIME = re.compile(r"(?i)\.\.\.\. node|took|too long|clocksource|watchdog|stall|hogged|tsc|calibrat|unstable|timeout|timed out")
 # Devices are found when they are found, so of the information only that about processors counts; of the warnings all.
 CONCERNS = re.compile(r"<[0-4]>|<\d+>.*(?i:cpu|apic|nmi|smp|mtrr|x86)")
 OFF_AND_ON = ("for c in 1 2 3; do echo 0 >/sys/devices/system/cpu/cpu$c/online; done; "
