@@ -81,7 +81,7 @@ static u32 enter_shared(struct vcpu *vcpu)
 	vmx_check_mode(vcpu);
 	while (status == VMX_KICKED) {
 		__atomic_store_n(&cpu->kicked, false, __ATOMIC_SEQ_CST);
-		if (cpu->looks || vmx_nmi_is_due(vmx))
+		if (cpu->looks || cpu->nmi_count != vmx->nmi_seen) /* not one that waits: that takes an entry */
 			return VMX_KICKED;
 		if (!shadow_enter(vcpu->mmu)) {
 			guest_prepare_entry(vcpu);
@@ -126,7 +126,8 @@ void vmx_run_once(struct vcpu *vcpu)
 	struct vmx_exit_info info;
 
 	vmx_load_guest(vcpu);
-	BUG_ON(!enter(vcpu, &info));
+	while (!enter(vcpu, &info))
+		;
 	vmx_store_guest(vcpu);
 	finish_exit(vcpu, &info);
 }
