@@ -196,7 +196,7 @@ static int init_neutral(struct vcpu *vcpu, const struct guest_config *config)
 	return err;
 }
 
-static int init_vcpu(struct vcpu *vcpu)
+int guest_start_other(struct vcpu *vcpu)
 {
 	struct guest *g = guest_of(vcpu);
 	int err;
@@ -218,7 +218,7 @@ static int init_vcpu(struct vcpu *vcpu)
 int guest_start(struct vcpu *vcpu)
 {
 	const struct boot_guest_state *start = guest_of(vcpu)->config->start;
-	int err = init_vcpu(vcpu);
+	int err = guest_start_other(vcpu);
 
 	if (err)
 		return err;
@@ -226,9 +226,4 @@ int guest_start(struct vcpu *vcpu)
 	set_flat_segments(vcpu, start);
 	cr_apply(vcpu, true);
 	return 0;
-}
-
-int guest_start_other(struct vcpu *vcpu)
-{
-	return init_vcpu(vcpu);
 }
