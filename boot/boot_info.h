@@ -41,7 +41,6 @@ enum boot_guest_mode {
 
 struct boot_guest_state {
 	uint32_t mode; /* enum boot_guest_mode */
-	uint32_t reserved;
 	uint64_t rip, rsp;
 	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp;
 	uint64_t cr3;      /* LONG64: 4-level tables in guest RAM, identity mapped */
