@@ -19,13 +19,11 @@
 struct shadow;
 struct shadow_mmu;
 
-/* What the two begin with: all that is looked at before an entry. */
-struct shadow_head {
-	u64 flush_count; /* rises when some entry went or shrank */
-};
+/* What it begins with: all that is looked at before an entry. */
 struct shadow_mmu_head {
-	const struct shadow_head *shadow;
-	u64 flush_seen; /* what flush_count was at this CPU's last flush of everything */
+	struct shadow *shadow;
+	u64 flush_owed; /* rises when an entry went or shrank that this CPU's TLB may hold */
+	u64 flush_seen; /* what it was at this CPU's last flush of everything */
 	bool entry_due;
 	bool inside; /* the guest runs, or is about to (shadow_enter()) */
 };
@@ -172,7 +170,7 @@ static ALWAYS_INLINE bool shadow_entry_due(const struct shadow_mmu *mmu)
 {
 	const struct shadow_mmu_head *head = (const struct shadow_mmu_head *)mmu;
 
-	return head->entry_due | (head->shadow->flush_count != head->flush_seen);
+	return head->entry_due | (head->flush_owed != head->flush_seen);
 }
 
 /*
@@ -184,8 +182,7 @@ static ALWAYS_INLINE bool shadow_enter(struct shadow_mmu *mmu)
 	struct shadow_mmu_head *head = (struct shadow_mmu_head *)mmu;
 
 	__atomic_store_n(&head->inside, true, __ATOMIC_SEQ_CST);
-	if (likely(!head->entry_due &&
-		   __atomic_load_n(&head->shadow->flush_count, __ATOMIC_SEQ_CST) == head->flush_seen))
+	if (likely(!head->entry_due && __atomic_load_n(&head->flush_owed, __ATOMIC_SEQ_CST) == head->flush_seen))
 		return true;
 	__atomic_store_n(&head->inside, false, __ATOMIC_RELEASE);
 	return false;

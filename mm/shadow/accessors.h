@@ -153,6 +153,25 @@ static ALWAYS_INLINE union role role_child(union role parent, u32 level, u32 acc
 	return parent;
 }
 
+/* With the CPU left out: what is made of the same entry is the same on each. */
+static ALWAYS_INLINE u32 role_of_any(union role role)
+{
+	role.cpu = 0;
+	return role.word;
+}
+
+/*
+ * Of several CPUs each has pages of its own for the upper half of the addresses, where a kernel maps the tables: so a
+ * right to write to them is in one CPU's TLB only, and taking it away is that CPU's business. What the lower half
+ * leads to is shared. The formats with one root and 4 or 5 levels only; else all below a root is its CPU's.
+ */
+static ALWAYS_INLINE u32 cpu_below(union role parent, u32 index)
+{
+	bool top = parent.level == (parent.mode == GPT_5L ? 5 : 4) && parent.mode >= GPT_4L;
+
+	return unlikely(parent.cpu) && top && index < ENTRIES / 2 ? 0 : parent.cpu;
+}
+
 static ALWAYS_INLINE u32 root_slot(gfn_t gfn)
 {
 	return (u32)(gfn ^ gfn >> 6) % ROOT_CACHE_SIZE;

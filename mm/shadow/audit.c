@@ -211,7 +211,7 @@ static void audit_page(struct audit *a, u32 page)
 		mismatch(a, "S4", page, 0, "wrong count of entries");
 	if (page_find(s, sp->gfn, sp->role) != page)
 		mismatch(a, "S3", page, 0, "two pages of one name, or not found by its name");
-	if (sp->tag && s->tag_owner[sp->tag] != page)
+	if (!tag_is_owned(s, page))
 		mismatch(a, "S13", page, 0, "tag owned by another root");
 	if (sp->role.direct)
 		return;
@@ -284,13 +284,16 @@ static void audit_path(struct audit *a, const struct cached_path *path)
 static void audit_detached(struct audit *a)
 {
 	const struct shadow *s = a->s;
-	u32 unsync = 0;
+	u32 unsync = 0, upper = 0;
 
-	for (u32 page = s->unsync_leaf; page; page = s->pages[page].unsync_next)
-		unsync++;
-	for (u32 page = s->unsync_upper; page; page = s->pages[page].unsync_next)
-		unsync++;
-	if (unsync != s->unsync_count)
+	for (u32 i = 0; i < s->mmu_count; i++) {
+		for (u32 page = s->mmus[i]->unsync_leaf; page; page = s->pages[page].unsync_next)
+			unsync++;
+		for (u32 page = s->mmus[i]->unsync_upper; page; page = s->pages[page].unsync_next)
+			upper++;
+	}
+	unsync += upper;
+	if (unsync != s->unsync_count || upper != s->unsync_uppers)
 		mismatch(a, "S6", 0, 0, "unsync pages are miscounted");
 	if (s->invlpg_free && unsync != s->detached_count)
 		mismatch(a, "S15", s->detached[0].page, 0, "a page is unsync and not detached");

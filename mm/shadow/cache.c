@@ -25,7 +25,8 @@ static bool path_names(const struct shadow_mmu *mmu, const struct cached_path *p
 {
 	const struct shadow_page *sp = path->record;
 
-	return sp->role.word == mmu->copied_role && sp->gfn == (path->upper[0].entry & PTE_ADDR_MASK) >> PAGE_SHIFT;
+	return role_of_any(sp->role) == mmu->copied_role &&
+	       sp->gfn == (path->upper[0].entry & PTE_ADDR_MASK) >> PAGE_SHIFT;
 }
 
 /* Numbers of pages are used again: a path that ends there, at a page of this name, is one that serves. */
@@ -56,7 +57,7 @@ void path_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *wal
 	struct cached_path *path = path_slot(mmu, gva);
 	u64 key = path_key(mmu, gva);
 
-	if (mmu->root_level != 4 || !mmu->copied_role || mmu->s->pages[page].role.word != mmu->copied_role)
+	if (mmu->root_level != 4 || !mmu->copied_role || role_of_any(mmu->s->pages[page].role) != mmu->copied_role)
 		return;
 	if (unlikely(mmu->s->foreign_count) && walk_is_foreign(mmu, walk))
 		return;

@@ -45,10 +45,10 @@ static ALWAYS_INLINE u32 detach_list(struct shadow_mmu *mmu, const struct cached
 	struct shadow *s = mmu->s;
 	u32 count = 1, entries = path->record->live;
 
-	if (s->unsync_upper || s->unsync_count > DETACHED_MAX || !(path->record->flags & PAGE_UNSYNC))
+	if (s->unsync_uppers || s->unsync_count > DETACHED_MAX || !(path->record->flags & PAGE_UNSYNC))
 		return 0;
 	s->detached[0].page = path->page;
-	for (u32 page = s->unsync_leaf; page; page = s->pages[page].unsync_next) {
+	for (u32 page = mmu->unsync_leaf; page; page = s->pages[page].unsync_next) {
 		if (page == path->page)
 			continue;
 		entries += s->pages[page].live;
@@ -87,7 +87,7 @@ static void make_room(struct shadow_mmu *mmu, const struct cached_path *path, gv
 {
 	struct shadow *s = mmu->s;
 	struct shadow_page *sp = path->record;
-	struct flush_scope scope = flush_scope_begin(s);
+	struct flush_scope scope = flush_scope_begin(mmu);
 	bool one = sp->live == 1;
 
 	for_each_live(sp, i) {
@@ -179,7 +179,7 @@ static ALWAYS_INLINE void detached_sync(struct shadow_mmu *mmu, gva_t gva)
 void cow_reattach(struct shadow_mmu *mmu, gva_t gva)
 {
 	struct shadow *s = mmu->s;
-	struct flush_scope scope = flush_scope_begin(s);
+	struct flush_scope scope = flush_scope_begin(mmu);
 	const u64 *refused = &page_table(s, s->detached[0].page)[level_index(1, s->detached_for)];
 	u64 old = *refused, changes = s->sync_changes;
 

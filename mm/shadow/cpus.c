@@ -2,9 +2,16 @@
 /* Taking other CPUs out of the guest; see mm/shadow/cpus.h. */
 #include "mm/shadow/cpus.h"
 
-static bool is_behind(const struct shadow *s, const struct shadow_mmu *mmu)
+static bool is_behind(const struct shadow_mmu *mmu)
 {
-	return __atomic_load_n(&mmu->inside, __ATOMIC_ACQUIRE) && mmu->flush_seen != s->flush_count;
+	return __atomic_load_n(&mmu->inside, __ATOMIC_ACQUIRE) && mmu->flush_seen != mmu->flush_owed;
+}
+
+void flush_owe_all(struct shadow *s)
+{
+	for (u32 i = 0; i < s->mmu_count; i++)
+		flush_owe_by(s->mmus[i]);
+	s->owed_page = 0;
 }
 
 /* The fence is the other half of shadow_enter()'s. With the lock held nobody flushes, so who is behind and outside stays there. */
@@ -12,21 +19,21 @@ void cpus_settle_slow(struct shadow *s)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (u32 i = 0; i < s->mmu_count; i++) {
-		if (!is_behind(s, s->mmus[i]))
+		if (!is_behind(s->mmus[i]))
 			continue;
 		s->mmus[i]->ops->kick(s->mmus[i]->cpu);
 		STAT(s, kicks);
 	}
 	for (u32 i = 0; i < s->mmu_count; i++)
-		while (is_behind(s, s->mmus[i]))
+		while (is_behind(s->mmus[i]))
 			__builtin_ia32_pause();
-	s->settled = s->flush_count;
+	s->settled = s->debts;
 }
 
 void cpus_hold(struct shadow *s)
 {
 	if (s->mmu_count == 1)
 		return;
-	s->flush_count++;
+	flush_owe_all(s);
 	cpus_settle_slow(s);
 }

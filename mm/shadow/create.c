@@ -14,6 +14,7 @@
 #include "mm/shadow/cpus.h"
 #include "mm/shadow/derive.h"
 #include "mm/shadow/pool.h"
+#include "mm/shadow/root.h"
 #include "mm/shadow/tlb.h"
 
 /* A bump allocator over the pool while it is laid out. */
@@ -65,7 +66,7 @@ static bool lay_tables(struct shadow *s, struct layout *l, const struct shadow_c
 
 	s->block_count = (last >> 9) + 1;
 	s->giga_count = (last >> 18) + 1;
-	s->tag_owner = lay(l, (s->tags + 1) * sizeof(u32));
+	s->tag_owner = lay(l, s->numbers * (s->tags + 1) * sizeof(u32));
 	for (u32 i = 0; i < s->mmu_limit; i++)
 		s->mmus[i] = lay(l, sizeof(struct shadow_mmu));
 	s->frames = lay(l, c->regions->frame_count * sizeof(u32));
@@ -126,8 +127,12 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	s->pages_1g = c->pages_1g;
 	s->host_phys_bits = c->host_phys_bits;
 	s->tags = MIN(MAX(c->tags, 1u), 0xffffu);
-	s->next_tag = 1;
 	s->mmu_limit = MIN(MAX(c->cpus, 1u), SHADOW_MAX_MMUS);
+	s->numbers = s->mmu_limit == 1 ? 1 : MIN(s->mmu_limit + 1, ROLE_CPUS);
+	if (s->numbers > 1)
+		s->tags = MIN(s->tags, 1023u);
+	for (u32 i = 0; i < s->numbers; i++)
+		s->next_tag[i] = 1;
 	s->ones_page = c->ones_page;
 	s->identity = map_is_identity(c->regions);
 	memset(phys_to_virt(c->ones_page), 0xff, PAGE_SIZE);
@@ -140,6 +145,21 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	return s;
 }
 
+/* The only CPU is outside of the guest for what is done here, and from now on each says whether it is. */
+static void become_several(struct shadow *s)
+{
+	struct shadow_mmu *first = s->mmus[0];
+
+	s->only_debt = NULL;
+	flush_owe_all(s);
+	cpus_settle_slow(s);
+	invlpg_must_exit_there(s);
+	drop_everything(s);
+	first->number = 1;
+	if (first->root_role)
+		first->root_role |= (union role){.cpu = 1}.word;
+}
+
 struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_pdpt)
 {
 	struct shadow_mmu *mmu;
@@ -149,11 +169,9 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 		spin_unlock(&s->lock);
 		return NULL;
 	}
-	if (s->mmu_count) { /* from now on a CPU must be outside for what is done here */
-		s->flush_count++;
-		cpus_settle_slow(s);
-		invlpg_must_exit_there(s);
-	}
+	if (s->mmu_count == 1)
+		become_several(s);
+	flush_owe_all(s);
 	mmu = s->mmus[s->mmu_count];
 	memset(phys_to_virt(low_pdpt), 0, SHADOW_PDPT_BYTES);
 	*mmu = (struct shadow_mmu){
@@ -166,8 +184,11 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 		.base_role = role_direct(0, ACC_ALL, MT_WB, 0),
 		.paging = {.pat = PAT_RESET, .phys_bits = s->host_phys_bits},
 		.low_pdpt = low_pdpt,
-		.flush_seen = s->flush_count,
+		.index = (u8)s->mmu_count,
+		.number = (u8)(s->mmu_count ? MIN(s->mmu_count + 1, s->numbers - 1) : 0),
 	};
+	if (!s->mmu_count)
+		s->only_debt = &mmu->flush_owed;
 	s->mmu_count++;
 	spin_unlock(&s->lock);
 	return mmu;

@@ -113,19 +113,20 @@ union role role_direct(u32 level, u32 access, u32 memtype, u32 key)
 }
 
 /* A large guest leaf: one large shadow leaf, or a link to a direct page. */
-static void derive_large(struct shadow_mmu *mmu, u32 level, u64 spte, const struct leaf *leaf, gfn_t gfn,
+static void derive_large(struct shadow_mmu *mmu, union role role, u64 spte, const struct leaf *leaf, gfn_t gfn,
 			 struct derived *d)
 {
 	if (!(spte & PTE_P))
 		return;
 	if (spte & PTE_PS) {
-		if (leaf_may_be_large(mmu->s, level, gfn, leaf->access & ACC_W, leaf->hit))
+		if (leaf_may_be_large(mmu->s, role.level, gfn, leaf->access & ACC_W, leaf->hit))
 			d->leaf = leaf_entry(mmu->s, leaf);
 		return;
 	}
 	d->link = true;
 	d->gfn = gfn;
-	d->role = role_direct(level - 1, leaf->access, leaf->memtype, leaf->key);
+	d->role = role_direct(role.level - 1, leaf->access, leaf->memtype, leaf->key);
+	d->role.cpu = role.cpu; /* no root has large leaves */
 }
 
 void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spte, struct derived *d)
@@ -145,6 +146,7 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
 		d->link = true;
 		d->gfn = gfn;
 		d->role = role_child(role, level - 1, access, role.mode == GPT_32 ? index & 1 : 0);
+		d->role.cpu = cpu_below(role, index) & (ROLE_CPUS - 1);
 		return;
 	}
 	region_lookup(mmu->s->regions, gfn, &hit);
@@ -159,5 +161,5 @@ void entry_derive(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte, u64 spt
 	if (level == 1)
 		d->leaf = leaf_entry(mmu->s, &leaf);
 	else
-		derive_large(mmu, level, spte, &leaf, gfn, d);
+		derive_large(mmu, role, spte, &leaf, gfn, d);
 }

@@ -104,16 +104,17 @@ static ALWAYS_INLINE u64 copied_leaf(const struct shadow_mmu *mmu, u64 gpte)
  * Does a link of a page with this role say what the guest's entry says: a table of the
  * same frame, seen with the same rights? Only the usual forms are recognised.
  */
-static ALWAYS_INLINE bool link_unchanged(const struct shadow *s, union role role, u64 spte, u64 gpte)
+static ALWAYS_INLINE bool link_unchanged(const struct shadow *s, union role role, u32 index, u64 spte, u64 gpte)
 {
 	const struct shadow_page *child;
+	union role want;
 
 	if (role.mode < GPT_4L || !role.nx || (gpte & PTE_PS) || (~gpte & (PTE_P | PTE_A)))
 		return false;
 	child = &s->pages[page_of_link(s, spte)];
-	return child->gfn == (gpte & PTE_ADDR_MASK) >> PAGE_SHIFT &&
-	       child->role.word ==
-		       role_child(role, role.level - 1, role.access & gpt_access_of(gpte ^ PTE_NX), 0).word;
+	want = role_child(role, role.level - 1, role.access & gpt_access_of(gpte ^ PTE_NX), 0);
+	want.cpu = cpu_below(role, index) & (ROLE_CPUS - 1);
+	return child->gfn == (gpte & PTE_ADDR_MASK) >> PAGE_SHIFT && child->role.word == want.word;
 }
 
 #endif

@@ -24,7 +24,7 @@ void page_drop_entry(struct shadow *s, u32 page, u32 index)
 		return;
 	spte_write(spte, 0);
 	live_clear(&s->pages[page], index);
-	s->flush_count++; /* FLUSH: drop */
+	flush_owe(s, page); /* FLUSH: drop */
 	if (!spte_is_leaf(level, old)) {
 		s->link_changes++;
 		list_remove(s, &s->pages[page_of_link(s, old)].parents, entry_id(page, index));

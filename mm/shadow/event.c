@@ -98,6 +98,14 @@ static u32 copied_role_of(const struct shadow_mmu *mmu)
 	return role_is_copied(mmu, role) ? role.word : 0;
 }
 
+static u32 root_role_of(const struct shadow_mmu *mmu)
+{
+	union role role = role_child(mmu->base_role, mmu->root_level, ACC_ALL, 0);
+
+	role.cpu = mmu->number & (ROLE_CPUS - 1);
+	return mmu->root_level == 3 ? 0 : role.word;
+}
+
 void shadow_drop_all(struct shadow *s)
 {
 	spin_lock(&s->lock);
@@ -117,14 +125,14 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	mmu->copied_role = copied_role_of(mmu);
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
 	mmu->top_shift = PAGE_SHIFT + INDEX_BITS * (mmu->root_level - 1);
-	mmu->root_role = mmu->root_level == 3 ? 0 : role_child(mmu->base_role, mmu->root_level, ACC_ALL, 0).word;
+	mmu->root_role = root_role_of(mmu);
 	root_release(mmu);
 	entry_size_set(mmu);
 	if (flush)
 		sync_all(mmu);
 	/* The one bit that a TLB may keep without an entry that shows it (SDM vol. 3 section 4.10.4.1), under any tag. */
 	if (smep_on)
-		s->flush_count++; /* FLUSH: smep */
+		flush_owe_by(mmu); /* FLUSH: smep */
 	spin_unlock(&s->lock);
 }
 
@@ -175,12 +183,12 @@ static void refresh_upper(struct shadow_mmu *mmu)
 	struct shadow *s = mmu->s;
 	u64 changes = s->sync_changes;
 
-	if (!s->unsync_upper)
+	if (!s->unsync_uppers)
 		return;
 	sync_upper(mmu);
 	if (s->sync_changes != changes)
-		s->quiet_refreshes = 0;
-	else if (++s->quiet_refreshes > QUIET_REFRESHES_MAX)
+		mmu->quiet_refreshes = 0;
+	else if (++mmu->quiet_refreshes > QUIET_REFRESHES_MAX)
 		sync_all(mmu);
 }
 
@@ -190,9 +198,9 @@ static bool invlpg_fast(struct shadow_mmu *mmu, gva_t gva)
 	struct shadow *s = mmu->s;
 	struct cached_path *path = path_slot(mmu, gva);
 	u32 index = level_index(1, gva);
-	struct flush_scope scope = flush_scope_begin(s);
+	struct flush_scope scope = flush_scope_begin(mmu);
 
-	if (s->unsync_upper || !path_holds(mmu, path, gva))
+	if (s->unsync_uppers || !path_holds(mmu, path, gva))
 		return false;
 	if ((page_table(s, path->page)[index] & PTE_P) &&
 	    sync_entry(mmu, path->page, index, __atomic_load_n(&path->table[index], __ATOMIC_RELAXED)) &&
@@ -229,7 +237,7 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 		return;
 	}
 	refresh_upper(mmu);
-	scope = flush_scope_begin(s);
+	scope = flush_scope_begin(mmu);
 	if (mmu->root[0] && path_sync(mmu, gva))
 		flush_scope_end(mmu, scope, gva); /* FLUSH: page */
 	spin_unlock(&s->lock);
@@ -239,16 +247,16 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 {
 	struct shadow *s = mmu->s;
 
-	if (unlikely(!mmu->root[0] || s->flush_count != mmu->flush_seen)) {
+	if (unlikely(!mmu->root[0] || mmu->flush_owed != mmu->flush_seen)) {
 		spin_lock(&s->lock);
 		root_load(mmu);
-		if (s->flush_count != mmu->flush_seen) {
+		if (mmu->flush_owed != mmu->flush_seen) {
 			if (unlikely(mmu->trap_due)) {
 				mmu->trap_due = false;
 				mmu->ops->trap_invlpg(mmu->cpu, true);
 			}
 			mmu->ops->flush(mmu->cpu, 0); /* FLUSH: due */
-			mmu->flush_seen = s->flush_count;
+			flush_paid(mmu);
 			STAT(s, flushes);
 		}
 		spin_unlock(&s->lock);

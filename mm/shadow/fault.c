@@ -37,6 +37,7 @@ struct fill {
 	u32 map_level;         /* level of the shadow leaf */
 	u32 rights;            /* ACC_* for the leaf */
 	u32 memtype, key;
+	u32 cpu;                      /* role.cpu of the pages below the root */
 	u32 path[GPT_LEVELS_MAX + 1]; /* [level]: page number */
 	u32 made;                     /* BIT(level): page was made now */
 	u32 unlinked;                 /* BIT(level): its page does not yet link to the one below */
@@ -73,6 +74,7 @@ static void fill_plan(struct fill *f)
 	if (unlikely(mmu->gpt.pke) && supervisor_write && gpt_key_needs_wp(&mmu->gpt, gpte))
 		access &= ~(u32)ACC_W;
 	f->top = top_level(mmu);
+	f->cpu = mmu->root_level >= 4 && (s64)f->gva >= 0 ? 0 : mmu->number;
 	f->map_level = 1;
 	if (mmu->gpt.mode == GPT_NONE) {
 		f->guest_leaf = f->top + 1;
@@ -114,6 +116,7 @@ static ALWAYS_INLINE void fill_child_name(const struct fill *f, u32 level, gfn_t
 		*gfn = align_gfn(w->gfn, level + 1);
 		*role = role_direct(level, f->rights, f->memtype, f->key);
 	}
+	role->cpu = f->cpu & (ROLE_CPUS - 1);
 }
 
 static ALWAYS_INLINE bool fill_name_matches(const struct fill *f, u32 level, u32 page)
@@ -217,12 +220,12 @@ static enum shadow_result fill_spurious(struct fill *f, u32 error, struct shadow
 {
 	struct shadow_mmu *mmu = f->mmu;
 	bool again = mmu->spurious_gva == f->gva && mmu->spurious_fault == mmu->faults - 1 &&
-		     mmu->spurious_count == mmu->s->flush_count;
+		     mmu->spurious_count == mmu->flush_owed;
 
 	STAT(mmu->s, spurious);
 	mmu->spurious_gva = f->gva;
 	mmu->spurious_fault = mmu->faults;
-	mmu->spurious_count = mmu->s->flush_count;
+	mmu->spurious_count = mmu->flush_owed;
 	if (again && (error & PF_P) && mmu->gpt.smap && f->access.ac && !f->access.user && !f->access.fetch &&
 	    (f->walk.access & ACC_U)) {
 		f->access.implicit = true;

@@ -41,7 +41,7 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	if (unlikely(!frame) && !role.direct)
 		foreign_add(s, page);
 	else if (frame && (*frame & FRAME_UNSYNC))
-		unsync_list_add(s, page);
+		unsync_list_add(s, page, s->pages[page_next_of_gfn(s, page, gfn)].unsync_cpu);
 	STAT(s, creates);
 	return page;
 }

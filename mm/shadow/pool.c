@@ -41,7 +41,7 @@ void page_free_raw(struct shadow *s, u32 page)
 	sp->state = PAGE_FREE;
 	sp->flags = sp->pins = 0;
 	sp->gfn = sp->role.word = 0;
-	sp->freed = s->flush_count;
+	sp->freed = s->debts;
 	/* The CPU's cache is warm with the last one; of several CPUs most have flushed since the first one went. */
 	if (s->mmu_count > 1 && s->free_head) {
 		sp->hash_next = 0;

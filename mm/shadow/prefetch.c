@@ -62,7 +62,7 @@ void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 ind
 	const u64 *sptes = page_table(mmu->s, page);
 	u32 first = index & ~(PREFETCH_GROUP - 1);
 
-	if (role.word == mmu->copied_role) {
+	if (role_of_any(role) == mmu->copied_role) {
 		prefetch_group(mmu, table, sptes, page, first);
 		return;
 	}

@@ -85,6 +85,20 @@ u32 list_count(const struct shadow *s, u32 head)
 	return node_at(s, value & ~(u32)LIST_CHAIN)->total;
 }
 
+u32 list_members(const struct shadow *s, u32 head, u32 *ids, u32 max)
+{
+	u32 value = head & LIST_VALUE, count = 0;
+
+	if (!(value & LIST_CHAIN)) {
+		ids[0] = value;
+		return value != 0;
+	}
+	for (u32 number = value & ~(u32)LIST_CHAIN; number && count < max; number = node_at(s, number)->next)
+		for (u32 i = 0; i < node_at(s, number)->used && count < max; i++)
+			ids[count++] = node_at(s, number)->entry[i];
+	return list_count(s, head);
+}
+
 /* Puts a new first node before the list; old: what the head held (a node's number or one member). */
 static bool list_push_node(struct shadow *s, u32 *head, u32 id)
 {

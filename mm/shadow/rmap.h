@@ -12,6 +12,8 @@
 u32 list_first(const struct shadow *s, u32 head); /* 0: empty */
 bool list_has(const struct shadow *s, u32 head, u32 id);
 u32 list_count(const struct shadow *s, u32 head);
+/* The first so many members; how many there are. */
+u32 list_members(const struct shadow *s, u32 head, u32 *ids, u32 max);
 void list_remove(struct shadow *s, u32 *head, u32 id);
 /* False: no node can be had, or the list is at its limit. Then list_victim() says who is to make room. */
 bool list_try_add(struct shadow *s, u32 *head, u32 id);

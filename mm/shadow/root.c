@@ -30,7 +30,7 @@ static void link_upper_half(struct shadow_mmu *mmu, u32 page)
 		u32 child = link_target(s, spte);
 
 		if (i < ENTRIES / 2 || !child ||
-		    !link_unchanged(s, sp->role, spte, __atomic_load_n(&table[i], __ATOMIC_RELAXED)))
+		    !link_unchanged(s, sp->role, i, spte, __atomic_load_n(&table[i], __ATOMIC_RELAXED)))
 			continue;
 		page_link(s, page, i, child, false);
 		s->pages[child].flags |= PAGE_USED;
@@ -65,19 +65,25 @@ static void root_pin_table(struct shadow_mmu *mmu, u32 slot, u32 level, bool pre
 		role = role_direct(level, 0, MT_WB, 0);
 		role.quadrant = 1; /* else it has the name of a page below a large leaf without rights */
 	}
+	role.cpu = mmu->number & (ROLE_CPUS - 1);
 	root_pin(mmu, slot, gfn, role);
 }
 
 static void root_pin_quarter(struct shadow_mmu *mmu, u32 i)
 {
 	const struct gpt_context *ctx = &mmu->gpt;
+	union role role;
 
 	switch ((enum gpt_mode)ctx->mode) {
 	case GPT_PAE:
 		root_pin_table(mmu, i, 2, ctx->pdpte[i] & PTE_P, (ctx->pdpte[i] & PTE_ADDR_MASK) >> PAGE_SHIFT);
 		break;
 	case GPT_32: root_pin_table(mmu, i, 2, true, (ctx->cr3 & BITS(31, 12)) >> PAGE_SHIFT); break;
-	default: root_pin(mmu, i, (gfn_t)i << 18, role_child(mmu->base_role, 2, ACC_ALL, 0)); break;
+	default:
+		role = role_child(mmu->base_role, 2, ACC_ALL, 0);
+		role.cpu = mmu->number & (ROLE_CPUS - 1);
+		root_pin(mmu, i, (gfn_t)i << 18, role);
+		break;
 	}
 }
 

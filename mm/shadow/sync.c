@@ -13,6 +13,7 @@
 #include "mm/shadow/entry.h"
 #include "mm/shadow/page.h"
 #include "mm/shadow/pool.h"
+#include "mm/shadow/tlb.h"
 #include "mm/shadow/track.h"
 
 static bool link_matches(const struct shadow *s, u64 spte, const struct derived *d)
@@ -74,7 +75,7 @@ bool sync_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 
 	if (role_is_copied(mmu, role))
 		return sync_changed_copied(mmu, page, index, gpte);
-	if (role.level > 1 && !(spte & PTE_PS) && link_unchanged(s, role, spte, gpte))
+	if (role.level > 1 && !(spte & PTE_PS) && link_unchanged(s, role, index, spte, gpte))
 		return false;
 	return sync_changed_entry(mmu, page, index, gpte);
 }
@@ -120,7 +121,7 @@ void sync_page(struct shadow_mmu *mmu, u32 page)
 	const u64 *table;
 
 	STAT(mmu->s, syncs);
-	if ((likely(sp->role.word == mmu->copied_role) || role_is_copied(mmu, sp->role)) &&
+	if ((likely(role_of_any(sp->role) == mmu->copied_role) || role_is_copied(mmu, sp->role)) &&
 	    !(sp->flags & PAGE_TYPED)) {
 		sync_copied_page(mmu, page);
 		return;
@@ -165,18 +166,77 @@ static void protect_list(struct shadow *s, u32 page)
 #define FOREIGN_IDLE_MAX 64u
 
 /* Foreign tables stay unsync (S16). chain: their pages, taken off the lists. */
-static NOINLINE void foreign_settle(struct shadow *s, u32 chain)
+static NOINLINE void foreign_settle(struct shadow_mmu *mmu, u32 chain)
 {
+	struct shadow *s = mmu->s;
+
 	while (chain) {
 		struct shadow_page *sp = &s->pages[chain];
 		u32 page = chain;
 
 		chain = sp->unsync_next;
-		unsync_list_add(s, page);
+		unsync_list_add(s, page, mmu->index);
 		if (++sp->idle_writes >= FOREIGN_IDLE_MAX && !sp->pins)
 			page_zap(s, page);
 		else
 			sync_settle(s, page);
+	}
+}
+
+static void refresh_list(struct shadow_mmu *mmu, u32 page)
+{
+	for (; page; page = mmu->s->pages[page].unsync_next)
+		sync_page(mmu, page);
+}
+
+/* Another CPU's table that was re-derived by so many flushes of this one is protected at the next. */
+#define REFRESHES_MAX 8u
+
+/* Moves a table from another CPU's list to this one's, with all of its pages. */
+static void adopt(struct shadow_mmu *mmu, gfn_t gfn)
+{
+	struct shadow *s = mmu->s;
+
+	for (u32 page = page_first_of_gfn(s, gfn); page; page = page_next_of_gfn(s, page, gfn)) {
+		unsync_list_remove(s, page);
+		unsync_list_add(s, page, mmu->index);
+	}
+}
+
+/*
+ * What other CPUs wrote to and may go on writing to: re-derived and not protected, where a root of this CPU
+ * leads to it (C11). Else two CPUs that flush would take the right from each other at each turn.
+ */
+static void refresh_others_list(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow *s = mmu->s;
+	u32 worn = 0;
+
+	for (; page; page = s->pages[page].unsync_next) {
+		struct shadow_page *sp = &s->pages[page];
+
+		if (!page_concerns(mmu, page))
+			continue;
+		sync_page(mmu, page);
+		if (sp->refreshes < REFRESHES_MAX)
+			sp->refreshes++;
+		else if (!(sp->flags & PAGE_FOREIGN))
+			worn = page;
+	}
+	if (worn)
+		adopt(mmu, s->pages[worn].gfn);
+}
+
+static void refresh_others(struct shadow_mmu *mmu, bool upper_alone)
+{
+	struct shadow *s = mmu->s;
+
+	for (u32 i = 0; i < s->mmu_count; i++) {
+		if (i == mmu->index)
+			continue;
+		refresh_others_list(mmu, s->mmus[i]->unsync_upper);
+		if (!upper_alone)
+			refresh_others_list(mmu, s->mmus[i]->unsync_leaf);
 	}
 }
 
@@ -191,10 +251,10 @@ void sync_tables(struct shadow_mmu *mmu)
 	struct shadow *s = mmu->s;
 	u32 page, foreign = 0;
 
-	protect_list(s, s->unsync_upper);
-	protect_list(s, s->unsync_leaf);
+	protect_list(s, mmu->unsync_upper);
+	protect_list(s, mmu->unsync_leaf);
 	cpus_settle(s); /* SETTLE: sync */
-	while ((page = s->unsync_upper ? s->unsync_upper : s->unsync_leaf)) {
+	while ((page = mmu->unsync_upper ? mmu->unsync_upper : mmu->unsync_leaf)) {
 		unsync_list_remove(s, page);
 		sync_page(mmu, page);
 		if (unlikely(s->pages[page].flags & PAGE_FOREIGN)) {
@@ -205,18 +265,16 @@ void sync_tables(struct shadow_mmu *mmu)
 		}
 	}
 	if (unlikely(foreign))
-		foreign_settle(s, foreign);
-}
-
-static void refresh_list(struct shadow_mmu *mmu, u32 page)
-{
-	for (; page; page = mmu->s->pages[page].unsync_next)
-		sync_page(mmu, page);
+		foreign_settle(mmu, foreign);
+	if (unlikely(s->mmu_count > 1) && s->unsync_count)
+		refresh_others(mmu, false);
 }
 
 void sync_upper(struct shadow_mmu *mmu)
 {
-	refresh_list(mmu, mmu->s->unsync_upper);
+	refresh_list(mmu, mmu->unsync_upper);
+	if (unlikely(mmu->s->mmu_count > 1))
+		refresh_others(mmu, true);
 }
 
 /* Re-derives what is unsync from a page down. False if that are more than budget links. */
@@ -248,6 +306,8 @@ void sync_refresh(struct shadow_mmu *mmu, u32 page)
 		return;
 	if (refresh_below(mmu, page, &budget))
 		return;
-	sync_upper(mmu);
-	refresh_list(mmu, mmu->s->unsync_leaf);
+	for (u32 i = 0; i < mmu->s->mmu_count; i++) {
+		refresh_list(mmu, mmu->s->mmus[i]->unsync_upper);
+		refresh_list(mmu, mmu->s->mmus[i]->unsync_leaf);
+	}
 }

@@ -14,10 +14,8 @@ void sync_tables(struct shadow_mmu *mmu);
 /* The guest flushed everything. */
 static ALWAYS_INLINE void sync_all(struct shadow_mmu *mmu)
 {
-	struct shadow *s = mmu->s;
-
-	s->unsync_row = s->unsync_top = s->quiet_refreshes = 0;
-	if (unlikely(s->unsync_count))
+	mmu->unsync_row = mmu->unsync_top = mmu->quiet_refreshes = 0;
+	if (unlikely(mmu->s->unsync_count))
 		sync_tables(mmu);
 }
 /*

@@ -2,6 +2,46 @@
 /* Tags, roots that are let go, and detached pages that are given up; see mm/shadow/tlb.h. */
 #include "mm/shadow/tlb.h"
 
+#include "mm/shadow/rmap.h"
+
+/* --- which CPUs an entry concerns ------------------------------------------------- */
+/* So many links are followed upward from a page, then it is taken for everybody's. */
+#define CLIMB_MAX 24u
+
+static u32 cpus_above(const struct shadow *s, u32 page, u32 *budget)
+{
+	const struct shadow_page *sp = &s->pages[page];
+	u32 ids[CLIMB_MAX], count, cpus = 0;
+
+	if (sp->role.cpu)
+		return 1u << sp->role.cpu;
+	count = list_members(s, sp->parents, ids, CLIMB_MAX);
+	if (count > *budget)
+		return ~0u;
+	*budget -= count;
+	for (u32 i = 0; i < count; i++)
+		cpus |= cpus_above(s, entry_page(ids[i]), budget);
+	return cpus;
+}
+
+u32 page_cpus(const struct shadow *s, u32 page)
+{
+	u32 budget = CLIMB_MAX;
+
+	return likely(s->only_debt) ? ~0u : cpus_above(s, page, &budget);
+}
+
+void flush_owe_several(struct shadow *s, u32 page)
+{
+	u32 cpus = page_cpus(s, page);
+
+	for (u32 i = 0; i < s->mmu_count; i++)
+		if (cpus >> s->mmus[i]->number & 1)
+			flush_owe_by(s->mmus[i]);
+	s->owed_page = page;
+	s->owed_links = s->link_changes;
+}
+
 void invlpg_set_free(struct shadow_mmu *mmu, bool on)
 {
 	mmu->s->invlpg_free = on ? mmu : NULL;
@@ -19,7 +59,7 @@ static void detached_forget(struct shadow *s, struct shadow_mmu *mmu)
 	else
 		path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
 	s->link_changes++; /* the path cache still took the pages for linked */
-	s->flush_count++;  /* FLUSH: detached */
+	flush_owe_by(mmu); /* FLUSH: detached */
 }
 
 void invlpg_trap_again(struct shadow *s)
@@ -44,30 +84,55 @@ void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva
 	if (mmu->s->evictions != scope.evictions)
 		return;
 	if (mmu->flush_seen == scope.count)
-		mmu->flush_seen = mmu->s->flush_count;
+		flush_paid(mmu);
 	mmu->ops->flush_page(mmu->cpu, mmu->tag, gva);
 	STAT(mmu->s, page_flushes);
 }
 
-/* Of several CPUs: who had the tag since all of them flushed everything may be in any TLB. */
+/* --- tags -------------------------------------------------------------------------- */
+/*
+ * Each CPU has tags of its own, as its roots are. The last number is of all CPUs beyond ROLE_CPUS: what one
+ * of them does to a tag the others have to know. There a tag that was owned since all flushed may be in any TLB.
+ */
 #define TAG_STALE (~0u)
 
-/* All tags are used up: from the next entry of each CPU on those without an owner are as new. */
-static void tags_renew(struct shadow *s)
+static u32 *tag_owners(const struct shadow *s, u32 number)
 {
-	for (u32 tag = 1; tag <= s->tags; tag++)
-		if (s->tag_owner[tag] == TAG_STALE)
-			s->tag_owner[tag] = 0;
-	s->flush_count++; /* FLUSH: renew */
+	return s->tag_owner + number * (s->tags + 1);
 }
 
-static u32 tag_next(struct shadow *s)
+static bool number_is_shared(const struct shadow *s, u32 number)
 {
-	u32 tag = s->next_tag;
+	return number + 1 == s->numbers && s->mmu_count >= s->numbers;
+}
 
-	s->next_tag = tag == s->tags ? 1 : tag + 1;
-	if (unlikely(s->mmu_count > 1 && s->next_tag == 1))
-		tags_renew(s);
+/* Those that share a number flush before they enter again. */
+static void flush_owe_number(struct shadow *s, u32 number)
+{
+	for (u32 i = 0; i < s->mmu_count; i++)
+		if (s->mmus[i]->number == number)
+			flush_owe_by(s->mmus[i]);
+	s->owed_page = 0;
+}
+
+/* All tags are used up: from the next entry of each CPU on those without an owner are as new. */
+static void tags_renew(struct shadow *s, u32 number)
+{
+	u32 *owners = tag_owners(s, number);
+
+	for (u32 tag = 1; tag <= s->tags; tag++)
+		if (owners[tag] == TAG_STALE)
+			owners[tag] = 0;
+	flush_owe_number(s, number); /* FLUSH: renew */
+}
+
+static u32 tag_next(struct shadow *s, u32 number)
+{
+	u32 tag = s->next_tag[number];
+
+	s->next_tag[number] = tag == s->tags ? 1 : tag + 1;
+	if (unlikely(s->next_tag[number] == 1) && number_is_shared(s, number))
+		tags_renew(s, number);
 	return tag;
 }
 
@@ -80,22 +145,23 @@ static void root_leave(struct shadow *s, u32 page, u32 slots)
 				root_release(s->mmus[i]);
 }
 
-/* Of several CPUs: a tag that none of the others runs with, if there is one. */
-static NOINLINE u32 tag_of_several(struct shadow *s)
+/* Of several CPUs with one number: a tag that none of the others runs with, if there is one. */
+static NOINLINE u32 tag_of_several(struct shadow *s, u32 number)
 {
-	u32 tag = tag_next(s), owner;
+	u32 *owners = tag_owners(s, number);
+	u32 tag = tag_next(s, number), owner;
 
 	for (u32 i = 1; i < s->tags; i++) {
-		owner = s->tag_owner[tag];
+		owner = owners[tag];
 		if (!owner || owner == TAG_STALE || !s->pages[owner].pins)
 			break;
-		tag = tag_next(s);
+		tag = tag_next(s, number);
 	}
-	owner = s->tag_owner[tag];
+	owner = owners[tag];
 	if (owner)
-		s->flush_count++; /* FLUSH: owner */
+		flush_owe_number(s, number); /* FLUSH: owner */
 	if (owner == TAG_STALE)
-		s->tag_owner[tag] = 0;
+		owners[tag] = 0;
 	else if (owner)
 		root_leave(s, owner, 1);
 	return tag;
@@ -104,11 +170,13 @@ static NOINLINE u32 tag_of_several(struct shadow *s)
 void tag_take(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
-	u32 tag = likely(s->mmu_count == 1) ? tag_next(s) : tag_of_several(s);
+	u32 tag = likely(!number_is_shared(s, mmu->number)) ? tag_next(s, mmu->number) :
+							      tag_of_several(s, mmu->number);
+	u32 *owner = &tag_owners(s, mmu->number)[tag];
 
-	if (s->tag_owner[tag])
-		s->pages[s->tag_owner[tag]].tag = 0;
-	s->tag_owner[tag] = page;
+	if (*owner)
+		s->pages[*owner].tag = 0;
+	*owner = page;
 	s->pages[page].tag = (u16)tag;
 	mmu->ops->flush(mmu->cpu, tag); /* FLUSH: tag */
 	STAT(s, flushes);
@@ -119,15 +187,22 @@ void tag_drop(struct shadow *s, u32 page)
 	struct shadow_page *sp = &s->pages[page];
 
 	if (sp->tag) {
-		s->tag_owner[sp->tag] = s->mmu_count > 1 ? TAG_STALE : 0;
+		tag_owners(s, sp->role.cpu)[sp->tag] = number_is_shared(s, sp->role.cpu) ? TAG_STALE : 0;
 		sp->tag = 0;
 	}
+}
+
+bool tag_is_owned(const struct shadow *s, u32 page)
+{
+	const struct shadow_page *sp = &s->pages[page];
+
+	return !sp->tag || tag_owners(s, sp->role.cpu)[sp->tag] == page;
 }
 
 void root_forget(struct shadow *s, u32 page)
 {
 	if (s->pages[page].pins && s->mmu_count > 1)
-		s->flush_count++; /* FLUSH: root */
+		flush_owe_number(s, s->pages[page].role.cpu); /* FLUSH: root */
 	root_leave(s, page, 4);
 	tag_drop(s, page);
 }

@@ -6,7 +6,7 @@
 #ifndef MM_SHADOW_TLB_H
 #define MM_SHADOW_TLB_H
 
-#include "mm/shadow/accessors.h"
+#include "mm/shadow/cpus.h"
 
 /* A fault that pages were detached for and led to something else than copy-on-write: not so soon again. */
 #define DETACH_PAUSE 31u
@@ -27,6 +27,27 @@ static ALWAYS_INLINE bool page_is_detached(const struct shadow *s, u32 page)
 		if (s->detached[i].page == page)
 			return true;
 	return false;
+}
+
+/*
+ * An entry of this page went or shrank: the CPUs whose hardware may have come by flush before they enter again (C9).
+ * Of several those are asked for that can reach the page from a root of theirs; while no link changes and none has
+ * flushed, all that a page concerns stay the same.
+ */
+void flush_owe_several(struct shadow *s, u32 page);
+static ALWAYS_INLINE void flush_owe(struct shadow *s, u32 page)
+{
+	if (likely(s->only_debt))
+		++*s->only_debt;
+	else if (s->owed_page != page || s->owed_links != s->link_changes)
+		flush_owe_several(s, page);
+}
+
+/* Bits by role.cpu: the CPUs with a root that leads to the page. More than the truth where it takes long to tell. */
+u32 page_cpus(const struct shadow *s, u32 page);
+static ALWAYS_INLINE bool page_concerns(const struct shadow_mmu *mmu, u32 page)
+{
+	return page_cpus(mmu->s, page) >> mmu->number & 1;
 }
 
 void invlpg_set_free(struct shadow_mmu *mmu, bool on);
@@ -61,14 +82,15 @@ void tag_drop(struct shadow *s, u32 page);
 struct flush_scope {
 	u64 count, evictions;
 };
-static ALWAYS_INLINE struct flush_scope flush_scope_begin(const struct shadow *s)
+static ALWAYS_INLINE struct flush_scope flush_scope_begin(const struct shadow_mmu *mmu)
 {
-	return (struct flush_scope){.count = s->flush_count, .evictions = s->evictions};
+	return (struct flush_scope){.count = mmu->flush_owed, .evictions = mmu->s->evictions};
 }
 void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva);
 
 /* Gives the root a tag of its own if it has none; whoever had it before will get another (S13). */
 void tag_take(struct shadow_mmu *mmu, u32 page);
+bool tag_is_owned(const struct shadow *s, u32 page);
 static ALWAYS_INLINE void tag_assign(struct shadow_mmu *mmu, u32 page)
 {
 	if (unlikely(!mmu->s->pages[page].tag))

@@ -24,7 +24,7 @@ static u32 strip_writable(struct shadow *s, u32 *frame)
 		spte = entry_pointer(s, id);
 		list_remove(s, frame, id);
 		spte_write(spte, *spte & ~(PTE_W | SPTE_RMAP));
-		s->flush_count++; /* FLUSH: protect */
+		flush_owe(s, entry_page(id)); /* FLUSH: protect */
 	}
 	return id;
 }
@@ -60,15 +60,21 @@ void untrack_frame(struct shadow *s, gfn_t gfn)
 
 static u32 *unsync_head(struct shadow *s, u32 page)
 {
-	return s->pages[page].role.level == 1 ? &s->unsync_leaf : &s->unsync_upper;
+	struct shadow_mmu *mmu = s->mmus[s->pages[page].unsync_cpu];
+
+	return s->pages[page].role.level == 1 ? &mmu->unsync_leaf : &mmu->unsync_upper;
 }
 
-void unsync_list_add(struct shadow *s, u32 page)
+void unsync_list_add(struct shadow *s, u32 page, u32 cpu)
 {
-	u32 *head = unsync_head(s, page);
+	u32 *head;
 
+	s->pages[page].unsync_cpu = (u8)cpu;
+	s->pages[page].refreshes = 0;
+	head = unsync_head(s, page);
 	invlpg_must_exit(s);
 	s->unsync_count++;
+	s->unsync_uppers += s->pages[page].role.level > 1;
 	s->pages[page].flags |= PAGE_UNSYNC;
 	s->pages[page].unsync_prev = 0;
 	s->pages[page].unsync_next = *head;
@@ -83,6 +89,7 @@ void unsync_list_remove(struct shadow *s, u32 page)
 
 	invlpg_must_exit(s);
 	s->unsync_count--;
+	s->unsync_uppers -= sp->role.level > 1;
 	sp->flags &= (u8)~PAGE_UNSYNC;
 	if (sp->unsync_prev)
 		s->pages[sp->unsync_prev].unsync_next = sp->unsync_next;
@@ -97,7 +104,7 @@ void foreign_add(struct shadow *s, u32 page)
 {
 	s->pages[page].flags |= PAGE_FOREIGN | PAGE_TYPED;
 	s->foreign_count++;
-	unsync_list_add(s, page);
+	unsync_list_add(s, page, 0);
 }
 
 /* Would the entry, which is read-only, be made writable if it were derived now? */
@@ -109,7 +116,7 @@ static bool may_write(struct shadow_mmu *mmu, u32 page, u32 index, u64 spte)
 
 	if (sp->role.direct)
 		return sp->role.access & ACC_W;
-	if (sp->role.word == mmu->copied_role && !(sp->flags & PAGE_TYPED)) {
+	if (role_of_any(sp->role) == mmu->copied_role && !(sp->flags & PAGE_TYPED)) {
 		leaf = copied_leaf(mmu, __atomic_load_n(&table_of_copied(sp->gfn)[index], __ATOMIC_RELAXED));
 		if (leaf)
 			return leaf == (spte | PTE_W | SPTE_RMAP);
@@ -131,6 +138,9 @@ void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn)
 	u32 *head;
 
 	if (!entry_page(last_writer) || sp->state != PAGE_TABLE || sp->role.level != 1)
+		return;
+	/* Another CPU's would be of no use to this one, and cost a kick when it is taken back. */
+	if (unlikely(sp->role.cpu != mmu->number) && sp->role.cpu)
 		return;
 	spte = *at;
 	if ((spte & (PTE_P | PTE_W)) != PTE_P)

@@ -22,7 +22,7 @@ void untrack_frame(struct shadow *s, gfn_t gfn);
 /* The entry that may write to the frame again, now that nothing protects it. */
 void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn);
 /* A page becomes unsync, and in step again. */
-void unsync_list_add(struct shadow *s, u32 page);
+void unsync_list_add(struct shadow *s, u32 page, u32 cpu);
 void unsync_list_remove(struct shadow *s, u32 page);
 /* The page of a foreign table, which has no frame word: unsync for as long as it lives (S16). */
 void foreign_add(struct shadow *s, u32 page);

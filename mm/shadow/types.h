@@ -23,6 +23,8 @@
 #define INDEX_BITS 9
 #define SHADOW_MAX_MMUS 256u
 #define SHADOW_PATS 8u
+/* Values of role.cpu. */
+#define ROLE_CPUS 32u
 
 /* --- shadow entries ------------------------------------------------------ */
 /* Software bits in positions the hardware ignores (SDM vol. 3 table 4-19). */
@@ -53,6 +55,7 @@ union role {
 		u32 quadrant : 2;   /* 32-bit guests: which part of the guest's table this page shadows */
 		u32 pse : 1;        /* 32-bit guests: CR4.PSE */
 		u32 pat : 3;        /* not direct: which of the guest's PATs its entries go by (struct shadow) */
+		u32 cpu : 5;        /* of several: whose roots alone may lead here (struct shadow_mmu); 0: any */
 	};
 };
 _Static_assert(sizeof(union role) == 4, "the role is compared as one word");
@@ -105,22 +108,27 @@ struct shadow_page {
 	u64 live_map[ENTRIES / 64]; /* which entries are present */
 	u32 live_words;             /* BIT(i): live_map[i] is not 0 */
 	u16 pins;                   /* roots in use */
-	u64 freed;                  /* free page: flush_count then */
-	u8 unused[8];               /* a power of two is found by a shift */
+	u64 freed;                  /* free page: debts then */
+	u8 unsync_cpu;              /* unsync: index of the CPU whose list it is in */
+	u8 refreshes;               /* unsync: flushes of other CPUs that re-derived it */
+	u8 unused[6];               /* a power of two is found by a shift */
 };
 _Static_assert(sizeof(struct shadow_page) == 128, "see unused");
 
 struct shadow_mmu;
 
 struct shadow {
-	u64 flush_count; /* some entry went or shrank: each CPU flushes all tags before its next entry */
 	struct spinlock lock;
+	u64 *only_debt; /* flush_owed of the only CPU; NULL: there are several */
+	u64 debts;      /* of several: how often a CPU came to owe a flush */
+	u64 settled;    /* debts that every CPU inside has paid */
+	u32 owed_page;  /* the CPUs that an entry of this page concerns all owe a flush; 0: unknown */
+	u64 owed_links; /* link_changes then */
 	const struct region_map *regions;
 	u64 *pool; /* page 0 of the pool pages */
 	hpa_t pool_hpa;
 	u32 page_count; /* pages are numbered 1 .. page_count - 1 */
 	u32 free_head, free_tail, free_count;
-	u64 settled; /* flush_count that every CPU inside has flushed for */
 	u32 clock_hand;
 	u32 node_free, node_pages;
 	u32 victim_turn;                /* where the next full list gives up a member */
@@ -131,24 +139,23 @@ struct shadow {
 		u32 page, link;
 	} detached[DETACHED_MAX]; /* link: the entry that linked to it */
 	gva_t detached_for; /* the address that the guest was refused to write to, or flushed; detached[0] is its page */
-	bool detached_window;          /* it flushed it */
-	u32 unsync_leaf, unsync_upper; /* heads of the lists of unsync tables, by page number */
-	u32 unsync_count;              /* pages in both lists */
-	u32 foreign_count;             /* those of foreign tables among them */
-	u64 link_changes;              /* links made or dropped, from 1 on */
-	u64 sync_changes;              /* entries that syncs changed */
-	u32 unsync_top;                /* the address space whose tables were last written to: its top page */
-	u32 unsync_row;                /* tables of it that a write made unsync since the last sync */
-	u32 quiet_refreshes;           /* INVLPGs that re-derived upper tables for nothing, one after another */
-	bool identity;                 /* gfn == pfn for all RAM */
-	bool narrow;                   /* the shadows of tables are of a 32-bit guest's */
+	bool detached_window; /* it flushed it */
+	u32 unsync_count;     /* unsync pages */
+	u32 unsync_uppers;    /* those above level 1 among them */
+	u32 foreign_count;    /* those of foreign tables among them */
+	u64 link_changes;     /* links made or dropped, from 1 on */
+	u64 sync_changes;     /* entries that syncs changed */
+	bool identity;        /* gfn == pfn for all RAM */
+	bool narrow;          /* the shadows of tables are of a 32-bit guest's */
 	bool pages_1g;
 	u32 host_phys_bits;
 	u64 pats[SHADOW_PATS]; /* what CPUs have or had in IA32_PAT, by role.pat */
 	u32 pat_count;
 	u32 copy_pats; /* BIT(role.pat): gfn is pfn and the PAT's entry 0 is write-back */
-	u32 tags, next_tag;
-	u32 *tag_owner; /* [tag]: page number of the root that has it, 0: none */
+	u32 numbers;   /* of CPUs, 0 with them: ROLE_CPUS, less in tests */
+	u32 tags;
+	u32 next_tag[ROLE_CPUS]; /* [role.cpu] */
+	u32 *tag_owner;          /* [role.cpu][tag]: page number of the root that has it, 0: none */
 	hpa_t ones_page;
 	u32 *frames;      /* [frame index] */
 	u32 *span_frames; /* those of the span of regions: [gfn - span_base] */
@@ -208,19 +215,26 @@ struct cached_path {
 
 struct shadow_mmu {
 	struct shadow *s;
-	u64 flush_seen;
+	u64 flush_owed; /* rises when an entry went or shrank that this CPU's TLB may hold */
+	u64 flush_seen; /* what it was at the last flush of all tags */
 	bool entry_due; /* root and tag may not be those that the CPU was told */
 	bool inside;
 	bool trap_due; /* INVLPG has to exit from the next entry on, and the CPU was not told */
+	u8 index;      /* in s->mmus */
+	u8 number;     /* of several: role.cpu of its roots and of what only they lead to */
 	const struct shadow_ops *ops;
 	void *cpu;
+	u32 unsync_leaf, unsync_upper; /* heads of the lists of tables that it wrote to, by page number */
+	u32 unsync_top;                /* the address space whose tables were last written to: its top page */
+	u32 unsync_row;                /* tables of it that a write made unsync since the last sync */
+	u32 quiet_refreshes;           /* INVLPGs that re-derived upper tables for nothing, one after another */
 	struct gpt_context gpt;
 	struct shadow_paging paging;
 	union role base_role;            /* the bits of the role that control state decides */
 	u32 root_level;                  /* 4 or 5; 3: PAE format, four pages of level 2 */
 	u32 top_shift;                   /* where an address has its index into a root of 4 or 5 levels */
 	u32 root[4];                     /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
-	u32 copied_role;                 /* of level 1, if such pages have copied leaves now, else 0 */
+	u32 copied_role;                 /* of level 1 and any CPU, if such pages have copied leaves now, else 0 */
 	u32 root_role;                   /* of a root of 4 or 5 levels */
 	u32 root_cache[ROOT_CACHE_SIZE]; /* [frame of CR3]: the root that was last made of it */
 	u32 last_root;                   /* the last page that was made a root; it may have been dropped since */
@@ -229,14 +243,13 @@ struct shadow_mmu {
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
 	gva_t spurious_gva;
 	u64 spurious_fault; /* its number */
-	u64 spurious_count; /* flush_count then */
+	u64 spurious_count; /* flush_owed then */
 	u64 faults;         /* handled so far */
 	struct cached_path paths[PATH_CACHE_SIZE];
 	struct cached_code code[CODE_CACHE_SIZE];
 };
 
-_Static_assert(offsetof(struct shadow, flush_count) == offsetof(struct shadow_head, flush_count), "shadow.h");
-_Static_assert(offsetof(struct shadow_mmu, s) == offsetof(struct shadow_mmu_head, shadow), "shadow.h");
+_Static_assert(offsetof(struct shadow_mmu, flush_owed) == offsetof(struct shadow_mmu_head, flush_owed), "shadow.h");
 _Static_assert(offsetof(struct shadow_mmu, flush_seen) == offsetof(struct shadow_mmu_head, flush_seen), "shadow.h");
 _Static_assert(offsetof(struct shadow_mmu, entry_due) == offsetof(struct shadow_mmu_head, entry_due), "shadow.h");
 _Static_assert(offsetof(struct shadow_mmu, inside) == offsetof(struct shadow_mmu_head, inside), "shadow.h");

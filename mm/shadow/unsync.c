@@ -37,7 +37,7 @@ void frame_unsync(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
 		if (!sp->pins && ++sp->idle_writes >= IDLE_WRITES_MAX)
 			page_zap(s, page);
 		else
-			unsync_list_add(s, page);
+			unsync_list_add(s, page, mmu->index);
 	}
 	frame_reopen(mmu, last_writer, gfn);
 	STAT(s, unsyncs);
@@ -133,13 +133,13 @@ void unsync_others(struct shadow_mmu *mmu, u32 page)
 
 	if (!top || s->pages[top].role.direct)
 		return;
-	if (top != s->unsync_top) {
-		s->unsync_top = top;
-		s->unsync_row = 0;
+	if (top != mmu->unsync_top) {
+		mmu->unsync_top = top;
+		mmu->unsync_row = 0;
 	}
-	if (++s->unsync_row < BULK_UNSYNC_AFTER && !is_lowest(mmu, top, page))
+	if (++mmu->unsync_row < BULK_UNSYNC_AFTER && !is_lowest(mmu, top, page))
 		return;
-	s->unsync_row = 0;
+	mmu->unsync_row = 0;
 	unsync_page(mmu, top);
 	unsync_below(mmu, top, ENTRIES / 2, &left);
 }

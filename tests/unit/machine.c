@@ -349,6 +349,8 @@ struct machine *machine_create(const struct machine_config *config)
 		host_arena_destroy();
 		return NULL;
 	}
+	if (m->config.numbers)
+		m->shadow->numbers = m->config.numbers;
 	last_machine = m;
 	for (u32 cpu = 0; cpu < (config->late ? 1 : cpu_count(m)); cpu++)
 		machine_make_cpu(m, cpu);

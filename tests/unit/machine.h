@@ -58,6 +58,7 @@ struct machine_config {
 	u64 foreign;        /* BIT(i): frame MACHINE_FOREIGN + i of RAM is foreign; not with shift */
 	bool giant;         /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
 	u32 cpus;           /* 0: one */
+	u32 numbers;        /* as if role.cpu had so many values, so that several CPUs share one; 0: as it is */
 	bool late;          /* all but the first are made by machine_make_cpu() */
 	u64 seed;           /* of the hardware's free choices */
 };

@@ -429,8 +429,7 @@ static void a_guest_on_tables_of_its_own_is_stopped(void **state)
 	create("");
 	vcpu.root = cr3_of_hardware = hpa(0x9000);
 	vcpu.exit = (struct vcpu_exit){.kind = EXIT_INTERRUPT};
-	vcpu.mmu = (struct shadow_mmu *)&(struct { struct shadow_mmu_head mmu; }){
-		{.shadow = &(struct shadow_head){.flush_count = 0}}};
+	vcpu.mmu = (struct shadow_mmu *)&(struct { struct shadow_mmu_head mmu; }){{.flush_owed = 0}};
 	vcpu.next_audit = ~0ull;
 	guest_exit(&vcpu);
 	cr3_of_hardware = hpa(0xa000);

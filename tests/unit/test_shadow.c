@@ -2686,6 +2686,126 @@ static void every_step_of_a_switch_with_few_pages_left(void **state)
 /* clang-format on */
 
 /* The argument, if there is one: which tests to run, with * and ?. */
+/* --- several CPUs ----------------------------------------------------------------------- */
+#define MODULES 0xffffa00000000000ull /* a kernel's address beside the window */
+
+/* CPU 1 runs on a root of its own, with the same upper half; both have a page at CODE. */
+static u64 second_address_space(void)
+{
+	struct shadow_paging paging = g.m->paging;
+	u64 own = g.root, other;
+
+	map(CODE, 1, DATA | USER);
+	map(MODULES, 1, (DATA + 2 * PAGE_SIZE) | KERNEL);
+	other = new_root();
+	machine_dma(g.m, slot_in(other, MODULES, 4), machine_peek(g.m, slot_in(own, MODULES, 4)));
+	g.root = other;
+	map(CODE, 1, (DATA + PAGE_SIZE) | USER);
+	g.root = own;
+	machine_make_cpu(g.m, 1);
+	paging.cr3 = other;
+	machine_set_paging(g.m, &paging, true);
+	machine_use(g.m, 0);
+	g.m->audit = false; /* an audit takes everybody out */
+	return other;
+}
+
+/* The page at CODE of the CPU's own root changes its frame, with a flush of one page or of all. */
+static void edit_own(u32 cpu, u64 root, u32 round)
+{
+	u64 data = DATA + (4 * cpu + round % 4) * PAGE_SIZE;
+
+	machine_use(g.m, cpu);
+	store(slot_in(machine_peek(g.m, slot(root, CODE, 2)) & PTE_ADDR_MASK, CODE, 1), data | USER);
+	if (round & 1)
+		invlpg(CODE);
+	else
+		reload_cr3();
+	expect_ok(CODE, USER_WRITE, data);
+	expect_ok(MODULES, WRITE, DATA + 2 * PAGE_SIZE);
+	assert_true(g.m->running);
+}
+
+/* Each CPU edits, flushes and faults in its own address space: no other is stopped, and none flushes for it. */
+static void cpus_with_address_spaces_of_their_own_stop_no_other(void **state)
+{
+	u64 roots[2] = {g.root, second_address_space()}, kicks = 0, flushes = 0;
+
+	for (u32 round = 0; round < 40; round++) {
+		if (round == 8) {
+			kicks = shadow_stat(g.m->shadow, SHADOW_STAT_kicks);
+			flushes = shadow_stat(g.m->shadow, SHADOW_STAT_flushes);
+		}
+		edit_own(0, roots[0], round);
+		edit_own(1, roots[1], round);
+	}
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_kicks), kicks);
+	/* A CR3 load each, and at most one more for what it found changed. */
+	assert_in_range(shadow_stat(g.m->shadow, SHADOW_STAT_flushes) - flushes, 1, 2 * 32 * 2);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
+/* Two CPUs in one address space, of which each has the right to write to the table: that has to be taken from both. */
+static void cpus_that_share_a_table_are_stopped_for_it(void **state)
+{
+	u64 kicks, at;
+
+	second_address_space();
+	at = slot(g.root, CODE, 1);
+	machine_use(g.m, 1);
+	machine_load_cr3(g.m, g.root);
+	expect_ok(CODE, USER_READ, DATA);
+	machine_use(g.m, 0);
+	store(at, (DATA + PAGE_SIZE) | USER);
+	machine_use(g.m, 1);
+	store(at, (DATA + 2 * PAGE_SIZE) | USER);
+	assert_true(g.m->running);
+	kicks = shadow_stat(g.m->shadow, SHADOW_STAT_kicks);
+	machine_use(g.m, 0);
+	reload_cr3();
+	assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_kicks) > kicks);
+	expect_ok(CODE, USER_READ, DATA + 2 * PAGE_SIZE);
+	machine_use(g.m, 1);
+	invlpg(CODE);
+	expect_ok(CODE, USER_READ, DATA + 2 * PAGE_SIZE);
+	machine_use(g.m, 0);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
+/* A table that another CPU wrote to, of the half that is everybody's: found as it is by each flush, and in the end protected. */
+static void the_table_of_a_cpu_that_does_not_flush_is_taken_over(void **state)
+{
+	u64 at, syncs = 0;
+
+	second_address_space();
+	at = slot(g.root, MODULES, 1);
+	expect_ok(MODULES, READ, DATA + 2 * PAGE_SIZE);
+	machine_use(g.m, 1);
+	expect_ok(MODULES, READ, DATA + 2 * PAGE_SIZE);
+	for (u32 round = 0; round < 16; round++) {
+		if (round < 6) {
+			machine_use(g.m, 1);
+			store(at, (DATA + round * PAGE_SIZE) | KERNEL);
+			assert_true(g.m->running);
+		}
+		machine_use(g.m, 0);
+		syncs = shadow_stat(g.m->shadow, SHADOW_STAT_syncs);
+		reload_cr3();
+		expect_ok(MODULES, READ, DATA + MIN(round, 5u) * PAGE_SIZE);
+		if (round < 9)
+			assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_syncs) > syncs);
+	}
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_syncs), syncs);
+	machine_use(g.m, 1);
+	store(at, DATA | KERNEL);
+	invlpg(MODULES);
+	expect_ok(MODULES, READ, DATA);
+	machine_use(g.m, 0);
+	invlpg(MODULES);
+	expect_ok(MODULES, READ, DATA);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -2745,6 +2865,9 @@ int main(int argc, char **argv)
 		TEST(pages_changed_in_a_window_and_flushed_later),
 		TEST_ON(keeping, pages_changed_in_a_window_and_flushed_later),
 		TEST_ON(late, a_second_cpu_is_made_while_pages_are_detached),
+		TEST_ON(late, cpus_with_address_spaces_of_their_own_stop_no_other),
+		TEST_ON(late, cpus_that_share_a_table_are_stopped_for_it),
+		TEST_ON(late, the_table_of_a_cpu_that_does_not_flush_is_taken_over),
 		TEST(a_window_that_is_given_up_is_not_opened_at_once),
 		TEST(a_large_page_by_dma_in_place_of_a_detached_table),
 		TEST(what_ends_detaching),

@@ -31,7 +31,6 @@ struct svm_features svm_found;
 
 static struct {
 	struct shadow_mmu_head mmu;
-	struct shadow_head shadow;
 } engine;
 static struct vmcb vmcb;
 static u64 stale[PAGE_SIZE / sizeof(u64)];
@@ -147,7 +146,7 @@ static int fresh(void **state)
 	memset(&vmcb, 0, sizeof(vmcb));
 	svm = (struct svm_vcpu){.vmcb = &vmcb, .stale = stale, .clean = CLEAN_ALL, .nmi_seen = 7};
 	svm_found = (struct svm_features){.asids = 16};
-	engine.mmu = (struct shadow_mmu_head){.shadow = &engine.shadow, .inside = true};
+	engine.mmu = (struct shadow_mmu_head){.inside = true};
 	vcpu = (struct vcpu){.hw = &svm,
 			     .vendor = &vendor,
 			     .root = hpa(ROOT),

@@ -21,7 +21,6 @@ struct svm_features svm_found;
 
 static struct {
 	struct shadow_mmu_head mmu;
-	struct shadow_head shadow;
 } engine;
 static enum shadow_result fault_result;
 static u32 faults, prepares, slow_exits, executed, insn_calls, insn_len;
@@ -83,7 +82,7 @@ void guest_prepare_entry(struct vcpu *v)
 {
 	prepares++;
 	engine.mmu.entry_due = false;
-	engine.mmu.flush_seen = engine.shadow.flush_count;
+	engine.mmu.flush_seen = engine.mmu.flush_owed;
 }
 void guest_exit(struct vcpu *v)
 {
@@ -107,8 +106,7 @@ static int fresh(void **state)
 	memset(&vcpu, 0, sizeof(vcpu));
 	svm = (struct svm_vcpu){.vmcb = &vmcb, .stale = stale, .clean = CLEAN_ALL};
 	svm_found = (struct svm_features){.asids = 16};
-	engine.mmu = (struct shadow_mmu_head){.shadow = &engine.shadow};
-	engine.shadow.flush_count = 0;
+	engine.mmu = (struct shadow_mmu_head){0};
 	vcpu.hw = &svm;
 	vcpu.vendor = &vendor;
 	vcpu.root = hpa(ROOT);
@@ -263,7 +261,7 @@ static void operands_are_handed_over_and_what_comes_due_is_done(void **state)
 	engine.mmu.entry_due = true;
 	assert_true(exit_with(SVM_EXIT_CR3_WRITE));
 	assert_true(vcpu.gpr[GPR_RAX] == 0x5000 && vcpu.rip == 0x401000 && vmcb.rip == 0x401003 && prepares == 1);
-	engine.shadow.flush_count++;
+	engine.mmu.flush_owed++;
 	assert_true(exit_with(SVM_EXIT_INVLPG));
 	assert_true(vmcb.rip == 0x401006 && prepares == 2 && insn_calls == 2);
 	assert_true(exit_with(SVM_EXIT_CR3_READ));

@@ -843,10 +843,12 @@ static struct world *world_create(u64 seed, u32 modes, u32 cpus, bool single)
 	w->seed = seed;
 	w->modes = modes;
 	w->cpus = c.cpus = cpus;
+	rng_seed(&w->rng, seed);
+	if (cpus > 2 && rng_chance(&w->rng, 40))
+		c.numbers = 2 + rng_below(&w->rng, 3);
 	if (cpus > 1)
 		c.foreign = 0; /* the windows to it would have to be of each CPU */
 	w->trace = number_from("UMBRA_TRACE", 0);
-	rng_seed(&w->rng, seed);
 	w->m = machine_create(&c);
 	assert_non_null(w->m);
 	w->m->strict = number_from("UMBRA_STRICT", 1);
