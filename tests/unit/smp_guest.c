@@ -282,14 +282,17 @@ static bool page_make(struct smp *g, struct vcpu *c, struct process *p, u32 page
 	return true;
 }
 
-/* D was clear when the entry went, and now every CPU has flushed. */
-static void check_clean(struct smp *g, struct vcpu *c, const struct process *p, u32 page, u64 old)
+/* old: the entry that went, or lost D; every CPU has flushed since. writes: how many there were then. */
+static void check_clean(struct smp *g, struct vcpu *c, const struct process *p, u32 page, u64 old, u32 writes)
 {
-	u32 writes = get(&g->frame[frame_of(old)].writes);
-
 	if (!(old & PTE_D) && writes != p->clean[page])
 		vm_fail(&g->vm, "CPU %u: page %u of frame %#x was written to %u times without D", c->number, page,
 			frame_of(old), writes - p->clean[page]);
+}
+
+static void check_clean_gone(struct smp *g, struct vcpu *c, const struct process *p, u32 page, u64 old)
+{
+	check_clean(g, c, p, page, old, get(&g->frame[frame_of(old)].writes));
 }
 
 static bool copy_on_write(struct smp *g, struct vcpu *c, struct process *p, u32 page, u64 old)
@@ -303,7 +306,7 @@ static bool copy_on_write(struct smp *g, struct vcpu *c, struct process *p, u32 
 	}
 	old = exchange(g, c, place(p, page), 0);
 	smp_shootdown(g, c, get(&p->cpus), user_gva(page));
-	check_clean(g, c, p, page, old);
+	check_clean_gone(g, c, p, page, old);
 	frame_put(g, c, f);
 	return page_make(g, c, p, page);
 }
@@ -345,7 +348,7 @@ void smp_unmap(struct smp *g, struct vcpu *c, u32 page)
 
 		if (old & PTE_P) {
 			smp_shootdown(g, c, get(&p->cpus), user_gva(page));
-			check_clean(g, c, p, page, old);
+			check_clean_gone(g, c, p, page, old);
 			frame_put(g, c, frame_of(old));
 		}
 	}
@@ -373,7 +376,7 @@ void smp_unmap_table(struct smp *g, struct vcpu *c, u32 table)
 	for (u32 i = 0; f && i < SLOTS; i++) {
 		if (!(old[i] & PTE_P))
 			continue;
-		check_clean(g, c, p, table * SLOTS + i, old[i]);
+		check_clean_gone(g, c, p, table * SLOTS + i, old[i]);
 		frame_put(g, c, frame_of(old[i]));
 	}
 	if (f && whole)
@@ -388,13 +391,15 @@ void smp_clean(struct smp *g, struct vcpu *c, u32 page)
 	lock(g, c, &p->lock);
 	if (place(p, page) && (load(g, c, place(p, page)) & PTE_P)) {
 		u64 old = clear_bits(g, c, place(p, page), PTE_D);
+		u32 writes;
 
 		smp_shootdown(g, c, get(&p->cpus), user_gva(page));
-		if (!(old & PTE_D))
-			check_clean(g, c, p, page, old);
-		/* A write since then is in both, the mark and the count. */
-		if (!(load(g, c, place(p, page)) & PTE_D))
-			p->clean[page] = get(&g->frame[frame_of(old)].writes);
+		writes = get(&g->frame[frame_of(old)].writes);
+		/* While D is clear there was no write since the shootdown. */
+		if (!(load(g, c, place(p, page)) & PTE_D)) {
+			check_clean(g, c, p, page, old, writes);
+			p->clean[page] = writes;
+		}
 	}
 	unlock(&p->lock);
 }
@@ -501,7 +506,7 @@ void smp_exit(struct smp *g, struct vcpu *c, u32 victim)
 
 			if (!(old & PTE_P))
 				continue;
-			check_clean(g, c, p, page, old);
+			check_clean_gone(g, c, p, page, old);
 			frame_put(g, c, frame_of(old));
 		}
 		process_free(g, c, p);
@@ -541,6 +546,69 @@ void smp_window_remap(struct smp *g, struct vcpu *c, u32 i)
 	if (f)
 		exchange(g, c, at, entry(f, PTE_P | PTE_W));
 	unlock(&g->window_lock);
+}
+
+/* --- random operations ------------------------------------------------------------------------------------------- */
+/* What the hypervisor does on its own on the CPU's behalf. */
+static void hypervisor(struct smp *g, struct vcpu *c)
+{
+	struct gpt_access access = {.user = true};
+	u64 gva = user_gva(rng_below(&c->rng, PAGES));
+	struct gpt_walk walk;
+
+	vcpu_leave(c);
+	switch (rng_below(&c->rng, 3)) {
+	case 0: shadow_translate(c->mmu, gva, access, &walk); break;
+	case 1: shadow_peek_code(c->mmu, gva); break;
+	default: shadow_stat(g->vm.shadow, SHADOW_STAT_walks); break;
+	}
+}
+
+/* A CPU's CR0.WP is its own, and so are the roots that go with it. */
+static void other_role(struct vcpu *c)
+{
+	vcpu_set_cr0(c, c->paging.cr0 ^ CR0_WP);
+}
+
+void smp_operation(struct smp *g, struct vcpu *c)
+{
+	u32 dice = rng_below(&c->rng, 1000), page = rng_below(&c->rng, PAGES), i = rng_below(&c->rng, WINDOWS);
+
+	smp_poll(g, c);
+	if (dice < 560)
+		smp_touch(g, c, page, dice & 1);
+	else if (dice < 640)
+		vcpu_speculate(c, user_gva(page));
+	else if (dice < 690)
+		smp_window(g, c, i, dice & 1);
+	else if (dice < 760)
+		smp_unmap(g, c, page);
+	else if (dice < 775)
+		smp_unmap_table(g, c, page / SLOTS);
+	else if (dice < 805)
+		smp_clean(g, c, page);
+	else if (dice < 825)
+		smp_age(g, c, page);
+	else if (dice < 845)
+		smp_fork(g, c, 1 + rng_below(&c->rng, PROCESSES - 1));
+	else if (dice < 870)
+		smp_exit(g, c, 1 + rng_below(&c->rng, PROCESSES - 1));
+	else if (dice < 920)
+		smp_switch(g, c, rng_below(&c->rng, PROCESSES));
+	else if (dice < 945)
+		smp_window_remap(g, c, i);
+	else if (dice < 965)
+		vcpu_invlpg(c, user_gva(page));
+	else if (dice < 975)
+		vcpu_flush(c);
+	else if (dice < 990)
+		hypervisor(g, c);
+	else if (dice < 998)
+		other_role(c);
+	else if (dice < 999)
+		vcpu_leave(c), shadow_drop_all(g->vm.shadow);
+	else if (vcpu_leave(c), shadow_audit(c->mmu))
+		vm_fail(&g->vm, "shadow_audit between: mismatches");
 }
 
 /* --- the beginning and the end ------------------------------------------------------------------------------------ */
@@ -611,6 +679,14 @@ void smp_destroy(struct smp *g)
 	vm_destroy(&g->vm);
 }
 
+void smp_check_pages(struct smp *g, struct vcpu *c)
+{
+	for (u32 page = 0; page < PAGES; page++)
+		vcpu_compare(c, user_gva(page));
+	for (u32 i = 0; i < WINDOWS; i++)
+		vcpu_compare(c, WINDOW + ((u64)i << 12));
+}
+
 void smp_check(struct smp *g)
 {
 	for (u32 i = 0; i < g->cpus && !vm_failed(&g->vm); i++) {
@@ -619,10 +695,7 @@ void smp_check(struct smp *g)
 
 		if (errors)
 			vm_fail(&g->vm, "shadow_audit of CPU %u: %u mismatches", i, errors);
-		for (u32 page = 0; page < PAGES; page++)
-			vcpu_compare(c, user_gva(page));
-		for (u32 page = 0; page < WINDOWS; page++)
-			vcpu_compare(c, WINDOW + ((u64)page << 12));
+		smp_check_pages(g, c);
 		for (u64 gpa = 0; gpa < VM_RAM; gpa += PAGE_SIZE) {
 			vcpu_compare(c, LINEAR + gpa);
 			vcpu_compare(c, LARGE + gpa);

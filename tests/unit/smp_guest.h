@@ -89,8 +89,12 @@ void smp_switch(struct smp *g, struct vcpu *c, u32 to);
 void smp_window_remap(struct smp *g, struct vcpu *c, u32 i);
 void smp_shootdown(struct smp *g, struct vcpu *c, u32 targets, u64 gva); /* gva 0: everything */
 
+/* One of these, or something else that a CPU does, by its random numbers. */
+void smp_operation(struct smp *g, struct vcpu *c);
+
 /* All CPUs stand still and have flushed: audits, and the shadow against the guest's tables. */
 void smp_check(struct smp *g);
+void smp_check_pages(struct smp *g, struct vcpu *c); /* of processes and the window alone, without an audit */
 
 static inline u64 user_gva(u32 page)
 {

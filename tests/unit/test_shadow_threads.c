@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "lib/bits.h"
-#include "lib/x86.h"
 #include "tests/unit/smp_guest.h"
 
 #define SECONDS 120u
@@ -36,60 +34,6 @@ static u32 number_from(const char *name, u32 standard)
 	return text ? (u32)strtoul(text, NULL, 0) : standard;
 }
 
-/* What the hypervisor does on its own on the CPU's behalf. */
-static void hypervisor(struct smp *g, struct vcpu *c)
-{
-	struct gpt_access access = {.user = true};
-	u64 gva = user_gva(rng_below(&c->rng, PAGES));
-	struct gpt_walk walk;
-
-	vcpu_leave(c);
-	switch (rng_below(&c->rng, 3)) {
-	case 0: shadow_translate(c->mmu, gva, access, &walk); break;
-	case 1: shadow_peek_code(c->mmu, gva); break;
-	default: shadow_stat(g->vm.shadow, SHADOW_STAT_walks); break;
-	}
-}
-
-static void one_operation(struct smp *g, struct vcpu *c)
-{
-	u32 dice = rng_below(&c->rng, 1000), page = rng_below(&c->rng, PAGES), i = rng_below(&c->rng, WINDOWS);
-
-	smp_poll(g, c);
-	if (dice < 560)
-		smp_touch(g, c, page, dice & 1);
-	else if (dice < 640)
-		vcpu_speculate(c, user_gva(page));
-	else if (dice < 690)
-		smp_window(g, c, i, dice & 1);
-	else if (dice < 760)
-		smp_unmap(g, c, page);
-	else if (dice < 775)
-		smp_unmap_table(g, c, page / SLOTS);
-	else if (dice < 805)
-		smp_clean(g, c, page);
-	else if (dice < 825)
-		smp_age(g, c, page);
-	else if (dice < 845)
-		smp_fork(g, c, 1 + rng_below(&c->rng, PROCESSES - 1));
-	else if (dice < 870)
-		smp_exit(g, c, 1 + rng_below(&c->rng, PROCESSES - 1));
-	else if (dice < 920)
-		smp_switch(g, c, rng_below(&c->rng, PROCESSES));
-	else if (dice < 945)
-		smp_window_remap(g, c, i);
-	else if (dice < 965)
-		vcpu_invlpg(c, user_gva(page));
-	else if (dice < 975)
-		vcpu_flush(c);
-	else if (dice < 998)
-		hypervisor(g, c);
-	else if (dice < 999)
-		vcpu_leave(c), shadow_drop_all(g->vm.shadow);
-	else if (vcpu_leave(c), shadow_audit(c->mmu))
-		vm_fail(&g->vm, "shadow_audit between: mismatches");
-}
-
 static void *run_cpu(void *cpu)
 {
 	struct vcpu *c = cpu;
@@ -97,7 +41,7 @@ static void *run_cpu(void *cpu)
 
 	for (u32 round = 0; round < ROUNDS && !vm_failed(&g->vm); round++) {
 		for (u32 i = 0; i < steps / ROUNDS && !vm_failed(&g->vm); i++)
-			one_operation(g, c);
+			smp_operation(g, c);
 		smp_meet(g, c, 0);
 		vcpu_load_cr3(c, c->paging.cr3);
 		smp_meet(g, c, 1);
