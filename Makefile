@@ -208,9 +208,12 @@ build/unit/$(1): build/unit/obj/tests/unit/$(1).o build/unit/libhost.a
 	$$(Q)$$(CC) -fsanitize=address,undefined $$(filter %.o %.a,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
 endef
 # Programs of several threads, under ThreadSanitizer instead of the other two. UNIT_TSAN_test_x: the files that the threads run.
-UNIT_TSAN := test_processors_threads
+UNIT_TSAN := test_processors_threads test_shadow_threads
 UNIT_TSAN_test_processors_threads := arch/x86/guest/processors.c
-UNIT_TSAN_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS)) -fsanitize=thread
+UNIT_TSAN_ENGINE := $(wildcard mm/*.c mm/shadow/*.c) mm/witness/model_walk.c tests/unit/vcpu.c tests/unit/smp_guest.c
+UNIT_TSAN_test_shadow_threads := $(filter-out mm/phys.c,$(UNIT_TSAN_ENGINE))
+UNIT_TSAN_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS)) -fsanitize=thread \
+	-include tests/unit/host_pause.h -Wno-tsan
 
 build/unit/tsan/%.o: %.c Makefile VERSION
 	$(call say,HOSTCC,$<)
@@ -222,8 +225,22 @@ build/unit/$(1): $(patsubst %.c,build/unit/tsan/%.o,tests/unit/$(1).c tests/unit
 	$$(call say,HOSTLD,$$@)
 	$$(Q)$$(CC) -fsanitize=thread $$(filter %.o,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
 endef
-$(foreach t,$(filter-out $(UNIT_TSAN),$(UNIT_TESTS)),$(eval $(call UNIT_RULE,$(t))))
+# The same with a runtime of our own, which is a scheduler (tests/unit/orders.h).
+UNIT_ORDERS := test_shadow_orders
+
+build/unit/orders.o: tests/unit/orders.c Makefile
+	$(call say,HOSTCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS)) -O2 -MMD -MP -c $< -o $@
+
+define UNIT_ORDERS_RULE
+build/unit/$(1): build/unit/orders.o $(patsubst %.c,build/unit/tsan/%.o,tests/unit/$(1).c tests/unit/host.c $(UNIT_TSAN_ENGINE))
+	$$(call say,HOSTLD,$$@)
+	$$(Q)$$(CC) $$(filter %.o,$$^) -o $$@ -lcmocka
+endef
+$(foreach t,$(filter-out $(UNIT_TSAN) $(UNIT_ORDERS),$(UNIT_TESTS)),$(eval $(call UNIT_RULE,$(t))))
 $(foreach t,$(UNIT_TSAN),$(eval $(call UNIT_TSAN_RULE,$(t))))
+$(foreach t,$(UNIT_ORDERS),$(eval $(call UNIT_ORDERS_RULE,$(t))))
 
 unit-build: $(UNIT_BIN)
 
@@ -251,9 +268,9 @@ define COVERAGE_RULE
 build/coverage/$(1): build/coverage/obj/tests/unit/$(1).o build/coverage/libhost.a
 	$$(Q)$$(CC) --coverage $$(filter %.o %.a,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
 endef
-$(foreach t,$(UNIT_TESTS),$(eval $(call COVERAGE_RULE,$(t))))
+$(foreach t,$(filter-out $(UNIT_ORDERS),$(UNIT_TESTS)),$(eval $(call COVERAGE_RULE,$(t))))
 
-coverage-build: $(UNIT_TESTS:%=build/coverage/%)
+coverage-build: $(patsubst %,build/coverage/%,$(filter-out $(UNIT_ORDERS),$(UNIT_TESTS)))
 
 # --- fuzzing: libFuzzer over the same host files, built by clang (tests/fuzz/) ----
 FUZZ_SECONDS ?= 60

@@ -2,6 +2,7 @@
 /* Support for the host tests; see tests/unit/host.h. */
 #include "tests/unit/host.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "lib/hash.h"
 #include "mm/phys.h"
+#include "tests/unit/host_pause.h"
 
 #define GUARD_BYTES (1ull << 20)
 
@@ -48,7 +50,7 @@ void log_printf(enum log_level level, const char *format, ...)
 {
 	va_list args;
 
-	host_log_count[level]++;
+	__atomic_fetch_add(&host_log_count[level], 1, __ATOMIC_RELAXED);
 	if (host_log_quiet || level > shown_level())
 		return;
 	va_start(args, format);
@@ -131,3 +133,12 @@ u64 host_random_below(u64 limit)
 }
 
 void (*host_before_lock)(void);
+void (*host_on_pause)(void);
+
+void host_pause(void)
+{
+	if (host_on_pause)
+		host_on_pause();
+	else
+		sched_yield();
+}
