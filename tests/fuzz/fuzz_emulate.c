@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The instruction emulator on any bytes, registers and memory (the world of
- * test_emulate.c): it comes back; an exception leaves registers, flags and RIP as
+ * test_emulate.c): it comes back; an exception leaves registers, flags (but RF, which a fault sets) and RIP as
  * they were, unless a string instruction had got some way; without one RIP is
  * behind the instruction unless it branched. What the CPU executes on a copy of its operand
  * writes to no other memory. An instruction that is not emulated may stop the guest.
@@ -34,7 +34,7 @@ static void check_end(const struct vcpu *before, const struct insn *insn, int er
 	if (raised && vcpu.rip != CODE)
 		abort();
 	if (raised && !(err == 0 && is_string(insn)) &&
-	    (memcmp(vcpu.gpr, before->gpr, sizeof(vcpu.gpr)) || vcpu.rflags != before->rflags))
+	    (memcmp(vcpu.gpr, before->gpr, sizeof(vcpu.gpr)) || vcpu.rflags != (before->rflags | RFLAGS_RF)))
 		abort();
 	if (!raised && err)
 		abort();
@@ -55,6 +55,22 @@ static void fill_data(const u8 *pattern, size_t length)
 	memcpy(memory + DATA, pattern, have);
 	for (; have < total; have *= 2)
 		memcpy(memory + DATA + have, memory + DATA, have < total - have ? have : total - have);
+}
+
+/* One segment register with any type and limit, or null. */
+static void limit_segment(struct fuzz_input *in)
+{
+	static struct segment s;
+	u32 pick = fuzz_take(in, 1), type = fuzz_take(in, 1);
+
+	limited_name = pick % 6;
+	s = (struct segment){.limit = (pick & 0x80 ? DATA : DATA_END) + fuzz_take(in, 1),
+			     .attributes = 0x90 | (type & 15)};
+	if (type & 16)
+		s.attributes |= SEG_ATTR_DB;
+	if (type & 32)
+		s.attributes = SEG_ATTR_UNUSABLE;
+	limited = limited_name == SEG_CS && code_bits == 64 ? NULL : &s;
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
@@ -80,6 +96,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		.gpa = gpa(vcpu.exit.gva),
 		.kind = bits & 2 ? REGION_TRAPPED : REGION_HIDDEN,
 	};
+	limited = NULL;
+	if (bits & 4)
+		limit_segment(&in);
 	memset(memory + CODE, 0x90, 0x1000);
 	length = in.left < INSN_MAX ? (u32)in.left : INSN_MAX;
 	memcpy(memory + CODE, in.at, length);
@@ -135,13 +154,20 @@ u32 fuzz_seed(u32 n, u8 out[FUZZ_SEED_MAX])
 		{4, {0x66, 0x0f, 0xf7, 0xc1}},
 		{4, {0x0f, 0xa4, 0x03, 4}},
 	};
+	u32 at = 20;
 
-	if (n >= 2 * ARRAY_SIZE(seeds))
+	if (n >= 4 * ARRAY_SIZE(seeds))
 		return 0;
-	memset(out, 0, 20);
+	memset(out, 0, 24);
 	out[0] = n & 1;
 	out[3 + GPR_RBX] = 4;
 	out[3 + GPR_RDI] = 2;
-	memcpy(out + 20, seeds[n / 2].bytes, seeds[n / 2].len);
-	return 20 + seeds[n / 2].len;
+	if (n & 2) { /* data that is only read, in DS */
+		out[0] |= 4;
+		out[20] = SEG_DS;
+		out[21] = 0x11;
+		at += 3;
+	}
+	memcpy(out + at, seeds[n / 4].bytes, seeds[n / 4].len);
+	return at + seeds[n / 4].len;
 }

@@ -10,7 +10,7 @@ import threading
 import time
 
 import vm
-from common import BOCHS_TIMEOUT, boot, debian, judge_checks, judge_image, require, run_command
+from common import BOCHS_TIMEOUT, boot, debian, judge_checks, judge_image, needs, require, run_command
 from inspection import DEVICES, data_disk, inspect
 
 # --- sleep, reset and power-off ---------------------------------------------------
@@ -193,6 +193,35 @@ def test_guest_that_switches_tasks_in_hardware_is_stopped():
     for how in ("taskswitch1", "taskswitch2", "taskswitch3"):
         result = boot(f"legacy-{how}", legacy_machine(how), timeout=120, until=rb"the guest has stopped|END: ")
         require(re.search(r"guest stopped: the processor holds [0-9a-f]+ in CR3", result.text), f"{how}: it was not stopped")
+
+
+@functools.lru_cache(maxsize=None)
+def segments(emulator, umbra):
+    """What the image tests/guest/legacy/segments.asm prints of each instruction through each type of segment."""
+    name = f"legacy-segments-{emulator}-{umbra or 'umbra'}"
+    result = boot(name, legacy_machine("segments", emulator=emulator, umbra=umbra), timeout=BOCHS_TIMEOUT,
+                  until=rb"END: (\d+) failures|guest stopped")
+    judge_checks(f"legacy-segments[{emulator}-{umbra or 'umbra'}]", result)
+    require("END: 0 failures" in result.text, f"the image did not end well: {result.panic or result.text[-200:]!r}")
+    return re.findall(r"^((?:operand|second|stack|code) [0-9a-f]+ .*?)\s*$", result.text, re.M)
+
+
+def compare_segments(emulator):
+    """QEMU's processor checks neither type nor limit; what its accesses to emulated memory get under Umbra is Bochs's answer."""
+    bare, umbra = segments("bochs", "bare"), segments(emulator, "")
+    require(len(bare) > 300, f"only {len(bare)} lines")
+    different = [f"{there}, bare {here}" for here, there in zip(bare, umbra) if here != there]
+    require(len(bare) == len(umbra) and not different, f"{len(different)} of {len(bare)} lines differ: {different[:1]}")
+
+
+@needs("bochs", "qemu-system-x86_64")
+def test_segments_allow_emulated_accesses_what_a_processor_that_checks_them_allows():
+    compare_segments("qemu")
+
+
+@needs("bochs")
+def test_segments_allow_emulated_accesses_what_they_allow_on_bare_in_bochs_on_vmx():
+    compare_segments("bochs")
 
 
 def legacy_tests():

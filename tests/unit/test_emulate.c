@@ -1260,71 +1260,80 @@ static void a_non_canonical_address_is_gp_or_ss(void **state)
 	assert_int_equal(vcpu.inject.vector, VEC_SS);
 }
 
-/* --- the segment's limit ---------------------------------------------------------------- */
+/* --- what segments allow ---------------------------------------------------------------- */
 
-/* Forms with an operand at DS:[EBX], SS:[EBP] or another segment by its prefix: behind the opcode stands the reg field. */
+/*
+ * Forms with an operand at DS:[EBX], SS:[EBP] or another segment by its prefix: behind the opcode stands the reg field. How they
+ * access it: r, w (reads and writes count as w), f (CLFLUSH); p and q: they read it, or write it, with the stack pointer's width in 64-bit
+ * code, and p pushes too.
+ */
 struct limited_form {
 	const char *opcode;
+	char access;
 	u8 length, reg;
 	u8 size; /* of the operand; 0: 4 bytes, 2 with a 66 prefix or in 16-bit code */
 	u8 imm;  /* bytes of it; IMM_SIZED: 4, or 2 as above */
 };
-#define FORM_I(opcode, reg, size, imm) \
+#define FORM_I(opcode, access, reg, size, imm) \
 	{ \
-		opcode, sizeof(opcode) - 1, reg, size, imm \
+		opcode, access, sizeof(opcode) - 1, reg, size, imm \
 	}
-#define FORM(opcode, reg, size) FORM_I(opcode, reg, size, 0)
+#define FORM(opcode, access, reg, size) FORM_I(opcode, access, reg, size, 0)
 #define IMM_SIZED 0xff
 static const struct limited_form limited_forms[] = {
-	FORM("\x00", 1, 1),              /* ADD r/m8 */
-	FORM("\x01", 1, 0),              /* ADD */
-	FORM("\x03", 1, 0),              /* ADD r, r/m */
-	FORM("\x38", 1, 1),              /* CMP r/m8 */
-	FORM("\x3b", 1, 0),              /* CMP r, r/m */
-	FORM_I("\x81", 4, 0, IMM_SIZED), /* AND r/m, imm */
-	FORM_I("\x83", 4, 0, 1),         /* AND r/m, imm8 */
-	FORM("\x85", 1, 0),              /* TEST */
-	FORM("\x86", 1, 1),              /* XCHG r/m8 */
-	FORM("\x87", 1, 0),              /* XCHG */
-	FORM("\x88", 1, 1),              /* MOV r/m8, r */
-	FORM("\x89", 1, 0),              /* MOV r/m, r */
-	FORM("\x8a", 1, 1),              /* MOV r8, r/m */
-	FORM("\x8b", 1, 0),              /* MOV r, r/m */
-	FORM("\x8c", 3, 2),              /* MOV r/m16, DS */
-	FORM("\x8f", 0, 0),              /* POP r/m */
-	FORM_I("\xc1", 4, 0, 1),         /* SHL r/m, imm8 */
-	FORM_I("\xc6", 0, 1, 1),         /* MOV r/m8, imm8 */
-	FORM_I("\xc7", 0, 0, IMM_SIZED), /* MOV r/m, imm */
-	FORM("\xd1", 5, 0),              /* SHR r/m, 1 */
-	FORM("\xd3", 7, 0),              /* SAR r/m, CL */
-	FORM("\xf6", 3, 1),              /* NEG r/m8 */
-	FORM("\xf7", 2, 0),              /* NOT r/m */
-	FORM_I("\xf7", 0, 0, IMM_SIZED), /* TEST r/m, imm */
-	FORM("\xfe", 0, 1),              /* INC r/m8 */
-	FORM("\xff", 1, 0),              /* DEC r/m */
-	FORM("\xff", 2, 0),              /* CALL r/m */
-	FORM("\xff", 4, 0),              /* JMP r/m */
-	FORM("\xff", 6, 0),              /* PUSH r/m */
-	FORM("\x0f\x94", 0, 1),          /* SETE */
-	FORM_I("\x0f\xba", 5, 0, 1),     /* BTS r/m, imm8 */
-	FORM("\x0f\xa3", 6, 0),          /* BT r/m, r: ESI is 0 */
-	FORM("\x0f\xb0", 1, 1),          /* CMPXCHG r/m8 */
-	FORM("\x0f\xb1", 1, 0),          /* CMPXCHG */
-	FORM("\x0f\xb6", 1, 1),          /* MOVZX r, r/m8 */
-	FORM("\x0f\xbf", 1, 2),          /* MOVSX r, r/m16 */
-	FORM("\x0f\xc0", 1, 1),          /* XADD r/m8 */
-	FORM("\x0f\xc1", 1, 0),          /* XADD */
-	FORM("\x0f\xc3", 1, 4),          /* MOVNTI */
-	FORM("\x0f\xc7", 1, 8),          /* CMPXCHG8B */
-	FORM("\x0f\x38\xf0", 1, 0),      /* MOVBE r, m */
-	FORM("\x0f\x38\xf1", 1, 0),      /* MOVBE m, r */
-	FORM("\x0f\xaf", 1, 0),          /* IMUL: executed by the CPU, as are the rest */
-	FORM("\x0f\x10", 1, 16),         /* MOVUPS xmm, m */
-	FORM("\x0f\x11", 1, 16),         /* MOVUPS m, xmm */
-	FORM("\xdd", 0, 8),              /* FLD m64 */
-	FORM("\xdb", 5, 10),             /* FLD m80 */
-	FORM("\xd9", 5, 2),              /* FLDCW */
-	FORM("\x0f\xae", 7, 1),          /* CLFLUSH */
+	FORM("\x00", 'w', 1, 1),              /* ADD r/m8 */
+	FORM("\x01", 'w', 1, 0),              /* ADD */
+	FORM("\x03", 'r', 1, 0),              /* ADD r, r/m */
+	FORM("\x38", 'r', 1, 1),              /* CMP r/m8 */
+	FORM("\x3b", 'r', 1, 0),              /* CMP r, r/m */
+	FORM_I("\x81", 'w', 4, 0, IMM_SIZED), /* AND r/m, imm */
+	FORM_I("\x81", 'r', 7, 0, IMM_SIZED), /* CMP r/m, imm */
+	FORM_I("\x83", 'w', 4, 0, 1),         /* AND r/m, imm8 */
+	FORM("\x85", 'r', 1, 0),              /* TEST */
+	FORM("\x86", 'w', 1, 1),              /* XCHG r/m8 */
+	FORM("\x87", 'w', 1, 0),              /* XCHG */
+	FORM("\x88", 'w', 1, 1),              /* MOV r/m8, r */
+	FORM("\x89", 'w', 1, 0),              /* MOV r/m, r */
+	FORM("\x8a", 'r', 1, 1),              /* MOV r8, r/m */
+	FORM("\x8b", 'r', 1, 0),              /* MOV r, r/m */
+	FORM("\x8c", 'w', 3, 2),              /* MOV r/m16, DS */
+	FORM("\x8f", 'q', 0, 0),              /* POP r/m */
+	FORM_I("\xc1", 'w', 4, 0, 1),         /* SHL r/m, imm8 */
+	FORM_I("\xc6", 'w', 0, 1, 1),         /* MOV r/m8, imm8 */
+	FORM_I("\xc7", 'w', 0, 0, IMM_SIZED), /* MOV r/m, imm */
+	FORM("\xd1", 'w', 5, 0),              /* SHR r/m, 1 */
+	FORM("\xd3", 'w', 7, 0),              /* SAR r/m, CL */
+	FORM("\xf6", 'w', 3, 1),              /* NEG r/m8 */
+	FORM("\xf7", 'w', 2, 0),              /* NOT r/m */
+	FORM_I("\xf7", 'r', 0, 0, IMM_SIZED), /* TEST r/m, imm */
+	FORM("\xfe", 'w', 0, 1),              /* INC r/m8 */
+	FORM("\xff", 'w', 1, 0),              /* DEC r/m */
+	FORM("\xff", 'p', 2, 0),              /* CALL r/m */
+	FORM("\xff", 'j', 4, 0),              /* JMP r/m */
+	FORM("\xff", 'p', 6, 0),              /* PUSH r/m */
+	FORM("\x0f\x94", 'w', 0, 1),          /* SETE */
+	FORM_I("\x0f\xba", 'r', 4, 0, 1),     /* BT r/m, imm8 */
+	FORM_I("\x0f\xba", 'w', 5, 0, 1),     /* BTS r/m, imm8 */
+	FORM("\x0f\xa3", 'r', 6, 0),          /* BT r/m, r: ESI is 0 */
+	FORM("\x0f\xbb", 'w', 6, 0),          /* BTC r/m, r */
+	FORM("\x0f\xb0", 'w', 1, 1),          /* CMPXCHG r/m8 */
+	FORM("\x0f\xb1", 'w', 1, 0),          /* CMPXCHG */
+	FORM("\x0f\xb6", 'r', 1, 1),          /* MOVZX r, r/m8 */
+	FORM("\x0f\xbf", 'r', 1, 2),          /* MOVSX r, r/m16 */
+	FORM("\x0f\xc0", 'w', 1, 1),          /* XADD r/m8 */
+	FORM("\x0f\xc1", 'w', 1, 0),          /* XADD */
+	FORM("\x0f\xc3", 'w', 1, 4),          /* MOVNTI */
+	FORM("\x0f\xc7", 'w', 1, 8),          /* CMPXCHG8B */
+	FORM("\x0f\x38\xf0", 'r', 1, 0),      /* MOVBE r, m */
+	FORM("\x0f\x38\xf1", 'w', 1, 0),      /* MOVBE m, r */
+	FORM("\x0f\xaf", 'r', 1, 0),          /* IMUL: executed by the CPU, as are the rest but CLFLUSH */
+	FORM("\x0f\x10", 'r', 1, 16),         /* MOVUPS xmm, m */
+	FORM("\x0f\x11", 'w', 1, 16),         /* MOVUPS m, xmm */
+	FORM("\xdd", 'r', 0, 8),              /* FLD m64 */
+	FORM("\xdb", 'r', 5, 10),             /* FLD m80 */
+	FORM("\xd9", 'r', 5, 2),              /* FLDCW */
+	FORM("\xd9", 'w', 7, 2),              /* FNSTCW */
+	FORM("\x0f\xae", 'f', 7, 1),          /* CLFLUSH */
 };
 
 /* Every byte of the operand must lie in the segment: SDM vol. 3 section 5.3. */
@@ -1339,24 +1348,45 @@ static bool in_segment(const struct segment *s, u64 offset, u32 size)
 	return true;
 }
 
+/* By the sixteen types, SDM vol. 3 table 3-1: is it read, is it written? CLFLUSH: vol. 2. */
+static bool type_allows(const struct segment *s, char access)
+{
+	static const char *const allowed[16] = {"r", "r", "rw", "rw", "r", "r", "rw", "rw",
+						"",  "",  "r",  "r",  "",  "",  "r",  "r"};
+
+	if (s->attributes & SEG_ATTR_UNUSABLE)
+		return false;
+	if (!(vcpu.cr0 & CR0_PE) || access == 'f')
+		return true;
+	return strchr(allowed[s->attributes & 15], access);
+}
+
 #define LIMIT (DATA + 0x7ffu)
 static u32 limits_held, limits_passed;
 
+static void fail_segment(const u8 *code, u64 offset, u32 size, char access)
+{
+	fail_msg("%u-bit code %02x %02x %02x %02x, segment %u of type %x: %u bytes at %llx, %c: event %u, vector %u",
+		 code_bits, code[0], code[1], code[2], code[3], limited_name, limited->attributes, size,
+		 (unsigned long long)offset, access, vcpu.inject.type, vcpu.inject.vector);
+}
+
+static bool is_raised(u8 vector)
+{
+	return vcpu.inject.type == EVENT_EXCEPTION && vcpu.inject.vector == vector && !vcpu.inject.error;
+}
+
 /* The instruction at its offset with the segment as it is: done, or #SS or #GP with nothing changed. */
-static void expect_limit(const u8 *code, u32 len, u64 offset, u32 size)
+static void expect_limit(const u8 *code, u32 len, u64 offset, u32 size, char access)
 {
 	static u8 before[MEM_END];
-	bool fits = in_segment(limited, offset, size);
+	bool fits = in_segment(limited, offset, size) && type_allows(limited, access);
 	struct vcpu old = vcpu;
 
 	memcpy(before, memory, sizeof(before));
 	run((const char *)code, len, 0, HIDDEN);
-	if (fits ? vcpu.inject.type != EVENT_NONE :
-		   vcpu.inject.type != EVENT_EXCEPTION || vcpu.inject.error ||
-			    vcpu.inject.vector != (limited_name == SEG_SS ? VEC_SS : VEC_GP))
-		fail_msg("%u-bit code %02x %02x %02x %02x, segment %u of type %x: %u bytes at %llx: event %u, vector %u",
-			 code_bits, code[0], code[1], code[2], code[3], limited_name, limited->attributes, size,
-			 (unsigned long long)offset, vcpu.inject.type, vcpu.inject.vector);
+	if (fits ? vcpu.inject.type != EVENT_NONE : !is_raised(limited_name == SEG_SS ? VEC_SS : VEC_GP))
+		fail_segment(code, offset, size, access);
 	fits ? limits_passed++ : limits_held++;
 	if (fits)
 		return;
@@ -1365,76 +1395,149 @@ static void expect_limit(const u8 *code, u32 len, u64 offset, u32 size)
 	assert_memory_equal(memory + DATA, before + DATA, MEM_END - DATA);
 }
 
+static bool real_mode;
+
 static void ready_vcpu(u32 bits)
 {
 	reset_vcpu(bits);
+	if (real_mode)
+		vcpu.cr0 &= ~CR0_PE;
 	host_state_reset(&host_guest_state);
 	memset(memory + DATA, 0, MEM_END - DATA);
 	memory[DATA + 0x800] = 0x7f;
 	vcpu.gpr[GPR_RSP] = limited->attributes & 4 ? DATA + 0xc00 : DATA + 0x100;
 }
 
-static void at_limit(const struct limited_form *f, u32 bits, bool prefix66, u64 offset)
+/* Of an operand that the form has in the limited segment; what it does to the stack counts if that is the one. */
+static char access_of(const struct limited_form *f)
 {
-	static const u8 prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
-	bool narrow = (bits == 16) != prefix66;
-	u32 size = f->size ? f->size : narrow ? 2 : 4, len = 0;
-	u8 code[INSN_MAX] = {0};
-
-	/* A second time by the base register alone, whose segment is the one. */
-	for (u32 plain = 0; plain < 2; plain++) {
-		bool frame = limited_name == SEG_SS;
-
-		if (plain && !frame && limited_name != SEG_DS)
-			continue;
-		ready_vcpu(bits);
-		len = 0;
-		if (!plain)
-			code[len++] = prefixes[limited_name];
-		if (prefix66)
-			code[len++] = 0x66;
-		memcpy(code + len, f->opcode, f->length);
-		len += f->length;
-		code[len++] = (plain && frame ? 0x40 : 0) | f->reg << 3 |
-			      (bits == 16     ? (plain && frame ? 6 : 7) :
-			       plain && frame ? 5 :
-						3);
-		if (plain && frame)
-			code[len++] = 0;
-		for (u32 n = f->imm == IMM_SIZED ? (narrow ? 2 : 4) : f->imm; n; n--)
-			code[len++] = 0;
-		vcpu.gpr[plain && frame ? GPR_RBP : GPR_RBX] = offset;
-		expect_limit(code, len, offset, size);
+	switch (f->access) {
+	case 'p': return limited_name == SEG_SS ? 'w' : 'r';
+	case 'q': return 'w';
+	case 'j': return 'r';
+	default: return f->access;
 	}
 }
 
-/* Absolute addresses, strings and XLAT. */
-static void others_at_limit(u32 bits, u64 offset)
+static u32 size_of_form(const struct limited_form *f, u32 bits, bool narrow)
 {
-	u32 size = bits == 16 ? 2 : 4;
-	u8 code[INSN_MAX] = {0, 0, offset, offset >> 8, offset >> 16};
+	if (bits == 64 && strchr("pqj", f->access))
+		return 8;
+	return f->size ? f->size : narrow ? 2 : 4;
+}
 
-	if (limited_name != SEG_DS && limited_name != SEG_ES)
-		return;
-	for (u32 op = 0xa0; op <= 0xaf; op++) {
-		bool es = limited_name == SEG_ES, moffs = op <= 0xa3;
+/* The instruction's bytes; plain: by the base register alone, whose segment is the one. */
+static u32 build_form(const struct limited_form *f, u32 bits, bool prefix66, bool plain, u8 code[INSN_MAX])
+{
+	static const u8 prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
+	bool narrow = (bits == 16) != prefix66, frame = plain && limited_name == SEG_SS;
+	u32 len = 0;
 
-		if (op == 0xa8 || op == 0xa9 ||
-		    (op >= 0xa4 && es != (op == 0xaa || op == 0xab || op == 0xae || op == 0xaf)))
+	if (!plain)
+		code[len++] = prefixes[limited_name];
+	if (prefix66)
+		code[len++] = 0x66;
+	memcpy(code + len, f->opcode, f->length);
+	len += f->length;
+	code[len++] = (frame ? 0x40 : 0) | f->reg << 3 | (bits == 16 ? (frame ? 6 : 7) : frame ? 5 : 3);
+	if (frame)
+		code[len++] = 0;
+	for (u32 n = f->imm == IMM_SIZED ? (narrow ? 2 : 4) : f->imm; n; n--)
+		code[len++] = 0;
+	return len;
+}
+
+static void at_limit(const struct limited_form *f, u32 bits, bool prefix66, u64 offset)
+{
+	u32 size = size_of_form(f, bits, (bits == 16) != prefix66);
+
+	for (u32 plain = 0; plain < 2; plain++) {
+		u8 code[INSN_MAX] = {0};
+		u32 len;
+
+		if (plain && limited_name != SEG_SS && limited_name != SEG_DS)
 			continue;
 		ready_vcpu(bits);
-		code[0] = es ? 0x26 : 0x3e;
-		code[1] = op;
-		vcpu.gpr[GPR_RSI] = offset;
-		vcpu.gpr[GPR_RDI] = es ? offset : DATA + 0x100;
-		expect_limit(code, moffs ? bits == 16 ? 4 : 6 : 2, offset, op & 1 ? size : 1);
+		len = build_form(f, bits, prefix66, plain, code);
+		vcpu.gpr[plain && limited_name == SEG_SS ? GPR_RBP : GPR_RBX] = offset;
+		expect_limit(code, len, offset, size, access_of(f));
 	}
+}
+
+static void forms_at(u32 bits, u64 offset)
+{
+	for (u32 f = 0; f < ARRAY_SIZE(limited_forms); f++)
+		for (u32 prefix66 = 0; prefix66 < 2; prefix66++)
+			if (!prefix66 || !limited_forms[f].size)
+				at_limit(&limited_forms[f], bits, prefix66, offset);
+}
+
+/* Absolute addresses, strings at each of their operands, XLAT; the segment of a prefix. */
+static void others_at(u32 bits, u64 offset)
+{
+	static const struct {
+		u8 op;
+		enum segment_name name;
+		char access;
+	} others[] = {
+		{0xa0, SEG_DS, 'r'}, {0xa2, SEG_DS, 'w'}, {0xa4, SEG_DS, 'r'},
+		{0xa4, SEG_ES, 'w'}, {0xa6, SEG_DS, 'r'}, {0xa6, SEG_ES, 'r'},
+		{0xaa, SEG_ES, 'w'}, {0xac, SEG_DS, 'r'}, {0xae, SEG_ES, 'r'},
+	};
+	u8 code[INSN_MAX] = {0, 0, offset, offset >> 8, offset >> 16};
+
+	for (u32 n = 0; n < 2 * ARRAY_SIZE(others); n++) {
+		u8 op = others[n / 2].op | (n & 1);
+
+		if (others[n / 2].name != limited_name)
+			continue;
+		ready_vcpu(bits);
+		code[0] = 0x3e;
+		code[1] = op;
+		vcpu.gpr[GPR_RSI] = limited_name == SEG_ES ? DATA + 0x100 : offset;
+		vcpu.gpr[GPR_RDI] = limited_name == SEG_ES ? offset : DATA + 0x100;
+		expect_limit(code, op <= 0xa3 ? (bits == 16 ? 4 : 6) : 2, offset,
+			     op & 1 ? (bits == 16 ? 2 : 4) : 1, others[n / 2].access);
+	}
+	if (limited_name != SEG_DS)
+		return;
 	ready_vcpu(bits);
-	code[0] = limited_name == SEG_ES ? 0x26 : 0x3e;
 	code[1] = 0xd7;
 	vcpu.gpr[GPR_RBX] = offset - 5;
 	vcpu.gpr[GPR_RAX] = 5;
-	expect_limit(code, 2, offset, 1);
+	expect_limit(code, 2, offset, 1, 'r');
+}
+
+/* Whatever pushes or pops, with what is pushed or popped at the offset. */
+static void stack_at(u32 bits, u64 offset)
+{
+	static const struct {
+		char code[8];
+		char access;
+	} forms[] = {
+		{"\x53", 'w'},         {"\x68\0\0\0\0", 'w'}, {"\x6a\0", 'w'},   {"\x9c", 'w'},
+		{"\xe8\0\0\0\0", 'w'}, {"\x5b", 'r'},         {"\xc3", 'r'},     {"\xc2\x08\0", 'r'},
+		{"\xc9", 'r'},         {"\xff\x33", 'w'},     {"\xff\x13", 'w'}, {"\x8f\x03", 'r'},
+	};
+	u32 size = bits == 16 ? 2 : 4;
+
+	if (limited_name != SEG_SS)
+		return;
+	for (u32 n = 0; n < ARRAY_SIZE(forms); n++) {
+		u8 code[INSN_MAX] = {0};
+
+		memcpy(code, forms[n].code, 6);
+		if (bits == 16 && (code[0] == 0xff || code[0] == 0x8f))
+			code[1] |= 4; /* [BX] */
+		ready_vcpu(bits);
+		vcpu.gpr[GPR_RBX] = DATA + 0x200;
+		vcpu.gpr[GPR_RSP] = offset + (forms[n].access == 'w' ? size : 0);
+		if (code[0] == 0xc9) {
+			vcpu.gpr[GPR_RBP] = offset;
+			vcpu.gpr[GPR_RSP] = DATA + 0x40;
+		}
+		expect_limit(code, 6, offset, size, forms[n].access);
+	}
 }
 
 static void the_whole_operand_is_within_the_limit(void **state)
@@ -1442,6 +1545,7 @@ static void the_whole_operand_is_within_the_limit(void **state)
 	static const u32 types[] = {0x93, 0x97};
 	static const u32 around[] = {LIMIT, 0xffff};
 
+	limits_held = limits_passed = 0;
 	for (u32 n = 0; n < 2 * 2 * 6 * 2 * 2; n++) {
 		const struct segment s = {.limit = LIMIT, .attributes = types[n & 1] | (n & 2 ? SEG_ATTR_DB : 0)};
 		u32 bits = n & 4 ? 32 : 16, edge = around[n >> 3 & 1];
@@ -1449,6 +1553,9 @@ static void the_whole_operand_is_within_the_limit(void **state)
 		limited = &s;
 		limited_name = n >> 4;
 		if (limited_name == SEG_CS && !(s.attributes & SEG_ATTR_DB) != (bits == 16))
+			continue;
+		real_mode = limited_name == SEG_CS; /* where CS is data */
+		if (real_mode && bits == 32)
 			continue;
 		for (u32 by = 0; by < 20; by++) {
 			u64 offset = edge - 17 + by;
@@ -1459,16 +1566,128 @@ static void the_whole_operand_is_within_the_limit(void **state)
 			if (offset + 16 > 0xffff && in_segment(&s, offset, 1) && s.attributes & 4 &&
 			    s.attributes & SEG_ATTR_DB)
 				continue;
-			for (u32 f = 0; f < ARRAY_SIZE(limited_forms); f++)
-				for (u32 prefix66 = 0; prefix66 < 2; prefix66++)
-					if (!prefix66 || !limited_forms[f].size)
-						at_limit(&limited_forms[f], bits, prefix66, offset);
-			others_at_limit(bits, offset);
+			forms_at(bits, offset);
+			others_at(bits, offset);
+			if (s.attributes & SEG_ATTR_DB ? offset + 4 <= 0xffff : offset + 4 < 0xffff)
+				stack_at(bits, offset);
 		}
 	}
 	limited = NULL;
+	real_mode = false;
 	printf("%u beyond the limit, %u within\n", limits_held, limits_passed);
 	assert_true(limits_held > 10000 && limits_passed > 10000);
+}
+
+/* Each type, and none, in each segment register, for each form: SDM vol. 3 section 5.4. */
+static void the_segments_type_allows_the_access(void **state)
+{
+	limits_held = limits_passed = 0;
+	for (u32 n = 0; n < 17 * 6 * 2 * 2; n++) {
+		u32 type = n % 17, bits = n / 17 & 1 ? 32 : 16;
+		struct segment s = {.limit = 0xffff, .attributes = 0x90 | type};
+
+		limited_name = n / 34 % 6;
+		real_mode = n / 34 >= 6;
+		if (type == 16)
+			s.attributes = SEG_ATTR_UNUSABLE;
+		else if ((type & 0xc) == 4)
+			s.limit = DATA - 1;
+		if (bits == 32)
+			s.attributes |= SEG_ATTR_DB;
+		/* Code runs in CS, and without CR0.PE it is 16-bit code. */
+		if ((limited_name == SEG_CS && !(type & 8)) || (real_mode && bits == 32))
+			continue;
+		limited = &s;
+		forms_at(bits, DATA + 0x800);
+		others_at(bits, DATA + 0x800);
+		stack_at(bits, DATA + 0x800);
+	}
+	limited = NULL;
+	real_mode = false;
+	printf("%u refused, %u allowed\n", limits_held, limits_passed);
+	assert_true(limits_held > 5000 && limits_passed > 5000);
+}
+
+/* In 64-bit code neither type nor limit nor a null selector counts, but each byte's address must be canonical (SDM vol. 1 section 3.3.7.1). */
+static void in_64_bit_code_each_byte_is_canonical(void **state)
+{
+	static const u64 edges[] = {0x7fffffffffffull, 0xffff7fffffffffffull};
+	const struct segment s = {.attributes = SEG_ATTR_UNUSABLE};
+	u32 refused = 0, absent = 0;
+
+	limited = &s;
+	for (u32 n = 0; n < ARRAY_SIZE(limited_forms) * 5 * 2 * 20; n++) {
+		const struct limited_form *f = &limited_forms[n % ARRAY_SIZE(limited_forms)];
+		u32 k = n / ARRAY_SIZE(limited_forms), size = size_of_form(f, 64, false), len;
+		u64 offset = edges[k & 1] - 17 + (k >> 1) % 20;
+		bool canonical = true;
+		u8 code[INSN_MAX] = {0};
+
+		limited_name = (const enum segment_name[]){SEG_DS, SEG_SS, SEG_FS, SEG_GS, SEG_ES}[k / 40];
+		if ((limited_name == SEG_ES || limited_name == SEG_DS) && k / 40 && f->access == 'q')
+			continue;
+		ready_vcpu(64);
+		len = build_form(f, 64, false, limited_name == SEG_SS || limited_name == SEG_DS, code);
+		vcpu.gpr[limited_name == SEG_SS ? GPR_RBP : GPR_RBX] = offset;
+		vcpu.gpr[GPR_RSP] = DATA + 0x100;
+		for (u64 at = offset; at != offset + size; at++)
+			canonical = canonical && address_is_canonical(at, false);
+		run((const char *)code, len, 0, HIDDEN);
+		if (canonical ? vcpu.inject.type != EVENT_EXCEPTION || vcpu.inject.vector != VEC_PF :
+				!is_raised(limited_name == SEG_SS ? VEC_SS : VEC_GP))
+			fail_segment(code, offset, size, f->access);
+		canonical ? absent++ : refused++;
+	}
+	limited = NULL;
+	assert_true(refused > 1000 && absent > 1000);
+}
+
+/* Near branches: SDM vol. 2, CALL, JMP and RET. Nothing is pushed or popped by one that is refused. */
+static void a_branch_beyond_the_code_segment_is_refused(void **state)
+{
+	static const char branches[][8] = {"\xff\x13", "\xff\x23", "\xc3", "\xc2\x04\0", "\xe8\xfa\x1f\0\0"};
+	const struct segment s = {.limit = CODE + 0x1fff, .attributes = 0x9b | SEG_ATTR_DB};
+
+	limited = &s;
+	limited_name = SEG_CS;
+	for (u32 n = 0; n < 2 * ARRAY_SIZE(branches); n++) {
+		bool beyond = n & 1;
+		u32 target = CODE + 0x1fff + beyond;
+		u8 code[INSN_MAX] = {0};
+
+		memcpy(code, branches[n / 2], 5);
+		if (code[0] == 0xe8)
+			code[1] += beyond;
+		ready_vcpu(32);
+		vcpu.gpr[GPR_RBX] = vcpu.gpr[GPR_RSP] = DATA + 0x100;
+		memcpy(memory + DATA + 0x100, &target, sizeof(target));
+		run((const char *)code, 5, 0, HIDDEN);
+		if (beyond ? !is_raised(VEC_GP) || vcpu.rip != CODE || vcpu.gpr[GPR_RSP] != DATA + 0x100 :
+			     vcpu.inject.type != EVENT_NONE || vcpu.rip != target)
+			fail_segment(code, target, 4, 'j');
+	}
+	limited = NULL;
+}
+
+/* What an instruction cannot write it does not read: a device would notice. */
+static void nothing_is_read_that_cannot_be_written(void **state)
+{
+	static const char forms[][4] = {"\x01\x0b",     "\x87\x0b",     "\xf7\x13",     "\xd1\x23",
+					"\x0f\xb1\x0b", "\x0f\xc1\x0b", "\x0f\xc7\x0b", "\x0f\xab\x33"};
+	const struct segment s = {.limit = 0xffffffff, .attributes = 0x91 | SEG_ATTR_DB};
+
+	for (u32 n = 0; n < ARRAY_SIZE(forms); n++) {
+		limited = &s;
+		limited_name = SEG_DS;
+		start_device();
+		code_bits = 32;
+		vcpu.efer = 0;
+		vcpu.gpr[GPR_RBX] = DEVICE + 0x10;
+		run(forms[n], 3, DEVICE + 0x10, DEVICE + 0x10);
+		assert_true(is_raised(VEC_GP));
+		assert_int_equal(device_accesses, 0);
+	}
+	limited = NULL;
 }
 
 static void single_stepping_traps_after_the_instruction(void **state)
@@ -1686,6 +1905,10 @@ int main(void)
 		cmocka_unit_test(a_long_repetition_lets_others_in),
 		cmocka_unit_test(a_non_canonical_address_is_gp_or_ss),
 		cmocka_unit_test(the_whole_operand_is_within_the_limit),
+		cmocka_unit_test(the_segments_type_allows_the_access),
+		cmocka_unit_test(in_64_bit_code_each_byte_is_canonical),
+		cmocka_unit_test(a_branch_beyond_the_code_segment_is_refused),
+		cmocka_unit_test(nothing_is_read_that_cannot_be_written),
 		cmocka_unit_test(single_stepping_traps_after_the_instruction),
 		cmocka_unit_test(a_data_breakpoint_on_an_emulated_access_traps_behind_it),
 		cmocka_unit_test(breakpoints_that_are_off_are_not_met),

@@ -320,7 +320,7 @@ static void store_msw(struct vcpu *vcpu, const struct insn *insn)
 	gva_t gva;
 
 	if (insn->has_mem) {
-		if (insn_memory_operand(vcpu, insn, sizeof(msw), &gva) ||
+		if (insn_memory_operand(vcpu, insn, sizeof(msw), SEGMENT_WRITE, &gva) ||
 		    emulate_write(vcpu, gva, &msw, sizeof(msw)))
 			return;
 	} else if (insn->opsize == 2) {

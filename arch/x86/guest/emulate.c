@@ -27,7 +27,7 @@
 static int alu_to_rm(struct emu *e, enum alu_op op, u64 operand)
 {
 	u64 flags = e->vcpu->rflags, value, result;
-	int err = emu_read_rm(e, &value);
+	int err = op == ALU_CMP ? emu_read_rm(e, &value) : emu_read_rm_to_write(e, &value);
 
 	if (err)
 		return err;
@@ -64,7 +64,7 @@ static int test(struct emu *e, u64 operand)
 static int exchange(struct emu *e)
 {
 	u64 value;
-	int err = emu_read_rm(e, &value);
+	int err = emu_read_rm_to_write(e, &value);
 
 	if (!err)
 		err = emu_write_rm(e, emu_reg(e, e->insn.reg, e->size));
@@ -135,7 +135,7 @@ static int translate_byte(struct emu *e)
 	u64 offset = insn_truncate(vcpu->gpr[GPR_RBX] + (u8)vcpu->gpr[GPR_RAX], e->insn.addrsize);
 	u8 value = 0;
 	gva_t gva;
-	int err = insn_linear(vcpu, segment, offset, 1, &gva);
+	int err = insn_linear(vcpu, segment, offset, 1, SEGMENT_READ, &gva);
 
 	if (!err)
 		err = emulate_read(vcpu, gva, &value, 1);
@@ -158,7 +158,7 @@ static int store_segment(struct emu *e)
 static int shift(struct emu *e, u32 count)
 {
 	u64 flags = e->vcpu->rflags, value;
-	int err = emu_read_rm(e, &value);
+	int err = emu_read_rm_to_write(e, &value);
 
 	if (err)
 		return err;
@@ -173,7 +173,7 @@ enum unary { UNARY_NOT, UNARY_NEG, UNARY_INC, UNARY_DEC };
 static int unary(struct emu *e, enum unary op)
 {
 	u64 flags = e->vcpu->rflags, value;
-	int err = emu_read_rm(e, &value);
+	int err = emu_read_rm_to_write(e, &value);
 
 	if (err)
 		return err;
@@ -370,7 +370,7 @@ static bool is_undefined(const struct emu *e)
 
 static int cache_hint(struct emu *e)
 {
-	int err = emu_locate(e, 1);
+	int err = emu_locate(e, 1, SEGMENT_FLUSH);
 
 	return err ? err : emulate_probe_read(e->vcpu, e->gva, 1);
 }

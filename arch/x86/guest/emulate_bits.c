@@ -39,7 +39,7 @@ int emu_bit_test(struct emu *e)
 	enum bit_op op = bit_op(&e->insn);
 	u32 bit = bit_operand(e);
 	u64 value, mask;
-	int err = emu_read_rm(e, &value);
+	int err = op == BIT_TEST ? emu_read_rm(e, &value) : emu_read_rm_to_write(e, &value);
 
 	if (err)
 		return err;
@@ -59,7 +59,7 @@ int emu_cmpxchg(struct emu *e)
 {
 	u64 flags = e->vcpu->rflags, old;
 	bool equal;
-	int err = emu_read_rm(e, &old);
+	int err = emu_read_rm_to_write(e, &old);
 
 	if (err)
 		return err;
@@ -85,14 +85,16 @@ int emu_cmpxchg_wide(struct emu *e)
 
 	if (!e->insn.has_mem)
 		return -ENOSYS;
-	err = emu_locate(e, 2 * half);
+	err = emu_locate(e, 2 * half, SEGMENT_WRITE);
 	if (err)
 		return err;
 	if (half == 8 && e->gva & 15) {
 		inject_gp(e->vcpu);
 		return -EFAULT;
 	}
-	err = emulate_read(e->vcpu, e->gva, bytes, 2 * half);
+	err = emulate_probe_write(e->vcpu, e->gva, 2 * half);
+	if (!err)
+		err = emulate_read(e->vcpu, e->gva, bytes, 2 * half);
 	if (err)
 		return err;
 	memcpy(&old[0], bytes, half);
@@ -116,7 +118,7 @@ int emu_cmpxchg_wide(struct emu *e)
 int emu_xadd(struct emu *e)
 {
 	u64 flags = e->vcpu->rflags, old, sum;
-	int err = emu_read_rm(e, &old);
+	int err = emu_read_rm_to_write(e, &old);
 
 	if (err)
 		return err;

@@ -125,12 +125,17 @@ static void take_registers(struct bounce *b)
 	b->emu->vcpu->rflags = b->x.flags;
 }
 
+static enum segment_access segment_access(const struct bounce *b)
+{
+	return b->shape.flags & SHAPE_STORE ? SEGMENT_WRITE : SEGMENT_READ;
+}
+
 static int plain(struct bounce *b)
 {
 	struct vcpu *vcpu = b->emu->vcpu;
 	u32 size = b->shape.size;
 	gva_t gva;
-	int err = insn_linear(vcpu, b->segment, b->offset, size, &gva);
+	int err = insn_linear(vcpu, b->segment, b->offset, size, segment_access(b), &gva);
 
 	if (!err && b->shape.flags & SHAPE_STORE)
 		err = emulate_probe_write(vcpu, gva, size);
@@ -198,7 +203,8 @@ static int for_each_element(struct bounce *b, const bool named[EXECUTE_DATA_MAX]
 
 		if (!named[at])
 			continue;
-		err = insn_linear(vcpu, b->segment, insn_truncate(b->offset + at, width), len, &gva);
+		err = insn_linear(vcpu, b->segment, insn_truncate(b->offset + at, width), len, segment_access(b),
+				  &gva);
 		if (err)
 			return err;
 		switch (pass) {

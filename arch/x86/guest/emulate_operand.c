@@ -32,29 +32,43 @@ void emu_set_reg(struct emu *e, u8 reg, u32 size, u64 value)
 	}
 }
 
-int emu_locate(struct emu *e, u32 size)
+int emu_locate(struct emu *e, u32 size, enum segment_access access)
 {
 	int err;
 
-	if (e->checked == size)
+	if (e->checked == size && (e->checked_for == access || e->checked_for == SEGMENT_WRITE))
 		return 0;
-	err = insn_linear(e->vcpu, insn_segment(&e->insn), e->offset, size, &e->gva);
-	if (!err)
-		e->checked = size;
-	return err;
+	err = insn_linear(e->vcpu, insn_segment(&e->insn), e->offset, size, access, &e->gva);
+	if (err)
+		return err;
+	e->checked = size;
+	e->checked_for = access;
+	return 0;
 }
 
-int emu_read_rm(struct emu *e, u64 *value)
+static int read_rm(struct emu *e, u64 *value, enum segment_access access)
 {
 	int err;
 
 	*value = 0;
-	if (e->insn.has_mem) {
-		err = emu_locate(e, e->size);
-		return err ? err : emulate_read(e->vcpu, e->gva, value, e->size);
+	if (!e->insn.has_mem) {
+		*value = emu_reg(e, e->insn.rm, e->size);
+		return 0;
 	}
-	*value = emu_reg(e, e->insn.rm, e->size);
-	return 0;
+	err = emu_locate(e, e->size, access);
+	if (!err && access == SEGMENT_WRITE)
+		err = emulate_probe_write(e->vcpu, e->gva, e->size);
+	return err ? err : emulate_read(e->vcpu, e->gva, value, e->size);
+}
+
+int emu_read_rm(struct emu *e, u64 *value)
+{
+	return read_rm(e, value, SEGMENT_READ);
+}
+
+int emu_read_rm_to_write(struct emu *e, u64 *value)
+{
+	return read_rm(e, value, SEGMENT_WRITE);
 }
 
 int emu_write_rm(struct emu *e, u64 value)
@@ -62,7 +76,7 @@ int emu_write_rm(struct emu *e, u64 value)
 	int err;
 
 	if (e->insn.has_mem) {
-		err = emu_locate(e, e->size);
+		err = emu_locate(e, e->size, SEGMENT_WRITE);
 		return err ? err : emulate_write(e->vcpu, e->gva, &value, e->size);
 	}
 	emu_set_reg(e, e->insn.rm, e->size, value);

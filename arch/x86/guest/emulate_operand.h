@@ -3,7 +3,7 @@
 #ifndef ARCH_X86_GUEST_EMULATE_OPERAND_H
 #define ARCH_X86_GUEST_EMULATE_OPERAND_H
 
-#include "arch/x86/guest/decode.h"
+#include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/vcpu.h"
 
 struct emu {
@@ -12,8 +12,9 @@ struct emu {
 	u32 size;   /* operand size in bytes of the form at hand */
 	u32 bits;   /* 16, 32 or 64: kind of code */
 	u64 offset; /* of the memory operand in its segment */
-	gva_t gva;  /* linear address of the memory operand, of which checked bytes are within the limit */
+	gva_t gva;  /* linear address of the memory operand, of which checked bytes may be accessed so */
 	u32 checked;
+	enum segment_access checked_for;
 	bool branched; /* RIP is set already */
 	bool again;    /* a string operation is not at its end */
 };
@@ -26,9 +27,11 @@ struct emu {
 
 u64 emu_reg(const struct emu *e, u8 reg, u32 size);
 void emu_set_reg(struct emu *e, u8 reg, u32 size, u64 value);
-/* gva for an access of size bytes at offset: within the segment's limit to the last byte (SDM vol. 3 section 5.3), or canonical. */
-MUST_CHECK int emu_locate(struct emu *e, u32 size);
+/* gva for an access of size bytes at offset, which the segment allows (insn_linear()). */
+MUST_CHECK int emu_locate(struct emu *e, u32 size, enum segment_access access);
 MUST_CHECK int emu_read_rm(struct emu *e, u64 *value);
+/* The same by an instruction that will write to it: nothing is read that cannot be written. */
+MUST_CHECK int emu_read_rm_to_write(struct emu *e, u64 *value);
 MUST_CHECK int emu_write_rm(struct emu *e, u64 value);
 
 #endif

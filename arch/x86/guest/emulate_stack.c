@@ -44,7 +44,7 @@ int emu_push_value(struct emu *e, u32 size, u64 value)
 {
 	u64 rsp = insn_truncate(e->vcpu->gpr[GPR_RSP] - size, stack_width(e));
 	gva_t gva;
-	int err = insn_linear(e->vcpu, SEG_SS, rsp, size, &gva);
+	int err = insn_linear(e->vcpu, SEG_SS, rsp, size, SEGMENT_WRITE, &gva);
 
 	if (!err)
 		err = emulate_write(e->vcpu, gva, &value, size);
@@ -57,7 +57,8 @@ int emu_push_value(struct emu *e, u32 size, u64 value)
 static int peek_value(struct emu *e, u32 size, u64 *value)
 {
 	gva_t gva;
-	int err = insn_linear(e->vcpu, SEG_SS, insn_truncate(e->vcpu->gpr[GPR_RSP], stack_width(e)), size, &gva);
+	int err = insn_linear(e->vcpu, SEG_SS, insn_truncate(e->vcpu->gpr[GPR_RSP], stack_width(e)), size,
+			      SEGMENT_READ, &gva);
 
 	*value = 0;
 	return err ? err : emulate_read(e->vcpu, gva, value, size);
@@ -122,20 +123,7 @@ int emu_leave(struct emu *e)
 	return 0;
 }
 
-static bool is_canonical(const struct emu *e, u64 target)
-{
-	return e->bits != 64 || address_is_canonical(target, e->vcpu->cr4 & CR4_LA57);
-}
-
 /* RIP changes only once nothing can fail any more. */
-static int check_target(struct emu *e, u64 target)
-{
-	if (is_canonical(e, target))
-		return 0;
-	inject_gp(e->vcpu);
-	return -EFAULT;
-}
-
 static void branch(struct emu *e, u64 target)
 {
 	insn_branch(e->vcpu, target);
@@ -148,7 +136,7 @@ int emu_call(struct emu *e, u64 target)
 	int err;
 
 	target = insn_truncate(target, size);
-	err = check_target(e, target);
+	err = insn_check_target(e->vcpu, target);
 	if (!err)
 		err = emu_push_value(e, size, e->vcpu->rip + e->insn.len);
 	if (!err)
@@ -174,7 +162,7 @@ int emu_jump_rm(struct emu *e)
 	e->size = branch_size(e);
 	err = emu_read_rm(e, &target);
 	if (!err)
-		err = check_target(e, target);
+		err = insn_check_target(e->vcpu, target);
 	if (!err)
 		branch(e, target);
 	return err;
@@ -188,7 +176,7 @@ int emu_ret(struct emu *e)
 	int err = peek_value(e, size, &target);
 
 	if (!err)
-		err = check_target(e, target);
+		err = insn_check_target(e->vcpu, target);
 	if (err)
 		return err;
 	set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size + (u16)e->insn.imm);

@@ -38,7 +38,7 @@ static int read_source(struct emu *e, u64 *value)
 {
 	enum segment_name segment = e->insn.segment == INSN_NO_REG ? SEG_DS : e->insn.segment;
 	gva_t gva;
-	int err = insn_linear(e->vcpu, segment, address_register(e, GPR_RSI), e->size, &gva);
+	int err = insn_linear(e->vcpu, segment, address_register(e, GPR_RSI), e->size, SEGMENT_READ, &gva);
 
 	*value = 0;
 	return err ? err : emulate_read(e->vcpu, gva, value, e->size);
@@ -47,7 +47,7 @@ static int read_source(struct emu *e, u64 *value)
 static int read_destination(struct emu *e, u64 *value)
 {
 	gva_t gva;
-	int err = insn_linear(e->vcpu, SEG_ES, address_register(e, GPR_RDI), e->size, &gva);
+	int err = insn_linear(e->vcpu, SEG_ES, address_register(e, GPR_RDI), e->size, SEGMENT_READ, &gva);
 
 	*value = 0;
 	return err ? err : emulate_read(e->vcpu, gva, value, e->size);
@@ -56,7 +56,7 @@ static int read_destination(struct emu *e, u64 *value)
 static int write_destination(struct emu *e, u64 value)
 {
 	gva_t gva;
-	int err = insn_linear(e->vcpu, SEG_ES, address_register(e, GPR_RDI), e->size, &gva);
+	int err = insn_linear(e->vcpu, SEG_ES, address_register(e, GPR_RDI), e->size, SEGMENT_WRITE, &gva);
 
 	return err ? err : emulate_write(e->vcpu, gva, &value, e->size);
 }

@@ -168,15 +168,29 @@ static int segment_fault(struct vcpu *vcpu, enum segment_name segment)
 	return -EFAULT;
 }
 
+#define SEG_TYPE_WRITABLE BIT(1) /* of data; of code: readable */
 #define SEG_TYPE_EXPAND_DOWN BIT(2)
 #define SEG_TYPE_CODE BIT(3)
+
+/*
+ * A null selector gives access to nothing. Code is not written, nor read unless it is readable, and data is written if
+ * it is writable (SDM vol. 3 section 5.4). Without CR0.PE there are no types (section 5.1): CS is written as DS is.
+ */
+static bool allows(const struct vcpu *vcpu, const struct segment *s, enum segment_access access)
+{
+	bool code = s->attributes & SEG_TYPE_CODE, rights = s->attributes & SEG_TYPE_WRITABLE;
+
+	if (s->attributes & SEG_ATTR_UNUSABLE)
+		return false;
+	if (!(vcpu->cr0 & CR0_PE) || access == SEGMENT_FLUSH)
+		return true;
+	return access == SEGMENT_WRITE ? rights && !code : rights || !code;
+}
 
 static bool within_limit(const struct segment *s, u64 offset, u32 len)
 {
 	u64 last = offset + len - 1;
 
-	if (s->attributes & SEG_ATTR_UNUSABLE)
-		return false;
 	if ((s->attributes & (SEG_TYPE_EXPAND_DOWN | SEG_TYPE_CODE)) == SEG_TYPE_EXPAND_DOWN)
 		return offset > s->limit && last <= (s->attributes & SEG_ATTR_DB ? 0xffffffff : 0xffff);
 	return last <= s->limit;
@@ -190,16 +204,28 @@ static gva_t linear(struct vcpu *vcpu, enum segment_name segment, u64 offset, bo
 	return segment == SEG_FS || segment == SEG_GS ? s->base + offset : offset;
 }
 
-int insn_linear(struct vcpu *vcpu, enum segment_name segment, u64 offset, u32 len, gva_t *out)
+int insn_linear(struct vcpu *vcpu, enum segment_name segment, u64 offset, u32 len, enum segment_access access,
+		gva_t *out)
 {
 	bool mode64 = insn_code_bits(vcpu) == 64;
 	struct segment s;
 
 	*out = linear(vcpu, segment, offset, mode64, &s);
 	if (mode64 ? !is_canonical(vcpu, *out) || !is_canonical(vcpu, *out + len - 1) :
-		     !within_limit(&s, offset, len))
+		     !allows(vcpu, &s, access) || !within_limit(&s, offset, len))
 		return segment_fault(vcpu, segment);
 	return 0;
+}
+
+int insn_check_target(struct vcpu *vcpu, u64 target)
+{
+	struct segment cs;
+
+	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
+	if (insn_code_bits(vcpu) == 64 ? is_canonical(vcpu, target) : target <= cs.limit)
+		return 0;
+	inject_gp(vcpu);
+	return -EFAULT;
 }
 
 u64 insn_effective_offset(const struct vcpu *vcpu, const struct insn *insn)
@@ -222,9 +248,9 @@ enum segment_name insn_segment(const struct insn *insn)
 	return insn->base == GPR_RSP || insn->base == GPR_RBP ? SEG_SS : SEG_DS;
 }
 
-int insn_memory_operand(struct vcpu *vcpu, const struct insn *insn, u32 len, gva_t *out)
+int insn_memory_operand(struct vcpu *vcpu, const struct insn *insn, u32 len, enum segment_access access, gva_t *out)
 {
-	return insn_linear(vcpu, insn_segment(insn), insn_effective_offset(vcpu, insn), len, out);
+	return insn_linear(vcpu, insn_segment(insn), insn_effective_offset(vcpu, insn), len, access, out);
 }
 
 gva_t insn_effective_linear(struct vcpu *vcpu, const struct insn *insn)
@@ -245,7 +271,7 @@ static int lmsw_operand(struct vcpu *vcpu, const struct insn *insn)
 		vcpu->exit.lmsw_value = vcpu->gpr[insn->rm];
 		return 0;
 	}
-	err = insn_memory_operand(vcpu, insn, 2, &gva);
+	err = insn_memory_operand(vcpu, insn, 2, SEGMENT_READ, &gva);
 	if (err)
 		return err;
 	err = shadow_read_guest(vcpu->mmu, gva, &vcpu->exit.lmsw_value, 2, insn_access(vcpu, false, false),

@@ -35,14 +35,22 @@ void insn_repeat(struct vcpu *vcpu);
 /* Goes past the instruction that caused the exit, decoding it if its length is unknown. */
 void insn_skip(struct vcpu *vcpu);
 
+/* What is done through a segment. One that reads and then writes is a write; a flush of a cache line may go through code that cannot be read. */
+enum segment_access { SEGMENT_READ, SEGMENT_WRITE, SEGMENT_FLUSH };
+
 /*
- * Offset to linear address for an access of len bytes. Returns 0, or -EFAULT
- * with #GP or #SS queued: limit, or not canonical (SDM vol. 3 section 5.3).
+ * Offset to linear address for an access of len bytes: the one place where the emulator checks segments.
+ * Returns 0, or -EFAULT with #GP or #SS queued: the segment's type, or there is none; the limit, to the last
+ * byte (SDM vol. 3 sections 5.3 and 5.4); in 64-bit code, not canonical.
  */
-MUST_CHECK int insn_linear(struct vcpu *vcpu, enum segment_name segment, u64 offset, u32 len, gva_t *out);
+MUST_CHECK int insn_linear(struct vcpu *vcpu, enum segment_name segment, u64 offset, u32 len,
+			   enum segment_access access, gva_t *out);
 
 /* Linear address of the memory operand, for an access of len bytes. */
-MUST_CHECK int insn_memory_operand(struct vcpu *vcpu, const struct insn *insn, u32 len, gva_t *out);
+MUST_CHECK int insn_memory_operand(struct vcpu *vcpu, const struct insn *insn, u32 len, enum segment_access access,
+				   gva_t *out);
+/* Whether a near branch may go there; else #GP is queued: -EFAULT. */
+MUST_CHECK int insn_check_target(struct vcpu *vcpu, u64 target);
 /* The same without the checks (INVLPG). */
 gva_t insn_effective_linear(struct vcpu *vcpu, const struct insn *insn);
 /* The offset alone. */

@@ -89,7 +89,8 @@ static int string_element(struct vcpu *vcpu, const struct insn *insn)
 	gva_t gva;
 	int err;
 
-	err = insn_linear(vcpu, segment, insn_truncate(*reg, insn->addrsize), size, &gva);
+	err = insn_linear(vcpu, segment, insn_truncate(*reg, insn->addrsize), size,
+			  in ? SEGMENT_WRITE : SEGMENT_READ, &gva);
 	if (!err && !in)
 		err = emulate_read(vcpu, gva, &value, size);
 	else if (!err)
