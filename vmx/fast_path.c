@@ -85,12 +85,11 @@ static u32 fast_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum e
 
 bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info)
 {
-	const struct vmx_vcpu *vmx = vmx_of(vcpu);
 	const struct exit_record *exit = vcpu_last_exit(vcpu);
 	u64 rflags;
 	u32 len;
 
-	if (!vmx_exit_is_fast(info, (enum exit_kind)exit->kind) || vmx_nmi_is_due(vmx))
+	if (!vmx_exit_is_fast(info, (enum exit_kind)exit->kind) || vmx_nmi_is_due(vcpu))
 		return false;
 	if (guest_root_is_foreign(vcpu))
 		return false;

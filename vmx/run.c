@@ -147,7 +147,6 @@ static void take_back_event(struct vcpu *vcpu)
 
 NORETURN void vmx_run(struct vcpu *vcpu)
 {
-	const struct vmx_vcpu *vmx = vmx_of(vcpu);
 	struct vmx_exit_info info;
 	bool entered, done;
 
@@ -156,7 +155,7 @@ NORETURN void vmx_run(struct vcpu *vcpu)
 		do {
 			entered = enter(vcpu, &info);
 			done = !entered || vmx_fast_path(vcpu, &info);
-		} while (entered && done && !vmx_nmi_is_due(vmx));
+		} while (entered && done && !vmx_nmi_is_due(vcpu));
 		vmx_store_guest(vcpu);
 		if (unlikely(done)) { /* an NMI or a message came meanwhile */
 			take_back_event(vcpu);

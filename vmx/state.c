@@ -4,45 +4,7 @@
  * DR3, DR6, CR2 and XCR0 are the guest's all the time: the last two stay in the CPU.
  */
 #include "arch/x86/cpu.h"
-#include "arch/x86/percpu.h"
 #include "vmx/vmx.h"
-
-/* --- NMIs that came while the hypervisor ran ---------------------------------- */
-
-/* An NMI whose delivery was cut short blocks others, not itself. */
-static bool nmi_can_go(const struct vcpu *vcpu)
-{
-	return !vcpu->nmi_blocked || vcpu->exit.interrupted.type == EVENT_NMI;
-}
-
-/*
- * One NMI waits at most, as in the hardware. Until the guest can take it, an
- * exit is asked for: when NMIs open, or, without virtual NMIs, when interrupts
- * do; if NMIs are still blocked then, the next exit of any kind looks again.
- */
-static void pass_nmi(struct vcpu *vcpu, struct vmx_vcpu *vmx)
-{
-	u64 count = this_cpu()->nmi_count;
-
-	if (unlikely(count != vmx->nmi_seen)) {
-		vmx->nmi_seen = count;
-		vmx->nmi_waiting = true;
-	}
-	if (vcpu->inject.type == EVENT_NMI && !nmi_can_go(vcpu)) {
-		vcpu->inject.type = EVENT_NONE;
-		vmx->nmi_waiting = true;
-	}
-	if (likely(!vmx->nmi_waiting)) {
-		vmx_set_nmi_window(vcpu, false);
-		return;
-	}
-	if (vcpu->inject.type == EVENT_NONE && nmi_can_go(vcpu) && !vcpu->interrupt_shadow) {
-		vcpu->inject = (struct vcpu_event){.type = EVENT_NMI, .vector = VEC_NMI};
-		vmx->nmi_waiting = false;
-	}
-	vmx_set_nmi_window(vcpu,
-			   vmx->nmi_waiting && (vmx_controls()->virtual_nmis || vcpu->exit.kind != EXIT_WINDOW));
-}
 
 /* --- entry --------------------------------------------------------------------- */
 
@@ -110,7 +72,7 @@ void vmx_load_guest(struct vcpu *vcpu)
 		write_dr6((read_dr6() & ~DR6_BREAKPOINTS) | vcpu->dr6_set);
 		vcpu->dr6_set = 0;
 	}
-	pass_nmi(vcpu, vmx);
+	vmx_nmi_entry(vcpu);
 	load_interruptibility(vcpu, vmx);
 	load_event(vcpu);
 	load_pending_debug(vcpu, vmx);

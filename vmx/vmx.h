@@ -33,10 +33,9 @@ struct vmx_vcpu {
 	/* As the VMCS holds them since the last exit: written only when changed. */
 	u64 rip, rsp, rflags;
 	u32 interruptibility;
-	u64 nmi_seen;     /* of this_cpu()->nmi_count: passed on or waiting */
-	bool nmi_waiting; /* one NMI for the guest that it blocks */
-	bool nmi_exits;   /* always: of several processors */
-	bool nmi_window;  /* an exit is asked for when it may go in */
+	u64 nmi_seen;    /* of this_cpu()->nmi_count: passed on or waiting */
+	bool nmi_exits;  /* always: of several processors */
+	bool nmi_window; /* an exit is asked for when one may go in */
 };
 
 static inline struct vmx_vcpu *vmx_of(const struct vcpu *vcpu)
@@ -86,6 +85,9 @@ void vmx_set_io_intercept(struct vcpu *vcpu, u16 port, bool on);
 bool vmx_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);
 bool vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 
+/* nmi.c: with the rest of struct vcpu as the next entry shall have it */
+void vmx_nmi_entry(struct vcpu *vcpu);
+
 /* state.c: all of the guest's state between the VMCS and struct vcpu */
 void vmx_load_guest(struct vcpu *vcpu);
 void vmx_store_guest(struct vcpu *vcpu);
@@ -96,9 +98,9 @@ static inline u32 vmx_guest_cpl(void)
 }
 
 /* Is there an NMI for the guest that came while the hypervisor ran? */
-static inline bool vmx_nmi_is_due(const struct vmx_vcpu *vmx)
+static inline bool vmx_nmi_is_due(const struct vcpu *vcpu)
 {
-	return unlikely(vmx->nmi_waiting || this_cpu()->nmi_count != vmx->nmi_seen);
+	return unlikely(vcpu->nmi_waits || this_cpu()->nmi_count != vmx_of(vcpu)->nmi_seen);
 }
 
 /* fast_path.c: true if the guest can be entered again */

@@ -533,8 +533,10 @@ static void take_with_other(struct immediate *seen)
 
 static void post_with_other(void)
 {
+	struct processor_set targets;
+
 	CHANGE_FLAGS("orl", TRAP_FLAG);
-	processors_post_nmi(&table, 0);
+	processors_command(&table, 1, 7ull << 56 | 0x400, &targets);
 	CHANGE_FLAGS("andl", ~TRAP_FLAG);
 }
 

@@ -363,21 +363,36 @@ static void without_real_mode_a_processor_that_is_started_stays_off(void **state
 	host_log_quiet = false;
 }
 
-/* A kick to itself makes the exit at which it can go. */
-static void an_nmi_goes_in_behind_the_event_that_is_due(void **state)
+/* The backend's entry gives it its turn. A kick of a processor to itself, where NMIs are not held back, would find it here again. */
+static void an_nmi_waits_for_the_entry_and_needs_no_kick(void **state)
 {
 	begin(false, true);
+	vcpu.nmi_waits = false;
 	send(ICR_TO_1(0x400));
 	assert_true(reset_take(&vcpu, &table));
 	assert_int_equal(vcpu.inject.type, EVENT_EXCEPTION);
-	assert_int_equal(kicks, 1);
-	vcpu.inject.type = EVENT_NONE;
+	assert_true(vcpu.nmi_waits);
+	vcpu.nmi_waits = false;
 	assert_true(reset_take(&vcpu, &table));
-	assert_int_equal(vcpu.inject.type, EVENT_NMI);
-	vcpu.inject.type = EVENT_NONE;
-	assert_true(reset_take(&vcpu, &table));
-	assert_int_equal(vcpu.inject.type, EVENT_NONE);
-	assert_int_equal(kicks, 1);
+	assert_false(vcpu.nmi_waits);
+	assert_int_equal(table.cpu[1].requests, 0);
+	assert_int_equal(kicks, 0);
+}
+
+static void an_init_drops_an_nmi_that_waits_and_not_one_behind_it(void **state)
+{
+	for (u32 behind = 0; behind < 2; behind++) {
+		begin(false, true);
+		vcpu.nmi_waits = true;
+		send(ICR_TO_1(0x400));
+		send(ICR_TO_1(0x500));
+		send(ICR_TO_1(0x610));
+		if (behind)
+			send(ICR_TO_1(0x400));
+		assert_true(reset_take(&vcpu, &table));
+		assert_int_equal(vcpu.inject.type, EVENT_NONE);
+		assert_int_equal(vcpu.nmi_waits, behind);
+	}
 }
 
 static void an_nmi_to_one_that_waits_comes_when_it_starts(void **state)
@@ -386,10 +401,10 @@ static void an_nmi_to_one_that_waits_comes_when_it_starts(void **state)
 	send(ICR_TO_1(0x500));
 	send(ICR_TO_1(0x400));
 	assert_false(reset_take(&vcpu, &table));
-	assert_int_equal(vcpu.inject.type, EVENT_NONE);
+	assert_false(vcpu.nmi_waits);
 	send(ICR_TO_1(0x610));
 	assert_true(reset_take(&vcpu, &table));
-	assert_int_equal(vcpu.inject.type, EVENT_NMI);
+	assert_true(vcpu.nmi_waits);
 }
 
 static void an_init_resets_the_apic_in_the_mode_it_has(void **state)
@@ -430,7 +445,8 @@ int main(void)
 		cmocka_unit_test(the_boot_processor_begins_at_the_reset_vector),
 		cmocka_unit_test(without_real_mode_an_init_of_the_boot_processor_resets_the_machine),
 		cmocka_unit_test(without_real_mode_a_processor_that_is_started_stays_off),
-		cmocka_unit_test(an_nmi_goes_in_behind_the_event_that_is_due),
+		cmocka_unit_test(an_nmi_waits_for_the_entry_and_needs_no_kick),
+		cmocka_unit_test(an_init_drops_an_nmi_that_waits_and_not_one_behind_it),
 		cmocka_unit_test(an_nmi_to_one_that_waits_comes_when_it_starts),
 		cmocka_unit_test(an_init_resets_the_apic_in_the_mode_it_has),
 	};

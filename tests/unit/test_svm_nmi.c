@@ -532,7 +532,7 @@ static void an_nmi_whose_delivery_is_cut_short_goes_again(void **state)
 		 0,
 		 0,
 		 {AN_NMI,
-		  {SVM_EXIT_EXCP_PF, CUT_NMI | REQUEST_NMI, NMI | KICK | WATCH},
+		  {SVM_EXIT_EXCP_PF, CUT_NMI | REQUEST_NMI, NMI | WATCH},
 		  {SVM_EXIT_NMI, 0, WATCH},
 		  AT_IRET,
 		  {EXCEPTION(VEC_DB), 0, NMI | WATCH, BACK, FLAGS, DR6_BS}}},

@@ -8,7 +8,6 @@
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/hw.h"
-#include "arch/x86/guest/inject.h"
 #include "arch/x86/vendor.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -123,17 +122,6 @@ static NORETURN void reset_machine(void)
 	hw_reset();
 }
 
-/* An NMI behind another event: that goes first, and an exit of our own making brings us back. */
-static void do_nmi(struct vcpu *vcpu, struct processors *t)
-{
-	if (vcpu->inject.type == EVENT_NONE) {
-		inject_nmi(vcpu);
-		return;
-	}
-	processors_post_nmi(t, vcpu->id);
-	hw_kick(vcpu->cpu);
-}
-
 void reset_do(struct vcpu *vcpu, struct processors *t, const struct processor_event *event)
 {
 	if (event->machine)
@@ -144,8 +132,8 @@ void reset_do(struct vcpu *vcpu, struct processors *t, const struct processor_ev
 		do_start(vcpu, event->vector);
 	else if (event->start)
 		do_start_protected(vcpu, event->vector);
-	if (event->nmi)
-		do_nmi(vcpu, t);
+	if (event->nmi) /* the entry puts it in, in its turn */
+		vcpu->nmi_waits = true;
 }
 
 bool reset_take(struct vcpu *vcpu, struct processors *t)

@@ -171,7 +171,7 @@ struct vcpu {
 	u8 code_bits;          /* 64: the exit was from 64-bit code; 0: the backend did not look */
 	bool interrupt_shadow; /* STI or MOV SS blocking */
 	bool nmi_blocked;      /* SVM: of several processors alone */
-	bool nmi_waits;        /* the same, for its end or its turn */
+	bool nmi_waits;        /* one, for the end of that or for its turn; the next entry looks */
 	struct vcpu_exit exit;
 	struct mmio_access mmio;
 	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
