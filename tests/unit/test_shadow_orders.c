@@ -4,7 +4,7 @@
  * (orders.h). Small cases in every order with at most so many switches; random guests (smp_guest.h) in random ones.
  *
  * A failure prints UMBRA_ORDER for the small case, or UMBRA_SEED; an argument names the tests to run. UMBRA_LONG: one
- * switch more, more seeds.
+ * switch more, more seeds. UMBRA_FIRST: end with the first failure.
  */
 #include "tests/unit/host.h"
 
@@ -15,6 +15,9 @@
 #include "mm/phys.h"
 #include "tests/unit/orders.h"
 #include "tests/unit/smp_guest.h"
+
+/* The hardware has choices, which are by random numbers: so many sets of them. */
+#define SMALL_SEEDS 3u
 
 static struct smp guest;
 
@@ -75,7 +78,7 @@ static void every_order(const struct small *s)
 	u64 count = 0;
 
 	small = s;
-	for (u32 seed = 1; seed <= 2; seed++) {
+	for (u32 seed = 1; seed <= SMALL_SEEDS; seed++) {
 		struct vm_config config = {.cpus = 2,
 					   .tags = s->tags ? s->tags : 4,
 					   .shadow_limit = (s->pages ? s->pages : 64) * PAGE_SIZE,
@@ -88,6 +91,8 @@ static void every_order(const struct small *s)
 		orders_shared(phys_to_virt(hpa(0)), VM_POOL + config.pool_bytes, true);
 		orders_shared(&guest, sizeof(guest), false);
 		count += run_orders(s->switches + !!getenv("UMBRA_LONG"));
+		if (vm_failed(&guest.vm) && getenv("UMBRA_FIRST"))
+			exit(1);
 		if (vm_failed(&guest.vm))
 			fail_msg("seed %u UMBRA_ORDER='%s': %s", seed, orders_text(), guest.vm.failure);
 		orders_forget();
@@ -95,7 +100,7 @@ static void every_order(const struct small *s)
 	}
 	if (getenv("UMBRA_TRACE"))
 		printf("%llu orders, %llu points\n", (unsigned long long)count, (unsigned long long)orders_points());
-	assert_true(count > 100 || orders_given());
+	assert_true(count > 20 || orders_given());
 }
 
 /* Both have used pages 0 to 2 and 12, whose tables are unsync. */
@@ -204,33 +209,33 @@ static void audit(struct vcpu *c)
 		vm_fail(&guest.vm, "shadow_audit between");
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void a_tag_goes_to_another_root(void **state)
 {
 	every_order(&(struct small){two_processes, {switch_to_1, use_0}, .switches = 2, .tags = 1});
 	every_order(&(struct small){two_processes, {switch_to_1, use_0}, .switches = 2, .tags = 2});
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void all_pages_are_dropped_and_used_again(void **state)
 {
 	every_order(&(struct small){pages_in_use, {drop_all, use_0}, .switches = 2});
 	every_order(&(struct small){two_processes, {drop_all, use_0}, .switches = 1});
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void a_process_forks_while_it_writes(void **state)
 {
 	every_order(&(struct small){pages_in_use, {fork_2, write_0}, .switches = 1});
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void the_kernels_window_changes(void **state)
 {
 	every_order(&(struct small){two_processes, {remap_window, use_window}, .switches = 2});
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void an_audit_comes_in_between(void **state)
 {
 	every_order(&(struct small){pages_in_use, {audit, unmap_0}, .switches = 1});
@@ -282,53 +287,98 @@ static void random_orders(u32 cpus)
 		if (!orders_run(cpus, run_random))
 			vm_fail(&guest.vm, "the CPUs wait for each other");
 		orders_forget();
+		if (vm_failed(&guest.vm) && getenv("UMBRA_FIRST"))
+			exit(1);
 		if (vm_failed(&guest.vm))
 			fail_msg("UMBRA_SEED=%u, %u CPUs: %s", seed, cpus, guest.vm.failure);
 		smp_destroy(&guest);
 	}
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void random_guests_on_two_cpus(void **state)
 {
 	random_orders(2);
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void random_guests_on_four_cpus(void **state)
 {
 	random_orders(4);
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void a_page_goes_that_the_other_writes_to(void **state)
 {
 	every_order(&(struct small){pages_in_use, {unmap_0, write_0}, .switches = 2});
 	every_order(&(struct small){pages_protected, {unmap_0, write_0}, .switches = 2});
 }
 
-/* adversarial: 6, 40, 43 */
+/*
+ * A write that nothing follows: one that was lost is found in the end, since the table counts as protected. Between the two
+ * the CPU was outside, and owed no flush when it looked.
+ */
+static void age_twice(struct vcpu *c)
+{
+	smp_age(&guest, c, 0);
+	vcpu_leave(c);
+	smp_age(&guest, c, 1);
+}
+
+/* adversarial: 43 */
+static void a_table_is_protected_while_the_other_enters(void **state)
+{
+	every_order(&(struct small){pages_in_use, {load_cr3, age_twice}, .switches = 2});
+	every_order(&(struct small){pages_protected, {load_cr3, age_twice}, .switches = 2});
+}
+
+/* Of these pages' table there is no shadow: its frame is memory like any other. */
+static void pages_forgotten(struct vcpu *c)
+{
+	smp_touch(&guest, c, SLOTS, true);
+	smp_touch(&guest, c, SLOTS + 1, true);
+	smp_meet(&guest, c, 2);
+	if (c->number == 0)
+		shadow_drop_all(guest.vm.shadow);
+}
+static void read_12(struct vcpu *c)
+{
+	smp_user(&guest, c, SLOTS, false);
+}
+static void age_12_and_13(struct vcpu *c)
+{
+	smp_age(&guest, c, SLOTS);
+	smp_age(&guest, c, SLOTS + 1);
+}
+
+/* adversarial: 43 */
+static void a_frame_becomes_a_table_that_the_other_writes_to(void **state)
+{
+	every_order(&(struct small){pages_forgotten, {read_12, age_12_and_13}, .switches = 2});
+}
+
+/* adversarial: 43 */
 static void both_change_one_table(void **state)
 {
 	every_order(&(struct small){pages_in_use, {unmap_0, unmap_1}, .switches = 1});
 	every_order(&(struct small){pages_protected, {unmap_0, unmap_1}, .switches = 1});
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void a_table_is_protected_that_the_other_writes_to(void **state)
 {
 	every_order(&(struct small){pages_in_use, {load_cr3, unmap_0}, .switches = 2});
 	every_order(&(struct small){pages_in_use, {load_cr3, touch_0}, .switches = 2});
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void d_is_cleared_while_the_other_writes(void **state)
 {
 	every_order(&(struct small){pages_in_use, {clean_0, write_0}, .switches = 2});
 	every_order(&(struct small){pages_protected, {clean_0, write_0}, .switches = 2});
 }
 
-/* adversarial: 6, 40, 43 */
+/* adversarial: 43 */
 static void a_table_goes_that_the_other_uses(void **state)
 {
 	every_order(&(struct small){pages_in_use, {unmap_table, touch_0}, .switches = 1});
@@ -338,6 +388,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_page_goes_that_the_other_writes_to),
+		cmocka_unit_test(a_table_is_protected_while_the_other_enters),
+		cmocka_unit_test(a_frame_becomes_a_table_that_the_other_writes_to),
 		cmocka_unit_test(both_change_one_table),
 		cmocka_unit_test(a_table_is_protected_that_the_other_writes_to),
 		cmocka_unit_test(d_is_cleared_while_the_other_writes),
