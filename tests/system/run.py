@@ -484,7 +484,7 @@ def bochs_image_tests():
     tests = {}
     for name in ("cpu", "debug", "hidden", "nmi", "operand", "paging"):
         test = functools.partial(run_image_in_bochs, name)
-        test.slow = True
+        test.slow = name not in ("debug", "operand")
         tests[f"image_{name}_runs_to_its_end_in_bochs_on_vmx"] = test
     return tests
 
