@@ -70,6 +70,8 @@ static void limit_segment(struct fuzz_input *in)
 		s.attributes |= SEG_ATTR_DB;
 	if (type & 32)
 		s.attributes = SEG_ATTR_UNUSABLE;
+	if (limited_name == SEG_CS) /* it holds the code */
+		s.attributes = 0x98 | (type & 7) | SEG_ATTR_DB;
 	limited = limited_name == SEG_CS && code_bits == 64 ? NULL : &s;
 }
 

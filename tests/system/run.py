@@ -318,7 +318,7 @@ def image_tests():
     """A test per image and place; the bare machine is the oracle for the hypervisor."""
     tests = {}
     for source in sorted(os.listdir("tests/guest")):
-        if source.endswith(".c") and source not in ("apic.c", "messages.c", "msr.c", "processors.c", "rights.c", "shootdown.c",
+        if source.endswith(".c") and source not in ("apic.c", "messages.c", "msr.c", "processors.c", "rights.c", "rom.c", "shootdown.c",
                                                           "watch.c"):  # these have tests of their own
             name = source[:-2]
             for bare in (True, False):
@@ -484,7 +484,7 @@ def bochs_image_tests():
     tests = {}
     for name in ("cpu", "debug", "hidden", "nmi", "operand", "paging"):
         test = functools.partial(run_image_in_bochs, name)
-        test.slow = True
+        test.slow = name not in ("debug", "operand")
         tests[f"image_{name}_runs_to_its_end_in_bochs_on_vmx"] = test
     return tests
 
