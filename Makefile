@@ -221,7 +221,7 @@ build/unit/tsan/%.o: %.c Makefile VERSION
 	$(Q)$(CC) $(UNIT_TSAN_CFLAGS) -MMD -MP -c $< -o $@
 
 define UNIT_TSAN_RULE
-build/unit/$(1): $(patsubst %.c,build/unit/tsan/%.o,tests/unit/$(1).c tests/unit/host.c mm/phys.c $(UNIT_TSAN_$(1)))
+build/unit/$(1): $(patsubst %.c,build/unit/tsan/%.o,tests/unit/$(1).c tests/unit/host.c lib/spinlock.c mm/phys.c $(UNIT_TSAN_$(1)))
 	$$(call say,HOSTLD,$$@)
 	$$(Q)$$(CC) -fsanitize=thread $$(filter %.o,$$^) -o $$@ -lcmocka $(UNIT_LIBS_$(1))
 endef
@@ -322,7 +322,7 @@ build/bench/string.o: lib/string.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) -c $< -o $@
 
-BENCH_MM_C := tests/bench/mm.c $(sort $(wildcard mm/*.c mm/shadow/*.c))
+BENCH_MM_C := tests/bench/mm.c lib/spinlock.c $(sort $(wildcard mm/*.c mm/shadow/*.c))
 build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h) Makefile
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@

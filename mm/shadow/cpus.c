@@ -2,6 +2,8 @@
 /* Taking other CPUs out of the guest; see mm/shadow/cpus.h. */
 #include "mm/shadow/cpus.h"
 
+#include "lib/spinlock.h"
+
 static bool is_behind(const struct shadow_mmu *mmu)
 {
 	return __atomic_load_n(&mmu->inside, __ATOMIC_ACQUIRE) && mmu->flush_seen != mmu->flush_owed;
@@ -17,6 +19,8 @@ void flush_owe_all(struct shadow *s)
 /* The fence is the other half of shadow_enter()'s. With the lock held nobody flushes, so who is behind and outside stays there. */
 void cpus_settle_slow(struct shadow *s)
 {
+	struct spin_wait wait = {0};
+
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (u32 i = 0; i < s->mmu_count; i++) {
 		if (!is_behind(s->mmus[i]))
@@ -26,7 +30,8 @@ void cpus_settle_slow(struct shadow *s)
 	}
 	for (u32 i = 0; i < s->mmu_count; i++)
 		while (is_behind(s->mmus[i]))
-			__builtin_ia32_pause();
+			spin_pause(&wait);
+	spin_end(&wait);
 	s->settled = s->debts;
 }
 

@@ -23,6 +23,7 @@
 #include "arch/x86/guest/state.h"
 #include "arch/x86/log.h"
 #include "arch/x86/memory.h"
+#include "lib/spinlock.h"
 #include "lib/version.h"
 
 #define PHYS_BITS 40
@@ -880,7 +881,7 @@ static void counters_are_readable_by_cpuid(void **state)
 	assert_int_equal(r.eax, 0x40000011);
 	assert_memory_equal(&r.ebx, "Umbra Shadow", 12);
 	r = cpuid_answer(&vcpu, 0x40000001, 0);
-	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 3);
+	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 6);
 	r = cpuid_answer(&vcpu, 0x40000002, 0);
 	strncpy(name, VERSION_TEXT, 16);
 	assert_memory_equal(&r, name, 16);
@@ -903,7 +904,14 @@ static void counters_are_readable_by_cpuid(void **state)
 	}
 	r = cpuid_answer(&vcpu, 0x40000011, (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 1) * 4);
 	assert_memory_equal(&r, "cpu_nmis", 9);
-	r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 3);
+	spin_end(&(struct spin_wait){.pauses = 7}); /* begun at tick 0 */
+	for (u32 i = 0; i < 3; i++) {
+		r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 3 + i);
+		assert_true(i == 2 ? r.eax || r.edx : r.eax == (i ? 7 : 1));
+	}
+	r = cpuid_answer(&vcpu, 0x40000011, (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 4) * 4);
+	assert_memory_equal(&r, "spin_pauses", 12);
+	r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 6);
 	assert_int_equal(r.eax, 0);
 	r = cpuid_answer(&vcpu, 0x40000011, ~0u);
 	assert_int_equal(r.eax, 0);

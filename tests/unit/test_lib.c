@@ -5,11 +5,14 @@
  */
 #include "tests/unit/host.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "lib/bits.h"
 #include "lib/hash.h"
+#include "lib/spinlock.h"
 
 void *lib_memcpy(void *restrict dest, const void *restrict src, size_t n);
 void *lib_memmove(void *dest, const void *src, size_t n);
@@ -260,6 +263,37 @@ static void hash_spreads_every_bit(void **state)
 	assert_true(hash_mix2(1, 2) != hash_mix2(2, 1));
 }
 
+static struct spinlock contended;
+
+static void unlock_later(int number)
+{
+	spin_unlock(&contended);
+}
+
+/* The other CPU is a signal, which comes while we wait. */
+static void waits_are_counted_and_a_free_lock_is_none(void **state)
+{
+	struct itimerval soon = {.it_value = {.tv_usec = 20000}};
+	struct spin_counts before = spin_counts(), after;
+
+	spin_lock(&contended);
+	spin_end(&(struct spin_wait){0});
+	after = spin_counts();
+	assert_memory_equal(&before, &after, sizeof(before));
+	signal(SIGALRM, unlock_later);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	spin_lock(&contended);
+	after = spin_counts();
+	assert_int_equal(after.waits, before.waits + 1);
+	assert_true(after.pauses > before.pauses && after.ticks > before.ticks);
+	assert_int_equal(contended.held, 1);
+	spin_unlock(&contended);
+	spin_lock(&contended);
+	before = spin_counts();
+	assert_memory_equal(&before, &after, sizeof(before));
+	spin_unlock(&contended);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +307,7 @@ int main(void)
 		cmocka_unit_test(print_of_unknown_conversions_copies_the_rest),
 		cmocka_unit_test(bits_match_loops),
 		cmocka_unit_test(hash_spreads_every_bit),
+		cmocka_unit_test(waits_are_counted_and_a_free_lock_is_none),
 	};
 
 	return cmocka_run_group_tests_name("lib", tests, NULL, NULL);

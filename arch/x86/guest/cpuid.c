@@ -304,8 +304,9 @@ void cpuid_init(struct vcpu *vcpu, const char *hide)
 		c->fixed[i] = filtered(c, fixed_leaves[i], 0);
 }
 
-/* Counters: all exits, exits by kind, the shadow engine's, of the processors. */
-static const char *const cpu_counter_names[] = {"cpus", "cpu_nmis", "cpu_inits"};
+/* Counters: all exits, exits by kind, the shadow engine's, of the processors, of those that waited for one another. */
+static const char *const cpu_counter_names[] = {"cpus",       "cpu_nmis",    "cpu_inits",
+						"spin_waits", "spin_pauses", "spin_ticks"};
 #define CPU_COUNTERS ARRAY_SIZE(cpu_counter_names)
 #define CPU_COUNTER_FIRST (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT)
 #define COUNTERS ((u32)(CPU_COUNTER_FIRST + CPU_COUNTERS))
@@ -313,9 +314,14 @@ static const char *const cpu_counter_names[] = {"cpus", "cpu_nmis", "cpu_inits"}
 
 static u64 cpu_counter(u32 n)
 {
-	struct hw_cpus cpus = hw_cpus();
-
-	return n == 0 ? cpus.owned : n == 1 ? cpus.nmis : cpus.inits;
+	switch (n) {
+	case 0: return hw_cpus().owned;
+	case 1: return hw_cpus().nmis;
+	case 2: return hw_cpus().inits;
+	case 3: return spin_counts().waits;
+	case 4: return spin_counts().pauses;
+	default: return spin_counts().ticks;
+	}
 }
 
 /* The counters of each of the guest's processors come first. */
