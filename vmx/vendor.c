@@ -46,6 +46,7 @@ static void set_dr6(struct vcpu *vcpu, u64 value)
 const struct vendor vmx_vendor = {
 	.name = "VMX",
 	.nested_paging = "EPT",
+	.init_exits_once = true,
 	.unsupported = vmx_unsupported,
 	.describe = vmx_describe,
 	.hidden_features = vmx_hidden,

@@ -21,6 +21,7 @@
 struct vendor {
 	const char *name;          /* "SVM", "VMX" */
 	bool real_mode;            /* it runs guests that are in real mode */
+	bool init_exits_once;      /* an INIT that exits is gone from the hardware: SDM vol. 3 section 23.8 */
 	const char *nested_paging; /* what it calls the feature that is never used: "NPT", "EPT" */
 	/* NULL if this CPU can run us, else one line: what is wrong and what to do. */
 	const char *(*unsupported)(void);

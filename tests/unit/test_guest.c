@@ -1168,6 +1168,45 @@ static void an_init_and_a_startup_message_start_it(void **state)
 	}
 }
 
+/* It waits then, and starts as behind any INIT. Where the hardware keeps an INIT that has exited, the machine is reset. */
+/* adversarial: 29 */
+static void an_init_of_a_device_resets_one_of_several_processors_alone(void **state)
+{
+	static struct vendor other_vendor;
+
+	for (volatile u32 once = 0; once < 2; once++) {
+		struct vcpu *other;
+
+		create("");
+		other = add(3, 1);
+		send(0x500);
+		send(0x607);
+		assert_panics(guest_run_other(other));
+		other_vendor = vendor;
+		other_vendor.init_exits_once = once;
+		other->vendor = &other_vendor;
+		other->mmu = (struct shadow_mmu *)&(struct { struct shadow_mmu_head mmu; }){
+			{.shadow = &(struct shadow_head){.flush_count = 0}}};
+		other->next_audit = ~0ull;
+		other->root = cr3_of_hardware = hpa(0x9000);
+		other->rip = 0x1234;
+		other->exit = (struct vcpu_exit){.kind = EXIT_INIT};
+		waits = 0;
+		host_log_quiet = true;
+		if (once) {
+			guest_exit(other);
+			assert_int_equal(waits, 1); /* in which the fake sends a start-up message */
+			assert_true(other->rip == 0 && cs.selector == 0x700);
+			assert_int_equal(processors_state(&guest_of(&vcpu)->shared->processors, 1), PROCESSOR_RUNS);
+			assert_int_equal(processors_state(&guest_of(&vcpu)->shared->processors, 0), PROCESSOR_RUNS);
+		} else {
+			assert_panics(guest_exit(other));
+			assert_string_equal(host_panic_message, "machine reset");
+		}
+		host_log_quiet = false;
+	}
+}
+
 static void without_memory_there_are_no_more_processors_and_those_before_are_whole(void **state)
 {
 	static struct guest_config config = {.vendor = &vendor, .start = &start};
@@ -1230,6 +1269,7 @@ int main(void)
 		cmocka_unit_test(each_processor_has_its_place_in_the_table_and_a_root_of_its_own),
 		cmocka_unit_test(what_is_no_init_starts_no_processor_that_is_off),
 		cmocka_unit_test(an_init_and_a_startup_message_start_it),
+		cmocka_unit_test(an_init_of_a_device_resets_one_of_several_processors_alone),
 		cmocka_unit_test(without_memory_there_are_no_more_processors_and_those_before_are_whole),
 	};
 

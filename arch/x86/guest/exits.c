@@ -14,6 +14,8 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/io.h"
 #include "arch/x86/guest/msr.h"
+#include "arch/x86/guest/processors.h"
+#include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
 #include "arch/x86/guest/task.h"
 #include "arch/x86/vendor.h"
@@ -94,10 +96,18 @@ static void handle_exception(struct vcpu *vcpu)
 	inject_exception(vcpu, vcpu->exit.vector, vcpu->exit.error);
 }
 
-static NORETURN void handle_init(struct vcpu *vcpu)
+/*
+ * A device's: those of another processor's command register are not sent by the hardware. Of several processors it resets this one,
+ * behind the exit, as one of the table does; on SVM it is still pending, where nothing takes it but a reset.
+ */
+static void handle_init(struct vcpu *vcpu)
 {
 	if (hw_stop_asked())
 		hw_stop();
+	if (vcpu->several && vcpu->vendor->init_exits_once) {
+		processors_post_init(&guest_of(vcpu)->shared->processors, vcpu->id);
+		return;
+	}
 	log_error("guest: INIT received; resetting the machine\n");
 	hw_reset();
 }
@@ -124,7 +134,7 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_INVPCID: case EXIT_HYPERCALL: case EXIT_VIRT_INSN: inject_ud(vcpu); break;
 	/* Nothing to do: the event itself is still pending in the hardware. */
 	case EXIT_INTERRUPT: case EXIT_WINDOW: case EXIT_SIPI: case EXIT_HALT: break;
-	case EXIT_INIT: handle_init(vcpu);
+	case EXIT_INIT: handle_init(vcpu); break;
 	case EXIT_TRIPLE_FAULT: guest_shutdown(vcpu);
 	case EXIT_TASK_SWITCH: task_handle_switch(vcpu); break;
 	case EXIT_INVALID_STATE: guest_stop(vcpu, "the CPU refused the guest's state");

@@ -170,6 +170,11 @@ static void post(struct processor *p, u32 request)
 		;
 }
 
+void processors_post_init(struct processors *t, u32 index)
+{
+	post(&t->cpu[index], REQUEST_INIT);
+}
+
 static void send(struct processors *t, u32 sender, u64 icr, u32 request, struct processor_set *targets)
 {
 	for (u32 i = 0; i < t->count; i++) {

@@ -110,6 +110,9 @@ static inline enum processor_state processors_state(const struct processors *t, 
  */
 enum command_verdict processors_command(struct processors *t, u32 sender, u64 icr, struct processor_set *targets);
 
+/* An INIT that no command sent. */
+void processors_post_init(struct processors *t, u32 index);
+
 /* What becomes of a processor, in the order in which it is done. */
 struct processor_event {
 	bool machine;      /* an INIT that only a reset of the machine can do: real mode is not there */
