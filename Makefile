@@ -498,7 +498,7 @@ check-debian13: ## The same in Debian 13
 check-all: check-build ## The same with the tests that take long
 	@tests/system/run.py --all --unit $(UNIT_BIN)
 
-stress: check-build ## stress-ng in the guest with audits, twice five minutes (STRESS_SECONDS=)
+stress: check-build ## stress-ng in the guest with audits, twice five minutes (STRESS_SECONDS=); SMP=4
 	@STRESS_SECONDS=$(STRESS_SECONDS) tests/system/stress.py
 
 test-%: check-build ## Only the system tests and unit programs with % in their names
@@ -522,7 +522,7 @@ $(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*)
 BENCH_C := $(filter-out tools/bench/guest/null.c,$(sort $(wildcard tools/bench/guest/*.c)))
 BENCH_CFLAGS := -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s
 BENCH_GUEST := build/bench/init build/bench/null
-BENCH_RUN = @UMBRA_EFI=$(B)/umbra.efi BENCH_ONLY="$(BENCH_ONLY)" BENCH_BARE="$(BENCH_BARE)" BENCH_APPEND="$(BENCH_APPEND)" tools/bench/bench
+BENCH_RUN = @UMBRA_EFI=$(B)/umbra.efi BENCH_ONLY="$(BENCH_ONLY)" BENCH_BARE="$(BENCH_BARE)" SMP="$(SMP)" BENCH_APPEND="$(BENCH_APPEND)" tools/bench/bench
 
 build/bench/init: $(BENCH_C) $(wildcard tools/bench/guest/*.h) Makefile
 	$(call say,HOSTCC,$@)
@@ -540,8 +540,8 @@ build/bench/vmm: tools/bench/vmm.c Makefile
 
 BENCH_IN = $(if $(filter bochs,$(EMU)),bochs_)
 
-bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; PEER=kvm, EMU=bochs (VMX), BENCH_ONLY=fork,exec
-	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,$(BENCH_IN)run)
+bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; SMP=4, PEER=kvm, EMU=bochs (VMX), BENCH_ONLY=fork,exec
+	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,$(if $(filter-out 1,$(SMP)),parallel,$(BENCH_IN)run))
 
 bench-compare: $(B)/umbra.efi $(BENCH_GUEST) ## The same, and name what moved beyond its noise against the baseline
 	$(BENCH_RUN) $(BENCH_IN)compare

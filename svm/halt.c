@@ -3,7 +3,10 @@
 #include "svm/halt.h"
 
 #include "arch/x86/guest/decode.h"
+#include "mm/shadow.h"
 #include "svm/svm.h"
+
+#define OPCODE_HLT 0xf4
 
 void svm_halt_set_intercepts(struct vcpu *vcpu)
 {
@@ -32,8 +35,28 @@ void svm_halt_begin(struct vcpu *vcpu)
 		svm_set_intercept(svm->vmcb, SVM_EXIT_HLT, false);
 }
 
+/*
+ * QEMU's VMRUN drops the interrupt shadow (APM vol. 2 section 15.21.5): an interrupt that is pending exits at the HLT behind an
+ * STI. Taken there it would return to the HLT, and what its handler asked for, a switch to another thread, would wait for
+ * the next interrupt. With the shadow the HLT comes first, and ends at once.
+ */
+static void pass_halt(struct vcpu *vcpu)
+{
+	const struct svm_vcpu *svm = svm_of(vcpu);
+	const u8 *code;
+
+	if (svm->vmcb->rip != svm->halt_rip || !svm->halt_shadow)
+		return;
+	code = svm->halt_next ? NULL : shadow_peek_code(vcpu->mmu, svm->halt_rip);
+	if (!svm->halt_next && (!code || *code != OPCODE_HLT))
+		return; /* with prefixes, or at a place that is not remembered: the interrupt comes first */
+	svm->vmcb->rip = svm->halt_next ? svm->halt_next : svm->halt_rip + 1;
+	svm->vmcb->interrupt_shadow = 0;
+}
+
 void svm_halt_end(struct vcpu *vcpu)
 {
+	pass_halt(vcpu);
 	set_halted(vcpu, false);
 }
 

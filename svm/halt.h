@@ -10,8 +10,9 @@
 
 #include "arch/x86/guest/vcpu.h"
 
-/* In the fast path: HLT exits; the first interrupt behind it does. Each changes intercepts alone. */
+/* In the fast path: HLT exits; the first interrupt behind it does. The first changes intercepts alone. */
 void svm_halt_begin(struct vcpu *vcpu);
+/* The interrupt is taken behind the HLT where the shadow of an STI covers that, whether or not the processor held it back. */
 void svm_halt_end(struct vcpu *vcpu);
 
 /* Before an entry from the slow path, with vcpu->inject final: back to the HLT, or awake by an event. */

@@ -17,11 +17,28 @@ MEMORY = "1G"
 # The last two: random places differ in how many tables they need, so each run would differ.
 APPEND = os.environ.get("BENCH_APPEND", "")
 OPTIONS = "console=ttyS0 quiet mitigations=off panic=-1 nokaslr norandmaps" + (" " + APPEND if APPEND else "")
-QEMU = [
-    "qemu-system-x86_64", "-machine", "q35,smm=off", "-accel", "tcg,thread=single", "-cpu", "EPYC,-monitor",
-    "-smp", "1", "-nodefaults", "-display", "none", "-icount", "shift=0,sleep=off",
-    "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1", "-no-reboot", "-bios", ovmf.ROM,
-]
+
+
+QEMU = "qemu-system-x86_64"
+
+
+def several(cpus):
+    """Of 7.2 each second of the processors that run gets no turn: when one has used up its time until the next
+    timer, the one behind it has none, and is the one that starts the timers. So between any two that the guest has,
+    in the order in which they take turns, there is one that it has not."""
+    order = [core for pair in zip(range(cpus), range(cpus, 2 * cpus)) for core in pair]
+    others = [("-device", f"EPYC-x86_64-cpu,socket-id=0,core-id={core},thread-id=0") for core in order[1:]]
+    return ["-smp", f"1,sockets=1,cores={2 * cpus},threads=1,maxcpus={2 * cpus}", *(word for pair in others for word in pair)]
+
+
+def qemu(cpus=1):
+    return [
+        QEMU, "-machine", "q35,smm=off", "-accel", "tcg,thread=single", "-cpu", "EPYC,-monitor",
+        *(["-smp", "1"] if cpus == 1 else several(cpus)), "-nodefaults", "-display", "none", "-icount", "shift=0,sleep=off",
+        "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1", "-no-reboot", "-bios", ovmf.ROM,
+    ]
+
+
 INITRAMFS = "build/bench/guest.cpio"
 GUEST = "build/bench/init"
 NULL = "build/bench/null"
@@ -54,7 +71,7 @@ def digest(*items):
 
 
 def emulator_version():
-    return subprocess.run([QEMU[0], "--version"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True).stdout
 
 
 def parse(text):
@@ -84,7 +101,7 @@ def log_exits(path):
     return ["-d", "in_asm", "-dfilter", "0+1", "-D", path]
 
 
-def boot(machine, log, timeout=TIMEOUT, logging=()):
+def boot(machine, log, timeout=None, logging=()):
     """Runs the machine to its end. Returns (console text, seconds). Raises BenchError on a timeout.
     logging: QEMU's arguments for a log.
     The console goes to the file log in the end: several runs at a time do not meet."""
@@ -93,7 +110,7 @@ def boot(machine, log, timeout=TIMEOUT, logging=()):
         disk = work + "/disk.img"
         vm.lay_out_esp(machine, work + "/esp")
         subprocess.run(["tools/mkimage", disk, work + "/esp"], check=True)
-        fixed = QEMU + ["-m", machine.memory]
+        fixed = qemu(machine.cpus) + ["-m", machine.memory]
         arguments = fixed + [
             "-drive", f"file={disk},format=raw,if=none,id=boot,snapshot=on",
             "-device", "virtio-blk-pci,drive=boot,bootindex=0", "-serial",
@@ -106,7 +123,7 @@ def boot(machine, log, timeout=TIMEOUT, logging=()):
         start = time.monotonic()
         emulator = firmware.start(state, [*arguments, "file:" + console, *logging], work)
         try:
-            watch(emulator, console, start + timeout)
+            watch(emulator, console, start + (timeout or TIMEOUT))
         finally:
             if emulator.poll() is None:
                 emulator.kill()
@@ -137,14 +154,15 @@ def watch(emulator, log, deadline):
             time.sleep(0.1)
 
 
-def run_guest(efi, bare, only, logging=(), more=""):
+def run_guest(efi, bare, only, logging=(), more="", cpus=1):
     """One run of the benchmark. more: kernel parameters. Returns {name: result}."""
     kind = "bare" if bare else "umbra"
+    umbra = "bare" if bare else os.environ.get("UMBRA_OPTS", "") + (f" cpus={cpus}" if cpus > 1 else "")
     machine = vm.Machine(efi=efi, kernel=vm.fetch_kernel("cloud") + "/vmlinuz", initrds=[initramfs()],
-                         options=f"{with_only(OPTIONS, only)} {more}".strip(), umbra="bare" if bare else os.environ.get("UMBRA_OPTS", ""),
-                         memory=MEMORY)
+                         options=f"{with_only(OPTIONS, only)} {more}".strip(), umbra=umbra.strip(),
+                         memory=MEMORY, cpus=cpus)
     print(f"{kind}:", end="", file=sys.stderr, flush=True)
-    log = f"build/bench/{kind}.log"
+    log = f"build/bench/{kind}{cpus if cpus > 1 else ''}.log"
     try:
         text, seconds = boot(machine, log, logging=logging)
     except BenchError as error:
@@ -156,10 +174,14 @@ def run_guest(efi, bare, only, logging=(), more=""):
     return results
 
 
+def bare_key():
+    return digest(initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", ovmf.ROM, emulator_version(), OPTIONS, MEMORY,
+                  *qemu()[1:])
+
+
 def bare_results(efi, only, fresh):
     """The bare figures change only with guest, kernel, firmware and emulator: kept in a file."""
-    key = digest(initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", ovmf.ROM, emulator_version(), OPTIONS, MEMORY,
-                 *QEMU[1:])
+    key = bare_key()
     # Always all of them, so that a part is compared with the same figures as the whole.
     return kept_results(BARE_CACHE, key, fresh, lambda: run_guest(efi, True, []))
 

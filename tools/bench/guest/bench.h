@@ -31,6 +31,17 @@ extern const struct workload memory_workloads[];
 extern const struct workload file_workloads[];
 extern const struct workload compile_workloads[];
 
+/* The workloads of several processors, measured; wanted as in is_wanted(). */
+void measure_parallel(unsigned workers, const char *wanted);
+
+/* Is name in the list, separated by commas (NULL or empty: everything is)? */
+int is_wanted(const char *list, const char *name);
+
+/* The compile-like mix for a worker, whose output is its own. */
+void compile_begin(unsigned worker);
+void compile_run(unsigned rounds);
+void compile_end(void);
+
 /* Programs inside the one binary, chosen by argv[1]; they return the exit status. */
 int compile_front(const char *source_dir);
 int compile_back(const char *object);

@@ -4,7 +4,7 @@
  * prints a line for each on the console. Time is the TSC: under QEMU's
  * -icount shift=0 that is instructions, executed by guest and hypervisor together.
  * The kernel's parameter bench=NAME,NAME picks workloads (it reaches us as an
- * environment variable).
+ * environment variable). workers=N: those of several processors, on so many.
  */
 #include "bench.h"
 #include "counters.h"
@@ -48,8 +48,7 @@ static void measure(const struct workload *w)
 	flush_console();
 }
 
-/* Is name in the list (NULL: everything)? */
-static int is_wanted(const char *list, const char *name)
+int is_wanted(const char *list, const char *name)
 {
 	size_t length = strlen(name);
 
@@ -102,17 +101,21 @@ static void prepare_system(void)
 static void run_all(void)
 {
 	static const char *const hosts[] = {"bare", "umbra", "kvm", "other"};
-	const char *wanted = getenv("bench");
+	const char *wanted = getenv("bench"), *workers = getenv("workers");
 	enum host host;
 
 	prepare_system();
 	host = counters_init();
 	printf("\n" LINE "{\"host\":\"%s\"}\n", hosts[host]);
 	flush_console();
-	measure_all(process_workloads, wanted);
-	measure_all(memory_workloads, wanted);
-	measure_all(file_workloads, wanted);
-	measure_all(compile_workloads, wanted);
+	if (workers) {
+		measure_parallel((unsigned)atoi(workers), wanted);
+	} else {
+		measure_all(process_workloads, wanted);
+		measure_all(memory_workloads, wanted);
+		measure_all(file_workloads, wanted);
+		measure_all(compile_workloads, wanted);
+	}
 	printf(LINE "{\"end\":true}\n");
 	fflush(stdout);
 }

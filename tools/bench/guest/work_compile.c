@@ -14,13 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOURCE_DIR "/tmp/source"
-#define OBJECT "/tmp/object"
+#define SOURCES "/tmp/source"
 #define HEADERS 24
 #define HEADER_SIZE (32 * KIB)
 #define ARENA_CHUNK (1 * MIB)
 #define BUCKETS 4096
 #define PASSES 3
+
+static char source_dir[32] = SOURCES, object[32] = "/tmp/object";
 
 /* --- sources: identifiers from a fixed random sequence --- */
 
@@ -40,7 +41,7 @@ static void write_header(unsigned number, uint64_t *seed)
 
 		text[at] = x % 7 ? 'a' + x / 7 % 26 : ' ';
 	}
-	header_path(path, SOURCE_DIR, number);
+	header_path(path, source_dir, number);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0 || write(fd, text, sizeof(text)) != (ssize_t)sizeof(text))
 		fail("write %s", path);
@@ -60,10 +61,10 @@ static void remove_sources(void)
 	char path[64];
 
 	for (unsigned i = 0; i < HEADERS; i++) {
-		header_path(path, SOURCE_DIR, i);
+		header_path(path, source_dir, i);
 		unlink(path);
 	}
-	unlink(OBJECT);
+	unlink(object);
 }
 
 /* --- the arena: memory that only grows --- */
@@ -201,10 +202,10 @@ static void emit(void)
 		_exit(1);
 }
 
-int compile_front(const char *source_dir)
+int compile_front(const char *dir)
 {
 	for (unsigned i = 0; i < HEADERS; i++)
-		read_header(source_dir, i);
+		read_header(dir, i);
 	for (unsigned i = 0; i < PASSES; i++)
 		optimise();
 	emit();
@@ -213,7 +214,7 @@ int compile_front(const char *source_dir)
 
 /* --- the back end --- */
 
-int compile_back(const char *object)
+int compile_back(const char *path)
 {
 	size_t size = 0, capacity = 4 * MIB;
 	char *text = map_memory(capacity);
@@ -223,7 +224,7 @@ int compile_back(const char *object)
 
 	while ((got = read(0, text + size, capacity - size)) > 0)
 		size += got;
-	fd = open(object, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0)
 		return 1;
 	for (size_t at = 0; at < size; at++) {
@@ -259,13 +260,28 @@ static void run_compile(unsigned rounds)
 
 		if (pipe2(ends, O_CLOEXEC))
 			fail("pipe");
-		front = start("compile-front", SOURCE_DIR, 0, ends[1]);
-		back = start("compile-back", OBJECT, ends[0], 1);
+		front = start("compile-front", source_dir, 0, ends[1]);
+		back = start("compile-back", object, ends[0], 1);
 		close(ends[0]);
 		close(ends[1]);
 		wait_for(front);
 		wait_for(back);
 	}
+}
+
+void compile_begin(unsigned worker)
+{
+	snprintf(source_dir, sizeof(source_dir), SOURCES "%u-", worker);
+	snprintf(object, sizeof(object), "/tmp/object%u", worker);
+	setup_compile();
+}
+void compile_run(unsigned rounds)
+{
+	run_compile(rounds);
+}
+void compile_end(void)
+{
+	remove_sources();
 }
 
 const struct workload compile_workloads[] = {
