@@ -74,7 +74,7 @@ static void check_cpus(void)
 			if (cpus.apic_id[i] == cpus.apic_id[j])
 				abort();
 	free_copies();
-	acpi_hide_cpus(map_copy, edit_in_place, RSDP, 1);
+	acpi_hide_cpus(map_copy, edit_in_place, RSDP, &(struct acpi_cpus){.count = 1});
 }
 
 /* Flags: bit n mends the checksum of places[n]. Then for each place a length and so many bytes over what fresh() made. */

@@ -1185,8 +1185,7 @@ static void an_init_of_a_device_resets_one_of_several_processors_alone(void **st
 		other_vendor = vendor;
 		other_vendor.init_exits_once = once;
 		other->vendor = &other_vendor;
-		other->mmu = (struct shadow_mmu *)&(struct { struct shadow_mmu_head mmu; }){
-			{.shadow = &(struct shadow_head){.flush_count = 0}}};
+		other->mmu = (struct shadow_mmu *)&(struct { struct shadow_mmu_head mmu; }){{.flush_owed = 0}};
 		other->next_audit = ~0ull;
 		other->root = cr3_of_hardware = hpa(0x9000);
 		other->rip = 0x1234;
