@@ -210,7 +210,7 @@ endef
 # Programs of several threads, under ThreadSanitizer instead of the other two. UNIT_TSAN_test_x: the files that the threads run.
 UNIT_TSAN := test_processors_threads test_shadow_threads
 UNIT_TSAN_test_processors_threads := arch/x86/guest/processors.c
-UNIT_TSAN_ENGINE := $(wildcard mm/*.c mm/shadow/*.c) mm/witness/model_walk.c tests/unit/vcpu.c tests/unit/smp_guest.c
+UNIT_TSAN_ENGINE := $(wildcard mm/*.c mm/shadow/*.c) lib/spinlock.c mm/witness/model_walk.c tests/unit/vcpu.c tests/unit/smp_guest.c
 UNIT_TSAN_test_shadow_threads := $(filter-out mm/phys.c,$(UNIT_TSAN_ENGINE))
 UNIT_TSAN_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS)) -fsanitize=thread \
 	-include tests/unit/host_pause.h -Wno-tsan
