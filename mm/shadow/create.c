@@ -145,6 +145,12 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	return s;
 }
 
+/* The last number is of all CPUs for which there is no other. */
+static bool number_is_shared(const struct shadow *s, u32 number)
+{
+	return number + 1 == s->numbers && s->mmu_limit >= s->numbers;
+}
+
 /* The only CPU is outside of the guest for what is done here, and from now on each says whether it is. */
 static void become_several(struct shadow *s)
 {
@@ -156,6 +162,7 @@ static void become_several(struct shadow *s)
 	invlpg_must_exit_there(s);
 	drop_everything(s);
 	first->number = 1;
+	first->shares = number_is_shared(s, 1);
 	if (first->root_role)
 		first->root_role |= (union role){.cpu = 1}.word;
 }
@@ -186,6 +193,7 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 		.low_pdpt = low_pdpt,
 		.index = (u8)s->mmu_count,
 		.number = (u8)(s->mmu_count ? MIN(s->mmu_count + 1, s->numbers - 1) : 0),
+		.shares = s->mmu_count && number_is_shared(s, MIN(s->mmu_count + 1, s->numbers - 1)),
 	};
 	if (!s->mmu_count)
 		s->only_debt = &mmu->flush_owed;

@@ -90,90 +90,18 @@ void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva
 }
 
 /* --- tags -------------------------------------------------------------------------- */
-/*
- * Each CPU has tags of its own, as its roots are. The last number is of all CPUs beyond ROLE_CPUS: what one
- * of them does to a tag the others have to know. There a tag that was owned since all flushed may be in any TLB.
- */
-#define TAG_STALE (~0u)
-
 static u32 *tag_owners(const struct shadow *s, u32 number)
 {
 	return s->tag_owner + number * (s->tags + 1);
 }
 
-static bool number_is_shared(const struct shadow *s, u32 number)
-{
-	return number + 1 == s->numbers && s->mmu_count >= s->numbers;
-}
-
-/* Those that share a number flush before they enter again. */
-static void flush_owe_number(struct shadow *s, u32 number)
-{
-	for (u32 i = 0; i < s->mmu_count; i++)
-		if (s->mmus[i]->number == number)
-			flush_owe_by(s->mmus[i]);
-	s->owed_page = 0;
-}
-
-/* All tags are used up: from the next entry of each CPU on those without an owner are as new. */
-static void tags_renew(struct shadow *s, u32 number)
-{
-	u32 *owners = tag_owners(s, number);
-
-	for (u32 tag = 1; tag <= s->tags; tag++)
-		if (owners[tag] == TAG_STALE)
-			owners[tag] = 0;
-	flush_owe_number(s, number); /* FLUSH: renew */
-}
-
-static u32 tag_next(struct shadow *s, u32 number)
-{
-	u32 tag = s->next_tag[number];
-
-	s->next_tag[number] = tag == s->tags ? 1 : tag + 1;
-	if (unlikely(s->next_tag[number] == 1) && number_is_shared(s, number))
-		tags_renew(s, number);
-	return tag;
-}
-
-/* CPUs that have the page as one of their first so many roots load all anew before they enter. */
-static void root_leave(struct shadow *s, u32 page, u32 slots)
-{
-	for (u32 i = 0; s->pages[page].pins && i < s->mmu_count; i++)
-		for (u32 slot = 0; slot < slots; slot++)
-			if (s->mmus[i]->root[slot] == page)
-				root_release(s->mmus[i]);
-}
-
-/* Of several CPUs with one number: a tag that none of the others runs with, if there is one. */
-static NOINLINE u32 tag_of_several(struct shadow *s, u32 number)
-{
-	u32 *owners = tag_owners(s, number);
-	u32 tag = tag_next(s, number), owner;
-
-	for (u32 i = 1; i < s->tags; i++) {
-		owner = owners[tag];
-		if (!owner || owner == TAG_STALE || !s->pages[owner].pins)
-			break;
-		tag = tag_next(s, number);
-	}
-	owner = owners[tag];
-	if (owner)
-		flush_owe_number(s, number); /* FLUSH: owner */
-	if (owner == TAG_STALE)
-		owners[tag] = 0;
-	else if (owner)
-		root_leave(s, owner, 1);
-	return tag;
-}
-
 void tag_take(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
-	u32 tag = likely(!number_is_shared(s, mmu->number)) ? tag_next(s, mmu->number) :
-							      tag_of_several(s, mmu->number);
+	u32 tag = s->next_tag[mmu->number];
 	u32 *owner = &tag_owners(s, mmu->number)[tag];
 
+	s->next_tag[mmu->number] = tag == s->tags ? 1 : tag + 1;
 	if (*owner)
 		s->pages[*owner].tag = 0;
 	*owner = page;
@@ -182,12 +110,18 @@ void tag_take(struct shadow_mmu *mmu, u32 page)
 	STAT(s, flushes);
 }
 
+void tag_flush(struct shadow_mmu *mmu, u32 tag)
+{
+	mmu->ops->flush(mmu->cpu, tag); /* FLUSH: shared */
+	STAT(mmu->s, flushes);
+}
+
 void tag_drop(struct shadow *s, u32 page)
 {
 	struct shadow_page *sp = &s->pages[page];
 
 	if (sp->tag) {
-		tag_owners(s, sp->role.cpu)[sp->tag] = number_is_shared(s, sp->role.cpu) ? TAG_STALE : 0;
+		tag_owners(s, sp->role.cpu)[sp->tag] = 0;
 		sp->tag = 0;
 	}
 }
@@ -199,10 +133,19 @@ bool tag_is_owned(const struct shadow *s, u32 page)
 	return !sp->tag || tag_owners(s, sp->role.cpu)[sp->tag] == page;
 }
 
+/* CPUs that have the page as a root load theirs anew before they enter; such a one may be inside, with nothing below the root. */
+static void root_leave(struct shadow *s, u32 page)
+{
+	for (u32 i = 0; s->pages[page].pins && i < s->mmu_count; i++)
+		for (u32 slot = 0; slot < 4; slot++)
+			if (s->mmus[i]->root[slot] == page) {
+				flush_owe_by(s->mmus[i]); /* FLUSH: root */
+				root_release(s->mmus[i]);
+			}
+}
+
 void root_forget(struct shadow *s, u32 page)
 {
-	if (s->pages[page].pins && s->mmu_count > 1)
-		flush_owe_number(s, s->pages[page].role.cpu); /* FLUSH: root */
-	root_leave(s, page, 4);
+	root_leave(s, page);
 	tag_drop(s, page);
 }

@@ -88,13 +88,19 @@ static ALWAYS_INLINE struct flush_scope flush_scope_begin(const struct shadow_mm
 }
 void flush_scope_end(struct shadow_mmu *mmu, struct flush_scope scope, gva_t gva);
 
-/* Gives the root a tag of its own if it has none; whoever had it before will get another (S13). */
+/*
+ * A tag belongs to one root, and whoever is given it flushes it; the root that had it before will get another (S13).
+ * CPUs that share a number share its tags, but not their TLBs: each flushes the tag of a root whenever it loads it (S20).
+ */
 void tag_take(struct shadow_mmu *mmu, u32 page);
+void tag_flush(struct shadow_mmu *mmu, u32 tag);
 bool tag_is_owned(const struct shadow *s, u32 page);
 static ALWAYS_INLINE void tag_assign(struct shadow_mmu *mmu, u32 page)
 {
 	if (unlikely(!mmu->s->pages[page].tag))
 		tag_take(mmu, page);
+	else if (unlikely(mmu->shares))
+		tag_flush(mmu, mmu->s->pages[page].tag);
 	mmu->tag = mmu->s->pages[page].tag;
 }
 

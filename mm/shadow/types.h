@@ -222,6 +222,7 @@ struct shadow_mmu {
 	bool trap_due; /* INVLPG has to exit from the next entry on, and the CPU was not told */
 	u8 index;      /* in s->mmus */
 	u8 number;     /* of several: role.cpu of its roots and of what only they lead to */
+	bool shares;   /* its number with other CPUs */
 	const struct shadow_ops *ops;
 	void *cpu;
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of tables that it wrote to, by page number */

@@ -134,6 +134,25 @@ static int setup_late(void **state)
 	return 0;
 }
 
+/* The second CPU has the number of the first, and there are two tags. */
+static int setup_one_number(void **state)
+{
+	static const struct machine_config one_number = {
+		.seed = 1, .cpus = 2, .late = true, .numbers = 2, .tags = 2};
+
+	start(&one_number, 0);
+	return 0;
+}
+
+static int setup_late_small(void **state)
+{
+	static const struct machine_config late_small = {
+		.seed = 1, .cpus = 2, .late = true, .shadow_limit = 64 * PAGE_SIZE};
+
+	start(&late_small, 0);
+	return 0;
+}
+
 /* Tables and data lie outside of the main region. */
 static int setup_far(void **state)
 {
@@ -2806,6 +2825,126 @@ static void the_table_of_a_cpu_that_does_not_flush_is_taken_over(void **state)
 	assert_int_equal(shadow_audit(g.m->mmu), 0);
 }
 
+/* A page of the pool gets another use: writable large leaves over tables, of all keys and rights, each have a direct page. */
+#define LARGE_LEAVES 64u
+#define LARGE_BASE 0x40000000ull
+
+static void use_a_page(u32 i)
+{
+	assert_true(i < LARGE_LEAVES);
+	expect_ok(LARGE_BASE + i * 0x200000ull + (i & 7) * PAGE_SIZE, READ, (i & 7) * PAGE_SIZE);
+}
+
+static void map_large_leaves(void)
+{
+	for (u32 i = 0; i < LARGE_LEAVES; i++)
+		map(LARGE_BASE + i * 0x200000ull, 2,
+		    KERNEL | PTE_A | PTE_D | PTE_PS | (i & 1 ? PTE_U : 0) | (i & 2 ? PTE_NX : 0) |
+			    (u64)(i >> 2) << PTE_KEY_SHIFT);
+}
+
+/*
+ * A page is dropped, and used again, while the other CPU is inside and has an entry that leads to it in its TLB (S19).
+ * Of several that are dropped it is the one whose turn comes first, before anything has to be reclaimed.
+ */
+static void a_page_that_a_cpu_inside_may_walk_is_not_used_again(void **state)
+{
+	enum { DROPPED = 16 };
+	struct shadow_paging paging;
+	u32 pages[DROPPED], at, which = DROPPED;
+
+	for (u32 i = 0; i < DROPPED; i++)
+		map(CODE + i * 0x200000, 1, DATA | USER);
+	map_large_leaves();
+	paging = g.m->paging;
+	g.m->audit = false;
+	machine_make_cpu(g.m, 1);
+	machine_set_paging(g.m, &paging, true);
+	for (u32 i = 0; i < DROPPED; i++)
+		expect_ok(CODE + i * 0x200000, USER_READ, DATA);
+	machine_use(g.m, 0);
+	use_a_page(0); /* and the tables on its path */
+	for (u32 i = 0; i < DROPPED; i++) {
+		expect_ok(CODE + i * 0x200000, USER_READ, DATA);
+		store_entry(CODE + i * 0x200000, 1, 0);
+		pages[i] = page_first_of_gfn(g.m->shadow, slot(g.root, CODE + i * 0x200000, 1) >> PAGE_SHIFT);
+	}
+	reload_cr3(); /* the tables are empty: their pages go */
+	machine_use(g.m, 1);
+	assert_true(g.m->running);
+	machine_use(g.m, 0);
+	for (at = g.m->shadow->free_head; which == DROPPED; at = g.m->shadow->pages[at].hash_next)
+		for (u32 i = 0; i < DROPPED; i++)
+			which = pages[i] == at ? i : which;
+	for (u32 i = 1; g.m->shadow->pages[pages[which]].state == PAGE_FREE; i++)
+		use_a_page(i);
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_reclaims), 0);
+	machine_use(g.m, 1);
+	for (u32 i = 0; i < 64; i++)
+		machine_speculate(g.m, CODE + which * 0x200000 + (1 + i % 7) * PAGE_SIZE);
+	for (u32 i = 1; i < 8; i++)
+		expect_fault(CODE + which * 0x200000 + i * PAGE_SIZE, READ, 0);
+	machine_use(g.m, 0);
+}
+
+/* The root of a CPU that is inside and has found nothing yet is dropped, and its page used again (S12, S19). */
+static void the_root_of_a_cpu_inside_is_dropped(void **state)
+{
+	struct shadow_paging paging;
+	u64 other = new_root();
+
+	map_large_leaves();
+	paging = g.m->paging;
+	paging.cr3 = other;
+	machine_make_cpu(g.m, 1);
+	g.m->audit = false;
+	machine_set_paging(g.m, &paging, true);
+	expect_fault(CODE, USER_READ, PF_U);
+	machine_speculate(g.m, CODE); /* it enters the guest */
+	assert_true(g.m->running);
+	machine_use(g.m, 0);
+	/* What the root's page becomes leads there, and as tables these frames lead to themselves. */
+	for (u32 i = 0; i < 8 * 512; i++)
+		machine_dma(g.m, 8 * i, USER | PTE_A | PTE_D);
+	shadow_drop_all(g.m->shadow);
+	for (u32 i = 0; i < LARGE_LEAVES; i++)
+		use_a_page(i);
+	machine_use(g.m, 1);
+	for (u64 at = 0; at < 8; at++)
+		expect_fault(at << 39, USER_READ, PF_U);
+	machine_use(g.m, 0);
+}
+
+/* A tag goes from one root to another: on the CPUs that share its number as well (S20). */
+static void a_tag_changes_hands_on_all_cpus_of_a_number(void **state)
+{
+	u64 roots[3] = {g.root, new_root(), new_root()};
+	struct shadow_paging paging;
+
+	for (u32 i = 0; i < 3; i++) {
+		g.root = roots[i];
+		map(CODE, 1, (DATA + i * PAGE_SIZE) | USER);
+	}
+	paging = g.m->paging;
+	machine_make_cpu(g.m, 1);
+	machine_set_paging(g.m, &paging, true);
+	for (u32 cpu = 0; cpu < 2; cpu++) {
+		machine_use(g.m, cpu);
+		g.m->audit = false;
+		machine_load_cr3(g.m, roots[0]);
+		expect_ok(CODE, USER_READ, DATA);
+		machine_load_cr3(g.m, roots[1]);
+		expect_ok(CODE, USER_READ, DATA + PAGE_SIZE);
+	}
+	machine_use(g.m, 0);
+	machine_load_cr3(g.m, roots[2]);
+	expect_ok(CODE, USER_READ, DATA + 2 * PAGE_SIZE);
+	machine_use(g.m, 1);
+	machine_load_cr3(g.m, roots[2]);
+	expect_ok(CODE, USER_READ, DATA + 2 * PAGE_SIZE);
+	machine_use(g.m, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -2868,6 +3007,9 @@ int main(int argc, char **argv)
 		TEST_ON(late, cpus_with_address_spaces_of_their_own_stop_no_other),
 		TEST_ON(late, cpus_that_share_a_table_are_stopped_for_it),
 		TEST_ON(late, the_table_of_a_cpu_that_does_not_flush_is_taken_over),
+		TEST_ON(late_small, a_page_that_a_cpu_inside_may_walk_is_not_used_again),
+		TEST_ON(late_small, the_root_of_a_cpu_inside_is_dropped),
+		TEST_ON(one_number, a_tag_changes_hands_on_all_cpus_of_a_number),
 		TEST(a_window_that_is_given_up_is_not_opened_at_once),
 		TEST(a_large_page_by_dma_in_place_of_a_detached_table),
 		TEST(what_ends_detaching),

@@ -264,6 +264,16 @@ static int setup_narrow(void **state)
 	return 0;
 }
 
+/* The second CPU has the number of the first, and there are three tags. */
+static int setup_one_number(void **state)
+{
+	static const struct machine_config one_number = {
+		.seed = 1, .cpus = 2, .late = true, .numbers = 2, .tags = 3};
+
+	start(&one_number);
+	return 0;
+}
+
 static int teardown(void **state)
 {
 	machine_destroy(m);
@@ -1479,6 +1489,40 @@ static void roots_are_made_though_lists_take_pages(void **state)
 	assert_true(fillers > 4);
 }
 
+/*
+ * PAE format lets its tag go at each load. The other CPU of the number still has what it found under that tag,
+ * when the tag comes round again and names a root of 4 levels.
+ */
+static void a_tag_that_a_pae_guest_let_go_comes_round_again(void **state)
+{
+	static struct space second;
+
+	make_space(&second, MODEL_4L);
+	map_in(&spaces[MODEL_PAE], CODE, 1, DATA | USER);
+	map_in(&spaces[MODEL_4L], CODE, 1, (DATA + PAGE_SIZE) | USER);
+	map_in(&second, CODE, 1, (DATA + 2 * PAGE_SIZE) | USER);
+	m->audit = false; /* an audit takes everybody out */
+	machine_make_cpu(m, 1);
+	machine_set_paging(m, &m->cpus[0].paging, true);
+	enter_space(&spaces[MODEL_PAE]);
+	expect_ok(CODE, USER_READ, DATA);
+	assert_int_equal(m->tag, 1);
+	enter_space(&spaces[MODEL_4L]);
+	expect_ok(CODE, USER_READ, DATA + PAGE_SIZE);
+	machine_use(m, 0);
+	enter_space(&spaces[MODEL_PAE]);
+	expect_ok(CODE, USER_READ, DATA);
+	assert_int_equal(m->tag, 3);
+	enter_space(&second);
+	expect_ok(CODE, USER_READ, DATA + 2 * PAGE_SIZE);
+	assert_int_equal(m->tag, 1);
+	machine_use(m, 1);
+	now = &second;
+	assert_true(mov(MACHINE_CR3, second.root));
+	expect_ok(CODE, USER_READ, DATA + 2 * PAGE_SIZE);
+	machine_use(m, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 /* clang-format off */
 #define TEST_ON(how, name) {#name " (" #how ")", name, setup_##how, teardown, NULL}
@@ -1489,6 +1533,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(each_format_maps_and_marks_all_over_its_addresses),
+		TEST_ON(one_number, a_tag_that_a_pae_guest_let_go_comes_round_again),
 		TEST_ON(shifted, each_format_maps_and_marks_all_over_its_addresses),
 		TEST(each_level_of_each_format_takes_rights_away),
 		TEST(absent_to_present_in_each_format),
