@@ -3,8 +3,8 @@
  * The shadow engine on several CPUs under a scheduler that may let another one go on at each access to what they share
  * (orders.h). Small cases in every order with at most so many switches; random guests (smp_guest.h) in random ones.
  *
- * A failure prints UMBRA_ORDER for the small case, or UMBRA_SEED; an argument names the tests to run. UMBRA_LONG: one
- * switch more, more seeds. UMBRA_FIRST: end with the first failure.
+ * A failure prints UMBRA_ORDER for the small case, or UMBRA_SEED; an argument names the tests to run. UMBRA_LONG: more
+ * seeds. UMBRA_SWITCHES: so many in small cases (one more is an hour and longer). UMBRA_FIRST: end with the first failure.
  */
 #include "tests/unit/host.h"
 
@@ -57,6 +57,13 @@ static void check_end(void)
 		vm_fail(&guest.vm, "shadow_audit: mismatches");
 }
 
+static u32 number_from(const char *name, u32 standard)
+{
+	const char *text = getenv(name);
+
+	return text ? (u32)strtoul(text, NULL, 0) : standard;
+}
+
 static u64 run_orders(u32 switches)
 {
 	u64 count = 0;
@@ -90,7 +97,7 @@ static void every_order(const struct small *s)
 		assert_true(orders_run(2, run_before));
 		orders_shared(phys_to_virt(hpa(0)), VM_POOL + config.pool_bytes, true);
 		orders_shared(&guest, sizeof(guest), false);
-		count += run_orders(s->switches + !!getenv("UMBRA_LONG"));
+		count += run_orders(number_from("UMBRA_SWITCHES", s->switches));
 		if (vm_failed(&guest.vm) && getenv("UMBRA_FIRST"))
 			exit(1);
 		if (vm_failed(&guest.vm))
@@ -260,13 +267,6 @@ static void run_random(u32 cpu)
 			smp_check(&guest);
 		smp_meet(&guest, c, 2);
 	}
-}
-
-static u32 number_from(const char *name, u32 standard)
-{
-	const char *text = getenv(name);
-
-	return text ? (u32)strtoul(text, NULL, 0) : standard;
 }
 
 static void random_orders(u32 cpus)
