@@ -95,6 +95,12 @@ static u32 *tag_owners(const struct shadow *s, u32 number)
 	return s->tag_owner + number * (s->tags + 1);
 }
 
+void tag_flush(struct shadow_mmu *mmu, u32 tag)
+{
+	mmu->ops->flush(mmu->cpu, tag); /* FLUSH: tag */
+	STAT(mmu->s, flushes);
+}
+
 void tag_take(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
@@ -106,14 +112,7 @@ void tag_take(struct shadow_mmu *mmu, u32 page)
 		s->pages[*owner].tag = 0;
 	*owner = page;
 	s->pages[page].tag = (u16)tag;
-	mmu->ops->flush(mmu->cpu, tag); /* FLUSH: tag */
-	STAT(s, flushes);
-}
-
-void tag_flush(struct shadow_mmu *mmu, u32 tag)
-{
-	mmu->ops->flush(mmu->cpu, tag); /* FLUSH: shared */
-	STAT(mmu->s, flushes);
+	tag_flush(mmu, tag);
 }
 
 void tag_drop(struct shadow *s, u32 page)

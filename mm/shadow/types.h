@@ -152,7 +152,7 @@ struct shadow {
 	u64 pats[SHADOW_PATS]; /* what CPUs have or had in IA32_PAT, by role.pat */
 	u32 pat_count;
 	u32 copy_pats; /* BIT(role.pat): gfn is pfn and the PAT's entry 0 is write-back */
-	u32 numbers;   /* of CPUs, 0 with them: ROLE_CPUS, less in tests */
+	u32 numbers; /* values that role.cpu takes: one more than there may be CPUs, ROLE_CPUS at most; 1: one CPU */
 	u32 tags;
 	u32 next_tag[ROLE_CPUS]; /* [role.cpu] */
 	u32 *tag_owner;          /* [role.cpu][tag]: page number of the root that has it, 0: none */
