@@ -96,6 +96,7 @@ struct shadow_fault {
 	X(spurious, "faults already resolved") \
 	X(unsyncs, "tables made unsync") \
 	X(syncs, "tables brought up to date") \
+	X(dormants, "unsync tables taken out instead, until they are used") \
 	X(sync_changes, "entries changed by a sync") \
 	X(detaches, "faults that tables were detached for") \
 	X(creates, "shadow pages created") \
@@ -111,6 +112,7 @@ struct shadow_fault {
 	X(hidden_reads, "reads of hypervisor memory") \
 	X(hidden_writes, "writes to hypervisor memory dropped") \
 	X(emulations, "accesses emulated") \
+	X(longest, "ticks of the TSC that the longest fault or flush took") \
 	X(audits, "audits run") \
 	X(audit_errors, "audit mismatches") \
 	X(witnessed, "translations compared with the guest's tables") \

@@ -11,6 +11,15 @@
 /* Without the lock. */
 #define STAT_UNLOCKED(s, name) __atomic_fetch_add(&(s)->stats[SHADOW_STAT_##name], 1, __ATOMIC_RELAXED)
 
+/* What began at a value of the TSC ends: was it the longest so far? The lock is held. */
+static inline void stat_longest(struct shadow *s, u64 begun)
+{
+	u64 ticks = __builtin_ia32_rdtsc() - begun;
+
+	if (unlikely(ticks > s->stats[SHADOW_STAT_longest]))
+		s->stats[SHADOW_STAT_longest] = ticks;
+}
+
 static inline u64 *page_table(struct shadow *s, u32 page)
 {
 	return s->pool + (u64)page * ENTRIES;
@@ -137,6 +146,12 @@ static inline void live_clear(struct shadow_page *sp, u32 index)
 static inline void spte_write(u64 *spte, u64 value)
 {
 	__atomic_store_n(spte, value, __ATOMIC_RELEASE);
+}
+
+/* It was made before everything was dropped: nothing leads to it, and nobody finds it by its name. */
+static ALWAYS_INLINE bool page_is_old(const struct shadow *s, const struct shadow_page *sp)
+{
+	return sp->generation != s->generation;
 }
 
 static inline bool frame_is_protected(u32 frame)

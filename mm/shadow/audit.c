@@ -115,7 +115,7 @@ static void audit_derived(struct audit *a, u32 page, u32 index, u64 spte)
 	const u64 *table;
 	u64 gpte;
 
-	if (sp->role.direct || (sp->flags & PAGE_UNSYNC))
+	if (sp->role.direct || (sp->flags & PAGE_UNSYNC) || page_is_old(s, sp))
 		return;
 	table = gpt_table(&a->mmu->gpt, sp->gfn);
 	if (!table) /* audit_page() says so */
@@ -164,6 +164,8 @@ static bool audit_link(struct audit *a, u32 page, u32 index, u64 spte)
 		mismatch(a, "S4", page, index, "link without all rights");
 	if (s->pages[child].role.level + 1 != s->pages[page].role.level)
 		mismatch(a, "S4", page, index, "link to a page of a wrong level");
+	if (page_is_old(s, &s->pages[child]) && !page_is_old(s, &s->pages[page]))
+		mismatch(a, "S25", page, index, "link to a page that was dropped");
 	if (!list_has(s, s->pages[child].parents, entry_id(page, index)))
 		mismatch(a, "S4", page, index, "link is not in the child's list");
 	return true;
@@ -209,7 +211,7 @@ static void audit_page(struct audit *a, u32 page)
 			mismatch(a, "S4", page, word * 64, "a word of the map of entries is misjudged");
 	if (live != sp->live)
 		mismatch(a, "S4", page, 0, "wrong count of entries");
-	if (page_find(s, sp->gfn, sp->role) != page)
+	if (!page_is_old(s, sp) && page_find(s, sp->gfn, sp->role) != page)
 		mismatch(a, "S3", page, 0, "two pages of one name, or not found by its name");
 	if (!tag_is_owned(s, page))
 		mismatch(a, "S13", page, 0, "tag owned by another root");
@@ -219,7 +221,8 @@ static void audit_page(struct audit *a, u32 page)
 		audit_foreign(a, page);
 	else if (!frame_of_gfn(s, sp->gfn) || !(*frame_of_gfn(s, sp->gfn) & FRAME_TRACKED))
 		mismatch(a, "S5", page, 0, "its table is not tracked");
-	else if (!!(*frame_of_gfn(s, sp->gfn) & FRAME_UNSYNC) != !!(sp->flags & PAGE_UNSYNC))
+	else if (!(sp->flags & PAGE_DORMANT) &&
+		 !!(*frame_of_gfn(s, sp->gfn) & FRAME_UNSYNC) != !!(sp->flags & PAGE_UNSYNC))
 		mismatch(a, "S6", page, 0, "page and frame disagree on unsync");
 }
 
@@ -280,6 +283,24 @@ static void audit_path(struct audit *a, const struct cached_path *path)
 	mismatch(a, "path", path->page, 0, "a remembered path does not lead to its page");
 }
 
+/* S25: nothing leads to a dormant page, and its CR3 is not known. */
+static void audit_dormant(struct audit *a)
+{
+	const struct shadow *s = a->s;
+
+	for (u32 page = s->dormant; page; page = s->pages[page].unsync_next) {
+		const struct shadow_page *sp = &s->pages[page];
+
+		if (sp->state != PAGE_TABLE || !(sp->flags & PAGE_UNSYNC) || !(sp->flags & PAGE_DORMANT))
+			mismatch(a, "S25", page, 0, "in the list of dormant pages, and none");
+		if ((sp->parents & LIST_VALUE) || sp->pins || sp->tag)
+			mismatch(a, "S25", page, 0, "a dormant page is in use");
+		for (u32 i = 0; i < s->mmu_count; i++)
+			if (s->mmus[i]->root_cache[root_slot(sp->gfn)] == page)
+				mismatch(a, "S25", page, 0, "a dormant page is some CR3's");
+	}
+}
+
 /* S15: while INVLPG does not exit, all unsync pages are detached, and nothing links to those. */
 static void audit_detached(struct audit *a)
 {
@@ -318,7 +339,11 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 	for (u32 i = 0; i < 4; i++)
 		if (mmu->root[i] && (a.s->pages[mmu->root[i]].state != PAGE_TABLE || !a.s->pages[mmu->root[i]].pins))
 			mismatch(&a, "S12", mmu->root[i], 0, "root in use is not pinned");
+	for (u32 i = 0; i < 4; i++)
+		if (mmu->root[i] && page_is_old(a.s, &a.s->pages[mmu->root[i]]))
+			mismatch(&a, "S25", mmu->root[i], 0, "root in use was dropped");
 	audit_detached(&a);
+	audit_dormant(&a);
 	for (u32 i = 0; i < PATH_CACHE_SIZE; i++)
 		audit_path(&a, &mmu->paths[i]);
 	STAT(a.s, audits);

@@ -15,6 +15,7 @@
 #include "mm/shadow/derive.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/root.h"
+#include "mm/shadow/sync.h"
 #include "mm/shadow/tlb.h"
 
 /* A bump allocator over the pool while it is laid out. */
@@ -124,6 +125,8 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	if (!s)
 		return NULL;
 	s->regions = c->regions;
+	s->sync_work = SYNC_WORK;
+	s->unsync_max = UNSYNC_MAX;
 	s->pages_1g = c->pages_1g;
 	s->host_phys_bits = c->host_phys_bits;
 	s->tags = MIN(MAX(c->tags, 1u), 0xffffu);

@@ -167,7 +167,7 @@ static void fill_link(struct fill *f)
 		if (!(f->unlinked & 1u << level))
 			continue;
 		page_drop_entry(s, f->path[level], index);
-		if (!(f->made & 1u << (level - 1)))
+		if (!(f->made & 1u << (level - 1)) || (s->pages[child].flags & PAGE_DORMANT))
 			sync_refresh(f->mmu, child);
 		page_link(s, f->path[level], index, child, false);
 		if (level == f->guest_leaf)
@@ -320,6 +320,7 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 static enum shadow_result slow_with_lock(struct fill *f, u32 error, struct shadow_fault *fault)
 {
 	struct shadow *s = f->mmu->s;
+	u64 begun = __builtin_ia32_rdtsc();
 	enum shadow_result result;
 
 	if (unlikely(s->invlpg_free) && !s->detached_count)
@@ -336,6 +337,7 @@ static enum shadow_result slow_with_lock(struct fill *f, u32 error, struct shado
 	result = fill(f, error, fault);
 	if (unlikely(f->hit.kind == REGION_HIDDEN) && result == SHADOW_FIXED)
 		STAT(s, hidden_reads);
+	stat_longest(s, begun);
 	return result;
 }
 

@@ -30,6 +30,7 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	sp->role = role;
 	sp->state = PAGE_TABLE;
 	sp->flags = PAGE_USED;
+	sp->generation = s->generation;
 	sp->idle_writes = 0;
 	frame = role.direct ? NULL : frame_of_gfn(s, gfn);
 	if (frame) {
@@ -41,7 +42,7 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	if (unlikely(!frame) && !role.direct)
 		foreign_add(s, page);
 	else if (frame && (*frame & FRAME_UNSYNC))
-		unsync_list_add(s, page, s->pages[page_next_of_gfn(s, page, gfn)].unsync_cpu);
+		unsync_list_add(s, page, unsync_cpu_of(s, gfn, s->pages[page_next_of_gfn(s, page, gfn)].unsync_cpu));
 	STAT(s, creates);
 	return page;
 }
@@ -78,35 +79,48 @@ void page_zap(struct shadow *s, u32 page)
 	STAT(s, zaps);
 }
 
-/* One step of the clock: drops a page that was not used since the last pass. */
-static void reclaim_step(struct shadow *s)
+/* One step of the clock: drops a page that was not used since the last pass, or any. The number of its entries. */
+static u32 reclaim_step(struct shadow *s, bool any)
 {
 	struct shadow_page *sp;
+	u32 entries;
 
 	if (++s->clock_hand >= s->page_count)
 		s->clock_hand = 1;
 	sp = &s->pages[s->clock_hand];
 	if (sp->state != PAGE_TABLE || sp->pins)
-		return;
-	if (sp->flags & PAGE_USED) {
+		return 0;
+	if ((sp->flags & PAGE_USED) && !any && !page_is_old(s, sp)) {
 		sp->flags &= (u8)~PAGE_USED;
-		return;
+		return 0;
 	}
+	entries = sp->live + list_count(s, sp->parents);
 	page_zap(s, s->clock_hand);
 	STAT(s, reclaims);
+	return entries;
 }
+
+/* Free pages are made ahead as long as it costs no more than this, in entries and in steps of the clock (S14). */
+#define RECLAIM_AHEAD 24u
+#define RECLAIM_ENTRIES 768u
+#define RECLAIM_STEPS 4096u
 
 /*
  * Roots in use stay (S12); everything else may go, and no fill is under way,
- * so two rounds of the clock free all there is: the loop ends.
+ * so a round of the clock that takes any frees all there is: the loop ends.
  */
 void pages_reserve(struct shadow *s, u32 count)
 {
-	u64 steps = 0;
+	u32 ahead = MIN(RECLAIM_AHEAD, s->page_count / 32), chances = MIN(RECLAIM_STEPS, 2 * s->page_count);
+	u32 entries = 0, steps = 0;
 
-	if (likely(s->free_count >= count))
+	if (likely(s->free_count >= count + ahead / 2))
 		return;
-	while (s->free_count < count + 8 && steps++ < 2ull * s->page_count)
-		reclaim_step(s);
+	while (s->free_count < count ||
+	       (s->free_count < count + ahead && entries < RECLAIM_ENTRIES && steps < chances)) {
+		entries += reclaim_step(s, steps >= chances);
+		if (++steps > chances + s->page_count)
+			break;
+	}
 	BUG_ON(s->free_count < count);
 }

@@ -81,7 +81,8 @@ u32 page_find(const struct shadow *s, gfn_t gfn, union role role)
 {
 	u32 page = *bucket_of(s, gfn);
 
-	while (page && (s->pages[page].gfn != gfn || s->pages[page].role.word != role.word))
+	while (page && (s->pages[page].gfn != gfn || s->pages[page].role.word != role.word ||
+			page_is_old(s, &s->pages[page])))
 		page = s->pages[page].hash_next;
 	return page;
 }

@@ -2,6 +2,7 @@
 /* Roots; see mm/shadow/root.h. */
 #include "mm/shadow/root.h"
 
+#include "lib/string.h"
 #include "mm/shadow/derive.h"
 #include "mm/shadow/entry.h"
 #include "mm/shadow/page.h"
@@ -132,9 +133,18 @@ void root_load(struct shadow_mmu *mmu)
 
 void drop_everything(struct shadow *s)
 {
-	for (u32 page = 1; page < s->page_count; page++)
-		if (s->pages[page].state == PAGE_TABLE)
-			page_zap(s, page);
+	invlpg_must_exit(s);
+	for (u32 i = 0; i < s->mmu_count; i++) {
+		struct shadow_mmu *mmu = s->mmus[i];
+
+		for (u32 slot = 0; slot < 4; slot++)
+			if (mmu->root[slot])
+				page_zap(s, mmu->root[slot]);
+		memset(mmu->root_cache, 0, sizeof(mmu->root_cache));
+		mmu->last_root = 0;
+	}
+	s->generation++;
+	s->link_changes++;
 }
 
 bool root_switch(struct shadow_mmu *mmu, u64 cr3)

@@ -13,13 +13,13 @@
 void root_load(struct shadow_mmu *mmu);
 /* The guest loaded CR3 and has no unsync tables: the root that is known by it. False: root_load() has more to do. */
 bool root_switch(struct shadow_mmu *mmu, u64 cr3);
-/* Drops every shadow page. */
 /*
  * Shadows of 4-byte and of 8-byte tables never live together: the A and D bits
  * that a walk sets in a 4-byte entry may be address bits of the 8-byte entry
  * that a protected frame's other shadow was made from. CPUs with either take turns.
  */
 void entry_size_set(struct shadow_mmu *mmu);
+/* Drops every shadow page: the roots in use at once, what no root leads to any more by and by (S25). */
 void drop_everything(struct shadow *s);
 
 #endif

@@ -148,12 +148,68 @@ static void sync_settle(struct shadow *s, u32 page)
 		page_zap(s, page);
 }
 
-static void protect_list(struct shadow *s, u32 page)
+/* --- how much one flush may do (S14) ---------------------------------------------- */
+/* In entries: looked at, 16 are as one that changes. Once it is used up, tables become dormant instead (S25). */
+struct work {
+	u32 left;
+};
+
+static void work_done(struct work *w, u32 entries)
 {
-	for (; page; page = s->pages[page].unsync_next) {
-		gfn_t gfn = s->pages[page].gfn;
+	w->left -= MIN(w->left, entries);
+}
+
+static u32 work_to_look(const struct shadow_page *sp)
+{
+	return 4 + sp->live / 16;
+}
+
+/* A root in use stays where it is, whatever that costs. */
+static bool must_sync(const struct shadow *s, const struct shadow_page *sp, const struct work *w)
+{
+	return sp->pins || (w->left && !page_is_old(s, sp));
+}
+
+static void sync_counted(struct shadow_mmu *mmu, u32 page, struct work *w)
+{
+	u64 changes = mmu->s->sync_changes;
+
+	work_done(w, work_to_look(&mmu->s->pages[page]));
+	sync_page(mmu, page);
+	work_done(w, (u32)(mmu->s->sync_changes - changes));
+}
+
+/* What cannot be brought up to date in this flush: nothing leads to it any more. */
+static void put_off(struct shadow *s, u32 page, struct work *w)
+{
+	const struct shadow_page *sp = &s->pages[page];
+
+	if (!w->left || !page_is_old(s, sp)) {
+		page_set_dormant(s, page);
+		return;
+	}
+	work_done(w, work_to_look(sp) + sp->live);
+	page_zap(s, page);
+}
+
+/* For each page of a list; the body may take it out of the list. Declares page. */
+#define for_each_listed(s, page, head) \
+	for (u32 page = (head), next_; page && (next_ = (s)->pages[page].unsync_next, true); page = next_)
+
+/* Protects the tables that this flush has time to look at; the others become dormant. */
+static void protect_list(struct shadow *s, u32 head, struct work *w)
+{
+	for_each_listed(s, page, head)
+	{
+		const struct shadow_page *sp = &s->pages[page];
+		gfn_t gfn = sp->gfn;
 		u32 *frame = frame_of_gfn(s, gfn), last_writer;
 
+		if (unlikely(!must_sync(s, sp, w))) {
+			put_off(s, page, w);
+			continue;
+		}
+		work_done(w, work_to_look(sp));
 		if (!frame || !(*frame & FRAME_UNSYNC))
 			continue;
 		last_writer = frame_protect(s, gfn, frame);
@@ -183,10 +239,15 @@ static NOINLINE void foreign_settle(struct shadow_mmu *mmu, u32 chain)
 	}
 }
 
-static void refresh_list(struct shadow_mmu *mmu, u32 page)
+static void refresh_list(struct shadow_mmu *mmu, u32 head, struct work *w)
 {
-	for (; page; page = mmu->s->pages[page].unsync_next)
-		sync_page(mmu, page);
+	for_each_listed(mmu->s, page, head)
+	{
+		if (likely(must_sync(mmu->s, &mmu->s->pages[page], w)))
+			sync_counted(mmu, page, w);
+		else
+			put_off(mmu->s, page, w);
+	}
 }
 
 /* Another CPU's table that was re-derived by so many flushes of this one is protected at the next. */
@@ -198,6 +259,8 @@ static void adopt(struct shadow_mmu *mmu, gfn_t gfn)
 	struct shadow *s = mmu->s;
 
 	for (u32 page = page_first_of_gfn(s, gfn); page; page = page_next_of_gfn(s, page, gfn)) {
+		if (s->pages[page].flags & PAGE_DORMANT)
+			continue;
 		unsync_list_remove(s, page);
 		unsync_list_add(s, page, mmu->index);
 	}
@@ -207,36 +270,79 @@ static void adopt(struct shadow_mmu *mmu, gfn_t gfn)
  * What other CPUs wrote to and may go on writing to: re-derived and not protected, where a root of this CPU
  * leads to it (C11). Else two CPUs that flush would take the right from each other at each turn.
  */
-static void refresh_others_list(struct shadow_mmu *mmu, u32 page)
+static void refresh_others_list(struct shadow_mmu *mmu, u32 head, struct work *w, u32 *worn)
 {
 	struct shadow *s = mmu->s;
-	u32 worn = 0;
 
-	for (; page; page = s->pages[page].unsync_next) {
+	for_each_listed(s, page, head)
+	{
 		struct shadow_page *sp = &s->pages[page];
 
 		if (!page_concerns(mmu, page))
 			continue;
-		sync_page(mmu, page);
+		if (unlikely(!must_sync(s, sp, w))) {
+			put_off(s, page, w);
+			continue;
+		}
+		sync_counted(mmu, page, w);
 		if (sp->refreshes < REFRESHES_MAX)
 			sp->refreshes++;
 		else if (!(sp->flags & PAGE_FOREIGN))
-			worn = page;
+			*worn = page;
 	}
-	if (worn)
-		adopt(mmu, s->pages[worn].gfn);
 }
 
-static void refresh_others(struct shadow_mmu *mmu, bool upper_alone)
+static void refresh_others(struct shadow_mmu *mmu, bool upper_alone, struct work *w)
 {
 	struct shadow *s = mmu->s;
 
 	for (u32 i = 0; i < s->mmu_count; i++) {
+		u32 worn = 0;
+
 		if (i == mmu->index)
 			continue;
-		refresh_others_list(mmu, s->mmus[i]->unsync_upper);
+		refresh_others_list(mmu, s->mmus[i]->unsync_upper, w, &worn);
 		if (!upper_alone)
-			refresh_others_list(mmu, s->mmus[i]->unsync_leaf);
+			refresh_others_list(mmu, s->mmus[i]->unsync_leaf, w, &worn);
+		if (worn) /* now: a frame may be a table of several levels */
+			adopt(mmu, s->pages[worn].gfn);
+	}
+}
+
+/* Dormant tables that one flush looks at, and entries that it drops there. */
+#define DORMANT_LOOKS 2u
+#define DORMANT_DROPS 64u
+
+/* The entries of a dormant page up to the first that the guest's table still has. */
+static void drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget)
+{
+	const struct shadow_page *sp = &mmu->s->pages[page];
+	const u64 *table = page_is_old(mmu->s, sp) ? NULL : gpt_table(&mmu->gpt, sp->gfn);
+
+	for_each_live(sp, i) {
+		if (!*budget || (table && (guest_entry(mmu, sp->role, table, i) & PTE_P)))
+			return;
+		--*budget;
+		page_drop_entry(mmu->s, page, i);
+	}
+}
+
+/* What was cleared goes with its address space, or is no table any more: its leaves shall not stay in their lists. */
+static NOINLINE void dormant_look(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+	u32 budget = DORMANT_DROPS;
+
+	for (u32 i = 0; i < DORMANT_LOOKS && s->dormant && budget; i++) {
+		u32 page = s->dormant_hand ? s->dormant_hand : s->dormant;
+		const struct shadow_page *sp = &s->pages[page];
+
+		if (!sp->role.direct && !(sp->flags & PAGE_FOREIGN))
+			drop_cleared(mmu, page, &budget);
+		if (budget)
+			s->dormant_hand = sp->unsync_next;
+		if (!sp->live)
+			page_zap(s, page);
 	}
 }
 
@@ -244,19 +350,26 @@ static void refresh_others(struct shadow_mmu *mmu, bool upper_alone)
  * Order matters (S6): all tables lose their write rights, the flush of those
  * rights is made due, and only then are the tables read. The CPU whose guest
  * flushed is in the hypervisor, so a due flush is as good as a done one; others
- * are taken there first (C7).
+ * are taken there first (C7). A table that was protected and then not read is
+ * dormant, which stands for it whether it is protected or not.
  */
 void sync_tables(struct shadow_mmu *mmu)
 {
 	struct shadow *s = mmu->s;
+	struct work look = {s->sync_work}, work = {s->sync_work};
+	u64 begun = __builtin_ia32_rdtsc();
 	u32 page, foreign = 0;
 
-	protect_list(s, mmu->unsync_upper);
-	protect_list(s, mmu->unsync_leaf);
+	protect_list(s, mmu->unsync_upper, &look);
+	protect_list(s, mmu->unsync_leaf, &look);
 	cpus_settle(s); /* SETTLE: sync */
 	while ((page = mmu->unsync_upper ? mmu->unsync_upper : mmu->unsync_leaf)) {
+		if (unlikely(!must_sync(s, &s->pages[page], &work))) {
+			put_off(s, page, &work);
+			continue;
+		}
 		unsync_list_remove(s, page);
-		sync_page(mmu, page);
+		sync_counted(mmu, page, &work);
 		if (unlikely(s->pages[page].flags & PAGE_FOREIGN)) {
 			s->pages[page].unsync_next = foreign;
 			foreign = page;
@@ -267,24 +380,33 @@ void sync_tables(struct shadow_mmu *mmu)
 	if (unlikely(foreign))
 		foreign_settle(mmu, foreign);
 	if (unlikely(s->mmu_count > 1) && s->unsync_count)
-		refresh_others(mmu, false);
+		refresh_others(mmu, false, &work);
+	if (unlikely(s->dormant))
+		dormant_look(mmu);
+	stat_longest(s, begun);
 }
 
 void sync_upper(struct shadow_mmu *mmu)
 {
-	refresh_list(mmu, mmu->unsync_upper);
+	struct work work = {mmu->s->sync_work};
+
+	refresh_list(mmu, mmu->unsync_upper, &work);
 	if (unlikely(mmu->s->mmu_count > 1))
-		refresh_others(mmu, true);
+		refresh_others(mmu, true, &work);
 }
 
-/* Re-derives what is unsync from a page down. False if that are more than budget links. */
-static bool refresh_below(struct shadow_mmu *mmu, u32 page, u32 *budget)
+/* --- before a page is linked (S7) -------------------------------------------------- */
+/*
+ * Re-derives what is unsync from a page down; where there is no time for that, the link goes. False: there are more
+ * than so many links.
+ */
+static bool refresh_below(struct shadow_mmu *mmu, u32 page, u32 *links, struct work *w)
 {
 	struct shadow *s = mmu->s;
 	const struct shadow_page *sp = &s->pages[page];
 
 	if (sp->flags & PAGE_UNSYNC)
-		sync_page(mmu, page);
+		sync_counted(mmu, page, w);
 	if (sp->role.level == 1 || sp->role.direct)
 		return true;
 	for_each_live(sp, i) {
@@ -292,22 +414,51 @@ static bool refresh_below(struct shadow_mmu *mmu, u32 page, u32 *budget)
 
 		if (!child)
 			continue;
-		if (!(*budget)-- || !refresh_below(mmu, child, budget))
+		if (unlikely(!w->left) && (s->pages[child].flags & PAGE_UNSYNC))
+			page_drop_entry(s, page, i);
+		else if (!(*links)-- || !refresh_below(mmu, child, links, w))
 			return false;
 	}
 	return true;
 }
 
+/* Re-derives all that is unsync. False: there is no time for that. */
+static bool refresh_all(struct shadow_mmu *mmu, struct work *w)
+{
+	struct shadow *s = mmu->s;
+
+	for (u32 i = 0; i < 2 * s->mmu_count; i++) {
+		const struct shadow_mmu *other = s->mmus[i / 2];
+
+		for_each_listed(s, page, i % 2 ? other->unsync_leaf : other->unsync_upper)
+		{
+			if (!w->left)
+				return false;
+			sync_counted(mmu, page, w);
+		}
+	}
+	return true;
+}
+
+static void drop_links(struct shadow *s, u32 page)
+{
+	for_each_live(&s->pages[page], i)
+		if (link_target(s, page_table(s, page)[i]))
+			page_drop_entry(s, page, i);
+}
+
 void sync_refresh(struct shadow_mmu *mmu, u32 page)
 {
-	u32 budget = 32;
+	struct shadow *s = mmu->s;
+	struct work work = {s->sync_work};
+	u32 links = 32;
 
-	if (!mmu->s->unsync_count)
-		return;
-	if (refresh_below(mmu, page, &budget))
-		return;
-	for (u32 i = 0; i < mmu->s->mmu_count; i++) {
-		refresh_list(mmu, mmu->s->mmus[i]->unsync_upper);
-		refresh_list(mmu, mmu->s->mmus[i]->unsync_leaf);
+	if (unlikely(s->pages[page].flags & PAGE_DORMANT)) {
+		page_wake(mmu, page);
+		if (!(s->pages[page].flags & PAGE_UNSYNC))
+			sync_counted(mmu, page, &work);
 	}
+	if (s->unsync_count && !refresh_below(mmu, page, &links, &work) && !refresh_all(mmu, &work) &&
+	    s->pages[page].role.level > 1)
+		drop_links(s, page);
 }

@@ -9,7 +9,14 @@
 
 #include "mm/shadow/accessors.h"
 
-/* Protects all unsync tables and re-derives them. */
+/*
+ * What a flush does at most, in entries of 100 to 150 instructions, before what is left becomes dormant, and how
+ * many tables may be unsync otherwise (S14): an exit stays below 300,000 instructions.
+ */
+#define SYNC_WORK 1024u
+#define UNSYNC_MAX 512u
+
+/* Protects the CPU's unsync tables and re-derives them; what others made unsync is re-derived (S24). */
 void sync_tables(struct shadow_mmu *mmu);
 /* The guest flushed everything. */
 static ALWAYS_INLINE void sync_all(struct shadow_mmu *mmu)
@@ -19,7 +26,7 @@ static ALWAYS_INLINE void sync_all(struct shadow_mmu *mmu)
 		sync_tables(mmu);
 }
 /*
- * Before a page that existed is linked or becomes a root: re-derives it, and all
+ * Before a page that existed is linked or becomes a root: wakes it, re-derives it, and all
  * that may lie below it, without protecting anything (S7).
  */
 void sync_refresh(struct shadow_mmu *mmu, u32 page);

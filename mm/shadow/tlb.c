@@ -143,6 +143,15 @@ static void root_leave(struct shadow *s, u32 page)
 			}
 }
 
+void root_uncache(struct shadow *s, u32 page)
+{
+	u32 slot = root_slot(s->pages[page].gfn);
+
+	for (u32 i = 0; i < s->mmu_count; i++)
+		if (s->mmus[i]->root_cache[slot] == page)
+			s->mmus[i]->root_cache[slot] = 0;
+}
+
 void root_forget(struct shadow *s, u32 page)
 {
 	root_leave(s, page);

@@ -74,6 +74,8 @@ static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
 /* A root is being dropped: no CPU may go on with it, its tag is free (S12). */
 void root_forget(struct shadow *s, u32 page);
 void tag_drop(struct shadow *s, u32 page);
+/* No CPU knows it as the root of its CR3 any more. */
+void root_uncache(struct shadow *s, u32 page);
 /*
  * A change of one leaf that a single path leads to. What it made due shrinks to a flush
  * of that page in the tag in use, unless a list pushed another entry out meanwhile (S10).

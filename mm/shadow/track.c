@@ -4,6 +4,7 @@
 
 #include "mm/shadow/derive.h"
 #include "mm/shadow/entry.h"
+#include "mm/shadow/pool.h"
 #include "mm/shadow/tlb.h"
 
 static void drop_all(struct shadow *s, u32 *head)
@@ -60,43 +61,130 @@ void untrack_frame(struct shadow *s, gfn_t gfn)
 
 static u32 *unsync_head(struct shadow *s, u32 page)
 {
-	struct shadow_mmu *mmu = s->mmus[s->pages[page].unsync_cpu];
+	const struct shadow_page *sp = &s->pages[page];
+	struct shadow_mmu *mmu = s->mmus[sp->unsync_cpu];
 
-	return s->pages[page].role.level == 1 ? &mmu->unsync_leaf : &mmu->unsync_upper;
+	if (unlikely(sp->flags & PAGE_DORMANT))
+		return &s->dormant;
+	return sp->role.level == 1 ? &mmu->unsync_leaf : &mmu->unsync_upper;
 }
 
-void unsync_list_add(struct shadow *s, u32 page, u32 cpu)
+static void list_enter(struct shadow *s, u32 page)
 {
-	u32 *head;
+	struct shadow_page *sp = &s->pages[page];
+	u32 *head = unsync_head(s, page);
 
-	s->pages[page].unsync_cpu = (u8)cpu;
-	s->pages[page].refreshes = 0;
-	head = unsync_head(s, page);
-	invlpg_must_exit(s);
-	s->unsync_count++;
-	s->unsync_uppers += s->pages[page].role.level > 1;
-	s->pages[page].flags |= PAGE_UNSYNC;
-	s->pages[page].unsync_prev = 0;
-	s->pages[page].unsync_next = *head;
+	sp->unsync_prev = 0;
+	sp->unsync_next = *head;
 	if (*head)
 		s->pages[*head].unsync_prev = page;
 	*head = page;
 }
 
-void unsync_list_remove(struct shadow *s, u32 page)
+static void list_leave(struct shadow *s, u32 page)
 {
 	struct shadow_page *sp = &s->pages[page];
 
-	invlpg_must_exit(s);
-	s->unsync_count--;
-	s->unsync_uppers -= sp->role.level > 1;
-	sp->flags &= (u8)~PAGE_UNSYNC;
 	if (sp->unsync_prev)
 		s->pages[sp->unsync_prev].unsync_next = sp->unsync_next;
 	else
 		*unsync_head(s, page) = sp->unsync_next;
 	if (sp->unsync_next)
 		s->pages[sp->unsync_next].unsync_prev = sp->unsync_prev;
+}
+
+/* About the skip-th page of a list that is no root in use, nor the one given; 0: there is none. */
+static u32 unsync_victim(const struct shadow *s, u32 head, u32 skip, u32 page)
+{
+	u32 victim = 0;
+
+	for (; head && (skip || !victim); head = s->pages[head].unsync_next) {
+		if (head != page && !s->pages[head].pins)
+			victim = head;
+		skip -= !!skip;
+	}
+	return victim;
+}
+
+/* Where too many are unsync one makes room, of any CPU's: another place each time, as list_victim() has it (S14). */
+static NOINLINE void unsync_make_room(struct shadow *s, u32 page)
+{
+	u32 turn = s->victim_turn += 5, victim = 0;
+
+	for (u32 i = 0; i < 2 * s->mmu_count && !victim; i++) {
+		const struct shadow_mmu *mmu = s->mmus[(turn + i) / 2 % s->mmu_count];
+
+		victim = unsync_victim(s, (turn + i) % 2 ? mmu->unsync_leaf : mmu->unsync_upper, 1 + turn % 17,
+				       page);
+	}
+	if (victim)
+		page_set_dormant(s, victim);
+}
+
+void unsync_list_add(struct shadow *s, u32 page, u32 cpu)
+{
+	struct shadow_page *sp = &s->pages[page];
+
+	sp->unsync_cpu = (u8)cpu;
+	sp->refreshes = 0;
+	invlpg_must_exit(s);
+	s->unsync_count++;
+	s->unsync_uppers += sp->role.level > 1;
+	sp->flags |= PAGE_UNSYNC;
+	list_enter(s, page);
+	if (unlikely(s->unsync_count > s->unsync_max))
+		unsync_make_room(s, page);
+}
+
+void unsync_list_remove(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+
+	if (likely(!(sp->flags & PAGE_DORMANT))) {
+		invlpg_must_exit(s);
+		s->unsync_count--;
+		s->unsync_uppers -= sp->role.level > 1;
+	} else if (s->dormant_hand == page) {
+		s->dormant_hand = sp->unsync_next;
+	}
+	list_leave(s, page);
+	sp->flags &= (u8) ~(PAGE_UNSYNC | PAGE_DORMANT);
+}
+
+void page_set_dormant(struct shadow *s, u32 page)
+{
+	struct shadow_page *sp = &s->pages[page];
+
+	while (sp->parents & LIST_VALUE)
+		page_drop_id(s, list_first(s, sp->parents));
+	tag_drop(s, page);
+	if (sp->role.level >= 4)
+		root_uncache(s, page);
+	unsync_list_remove(s, page);
+	sp->flags |= PAGE_UNSYNC | PAGE_DORMANT;
+	sp->flags &= (u8)~PAGE_USED;
+	list_enter(s, page);
+	STAT(s, dormants);
+}
+
+u32 unsync_cpu_of(const struct shadow *s, gfn_t gfn, u32 other)
+{
+	for (u32 page = page_first_of_gfn(s, gfn); page; page = page_next_of_gfn(s, page, gfn))
+		if ((s->pages[page].flags & (PAGE_UNSYNC | PAGE_DORMANT)) == PAGE_UNSYNC)
+			return s->pages[page].unsync_cpu;
+	return other;
+}
+
+/* Where the frame is protected the page is as good as one that was just made. */
+void page_wake(struct shadow_mmu *mmu, u32 page)
+{
+	struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[page];
+	const u32 *frame = sp->flags & PAGE_FOREIGN ? NULL : frame_of_gfn(s, sp->gfn);
+
+	unsync_list_remove(s, page);
+	if (!frame || (*frame & FRAME_UNSYNC))
+		unsync_list_add(s, page, unsync_cpu_of(s, sp->gfn, mmu->index));
 }
 
 /* PAGE_TYPED: a sync must not read it through the direct map. */
@@ -137,7 +225,7 @@ void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn)
 	u64 *at = entry_pointer(s, last_writer), spte;
 	u32 *head;
 
-	if (!entry_page(last_writer) || sp->state != PAGE_TABLE || sp->role.level != 1)
+	if (!entry_page(last_writer) || sp->state != PAGE_TABLE || sp->role.level != 1 || page_is_old(s, sp))
 		return;
 	/* Another CPU's would be of no use to this one, and cost a kick when it is taken back. */
 	if (unlikely(sp->role.cpu != mmu->number) && sp->role.cpu)

@@ -24,6 +24,14 @@ void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn);
 /* A page becomes unsync, and in step again. */
 void unsync_list_add(struct shadow *s, u32 page, u32 cpu);
 void unsync_list_remove(struct shadow *s, u32 page);
+/*
+ * What a flush has no time for: an unsync page that is no root in use leaves all tables that lead to it (S25). It is
+ * woken, and then re-derived, before it is linked or becomes a root.
+ */
+void page_set_dormant(struct shadow *s, u32 page);
+void page_wake(struct shadow_mmu *mmu, u32 page);
+/* The CPU in whose list the pages of an unsync table are; other: they are in none. */
+u32 unsync_cpu_of(const struct shadow *s, gfn_t gfn, u32 other);
 /* The page of a foreign table, which has no frame word: unsync for as long as it lives (S16). */
 void foreign_add(struct shadow *s, u32 page);
 

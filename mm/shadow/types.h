@@ -89,6 +89,7 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 #define PAGE_LOWER BIT(3)  /* its lower half had a link once */
 #define PAGE_FOREIGN \
 	BIT(5) /* its guest table is no RAM: it is always unsync, and nothing of it is remembered (S16) */
+#define PAGE_DORMANT BIT(6) /* unsync, and taken out of all tables until it is used again (S25) */
 
 /* So many tables may be detached together. */
 #define DETACHED_MAX 3u
@@ -96,11 +97,11 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 struct shadow_page {
 	gfn_t gfn; /* frame of the guest table; direct: first frame it covers */
 	union role role;
-	u32 hash_next; /* next in the bucket, or next free page */
-	u32 parents;   /* list of entries that link to this page */
-	u32 unsync_next, unsync_prev;
-	u16 live; /* present entries */
-	u8 state; /* enum page_state */
+	u32 hash_next;                /* next in the bucket, or next free page */
+	u32 parents;                  /* list of entries that link to this page */
+	u32 unsync_next, unsync_prev; /* in the list of a CPU, or of dormant pages */
+	u16 live;                     /* present entries */
+	u8 state;                     /* enum page_state */
 	u8 flags;
 	u8 idle_writes;
 	u16 tag;                    /* roots: TLB tag, 0: none */
@@ -111,7 +112,8 @@ struct shadow_page {
 	u64 freed;                  /* free page: debts then */
 	u8 unsync_cpu;              /* unsync: index of the CPU whose list it is in */
 	u8 refreshes;               /* unsync: flushes of other CPUs that re-derived it */
-	u8 unused[6];               /* a power of two is found by a shift */
+	u8 unused[2];               /* a power of two is found by a shift */
+	u32 generation;             /* s->generation when it was made: an older one is found no more */
 };
 _Static_assert(sizeof(struct shadow_page) == 128, "see unused");
 
@@ -140,8 +142,13 @@ struct shadow {
 	} detached[DETACHED_MAX]; /* link: the entry that linked to it */
 	gva_t detached_for; /* the address that the guest was refused to write to, or flushed; detached[0] is its page */
 	bool detached_window; /* it flushed it */
-	u32 unsync_count;     /* unsync pages */
+	u32 unsync_count;     /* unsync pages in the lists of the CPUs */
 	u32 unsync_uppers;    /* those above level 1 among them */
+	u32 dormant;          /* head of the list of dormant pages */
+	u32 dormant_hand;     /* the one of them to be looked at next, 0: the first */
+	u32 sync_work;        /* entries that one flush looks at; pages behind that become dormant */
+	u32 unsync_max;       /* of unsync_count */
+	u32 generation;       /* everything was dropped so often */
 	u32 foreign_count;    /* those of foreign tables among them */
 	u64 link_changes;     /* links made or dropped, from 1 on */
 	u64 sync_changes;     /* entries that syncs changed */

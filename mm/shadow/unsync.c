@@ -34,9 +34,9 @@ void frame_unsync(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame)
 		struct shadow_page *sp = &s->pages[page];
 
 		next = page_next_of_gfn(s, page, gfn);
-		if (!sp->pins && ++sp->idle_writes >= IDLE_WRITES_MAX)
+		if (!sp->pins && (++sp->idle_writes >= IDLE_WRITES_MAX || page_is_old(s, sp)))
 			page_zap(s, page);
-		else
+		else if (likely(!(sp->flags & PAGE_UNSYNC)))
 			unsync_list_add(s, page, mmu->index);
 	}
 	frame_reopen(mmu, last_writer, gfn);

@@ -351,6 +351,10 @@ struct machine *machine_create(const struct machine_config *config)
 	}
 	if (m->config.numbers)
 		m->shadow->numbers = m->config.numbers;
+	if (m->config.hurry) {
+		m->shadow->sync_work = (m->config.hurry - 1) * 24;
+		m->shadow->unsync_max = 32;
+	}
 	last_machine = m;
 	for (u32 cpu = 0; cpu < (config->late ? 1 : cpu_count(m)); cpu++)
 		machine_make_cpu(m, cpu);

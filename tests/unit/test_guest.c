@@ -881,7 +881,7 @@ static void counters_are_readable_by_cpuid(void **state)
 	assert_int_equal(r.eax, 0x40000011);
 	assert_memory_equal(&r.ebx, "Umbra Shadow", 12);
 	r = cpuid_answer(&vcpu, 0x40000001, 0);
-	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 6);
+	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 7);
 	r = cpuid_answer(&vcpu, 0x40000002, 0);
 	strncpy(name, VERSION_TEXT, 16);
 	assert_memory_equal(&r, name, 16);
@@ -911,7 +911,12 @@ static void counters_are_readable_by_cpuid(void **state)
 	}
 	r = cpuid_answer(&vcpu, 0x40000011, (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 4) * 4);
 	assert_memory_equal(&r, "spin_pauses", 12);
+	vcpu.longest_exit = 123456;
 	r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 6);
+	assert_int_equal(r.eax, 123456);
+	r = cpuid_answer(&vcpu, 0x40000011, (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 6) * 4);
+	assert_memory_equal(&r, "longest_exit", 12);
+	r = cpuid_answer(&vcpu, 0x40000010, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 7);
 	assert_int_equal(r.eax, 0);
 	r = cpuid_answer(&vcpu, 0x40000011, ~0u);
 	assert_int_equal(r.eax, 0);

@@ -22,6 +22,7 @@
 #include "mm/phys.h"
 #include "mm/shadow/accessors.h"
 #include "mm/shadow/pool.h"
+#include "mm/shadow/rmap.h"
 #include "tests/unit/machine.h"
 
 #define TABLES 0x100000ull
@@ -2945,6 +2946,185 @@ static void a_tag_changes_hands_on_all_cpus_of_a_number(void **state)
 	machine_use(g.m, 0);
 }
 
+/* --- what one exit may do (S14, S25) ------------------------------------------------------- */
+#define SPREAD 40u
+#define SPREAD_AT(i) (CODE + (i)*0x200000ull)
+
+/* Pages in so many tables, all in the shadow; then the guest has written to each table. */
+static void write_to_tables(u32 tables, u32 pages)
+{
+	for (u32 i = 0; i < tables; i++)
+		for (u32 j = 0; j < pages; j++)
+			map(SPREAD_AT(i) + j * PAGE_SIZE, 1, (DATA + j % 8 * PAGE_SIZE) | USER | PTE_A | PTE_D);
+	for (u32 i = 0; i < tables; i++)
+		for (u32 j = 0; j < pages; j += 8)
+			expect_ok(SPREAD_AT(i) + j * PAGE_SIZE, USER_WRITE, DATA + j % 8 * PAGE_SIZE);
+	for (u32 i = 0; i < tables; i++)
+		for (u32 j = 0; j < pages; j++)
+			store_entry(SPREAD_AT(i) + j * PAGE_SIZE, 1,
+				    (DATA + (j + 1) % 8 * PAGE_SIZE) | USER | PTE_A | PTE_D);
+}
+
+static void expect_written(u32 tables, u32 pages)
+{
+	for (u32 i = 0; i < tables; i++)
+		for (u32 j = 0; j < pages; j += 3)
+			expect_ok(SPREAD_AT(i) + j * PAGE_SIZE, USER_WRITE, DATA + (j + 1) % 8 * PAGE_SIZE);
+}
+
+/* A flush changes so many entries; what it had no time for is there, and right, when it is used. */
+/* adversarial: 43 */
+static void a_flush_has_a_bound(void **state)
+{
+	struct shadow *s = g.m->shadow;
+	u64 changes;
+
+	g.m->audit = false;
+	s->sync_work = 100;
+	write_to_tables(SPREAD, 64);
+	changes = s->sync_changes;
+	assert_true(s->unsync_count >= SPREAD);
+	reload_cr3();
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+	assert_true(s->sync_changes - changes >= 64 && s->sync_changes - changes <= 100 + 64);
+	assert_true(shadow_stat(s, SHADOW_STAT_dormants) >= SPREAD - 4);
+	assert_true(s->dormant && !s->unsync_count);
+	expect_written(SPREAD, 64);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
+/* With as much time as there is by default, a few small tables are brought up to date as ever. */
+static void small_tables_stay_in_the_shadow(void **state)
+{
+	struct shadow *s = g.m->shadow;
+
+	write_to_tables(SPREAD, 8);
+	reload_cr3();
+	assert_int_equal(shadow_stat(s, SHADOW_STAT_dormants), 0);
+	for (u32 i = 0; i < SPREAD; i++)
+		assert_int_equal(act(SPREAD_AT(i), USER_WRITE, 0).exits, 0);
+}
+
+/* Writes without a flush make only so many tables unsync. */
+static void few_tables_are_unsync(void **state)
+{
+	struct shadow *s = g.m->shadow;
+
+	s->unsync_max = 16;
+	write_to_tables(SPREAD, 8);
+	assert_true(s->unsync_count <= 16 && s->dormant);
+	expect_written(SPREAD, 8);
+	reload_cr3();
+	expect_written(SPREAD, 8);
+}
+
+/* The table of another CR3, which nothing links to, is not taken for one in step when CR3 comes back. */
+/* adversarial: 43 */
+static void a_dormant_root_is_read_again(void **state)
+{
+	struct shadow *s = g.m->shadow;
+	u64 first = g.root, other = new_root();
+	u32 page;
+
+	map(CODE, 1, DATA | USER);
+	expect_ok(CODE, USER_WRITE, DATA);
+	expect_ok(WINDOW + DATA, READ, DATA); /* else it would be empty, and dropped */
+	machine_load_cr3(g.m, other);
+	store(slot_in(first, CODE, 4), 0);
+	s->sync_work = 0;
+	machine_load_cr3(g.m, other);
+	for (page = s->dormant; page && s->pages[page].gfn != first >> PAGE_SHIFT; page = s->pages[page].unsync_next)
+		;
+	assert_true(page && s->pages[page].role.level == 4);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+	machine_load_cr3(g.m, first);
+	expect_fault(CODE, USER_READ, PF_U);
+	g.root = first;
+}
+
+/* What the guest took down leaves the lists of its frames by and by, as it has other uses for them. */
+static void a_dormant_table_that_is_emptied_goes(void **state)
+{
+	struct shadow *s = g.m->shadow;
+
+	g.m->audit = false;
+	write_to_tables(SPREAD, 64);
+	s->sync_work = 0;
+	reload_cr3();
+	assert_true(s->dormant);
+	for (u32 i = 0; i < SPREAD; i++)
+		for (u32 j = 0; j < 64; j++)
+			machine_dma(g.m, slot(g.root, SPREAD_AT(i) + j * PAGE_SIZE, 1), 0);
+	for (u32 i = 0; i < SPREAD * 2 + 20 && s->dormant; i++) {
+		store_entry(CODE + 0x40000000, 1, i % 2 ? DATA | USER : 0);
+		if (i % 2)
+			expect_ok(CODE + 0x40000000, USER_READ, DATA);
+		reload_cr3();
+	}
+	for (u32 page = s->dormant; page; page = s->pages[page].unsync_next)
+		assert_true(s->pages[page].gfn != slot(g.root, CODE, 1) >> PAGE_SHIFT);
+	for (u64 frame = DATA / PAGE_SIZE; frame < DATA / PAGE_SIZE + 8; frame++)
+		assert_true(list_count(s, s->frames[frame]) <= 8);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
+/* Dropping everything drops the root; the rest goes when its place or its frame is wanted. */
+/* adversarial: 43 */
+static void everything_is_dropped_at_once(void **state)
+{
+	struct shadow *s = g.m->shadow;
+	u64 root = g.root, other = new_root(), zaps, reuses, before = s->generation;
+
+	write_to_tables(SPREAD, 8);
+	machine_load_cr3(g.m, other);
+	machine_load_cr3(g.m, root);
+	machine_load_cr3(g.m, other);
+	zaps = shadow_stat(s, SHADOW_STAT_zaps);
+	machine_drop_all(g.m);
+	assert_int_equal(shadow_stat(s, SHADOW_STAT_zaps), zaps + 1);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+	reuses = shadow_stat(s, SHADOW_STAT_reuses);
+	machine_load_cr3(g.m, root);
+	assert_int_equal(s->pages[g.m->mmu->root[0]].generation, before + 1);
+	for (u32 i = 0; i < SPREAD; i++)
+		expect_ok(SPREAD_AT(i), USER_WRITE, DATA + PAGE_SIZE);
+	assert_int_equal(shadow_stat(s, SHADOW_STAT_reuses), reuses);
+	expect_written(SPREAD, 8);
+	machine_leave(g.m);
+	shadow_set_paging(g.m->mmu, &g.m->paging, false); /* no root is loaded */
+	assert_int_equal(g.m->mmu->root[0], 0);
+	shadow_drop_all(s);
+	expect_ok(WINDOW + DATA, READ, DATA);
+	/* A write to a table that only an old page stands for: that goes. */
+	machine_drop_all(g.m);
+	zaps = shadow_stat(s, SHADOW_STAT_zaps);
+	for (u32 i = 0; i < SPREAD; i++)
+		store(slot(g.root, SPREAD_AT(i), 1), DATA | USER | PTE_A | PTE_D);
+	assert_true(shadow_stat(s, SHADOW_STAT_zaps) - zaps >= SPREAD);
+	reload_cr3();
+	for (u32 i = 0; i < SPREAD; i++)
+		expect_ok(SPREAD_AT(i), USER_WRITE, DATA);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
+/* No fault pays for a whole pass of the clock, nor for more pages than it takes. */
+static void a_fault_drops_few_pages(void **state)
+{
+	struct shadow *s = g.m->shadow;
+	u64 most = 0;
+
+	for (u32 round = 0; round < 3; round++)
+		for (u32 i = 0; i < SPREAD; i++) {
+			u64 zaps = shadow_stat(s, SHADOW_STAT_zaps);
+
+			if (!round)
+				map(SPREAD_AT(i) * 512, 1, DATA | USER);
+			expect_ok(SPREAD_AT(i) * 512, USER_WRITE, DATA);
+			most = MAX(most, shadow_stat(s, SHADOW_STAT_zaps) - zaps);
+		}
+	assert_true(most && most <= 12);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -3071,6 +3251,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test(pool_that_is_too_small_is_refused),
 		cmocka_unit_test(least_pool_that_is_promised_works),
 		TEST(counters_have_names_and_count),
+		TEST(a_flush_has_a_bound),
+		TEST(small_tables_stay_in_the_shadow),
+		TEST(few_tables_are_unsync),
+		TEST_ON(far, few_tables_are_unsync),
+		TEST(a_dormant_root_is_read_again),
+		TEST(a_dormant_table_that_is_emptied_goes),
+		TEST(everything_is_dropped_at_once),
+		TEST_ON(small, everything_is_dropped_at_once),
+		TEST_ON(small, a_fault_drops_few_pages),
 	};
 
 	if (argc > 1)

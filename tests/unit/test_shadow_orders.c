@@ -279,6 +279,7 @@ static void random_orders(u32 cpus)
 		struct vm_config config = {.cpus = cpus,
 					   .tags = tags[seed % 4],
 					   .shadow_limit = pages[seed / 4 % 4] * PAGE_SIZE,
+					   .hurry = seed % 3 == 0 ? 1 + seed / 3 % 3 : 0,
 					   .seed = seed};
 
 		smp_create(&guest, &config, 90 + seed % 3 * 50);

@@ -112,6 +112,14 @@ static void three_cpus_of_one_tag(void **state)
 	run_guests((struct vm_config){.cpus = 3, .tags = 1}, 150, 60);
 }
 
+/* Most tables that are unsync at a flush leave the shadow. */
+/* adversarial: 43 */
+static void three_cpus_in_a_hurry(void **state)
+{
+	run_guests((struct vm_config){.cpus = 3, .tags = 4, .hurry = 1}, 150, 40);
+	run_guests((struct vm_config){.cpus = 3, .tags = 4, .hurry = 2}, 150, 40);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -119,6 +127,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(two_cpus_with_few_shadow_pages_and_tags),
 		cmocka_unit_test(four_cpus),
 		cmocka_unit_test(three_cpus_of_one_tag),
+		cmocka_unit_test(three_cpus_in_a_hurry),
 	};
 
 	if (argc > 1)

@@ -60,6 +60,15 @@ static struct model_access any_kind(struct world *w)
 	return k;
 }
 
+/* Another CPU's flush changed the shadow, and this CPU still executes by its TLB: it is shown what the shadow says. */
+static bool code_is_newer(struct world *w, u64 gva, const u8 *code)
+{
+	struct tlb_entry e;
+
+	return w->cpus > 1 && machine_shadow_lookup(w->m, gva, &e) &&
+	       code == phys_to_virt(hpa(e.hpa + (gva - e.gva)));
+}
+
 /* The bytes that the hypervisor would decode are those that the guest executed, unless others came between: then they are RAM. */
 static void check_code(struct world *w, u64 gva, const struct machine_result *r)
 {
@@ -71,7 +80,7 @@ static void check_code(struct world *w, u64 gva, const struct machine_result *r)
 			machine_fail(w->m, "the code at %#llx is no RAM of the guest's", (unsigned long long)gva);
 		return;
 	}
-	if (code && (r->kind != REGION_RAM || code != machine_ram(w->m, r->gpa)))
+	if (code && (r->kind != REGION_RAM || code != machine_ram(w->m, r->gpa)) && !code_is_newer(w, gva, code))
 		machine_fail(w->m, "the code at %#llx is not what the guest executed", (unsigned long long)gva);
 }
 
@@ -826,6 +835,7 @@ static struct machine_config config_of(u64 seed)
 	c.keeps = rng_chance(&r, 30);
 	c.pool_bytes = 0x400000;
 	c.far = rng_chance(&r, 30); /* tables and data outside of the main region */
+	c.hurry = rng_chance(&r, 35) ? 1 + rng_below(&r, 4) : 0;
 	/* Or in memory that the region map does not have, which is never elsewhere for the host. */
 	if (!c.shift && rng_chance(&r, 40))
 		c.foreign = rng_next(&r) & rng_next(&r) & (BIT(WATCHED) - 1);

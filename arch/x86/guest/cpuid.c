@@ -305,14 +305,25 @@ void cpuid_init(struct vcpu *vcpu, const char *hide)
 }
 
 /* Counters: all exits, exits by kind, the shadow engine's, of the processors, of those that waited for one another. */
-static const char *const cpu_counter_names[] = {"cpus",       "cpu_nmis",    "cpu_inits",
-						"spin_waits", "spin_pauses", "spin_ticks"};
+static const char *const cpu_counter_names[] = {"cpus",        "cpu_nmis",   "cpu_inits",   "spin_waits",
+						"spin_pauses", "spin_ticks", "longest_exit"};
 #define CPU_COUNTERS ARRAY_SIZE(cpu_counter_names)
 #define CPU_COUNTER_FIRST (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT)
 #define COUNTERS ((u32)(CPU_COUNTER_FIRST + CPU_COUNTERS))
 #define COUNTER_NAME 64
 
-static u64 cpu_counter(u32 n)
+/* In ticks of the TSC, of any processor: what the vendor's fast path handled is counted by the shadow engine. */
+static u64 longest_exit(const struct vcpu *vcpu)
+{
+	const struct guest_shared *shared = guest_of(vcpu)->shared;
+	u64 longest = shadow_stat(guest_of(vcpu)->shadow, SHADOW_STAT_longest);
+
+	for (u32 i = 0; i < shared->processors.count; i++)
+		longest = MAX(longest, __atomic_load_n(&shared->vcpu[i]->longest_exit, __ATOMIC_RELAXED));
+	return longest;
+}
+
+static u64 cpu_counter(const struct vcpu *vcpu, u32 n)
 {
 	switch (n) {
 	case 0: return hw_cpus().owned;
@@ -320,7 +331,8 @@ static u64 cpu_counter(u32 n)
 	case 2: return hw_cpus().inits;
 	case 3: return spin_counts().waits;
 	case 4: return spin_counts().pauses;
-	default: return spin_counts().ticks;
+	case 5: return spin_counts().ticks;
+	default: return longest_exit(vcpu);
 	}
 }
 
@@ -348,7 +360,7 @@ static u64 counter_value(const struct vcpu *vcpu, u32 index, u32 which)
 		return sum;
 	}
 	if (index >= CPU_COUNTER_FIRST)
-		return cpu_counter(index - CPU_COUNTER_FIRST);
+		return cpu_counter(vcpu, index - CPU_COUNTER_FIRST);
 	return shadow_stat(guest_of(vcpu)->shadow, index - 1 - EXIT_KIND_COUNT);
 }
 

@@ -121,9 +121,14 @@ void guest_messages(struct vcpu *vcpu)
 
 void guest_exit(struct vcpu *vcpu)
 {
+	u64 begun = __builtin_ia32_rdtsc(), ticks;
+
 	if (!guest_root_is_ours(vcpu))
 		stop_foreign_root(vcpu);
 	exit_dispatch(vcpu);
+	ticks = __builtin_ia32_rdtsc() - begun; /* what follows may wait for a message, or be an audit */
+	if (unlikely(ticks > vcpu->longest_exit))
+		__atomic_store_n(&vcpu->longest_exit, ticks, __ATOMIC_RELAXED);
 	if (unlikely(vcpu->several))
 		guest_messages(vcpu);
 	if (guest_entry_due(vcpu))

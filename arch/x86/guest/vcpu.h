@@ -185,6 +185,7 @@ struct vcpu {
 	u32 cpu;         /* percpu_of() */
 	bool several;    /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
 	u64 exit_count[EXIT_KIND_COUNT];
+	u64 longest_exit; /* of the slow path, in ticks of the TSC */
 	u64 exits;
 	u64 next_audit; /* number of exits at which an audit or a look of the oracle is due, ~0: never */
 	struct exit_record ring[EXIT_RING]; /* exit n is at n % EXIT_RING */
