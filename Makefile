@@ -45,7 +45,7 @@ endif
 UMBRACTL := build/tools/umbractl build/tools/umbractl-i386
 RUN_TOOLS := $(UMBRACTL) build/tools/check-options
 # Programs that tests run inside the guest.
-TEST_TOOLS := build/tools/kexec build/tools/port
+TEST_TOOLS := build/tools/forks build/tools/kexec build/tools/port
 
 all: $(B)/umbra.efi build/compile_commands.json $(RUN_TOOLS) $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 

@@ -14,7 +14,7 @@
  * many tables may be unsync otherwise (S14): an exit stays below 300,000 instructions.
  */
 #define SYNC_WORK 1024u
-#define UNSYNC_MAX 512u
+#define UNSYNC_MAX 256u
 
 /* Protects the CPU's unsync tables and re-derives them; what others made unsync is re-derived (S24). */
 void sync_tables(struct shadow_mmu *mmu);

@@ -10,7 +10,7 @@ import threading
 import time
 
 import vm
-from common import BOCHS_TIMEOUT, boot, debian, judge_checks, judge_image, needs, require, run_command
+from common import BOCHS_TIMEOUT, boot, counter, debian, judge_checks, judge_image, needs, require, run_command
 from inspection import DEVICES, data_disk, inspect
 
 # --- sleep, reset and power-off ---------------------------------------------------
@@ -40,10 +40,10 @@ def test_suspend_to_ram_is_refused_and_the_guest_goes_on():
     require(len(re.findall(REFUSED, result.text)) == 1, "the serial log does not say once that it was refused")
 
 
-def with_port(**settings):
-    """A guest that has the program port."""
-    archive = "build/port.cpio"
-    subprocess.run(["tools/mkinitramfs", archive, "--program", "build/tools/port"], check=True)
+def with_program(name, **settings):
+    """A guest that has one of the programs of this folder."""
+    archive = f"build/{name}.cpio"
+    subprocess.run(["tools/mkinitramfs", archive, "--program", f"build/tools/{name}"], check=True)
     machine = debian(**settings)
     machine.initrds.append(archive)
     return machine
@@ -58,7 +58,7 @@ port 0x602 4 $(({SLEEP_1} << 16)); port 0x5fe 4
 port 0x600 2 0x8000; port 0x605 1 {SLEEP_1 >> 8}; port 0x600 4
 echo alive; umbractl version
 """
-    result = run_command("s3-by-hand", with_port(command=command))
+    result = run_command("s3-by-hand", with_program("port", command=command))
     seen = [int(value, 16) for value in re.findall(rb"^\w+: (\w+)$", result.output, re.M)]
     require(len(seen) == 4, f"it printed {result.output!r}")
     require([seen[0] >> 15 & 1, seen[1] >> 7 & 1, seen[2] >> 31 & 1, seen[3] >> 15 & 1] == [1, 0, 1, 1],
@@ -67,7 +67,7 @@ echo alive; umbractl version
 
 
 def test_sleep_type_that_no_table_names_is_refused():
-    machine = with_port(command=f"port 0x604 2 {SLEEP_1}; port 0x604 2 {SLEEP_7}; umbractl version",
+    machine = with_program("port", command=f"port 0x604 2 {SLEEP_1}; port 0x604 2 {SLEEP_7}; umbractl version",
                         extra=["-global", "ICH9-LPC.disable_s3=1"])
     result = run_command("s3-unnamed", machine)
     require("refused (sleep type 1;" in result.text, "the serial log does not say so")
@@ -76,7 +76,7 @@ def test_sleep_type_that_no_table_names_is_refused():
 def end_of_guest(name, command, options="", **settings):
     """What QEMU tells by its QMP socket of the machine's end: SHUTDOWN's reason, and whether RESET or SUSPEND_DISK came."""
     path = f"build/{name}.qmp"
-    machine = with_port(command=command, options=f"{vm.LINUX} {options}",
+    machine = with_program("port", command=command, options=f"{vm.LINUX} {options}",
                         extra=["-qmp", f"unix:{path},server=on,wait=off"], **settings)
     events = []
 
@@ -167,6 +167,23 @@ def test_dmesg_of_the_keyboard_controller_is_as_on_bare():
     lines = [re.findall(r"^.*i8042.*$|^.*atkbd.*$|^.*AT Translated.*$", re.sub(r"(?m)^<\d+>\[[ .\d]*\] ", "", inspect("full", bare)["dmesg"]), re.M)
              for bare in (True, False)]
     require(lines[0] and lines[0] == lines[1], f"the kernel says {lines[1]}, bare {lines[0]}")
+
+
+# --- how long one exit takes ---------------------------------------------------------
+LONGEST = 300_000
+FORKS = "forks {}; echo; umbractl stats"
+
+
+# adversarial: 43
+def test_no_exit_grows_with_the_guest():
+    """QEMU's -icount shift=0: a tick of the TSC is an instruction."""
+    machine = with_program("forks", command=FORKS.format(640), memory="1280M", extra=["-icount", "shift=0,sleep=off"])
+    text = run_command("longest-exit", machine).output.decode()
+    require("forks: done" in text, f"the program says {text[:300]!r}")
+    longest = counter(text, "longest_exit")
+    require(0 < longest <= LONGEST, f"the longest exit took {longest} instructions "
+                f"(of the shadow engine's faults and flushes {counter(text, 'shadow_longest')})")
+    require(counter(text, "shadow_dormants") > 600, "its flushes took no tables out of the shadow")
 
 
 # --- outside long mode (tests/guest/legacy) ------------------------------------------
