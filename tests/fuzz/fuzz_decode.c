@@ -4,6 +4,7 @@
  * length and operands from ours (the comparison of test_decode.c); any bytes,
  * cut anywhere, are read only so far as they go.
  */
+int test_decode_main(void);
 #define main test_decode_main
 #include "tests/unit/test_decode.c"
 #undef main
