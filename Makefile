@@ -186,6 +186,7 @@ UNIT_LIBS_test_decode := -lZydis
 UNIT_LIBS_test_insn_shape := -lZydis
 UNIT_LIBS_test_cr3_pair := -lunicorn
 UNIT_LIBS_test_bounce := -lunicorn
+UNIT_LIBS_test_drop := -lunicorn -lZydis
 UNIT_LIBS_test_emulate := -lunicorn
 UNIT_LIBS_test_walk_unicorn := -lunicorn
 
