@@ -17,7 +17,7 @@ void svm_nmi_set_intercepts(struct vcpu *vcpu)
 	struct vmcb *vmcb = svm->vmcb;
 	u32 asked = svm->requested & INTERCEPT_DB ? (u32)BIT(VEC_DB) : 0;
 
-	vmcb->intercept[EXCEPTIONS] = svm->step ? ~(u32)BIT(VEC_NMI) : (u32)BIT(VEC_PF) | asked;
+	svm_set_intercept_word(vmcb, EXCEPTIONS, svm->step ? ~(u32)BIT(VEC_NMI) : (u32)BIT(VEC_PF) | asked);
 	svm_set_intercept(vmcb, SVM_EXIT_IRET, vcpu->several && vcpu->nmi_blocked && !svm->step);
 	svm_set_intercept(vmcb, SVM_EXIT_NMI, vcpu->several || svm->requested & INTERCEPT_NMI);
 }

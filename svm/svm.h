@@ -63,12 +63,20 @@ static inline void svm_dirty(struct vmcb *vmcb, u32 group)
 	vmcb->clean &= ~group;
 }
 
+/* Intercepts that stay as they are need not be loaded again. */
+static inline void svm_set_intercept_word(struct vmcb *vmcb, u32 word, u32 value)
+{
+	if (vmcb->intercept[word] == value)
+		return;
+	vmcb->intercept[word] = value;
+	svm_dirty(vmcb, CLEAN_INTERCEPTS);
+}
+
 static inline void svm_set_intercept(struct vmcb *vmcb, enum svm_exit code, bool on)
 {
-	u32 bit = 1u << ((u32)code % 32), *word = &vmcb->intercept[(u32)code / 32];
+	u32 bit = 1u << ((u32)code % 32), word = (u32)code / 32, old = vmcb->intercept[word];
 
-	*word = on ? *word | bit : *word & ~bit;
-	svm_dirty(vmcb, CLEAN_INTERCEPTS);
+	svm_set_intercept_word(vmcb, word, on ? old | bit : old & ~bit);
 }
 
 /* cpu.c */
