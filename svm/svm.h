@@ -41,7 +41,8 @@ struct svm_vcpu {
 	/* halt.c */
 	bool halted;             /* HLT at halt_rip is executed with interrupts exiting */
 	u64 halt_rip, halt_next; /* halt_next: behind it, once it has slept; else 0 */
-	u64 halt_shadow;         /* VMCB_INTERRUPT_SHADOW at the HLT */
+	u64 halt_shadow;         /* VMCB_INTERRUPT_SHADOW at the HLT; if it is on, */
+	u8 halt_len;             /* the HLT's length, or 0 if that cannot be told */
 	/* nmi.c */
 	bool step;                       /* an IRET is stepped over, at step_rip; */
 	u64 step_rip, step_tf, step_dr6; /* RFLAGS.TF and DR6 as the guest has them */
