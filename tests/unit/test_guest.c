@@ -535,6 +535,38 @@ static void long_mode_is_entered_and_left_by_the_book(void **state)
 	assert_true(vcpu.efer & EFER_LME);
 }
 
+static const char *one_alone(void)
+{
+	return "it has no more";
+}
+static const char *any_number(void)
+{
+	return NULL;
+}
+
+/* Real mode, or the boot entry's way without, and no objection of the vendor's: then as many as the boot entry says. */
+static void the_vendor_may_hold_the_guest_to_one_processor(void **state)
+{
+	static const char *(*const says[])(void) = {NULL, any_number, one_alone};
+	static const u32 wanted[] = {0, 1, 2, 256};
+
+	for (u32 i = 0; i < 2 * 2 * 3 * ARRAY_SIZE(wanted); i++) {
+		struct vendor v = vendor;
+		struct guest_config config = {.vendor = &v, .sipi_protected = i & 1};
+		u32 w = wanted[i / 12], limit;
+		const char *why;
+		bool can;
+
+		v.real_mode = i & 2;
+		v.one_processor = says[i / 4 % 3];
+		can = i & 3 && v.one_processor != one_alone;
+		limit = guest_processor_limit(&config, w, &why);
+		assert_int_equal(limit, !can ? 1 : w ? w : PROCESSORS_MAX);
+		/* A line where it changes something. */
+		assert_int_equal(!!why, i & 3 && w != 1 && v.one_processor == one_alone);
+	}
+}
+
 /*
  * SDM vol. 2, MOV to CR0: #GP, and VMX would refuse to enter such a guest (test_vmx_check). The APM has no such rule; nor does
  * either manual without EFER.LME.
@@ -1286,6 +1318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_guest_starts_in_long_mode),
+		cmocka_unit_test(the_vendor_may_hold_the_guest_to_one_processor),
 		cmocka_unit_test(a_16_bit_task_keeps_paging_off_under_lme),
 		cmocka_unit_test(a_stopped_guest_lets_smis_through),
 		cmocka_unit_test(reads_are_answered_with_the_guests_own_registers),
