@@ -123,6 +123,8 @@ void guest_exit(struct vcpu *vcpu)
 {
 	if (!guest_root_is_ours(vcpu))
 		stop_foreign_root(vcpu);
+	if (unlikely(vcpu->several))
+		processors_announce_look(&guest_of(vcpu)->shared->processors, vcpu->id);
 	exit_dispatch(vcpu);
 	if (unlikely(vcpu->several))
 		guest_messages(vcpu);
