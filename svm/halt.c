@@ -3,6 +3,7 @@
 #include "svm/halt.h"
 
 #include "arch/x86/guest/decode.h"
+#include "arch/x86/guest/hw.h"
 #include "mm/shadow.h"
 #include "svm/svm.h"
 
@@ -128,5 +129,8 @@ void svm_halt_entry(struct vcpu *vcpu)
 
 void svm_wake(struct vcpu *vcpu)
 {
-	svm_of(vcpu)->halted = svm_of(vcpu)->step = false;
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	svm->halted = svm->step = false;
+	svm->nmi_seen = hw_nmi_count(); /* those before an INIT */
 }

@@ -38,7 +38,8 @@ static u64 stale[PAGE_SIZE / sizeof(u64)];
 static struct svm_vcpu svm;
 static struct vcpu vcpu;
 static struct processors table;
-static u64 nmis;
+static u64 nmis, nmis_taken;
+static bool nmi_in_wait; /* one comes in each wait for a start-up message */
 static u32 kicks, waits;
 static bool fault_is_the_guests;
 
@@ -49,7 +50,11 @@ void hw_kick(u32 cpu)
 }
 u64 hw_nmis(const struct vendor *vendor)
 {
-	return nmis;
+	return nmis_taken = nmis;
+}
+u64 hw_nmi_count(void)
+{
+	return nmis_taken;
 }
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 {
@@ -139,6 +144,8 @@ void guest_exit(struct vcpu *v)
 		u64 startup = 1ull << 56 | ICR_STARTUP << 8 | IRET >> PAGE_SHIFT >> 8;
 
 		waits++;
+		if (nmi_in_wait)
+			nmis_taken = ++nmis;
 		assert_int_equal(processors_command(&table, 0, startup, &targets), COMMAND_SENT);
 	}
 }
@@ -184,7 +191,8 @@ static int fresh(void **state)
 	assert_int_equal(processors_add(&table, 0, true), 0);
 	assert_int_equal(processors_add(&table, 1, false), 1);
 	table.cpu[1].state = PROCESSOR_RUNS;
-	nmis = 7;
+	nmis = nmis_taken = 7;
+	nmi_in_wait = false;
 	kicks = waits = 0;
 	fault_is_the_guests = false;
 	code_bytes = 0;
@@ -594,6 +602,23 @@ static void an_init_wipes_all_of_it(void **state)
 	}
 }
 
+/* A device's NMI to a processor that waits for its start-up message comes behind the start, once; an INIT wipes one that came before. */
+/* adversarial: 29 */
+static void an_nmi_in_the_wait_for_a_start_comes_behind_it(void **state)
+{
+	static const struct step started[] = {{SVM_EXIT_NMI, REQUEST_INIT, NMI | WATCH}, {SVM_EXIT_NMI, 0, WATCH}};
+	static const struct step wiped[] = {{SVM_EXIT_NMI, DEVICE_NMI | REQUEST_INIT, 0}, {SVM_EXIT_NMI, 0, 0}};
+	static const struct step before[] = {{SVM_EXIT_VINTR, REQUEST_INIT, 0}, {SVM_EXIT_NMI, 0, 0}};
+
+	nmi_in_wait = true;
+	run("in the wait", started, ARRAY_SIZE(started));
+	fresh(NULL);
+	run("at the INIT", wiped, ARRAY_SIZE(wiped));
+	fresh(NULL);
+	nmis = ++nmis_taken;
+	run("before the INIT", before, ARRAY_SIZE(before));
+}
+
 static void halt_at(u64 rip, bool shadow, const char *bytes, u32 count)
 {
 	vcpu.several = true;
@@ -693,6 +718,7 @@ int main(void)
 		cmocka_unit_test_setup(an_nmi_that_cannot_go_yet_makes_one_exit, fresh),
 		cmocka_unit_test_setup(an_nmi_whose_delivery_is_cut_short_goes_again, fresh),
 		cmocka_unit_test_setup(an_init_wipes_all_of_it, fresh),
+		cmocka_unit_test_setup(an_nmi_in_the_wait_for_a_start_comes_behind_it, fresh),
 		cmocka_unit_test_setup(an_interrupt_goes_behind_a_halt_that_a_shadow_covers, fresh),
 		cmocka_unit_test_setup(a_halt_is_as_long_as_when_it_exited, fresh),
 		cmocka_unit_test_setup(one_processor_alone_has_none_of_it, fresh),
