@@ -186,6 +186,7 @@ UNIT_LIBS_test_decode := -lZydis
 UNIT_LIBS_test_insn_shape := -lZydis
 UNIT_LIBS_test_cr3_pair := -lunicorn
 UNIT_LIBS_test_bounce := -lunicorn
+UNIT_LIBS_test_drop := -lunicorn -lZydis
 UNIT_LIBS_test_emulate := -lunicorn
 UNIT_LIBS_test_walk_unicorn := -lunicorn
 
@@ -278,7 +279,8 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.
 FUZZ_BIN := $(FUZZ_TARGETS:%=build/fuzz/%)
 FUZZ_LIB_OBJ := $(UNIT_LIB_C:%.c=build/fuzz/obj/%.o) build/fuzz/obj/tests/fuzz/fuzz.o $(UNIT_LIB_ASM)
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -I. $(DEFINES) -DUMBRA_DEBUG -DUMBRA_HOST -fno-strict-aliasing -fno-omit-frame-pointer \
-	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -w
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all $(WARN) \
+	-Wno-unknown-attributes -Wno-unknown-pragmas # gcc has some that clang does not know
 FUZZ_LIBS_fuzz_decode := -lZydis
 FUZZ_LIBS_fuzz_emulate := -lunicorn
 build/fuzz/obj/lib/string.o build/fuzz/obj/lib/printf.o: FUZZ_CFLAGS += $(LIB_RENAMES)

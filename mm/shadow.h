@@ -222,6 +222,12 @@ MUST_CHECK int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u
 				 gva_t *fault_gva, u32 *error);
 MUST_CHECK int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len,
 				  struct gpt_access access, gva_t *fault_gva, u32 *error);
+/*
+ * The access to the byte at gva, but nothing is moved: 0 if it is hidden memory, -EIO if it is other memory, -EFAULT with
+ * *fault_gva and *error.
+ */
+MUST_CHECK int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, gva_t *fault_gva,
+				  u32 *error);
 /* Counts a write to hidden memory that nobody carries out. */
 void shadow_drop_write(struct shadow_mmu *mmu);
 

@@ -3,10 +3,55 @@
 #include "svm/halt.h"
 
 #include "arch/x86/guest/decode.h"
+#include "arch/x86/guest/hw.h"
 #include "mm/shadow.h"
 #include "svm/svm.h"
 
 #define OPCODE_HLT 0xf4
+
+static bool is_prefix(u8 byte, bool code64)
+{
+	/* clang-format off */
+	switch (byte) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: /* segments */
+	case 0x66: case 0x67: case 0xf2: case 0xf3: return true; /* F0 makes it #UD */
+	default: return code64 && (byte & 0xf0) == 0x40; /* REX */
+	}
+	/* clang-format on */
+}
+
+/*
+ * Length of the HLT that has just exited at halt_rip, prefixes too. As its bytes were fetched just now they can be read; 0 if not,
+ * or if another processor has changed them.
+ */
+static u8 halt_len(struct vcpu *vcpu)
+{
+	const struct svm_vcpu *svm = svm_of(vcpu);
+	const struct vmcb *vmcb = svm->vmcb;
+	const struct gpt_access fetch = {.fetch = true};
+	u8 len = svm_insn_len(vmcb, svm_features()->assists), byte;
+	bool code64 = svm_is_code64(vmcb);
+	const u8 *code;
+
+	if (len)
+		return len;
+	code = code64 ? shadow_peek_code(vcpu->mmu, svm->halt_rip) : NULL;
+	if (code && *code == OPCODE_HLT)
+		return 1;
+	for (len = 0; len < INSN_MAX; len++) {
+		u64 rip = svm->halt_rip + len;
+		gva_t at = code64 ? rip : (u32)(vmcb->cs.base + rip), fault_gva;
+		u32 error;
+
+		if (shadow_read_guest(vcpu->mmu, at, &byte, 1, fetch, &fault_gva, &error))
+			return 0;
+		if (byte == OPCODE_HLT)
+			return len + 1;
+		if (!is_prefix(byte, code64))
+			return 0;
+	}
+	return 0;
+}
 
 void svm_halt_set_intercepts(struct vcpu *vcpu)
 {
@@ -30,6 +75,7 @@ void svm_halt_begin(struct vcpu *vcpu)
 	svm->halt_rip = svm->vmcb->rip;
 	svm->halt_next = 0;
 	svm->halt_shadow = svm->vmcb->interrupt_shadow;
+	svm->halt_len = svm->halt_shadow ? halt_len(vcpu) : 0;
 	set_halted(vcpu, !(svm->vmcb->rflags & RFLAGS_TF));
 	if (!svm->halted)
 		svm_set_intercept(svm->vmcb, SVM_EXIT_HLT, false);
@@ -43,14 +89,12 @@ void svm_halt_begin(struct vcpu *vcpu)
 static void pass_halt(struct vcpu *vcpu)
 {
 	const struct svm_vcpu *svm = svm_of(vcpu);
-	const u8 *code;
 
 	if (svm->vmcb->rip != svm->halt_rip || !svm->halt_shadow)
 		return;
-	code = svm->halt_next ? NULL : shadow_peek_code(vcpu->mmu, svm->halt_rip);
-	if (!svm->halt_next && (!code || *code != OPCODE_HLT))
-		return; /* with prefixes, or at a place that is not remembered: the interrupt comes first */
-	svm->vmcb->rip = svm->halt_next ? svm->halt_next : svm->halt_rip + 1;
+	if (!svm->halt_next && !svm->halt_len)
+		return; /* the interrupt comes first */
+	svm->vmcb->rip = svm->halt_next ? svm->halt_next : svm->halt_rip + svm->halt_len;
 	svm->vmcb->interrupt_shadow = 0;
 }
 
@@ -85,5 +129,8 @@ void svm_halt_entry(struct vcpu *vcpu)
 
 void svm_wake(struct vcpu *vcpu)
 {
-	svm_of(vcpu)->halted = svm_of(vcpu)->step = false;
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	svm->halted = svm->step = false;
+	svm->nmi_seen = hw_nmi_count(); /* those before an INIT */
 }

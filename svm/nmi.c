@@ -17,7 +17,7 @@ void svm_nmi_set_intercepts(struct vcpu *vcpu)
 	struct vmcb *vmcb = svm->vmcb;
 	u32 asked = svm->requested & INTERCEPT_DB ? (u32)BIT(VEC_DB) : 0;
 
-	vmcb->intercept[EXCEPTIONS] = svm->step ? ~(u32)BIT(VEC_NMI) : (u32)BIT(VEC_PF) | asked;
+	svm_set_intercept_word(vmcb, EXCEPTIONS, svm->step ? ~(u32)BIT(VEC_NMI) : (u32)BIT(VEC_PF) | asked);
 	svm_set_intercept(vmcb, SVM_EXIT_IRET, vcpu->several && vcpu->nmi_blocked && !svm->step);
 	svm_set_intercept(vmcb, SVM_EXIT_NMI, vcpu->several || svm->requested & INTERCEPT_NMI);
 }
@@ -99,17 +99,20 @@ static void step_entry(struct vcpu *vcpu, struct svm_vcpu *svm)
 
 /* --- exits and entries -------------------------------------------------------------------- */
 
+static void note_nmis(struct vcpu *vcpu, struct svm_vcpu *svm, u64 count)
+{
+	vcpu->nmi_waits = vcpu->nmi_waits || count != svm->nmi_seen;
+	svm->nmi_seen = count;
+}
+
 void svm_nmi_exit(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
-	u64 count;
 
 	if (svm->step)
 		step_exit(vcpu, svm);
 	if (vcpu->exit.kind == EXIT_NMI) {
-		count = hw_nmis(vcpu->vendor);
-		vcpu->nmi_waits = vcpu->nmi_waits || count != svm->nmi_seen;
-		svm->nmi_seen = count;
+		note_nmis(vcpu, svm, hw_nmis(vcpu->vendor));
 		vcpu->exit.kind = EXIT_WINDOW;
 	} else if ((u32)svm->vmcb->exit_code == SVM_EXIT_IRET) {
 		step_begin(vcpu, svm);
@@ -139,6 +142,8 @@ void svm_nmi_entry(struct vcpu *vcpu)
 		vcpu->inject.type = EVENT_NONE;
 		vcpu->nmi_waits = true;
 	}
+	if (vcpu->several) /* one that came while the processor waited for a start-up message, or for its interrupts to be dropped */
+		note_nmis(vcpu, svm, hw_nmi_count());
 	if (svm->step)
 		step_entry(vcpu, svm);
 	if (vcpu->nmi_waits && !vcpu->nmi_blocked)

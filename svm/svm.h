@@ -41,7 +41,8 @@ struct svm_vcpu {
 	/* halt.c */
 	bool halted;             /* HLT at halt_rip is executed with interrupts exiting */
 	u64 halt_rip, halt_next; /* halt_next: behind it, once it has slept; else 0 */
-	u64 halt_shadow;         /* VMCB_INTERRUPT_SHADOW at the HLT */
+	u64 halt_shadow;         /* VMCB_INTERRUPT_SHADOW at the HLT; if it is on, */
+	u8 halt_len;             /* the HLT's length, or 0 if that cannot be told */
 	/* nmi.c */
 	bool step;                       /* an IRET is stepped over, at step_rip; */
 	u64 step_rip, step_tf, step_dr6; /* RFLAGS.TF and DR6 as the guest has them */
@@ -63,12 +64,20 @@ static inline void svm_dirty(struct vmcb *vmcb, u32 group)
 	vmcb->clean &= ~group;
 }
 
+/* Intercepts that stay as they are need not be loaded again. */
+static inline void svm_set_intercept_word(struct vmcb *vmcb, u32 word, u32 value)
+{
+	if (vmcb->intercept[word] == value)
+		return;
+	vmcb->intercept[word] = value;
+	svm_dirty(vmcb, CLEAN_INTERCEPTS);
+}
+
 static inline void svm_set_intercept(struct vmcb *vmcb, enum svm_exit code, bool on)
 {
-	u32 bit = 1u << ((u32)code % 32), *word = &vmcb->intercept[(u32)code / 32];
+	u32 bit = 1u << ((u32)code % 32), word = (u32)code / 32, old = vmcb->intercept[word];
 
-	*word = on ? *word | bit : *word & ~bit;
-	svm_dirty(vmcb, CLEAN_INTERCEPTS);
+	svm_set_intercept_word(vmcb, word, on ? old | bit : old & ~bit);
 }
 
 /* cpu.c */

@@ -233,6 +233,15 @@ void vmx_hidden_features(u32 missing, char *buf, u32 size)
 						features[i].names);
 }
 
+/*
+ * With several of them NMIs exit, and those that are the guest's are injected: only virtual NMIs tell when the guest's handler
+ * has come to its end (SDM vol. 3 section 25.3), so without them one would come amid another, or not at all.
+ */
+const char *vmx_several_error(const struct vmx_controls *c)
+{
+	return c->virtual_nmis ? NULL : "this CPU's VMX has no virtual NMIs";
+}
+
 const char *vmx_feature_control_error(u64 value)
 {
 	if (value & FEATURE_CONTROL_LOCK && !(value & FEATURE_CONTROL_VMX))

@@ -91,6 +91,9 @@ MUST_CHECK int vmx_controls_compute(const struct vmx_capability *c, struct vmx_c
  */
 void vmx_hidden_features(u32 missing, char *buf, u32 size);
 
+/* NULL, or why a guest on this CPU cannot have several processors. */
+const char *vmx_several_error(const struct vmx_controls *c);
+
 /* NULL, or what is wrong with IA32_FEATURE_CONTROL; a value that is not locked is fine. */
 const char *vmx_feature_control_error(u64 value);
 

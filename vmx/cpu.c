@@ -83,6 +83,11 @@ const char *vmx_hidden(void)
 	return names;
 }
 
+const char *vmx_one_processor(void)
+{
+	return vmx_several_error(&controls);
+}
+
 static bool has(enum vmx_control_word word, u32 bit)
 {
 	return vmx_may(&capability, word, bit);

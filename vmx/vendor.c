@@ -50,6 +50,7 @@ const struct vendor vmx_vendor = {
 	.unsupported = vmx_unsupported,
 	.describe = vmx_describe,
 	.hidden_features = vmx_hidden,
+	.one_processor = vmx_one_processor,
 	.cpu_alloc = vmx_cpu_alloc,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,

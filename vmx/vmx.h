@@ -50,6 +50,7 @@ u32 vmx_phys_bits(void);
 const char *vmx_unsupported(void);
 void vmx_describe(char *buf, u32 size);
 const char *vmx_hidden(void);
+const char *vmx_one_processor(void);
 void *vmx_cpu_alloc(void);
 int vmx_cpu_enable(void);
 void vmx_cpu_disable(void);

@@ -153,13 +153,15 @@ static void find_sleep(const struct boot_info *info, struct acpi_sleep *sleep)
 }
 
 /* The processors that the guest may start, as far as there is memory for them and the boot entry allows. */
-static void give_processors(const struct boot_info *info, const struct vendor *vendor, struct acpi_cpus *given)
+static void give_processors(const struct boot_info *info, const struct guest_config *config, struct acpi_cpus *given)
 {
-	u32 limit = info->options.cpus ? info->options.cpus : PERCPU_MAX;
-	bool startable = vendor->real_mode || info->options.sipi_protected;
+	const char *why;
+	u32 limit = guest_processor_limit(config, info->options.cpus, &why);
 
+	if (why)
+		log_warn("processors: the guest has one alone: %s\n", why);
 	*given = (struct acpi_cpus){.count = 1, .apic_id = {percpu_boot.apic_id}};
-	for (u32 i = 1; i < PERCPU_MAX && given->count < limit && startable; i++) {
+	for (u32 i = 1; i < PERCPU_MAX && given->count < limit; i++) {
 		struct percpu *cpu = percpu_of(i);
 		struct vcpu *vcpu;
 
@@ -212,7 +214,7 @@ static NORETURN void start_guest(const struct boot_info *info)
 	if (err)
 		panic("no memory for the guest's CPU (error %d)", err);
 	smp_take_all(info, config.vendor, guest_run_other);
-	give_processors(info, config.vendor, &given);
+	give_processors(info, &config, &given);
 	config.shadow = start_shadow(info, config.vendor, given.count);
 	err = guest_start(&boot_vcpu);
 	if (err)

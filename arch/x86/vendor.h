@@ -32,6 +32,8 @@ struct vendor {
 	 * NULL: there are none on any CPU.
 	 */
 	const char *(*hidden_features)(void);
+	/* Why a guest can have one processor alone on this CPU, or NULL. NULL: it can have more on any CPU. */
+	const char *(*one_processor)(void);
 	/* Does this CPU, once enabled, ignore address line A20? NULL or false: its ports have to be guarded. */
 	bool (*a20_fixed)(void);
 	/* What a CPU needs of its own, for its percpu->backend; called on any CPU. NULL: no memory. */

@@ -156,6 +156,14 @@ static int access_pages(struct shadow_mmu *mmu, gva_t gva, u8 *buf, u32 len, str
 	return 0;
 }
 
+int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	struct piece piece;
+	int err = piece_find(mmu, gva, 1, access, &piece, fault_gva, error);
+
+	return err || (!piece.at && !piece.foreign) ? err : -EIO;
+}
+
 void shadow_drop_write(struct shadow_mmu *mmu)
 {
 	STAT_UNLOCKED(mmu->s, hidden_writes);

@@ -3,6 +3,7 @@
  * ACPI tables (the world of test_acpi.c): any bytes at all, with checksums made good or not; nothing is read but what
  * was asked for, and what is found makes sense.
  */
+int test_acpi_main(void);
 #define main test_acpi_main
 #include "tests/unit/test_acpi.c"
 #undef main

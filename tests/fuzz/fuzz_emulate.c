@@ -6,6 +6,7 @@
  * behind the instruction unless it branched. What the CPU executes on a copy of its operand
  * writes to no other memory. An instruction that is not emulated may stop the guest.
  */
+int test_emulate_main(void);
 #define main test_emulate_main
 #include "tests/unit/test_emulate.c"
 #undef main

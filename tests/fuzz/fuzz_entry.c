@@ -110,8 +110,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 u32 fuzz_seed(u32 n, u8 out[FUZZ_SEED_MAX])
 {
 	static const char *const seeds[] = {
-		"\3title Debian\nversion 6.1.0-56\nmachine-id 4098b3f648d74c13b1f04ccfba7798e8\nsort-key debian\n"
-		"architecture x64\nlinux /vmlinuz\ninitrd /a\ninitrd \\b\noptions root=/dev/sda1 ro\numbra pool=32M bare\n",
+		("\3title Debian\nversion 6.1.0-56\nmachine-id 4098b3f648d74c13b1f04ccfba7798e8\nsort-key debian\n"
+		 "architecture x64\nlinux /vmlinuz\ninitrd /a\ninitrd \\b\noptions root=/dev/sda1 ro\numbra pool=32M bare\n"),
 		"\3multiboot /kernel one two\nmodule /m string\noptions more\n",
 		"\1default debian-*\ntimeout 5\n",
 		"\1timeout menu-force\n",

@@ -4,6 +4,7 @@
  * tables, capabilities and access (the comparison of test_gpt_ept.c). The input
  * is laid out as that of fuzz_walk.c.
  */
+int test_gpt_ept_main(void);
 #define main test_gpt_ept_main
 #include "tests/unit/test_gpt_ept.c"
 #undef main

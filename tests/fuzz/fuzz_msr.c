@@ -4,6 +4,7 @@
  * reaches a register without a row that lets it; and against a model of what the guest must
  * read: nothing but passed and masked rows ever changes in the processor.
  */
+int test_msr_main(void);
 #define main test_msr_main
 #include "tests/unit/test_msr.c"
 #undef main

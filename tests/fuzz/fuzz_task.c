@@ -5,6 +5,7 @@
  * is refused by VMX where CS, SS, TR or RFLAGS make no sense (SDM vol. 3 section 26.3.1.2). And
  * a fault before the commit leaves the old task as it was.
  */
+int test_task_main(void);
 #define main test_task_main
 #include "tests/unit/test_task.c"
 #undef main

@@ -9,6 +9,7 @@
  * sipi=protected): processors start in protected mode, so what they find in real mode is left out.
  */
 /* adversarial: 29 */
+#include "tests/guest/lib/pin.h"
 #include "tests/guest/lib/smp.h"
 
 #define VECTOR 0x50u
@@ -385,45 +386,14 @@ static void test_init_anywhere(void)
 			}
 }
 
-#define PIT_COMMAND 0x43
-#define PIT_COUNTER 0x40
-#define PIT_ONE_SHOT 0x30 /* counter 0, both bytes, mode 0 */
-#define PIT_STATUS 0xe2   /* read back the status of counter 0 */
-#define PIT_OUT 0x80
-#define IOAPIC 0xfec00000ull
-#define IOAPIC_TIMER 2 /* the pin of the timer's line on PCs */
-#define IOAPIC_ENTRY(pin) (0x10 + 2 * (pin))
-#define IOAPIC_MASKED 0x10000u
-
-static void ioapic_write(u32 index, u32 v)
-{
-	*(volatile u32 *)IOAPIC = index;
-	*(volatile u32 *)(IOAPIC + 0x10) = v;
-}
-
-static bool pin_is_high(void)
-{
-	outb(PIT_COMMAND, PIT_STATUS);
-	return inb(PIT_COUNTER) & PIT_OUT;
-}
-
-/* The timer's line rises once: one message of that mode. False: it may have risen while the pin was masked. */
+/* The pin is open briefly. */
 static bool try_pin(u32 id, u32 mode)
 {
-	bool in_time;
+	bool in_time = pin_try(id, mode, 0x2000); /* 7 ms */
 
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER), IOAPIC_MASKED);
-	outb(PIT_COMMAND, PIT_ONE_SHOT);
-	outb(PIT_COUNTER, 0);
-	outb(PIT_COUNTER, 0x20); /* 7 ms */
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER) + 1, id << 24);
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER), mode);
-	in_time = !pin_is_high();
-	while (!pin_is_high())
-		;
 	for (u32 i = 0; i < 1000; i++)
 		asm volatile("pause");
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER), IOAPIC_MASKED);
+	pin_mask();
 	return in_time;
 }
 

@@ -6,13 +6,9 @@
  * once, none inside the handler of another (SDM vol. 3 section 6.7.1).
  */
 /* adversarial: 29 */
-#include "tests/guest/lib/guest.h"
+#include "tests/guest/lib/pin.h"
 
-#define IOAPIC 0xfec00000ull
-#define IOAPIC_TIMER 2 /* the pin of the timer's line on PCs */
-#define IOAPIC_ENTRY(pin) (0x10 + 2 * (pin))
 #define IOAPIC_NMI 0x400u /* delivery mode, edge, not masked */
-#define IOAPIC_MASKED 0x10000u
 #define APIC_ID 0xfee00020ull
 #define APIC_LDR 0xfee000d0ull
 #define APIC_SVR 0xfee000f0ull
@@ -21,12 +17,6 @@
 #define ICR_NMI 0x400u
 #define ICR_LOGICAL 0x800u
 #define ICR_SELF 0x40000u
-
-#define PIT_COMMAND 0x43
-#define PIT_COUNTER 0x40
-#define PIT_ONE_SHOT 0x30 /* counter 0, both bytes, mode 0 */
-#define PIT_STATUS 0xe2   /* read back the status of counter 0 */
-#define PIT_OUT 0x80
 
 #define VEC_NMI 2
 #define ROUNDS 40
@@ -87,26 +77,6 @@ static void send_self(void)
 	write32(APIC_ICR_LOW, ICR_NMI);
 }
 
-static void ioapic_write(u32 index, u32 v)
-{
-	write32(IOAPIC, index);
-	write32(IOAPIC + 0x10, v);
-}
-
-/* The line rises once, after so many 838 ns. */
-static void timer_start(u16 ticks)
-{
-	outb(PIT_COMMAND, PIT_ONE_SHOT);
-	outb(PIT_COUNTER, (u8)ticks);
-	outb(PIT_COUNTER, (u8)(ticks >> 8));
-}
-
-static bool timer_done(void)
-{
-	outb(PIT_COMMAND, PIT_STATUS);
-	return inb(PIT_COUNTER) & PIT_OUT;
-}
-
 void nmi_handle(void)
 {
 	u32 before;
@@ -121,8 +91,8 @@ void nmi_handle(void)
 	if (nmi.again) {
 		nmi.again = false;
 		before = nmi.count;
-		timer_start(300);
-		while (!timer_done())
+		pin_start(300);
+		while (!pin_is_high())
 			cpuid(0, 0);
 		for (u32 i = 0; i < 100; i++)
 			cpuid(0, 0);
@@ -153,7 +123,7 @@ static void await(u32 expected, void (*what)(void))
 {
 	for (u32 i = 0; i < PATIENCE && nmi.count != expected; i++) {
 		what();
-		if (i == PATIENCE / 2 && !timer_done())
+		if (i == PATIENCE / 2 && !pin_is_high())
 			i = 0; /* an emulator's timer may be late */
 	}
 }
@@ -167,7 +137,7 @@ static u32 rounds(void (*what)(void), bool again)
 		u32 expected = nmi.count + 1 + again;
 
 		nmi.again = again;
-		timer_start((u16)(200 + 7 * round));
+		pin_start((u16)(200 + 7 * round));
 		await(expected, what);
 		for (u32 i = 0; i < 50; i++)
 			what();
@@ -256,22 +226,21 @@ void run_tests(void)
 	outb(0x21, 0xff); /* the PIC is masked: the line goes to the I/O APIC alone */
 	outb(0xa1, 0xff);
 	write32(APIC_SVR, 0x1ff);
-	timer_start(0xffff); /* the line is low before the pin is opened */
+	pin_start(0xffff); /* the line is low before the pin is opened */
 	set_handler(VEC_NMI, nmi_entry);
 	write32(APIC_LDR, 0x02000000);
 	if (!is_intel()) /* not a valid command there (SDM vol. 3 table 10-3), and Bochs sends none */
 		check_ipi(0, ICR_NMI | ICR_SELF, "an NMI that the program sends itself by shorthand arrives once");
 	check_ipi(read32(APIC_ID), ICR_NMI, "an NMI to the own APIC ID arrives once");
 	check_ipi(read32(APIC_LDR), ICR_NMI | ICR_LOGICAL, "an NMI to the own logical address arrives once");
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER) + 1, read32(APIC_ID));
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER), IOAPIC_NMI);
+	pin_open(read32(APIC_ID) >> 24, IOAPIC_NMI);
 
 	ALL(spin, false, "an NMI reaches a program that does not exit, once");
 	ALL(leave, false, "an NMI reaches a program that exits all the time, once");
 	ALL(fault, false, "an NMI reaches a program that faults all the time, once");
 	ALL(leave, true, "an NMI that comes in the handler of another is handled after it, once");
 	check(nmi.early == 0 && nmi.deepest == 1, "no NMI came inside the handler of another", "%u did", nmi.early);
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER), IOAPIC_MASKED);
+	pin_mask();
 	test_iret();
 	if (under_umbra())
 		print("NOTE: %lu exits at an NMI window\n", umbra_counter("exit_window"));

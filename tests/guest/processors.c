@@ -6,7 +6,7 @@
  * (options: cpus=N); under the hypervisor none does but those of the guest's own (mine=N).
  */
 /* adversarial: 35 */
-#include "tests/guest/lib/guest.h"
+#include "tests/guest/lib/pin.h"
 
 #define APIC 0xfee00000ull
 enum { APIC_ID = 0x20, APIC_LDR = 0xd0, APIC_SVR = 0xf0, APIC_ICR_LOW = 0x300, APIC_ICR_HIGH = 0x310 };
@@ -21,23 +21,14 @@ enum { FIXED = 0x000, LOWEST = 0x100, NMI = 0x400, INIT = 0x500, STARTUP = 0x600
 /* A device's store there is a message to the processor with that APIC ID; in QEMU a processor's own is too. */
 #define MESSAGE(id) (APIC | (u64)(id) << 12)
 
-#define IOAPIC 0xfec00000ull
-#define IOAPIC_TIMER 2 /* the pin of the timer's line on PCs */
-#define IOAPIC_ENTRY(pin) (0x10 + 2 * (pin))
-#define IOAPIC_MASKED 0x10000u
-#define PIT_COMMAND 0x43
-#define PIT_COUNTER 0x40
-#define PIT_ONE_SHOT 0x30 /* counter 0, both bytes, mode 0 */
-#define PIT_STATUS 0xe2   /* read back the status of counter 0 */
-#define PIT_OUT 0x80
-
 #define LOW_BASE 0x1000u
 #define LOW_END 0xa0000u
 #define CODE 0x8000u    /* also what a SIPI of 8 starts */
 #define STARTED 0x8100u /* a word for each APIC ID */
 #define GOT_NMI 0x8140u /* likewise */
 #define NMI_CODE 0x8200u
-#define IDS 16u /* APIC IDs tried one by one */
+#define LATE 0xffffu /* until the pin's line rises: 55 ms */
+#define IDS 16u      /* APIC IDs tried one by one */
 
 static u32 own;
 static u32 mine; /* the APIC IDs below this one are the guest's own: they may run */
@@ -132,45 +123,13 @@ static void by_command_register(void)
 	}
 }
 
-static void ioapic_write(u32 index, u32 v)
-{
-	*(volatile u32 *)IOAPIC = index;
-	*(volatile u32 *)(IOAPIC + 0x10) = v;
-}
-
-static bool pin_is_high(void)
-{
-	outb(PIT_COMMAND, PIT_STATUS);
-	return inb(PIT_COUNTER) & PIT_OUT;
-}
-
-/*
- * The timer's line rises once: one message of that mode to that processor. False: it may have risen while the pin was
- * masked, and then there was none.
- */
-static bool try_pin(u32 id, u32 mode)
-{
-	bool in_time;
-
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER), IOAPIC_MASKED);
-	outb(PIT_COMMAND, PIT_ONE_SHOT);
-	outb(PIT_COUNTER, 0xff);
-	outb(PIT_COUNTER, 0xff); /* 55 ms */
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER) + 1, id << 24);
-	ioapic_write(IOAPIC_ENTRY(IOAPIC_TIMER), mode);
-	in_time = !pin_is_high();
-	while (!pin_is_high())
-		;
-	return in_time; /* an emulator under load is late with the line: the pin stays open until the next time */
-}
-
 /* At least one. */
 static void by_pin(u32 id, u32 mode)
 {
 	bool sent;
 
 	do {
-		sent = try_pin(id, mode);
+		sent = pin_try(id, mode, LATE);
 		for (u32 i = 0; i < BRIEFLY; i++)
 			wait();
 	} while (!sent);
@@ -183,7 +142,7 @@ static bool nmi_finds_hypervisor(u32 id)
 	bool sent = false;
 
 	while (!sent && umbra_counter("cpu_nmis") == before && !counted(GOT_NMI)) {
-		sent = try_pin(id, NMI);
+		sent = pin_try(id, NMI, LATE);
 		for (u32 i = 0;
 		     i < (sent ? PATIENCE : BRIEFLY) && umbra_counter("cpu_nmis") == before && !counted(GOT_NMI);
 		     i++)

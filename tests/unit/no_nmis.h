@@ -14,6 +14,10 @@ u64 hw_nmis(const struct vendor *vendor)
 {
 	panic("NMIs are looked for");
 }
+u64 hw_nmi_count(void)
+{
+	panic("NMIs are looked for");
+}
 void inject_nmi(struct vcpu *v)
 {
 	panic("an NMI is injected");

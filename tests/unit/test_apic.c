@@ -234,6 +234,20 @@ static void each_command_kicks_those_it_means_and_no_other(void **state)
 			for (u32 n = 0; n < CPUS; n++)
 				if (processors_take(&shared.processors, n, &event))
 					assert_true(n == OWN || kicked & BIT(n));
+			/* Two that are about to look need none, once. */
+			for (u32 again = 0; again < 2; again++) {
+				u32 look = again ? 0 : BIT(0) | BIT(3);
+
+				kicked = 0;
+				processors_announce_look(&shared.processors, 0);
+				processors_announce_look(&shared.processors, 3);
+				if (again) {
+					processors_take(&shared.processors, 0, &event);
+					processors_take(&shared.processors, 3, &event);
+				}
+				send(x2apic, icr);
+				assert_int_equal(kicked, cases[i].kicked & ~look);
+			}
 		}
 	host_log_quiet = false;
 }

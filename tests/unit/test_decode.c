@@ -117,7 +117,7 @@ static void check_memory(const u8 *bytes, const ZydisDecodedInstruction *z, cons
 	 */
 	if (op->mem.base == ZYDIS_REGISTER_R13D && insn->mod == 0)
 		base = INSN_NO_REG;
-	/* EVEX scales an 8-bit displacement, which the emulator never needs. */
+	/* EVEX scales an 8-bit displacement: test_drop. */
 	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX && ((z->raw.disp.value ^ insn->disp) & mask))
 		mismatch("displacement", bytes, z, insn);
 	if (base != insn->base || index != insn->index)
@@ -279,39 +279,6 @@ static void fifteen_bytes_are_the_limit(void **state)
 	assert_int_equal(insn.len, 15);
 }
 
-static void only_plain_stores_may_be_dropped(void **state)
-{
-	static const struct {
-		const char *bytes;
-		u8 len;
-		bool store;
-	} cases[] = {
-		{"\x62\xf1\x7c\x48\x29\x00", 6, true},  /* VMOVAPS [RAX], ZMM0 */
-		{"\x62\xf1\x7c\x48\x28\x00", 6, false}, /* the load */
-		{"\x62\xf1\xfe\x08\x7e\x00", 6, false}, /* VMOVQ XMM0, [RAX] */
-		{"\x62\xf2\x7d\x09\xa0\x00", 6, false}, /* VPSCATTERDD clears its mask */
-		{"\x62\xf1\x7c\x48\x29\xc1", 6, false}, /* to a register */
-		{"\x0f\xae\x00", 3, true},              /* FXSAVE */
-		{"\x0f\xae\x08", 3, false},             /* FXRSTOR */
-		{"\x0f\xae\x20", 3, true},              /* XSAVE */
-		{"\x66\x0f\xae\x30", 4, false},         /* CLWB */
-		{"\x0f\xae\x38", 3, false},             /* CLFLUSH */
-		{"\xdd\x30", 2, false},                 /* FNSAVE initialises the x87 */
-		{"\xd9\x30", 2, false},                 /* FNSTENV masks its exceptions */
-		{"\x89\x00", 2, false},
-	};
-	struct insn insn;
-
-	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
-		u8 bytes[INSN_MAX] = {0};
-
-		memcpy(bytes, cases[i].bytes, cases[i].len);
-		assert_int_equal(insn_decode(&insn, bytes, sizeof(bytes), 64), 0);
-		if (insn_is_plain_store(&insn) != cases[i].store)
-			fail_msg("case %u", i);
-	}
-}
-
 /* Of what the fast decoder knows: the opcode behind the prefixes, as 0F xx or xx alone. */
 static bool is_same(const struct insn_fast *f, const struct insn *insn)
 {
@@ -383,7 +350,6 @@ int main(void)
 		cmocka_unit_test(decode_matches_zydis_in_16_bit_code),
 		cmocka_unit_test(a_cut_instruction_wants_more_bytes),
 		cmocka_unit_test(fifteen_bytes_are_the_limit),
-		cmocka_unit_test(only_plain_stores_may_be_dropped),
 		cmocka_unit_test(what_the_fast_decoder_knows_is_what_the_full_one_finds),
 	};
 

@@ -97,9 +97,16 @@ static u8 device_page[0x1000];
 static u32 device_accesses;
 static u32 odd_size[4], odd_offset[4], odd_count; /* accesses to the APIC in other shapes than whole registers */
 
+static gva_t hidden_from, hidden_to; /* pages of memory[] that are hidden as well */
+
+static bool is_hidden(gva_t gva)
+{
+	return (gva & PAGE_MASK) == HIDDEN || (gva >= hidden_from && gva < hidden_to);
+}
+
 static bool present(gva_t gva)
 {
-	return (gva >= CODE && gva < MEM_END) || (gva & PAGE_MASK) == APIC || (gva & PAGE_MASK) == HIDDEN ||
+	return (gva >= CODE && gva < MEM_END) || (gva & PAGE_MASK) == APIC || is_hidden(gva) ||
 	       (gva & PAGE_MASK) == DEVICE;
 }
 
@@ -126,7 +133,7 @@ int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, str
 	assert_true(((gva ^ (gva + len - 1)) & PAGE_MASK) == 0);
 	if (err)
 		return err;
-	if ((gva & PAGE_MASK) == HIDDEN)
+	if (is_hidden(gva))
 		memset(buf, 0xff, len);
 	else
 		memcpy(buf, memory + gva, len);
@@ -141,16 +148,31 @@ int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 l
 	assert_true(((gva ^ (gva + len - 1)) & PAGE_MASK) == 0);
 	if (err)
 		return err;
-	if ((gva & PAGE_MASK) == HIDDEN)
+	if (is_hidden(gva))
 		hidden_writes++;
 	else
 		memcpy(memory + gva, buf, len);
 	return 0;
 }
 
+int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	int err = access_check(gva, access, fault_gva, error);
+
+	return err || is_hidden(gva) ? err : -EIO;
+}
+
 void shadow_drop_write(struct shadow_mmu *mmu)
 {
 	hidden_writes++;
+}
+
+/* Of the XSAVE area, standard and compacted. */
+static u32 xsave_bytes[2] = {832, 832};
+struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
+{
+	assert_true(leaf == 0xd && subleaf < 2);
+	return (struct cpuid_regs){.ebx = xsave_bytes[subleaf]};
 }
 
 enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)

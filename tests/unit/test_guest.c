@@ -42,6 +42,7 @@ static u64 pdpte_source[512];
 static u64 written_msrs;
 static u32 passed_msrs;
 
+static bool gif, smis_pass; /* as the processor stands behind an exit of SVM; at its end */
 static bool vcpu_alloc_fails;
 static u32 vcpu_inits, deafens, waits;
 static int vcpu_alloc(struct vcpu *v)
@@ -56,6 +57,7 @@ static int vcpu_init(struct vcpu *v)
 static void cpu_deafen(void)
 {
 	deafens++;
+	gif = false;
 }
 static NORETURN void run(struct vcpu *v)
 {
@@ -117,15 +119,19 @@ static hpa_t hardware_root(const struct vcpu *v)
 	return cr3_of_hardware;
 }
 static void dump(const struct vcpu *v) {}
-static u32 disabled;
 static void cpu_disable(void)
 {
-	disabled++;
+	gif = true;
+}
+static void cpu_listen(void)
+{
+	gif = true;
 }
 
 static const struct vendor vendor = {
 	.name = "fake",
 	.real_mode = true,
+	.cpu_listen = cpu_listen,
 	.cpu_deafen = cpu_deafen,
 	.run = run,
 	.set_shadow_root = set_shadow_root,
@@ -246,6 +252,10 @@ int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, str
 	return 0;
 }
 void shadow_drop_write(struct shadow_mmu *mmu) {}
+int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	return -EIO;
+}
 int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len, struct gpt_access access,
 		       gva_t *fault_gva, u32 *error)
 {
@@ -340,6 +350,7 @@ bool hw_stop_asked(void)
 
 NORETURN void hw_stop(void)
 {
+	smis_pass = gif;
 	panic("guest stopped");
 }
 void hw_kick_again(void) {}
@@ -379,6 +390,7 @@ static void create(const char *hide)
 		.vendor = &vendor, .start = &start, .cpuid_hide = hide, .host_phys_bits = PHYS_BITS};
 
 	vcpu = (struct vcpu){0};
+	gif = smis_pass = false;
 	taken = 0;
 	assert_int_equal(guest_create(&vcpu, &config, 0), 0);
 	assert_int_equal(guest_start(&vcpu), 0);
@@ -437,7 +449,7 @@ static void a_guest_on_tables_of_its_own_is_stopped(void **state)
 	host_log_quiet = true;
 	assert_panics(guest_exit(&vcpu));
 	host_log_quiet = false;
-	assert_int_equal(disabled, 1);
+	assert_string_equal(host_panic_message, "guest stopped");
 }
 
 /* One of its devices' resets the machine; one that comes with a word from another processor stops this one. */
@@ -450,11 +462,27 @@ static void an_init_resets_the_machine_unless_another_processor_panicked(void **
 	host_log_quiet = true;
 	assert_panics(guest_exit(&vcpu));
 	assert_string_equal(host_panic_message, "machine reset");
+	assert_false(smis_pass);
 	stop_asked = true;
 	assert_panics(guest_exit(&vcpu));
 	stop_asked = false;
 	host_log_quiet = false;
 	assert_string_equal(host_panic_message, "guest stopped");
+	assert_true(smis_pass);
+}
+
+/* Behind an exit of SVM, GIF holds them back (APM vol. 2 section 15.17); the firmware waits for all processors at each. */
+static void a_stopped_guest_lets_smis_through(void **state)
+{
+	create("");
+	vcpu.root = cr3_of_hardware = hpa(0x9000);
+	vcpu.exit = (struct vcpu_exit){.kind = EXIT_UNKNOWN, .raw = 0x1234};
+	host_log_quiet = true;
+	assert_false(smis_pass);
+	assert_panics(guest_exit(&vcpu));
+	host_log_quiet = false;
+	assert_string_equal(host_panic_message, "guest stopped");
+	assert_true(smis_pass);
 }
 
 static void illegal_cr0_values_are_refused(void **state)
@@ -498,10 +526,6 @@ static void long_mode_is_entered_and_left_by_the_book(void **state)
 	cs.attributes |= SEG_ATTR_L;
 	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL); /* CS.L */
 	cs.attributes &= ~SEG_ATTR_L;
-	tr_type = 0x83;
-	guest_of(&vcpu)->cpuid.amd = false;
-	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), -EINVAL); /* a 16-bit TSS, on Intel */
-	tr_type = 0x8b;
 	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 | CR0_PG), 0);
 	assert_true(vcpu.efer & EFER_LMA && flushed);
 	assert_int_equal(cr_write_efer(&vcpu, vcpu.efer & ~EFER_LME), -EINVAL);
@@ -509,6 +533,62 @@ static void long_mode_is_entered_and_left_by_the_book(void **state)
 	assert_int_equal(cr_write_cr0(&vcpu, vcpu.cr0 & ~CR0_PG), 0); /* compatibility mode */
 	assert_false(vcpu.efer & EFER_LMA);
 	assert_true(vcpu.efer & EFER_LME);
+}
+
+static const char *one_alone(void)
+{
+	return "it has no more";
+}
+static const char *any_number(void)
+{
+	return NULL;
+}
+
+/* Real mode, or the boot entry's way without, and no objection of the vendor's: then as many as the boot entry says. */
+static void the_vendor_may_hold_the_guest_to_one_processor(void **state)
+{
+	static const char *(*const says[])(void) = {NULL, any_number, one_alone};
+	static const u32 wanted[] = {0, 1, 2, 256};
+
+	for (u32 i = 0; i < 2 * 2 * 3 * ARRAY_SIZE(wanted); i++) {
+		struct vendor v = vendor;
+		struct guest_config config = {.vendor = &v, .sipi_protected = i & 1};
+		u32 w = wanted[i / 12], limit;
+		const char *why;
+		bool can;
+
+		v.real_mode = i & 2;
+		v.one_processor = says[i / 4 % 3];
+		can = i & 3 && v.one_processor != one_alone;
+		limit = guest_processor_limit(&config, w, &why);
+		assert_int_equal(limit, !can ? 1 : w ? w : PROCESSORS_MAX);
+		/* A line where it changes something. */
+		assert_int_equal(!!why, i & 3 && w != 1 && v.one_processor == one_alone);
+	}
+}
+
+/*
+ * SDM vol. 2, MOV to CR0: #GP, and VMX would refuse to enter such a guest (test_vmx_check). The APM has no such rule; nor does
+ * either manual without EFER.LME.
+ */
+static void a_16_bit_task_keeps_paging_off_under_lme(void **state)
+{
+	static const u32 types[] = {0x81, 0x83, 0x89, 0x8b};
+
+	for (u32 i = 0; i < 2 * 2 * ARRAY_SIZE(types); i++) {
+		bool amd = i & 1, lme = i & 2, narrow = !(types[i / 4] & 8);
+		u64 old;
+
+		make_protected32();
+		assert_int_equal(cr_write_cr4(&vcpu, CR4_PAE), 0);
+		assert_int_equal(cr_write_efer(&vcpu, lme ? EFER_LME : 0), 0);
+		guest_of(&vcpu)->cpuid.amd = amd;
+		tr_type = types[i / 4];
+		old = vcpu.cr0;
+		assert_int_equal(cr_write_cr0(&vcpu, old | CR0_PG), lme && narrow && !amd ? -EINVAL : 0);
+		assert_int_equal(!!(vcpu.cr0 & CR0_PG), !(lme && narrow && !amd));
+	}
+	tr_type = 0x8b;
 }
 
 static void cr4_follows_cpuid(void **state)
@@ -1243,6 +1323,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_guest_starts_in_long_mode),
+		cmocka_unit_test(the_vendor_may_hold_the_guest_to_one_processor),
+		cmocka_unit_test(a_16_bit_task_keeps_paging_off_under_lme),
+		cmocka_unit_test(a_stopped_guest_lets_smis_through),
 		cmocka_unit_test(reads_are_answered_with_the_guests_own_registers),
 		cmocka_unit_test(a_guest_on_tables_of_its_own_is_stopped),
 		cmocka_unit_test(an_init_resets_the_machine_unless_another_processor_panicked),

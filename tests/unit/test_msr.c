@@ -337,6 +337,11 @@ int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, str
 {
 	return 0;
 }
+void shadow_drop_write(struct shadow_mmu *mmu) {}
+int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	return -EIO;
+}
 int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len, struct gpt_access access,
 		       gva_t *fault_gva, u32 *error)
 {

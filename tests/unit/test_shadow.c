@@ -1999,7 +1999,7 @@ static void tables_that_name_hidden_memory(void **state)
 				     MACHINE_POOL, MACHINE_POOL + 0x10000};
 	u64 reads = shadow_stat(g.m->shadow, SHADOW_STAT_hidden_reads);
 	u64 writes = shadow_stat(g.m->shadow, SHADOW_STAT_hidden_writes), value = 0x55;
-	const struct gpt_access user = {.user = true};
+	const struct gpt_access user = {.user = true}, store = {.user = true, .write = true};
 	gva_t fault_gva;
 	u32 error;
 
@@ -2015,11 +2015,19 @@ static void tables_that_name_hidden_memory(void **state)
 		assert_int_equal(r.kind, REGION_HIDDEN);
 		assert_int_equal(r.gpa, places[i]);
 		assert_int_equal(shadow_write_guest(g.m->mmu, gva, &value, 8, user, &fault_gva, &error), 0);
+		assert_int_equal(shadow_find_hidden(g.m->mmu, gva, store, &fault_gva, &error), 0);
 		assert_true(act(gva, USER_READ, 0).value == ~0ull);
 		assert_true(act(gva, USER_FETCH, 0).outcome == MACHINE_OK);
 		assert_int_equal(shadow_read_guest(g.m->mmu, gva, &value, 8, user, &fault_gva, &error), 0);
 		assert_true(value == ~0ull);
 	}
+	map(CODE + ARRAY_SIZE(places) * PAGE_SIZE, 1, DATA | USER);
+	assert_int_equal(
+		shadow_find_hidden(g.m->mmu, CODE + ARRAY_SIZE(places) * PAGE_SIZE, store, &fault_gva, &error),
+		-EIO);
+	map(CODE, 1, 0);
+	assert_int_equal(shadow_find_hidden(g.m->mmu, CODE + 8, store, &fault_gva, &error), -EFAULT);
+	assert_true(fault_gva == CODE + 8 && error == (PF_W | PF_U));
 	/* Once where it was mapped, once where the emulator read or wrote; the others did not exit. */
 	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_hidden_reads), reads + 2 * ARRAY_SIZE(places));
 	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_hidden_writes), writes + ARRAY_SIZE(places));

@@ -11,6 +11,8 @@
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "svm/exits.h"
+#include "svm/halt.h"
+#include "svm/nmi.h"
 #include "svm/segments.h"
 #include "svm/svm.h"
 #include "tests/unit/no_nmis.h"
@@ -306,6 +308,39 @@ static bool intercepted(enum svm_exit code)
 	return vmcb.intercept[code / 32] >> code % 32 & 1;
 }
 
+/* Every setter, twice: the first time what was changed is not clean, the second time all of it is. */
+static void intercepts_are_loaded_again_if_they_change(void **state)
+{
+	for (u32 on = 0; on < 2; on++) {
+		for (u32 twice = 0; twice < 2; twice++) {
+			u32 wanted = twice ? CLEAN_ALL : CLEAN_ALL & ~CLEAN_INTERCEPTS;
+
+			vcpu.several = !on;
+			vmcb.clean = CLEAN_ALL;
+			svm_trap_invlpg(&vcpu, !on);
+			assert_int_equal(vmcb.clean, wanted);
+			vmcb.clean = CLEAN_ALL;
+			svm_set_intercepts(&vcpu, on ? INTERCEPT_DB : INTERCEPT_INVLPG | INTERCEPT_CR3_READ);
+			svm_trap_invlpg(&vcpu, !on); /* as it was */
+			assert_int_equal(vmcb.clean, wanted);
+			vmcb.clean = CLEAN_ALL;
+			svm.step = !on; /* all exceptions */
+			svm_nmi_set_intercepts(&vcpu);
+			assert_int_equal(vmcb.clean, wanted);
+			vmcb.clean = CLEAN_ALL;
+			svm_halt_set_intercepts(&vcpu);
+			assert_int_equal(vmcb.clean, wanted);
+		}
+	}
+	vmcb.clean = CLEAN_ALL;
+	svm_set_intercept(&vmcb, SVM_EXIT_TASK_SWITCH, true);
+	assert_int_equal(vmcb.clean, CLEAN_ALL & ~CLEAN_INTERCEPTS);
+	assert_true(intercepted(SVM_EXIT_TASK_SWITCH));
+	vmcb.clean = CLEAN_ALL;
+	svm_set_intercept(&vmcb, SVM_EXIT_TASK_SWITCH, true);
+	assert_int_equal(vmcb.clean, CLEAN_ALL);
+}
+
 static void paging_off_runs_over_a_pae_shadow(void **state)
 {
 	vcpu.cr0 = CR0_PE | CR0_ET;
@@ -467,6 +502,7 @@ int main(void)
 		cmocka_unit_test(a_virtual_interrupt_is_not_lost_to_another),
 		cmocka_unit_test(attributes_survive_the_round_trip),
 		cmocka_unit_test(every_segment_has_its_own_place),
+		cmocka_unit_test_setup(intercepts_are_loaded_again_if_they_change, fresh),
 		cmocka_unit_test_setup(paging_off_runs_over_a_pae_shadow, fresh),
 		cmocka_unit_test_setup(long_mode_with_equal_registers_is_read_natively, fresh),
 		cmocka_unit_test_setup(wp_off_intercepts_every_cr0_write, fresh),

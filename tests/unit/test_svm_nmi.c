@@ -38,7 +38,8 @@ static u64 stale[PAGE_SIZE / sizeof(u64)];
 static struct svm_vcpu svm;
 static struct vcpu vcpu;
 static struct processors table;
-static u64 nmis;
+static u64 nmis, nmis_taken;
+static bool nmi_in_wait; /* one comes in each wait for a start-up message */
 static u32 kicks, waits;
 static bool fault_is_the_guests;
 
@@ -49,7 +50,11 @@ void hw_kick(u32 cpu)
 }
 u64 hw_nmis(const struct vendor *vendor)
 {
-	return nmis;
+	return nmis_taken = nmis;
+}
+u64 hw_nmi_count(void)
+{
+	return nmis_taken;
 }
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 {
@@ -82,12 +87,26 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 {
 	return (enum shadow_result)not_here();
 }
-static const u8 *code; /* or NULL: where no code is looked at */
+static u8 code[16]; /* at 0x1000, of which so many bytes are there */
+static u32 code_bytes;
+static u64 code_base;
+static bool code_is_remembered;
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	if (!code)
+	if (!code_bytes)
 		not_here();
-	return code;
+	return code_is_remembered ? code : NULL;
+}
+int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
+		      gva_t *fault_gva, u32 *error)
+{
+	u64 at = gva - code_base - 0x1000;
+
+	assert_true(access.fetch && !access.user && len == 1);
+	if (at >= code_bytes)
+		return -EFAULT;
+	memcpy(buf, code + at, len);
+	return 0;
 }
 void cpuid_execute(struct vcpu *v)
 {
@@ -125,6 +144,8 @@ void guest_exit(struct vcpu *v)
 		u64 startup = 1ull << 56 | ICR_STARTUP << 8 | IRET >> PAGE_SHIFT >> 8;
 
 		waits++;
+		if (nmi_in_wait)
+			nmis_taken = ++nmis;
 		assert_int_equal(processors_command(&table, 0, startup, &targets), COMMAND_SENT);
 	}
 }
@@ -170,9 +191,13 @@ static int fresh(void **state)
 	assert_int_equal(processors_add(&table, 0, true), 0);
 	assert_int_equal(processors_add(&table, 1, false), 1);
 	table.cpu[1].state = PROCESSOR_RUNS;
-	nmis = 7;
+	nmis = nmis_taken = 7;
+	nmi_in_wait = false;
 	kicks = waits = 0;
 	fault_is_the_guests = false;
+	code_bytes = 0;
+	code_base = 0;
+	code_is_remembered = true;
 	svm_set_intercepts(&vcpu, INTERCEPT_CR3_READ | INTERCEPT_INVLPG);
 	return 0;
 }
@@ -577,40 +602,100 @@ static void an_init_wipes_all_of_it(void **state)
 	}
 }
 
-/* With one processor NMIs and IRET are the guest's own. */
-/* An interrupt that exits at the HLT, as on QEMU, whose VMRUN drops the interrupt shadow. */
+/* A device's NMI to a processor that waits for its start-up message comes behind the start, once; an INIT wipes one that came before. */
+/* adversarial: 29 */
+static void an_nmi_in_the_wait_for_a_start_comes_behind_it(void **state)
+{
+	static const struct step started[] = {{SVM_EXIT_NMI, REQUEST_INIT, NMI | WATCH}, {SVM_EXIT_NMI, 0, WATCH}};
+	static const struct step wiped[] = {{SVM_EXIT_NMI, DEVICE_NMI | REQUEST_INIT, 0}, {SVM_EXIT_NMI, 0, 0}};
+	static const struct step before[] = {{SVM_EXIT_VINTR, REQUEST_INIT, 0}, {SVM_EXIT_NMI, 0, 0}};
+
+	nmi_in_wait = true;
+	run("in the wait", started, ARRAY_SIZE(started));
+	fresh(NULL);
+	run("at the INIT", wiped, ARRAY_SIZE(wiped));
+	fresh(NULL);
+	nmis = ++nmis_taken;
+	run("before the INIT", before, ARRAY_SIZE(before));
+}
+
+static void halt_at(u64 rip, bool shadow, const char *bytes, u32 count)
+{
+	vcpu.several = true;
+	vmcb.rflags = RFLAGS_IF;
+	vmcb.rip = rip;
+	vmcb.interrupt_shadow = shadow ? VMCB_INTERRUPT_SHADOW : 0;
+	memcpy(code, bytes, count);
+	code_bytes = count;
+	svm_halt_begin(&vcpu);
+}
+
+/* An interrupt that exits at the HLT, as on QEMU, whose VMRUN drops the interrupt shadow; slept: the HLT exited before, and was begun again. */
 static void an_interrupt_goes_behind_a_halt_that_a_shadow_covers(void **state)
 {
-	static const u8 plain[] = {0xf4}, prefixed[] = {0x66, 0xf4};
-
 	for (u32 i = 0; i < 4; i++) {
 		bool shadow = i & 1, slept = i & 2;
 
-		vcpu.several = true;
-		vmcb.rflags = RFLAGS_IF;
-		vmcb.rip = 0x1000;
-		vmcb.interrupt_shadow = shadow ? VMCB_INTERRUPT_SHADOW : 0;
-		svm_halt_begin(&vcpu);
+		halt_at(0x1000, shadow, "\xf4", 1);
 		svm.halt_next = slept ? 0x1002 : 0;
-		code = slept ? NULL : plain;
 		svm_halt_end(&vcpu);
 		assert_int_equal(vmcb.rip, !shadow ? 0x1000 : slept ? 0x1002 : 0x1001);
 		assert_int_equal(vmcb.interrupt_shadow, 0);
 		assert_false(svm.halted);
 	}
-	vmcb.interrupt_shadow = VMCB_INTERRUPT_SHADOW;
-	vmcb.rip = 0x1000;
-	svm_halt_begin(&vcpu);
-	code = prefixed;
-	svm_halt_end(&vcpu);
-	assert_int_equal(vmcb.rip, 0x1000);
-	svm_halt_begin(&vcpu);
+	halt_at(0x1000, true, "\xf4", 1);
 	vmcb.rip = 0x1001; /* it slept */
 	svm_halt_end(&vcpu);
 	assert_int_equal(vmcb.rip, 0x1001);
-	code = NULL;
 }
 
+/*
+ * Its length is that at its exit, whatever becomes of its bytes: told by the processor, seen where code is remembered, or read.
+ * What is no HLT any more has none, and the interrupt comes first.
+ */
+static void a_halt_is_as_long_as_when_it_exited(void **state)
+{
+	static const struct {
+		const char *bytes;
+		u8 count, len, len32;
+	} cases[] = {
+		{"\xf4", 1, 1, 1},
+		{"\x66\xf4", 2, 2, 2},
+		{"\x48\xf4", 2, 2, 0},
+		{"\xf3\x2e\x41\xf4", 4, 4, 0},
+		{"\x67\x64\x65\xf2\xf4", 5, 5, 5},
+		{"\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\xf4", 15, 15, 15},
+		{"\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\xf4", 16, 0, 0},
+		{"\xf0\xf4", 2, 0, 0},
+		{"\x90\xf4", 2, 0, 0},
+		{"\x66\x66", 2, 0, 0}, /* and then there is no page */
+	};
+
+	for (u32 i = 0; i < 3 * ARRAY_SIZE(cases); i++) {
+		u32 n = i / 3, how = i % 3; /* in 64-bit code remembered or not; in 32-bit code at base 0x10000 */
+		u32 len = how == 2 ? cases[n].len32 : cases[n].len;
+
+		fresh(NULL);
+		code_is_remembered = how == 0;
+		vmcb.cs.base = 0x10000;
+		if (how == 2)
+			vmcb.cs.attributes = 0;
+		code_base = how == 2 ? 0x10000 : 0;
+		halt_at(0x1000, true, cases[n].bytes, cases[n].count);
+		memset(code, 0xcc, sizeof(code));
+		svm_halt_end(&vcpu);
+		assert_int_equal(vmcb.rip, 0x1000 + len);
+		assert_int_equal(vmcb.interrupt_shadow, len ? 0 : VMCB_INTERRUPT_SHADOW);
+	}
+	fresh(NULL);
+	svm_found.assists.next_rip = true;
+	vmcb.next_rip = 0x1003;
+	halt_at(0x1000, true, "\x90", 1);
+	svm_halt_end(&vcpu);
+	assert_int_equal(vmcb.rip, 0x1003);
+}
+
+/* With one processor NMIs and IRET are the guest's own. */
 static void one_processor_alone_has_none_of_it(void **state)
 {
 	vcpu.several = false;
@@ -633,7 +718,9 @@ int main(void)
 		cmocka_unit_test_setup(an_nmi_that_cannot_go_yet_makes_one_exit, fresh),
 		cmocka_unit_test_setup(an_nmi_whose_delivery_is_cut_short_goes_again, fresh),
 		cmocka_unit_test_setup(an_init_wipes_all_of_it, fresh),
+		cmocka_unit_test_setup(an_nmi_in_the_wait_for_a_start_comes_behind_it, fresh),
 		cmocka_unit_test_setup(an_interrupt_goes_behind_a_halt_that_a_shadow_covers, fresh),
+		cmocka_unit_test_setup(a_halt_is_as_long_as_when_it_exited, fresh),
 		cmocka_unit_test_setup(one_processor_alone_has_none_of_it, fresh),
 	};
 

@@ -180,6 +180,7 @@ static void broken_segments_are_named(void **state)
 		{VMCS_GUEST_GS_BASE, NON_CANONICAL, "TR, FS or GS base"},
 		{VMCS_GUEST_DS_BASE, BIT(32), "SS, DS or ES base"},
 		{VMCS_GUEST_TR_ATTRIBUTES, 0x89, "TR: not a busy TSS"},
+		{VMCS_GUEST_TR_ATTRIBUTES, 0x83, "TR: not a busy TSS"}, /* of 16 bits, in IA-32e mode */
 		{VMCS_GUEST_TR_ATTRIBUTES, 0x1008b, "TR: unusable"},
 		{VMCS_GUEST_TR_SELECTOR, 4, "TR selector"},
 		{VMCS_GUEST_LDTR_ATTRIBUTES, 0x8b, "LDTR: not an LDT"},
@@ -284,6 +285,8 @@ static void pae_roots_are_read_from_memory(void **state)
 	vmcs_write_raw(VMCS_GUEST_CS_ATTRIBUTES, 0xc09b);
 	pdpt = phys_to_virt(hpa(HOST_ARENA_BASE));
 	pdpt[0] = 0x200000 | PTE_P;
+	assert_int_equal(check(), 0);
+	vmcs_write_raw(VMCS_GUEST_TR_ATTRIBUTES, 0x83); /* a 16-bit task is no harm here */
 	assert_int_equal(check(), 0);
 	pdpt[1] = 0x200000 | PTE_P | PTE_W;
 	assert_int_equal(check(), 1);

@@ -405,6 +405,25 @@ static void intercepts_are_switched_where_the_cpu_allows(void **state)
 	assert_int_equal(vmcs_read_raw(VMCS_EXCEPTION_BITMAP), BIT(VEC_PF));
 }
 
+static void without_virtual_nmis_a_guest_has_one_processor(void **state)
+{
+	static const struct {
+		enum vmx_control_word word;
+		u32 bit;
+	} needed[] = {{VMX_PIN, PIN_NMI_EXITING}, {VMX_PIN, PIN_VIRTUAL_NMIS}, {VMX_PRIMARY, PRIMARY_NMI_WINDOW}};
+	struct vmx_capability c = free_cpu();
+	struct vmx_controls out;
+
+	assert_int_equal(compute(&c, &out), 0);
+	assert_null(vmx_several_error(&out));
+	for (u32 i = 0; i < ARRAY_SIZE(needed); i++) {
+		c = free_cpu();
+		c.control[needed[i].word] &= ~((u64)needed[i].bit << 32);
+		assert_int_equal(compute(&c, &out), 0);
+		assert_non_null(strstr(vmx_several_error(&out), "no virtual NMIs"));
+	}
+}
+
 static void an_nmi_window_needs_virtual_nmis_or_the_interrupt_window(void **state)
 {
 	vmx_set_nmi_window(&vcpu, true);
@@ -489,6 +508,7 @@ int main(void)
 		cmocka_unit_test_setup(efer_by_hand_passes_on_sce_alone, setup),
 		cmocka_unit_test_setup(a_guest_in_real_mode_is_stopped, setup),
 		cmocka_unit_test_setup(intercepts_are_switched_where_the_cpu_allows, setup),
+		cmocka_unit_test_setup(without_virtual_nmis_a_guest_has_one_processor, setup),
 		cmocka_unit_test_setup(an_nmi_window_needs_virtual_nmis_or_the_interrupt_window, setup),
 		cmocka_unit_test_setup(flushes_use_the_narrowest_type_there_is, setup),
 		cmocka_unit_test_setup(all_tags_are_flushed_one_by_one_where_there_is_no_other_way, setup),

@@ -208,13 +208,14 @@ u64 apic_read(struct vcpu *vcpu, u32 offset, u32 size)
 static enum command_verdict command(struct vcpu *vcpu, u64 icr)
 {
 	struct guest *g = guest_of(vcpu);
+	struct processors *all = &g->shared->processors;
 	struct processor_set targets;
-	enum command_verdict verdict = processors_command(&g->shared->processors, vcpu->id, icr, &targets);
+	enum command_verdict verdict = processors_command(all, vcpu->id, icr, &targets);
 
 	if (verdict != COMMAND_FAULT)
 		g->icr = icr;
-	for (u32 i = 0; i < g->shared->processors.count; i++)
-		if (processor_set_has(&targets, i) && i != vcpu->id) /* its own are taken behind the exit */
+	for (u32 i = 0; i < all->count; i++) /* its own are taken behind the exit */
+		if (processor_set_has(&targets, i) && i != vcpu->id && processors_need_kick(all, i))
 			hw_kick(g->shared->vcpu[i]->cpu);
 	return verdict;
 }

@@ -137,6 +137,18 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config, u32 apic_
 	return alloc_guest(vcpu, shared, config);
 }
 
+u32 guest_processor_limit(const struct guest_config *config, u32 wanted, const char **why)
+{
+	const struct vendor *vendor = config->vendor;
+	u32 limit = wanted ? MIN(wanted, PROCESSORS_MAX) : PROCESSORS_MAX;
+
+	*why = NULL;
+	if (limit == 1 || (!vendor->real_mode && !config->sipi_protected))
+		return 1;
+	*why = vendor->one_processor ? vendor->one_processor() : NULL;
+	return *why ? 1 : limit;
+}
+
 int guest_add(const struct vcpu *boot, u32 cpu, u32 apic_id, struct vcpu **out)
 {
 	struct guest_shared *shared = guest_of(boot)->shared;

@@ -29,6 +29,12 @@ MUST_CHECK int guest_create(struct vcpu *vcpu, const struct guest_config *config
 MUST_CHECK int guest_add(const struct vcpu *boot, u32 cpu, u32 apic_id, struct vcpu **out);
 
 /*
+ * How many processors the guest may have: wanted, 0 for as many as there can be, unless the vendor has another opinion, of which
+ * *why tells, if it is worth a line.
+ */
+u32 guest_processor_limit(const struct guest_config *config, u32 wanted, const char **why);
+
+/*
  * Makes the first virtual CPU ready to run: neutral state, vendor->vcpu_init(), shadow
  * MMU, MSR, I/O and CR intercepts, registers as config->start says.
  * Returns 0 or -errno (logged).

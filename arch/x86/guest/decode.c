@@ -195,7 +195,7 @@ static int extended(struct insn *insn, struct cursor *c, u8 first)
 		insn->map = p0 & (first == 0x62 ? 7 : 0x1f);
 		extended_prefix_bits(insn, c, p0, p1);
 		if (first == 0x62)
-			next(c);
+			insn->l = next(c) >> 5 & 3;
 	}
 	insn->opcode = next(c);
 	if (insn->encoding == INSN_XOP)
@@ -392,39 +392,4 @@ int insn_decode(struct insn *insn, const u8 *bytes, u32 len, u32 bits)
 		return -ERANGE;
 	insn->len = c.at;
 	return 0;
-}
-
-/* Stores of the EVEX maps: moves, extractions, narrowing and masked ones; not scattered ones, which change their mask. */
-static bool is_evex_store(const struct insn *insn)
-{
-	u8 op = insn->opcode;
-
-	if (insn->map == 1)
-		return op == 0x11 || op == 0x13 || op == 0x17 || op == 0x29 || op == 0x2b || op == 0x7f ||
-		       op == 0xe7 || op == 0xd6 || (op == 0x7e && insn->prefix != 0xf3);
-	if (insn->map == 2)
-		return (insn->prefix == 0xf3 &&
-			((op >= 0x10 && op <= 0x15) || (op >= 0x20 && op <= 0x25) || (op >= 0x30 && op <= 0x35))) ||
-		       op == 0x8a || op == 0x8b || op == 0x63;
-	return insn->map == 3 &&
-	       ((op >= 0x14 && op <= 0x17) || op == 0x19 || op == 0x39 || op == 0x1b || op == 0x3b || op == 0x1d);
-}
-
-/* FXSAVE, XSAVE, XSAVEOPT; XSAVEC and XSAVES. */
-static bool is_state_store(const struct insn *insn)
-{
-	u8 reg = insn->reg & 7;
-
-	if (insn->opcode == 0xae)
-		return reg == 0 || reg == 4 || (reg == 6 && !insn->prefix && !insn->opsize16);
-	return insn->opcode == 0xc7 && (reg == 4 || reg == 5);
-}
-
-bool insn_is_plain_store(const struct insn *insn)
-{
-	if (!insn->has_mem || insn->lock)
-		return false;
-	if (insn->encoding == INSN_EVEX)
-		return is_evex_store(insn);
-	return insn->encoding == INSN_LEGACY && insn->map == 1 && is_state_store(insn);
 }

@@ -24,14 +24,14 @@ struct insn {
 	bool lock;
 	bool rex;            /* a REX prefix is in force: SPL..DIL instead of AH..BH */
 	bool w;              /* REX.W; VEX.W in any mode */
-	u8 v, l;             /* VEX and XOP: vvvv (a register number), L */
+	u8 v, l;             /* VEX and XOP: vvvv (a register number), L; EVEX: L'L */
 	u8 segment;          /* override: enum segment_name, or INSN_NO_REG */
 	u8 opsize, addrsize; /* bytes: 2, 4, 8 */
 	bool has_modrm, has_mem;
 	u8 mod, reg, rm;       /* extended by REX; rm is a register if mod is 3, and for PUSH r and its like */
 	u8 base, index, scale; /* memory operand; base and index may be INSN_NO_REG; scale is a shift */
 	bool rip_relative;
-	s64 disp; /* memory operand, moffs too; sign-extended */
+	s64 disp; /* memory operand, moffs too; sign-extended; EVEX: of 8 bits not scaled yet */
 	u64 imm;  /* sign-extended from imm_len bytes */
 	u8 imm_len;
 };
@@ -42,11 +42,5 @@ struct insn {
  * architecture allows, #GP); -EINVAL for what no CPU has there (#UD).
  */
 MUST_CHECK int insn_decode(struct insn *insn, const u8 *bytes, u32 len, u32 bits);
-
-/*
- * A store that insn_shape.h does not know and that changes no register or flag (EVEX, FXSAVE,
- * XSAVE): it may be dropped.
- */
-bool insn_is_plain_store(const struct insn *insn);
 
 #endif

@@ -11,6 +11,7 @@
 #include "arch/x86/guest/alu.h"
 #include "arch/x86/guest/emulate_bits.h"
 #include "arch/x86/guest/emulate_bounce.h"
+#include "arch/x86/guest/emulate_drop.h"
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/emulate_operand.h"
 #include "arch/x86/guest/emulate_stack.h"
@@ -325,17 +326,17 @@ static void describe(struct vcpu *vcpu, const struct insn *insn, char text[3 * I
 
 /*
  * Hidden memory takes no store, so one that changes nothing else has nothing to do. Whatever else
- * is not known (more than 32 bytes, state of the system, scattered elements) ends the guest with a line that says what it was.
+ * is not known (more than 32 bytes, state of the system, scattered elements), or lies partly elsewhere, ends the guest
+ * with a line that says what it was.
  */
 static int execute_unknown(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
 	char text[3 * INSN_MAX + 1];
+	int err = vcpu->mmio.fault.kind == REGION_HIDDEN ? emu_drop_store(e) : -ENOSYS;
 
-	if (vcpu->mmio.fault.kind == REGION_HIDDEN && insn_is_plain_store(&e->insn)) {
-		shadow_drop_write(vcpu->mmu);
-		return 0;
-	}
+	if (err != -ENOSYS)
+		return err;
 	describe(vcpu, &e->insn, text);
 	guest_stop(vcpu, "instruction %sat %llx, on memory at %llx, is not emulated", text,
 		   (unsigned long long)vcpu->rip, (unsigned long long)vcpu->mmio.fault.gpa.v);

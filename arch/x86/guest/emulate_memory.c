@@ -189,3 +189,24 @@ int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len)
 		breakpoint_note_access(vcpu, gva, len, true);
 	return err;
 }
+
+int emulate_drop_write(struct vcpu *vcpu, gva_t gva, u32 len)
+{
+	struct gpt_access access = insn_access(vcpu, true, false);
+	gva_t fault_gva = gva, at = gva;
+	u32 error = 0;
+
+	for (u32 left = len, piece; left; left -= piece) {
+		int err = shadow_find_hidden(vcpu->mmu, at, access, &fault_gva, &error);
+
+		if (err == -EFAULT)
+			inject_pf(vcpu, fault_gva, error);
+		if (err)
+			return err;
+		piece = first_piece(at, left);
+		at = next_page(vcpu, at, piece);
+	}
+	shadow_drop_write(vcpu->mmu);
+	breakpoint_note_access(vcpu, gva, len, true);
+	return 0;
+}

@@ -16,4 +16,10 @@ MUST_CHECK int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 
 MUST_CHECK int emulate_probe_read(struct vcpu *vcpu, gva_t gva, u32 len);
 MUST_CHECK int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len);
 
+/*
+ * A write of any length that nobody carries out, once for all of it: 0 where all of it goes to hidden memory, which drops it;
+ * -EIO if part of it does not; -EFAULT as above.
+ */
+MUST_CHECK int emulate_drop_write(struct vcpu *vcpu, gva_t gva, u32 len);
+
 #endif

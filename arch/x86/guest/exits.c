@@ -102,8 +102,11 @@ static void handle_exception(struct vcpu *vcpu)
  */
 static void handle_init(struct vcpu *vcpu)
 {
-	if (hw_stop_asked())
+	if (hw_stop_asked()) {
+		if (vcpu->vendor->cpu_listen) /* SMIs go through again; the INIT is #SX, or taken on QEMU, as it would be anyway */
+			vcpu->vendor->cpu_listen();
 		hw_stop();
+	}
 	if (vcpu->several && vcpu->vendor->init_exits_once) {
 		processors_post_init(&guest_of(vcpu)->shared->processors, vcpu->id);
 		return;

@@ -223,6 +223,11 @@ void hw_drop_interrupts(const struct vendor *vendor)
 	hear(vendor->cpu_deafen);
 }
 
+u64 hw_nmi_count(void)
+{
+	return this_cpu()->nmi_count;
+}
+
 u64 hw_nmis(const struct vendor *vendor)
 {
 	hear(vendor->cpu_listen);

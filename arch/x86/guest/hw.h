@@ -54,6 +54,8 @@ void hw_wait(const struct vendor *vendor);
 void hw_drop_interrupts(const struct vendor *vendor);
 /* NMIs that wait are taken: how many were no kicks so far on this CPU. */
 u64 hw_nmis(const struct vendor *vendor);
+/* The same of those that were taken already. */
+u64 hw_nmi_count(void);
 /* This CPU does, from now on. */
 void hw_runs_guest(void);
 /* All other CPUs, for good. */

@@ -305,6 +305,8 @@ bool processors_take(struct processors *t, u32 index, struct processor_event *ev
 	u32 requests;
 
 	*event = (struct processor_event){0};
+	if (__atomic_load_n(&p->will_look, __ATOMIC_RELAXED))
+		__atomic_store_n(&p->will_look, false, __ATOMIC_SEQ_CST);
 	if (likely(!get(&p->requests)))
 		return false;
 	requests = __atomic_exchange_n(&p->requests, 0, __ATOMIC_SEQ_CST);

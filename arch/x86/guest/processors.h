@@ -59,6 +59,7 @@ struct processor {
 	u32 state;                        /* enum processor_state */
 	bool boot;                        /* IA32_APIC_BASE.BSP: an INIT does not make it wait */
 	bool nmi_waits;                   /* for the end of PROCESSOR_WAITS */
+	bool will_look; /* written by this processor: it comes by processors_take() before it runs or waits */
 } ALIGNED(64);
 
 struct processors {
@@ -112,6 +113,22 @@ enum command_verdict processors_command(struct processors *t, u32 sender, u64 ic
 
 /* An INIT that no command sent. */
 void processors_post_init(struct processors *t, u32 index);
+
+/*
+ * By the processor itself, in the hypervisor: until its next processors_take() it needs no kick. Who sends has made its request
+ * before it asks whether a kick is needed, and the flag goes before the requests are looked at, with full barriers between:
+ * so either the request is found or the kick is sent.
+ */
+static inline void processors_announce_look(struct processors *t, u32 index)
+{
+	__atomic_store_n(&t->cpu[index].will_look, true, __ATOMIC_RELAXED);
+}
+
+/* Behind a COMMAND_SENT, for one of its targets. */
+static inline bool processors_need_kick(const struct processors *t, u32 index)
+{
+	return !__atomic_load_n(&t->cpu[index].will_look, __ATOMIC_SEQ_CST);
+}
 
 /* What becomes of a processor, in the order in which it is done. */
 struct processor_event {

@@ -125,6 +125,8 @@ void guest_exit(struct vcpu *vcpu)
 
 	if (!guest_root_is_ours(vcpu))
 		stop_foreign_root(vcpu);
+	if (unlikely(vcpu->several))
+		processors_announce_look(&guest_of(vcpu)->shared->processors, vcpu->id);
 	exit_dispatch(vcpu);
 	ticks = __builtin_ia32_rdtsc() - begun; /* what follows may wait for a message, or be an audit */
 	if (unlikely(ticks > vcpu->longest_exit))

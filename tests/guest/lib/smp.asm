@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ; The other processors of a test image: what a SIPI starts, from real mode to smp_main(),
 ; the stubs of interrupts that are handled and return, and code for ring 3. See smp.h.
+%include "arch/x86/frame.inc"
 default abs
 
 extern smp_cpus, smp_main, smp_interrupt
@@ -180,7 +181,7 @@ smp_on_stack:
 ; --- interrupts that return: a uniform frame (struct smp_frame), then C ---
 %macro STUB 1
 align 16
-%if %1 == 8 || (%1 >= 10 && %1 <= 14) || %1 == 17 || %1 == 21 || %1 == 29 || %1 == 30
+%if HAS_ERROR(%1)
 	push	qword %1
 	times 2 nop
 %else
@@ -200,42 +201,14 @@ smp_stubs:
 %endrep
 
 smp_common:
-	push	rax
-	push	rcx
-	push	rdx
-	push	rbx
-	push	rbp
-	push	rsi
-	push	rdi
-	push	r8
-	push	r9
-	push	r10
-	push	r11
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	for_each_gpr save
 	cld
 	mov	rdi, rsp
 	mov	rbp, rsp
 	and	rsp, -16
 	call	smp_interrupt
 	mov	rsp, rbp
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	r11
-	pop	r10
-	pop	r9
-	pop	r8
-	pop	rdi
-	pop	rsi
-	pop	rbp
-	pop	rbx
-	pop	rdx
-	pop	rcx
-	pop	rax
+	restore_gprs
 	add	rsp, 16
 	iretq
 
