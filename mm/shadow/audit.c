@@ -165,7 +165,7 @@ static bool audit_link(struct audit *a, u32 page, u32 index, u64 spte)
 	if (s->pages[child].role.level + 1 != s->pages[page].role.level)
 		mismatch(a, "S4", page, index, "link to a page of a wrong level");
 	if (page_is_old(s, &s->pages[child]) && !page_is_old(s, &s->pages[page]))
-		mismatch(a, "S25", page, index, "link to a page that was dropped");
+		mismatch(a, "S26", page, index, "link to a page that was dropped");
 	if (!list_has(s, s->pages[child].parents, entry_id(page, index)))
 		mismatch(a, "S4", page, index, "link is not in the child's list");
 	return true;
@@ -283,7 +283,7 @@ static void audit_path(struct audit *a, const struct cached_path *path)
 	mismatch(a, "path", path->page, 0, "a remembered path does not lead to its page");
 }
 
-/* S25: nothing leads to a dormant page, and its CR3 is not known. */
+/* S26: nothing leads to a dormant page, and its CR3 is not known. */
 static void audit_dormant(struct audit *a)
 {
 	const struct shadow *s = a->s;
@@ -292,12 +292,12 @@ static void audit_dormant(struct audit *a)
 		const struct shadow_page *sp = &s->pages[page];
 
 		if (sp->state != PAGE_TABLE || !(sp->flags & PAGE_UNSYNC) || !(sp->flags & PAGE_DORMANT))
-			mismatch(a, "S25", page, 0, "in the list of dormant pages, and none");
+			mismatch(a, "S26", page, 0, "in the list of dormant pages, and none");
 		if ((sp->parents & LIST_VALUE) || sp->pins || sp->tag)
-			mismatch(a, "S25", page, 0, "a dormant page is in use");
+			mismatch(a, "S26", page, 0, "a dormant page is in use");
 		for (u32 i = 0; i < s->mmu_count; i++)
 			if (s->mmus[i]->root_cache[root_slot(sp->gfn)] == page)
-				mismatch(a, "S25", page, 0, "a dormant page is some CR3's");
+				mismatch(a, "S26", page, 0, "a dormant page is some CR3's");
 	}
 }
 
@@ -341,7 +341,7 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 			mismatch(&a, "S12", mmu->root[i], 0, "root in use is not pinned");
 	for (u32 i = 0; i < 4; i++)
 		if (mmu->root[i] && page_is_old(a.s, &a.s->pages[mmu->root[i]]))
-			mismatch(&a, "S25", mmu->root[i], 0, "root in use was dropped");
+			mismatch(&a, "S26", mmu->root[i], 0, "root in use was dropped");
 	audit_detached(&a);
 	audit_dormant(&a);
 	for (u32 i = 0; i < PATH_CACHE_SIZE; i++)

@@ -19,7 +19,7 @@ bool root_switch(struct shadow_mmu *mmu, u64 cr3);
  * that a protected frame's other shadow was made from. CPUs with either take turns.
  */
 void entry_size_set(struct shadow_mmu *mmu);
-/* Drops every shadow page: the roots in use at once, what no root leads to any more by and by (S25). */
+/* Drops every shadow page: the roots in use at once, what no root leads to any more by and by (S26). */
 void drop_everything(struct shadow *s);
 
 #endif

@@ -149,7 +149,7 @@ static void sync_settle(struct shadow *s, u32 page)
 }
 
 /* --- how much one flush may do (S14) ---------------------------------------------- */
-/* In entries: looked at, 16 are as one that changes. Once it is used up, tables become dormant instead (S25). */
+/* In entries: looked at, 16 are as one that changes. Once it is used up, tables become dormant instead (S26). */
 struct work {
 	u32 left;
 };

@@ -25,7 +25,7 @@ void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn);
 void unsync_list_add(struct shadow *s, u32 page, u32 cpu);
 void unsync_list_remove(struct shadow *s, u32 page);
 /*
- * What a flush has no time for: an unsync page that is no root in use leaves all tables that lead to it (S25). It is
+ * What a flush has no time for: an unsync page that is no root in use leaves all tables that lead to it (S26). It is
  * woken, and then re-derived, before it is linked or becomes a root.
  */
 void page_set_dormant(struct shadow *s, u32 page);

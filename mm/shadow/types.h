@@ -89,7 +89,7 @@ enum page_state { PAGE_FREE, PAGE_TABLE, PAGE_NODES };
 #define PAGE_LOWER BIT(3)  /* its lower half had a link once */
 #define PAGE_FOREIGN \
 	BIT(5) /* its guest table is no RAM: it is always unsync, and nothing of it is remembered (S16) */
-#define PAGE_DORMANT BIT(6) /* unsync, and taken out of all tables until it is used again (S25) */
+#define PAGE_DORMANT BIT(6) /* unsync, and taken out of all tables until it is used again (S26) */
 
 /* So many tables may be detached together. */
 #define DETACHED_MAX 3u

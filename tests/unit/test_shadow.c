@@ -2954,7 +2954,7 @@ static void a_tag_changes_hands_on_all_cpus_of_a_number(void **state)
 	machine_use(g.m, 0);
 }
 
-/* --- what one exit may do (S14, S25) ------------------------------------------------------- */
+/* --- what one exit may do (S14, S26) ------------------------------------------------------- */
 #define SPREAD 40u
 #define SPREAD_AT(i) (CODE + (i)*0x200000ull)
 
