@@ -170,7 +170,8 @@ static ALWAYS_INLINE bool shadow_entry_due(const struct shadow_mmu *mmu)
 {
 	const struct shadow_mmu_head *head = (const struct shadow_mmu_head *)mmu;
 
-	return head->entry_due | (head->flush_owed != head->flush_seen);
+	return __atomic_load_n(&head->entry_due, __ATOMIC_RELAXED) |
+	       (__atomic_load_n(&head->flush_owed, __ATOMIC_RELAXED) != head->flush_seen);
 }
 
 /*
@@ -182,7 +183,8 @@ static ALWAYS_INLINE bool shadow_enter(struct shadow_mmu *mmu)
 	struct shadow_mmu_head *head = (struct shadow_mmu_head *)mmu;
 
 	__atomic_store_n(&head->inside, true, __ATOMIC_SEQ_CST);
-	if (likely(!head->entry_due && __atomic_load_n(&head->flush_owed, __ATOMIC_SEQ_CST) == head->flush_seen))
+	if (likely(!__atomic_load_n(&head->entry_due, __ATOMIC_RELAXED) &&
+		   __atomic_load_n(&head->flush_owed, __ATOMIC_SEQ_CST) == head->flush_seen))
 		return true;
 	__atomic_store_n(&head->inside, false, __ATOMIC_RELEASE);
 	return false;

@@ -7,9 +7,25 @@
 #include "mm/phys.h"
 #include "mm/shadow/types.h"
 
-#define STAT(s, name) ((s)->stats[SHADOW_STAT_##name]++)
-/* Without the lock. */
-#define STAT_UNLOCKED(s, name) __atomic_fetch_add(&(s)->stats[SHADOW_STAT_##name], 1, __ATOMIC_RELAXED)
+/*
+ * A word with one writer at a time, which others may read meanwhile, by one load: one value or the next. So it needs no atomic
+ * operation, which for the compiler would be three instructions.
+ */
+static inline __attribute__((no_sanitize("thread"))) void counter_add(u64 *counter, u64 n)
+{
+	*counter += n;
+}
+
+/* With the lock. */
+#define STAT(s, name) counter_add(&(s)->stats[SHADOW_STAT_##name], 1)
+/* Without: each CPU has counters of its own, and shadow_stat() has the sum. */
+#define STAT_OF(mmu, name) counter_add(&(mmu)->stats[SHADOW_STAT_##name], 1)
+
+/* The links are not what they were: what was remembered of paths is looked at anew. */
+static inline void links_changed(struct shadow *s)
+{
+	counter_add(&s->link_changes, 1);
+}
 
 static inline u64 *page_table(struct shadow *s, u32 page)
 {
@@ -68,6 +84,11 @@ static ALWAYS_INLINE u32 link_target(const struct shadow *s, u64 spte)
 static ALWAYS_INLINE u32 top_level(const struct shadow_mmu *mmu)
 {
 	return mmu->root_level == 3 ? 2 : mmu->root_level;
+}
+/* The root of 4 or 5 levels, for the CPU that it belongs to and without the lock. */
+static ALWAYS_INLINE u32 root_now(const struct shadow_mmu *mmu)
+{
+	return __atomic_load_n(&mmu->root[0], __ATOMIC_RELAXED);
 }
 static ALWAYS_INLINE u32 top_page(const struct shadow_mmu *mmu, gva_t gva)
 {

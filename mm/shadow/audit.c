@@ -322,7 +322,7 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 	for (u32 i = 0; i < PATH_CACHE_SIZE; i++)
 		audit_path(&a, &mmu->paths[i]);
 	STAT(a.s, audits);
-	a.s->stats[SHADOW_STAT_audit_errors] += a.errors;
+	counter_add(&a.s->stats[SHADOW_STAT_audit_errors], a.errors);
 	spin_unlock(&a.s->lock);
 	return a.errors;
 }

@@ -79,7 +79,7 @@ void path_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *wal
 /* The root's entry for an address, in the formats with one root. */
 static ALWAYS_INLINE const u64 *top_entry(const struct shadow_mmu *mmu, gva_t gva)
 {
-	return &mmu->s->pool[(u64)mmu->root[0] * ENTRIES + (gva >> mmu->top_shift) % ENTRIES];
+	return &mmu->s->pool[(u64)root_now(mmu) * ENTRIES + (gva >> mmu->top_shift) % ENTRIES];
 }
 
 /* Fills the slot from the leaf for gva; NULL if that is not known as RAM at once. */
@@ -120,18 +120,22 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 	return found;
 }
 
-/* Without a root, page 0 is looked at: its entries are absent, those in the cache are not. */
+/*
+ * Without a root, page 0 is looked at: its entries are absent, those in the cache are not. Other CPUs may change what is
+ * looked at: the leaf, which is read last, was the address's while the links were the same.
+ */
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	u64 top = *top_entry(mmu, gva);
+	u64 top = __atomic_load_n(top_entry(mmu, gva), __ATOMIC_RELAXED);
 	/* Page-table isolation runs the code of one page under two roots. */
 	struct cached_code *path = &mmu->code[(gva ^ top) >> PAGE_SHIFT & (CODE_CACHE_SIZE - 1)];
 	u32 offset = gva & (PAGE_SIZE - 1);
 
 	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
 		return NULL;
-	if (likely(path->page == gva >> PAGE_SHIFT && path->links == mmu->s->link_changes && path->top == top &&
-		   *path->leaf == path->value))
+	if (likely(path->page == gva >> PAGE_SHIFT &&
+		   path->links == __atomic_load_n(&mmu->s->link_changes, __ATOMIC_ACQUIRE) && path->top == top &&
+		   __atomic_load_n(path->leaf, __ATOMIC_RELAXED) == path->value))
 		return path->at + offset;
 	return code_find(mmu, gva, path);
 }

@@ -197,7 +197,7 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 	};
 	if (!s->mmu_count)
 		s->only_debt = &mmu->flush_owed;
-	s->mmu_count++;
+	__atomic_store_n(&s->mmu_count, s->mmu_count + 1, __ATOMIC_RELEASE); /* shadow_stat() */
 	spin_unlock(&s->lock);
 	return mmu;
 }
@@ -205,16 +205,18 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 /* A function of its own in every build: bench-profile tells the windows that it measures by it. */
 NOINLINE __attribute__((noclone)) u64 shadow_stat(const struct shadow *s, enum shadow_stat which)
 {
-	u64 faults = 0;
+	u32 cpus = __atomic_load_n(&s->mmu_count, __ATOMIC_ACQUIRE);
+	u64 sum;
 
-	switch (which) {
-	case SHADOW_STAT_walks:
-		for (u32 i = 0; i < s->mmu_count; i++)
-			faults += s->mmus[i]->faults;
-		return faults;
-	case SHADOW_STAT_sync_changes: return s->sync_changes;
-	default: return which < SHADOW_STAT_COUNT ? s->stats[which] : 0;
-	}
+	if (which >= SHADOW_STAT_COUNT)
+		return 0;
+	if (which == SHADOW_STAT_sync_changes)
+		return __atomic_load_n(&s->sync_changes, __ATOMIC_RELAXED);
+	sum = __atomic_load_n(&s->stats[which], __ATOMIC_RELAXED);
+	for (u32 i = 0; i < cpus; i++)
+		sum += __atomic_load_n(which == SHADOW_STAT_walks ? &s->mmus[i]->faults : &s->mmus[i]->stats[which],
+				       __ATOMIC_RELAXED);
+	return sum;
 }
 
 void shadow_stat_add(struct shadow *s, enum shadow_stat which, u64 n)

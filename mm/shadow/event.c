@@ -243,11 +243,15 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 	spin_unlock(&s->lock);
 }
 
+/*
+ * Where another CPU drops the root meanwhile (S12), page 0 may be returned, which is a table of nothing. It owes a flush then, so
+ * shadow_enter() refuses.
+ */
 hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 {
 	struct shadow *s = mmu->s;
 
-	if (unlikely(!mmu->root[0] || mmu->flush_owed != mmu->flush_seen)) {
+	if (unlikely(!root_now(mmu) || __atomic_load_n(&mmu->flush_owed, __ATOMIC_RELAXED) != mmu->flush_seen)) {
 		spin_lock(&s->lock);
 		root_load(mmu);
 		if (mmu->flush_owed != mmu->flush_seen) {
@@ -261,7 +265,7 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 		}
 		spin_unlock(&s->lock);
 	}
-	mmu->entry_due = false;
+	__atomic_store_n(&mmu->entry_due, false, __ATOMIC_RELAXED);
 	*tag = mmu->tag;
-	return mmu->root_level == 3 ? mmu->low_pdpt : page_hpa(s, mmu->root[0]);
+	return mmu->root_level == 3 ? mmu->low_pdpt : page_hpa(s, root_now(mmu));
 }

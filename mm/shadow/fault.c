@@ -324,8 +324,8 @@ static enum shadow_result slow_with_lock(struct fill *f, u32 error, struct shado
 
 	if (unlikely(s->invlpg_free) && !s->detached_count)
 		invlpg_must_exit(s);
-	s->stats[SHADOW_STAT_a_sets] += f->walk.a_sets;
-	s->stats[SHADOW_STAT_d_sets] += f->walk.d_sets;
+	counter_add(&s->stats[SHADOW_STAT_a_sets], f->walk.a_sets);
+	counter_add(&s->stats[SHADOW_STAT_d_sets], f->walk.d_sets);
 	region_lookup(s->regions, f->walk.gfn, &f->hit);
 	if (f->hit.kind == REGION_TRAPPED || (f->hit.kind == REGION_HIDDEN && f->access.write)) {
 		fault->gpa = gpa(f->walk.gfn << PAGE_SHIFT | (f->gva & (PAGE_SIZE - 1)));
@@ -370,7 +370,7 @@ static NOINLINE enum shadow_result fault_slow(struct shadow_mmu *mmu, gva_t gva,
 	switch (gpt_walk(&mmu->gpt, gva, access, GPT_SET_AD, &f.walk)) {
 	case GPT_RETRY: return SHADOW_RETRY;
 	case GPT_FAULT:
-		STAT_UNLOCKED(mmu->s, guest_faults);
+		STAT_OF(mmu, guest_faults);
 		fault->error = f.walk.error;
 		unsync_faulting(mmu, &f.walk);
 		return SHADOW_INJECT;
@@ -395,7 +395,7 @@ static ALWAYS_INLINE enum shadow_result fast_refuse(struct shadow_mmu *mmu, stru
 
 	if ((gpte & PTE_P) && gpt_entry_reserved(&mmu->gpt, GPT_4L, true, 1, gpte))
 		return NOT_FAST;
-	STAT(s, guest_faults);
+	STAT_OF(mmu, guest_faults);
 	/* With NXE set, which copied leaves imply, I/D is told (SDM vol. 3 section 4.7). PF_P is bit 0 as PTE_P. */
 	fault->error = (access.word & (PF_W | PF_U | PF_ID)) | (gpte & PTE_P);
 	if (!(sp->flags & PAGE_UNSYNC))
@@ -406,14 +406,14 @@ static ALWAYS_INLINE enum shadow_result fast_refuse(struct shadow_mmu *mmu, stru
 }
 
 /* Sets A and D in the guest's leaf (S9); false if it changed meanwhile. */
-static bool fast_mark(struct shadow *s, u64 *slot, u64 gpte, u64 marked)
+static bool fast_mark(struct shadow_mmu *mmu, u64 *slot, u64 gpte, u64 marked)
 {
 	u64 old = gpte;
 
 	if (!__atomic_compare_exchange_n(slot, &old, marked, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return false;
-	s->stats[SHADOW_STAT_a_sets] += !!(~gpte & marked & PTE_A);
-	s->stats[SHADOW_STAT_d_sets] += !!(~gpte & marked & PTE_D);
+	counter_add(&mmu->stats[SHADOW_STAT_a_sets], !!(~gpte & marked & PTE_A));
+	counter_add(&mmu->stats[SHADOW_STAT_d_sets], !!(~gpte & marked & PTE_D));
 	return true;
 }
 
@@ -451,7 +451,7 @@ static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struc
 	at = &path->sptes[index];
 	if (unlikely(*at == spte))
 		return detached ? SHADOW_FIXED : NOT_FAST;
-	if (unlikely(marked != gpte && !fast_mark(s, &path->table[index], gpte, marked)))
+	if (unlikely(marked != gpte && !fast_mark(mmu, &path->table[index], gpte, marked)))
 		return NOT_FAST;
 	page_touch(path->record);
 	id = entry_id(path->page, index);
@@ -490,7 +490,7 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 	enum shadow_result result;
 
 	_Static_assert(PF_U << 3 == GPT_ACCESS_IMPLICIT && RFLAGS_AC >> 12 == GPT_ACCESS_AC, "shifted together");
-	mmu->faults++;
+	counter_add(&mmu->faults, 1);
 	spin_lock(&s->lock);
 	result = fault_fast(mmu, s, gva, access, fault);
 	spin_unlock(&s->lock);

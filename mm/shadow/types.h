@@ -243,9 +243,10 @@ struct shadow_mmu {
 	hpa_t low_pdpt;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
 	gva_t spurious_gva;
-	u64 spurious_fault; /* its number */
-	u64 spurious_count; /* flush_owed then */
-	u64 faults;         /* handled so far */
+	u64 spurious_fault;           /* its number */
+	u64 spurious_count;           /* flush_owed then */
+	u64 faults;                   /* handled so far */
+	u64 stats[SHADOW_STAT_COUNT]; /* what this CPU counted without the lock */
 	struct cached_path paths[PATH_CACHE_SIZE];
 	struct cached_code code[CODE_CACHE_SIZE];
 };
