@@ -8,7 +8,7 @@
 #include "mm/shadow.h"
 
 #include "lib/string.h"
-#include "mm/shadow/accessors.h"
+#include "mm/shadow/cpus.h"
 #include "mm/shadow/rmap.h"
 #include "mm/shadow/unsync.h"
 
@@ -114,13 +114,14 @@ static void copy_natural(u8 *at, u8 *buf, u32 len, bool write)
 static void write_ram(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf)
 {
 	struct shadow *s = mmu->s;
-	u32 *frame = frame_of_gfn(s, piece->gfn);
+	u32 *frame;
 
-	spin_lock(&s->lock);
+	engine_lock(s);
+	frame = frame_of_gfn(s, piece->gfn);
 	if (frame_is_protected(*frame))
 		frame_unsync(mmu, piece->gfn, frame);
-	copy_natural(piece->at, buf, piece->len, true);
-	spin_unlock(&s->lock);
+	copy_natural(piece->at, buf, piece->len, true); /* LOCKED: write */
+	engine_unlock(s);
 }
 
 static void copy_foreign(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf, bool write)

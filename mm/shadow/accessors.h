@@ -160,6 +160,12 @@ static inline void spte_write(u64 *spte, u64 value)
 	__atomic_store_n(spte, value, __ATOMIC_RELEASE);
 }
 
+/* Its list may change while fast paths run, its two bits only with the lock. */
+static ALWAYS_INLINE u32 frame_now(const u32 *frame)
+{
+	return __atomic_load_n(frame, __ATOMIC_RELAXED);
+}
+
 static inline bool frame_is_protected(u32 frame)
 {
 	return (frame & (FRAME_TRACKED | FRAME_UNSYNC)) == FRAME_TRACKED;

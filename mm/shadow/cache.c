@@ -2,6 +2,7 @@
 /* The path cache and the code cache; see mm/shadow/cache.h. */
 #include "mm/shadow/cache.h"
 
+#include "mm/shadow/cpus.h"
 #include "mm/shadow/rmap.h"
 
 /* for_each_step() to level 1 of 4, which the compiler unrolls; 0: a link is missing. */
@@ -39,6 +40,7 @@ bool path_renew(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
 	    !path_names(mmu, path))
 		return false;
 	path->alone = alone;
+	path->own = !mmu->shares && (alone || path->record->role.cpu == mmu->number);
 	path->links = mmu->s->link_changes;
 	return true;
 }
@@ -110,13 +112,13 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 
 	if (mmu->root_level < 4)
 		return NULL;
-	spin_lock(&mmu->s->lock);
+	engine_lock(mmu->s);
 	for_each_step(step, mmu, gva)
 		if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at)) {
 			found = code_take(mmu, gva, &step, path);
 			break;
 		}
-	spin_unlock(&mmu->s->lock);
+	engine_unlock(mmu->s);
 	return found;
 }
 

@@ -4,6 +4,26 @@
 
 #include "lib/spinlock.h"
 
+/* Behind the exchange that took the lock, which on x86 is a full barrier. */
+void readers_wait(const struct shadow *s)
+{
+	struct spin_wait wait = {0};
+
+	for (u32 i = 0; i < s->mmu_count; i++)
+		while (__atomic_load_n(&s->readers[i].on, __ATOMIC_ACQUIRE))
+			spin_pause(&wait);
+	spin_end(&wait);
+}
+
+void page_lock_contended(struct shadow_page *sp)
+{
+	struct spin_wait wait = {0};
+
+	while (__atomic_exchange_n(&sp->locked, 1, __ATOMIC_ACQUIRE))
+		spin_pause(&wait);
+	spin_end(&wait);
+}
+
 static bool is_behind(const struct shadow_mmu *mmu)
 {
 	return __atomic_load_n(&mmu->inside, __ATOMIC_ACQUIRE) && mmu->flush_seen != mmu->flush_owed;

@@ -69,6 +69,8 @@ static bool lay_tables(struct shadow *s, struct layout *l, const struct shadow_c
 	s->tag_owner = lay(l, s->numbers * (s->tags + 1) * sizeof(u32));
 	for (u32 i = 0; i < s->mmu_limit; i++)
 		s->mmus[i] = lay(l, sizeof(struct shadow_mmu));
+	if (s->mmu_limit > 1)
+		s->readers = lay(l, s->mmu_limit * sizeof(struct shadow_reader));
 	s->frames = lay(l, c->regions->frame_count * sizeof(u32));
 	s->blocks = lay(l, s->block_count * sizeof(struct block));
 	s->giga = lay(l, s->giga_count * sizeof(u32));
@@ -171,9 +173,9 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 {
 	struct shadow_mmu *mmu;
 
-	spin_lock(&s->lock);
+	engine_lock(s);
 	if (s->mmu_count == s->mmu_limit) {
-		spin_unlock(&s->lock);
+		engine_unlock(s);
 		return NULL;
 	}
 	if (s->mmu_count == 1)
@@ -198,7 +200,7 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 	if (!s->mmu_count)
 		s->only_debt = &mmu->flush_owed;
 	__atomic_store_n(&s->mmu_count, s->mmu_count + 1, __ATOMIC_RELEASE); /* shadow_stat() */
-	spin_unlock(&s->lock);
+	engine_unlock(s);
 	return mmu;
 }
 
