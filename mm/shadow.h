@@ -211,6 +211,8 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
  */
 #define SHADOW_PEEK_BYTES 4u
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva);
+/* The same where it is remembered, else NULL: takes no lock, so a CPU may be inside (shadow_enter()). */
+const u8 *shadow_recall_code(struct shadow_mmu *mmu, gva_t gva);
 
 /*
  * Copies len bytes from or to guest memory at gva as an access of the given

@@ -564,7 +564,7 @@ static ALWAYS_INLINE enum shadow_result fault_shared(struct shadow_mmu *mmu, str
 	if (!leaf_wanted(s, gpte, access, &w))
 		return NOT_FAST;
 	if (unlikely(!path->own))
-		page_lock(path->record); /* SETTLE: page */
+		page_lock(path->record); /* SETTLE: pagelock */
 	result = install_shared(mmu, path, index, gpte, &w);
 	if (unlikely(!path->own))
 		page_unlock(path->record);

@@ -89,6 +89,10 @@ const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 		not_here();
 	return code;
 }
+const u8 *shadow_recall_code(struct shadow_mmu *mmu, gva_t gva)
+{
+	return (const u8 *)(uintptr_t)not_here();
+}
 void cpuid_execute(struct vcpu *v)
 {
 	not_here();
