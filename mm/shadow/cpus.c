@@ -4,15 +4,23 @@
 
 #include "lib/spinlock.h"
 
-/* Behind the exchange that took the lock, which on x86 is a full barrier. */
-void readers_wait(const struct shadow *s)
+static NOINLINE void reader_wait(const struct shadow_reader *reader)
 {
 	struct spin_wait wait = {0};
 
-	for (u32 i = 0; i < s->mmu_count; i++)
-		while (__atomic_load_n(&s->readers[i].on, __ATOMIC_ACQUIRE))
-			spin_pause(&wait);
+	while (__atomic_load_n(&reader->on, __ATOMIC_ACQUIRE))
+		spin_pause(&wait);
 	spin_end(&wait);
+}
+
+/* Behind the exchange that took the lock, which on x86 is a full barrier. */
+void readers_wait(const struct shadow *s)
+{
+	const struct shadow_reader *end = s->readers + s->mmu_count;
+
+	for (const struct shadow_reader *reader = s->readers; reader < end; reader++)
+		if (unlikely(__atomic_load_n(&reader->on, __ATOMIC_ACQUIRE)))
+			reader_wait(reader);
 }
 
 void page_lock_contended(struct shadow_page *sp)
