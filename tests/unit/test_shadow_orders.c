@@ -251,6 +251,25 @@ static void pages_aged_unsync(struct vcpu *c)
 		smp_age(&guest, c, 0);
 }
 
+/* Page 9 is not beside page 0: the shadow has forgotten it alone, and the guest's A and D are set, so no compare-exchange is between. */
+static void page_9_forgotten(struct vcpu *c)
+{
+	smp_touch(&guest, c, 0, true);
+	smp_touch(&guest, c, 9, true);
+	smp_meet(&guest, c, 2);
+	if (c->number == 0)
+		shadow_drop_all(guest.vm.shadow);
+	smp_meet(&guest, c, 3);
+	smp_user(&guest, c, 0, false);
+	smp_meet(&guest, c, 2);
+	fast_before = fast_fills();
+}
+static void write_9(struct vcpu *c)
+{
+	smp_user(&guest, c, 9, true);
+	fast_orders += fast_fills() != fast_before;
+}
+
 static void write_0_and_1(struct vcpu *c)
 {
 	smp_user(&guest, c, 0, true);
@@ -272,6 +291,9 @@ static void read_0_write_0(struct vcpu *c)
 static void two_fast_paths_meet_in_one_page(void **state)
 {
 	fast_orders = 0;
+	every_order(&(struct small){page_9_forgotten, {write_9, write_9}, .switches = 2});
+	assert_true(fast_orders > 100 || orders_given());
+	fast_orders = 0;
 	every_order(&(struct small){pages_aged, {write_0_and_1, write_1_and_0}, .switches = 2});
 	every_order(&(struct small){pages_aged, {write_0_and_1, read_0_write_0}, .switches = 2});
 	every_order(&(struct small){pages_aged_unsync, {write_0_and_1, write_0_and_1}, .switches = 2});
@@ -290,6 +312,7 @@ static void a_fast_path_meets_a_sync(void **state)
 static void a_fast_path_meets_a_drop(void **state)
 {
 	every_order(&(struct small){pages_aged, {drop_all, write_1_and_0}, .switches = 1});
+	every_order(&(struct small){pages_aged, {write_1_and_0, drop_all}, .switches = 1});
 	every_order(&(struct small){pages_aged, {unmap_table, write_1_and_0}, .switches = 1});
 }
 
