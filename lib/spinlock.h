@@ -35,16 +35,28 @@ void spin_end(const struct spin_wait *wait);
 extern void (*host_before_lock)(void);
 #endif
 
-void spin_lock_contended(struct spinlock *lock);
-
-static inline void spin_lock(struct spinlock *lock)
+/* Something is about to be taken from others. */
+static inline void spin_point(void)
 {
 #ifdef UMBRA_HOST
 	if (host_before_lock)
 		host_before_lock();
 #endif
+}
+
+void spin_lock_contended(struct spinlock *lock);
+
+static inline void spin_lock(struct spinlock *lock)
+{
+	spin_point();
 	if (__builtin_expect(__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE), 0))
 		spin_lock_contended(lock);
+}
+
+/* For who has told whoever takes the lock, by a store that is a full barrier, that it is there. */
+static inline bool spin_is_held(const struct spinlock *lock)
+{
+	return __atomic_load_n(&lock->held, __ATOMIC_SEQ_CST);
 }
 
 static inline void spin_unlock(struct spinlock *lock)

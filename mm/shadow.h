@@ -172,7 +172,8 @@ static ALWAYS_INLINE bool shadow_entry_due(const struct shadow_mmu *mmu)
 {
 	const struct shadow_mmu_head *head = (const struct shadow_mmu_head *)mmu;
 
-	return head->entry_due | (head->flush_owed != head->flush_seen);
+	return __atomic_load_n(&head->entry_due, __ATOMIC_RELAXED) |
+	       (__atomic_load_n(&head->flush_owed, __ATOMIC_RELAXED) != head->flush_seen);
 }
 
 /*
@@ -184,7 +185,8 @@ static ALWAYS_INLINE bool shadow_enter(struct shadow_mmu *mmu)
 	struct shadow_mmu_head *head = (struct shadow_mmu_head *)mmu;
 
 	__atomic_store_n(&head->inside, true, __ATOMIC_SEQ_CST);
-	if (likely(!head->entry_due && __atomic_load_n(&head->flush_owed, __ATOMIC_SEQ_CST) == head->flush_seen))
+	if (likely(!__atomic_load_n(&head->entry_due, __ATOMIC_RELAXED) &&
+		   __atomic_load_n(&head->flush_owed, __ATOMIC_SEQ_CST) == head->flush_seen))
 		return true;
 	__atomic_store_n(&head->inside, false, __ATOMIC_RELEASE);
 	return false;
@@ -211,6 +213,8 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
  */
 #define SHADOW_PEEK_BYTES 4u
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva);
+/* The same where it is remembered, else NULL: takes no lock, so a CPU may be inside (shadow_enter()). */
+const u8 *shadow_recall_code(struct shadow_mmu *mmu, gva_t gva);
 
 /*
  * Copies len bytes from or to guest memory at gva as an access of the given

@@ -12,13 +12,25 @@
 #include "svm/nmi.h"
 #include "svm/svm.h"
 
-/* Of several processors: until nothing is due with the others told that this one is inside. */
-NOINLINE void svm_enter_shared(struct vcpu *vcpu)
+/* Something became due meanwhile. */
+static NOINLINE void enter_again(struct vcpu *vcpu)
 {
-	while (!shadow_enter(vcpu->mmu)) {
+	do {
 		guest_prepare_entry(vcpu);
 		svm_tlb_prepare(svm_of(vcpu));
-	}
+	} while (!shadow_enter(vcpu->mmu));
+}
+
+/* Of several processors: until nothing is due with the others told that this one is inside. */
+static ALWAYS_INLINE void enter_shared(struct vcpu *vcpu)
+{
+	if (unlikely(!shadow_enter(vcpu->mmu)))
+		enter_again(vcpu);
+}
+
+void svm_enter_shared(struct vcpu *vcpu)
+{
+	enter_shared(vcpu);
 }
 
 void svm_slow_path(struct vcpu *vcpu)
@@ -32,7 +44,7 @@ void svm_slow_path(struct vcpu *vcpu)
 	if (unlikely(svm_of(vcpu)->flush_due))
 		svm_tlb_prepare(svm_of(vcpu));
 	if (unlikely(vcpu->several))
-		svm_enter_shared(vcpu);
+		enter_shared(vcpu);
 }
 
 /* --- the fast path ------------------------------------------------------------ */
@@ -86,6 +98,13 @@ static ALWAYS_INLINE bool fast_skip(struct vmcb *vmcb, u32 len)
 }
 
 /* No flush and no other root can come to be due by a CPUID. */
+static ALWAYS_INLINE void do_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	vcpu->gpr[GPR_RAX] = vmcb->rax;
+	cpuid_execute(vcpu);
+	vmcb->rax = vcpu->gpr[GPR_RAX];
+}
+
 static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	const struct svm_assists *assists = &svm_features()->assists;
@@ -93,11 +112,10 @@ static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 	if (!fast_allowed(vmcb))
 		return false;
 	vcpu->rip = vmcb->rip;
-	if (!fast_skip(vmcb, assists->next_rip ? svm_insn_len(vmcb, *assists) : fast_path_cpuid_len(vcpu)))
+	if (!fast_skip(vmcb, assists->next_rip ? svm_insn_len(vmcb, *assists) :
+						 fast_path_cpuid_len(shadow_peek_code(vcpu->mmu, vmcb->rip))))
 		return false;
-	vcpu->gpr[GPR_RAX] = vmcb->rax;
-	cpuid_execute(vcpu);
-	vmcb->rax = vcpu->gpr[GPR_RAX];
+	do_cpuid(vcpu, vmcb);
 	return true;
 }
 
@@ -177,7 +195,7 @@ static ALWAYS_INLINE struct vmcb *begin_exit(const struct svm_vcpu *svm)
 	return vmcb;
 }
 
-bool svm_fast_path(struct vcpu *vcpu)
+static ALWAYS_INLINE bool fast_path(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = begin_exit(svm_of(vcpu));
 
@@ -193,6 +211,11 @@ bool svm_fast_path(struct vcpu *vcpu)
 	case SVM_EXIT_INVLPG: return fast_invlpg(vcpu, vmcb);
 	default: return fast_other(vcpu, vmcb);
 	}
+}
+
+bool svm_fast_path(struct vcpu *vcpu)
+{
+	return fast_path(vcpu);
 }
 
 /* --- of several processors -------------------------------------------------------- */
@@ -212,17 +235,43 @@ static NOINLINE bool fast_halt(struct vcpu *vcpu, struct vmcb *vmcb)
 	return ready(vcpu);
 }
 
+/*
+ * A CPUID without leaving (C16): nothing here waits for another CPU, and a kick that came meanwhile is an NMI that exits
+ * from the entry. False: nothing has happened; where the code lies takes the lock to tell, or it is no usual one.
+ */
+static ALWAYS_INLINE bool cpuid_inside(struct vcpu *vcpu, const struct svm_vcpu *svm)
+{
+	const struct svm_assists *assists = &svm_features()->assists;
+	struct vmcb *vmcb = svm->vmcb;
+	u32 len;
+
+	if (unlikely(svm->halted || svm->step) || !fast_allowed(vmcb))
+		return false;
+	len = assists->next_rip ? svm_insn_len(vmcb, *assists) :
+				  fast_path_cpuid_len(shadow_recall_code(vcpu->mmu, vmcb->rip));
+	if (unlikely(!len))
+		return false;
+	begin_exit(svm);
+	note_exit(vcpu, vmcb, EXIT_CPUID);
+	vcpu->rip = vmcb->rip;
+	fast_skip(vmcb, len);
+	do_cpuid(vcpu, vmcb);
+	return true;
+}
+
 bool svm_fast_path_shared(struct vcpu *vcpu)
 {
 	const struct svm_vcpu *svm = svm_of(vcpu);
 	bool done;
 
+	if ((u32)svm->vmcb->exit_code == SVM_EXIT_CPUID && cpuid_inside(vcpu, svm))
+		return true;
 	shadow_leave(vcpu->mmu);
 	if (svm->halted || svm->step || (u32)svm->vmcb->exit_code == SVM_EXIT_HLT)
 		done = fast_halt(vcpu, begin_exit(svm));
 	else
-		done = svm_fast_path(vcpu);
+		done = fast_path(vcpu);
 	if (done)
-		svm_enter_shared(vcpu);
+		enter_shared(vcpu);
 	return done;
 }

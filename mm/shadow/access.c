@@ -3,13 +3,12 @@
  * The hypervisor's own accesses to guest memory, on the guest's behalf: by
  * virtual address, with the checks and the accessed and dirty bits of a real
  * access. A write to a frame that is a protected table makes it unsync first, so
- * that the next sync sees what was written. Foreign memory (mm/gpt.h) is reached
- * by accesses of natural size, each byte once, as what is there may be a device.
+ * that the next sync sees what was written.
  */
 #include "mm/shadow.h"
 
 #include "lib/string.h"
-#include "mm/shadow/accessors.h"
+#include "mm/shadow/cpus.h"
 #include "mm/shadow/rmap.h"
 #include "mm/shadow/unsync.h"
 
@@ -61,19 +60,6 @@ static int piece_find(struct shadow_mmu *mmu, gva_t gva, u32 len, struct gpt_acc
 	return 0;
 }
 
-/* With the lock: else another CPU could protect the table between the two, and never learn of the write. */
-static void write_ram(struct shadow_mmu *mmu, const struct piece *piece, const u8 *buf)
-{
-	struct shadow *s = mmu->s;
-	u32 *frame = frame_of_gfn(s, piece->gfn);
-
-	spin_lock(&s->lock);
-	if (frame_is_protected(*frame))
-		frame_unsync(mmu, piece->gfn, frame);
-	memcpy(piece->at, buf, piece->len);
-	spin_unlock(&s->lock);
-}
-
 /* The largest access at this address that is aligned and goes no further than len. */
 static u32 natural_size(uintptr_t at, u32 len)
 {
@@ -84,38 +70,68 @@ static u32 natural_size(uintptr_t at, u32 len)
 	return size;
 }
 
-static void access_natural(void *at, void *buf, u32 size, bool write)
+static u64 load_natural(const void *at, u32 size)
 {
-	u64 value = 0;
-
-	if (write)
-		memcpy(&value, buf, size);
-	switch (size | (write ? 16u : 0)) {
-	case 1: value = *(volatile u8 *)at; break;
-	case 2: value = *(volatile u16 *)at; break;
-	case 4: value = *(volatile u32 *)at; break;
-	case 8: value = *(volatile u64 *)at; break;
-	case 17: *(volatile u8 *)at = (u8)value; break;
-	case 18: *(volatile u16 *)at = (u16)value; break;
-	case 20: *(volatile u32 *)at = (u32)value; break;
-	default: *(volatile u64 *)at = value; break;
+	switch (size) {
+	case 1: return __atomic_load_n((const u8 *)at, __ATOMIC_RELAXED);
+	case 2: return __atomic_load_n((const u16 *)at, __ATOMIC_RELAXED);
+	case 4: return __atomic_load_n((const u32 *)at, __ATOMIC_RELAXED);
+	default: return __atomic_load_n((const u64 *)at, __ATOMIC_RELAXED);
 	}
-	if (!write)
-		memcpy(buf, &value, size);
+}
+
+static void store_natural(void *at, u64 value, u32 size)
+{
+	switch (size) {
+	case 1: __atomic_store_n((u8 *)at, (u8)value, __ATOMIC_RELAXED); break;
+	case 2: __atomic_store_n((u16 *)at, (u16)value, __ATOMIC_RELAXED); break;
+	case 4: __atomic_store_n((u32 *)at, (u32)value, __ATOMIC_RELAXED); break;
+	default: __atomic_store_n((u64 *)at, value, __ATOMIC_RELAXED); break;
+	}
+}
+
+/*
+ * Each byte of the guest's once, by accesses of natural size: other CPUs, a walker among them, see each of these whole, as of
+ * the processor's own (SDM vol. 3 section 8.1.1), and so does a device.
+ */
+static void copy_natural(u8 *at, u8 *buf, u32 len, bool write)
+{
+	for (u32 done = 0, size; done < len; done += size) {
+		u64 value = 0;
+
+		size = natural_size((uintptr_t)at + done, len - done);
+		if (write) {
+			memcpy(&value, buf + done, size);
+			store_natural(at + done, value, size);
+		} else {
+			value = load_natural(at + done, size);
+			memcpy(buf + done, &value, size);
+		}
+	}
+}
+
+/* With the lock: else another CPU could protect the table between the two, and never learn of the write. */
+static void write_ram(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf)
+{
+	struct shadow *s = mmu->s;
+	u32 *frame;
+
+	engine_lock(s);
+	frame = frame_of_gfn(s, piece->gfn);
+	if (frame_is_protected(*frame))
+		frame_unsync(mmu, piece->gfn, frame);
+	copy_natural(piece->at, buf, piece->len, true); /* LOCKED: write */
+	engine_unlock(s);
 }
 
 static void copy_foreign(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf, bool write)
 {
 	u8 *page = mmu->s->regions->map_foreign(GPT_SLOT_SINGLE, piece->pfn);
 
-	if (!page && !write)
+	if (page)
+		copy_natural(page + piece->offset, buf, piece->len, write);
+	else if (!write)
 		memset(buf, 0xff, piece->len);
-	for (u32 done = 0, size; page && done < piece->len; done += size) {
-		u8 *at = page + piece->offset + done;
-
-		size = natural_size((uintptr_t)at, piece->len - done);
-		access_natural(at, buf + done, size, write);
-	}
 }
 
 static void piece_copy(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf, bool write)
@@ -124,15 +140,15 @@ static void piece_copy(struct shadow_mmu *mmu, const struct piece *piece, u8 *bu
 		copy_foreign(mmu, piece, buf, write);
 	} else if (!piece->at) {
 		if (write)
-			STAT_UNLOCKED(mmu->s, hidden_writes);
+			STAT_OF(mmu, hidden_writes);
 		else
-			STAT_UNLOCKED(mmu->s, hidden_reads);
+			STAT_OF(mmu, hidden_reads);
 		if (!write)
 			memset(buf, 0xff, piece->len);
 	} else if (write) {
 		write_ram(mmu, piece, buf);
 	} else {
-		memcpy(buf, piece->at, piece->len);
+		copy_natural(piece->at, buf, piece->len, false);
 	}
 }
 
@@ -166,7 +182,7 @@ int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access acce
 
 void shadow_drop_write(struct shadow_mmu *mmu)
 {
-	STAT_UNLOCKED(mmu->s, hidden_writes);
+	STAT_OF(mmu, hidden_writes);
 }
 
 int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,

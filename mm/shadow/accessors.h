@@ -7,9 +7,25 @@
 #include "mm/phys.h"
 #include "mm/shadow/types.h"
 
-#define STAT(s, name) ((s)->stats[SHADOW_STAT_##name]++)
-/* Without the lock. */
-#define STAT_UNLOCKED(s, name) __atomic_fetch_add(&(s)->stats[SHADOW_STAT_##name], 1, __ATOMIC_RELAXED)
+/*
+ * A word with one writer at a time, which others may read meanwhile, by one load: one value or the next. So it needs no atomic
+ * operation, which for the compiler would be three instructions.
+ */
+static inline __attribute__((no_sanitize("thread"))) void counter_add(u64 *counter, u64 n)
+{
+	*counter += n;
+}
+
+/* With the lock. */
+#define STAT(s, name) counter_add(&(s)->stats[SHADOW_STAT_##name], 1)
+/* Without: each CPU has counters of its own, and shadow_stat() has the sum. */
+#define STAT_OF(mmu, name) counter_add(&(mmu)->stats[SHADOW_STAT_##name], 1)
+
+/* The links are not what they were: what was remembered of paths is looked at anew. */
+static inline void links_changed(struct shadow *s)
+{
+	counter_add(&s->link_changes, 1);
+}
 
 /* What began at a value of the TSC ends: was it the longest so far? The lock is held. */
 static inline void stat_longest(struct shadow *s, u64 begun)
@@ -77,6 +93,11 @@ static ALWAYS_INLINE u32 link_target(const struct shadow *s, u64 spte)
 static ALWAYS_INLINE u32 top_level(const struct shadow_mmu *mmu)
 {
 	return mmu->root_level == 3 ? 2 : mmu->root_level;
+}
+/* The root of 4 or 5 levels, for the CPU that it belongs to and without the lock. */
+static ALWAYS_INLINE u32 root_now(const struct shadow_mmu *mmu)
+{
+	return __atomic_load_n(&mmu->root[0], __ATOMIC_RELAXED);
 }
 static ALWAYS_INLINE u32 top_page(const struct shadow_mmu *mmu, gva_t gva)
 {
@@ -152,6 +173,12 @@ static inline void spte_write(u64 *spte, u64 value)
 static ALWAYS_INLINE bool page_is_old(const struct shadow *s, const struct shadow_page *sp)
 {
 	return sp->generation != s->generation;
+}
+
+/* Its list may change while fast paths run, its two bits only with the lock. */
+static ALWAYS_INLINE u32 frame_now(const u32 *frame)
+{
+	return __atomic_load_n(frame, __ATOMIC_RELAXED);
 }
 
 static inline bool frame_is_protected(u32 frame)

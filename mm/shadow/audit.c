@@ -332,7 +332,7 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 {
 	struct audit a = {.mmu = mmu, .s = mmu->s};
 
-	spin_lock(&a.s->lock);
+	engine_lock(a.s);
 	cpus_hold(a.s);
 	if (audit_pages(&a) != audit_frames(&a))
 		mismatch(&a, "S5", 0, 0, "lists hold other leaves than the tables");
@@ -347,7 +347,7 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 	for (u32 i = 0; i < PATH_CACHE_SIZE; i++)
 		audit_path(&a, &mmu->paths[i]);
 	STAT(a.s, audits);
-	a.s->stats[SHADOW_STAT_audit_errors] += a.errors;
-	spin_unlock(&a.s->lock);
+	counter_add(&a.s->stats[SHADOW_STAT_audit_errors], a.errors);
+	engine_unlock(a.s);
 	return a.errors;
 }

@@ -2,6 +2,7 @@
 /* The path cache and the code cache; see mm/shadow/cache.h. */
 #include "mm/shadow/cache.h"
 
+#include "mm/shadow/cpus.h"
 #include "mm/shadow/rmap.h"
 
 /* for_each_step() to level 1 of 4, which the compiler unrolls; 0: a link is missing. */
@@ -39,6 +40,7 @@ bool path_renew(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
 	    !path_names(mmu, path))
 		return false;
 	path->alone = alone;
+	path->own = !mmu->shares && (alone || path->record->role.cpu == mmu->number);
 	path->links = mmu->s->link_changes;
 	return true;
 }
@@ -79,7 +81,7 @@ void path_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *wal
 /* The root's entry for an address, in the formats with one root. */
 static ALWAYS_INLINE const u64 *top_entry(const struct shadow_mmu *mmu, gva_t gva)
 {
-	return &mmu->s->pool[(u64)mmu->root[0] * ENTRIES + (gva >> mmu->top_shift) % ENTRIES];
+	return &mmu->s->pool[(u64)root_now(mmu) * ENTRIES + (gva >> mmu->top_shift) % ENTRIES];
 }
 
 /* Fills the slot from the leaf for gva; NULL if that is not known as RAM at once. */
@@ -110,28 +112,51 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 
 	if (mmu->root_level < 4)
 		return NULL;
-	spin_lock(&mmu->s->lock);
+	engine_lock(mmu->s);
 	for_each_step(step, mmu, gva)
 		if ((*step.at & PTE_P) && spte_is_leaf(step.level, *step.at)) {
 			found = code_take(mmu, gva, &step, path);
 			break;
 		}
-	spin_unlock(&mmu->s->lock);
+	engine_unlock(mmu->s);
 	return found;
 }
 
-/* Without a root, page 0 is looked at: its entries are absent, those in the cache are not. */
+/* Page-table isolation runs the code of one page under two roots. */
+static ALWAYS_INLINE struct cached_code *code_slot(struct shadow_mmu *mmu, gva_t gva, u64 top)
+{
+	return &mmu->code[(gva ^ top) >> PAGE_SHIFT & (CODE_CACHE_SIZE - 1)];
+}
+
+/*
+ * Without a root, page 0 is looked at: its entries are absent, those in the cache are not. Other CPUs may change what is
+ * looked at: the leaf, which is read last, was the address's while the links were the same.
+ */
+static ALWAYS_INLINE bool code_holds(const struct shadow_mmu *mmu, const struct cached_code *path, gva_t gva, u64 top)
+{
+	return likely(path->page == gva >> PAGE_SHIFT &&
+		      path->links == __atomic_load_n(&mmu->s->link_changes, __ATOMIC_ACQUIRE) &&
+		      path->top == top && __atomic_load_n(path->leaf, __ATOMIC_RELAXED) == path->value);
+}
+
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	u64 top = *top_entry(mmu, gva);
-	/* Page-table isolation runs the code of one page under two roots. */
-	struct cached_code *path = &mmu->code[(gva ^ top) >> PAGE_SHIFT & (CODE_CACHE_SIZE - 1)];
+	u64 top = __atomic_load_n(top_entry(mmu, gva), __ATOMIC_RELAXED);
+	struct cached_code *path = code_slot(mmu, gva, top);
 	u32 offset = gva & (PAGE_SIZE - 1);
 
 	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
 		return NULL;
-	if (likely(path->page == gva >> PAGE_SHIFT && path->links == mmu->s->link_changes && path->top == top &&
-		   *path->leaf == path->value))
+	if (code_holds(mmu, path, gva, top))
 		return path->at + offset;
 	return code_find(mmu, gva, path);
+}
+
+const u8 *shadow_recall_code(struct shadow_mmu *mmu, gva_t gva)
+{
+	u64 top = __atomic_load_n(top_entry(mmu, gva), __ATOMIC_RELAXED);
+	const struct cached_code *path = code_slot(mmu, gva, top);
+	u32 offset = gva & (PAGE_SIZE - 1);
+
+	return offset <= PAGE_SIZE - SHADOW_PEEK_BYTES && code_holds(mmu, path, gva, top) ? path->at + offset : NULL;
 }

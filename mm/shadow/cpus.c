@@ -4,6 +4,34 @@
 
 #include "lib/spinlock.h"
 
+static NOINLINE void reader_wait(const struct shadow_reader *reader)
+{
+	struct spin_wait wait = {0};
+
+	while (__atomic_load_n(&reader->on, __ATOMIC_ACQUIRE))
+		spin_pause(&wait);
+	spin_end(&wait);
+}
+
+/* Behind the exchange that took the lock, which on x86 is a full barrier. */
+void readers_wait(const struct shadow *s)
+{
+	const struct shadow_reader *end = s->readers + s->mmu_count;
+
+	for (const struct shadow_reader *reader = s->readers; reader < end; reader++)
+		if (unlikely(__atomic_load_n(&reader->on, __ATOMIC_ACQUIRE)))
+			reader_wait(reader);
+}
+
+void page_lock_contended(struct shadow_page *sp)
+{
+	struct spin_wait wait = {0};
+
+	while (__atomic_exchange_n(&sp->locked, 1, __ATOMIC_ACQUIRE))
+		spin_pause(&wait);
+	spin_end(&wait);
+}
+
 static bool is_behind(const struct shadow_mmu *mmu)
 {
 	return __atomic_load_n(&mmu->inside, __ATOMIC_ACQUIRE) && mmu->flush_seen != mmu->flush_owed;

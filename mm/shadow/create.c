@@ -70,6 +70,8 @@ static bool lay_tables(struct shadow *s, struct layout *l, const struct shadow_c
 	s->tag_owner = lay(l, s->numbers * (s->tags + 1) * sizeof(u32));
 	for (u32 i = 0; i < s->mmu_limit; i++)
 		s->mmus[i] = lay(l, sizeof(struct shadow_mmu));
+	if (s->mmu_limit > 1)
+		s->readers = lay(l, s->mmu_limit * sizeof(struct shadow_reader));
 	s->frames = lay(l, c->regions->frame_count * sizeof(u32));
 	s->blocks = lay(l, s->block_count * sizeof(struct block));
 	s->giga = lay(l, s->giga_count * sizeof(u32));
@@ -174,9 +176,9 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 {
 	struct shadow_mmu *mmu;
 
-	spin_lock(&s->lock);
+	engine_lock(s);
 	if (s->mmu_count == s->mmu_limit) {
-		spin_unlock(&s->lock);
+		engine_unlock(s);
 		return NULL;
 	}
 	if (s->mmu_count == 1)
@@ -200,24 +202,26 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 	};
 	if (!s->mmu_count)
 		s->only_debt = &mmu->flush_owed;
-	s->mmu_count++;
-	spin_unlock(&s->lock);
+	__atomic_store_n(&s->mmu_count, s->mmu_count + 1, __ATOMIC_RELEASE); /* shadow_stat() */
+	engine_unlock(s);
 	return mmu;
 }
 
 /* A function of its own in every build: bench-profile tells the windows that it measures by it. */
 NOINLINE __attribute__((noclone)) u64 shadow_stat(const struct shadow *s, enum shadow_stat which)
 {
-	u64 faults = 0;
+	u32 cpus = __atomic_load_n(&s->mmu_count, __ATOMIC_ACQUIRE);
+	u64 sum;
 
-	switch (which) {
-	case SHADOW_STAT_walks:
-		for (u32 i = 0; i < s->mmu_count; i++)
-			faults += s->mmus[i]->faults;
-		return faults;
-	case SHADOW_STAT_sync_changes: return s->sync_changes;
-	default: return which < SHADOW_STAT_COUNT ? s->stats[which] : 0;
-	}
+	if (which >= SHADOW_STAT_COUNT)
+		return 0;
+	if (which == SHADOW_STAT_sync_changes)
+		return __atomic_load_n(&s->sync_changes, __ATOMIC_RELAXED);
+	sum = __atomic_load_n(&s->stats[which], __ATOMIC_RELAXED);
+	for (u32 i = 0; i < cpus; i++)
+		sum += __atomic_load_n(which == SHADOW_STAT_walks ? &s->mmus[i]->faults : &s->mmus[i]->stats[which],
+				       __ATOMIC_RELAXED);
+	return sum;
 }
 
 void shadow_stat_add(struct shadow *s, enum shadow_stat which, u64 n)

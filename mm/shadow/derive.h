@@ -88,14 +88,13 @@ static ALWAYS_INLINE u64 *table_of_copied(gfn_t gfn)
 static ALWAYS_INLINE u64 copied_leaf(const struct shadow_mmu *mmu, u64 gpte)
 {
 	u64 spte = gpte & (COPIED_BITS & ~PTE_W);
-	const u32 *frame;
+	u32 word;
 
 	if ((gpte & (PTE_P | PTE_A | PTE_TYPE_4K)) != (PTE_P | PTE_A))
 		return 0;
-	frame = frame_of_copied(mmu->s, gpte);
-	if (unlikely(!frame))
+	if (unlikely(!frame_of_copied(mmu->s, gpte, &word)))
 		return 0;
-	if (!(gpte & PTE_W) || !(gpte & PTE_D) || frame_is_protected(*frame))
+	if (!(gpte & PTE_W) || !(gpte & PTE_D) || frame_is_protected(word))
 		return spte;
 	return spte | PTE_W | SPTE_RMAP;
 }

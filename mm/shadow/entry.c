@@ -26,7 +26,7 @@ void page_drop_entry(struct shadow *s, u32 page, u32 index)
 	live_clear(&s->pages[page], index);
 	flush_owe(s, page); /* FLUSH: drop */
 	if (!spte_is_leaf(level, old)) {
-		s->link_changes++;
+		links_changed(s);
 		list_remove(s, &s->pages[page_of_link(s, old)].parents, entry_id(page, index));
 	} else if (old & SPTE_RMAP) {
 		drop_from_list(s, level, old, entry_id(page, index));
@@ -72,5 +72,5 @@ void page_link(struct shadow *s, u32 parent, u32 index, u32 child, bool pdpte)
 	live_set(&s->pages[parent], index);
 	if (index < ENTRIES / 2)
 		s->pages[parent].flags |= PAGE_LOWER;
-	s->link_changes++;
+	links_changed(s);
 }

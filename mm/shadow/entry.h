@@ -23,6 +23,16 @@ static ALWAYS_INLINE void list_put(struct shadow *s, u32 *head, u32 id)
 		list_add(s, head, id);
 }
 
+/* The first member of a list or the second, without the lock (S25). False: it takes the lock. */
+static ALWAYS_INLINE bool list_claim(struct shadow_mmu *mmu, u32 *head, u32 id)
+{
+	u32 word = __atomic_load_n(head, __ATOMIC_RELAXED);
+
+	if (unlikely(word & LIST_VALUE))
+		return list_claim_second(mmu, head, word, id);
+	return __atomic_compare_exchange_n(head, &word, word | id, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 /* Puts a leaf where an entry may be; keeps lists and counts. */
 void leaf_install(struct shadow *s, u32 page, u32 index, u64 spte);
 /* leaf_install() for a copied leaf. */
@@ -35,7 +45,7 @@ static ALWAYS_INLINE void copied_install(struct shadow *s, u32 page, u32 index, 
 		return;
 	}
 	if (spte & SPTE_RMAP)
-		list_put(s, frame_of_copied(s, spte), entry_id(page, index));
+		list_put(s, frame_of_ram(s, spte_pfn(1, spte)), entry_id(page, index));
 	live_set(&s->pages[page], index);
 	spte_write(at, spte);
 }

@@ -108,9 +108,9 @@ static u32 root_role_of(const struct shadow_mmu *mmu)
 
 void shadow_drop_all(struct shadow *s)
 {
-	spin_lock(&s->lock);
+	engine_lock(s);
 	drop_everything(s);
-	spin_unlock(&s->lock);
+	engine_unlock(s);
 }
 
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush)
@@ -118,7 +118,7 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	struct shadow *s = mmu->s;
 	bool smep_on = paging->cr4 & ~mmu->paging.cr4 & CR4_SMEP;
 
-	spin_lock(&s->lock);
+	engine_lock(s);
 	mmu->paging = *paging;
 	context_set(mmu, paging);
 	mmu->base_role = role_of(mmu);
@@ -133,12 +133,12 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	/* The one bit that a TLB may keep without an entry that shows it (SDM vol. 3 section 4.10.4.1), under any tag. */
 	if (smep_on)
 		flush_owe_by(mmu); /* FLUSH: smep */
-	spin_unlock(&s->lock);
+	engine_unlock(s);
 }
 
 void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 {
-	spin_lock(&mmu->s->lock);
+	engine_lock(mmu->s);
 	mmu->paging.cr3 = mmu->gpt.cr3 = cr3;
 	root_release(mmu);
 	sync_all(mmu);
@@ -146,14 +146,14 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 		root_load(mmu);
 		mmu->root_cache[root_slot(mmu->s->pages[mmu->root[0]].gfn)] = mmu->root[0];
 	}
-	spin_unlock(&mmu->s->lock);
+	engine_unlock(mmu->s);
 }
 
 void shadow_flush_guest(struct shadow_mmu *mmu)
 {
-	spin_lock(&mmu->s->lock);
+	engine_lock(mmu->s);
 	sync_all(mmu);
-	spin_unlock(&mmu->s->lock);
+	engine_unlock(mmu->s);
 }
 
 /*
@@ -228,27 +228,31 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 
 	if (mmu->gpt.mode == GPT_NONE || unlikely(is_beyond(mmu, gva)))
 		return;
-	spin_lock(&s->lock);
+	engine_lock(s);
 	invlpg_must_exit(s);
 	if (likely(invlpg_fast(mmu, gva))) {
 		if (unlikely((s64)gva < 0) && mmu->root_level == 4)
 			cow_window(mmu, path_slot(mmu, gva), gva);
-		spin_unlock(&s->lock);
+		engine_unlock(s);
 		return;
 	}
 	refresh_upper(mmu);
 	scope = flush_scope_begin(mmu);
 	if (mmu->root[0] && path_sync(mmu, gva))
 		flush_scope_end(mmu, scope, gva); /* FLUSH: page */
-	spin_unlock(&s->lock);
+	engine_unlock(s);
 }
 
+/*
+ * Where another CPU drops the root meanwhile (S12), page 0 may be returned, which is a table of nothing. It owes a flush then, so
+ * shadow_enter() refuses.
+ */
 hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 {
 	struct shadow *s = mmu->s;
 
-	if (unlikely(!mmu->root[0] || mmu->flush_owed != mmu->flush_seen)) {
-		spin_lock(&s->lock);
+	if (unlikely(!root_now(mmu) || __atomic_load_n(&mmu->flush_owed, __ATOMIC_RELAXED) != mmu->flush_seen)) {
+		engine_lock(s);
 		root_load(mmu);
 		if (mmu->flush_owed != mmu->flush_seen) {
 			if (unlikely(mmu->trap_due)) {
@@ -259,9 +263,9 @@ hpa_t shadow_prepare_entry(struct shadow_mmu *mmu, u32 *tag)
 			flush_paid(mmu);
 			STAT(s, flushes);
 		}
-		spin_unlock(&s->lock);
+		engine_unlock(s);
 	}
-	mmu->entry_due = false;
+	__atomic_store_n(&mmu->entry_due, false, __ATOMIC_RELAXED);
 	*tag = mmu->tag;
-	return mmu->root_level == 3 ? mmu->low_pdpt : page_hpa(s, mmu->root[0]);
+	return mmu->root_level == 3 ? mmu->low_pdpt : page_hpa(s, root_now(mmu));
 }

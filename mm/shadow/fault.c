@@ -325,8 +325,8 @@ static enum shadow_result slow_with_lock(struct fill *f, u32 error, struct shado
 
 	if (unlikely(s->invlpg_free) && !s->detached_count)
 		invlpg_must_exit(s);
-	s->stats[SHADOW_STAT_a_sets] += f->walk.a_sets;
-	s->stats[SHADOW_STAT_d_sets] += f->walk.d_sets;
+	counter_add(&s->stats[SHADOW_STAT_a_sets], f->walk.a_sets);
+	counter_add(&s->stats[SHADOW_STAT_d_sets], f->walk.d_sets);
 	region_lookup(s->regions, f->walk.gfn, &f->hit);
 	if (f->hit.kind == REGION_TRAPPED || (f->hit.kind == REGION_HIDDEN && f->access.write)) {
 		fault->gpa = gpa(f->walk.gfn << PAGE_SHIFT | (f->gva & (PAGE_SIZE - 1)));
@@ -350,13 +350,13 @@ static void unsync_faulting(struct shadow_mmu *mmu, const struct gpt_walk *w)
 
 	if ((w->error & PF_RSVD) || mmu->gpt.mode == GPT_PAE)
 		return;
-	spin_lock(&s->lock);
+	engine_lock(s);
 	frame = frame_of_gfn(s, gfn);
 	if (frame && frame_is_protected(*frame))
 		frame_unsync(mmu, gfn, frame);
 	if ((w->error & (PF_P | PF_W)) == (PF_P | PF_W))
 		cow_free_invlpg(mmu);
-	spin_unlock(&s->lock);
+	engine_unlock(s);
 }
 
 /* The slow path. Inlined into the fast one it would make that slower. */
@@ -372,21 +372,35 @@ static NOINLINE enum shadow_result fault_slow(struct shadow_mmu *mmu, gva_t gva,
 	switch (gpt_walk(&mmu->gpt, gva, access, GPT_SET_AD, &f.walk)) {
 	case GPT_RETRY: return SHADOW_RETRY;
 	case GPT_FAULT:
-		STAT_UNLOCKED(mmu->s, guest_faults);
+		STAT_OF(mmu, guest_faults);
 		fault->error = f.walk.error;
 		unsync_faulting(mmu, &f.walk);
 		return SHADOW_INJECT;
 	case GPT_OK: break;
 	}
-	spin_lock(&mmu->s->lock);
+	engine_lock(mmu->s);
 	result = slow_with_lock(&f, error, fault);
-	spin_unlock(&mmu->s->lock);
+	engine_unlock(mmu->s);
 	return result;
 }
 
 /* --- the fast path ----------------------------------------------------------- */
-/* Not decided here. Not one of the results that callers see. */
+/* Not decided here, or not without the lock. Not among the results that callers see. */
 #define NOT_FAST ((enum shadow_result) ~0)
+#define NEEDS_LOCK ((enum shadow_result) ~1)
+
+/* With NXE set, which copied leaves imply, I/D is told (SDM vol. 3 section 4.7). PF_P is bit 0 as PTE_P. */
+static ALWAYS_INLINE void refuse(struct shadow_mmu *mmu, u64 gpte, struct gpt_access access,
+				 struct shadow_fault *fault)
+{
+	STAT_OF(mmu, guest_faults);
+	fault->error = (access.word & (PF_W | PF_U | PF_ID)) | (gpte & PTE_P);
+}
+
+static ALWAYS_INLINE bool leaf_is_reserved(const struct shadow_mmu *mmu, u64 gpte)
+{
+	return (gpte & PTE_P) && gpt_entry_reserved(&mmu->gpt, GPT_4L, true, 1, gpte);
+}
 
 /* The guest's own fault. It will most likely write the entry next. */
 static ALWAYS_INLINE enum shadow_result fast_refuse(struct shadow_mmu *mmu, struct shadow *s,
@@ -395,11 +409,9 @@ static ALWAYS_INLINE enum shadow_result fast_refuse(struct shadow_mmu *mmu, stru
 {
 	const struct shadow_page *sp = path->record;
 
-	if ((gpte & PTE_P) && gpt_entry_reserved(&mmu->gpt, GPT_4L, true, 1, gpte))
+	if (leaf_is_reserved(mmu, gpte))
 		return NOT_FAST;
-	STAT(s, guest_faults);
-	/* With NXE set, which copied leaves imply, I/D is told (SDM vol. 3 section 4.7). PF_P is bit 0 as PTE_P. */
-	fault->error = (access.word & (PF_W | PF_U | PF_ID)) | (gpte & PTE_P);
+	refuse(mmu, gpte, access, fault);
 	if (!(sp->flags & PAGE_UNSYNC))
 		frame_unsync(mmu, sp->gfn, frame_of_gfn(s, sp->gfn));
 	if ((gpte & PTE_P) && access.write)
@@ -408,33 +420,58 @@ static ALWAYS_INLINE enum shadow_result fast_refuse(struct shadow_mmu *mmu, stru
 }
 
 /* Sets A and D in the guest's leaf (S9); false if it changed meanwhile. */
-static bool fast_mark(struct shadow *s, u64 *slot, u64 gpte, u64 marked)
+static bool fast_mark(struct shadow_mmu *mmu, u64 *slot, u64 gpte, u64 marked)
 {
 	u64 old = gpte;
 
 	if (!__atomic_compare_exchange_n(slot, &old, marked, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return false;
-	s->stats[SHADOW_STAT_a_sets] += !!(~gpte & marked & PTE_A);
-	s->stats[SHADOW_STAT_d_sets] += !!(~gpte & marked & PTE_D);
+	counter_add(&mmu->stats[SHADOW_STAT_a_sets], !!(~gpte & marked & PTE_A));
+	counter_add(&mmu->stats[SHADOW_STAT_d_sets], !!(~gpte & marked & PTE_D));
 	return true;
 }
 
-/*
- * As gpt_walk() and fill() would do it. What the upper levels say is known: present,
- * all rights, A set, nothing reserved.
- */
+/* Does a whole walk differ from the remembered one by its leaf alone? */
+static ALWAYS_INLINE bool path_serves(struct shadow_mmu *mmu, struct cached_path *path, gva_t gva)
+{
+	return likely(path_holds(mmu, path, gva) && !(mmu->gpt.controls & GPT_CONTROLS_KEYS)) &&
+	       likely(!(gpt_step_change(&path->upper[0]) | gpt_step_change(&path->upper[1]) |
+			gpt_step_change(&path->upper[2])));
+}
+
+/* What an access that the guest's leaf allows makes of it, and of ours. */
+struct wanted {
+	u64 marked; /* the guest's, with A and D */
+	u64 spte;
+	u32 *frame; /* of the page */
+	u32 word;   /* its frame word */
+};
+
+/* As gpt_walk() and fill() would do it. False: it is not the usual case. */
+static ALWAYS_INLINE bool leaf_wanted(struct shadow *s, u64 gpte, struct gpt_access access, struct wanted *w)
+{
+	w->marked = gpte | PTE_A | (access.word & PF_W) << 5; /* a write sets D */
+	_Static_assert(PF_W << 5 == PTE_D, "shifted together");
+	w->frame = frame_of_copied(s, gpte, &w->word);
+	if (unlikely((gpte & PTE_TYPE_4K) || !w->frame || (access.write && (w->word & FRAME_TRACKED))))
+		return false;
+	w->spte = w->marked & (COPIED_BITS & ~PTE_W);
+	if ((~w->marked & (PTE_W | PTE_D)) == 0 && !frame_is_protected(w->word))
+		w->spte |= PTE_W | SPTE_RMAP;
+	return true;
+}
+
+/* What the upper levels say is known: present, all rights, A set, nothing reserved. With the lock, or one CPU. */
 static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struct shadow *s, gva_t gva,
 						   struct gpt_access access, struct shadow_fault *fault)
 {
 	struct cached_path *path = path_slot(mmu, gva);
-	u32 index = level_index(1, gva), first, id, *frame;
-	u64 gpte, marked, spte, *at;
+	u32 index = level_index(1, gva), first;
+	struct wanted w;
 	bool detached;
+	u64 gpte, *at;
 
-	if (unlikely(!path_holds(mmu, path, gva) || (mmu->gpt.controls & GPT_CONTROLS_KEYS)))
-		return NOT_FAST;
-	if (unlikely(gpt_step_change(&path->upper[0]) | gpt_step_change(&path->upper[1]) |
-		     gpt_step_change(&path->upper[2])))
+	if (!path_serves(mmu, path, gva))
 		return NOT_FAST;
 	detached = page_is_detached(s, path->page);
 	if (unlikely(detached))
@@ -442,37 +479,111 @@ static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struc
 	gpte = __atomic_load_n(&path->table[index], __ATOMIC_RELAXED);
 	if (!(gpte & PTE_P) || !gpt_rights_allow(&mmu->gpt, gpt_entry_access(gpte), access))
 		return fast_refuse(mmu, s, path, gva, gpte, access, fault);
-	marked = gpte | PTE_A | (access.word & PF_W) << 5; /* a write sets D */
-	_Static_assert(PF_W << 5 == PTE_D, "shifted together");
-	frame = frame_of_copied(s, gpte);
-	if (unlikely((gpte & PTE_TYPE_4K) || !frame || (access.write && (*frame & FRAME_TRACKED))))
+	if (!leaf_wanted(s, gpte, access, &w))
 		return NOT_FAST;
-	spte = marked & (COPIED_BITS & ~PTE_W);
-	if ((~marked & (PTE_W | PTE_D)) == 0 && !frame_is_protected(*frame))
-		spte |= PTE_W | SPTE_RMAP;
 	at = &path->sptes[index];
-	if (unlikely(*at == spte))
+	if (unlikely(*at == w.spte))
 		return detached ? SHADOW_FIXED : NOT_FAST;
-	if (unlikely(marked != gpte && !fast_mark(s, &path->table[index], gpte, marked)))
+	if (unlikely(w.marked != gpte && !fast_mark(mmu, &path->table[index], gpte, w.marked)))
 		return NOT_FAST;
 	page_touch(path->record);
-	id = entry_id(path->page, index);
-	if (unlikely((*at & PTE_P) || ((spte & SPTE_RMAP) && (*frame & LIST_VALUE)))) {
-		leaf_install(s, path->page, index, spte);
+	if (unlikely((*at & PTE_P) || ((w.spte & SPTE_RMAP) && (w.word & LIST_VALUE)))) {
+		leaf_install(s, path->page, index, w.spte);
 	} else {
-		if (spte & SPTE_RMAP)
-			*frame |= id;
+		if (w.spte & SPTE_RMAP)
+			*w.frame = w.word | entry_id(path->page, index);
 		live_set(path->record, index);
-		spte_write(at, spte);
+		spte_write(at, w.spte);
 	}
 	STAT(s, fills);
 	if (unlikely(detached))
 		return SHADOW_FIXED;
 	first = index & ~(PREFETCH_GROUP - 1);
-	prefetch_group(mmu, path->table, path->sptes, path->page, first);
+	prefetch_group(mmu, path->table, path->sptes, path->page, first, false);
 	first += PREFETCH_GROUP;
 	path->next = unlikely(index == path->next) ? prefetch_on(mmu, path, first) : first;
 	return SHADOW_FIXED;
+}
+
+/* --- the fast path of several CPUs, without the lock (S25) ------------------------ */
+/* The page is this CPU's, or locked. */
+static ALWAYS_INLINE enum shadow_result install_shared(struct shadow_mmu *mmu, struct cached_path *path, u32 index,
+						       u64 gpte, const struct wanted *w)
+{
+	struct shadow_page *sp = path->record;
+	u64 *at = &path->sptes[index], old = *at;
+	u32 first = index & ~(PREFETCH_GROUP - 1);
+
+	if (unlikely(old == w->spte))
+		return NOT_FAST;
+	/* More rights than before need no flush; all else drops the entry. */
+	if (unlikely((old & PTE_P) && (old & ~PTE_D) != (w->spte & ~(PTE_W | PTE_D | SPTE_RMAP))))
+		return NEEDS_LOCK;
+	if (unlikely(w->marked != gpte && !fast_mark(mmu, &path->table[index], gpte, w->marked)))
+		return NOT_FAST;
+	if ((w->spte & SPTE_RMAP) && !list_claim(mmu, w->frame, entry_id(path->page, index)))
+		return NEEDS_LOCK;
+	if (unlikely(!(sp->flags & PAGE_USED)))
+		__atomic_store_n(&sp->flags, sp->flags | PAGE_USED, __ATOMIC_RELAXED); /* refuse_shared() reads it */
+	sp->idle_writes = 0;
+	if (likely(!(old & PTE_P)))
+		live_set(sp, index);
+	spte_write(at, w->spte);
+	STAT_OF(mmu, fills);
+	prefetch_group(mmu, path->table, path->sptes, path->page, first, true);
+	first += PREFETCH_GROUP;
+	path->next = unlikely(index == path->next) ? prefetch_on_shared(mmu, path, first) : first;
+	return SHADOW_FIXED;
+}
+
+/* What the guest may write to already is left as it is. */
+static ALWAYS_INLINE enum shadow_result refuse_shared(struct shadow_mmu *mmu, const struct cached_path *path,
+						      u64 gpte, struct gpt_access access, struct shadow_fault *fault)
+{
+	if (leaf_is_reserved(mmu, gpte))
+		return NOT_FAST;
+	if (!(__atomic_load_n(&path->record->flags, __ATOMIC_RELAXED) & PAGE_UNSYNC))
+		return NEEDS_LOCK;
+	refuse(mmu, gpte, access, fault);
+	return SHADOW_INJECT;
+}
+
+/* fault_fast() as a reader. */
+static ALWAYS_INLINE enum shadow_result fault_shared(struct shadow_mmu *mmu, struct shadow *s, gva_t gva,
+						     struct gpt_access access, struct shadow_fault *fault)
+{
+	struct cached_path *path = path_slot(mmu, gva);
+	u32 index = level_index(1, gva);
+	enum shadow_result result;
+	struct wanted w;
+	u64 gpte;
+
+	if (!path_serves(mmu, path, gva))
+		return NOT_FAST;
+	gpte = __atomic_load_n(&path->table[index], __ATOMIC_RELAXED);
+	if (!(gpte & PTE_P) || !gpt_rights_allow(&mmu->gpt, gpt_entry_access(gpte), access))
+		return refuse_shared(mmu, path, gpte, access, fault);
+	if (!leaf_wanted(s, gpte, access, &w))
+		return NOT_FAST;
+	if (unlikely(!path->own))
+		page_lock(path->record); /* SETTLE: pagelock */
+	result = install_shared(mmu, path, index, gpte, &w);
+	if (unlikely(!path->own))
+		page_unlock(path->record);
+	return result;
+}
+
+/* While there is one CPU only, pages may be detached: that takes the lock. A function of its own: the other case stays as short as it is. */
+static NOINLINE enum shadow_result fault_several(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
+						 struct shadow_fault *fault)
+{
+	enum shadow_result result = NEEDS_LOCK;
+
+	if (likely(__atomic_load_n(&mmu->s->mmu_count, __ATOMIC_RELAXED) > 1) && likely(reader_begin(mmu))) {
+		result = fault_shared(mmu, mmu->s, gva, access, fault);
+		reader_end(mmu);
+	}
+	return result;
 }
 
 static ALWAYS_INLINE struct gpt_access decode_access(u32 error, u32 cpl, u64 rflags)
@@ -492,9 +603,19 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 	enum shadow_result result;
 
 	_Static_assert(PF_U << 3 == GPT_ACCESS_IMPLICIT && RFLAGS_AC >> 12 == GPT_ACCESS_AC, "shifted together");
-	mmu->faults++;
-	spin_lock(&s->lock);
+	counter_add(&mmu->faults, 1);
+	if (unlikely(s->readers)) {
+		result = fault_several(mmu, gva, access, fault);
+		if (likely(result < NEEDS_LOCK))
+			return result;
+		if (result == NOT_FAST)
+			return fault_slow(mmu, gva, error, access, fault);
+		engine_lock(s);
+	}
 	result = fault_fast(mmu, s, gva, access, fault);
-	spin_unlock(&s->lock);
+	if (unlikely(s->readers)) {
+		nodes_stash(mmu);
+		engine_unlock(s);
+	}
 	return likely(result != NOT_FAST) ? result : fault_slow(mmu, gva, error, access, fault);
 }

@@ -69,7 +69,7 @@ void page_zap(struct shadow *s, u32 page)
 		unsync_list_remove(s, page);
 	s->foreign_count -= !!(sp->flags & PAGE_FOREIGN);
 	root_forget(s, page);
-	s->link_changes++;
+	links_changed(s);
 	page_unhash(s, page);
 	page_free_raw(s, page);
 	if (tracked && !page_first_of_gfn(s, gfn)) {

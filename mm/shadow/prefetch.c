@@ -45,15 +45,39 @@ void prefetch_copied(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 	STAT(s, prefetches);
 }
 
-u32 prefetch_on(struct shadow_mmu *mmu, const struct cached_path *path, u32 first)
+/* What has a list already, or another memory type, stays out. */
+void prefetch_shared(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	struct shadow *s = mmu->s;
+	u64 spte = copied_leaf(mmu, gpte);
+
+	if (unlikely(!spte) ||
+	    ((spte & SPTE_RMAP) && !list_claim(mmu, frame_of_ram(s, spte_pfn(1, spte)), entry_id(page, index))))
+		return;
+	live_set(&s->pages[page], index);
+	spte_write(&page_table(s, page)[index], spte);
+	STAT_OF(mmu, prefetches);
+}
+
+static ALWAYS_INLINE u32 go_on(struct shadow_mmu *mmu, const struct cached_path *path, u32 first, bool shared)
 {
 	u32 end = MIN(first + PREFETCH_RUN, ENTRIES);
 
 	while (first < end && is_wanted(__atomic_load_n(&path->table[first], __ATOMIC_RELAXED), path->sptes[first])) {
-		prefetch_group(mmu, path->table, path->sptes, path->page, first);
+		prefetch_group(mmu, path->table, path->sptes, path->page, first, shared);
 		first += PREFETCH_GROUP;
 	}
 	return first;
+}
+
+u32 prefetch_on(struct shadow_mmu *mmu, const struct cached_path *path, u32 first)
+{
+	return go_on(mmu, path, first, false);
+}
+
+u32 prefetch_on_shared(struct shadow_mmu *mmu, const struct cached_path *path, u32 first)
+{
+	return go_on(mmu, path, first, true);
 }
 
 void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 index)
@@ -63,7 +87,7 @@ void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 ind
 	u32 first = index & ~(PREFETCH_GROUP - 1);
 
 	if (role_of_any(role) == mmu->copied_role) {
-		prefetch_group(mmu, table, sptes, page, first);
+		prefetch_group(mmu, table, sptes, page, first, false);
 		return;
 	}
 	for (u32 i = first; i < first + PREFETCH_GROUP; i++) {

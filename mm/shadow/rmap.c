@@ -10,6 +10,7 @@
 #define LIST_NODE_ENTRIES 6u
 #define LIST_MAX 1024u /* longer lists evict a member: bounded work for the guest's worst (S14) */
 #define NODES_PER_PAGE 128u
+#define NODES_STASH 32u
 
 struct list_node {
 	u32 next;  /* number of the next node, 0: none */
@@ -143,6 +144,42 @@ bool list_try_add(struct shadow *s, u32 *head, u32 id)
 	return true;
 }
 
+/* Nobody sees the node before the exchange, and who sees it has the lock. */
+bool list_claim_second(struct shadow_mmu *mmu, u32 *head, u32 word, u32 id)
+{
+	u32 number = mmu->nodes, next;
+	struct list_node *node;
+
+	if (!number || (word & LIST_CHAIN))
+		return false;
+	node = node_at(mmu->s, number);
+	next = node->next;
+	*node = (struct list_node){.total = 2, .used = 2, .entry = {id, word & LIST_VALUE}};
+	if (__atomic_compare_exchange_n(head, &word, (word & ~(u32)LIST_VALUE) | LIST_CHAIN | number, false,
+					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+		mmu->nodes = next;
+		return true;
+	}
+	node->next = next;
+	return false;
+}
+
+void nodes_stash(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+
+	if (likely(mmu->nodes))
+		return;
+	for (u32 i = 0; i < NODES_STASH; i++) {
+		u32 number = node_alloc(s);
+
+		if (!number)
+			return;
+		node_at(s, number)->next = mmu->nodes;
+		mmu->nodes = number;
+	}
+}
+
 /*
  * Whom to drop for want of room. The gap is filled with the newest member, so
  * the place changes each time: a few members that one instruction needs together
@@ -274,8 +311,9 @@ u32 *frame_of_pfn(struct shadow *s, pfn_t pfn, gfn_t *gfn)
 u32 *frame_of_spte(struct shadow *s, u64 spte)
 {
 	gfn_t gfn;
+	u32 word;
 
-	return likely(s->identity) ? frame_of_copied(s, spte) : frame_of_pfn(s, spte_pfn(1, spte), &gfn);
+	return likely(s->identity) ? frame_of_copied(s, spte, &word) : frame_of_pfn(s, spte_pfn(1, spte), &gfn);
 }
 
 u32 *leaf_list(struct shadow *s, u32 level, pfn_t pfn)

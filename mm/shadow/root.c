@@ -46,7 +46,7 @@ static void root_pin(struct shadow_mmu *mmu, u32 slot, gfn_t gfn, union role rol
 
 	pages_reserve(s, PAGES_PER_FILL); /* the lists of the root before this one may have taken pages */
 	page = page_get(s, gfn, role, &made);
-	mmu->root[slot] = page;
+	root_set(mmu, slot, page);
 	s->pages[page].pins++;
 	page_touch(&s->pages[page]);
 	if (!made)
@@ -103,7 +103,7 @@ static void root_load_pae(struct shadow_mmu *mmu)
 		spte_write(&pdpt[i], page_hpa(mmu->s, mmu->root[i]).v | SPTE_LINK_PDPTE);
 	}
 	tag_drop(mmu->s, mmu->root[0]);
-	mmu->s->link_changes++; /* the path cache names a root by its first page */
+	links_changed(mmu->s); /* the path cache names a root by its first page */
 }
 
 void entry_size_set(struct shadow_mmu *mmu)
@@ -127,7 +127,7 @@ void root_load(struct shadow_mmu *mmu)
 	else
 		root_pin_table(mmu, 0, mmu->root_level, true, (mmu->gpt.cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT);
 	tag_assign(mmu, mmu->root[0]);
-	mmu->entry_due = true;
+	entry_make_due(mmu);
 	STAT(mmu->s, roots);
 }
 
@@ -144,7 +144,7 @@ void drop_everything(struct shadow *s)
 		mmu->last_root = 0;
 	}
 	s->generation++;
-	s->link_changes++;
+	links_changed(s);
 }
 
 bool root_switch(struct shadow_mmu *mmu, u64 cr3)
@@ -158,9 +158,10 @@ bool root_switch(struct shadow_mmu *mmu, u64 cr3)
 		return false;
 	sp->pins++;
 	page_touch(sp);
-	mmu->root[0] = mmu->last_root = page;
+	root_set(mmu, 0, page);
+	mmu->last_root = page;
 	tag_assign(mmu, page);
-	mmu->entry_due = true;
+	entry_make_due(mmu);
 	STAT(s, roots);
 	return true;
 }

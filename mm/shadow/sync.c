@@ -43,7 +43,7 @@ static bool sync_changed_entry(struct shadow_mmu *mmu, u32 page, u32 index, u64 
 		else
 			page_drop_entry(s, page, index);
 	}
-	s->sync_changes++;
+	counter_add(&s->sync_changes, 1);
 	return true;
 }
 
@@ -63,7 +63,7 @@ static bool sync_changed_copied(struct shadow_mmu *mmu, u32 page, u32 index, u64
 	} else {
 		page_drop_entry(s, page, index);
 	}
-	s->sync_changes++;
+	counter_add(&s->sync_changes, 1);
 	return true;
 }
 

@@ -58,7 +58,7 @@ static void detached_forget(struct shadow *s, struct shadow_mmu *mmu)
 		path_slot(mmu, s->detached_for)->window_row = 0;
 	else
 		path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
-	s->link_changes++; /* the path cache still took the pages for linked */
+	links_changed(s);  /* the path cache still took the pages for linked */
 	flush_owe_by(mmu); /* FLUSH: detached */
 }
 

@@ -52,18 +52,28 @@ static ALWAYS_INLINE bool page_concerns(const struct shadow_mmu *mmu, u32 page)
 
 void invlpg_set_free(struct shadow_mmu *mmu, bool on);
 
+/* The CPU that a root belongs to looks at these without the lock, which who changes them has. */
+static ALWAYS_INLINE void root_set(struct shadow_mmu *mmu, u32 slot, u32 page)
+{
+	__atomic_store_n(&mmu->root[slot], page, __ATOMIC_RELAXED);
+}
+static ALWAYS_INLINE void entry_make_due(struct shadow_mmu *mmu)
+{
+	__atomic_store_n(&mmu->entry_due, true, __ATOMIC_RELAXED);
+}
+
 static ALWAYS_INLINE void root_unpin(struct shadow_mmu *mmu, u32 slot)
 {
 	if (!mmu->root[slot])
 		return;
 	mmu->s->pages[mmu->root[slot]].pins--;
-	mmu->root[slot] = 0;
+	root_set(mmu, slot, 0);
 }
 
 static ALWAYS_INLINE void root_release(struct shadow_mmu *mmu)
 {
 	invlpg_must_exit(mmu->s);
-	mmu->entry_due = true;
+	entry_make_due(mmu);
 	root_unpin(mmu, 0);
 	/* PAE format has four, made in this order. */
 	if (unlikely(mmu->root[1]))

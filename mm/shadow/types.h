@@ -112,18 +112,26 @@ struct shadow_page {
 	u64 freed;                  /* free page: debts then */
 	u8 unsync_cpu;              /* unsync: index of the CPU whose list it is in */
 	u8 refreshes;               /* unsync: flushes of other CPUs that re-derived it */
-	u8 unused[2];               /* a power of two is found by a shift */
+	u8 locked;                  /* by a fast path (S25) */
+	u8 unused[1];               /* a power of two is found by a shift */
 	u32 generation;             /* s->generation when it was made: an older one is found no more */
 };
 _Static_assert(sizeof(struct shadow_page) == 128, "see unused");
 
 struct shadow_mmu;
 
+/* A CPU says that it is in a fast path (S25), on a line that nobody else writes to. */
+struct shadow_reader {
+	u8 on;
+	u8 unused[63];
+};
+
 struct shadow {
 	struct spinlock lock;
-	u64 *only_debt; /* flush_owed of the only CPU; NULL: there are several */
-	u64 debts;      /* of several: how often a CPU came to owe a flush */
-	u64 settled;    /* debts that every CPU inside has paid */
+	struct shadow_reader *readers; /* [index of the CPU]; NULL: there will be one CPU only */
+	u64 *only_debt;                /* flush_owed of the only CPU; NULL: there are several */
+	u64 debts;                     /* of several: how often a CPU came to owe a flush */
+	u64 settled;                   /* debts that every CPU inside has paid */
 	u32 owed_page;  /* the CPUs that an entry of this page concerns all owe a flush; 0: unknown */
 	u64 owed_links; /* link_changes then */
 	const struct region_map *regions;
@@ -206,6 +214,7 @@ struct cached_path {
 	u64 links;                  /* s->link_changes when our links were last seen to lead there */
 	u32 page;                   /* of level 1 */
 	bool alone;                 /* no other path leads there */
+	bool own;                   /* none of another CPU does */
 	struct shadow_page *record; /* of page */
 	u64 *sptes;                 /* of page */
 	u64 *table;                 /* the guest's table of level 1 */
@@ -250,9 +259,11 @@ struct shadow_mmu {
 	hpa_t low_pdpt;
 	/* the last fault that needed no change, to tell implicit accesses (S9) */
 	gva_t spurious_gva;
-	u64 spurious_fault; /* its number */
-	u64 spurious_count; /* flush_owed then */
-	u64 faults;         /* handled so far */
+	u64 spurious_fault;           /* its number */
+	u64 spurious_count;           /* flush_owed then */
+	u64 faults;                   /* handled so far */
+	u32 nodes;                    /* of lists: this CPU's own, strung by next (S25) */
+	u64 stats[SHADOW_STAT_COUNT]; /* what this CPU counted without the lock */
 	struct cached_path paths[PATH_CACHE_SIZE];
 	struct cached_code code[CODE_CACHE_SIZE];
 };

@@ -9,7 +9,7 @@ void shadow_view_begin(struct shadow_mmu *mmu, struct shadow_view *view)
 {
 	struct shadow *s = mmu->s;
 
-	spin_lock(&s->lock);
+	engine_lock(s);
 	cpus_hold(s);
 	*view = (struct shadow_view){
 		.mmu = mmu,
@@ -25,7 +25,7 @@ void shadow_view_begin(struct shadow_mmu *mmu, struct shadow_view *view)
 
 void shadow_view_end(const struct shadow_view *view)
 {
-	spin_unlock(&view->mmu->s->lock);
+	engine_unlock(view->mmu->s);
 }
 
 bool shadow_view_table(const struct shadow_view *view, hpa_t table, struct shadow_table *out)

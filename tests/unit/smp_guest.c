@@ -7,6 +7,7 @@
 #include "lib/bits.h"
 #include "lib/x86.h"
 #include "tests/unit/host_pause.h"
+#include "mm/phys.h"
 #include "tests/unit/smp_guest.h"
 
 #define KERNEL_WRITE ((struct model_access){.write = true})
@@ -148,6 +149,25 @@ static u64 exchange(struct smp *g, struct vcpu *c, u64 gpa, u64 value)
 {
 	return __atomic_exchange_n(kernel_word(g, c, gpa, true), value, __ATOMIC_SEQ_CST);
 }
+/* As the emulator does it, of a store that it has to carry out. */
+static void store_emulated(struct smp *g, struct vcpu *c, u64 gpa, u64 value)
+{
+	gva_t fault;
+	u32 error;
+
+	vcpu_leave(c);
+	if (shadow_write_guest(c->mmu, LINEAR + gpa, &value, sizeof(value), (struct gpt_access){.write = true},
+			       &fault, &error))
+		vm_fail(&g->vm, "CPU %u: an emulated store to %#llx fails", c->number, (unsigned long long)gpa);
+}
+/* Where nobody sets A or D at the same time. */
+static void store(struct smp *g, struct vcpu *c, u64 gpa, u64 value)
+{
+	if (rng_chance(&c->rng, 80))
+		exchange(g, c, gpa, value);
+	else
+		store_emulated(g, c, gpa, value);
+}
 static u64 clear_bits(struct smp *g, struct vcpu *c, u64 gpa, u64 bits)
 {
 	return __atomic_fetch_and(kernel_word(g, c, gpa, true), ~bits, __ATOMIC_SEQ_CST);
@@ -194,7 +214,7 @@ static u32 table_get(struct smp *g, struct vcpu *c)
 	u32 f = frame_get(g, c, OWNER_TABLE);
 
 	for (u32 i = 0; f && i < SLOTS; i++)
-		exchange(g, c, entry(f, i * 8), 0);
+		store(g, c, entry(f, i * 8), 0);
 	return f;
 }
 
@@ -264,7 +284,7 @@ static bool table_make(struct smp *g, struct vcpu *c, struct process *p, u32 whi
 	if (!f)
 		return false;
 	p->l1[which] = f;
-	exchange(g, c, entry(p->l2, which * 8), entry(f, PTE_P | PTE_W | PTE_U));
+	store(g, c, entry(p->l2, which * 8), entry(f, PTE_P | PTE_W | PTE_U));
 	return true;
 }
 
@@ -277,8 +297,7 @@ static bool page_make(struct smp *g, struct vcpu *c, struct process *p, u32 page
 		return false;
 	p->clean[page] = get(&g->frame[f].writes);
 	exchange(g, c, entry(f, 8), page);
-	exchange(g, c, place(p, page),
-		 entry(f, PTE_P | PTE_W | PTE_U | (rng_chance(&c->rng, 50) ? PTE_A | PTE_D : 0)));
+	store(g, c, place(p, page), entry(f, PTE_P | PTE_W | PTE_U | (rng_chance(&c->rng, 50) ? PTE_A | PTE_D : 0)));
 	return true;
 }
 
@@ -411,6 +430,25 @@ void smp_age(struct smp *g, struct vcpu *c, u32 page)
 	lock(g, c, &p->lock);
 	if (place(p, page))
 		clear_bits(g, c, place(p, page), PTE_A);
+	unlock(&p->lock);
+}
+
+void smp_forget(struct smp *g, struct vcpu *c, u32 page)
+{
+	struct process *p = &g->process[g->current[c->number]];
+
+	smp_age(g, c, page);
+	vcpu_load_cr3(c, c->paging.cr3);
+	__atomic_fetch_or((u64 *)phys_to_virt(hpa(place(p, page))), PTE_A, __ATOMIC_SEQ_CST);
+}
+
+void smp_age_emulated(struct smp *g, struct vcpu *c, u32 page)
+{
+	struct process *p = &g->process[g->current[c->number]];
+
+	lock(g, c, &p->lock);
+	if (place(p, page))
+		store_emulated(g, c, place(p, page), load(g, c, place(p, page)) & ~PTE_A);
 	unlock(&p->lock);
 }
 

@@ -775,9 +775,9 @@ static void the_fast_path_does_the_same_or_nothing(void **state)
 	set_code("\x0f\x01\x7b\x08", 4); /* INVLPG [RBX+8] */
 	assert_true(fast_path_invlpg(&vcpu) == 0 && invlpg_gva == 0);
 	set_code("\x0f\xa2", 2);
-	assert_int_equal(fast_path_cpuid_len(&vcpu), 2);
+	assert_int_equal(fast_path_cpuid_len(shadow_peek_code(vcpu.mmu, vcpu.rip)), 2);
 	set_code("\x66\x0f\xa2", 3);
-	assert_int_equal(fast_path_cpuid_len(&vcpu), 0);
+	assert_int_equal(fast_path_cpuid_len(shadow_peek_code(vcpu.mmu, vcpu.rip)), 0);
 	assert_true(vcpu.rip == 0x100000);
 	set_code("\x0f\x22\xdf", 3);
 	vcpu.gpr[GPR_RDI] = 0x5000;

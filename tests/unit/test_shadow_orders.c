@@ -13,6 +13,7 @@
 
 #include "lib/x86.h"
 #include "mm/phys.h"
+#include "mm/shadow/types.h"
 #include "tests/unit/orders.h"
 #include "tests/unit/smp_guest.h"
 
@@ -216,6 +217,133 @@ static void audit(struct vcpu *c)
 		vm_fail(&guest.vm, "shadow_audit between");
 }
 
+/* --- fast paths (S25) ------------------------------------------------------------------------ */
+static u64 fast_before, fast_orders; /* fast fills before a case; orders with one */
+static u64 fast_fills(void)
+{
+	u64 sum = 0;
+
+	for (u32 i = 0; i < guest.cpus; i++)
+		sum += guest.vm.cpu[i].mmu->stats[SHADOW_STAT_fills];
+	return sum;
+}
+
+/* The guest maps pages 0 to 2 and the shadow has page 2 alone: what asks for the others takes the fast path, in one page. */
+static void pages_aged(struct vcpu *c)
+{
+	pages_in_use(c);
+	smp_meet(&guest, c, 2);
+	if (c->number == 0) {
+		smp_age(&guest, c, 0);
+		smp_age(&guest, c, 1);
+	}
+	smp_meet(&guest, c, 3);
+	vcpu_load_cr3(c, c->paging.cr3);
+	smp_user(&guest, c, 2, false);
+	smp_meet(&guest, c, 2);
+	fast_before = fast_fills();
+}
+/* And their table may be written to. */
+static void pages_aged_unsync(struct vcpu *c)
+{
+	pages_aged(c);
+	if (c->number == 0)
+		smp_age(&guest, c, 0);
+}
+
+/* Page 9 is not beside page 0: the shadow has forgotten it alone, and the guest's A and D are set, so no compare-exchange is between. */
+static void page_9_forgotten(struct vcpu *c)
+{
+	smp_touch(&guest, c, 0, true);
+	smp_touch(&guest, c, 9, true);
+	smp_meet(&guest, c, 2);
+	if (c->number == 0)
+		smp_forget(&guest, c, 9);
+	smp_meet(&guest, c, 3);
+	vcpu_load_cr3(c, c->paging.cr3);
+	smp_user(&guest, c, 0, false);
+	smp_meet(&guest, c, 2);
+	fast_before = fast_fills();
+}
+static void write_9(struct vcpu *c)
+{
+	smp_user(&guest, c, 9, true);
+	fast_orders += fast_fills() != fast_before;
+}
+
+static void write_0_and_1(struct vcpu *c)
+{
+	smp_user(&guest, c, 0, true);
+	smp_user(&guest, c, 1, true);
+	fast_orders += fast_fills() != fast_before;
+}
+static void write_1_and_0(struct vcpu *c)
+{
+	smp_user(&guest, c, 1, true);
+	smp_user(&guest, c, 0, true);
+}
+static void read_0_write_0(struct vcpu *c)
+{
+	smp_user(&guest, c, 0, false);
+	smp_user(&guest, c, 0, true);
+}
+
+/* adversarial: 43 */
+static void two_fast_paths_meet_in_one_page(void **state)
+{
+	fast_orders = 0;
+	every_order(&(struct small){page_9_forgotten, {write_9, write_9}, .switches = 2});
+	assert_true(fast_orders > 100 || orders_given());
+	fast_orders = 0;
+	every_order(&(struct small){pages_aged, {write_0_and_1, write_1_and_0}, .switches = 2});
+	every_order(&(struct small){pages_aged, {write_0_and_1, read_0_write_0}, .switches = 2});
+	every_order(&(struct small){pages_aged_unsync, {write_0_and_1, write_0_and_1}, .switches = 2});
+	assert_true(fast_orders > 1000 || orders_given());
+}
+
+/* adversarial: 43 */
+static void a_fast_path_meets_a_sync(void **state)
+{
+	every_order(&(struct small){pages_aged, {load_cr3, write_1_and_0}, .switches = 2});
+	every_order(&(struct small){pages_aged_unsync, {load_cr3, write_1_and_0}, .switches = 2});
+	every_order(&(struct small){pages_aged_unsync, {unmap_1, write_1_and_0}, .switches = 2});
+}
+
+/* adversarial: 43 */
+static void a_fast_path_meets_a_drop(void **state)
+{
+	every_order(&(struct small){pages_aged, {drop_all, write_1_and_0}, .switches = 1});
+	every_order(&(struct small){pages_aged, {write_1_and_0, drop_all}, .switches = 1});
+	every_order(&(struct small){pages_aged, {unmap_table, write_1_and_0}, .switches = 1});
+}
+
+/* A frame that a fast path is about to map becomes a table that the other CPU walks through. */
+static void fork_1(struct vcpu *c)
+{
+	smp_fork(&guest, c, 1);
+}
+/* adversarial: 43 */
+static void a_fast_path_meets_a_fork(void **state)
+{
+	every_order(&(struct small){pages_aged, {fork_1, write_1_and_0}, .switches = 1});
+}
+
+/* Written by the emulator, it is unsync until then: else its store would be lost to the sync (S22). */
+static void age_0_emulated(struct vcpu *c)
+{
+	smp_age_emulated(&guest, c, 0);
+}
+static void load_cr3_alone(struct vcpu *c)
+{
+	vcpu_load_cr3(c, c->paging.cr3);
+}
+/* adversarial: 43 */
+static void the_emulator_writes_to_a_table_that_is_protected(void **state)
+{
+	every_order(&(struct small){pages_protected, {load_cr3_alone, age_0_emulated}, .switches = 2});
+	every_order(&(struct small){pages_in_use, {load_cr3_alone, age_0_emulated}, .switches = 2});
+}
+
 /* adversarial: 43 */
 static void a_tag_goes_to_another_root(void **state)
 {
@@ -395,6 +523,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_table_is_protected_that_the_other_writes_to),
 		cmocka_unit_test(d_is_cleared_while_the_other_writes),
 		cmocka_unit_test(a_table_goes_that_the_other_uses),
+		cmocka_unit_test(two_fast_paths_meet_in_one_page),
+		cmocka_unit_test(a_fast_path_meets_a_sync),
+		cmocka_unit_test(a_fast_path_meets_a_drop),
+		cmocka_unit_test(a_fast_path_meets_a_fork),
+		cmocka_unit_test(the_emulator_writes_to_a_table_that_is_protected),
 		cmocka_unit_test(a_tag_goes_to_another_root),
 		cmocka_unit_test(all_pages_are_dropped_and_used_again),
 		cmocka_unit_test(a_process_forks_while_it_writes),

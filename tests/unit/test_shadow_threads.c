@@ -17,14 +17,6 @@
 #define SECONDS 300u
 #define ROUNDS 4u
 
-/* Read by the CPU that they belong to without the lock, which others hold when they write them; and counters. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-	return "race_top:shadow_entry_due\nrace_top:shadow_enter\nrace_top:shadow_prepare_entry\n"
-	       "race_top:shadow_stat\nrace_top:fast_refuse\nrace_top:shadow_peek_code\nrace_top:top_entry\n";
-}
-
 static struct smp guest;
 static u32 steps;
 

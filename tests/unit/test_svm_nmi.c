@@ -108,6 +108,10 @@ int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, str
 	memcpy(buf, code + at, len);
 	return 0;
 }
+const u8 *shadow_recall_code(struct shadow_mmu *mmu, gva_t gva)
+{
+	return (const u8 *)(uintptr_t)not_here();
+}
 void cpuid_execute(struct vcpu *v)
 {
 	not_here();

@@ -42,7 +42,13 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 }
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
+	assert_false(engine.mmu.inside); /* it may wait for who waits for this CPU to leave */
 	return code;
+}
+static const u8 *recalled;
+const u8 *shadow_recall_code(struct shadow_mmu *mmu, gva_t gva)
+{
+	return recalled;
 }
 void cpuid_execute(struct vcpu *v)
 {
@@ -229,6 +235,40 @@ static void cpuid_is_done_in_the_vmcb(void **state)
 	assert_true(vmcb.rip == 0x401005 && executed == 2);
 }
 
+static bool exit_of_several_with(u32 exit_code)
+{
+	engine.mmu.inside = true;
+	vmcb.exit_code = exit_code;
+	vmcb.event_inj = EVENTINJ_VALID;
+	return svm_fast_path_shared(&vcpu);
+}
+
+/* What is due is not looked at: it is as if there had been no exit. Else it leaves, and pays before it enters. */
+static void a_cpuid_of_several_stays_inside_if_it_can(void **state)
+{
+	vcpu.several = true;
+	engine.mmu.flush_owed++;
+	recalled = code;
+	assert_true(exit_of_several_with(SVM_EXIT_CPUID));
+	assert_true(vmcb.rip == 0x401002 && vmcb.rax == 1 && executed == 1 && !prepares && engine.mmu.inside);
+	assert_true(vcpu.exits == 1 && vcpu_last_exit(&vcpu)->kind == EXIT_CPUID && !vmcb.event_inj);
+	recalled = (const u8 *)"\x66\x0f\xa2\x90";
+	assert_true(exit_of_several_with(SVM_EXIT_CPUID));
+	assert_true(vmcb.rip == 0x401004 && executed == 2 && prepares == 1 && engine.mmu.inside && vcpu.exits == 2);
+	recalled = NULL;
+	engine.mmu.flush_owed++;
+	assert_true(exit_of_several_with(SVM_EXIT_CPUID));
+	assert_true(vmcb.rip == 0x401006 && executed == 3 && prepares == 2 && engine.mmu.inside && vcpu.exits == 3);
+	recalled = code;
+	vmcb.rflags |= RFLAGS_TF;
+	assert_false(exit_of_several_with(SVM_EXIT_CPUID));
+	assert_true(executed == 3 && !engine.mmu.inside && vcpu.exits == 4);
+	vmcb.rflags &= ~RFLAGS_TF;
+	svm.step = true;
+	assert_false(exit_of_several_with(SVM_EXIT_CPUID));
+	assert_true(executed == 3 && !engine.mmu.inside && vcpu.exits == 5);
+}
+
 static void steps_odd_bytes_and_other_modes_take_the_slow_path(void **state)
 {
 	static const u32 codes[] = {SVM_EXIT_CPUID, SVM_EXIT_CR3_READ, SVM_EXIT_CR3_WRITE, SVM_EXIT_INVLPG};
@@ -371,6 +411,7 @@ int main(void)
 		cmocka_unit_test_setup(an_access_to_emulate_is_not_looked_up_again, fresh),
 		cmocka_unit_test_setup(an_event_cut_short_takes_the_slow_path, fresh),
 		cmocka_unit_test_setup(cpuid_is_done_in_the_vmcb, fresh),
+		cmocka_unit_test_setup(a_cpuid_of_several_stays_inside_if_it_can, fresh),
 		cmocka_unit_test_setup(steps_odd_bytes_and_other_modes_take_the_slow_path, fresh),
 		cmocka_unit_test_setup(operands_are_handed_over_and_what_comes_due_is_done, fresh),
 		cmocka_unit_test_setup(what_the_hardware_decoded_is_handed_over, fresh),

@@ -19,11 +19,9 @@
 
 #define CPUID_LEN 2u
 
-/* The length of CPUID at RIP, 0: not in the usual form. Then cpuid_execute(). */
-static ALWAYS_INLINE u32 fast_path_cpuid_len(struct vcpu *vcpu)
+/* The length of CPUID at b, which may be NULL, 0: not in the usual form. Then cpuid_execute(). */
+static ALWAYS_INLINE u32 fast_path_cpuid_len(const u8 *b)
 {
-	const u8 *b = shadow_peek_code(vcpu->mmu, vcpu->rip);
-
 	return likely(b && insn_fast_opcode(b) == OPCODE_CPUID) ? CPUID_LEN : 0;
 }
 
