@@ -172,7 +172,7 @@ static ALWAYS_INLINE bool shadow_entry_due(const struct shadow_mmu *mmu)
 {
 	const struct shadow_mmu_head *head = (const struct shadow_mmu_head *)mmu;
 
-	return __atomic_load_n(&head->entry_due, __ATOMIC_RELAXED) |
+	return (u32)__atomic_load_n(&head->entry_due, __ATOMIC_RELAXED) |
 	       (__atomic_load_n(&head->flush_owed, __ATOMIC_RELAXED) != head->flush_seen);
 }
 
