@@ -167,6 +167,14 @@ def test_full_kernel_boots_with_256_mib():
     run_command("full-256M", debian("full", memory="256M", command="uname -a; umbractl stats"))
 
 
+def test_search_for_an_mp_table_takes_few_exits():
+    """A mapping of its own for each 16 bytes of the last 64 KiB below 1 MiB, each taken away by INVLPG: 70,000 exits unless they are let through
+    (docs/shadow-paging.md, "Detached for a kernel's window"), about 5,000 with four levels."""
+    machine = debian("full", memory="512M", options=f"{vm.LINUX} no5lvl", command="umbractl stats")
+    exits = counter(run_command("mp-table", machine).output.decode(), "exit_invlpg")
+    require(100 < exits < 10000, f"{exits} exits by INVLPG")
+
+
 @slow
 def test_full_kernel_boots_with_8_gib():
     run_command("full-8G", debian("full", memory="8G", command="uname -a; umbractl stats"))
