@@ -521,10 +521,12 @@ $(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*)
 
 # --- the benchmark (tools/bench/, docs/performance.md) ------------------------
 # BENCH_ONLY=fork,exec: only these. BENCH_BARE=1: bare again too. BENCH_APPEND: kernel parameters. PEER=kvm: KVM npt=0 instead of Umbra.
+# SMP=4: the workloads of several processors, EMU=bochs: on VMX, with bench, -compare, -noise, -baseline and -doc.
 BENCH_C := $(filter-out tools/bench/guest/null.c,$(sort $(wildcard tools/bench/guest/*.c)))
 BENCH_CFLAGS := -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s
 BENCH_GUEST := build/bench/init build/bench/null
-BENCH_RUN = @UMBRA_EFI=$(B)/umbra.efi BENCH_ONLY="$(BENCH_ONLY)" BENCH_BARE="$(BENCH_BARE)" SMP="$(SMP)" BENCH_APPEND="$(BENCH_APPEND)" tools/bench/bench
+BENCH_RUN = @UMBRA_EFI=$(B)/umbra.efi BENCH_ONLY="$(BENCH_ONLY)" BENCH_BARE="$(BENCH_BARE)" SMP="$(SMP)" EMU="$(EMU)" PEER="$(PEER)" \
+	BENCH_APPEND="$(BENCH_APPEND)" tools/bench/bench
 
 build/bench/init: $(BENCH_C) $(wildcard tools/bench/guest/*.h) Makefile
 	$(call say,HOSTCC,$@)
@@ -540,16 +542,14 @@ build/bench/vmm: tools/bench/vmm.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) $< -o $@
 
-BENCH_IN = $(if $(filter bochs,$(EMU)),bochs_)
-
 bench: $(B)/umbra.efi $(BENCH_GUEST) $(if $(filter kvm,$(PEER)),build/bench/vmm) ## Measure bare and Umbra; SMP=4, PEER=kvm, EMU=bochs (VMX), BENCH_ONLY=fork,exec
-	$(BENCH_RUN) $(if $(filter kvm,$(PEER)),kvm,$(if $(filter-out 1,$(SMP)),parallel,$(BENCH_IN)run))
+	$(BENCH_RUN) $(if $(PEER),peer,run)
 
 bench-compare: $(B)/umbra.efi $(BENCH_GUEST) ## The same, and name what moved beyond its noise against the baseline
-	$(BENCH_RUN) $(BENCH_IN)compare
+	$(BENCH_RUN) compare
 
 bench-noise: $(B)/umbra.efi $(BENCH_GUEST) ## How far four runs of one build differ, row by row; into tools/bench/noise.json
-	$(BENCH_RUN) $(BENCH_IN)noise
+	$(BENCH_RUN) noise
 
 bench-profile: $(B)/umbra.efi $(BENCH_GUEST) ## The hypervisor's instructions by function; BENCH_ONLY=fork,exec
 	$(BENCH_RUN) profile
@@ -558,7 +558,7 @@ bench-baseline: ## Make the last whole run the baseline
 	$(BENCH_RUN) baseline
 
 bench-doc: ## Put the last whole run into docs/performance.md
-	$(BENCH_RUN) $(BENCH_IN)doc
+	$(BENCH_RUN) doc
 
 bench-chart: deps ## Draw docs/performance.svg from the baseline
 	@/usr/bin/python3 tools/bench/bench chart
@@ -566,7 +566,7 @@ bench-chart: deps ## Draw docs/performance.svg from the baseline
 bench-esp: $(B)/umbra.efi ## Leave build/bench-esp/ for other benchmarks
 	$(BENCH_RUN) esp
 
-.PHONY: bench bench-compare bench-profile bench-baseline bench-doc bench-chart bench-esp
+.PHONY: bench bench-compare bench-noise bench-profile bench-baseline bench-doc bench-chart bench-esp
 
 # --- compile_commands.json for editors ---------------------------------------
 json = {"directory": "$(CURDIR)"$(COMMA) "file": "$(1)"$(COMMA) "command": "$(CC) $(2) -c $(1)"}

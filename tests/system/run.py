@@ -31,6 +31,7 @@ import builds  # noqa: E402
 import foreign  # noqa: E402
 import isolation  # noqa: E402
 import make_run  # noqa: E402
+import measuring  # noqa: E402
 import processors  # noqa: E402
 import rights  # noqa: E402
 import several  # noqa: E402
@@ -639,7 +640,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- the runner -----------------------------------------------------------------
 
-MODULES = (rights, make_run, builds, isolation, foreign, processors, several)
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several)
 
 def run_test(name, test):
     start = time.monotonic()

@@ -5,6 +5,7 @@ counted from outside: QEMU logs each, and the guest marks its windows with a VMM
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 
@@ -14,12 +15,16 @@ import vm
 OUTER_MEMORY = "2G"
 OUTER_KERNEL = "full"
 OUTER_OPTIONS = "console=ttyS0 quiet mitigations=off panic=-1"
+# The TSCs of the emulator are one clock, which Linux does not believe of several processors without an invariant TSC. KVM
+# then stops the guest's whenever the processor's thread sleeps, and lets it catch up by another clock.
+OUTER_OF_SEVERAL = "tsc=reliable"
 # The small monitor has no power-off: a triple fault is the end.
 INNER_OPTIONS = machine.OPTIONS + " reboot=t"
 VMM = "build/bench/vmm"
 TIMEOUT = 1800
-EXIT = re.compile(rb"vmexit\(([0-9a-f]{8}), ([0-9a-f]{16})")
+EXIT = re.compile(rb"vmexit\(([0-9a-f]{8}), ([0-9a-f]{16}), [0-9a-f]{16}, ([0-9a-f]{16})")
 VMMCALL = 0x81
+KERNEL = 1 << 63  # Linux in the guest asks KVM by VMMCALL too
 
 # APM volume 2, appendix C, by the names of Umbra's counters.
 EXITS = {0x4e: "exit_page_fault", 0x60: "exit_interrupt", 0x64: "exit_window", 0x72: "exit_cpuid", 0x78: "exit_hlt",
@@ -50,8 +55,8 @@ class ExitLog(threading.Thread):
                 match = EXIT.search(line)
                 if not match:
                     continue
-                code, info1 = (int(part, 16) for part in match.groups())
-                if code == VMMCALL:
+                code, info1, rip = (int(part, 16) for part in match.groups())
+                if code == VMMCALL and rip < KERNEL:
                     if window is None:
                         window = {}
                     else:
@@ -62,10 +67,10 @@ class ExitLog(threading.Thread):
                     window[kind] = window.get(kind, 0) + 1
 
 
-def initramfs(work, only):
-    """The outer system's initramfs, with the inner kernel and initramfs as files in it."""
+def initramfs(work, options):
+    """The outer system's initramfs, with the inner kernel, initramfs and kernel parameters as files in it."""
     outer = vm.fetch_kernel(OUTER_KERNEL)
-    vm.write_text(work + "/cmdline", machine.with_only(INNER_OPTIONS, only))
+    vm.write_text(work + "/cmdline", options)
     files = {VMM: "init", vm.fetch_kernel("cloud") + "/vmlinuz": "guest/vmlinuz",
              machine.initramfs(): "guest/initrd", work + "/cmdline": "guest/cmdline"}
     arguments = [item for source, path in files.items() for item in ("--file", f"{source}:{path}")]
@@ -73,24 +78,27 @@ def initramfs(work, only):
     return outer + "/vmlinuz", work + "/outer.cpio"
 
 
-def measure(only):
-    """Runs the benchmark. Returns {name: {kvm, exits, kinds}} per operation, and the bare results."""
-    bare = machine.bare_results(os.environ.get("UMBRA_EFI") or "build/release/umbra.efi", only, False)
+def measure(suite, efi, only):
+    """Runs the benchmark on as many processors as the suite has. Returns {name: {kvm, exits, kinds}} per operation, and
+    the bare results."""
+    bare = suite.bare(efi, only, False)
+    options = [OUTER_OPTIONS] + ([machine.several_options(suite.cpus), OUTER_OF_SEVERAL] if suite.cpus > 1 else [])
+    console = f"build/bench/{os.path.basename(suite.kvm).removesuffix('.json')}.log"
     with tempfile.TemporaryDirectory(prefix="kvm.", dir="build/bench") as work:
-        kernel, initrd = initramfs(work, only)
+        kernel, initrd = initramfs(work, f"{machine.with_only(INNER_OPTIONS, only)} {suite.parameters}".strip())
         pipe = work + "/exits"
         os.mkfifo(pipe)
         log = ExitLog(pipe)
         log.start()
-        outer = vm.Machine(efi=os.environ.get("UMBRA_EFI") or "build/release/umbra.efi", kernel=kernel,
-                           initrds=[initrd], options=OUTER_OPTIONS, umbra="bare", memory=OUTER_MEMORY)
-        text, seconds = machine.boot(outer, "build/bench/kvm.log", timeout=TIMEOUT, logging=machine.log_exits(pipe))
+        outer = vm.Machine(efi=efi, kernel=kernel, initrds=[initrd], options=" ".join(options), umbra="bare",
+                           memory=OUTER_MEMORY, cpus=suite.cpus)
+        text, seconds = machine.boot(outer, console, timeout=TIMEOUT, logging=machine.log_exits(pipe))
         log.join()
     host, results = machine.parse(text)
     if host != "kvm" or len(log.windows) != len(results):
         raise machine.BenchError(f"the guest found itself under {host}; {len(log.windows)} windows, "
-                                 f"{len(results)} results (see build/bench/kvm.log)")
-    print(f"kvm: {seconds:.0f} seconds")
+                                 f"{len(results)} results (see {console})")
+    print(f"kvm: {seconds:.0f} seconds", file=sys.stderr)
     return {name: make_row(result, window) for (name, result), window in zip(results.items(), log.windows)}, bare
 
 

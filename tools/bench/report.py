@@ -117,23 +117,24 @@ def peer_table(kvm, bare):
     return "\n".join(lines)
 
 
-def differences(rows, baseline, noise, least):
-    """(lines, whether a row got worse): rows of which a figure moved beyond its noise, and by more than least."""
+def differences(rows, baseline, noise, least, compared):
+    """(lines, whether a row got worse): rows of which a figure of those compared moved beyond its noise, and by more than least."""
     lines, worse = [], False
     for name, row in rows.items():
         if name not in baseline:
             lines.append(f"{name}: new, not in the baseline")
             continue
-        for key in ("bare", "umbra", "exits"):
+        for key in compared:
             new, old = row[key], baseline[name][key]
-            if key == "exits" and abs(new - old) < EXITS_LEAST:
+            if old is None or (key == "exits" and abs(new - old) < EXITS_LEAST):
                 continue
             limit = max(least, MOVED_LEAST, noise[name].get(key, 0) if name in noise else MOVED)
             if abs(new - old) <= limit * old:
                 continue
-            is_worse = new > old and key != "bare"
+            is_bare = key.startswith("bare")
+            is_worse = new > old and not is_bare
             worse |= is_worse
-            verdict = "" if key == "bare" else " WORSE" if is_worse else " better"
+            verdict = "" if is_bare else " WORSE" if is_worse else " better"
             lines.append(f"{name}: {key} {old:,.3f} -> {new:,.3f} ({change(new, old)}){verdict}")
     return lines, worse
 

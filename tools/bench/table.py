@@ -24,6 +24,7 @@ class Workload:
     title: str
     peer: Peer | None = None
     null_exit: bool = False   # not in the geometric means: bare it is 5 instructions
+    independent: bool = False  # of several processors, which have nothing to do with one another
 
 
 WORKLOADS = [
@@ -55,7 +56,21 @@ WORKLOADS = [
     Workload("compile", "compile-like mix", Peer(46322340, 1.26, 3280, 1.83, 3290)),
 ]
 
-BY_NAME = {w.name: w for w in WORKLOADS}
+# Those of several processors.
+PARALLEL = [
+    Workload("ploop", "a loop, per turn", independent=True),
+    Workload("pcpuid", "cpuid, the null exit", null_exit=True, independent=True),
+    Workload("pfork", "fork + exit + wait", independent=True),
+    Workload("pmmap", "mmap, touch one page, munmap", independent=True),
+    Workload("pfault", "mmap 1 MiB, touch each, per page", independent=True),
+    Workload("pthreads", "threads that map 64 KiB, touch and unmap, per page"),
+    Workload("pline", "a line to and fro, by spinning"),
+    Workload("pfutex", "a futex to and fro"),
+    Workload("ppipe", "a byte in a pipe to and fro"),
+    Workload("pcompile", "compile-like mix", independent=True),
+]
+
+BY_NAME = {w.name: w for w in WORKLOADS + PARALLEL}
 
 # The counters' names, shortened for the table.
 EXIT_NAMES = {

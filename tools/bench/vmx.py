@@ -9,7 +9,9 @@ import bochs
 import machine
 import ovmf
 import report
+import suite
 import vm
+from single import Single
 from table import BY_NAME, WORKLOADS
 
 IPS = 1000000000
@@ -17,6 +19,30 @@ TIMEOUT = 1800
 END = (rb'@bench \{"(?:end|error)"[^\n]*\n|Kernel panic|umbra: error: [^\n]*\n|the (?:hypervisor|guest) has stopped|'
        + bochs.HALTED)
 BARE_CACHE = f"build/bench/bochs-bare{'-append' if machine.APPEND else ''}.json"
+
+
+class Vmx(suite.Suite):
+    name, arguments = "bochs", " EMU=bochs"
+    workloads = WORKLOADS
+    whole, part, kept = "build/bench/bochs.json", "build/bench/bochs-part.json", "tools/bench/vmx.json"
+
+    def bare(self, efi, only, fresh):
+        key = machine.digest(machine.initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", ovmf.ROM, bochs.CONFIGURATION,
+                             bochs.DEFAULT_MODEL, str(IPS), machine.OPTIONS, machine.MEMORY)
+        return machine.kept_results(BARE_CACHE, key, fresh, lambda: run_guest(efi, True, []))
+
+    def measure(self, efi, only, fresh):
+        bare, umbra = self.bare(efi, only, fresh), run_guest(efi, False, only)
+        return {w.name: report.make_row(bare[w.name], umbra[w.name]) for w in WORKLOADS if w.name in umbra}
+
+    def under_umbra(self, efi, more):
+        return suite.umbra_rows(run_guest(efi, False, [], more=more))
+
+    def text(self, rows):
+        return text_table(rows, Single().baseline())
+
+    def markdown(self, rows):
+        return markdown(rows, Single().baseline())
 
 
 def run_guest(efi, bare, only, more=""):
@@ -35,18 +61,6 @@ def run_guest(efi, bare, only, more=""):
         raise machine.BenchError(f"the guest was to run {kind}, but found itself under: {host}")
     print(f"{kind}: {result.seconds:.0f} seconds", file=sys.stderr)
     return results
-
-
-def bare_results(efi, fresh):
-    key = machine.digest(machine.initramfs(), vm.fetch_kernel("cloud") + "/vmlinuz", ovmf.ROM, bochs.CONFIGURATION,
-                         bochs.DEFAULT_MODEL, str(IPS), machine.OPTIONS, machine.MEMORY)
-    return machine.kept_results(BARE_CACHE, key, fresh, lambda: run_guest(efi, True, []))
-
-
-def measure(efi, only, fresh):
-    """Both runs. Returns {name: row}."""
-    bare, umbra = bare_results(efi, fresh), run_guest(efi, False, only)
-    return {w.name: report.make_row(bare[w.name], umbra[w.name]) for w in WORKLOADS if w.name in umbra}
 
 
 def text_table(rows, svm):

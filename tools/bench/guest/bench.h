@@ -2,13 +2,16 @@
 /*
  * The guest benchmark: what its files share. main.c runs each workload in a
  * process of its own and measures it; the work_*.c files hold the workloads, and
- * support.c what both need.
+ * support.c what they share.
  */
 #ifndef TOOLS_BENCH_GUEST_BENCH_H
 #define TOOLS_BENCH_GUEST_BENCH_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+struct counters;
 
 #define BENCH_PATH "/init"
 #define NULL_PATH "/bin/null" /* null.c */
@@ -56,8 +59,22 @@ __attribute__((noreturn)) void finish(void);
 /* Ends the run with a message on the console. */
 __attribute__((noreturn, format(printf, 1, 2))) void fail(const char *format, ...);
 
+/* What was measured, as a line on the console; its operations are those of all workers. */
+void print_result(const char *name, unsigned workers, uint64_t ops, uint64_t ticks, const struct counters *before,
+		  const struct counters *after);
+
+/* fork() that fails the run where there can be no child. */
+pid_t start_child(void);
+
 /* Waits for a child and fails unless it ended with status 0. */
-void wait_for(int pid);
+void wait_for(pid_t pid);
+
+/* Has run(workload) in a process of its own, so that no workload leaves anything to the next. */
+void run_in_child(void (*run)(const void *workload), const void *workload);
+
+/* Workloads of one processor and of several. */
+void run_cpuid(unsigned rounds);
+void run_fork(unsigned rounds);
 
 /* Anonymous private memory of 4 KiB pages. */
 void *map_memory(size_t size);

@@ -18,19 +18,10 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-static void print_result(const struct workload *w, uint64_t ticks, const struct counters *before,
-			 const struct counters *after)
-{
-	printf(LINE "{\"name\":\"%s\",\"ops\":%llu,\"instructions\":%llu,\"counters\":{", w->name,
-	       (unsigned long long)w->rounds * w->ops, (unsigned long long)ticks);
-	counters_print(before, after);
-	printf("}}\n");
-}
-
-/* In a process of its own, so that no workload leaves anything to the next. */
-static void measure(const struct workload *w)
+static void measure(const void *workload)
 {
 	static struct counters before, after;
+	const struct workload *w = workload;
 	uint64_t start, end;
 
 	if (w->setup)
@@ -44,8 +35,7 @@ static void measure(const struct workload *w)
 	counters_close(&after);
 	if (w->cleanup)
 		w->cleanup();
-	print_result(w, end - start, &before, &after);
-	flush_console();
+	print_result(w->name, 1, (uint64_t)w->rounds * w->ops, end - start, &before, &after);
 }
 
 int is_wanted(const char *list, const char *name)
@@ -66,21 +56,9 @@ int is_wanted(const char *list, const char *name)
 
 static void measure_all(const struct workload *w, const char *wanted)
 {
-	for (; w->name; w++) {
-		pid_t pid;
-
-		if (!is_wanted(wanted, w->name))
-			continue;
-		fflush(stdout);
-		pid = fork();
-		if (pid < 0)
-			fail("fork");
-		if (!pid) {
-			measure(w);
-			_exit(0);
-		}
-		wait_for(pid);
-	}
+	for (; w->name; w++)
+		if (is_wanted(wanted, w->name))
+			run_in_child(measure, w);
 }
 
 static void prepare_system(void)

@@ -109,26 +109,13 @@ static void loop(unsigned worker, unsigned rounds)
 	asm volatile("1: dec %0; jnz 1b" : "+r"(turns));
 }
 
-static void run_cpuid(unsigned worker, unsigned rounds)
+static void each_cpuid(unsigned worker, unsigned rounds)
 {
-	while (rounds--) {
-		uint32_t a = 0, b, c = 0, d;
-
-		asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	}
+	run_cpuid(rounds);
 }
-
-static void run_fork(unsigned worker, unsigned rounds)
+static void each_fork(unsigned worker, unsigned rounds)
 {
-	while (rounds--) {
-		pid_t pid = fork();
-
-		if (pid < 0)
-			fail("fork");
-		if (!pid)
-			_exit(0);
-		wait_for(pid);
-	}
+	run_fork(rounds);
 }
 
 static void map_and_touch(size_t size, unsigned rounds)
@@ -207,8 +194,8 @@ static void cleanup_compile(unsigned worker)
 
 static const struct parallel workloads[] = {
 	{"ploop", 1, 20000, 1000, false, false, NULL, loop, NULL},
-	{"pcpuid", 1000, 20000, 1, false, false, NULL, run_cpuid, NULL},
-	{"pfork", 20, 150, 1, false, false, NULL, run_fork, NULL},
+	{"pcpuid", 1000, 20000, 1, false, false, NULL, each_cpuid, NULL},
+	{"pfork", 20, 150, 1, false, false, NULL, each_fork, NULL},
 	{"pmmap", 200, 2000, 1, false, false, NULL, run_mmap, NULL},
 	{"pfault", 4, 20, FAULT_SIZE / PAGE, false, false, NULL, run_fault, NULL},
 	{"pthreads", 20, 200, THREAD_SIZE / PAGE, false, true, NULL, run_threads, NULL},
@@ -224,21 +211,10 @@ static const struct parallel workloads[] = {
 static const struct parallel *current;
 static unsigned workers;
 
-static void print_result(uint64_t ticks, const struct counters *before, const struct counters *after)
-{
-	const struct parallel *w = current;
-	unsigned long long ops = (unsigned long long)w->rounds * w->ops * (w->pairs ? workers / 2 : workers);
-
-	printf(LINE "{\"name\":\"%s\",\"workers\":%u,\"ops\":%llu,\"instructions\":%llu,\"counters\":{", w->name,
-	       workers, ops, (unsigned long long)ticks);
-	counters_print(before, after);
-	printf("}}\n");
-	flush_console();
-}
-
 static void measure(void)
 {
 	static struct counters before, after;
+	uint64_t ops = (uint64_t)current->rounds * current->ops * (current->pairs ? workers / 2 : workers);
 	uint64_t start, end;
 
 	spin_until(&shared->ready, workers);
@@ -251,7 +227,7 @@ static void measure(void)
 	end = __rdtsc();
 	counters_close(&after);
 	write_line(&shared->ended, 1);
-	print_result(end - start, &before, &after);
+	print_result(current->name, workers, ops, end - start, &before, &after);
 }
 
 static void work(unsigned worker)
@@ -297,9 +273,7 @@ static void with_processes(void)
 	pid_t process[WORKERS_MAX];
 
 	for (unsigned i = 1; i < workers; i++) {
-		process[i] = fork();
-		if (process[i] < 0)
-			fail("fork");
+		process[i] = start_child();
 		if (!process[i]) {
 			work(i);
 			_exit(0);
@@ -310,9 +284,10 @@ static void with_processes(void)
 		wait_for(process[i]);
 }
 
-/* In a process of its own, so that no workload leaves anything to the next. */
-static void run_workload(const struct parallel *w)
+static void run_workload(const void *workload)
 {
+	const struct parallel *w = workload;
+
 	current = w;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
@@ -331,19 +306,7 @@ void measure_parallel(unsigned count, const char *wanted)
 	workers = count;
 	if (!workers || workers > WORKERS_MAX)
 		fail("workers=: 1 to %u", WORKERS_MAX);
-	for (const struct parallel *w = workloads; w->name; w++) {
-		pid_t pid;
-
-		if (!is_wanted(wanted, w->name) || (w->pairs && workers % 2))
-			continue;
-		fflush(stdout);
-		pid = fork();
-		if (pid < 0)
-			fail("fork");
-		if (!pid) {
-			run_workload(w);
-			_exit(0);
-		}
-		wait_for(pid);
-	}
+	for (const struct parallel *w = workloads; w->name; w++)
+		if (is_wanted(wanted, w->name) && !(w->pairs && workers % 2))
+			run_in_child(run_workload, w);
 }

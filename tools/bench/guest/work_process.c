@@ -23,36 +23,11 @@ static void run_getpid(unsigned rounds)
 		syscall(SYS_getpid);
 }
 
-/* The null exit: the least that a hypervisor can do. */
-static void run_cpuid(unsigned rounds)
-{
-	while (rounds--) {
-		uint32_t a = 0, b, c = 0, d;
-
-		asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	}
-}
-
-static void run_fork(unsigned rounds)
-{
-	while (rounds--) {
-		pid_t pid = fork();
-
-		if (pid < 0)
-			fail("fork");
-		if (!pid)
-			_exit(0);
-		wait_for(pid);
-	}
-}
-
 static void run_exec(unsigned rounds)
 {
 	while (rounds--) {
-		pid_t pid = fork();
+		pid_t pid = start_child();
 
-		if (pid < 0)
-			fail("fork");
 		if (!pid) {
 			execve(NULL_PATH, null_arguments, no_environment);
 			_exit(1);
@@ -95,11 +70,7 @@ static void pass_token(void)
 /* The member reads from the pipe before it and writes to the one after it. */
 static void start_member(int in, int out, const int *pipes, unsigned ends)
 {
-	pid_t pid = fork();
-
-	if (pid < 0)
-		fail("fork");
-	if (pid)
+	if (start_child())
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (unsigned i = 0; i < ends; i++)
@@ -210,10 +181,8 @@ static void run_shell(unsigned rounds)
 	};
 
 	while (rounds--) {
-		pid_t pid = fork();
+		pid_t pid = start_child();
 
-		if (pid < 0)
-			fail("fork");
 		if (!pid) {
 			execve("/bin/sh", arguments, no_environment);
 			_exit(1);
