@@ -292,6 +292,8 @@ static enum shadow_result fill(struct fill *f, u32 error, struct shadow_fault *f
 
 	root_load(f->mmu);
 	pages_reserve(s, PAGES_PER_FILL);
+	if (unlikely(s->dormant))
+		dormant_look(f->mmu, DORMANT_DROPS);
 	if (f->hit.kind == REGION_RAM)
 		frame = &s->frames[f->hit.frame_index];
 	fill_plan(f);

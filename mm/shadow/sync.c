@@ -309,9 +309,7 @@ static void refresh_others(struct shadow_mmu *mmu, bool upper_alone, struct work
 	}
 }
 
-/* Dormant tables that one flush looks at, and entries that it drops there. */
 #define DORMANT_LOOKS 2u
-#define DORMANT_DROPS 64u
 
 /* The entries of a dormant page up to the first that the guest's table still has. */
 static void drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget)
@@ -327,11 +325,9 @@ static void drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget)
 	}
 }
 
-/* What was cleared goes with its address space, or is no table any more: its leaves shall not stay in their lists. */
-static NOINLINE void dormant_look(struct shadow_mmu *mmu)
+void dormant_look(struct shadow_mmu *mmu, u32 budget)
 {
 	struct shadow *s = mmu->s;
-	u32 budget = DORMANT_DROPS;
 
 	for (u32 i = 0; i < DORMANT_LOOKS && s->dormant && budget; i++) {
 		u32 page = s->dormant_hand ? s->dormant_hand : s->dormant;
@@ -382,7 +378,7 @@ void sync_tables(struct shadow_mmu *mmu)
 	if (unlikely(s->mmu_count > 1) && s->unsync_count)
 		refresh_others(mmu, false, &work);
 	if (unlikely(s->dormant))
-		dormant_look(mmu);
+		dormant_look(mmu, DORMANT_DROPS);
 	stat_longest(s, begun);
 }
 

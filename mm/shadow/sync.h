@@ -32,6 +32,12 @@ static ALWAYS_INLINE void sync_all(struct shadow_mmu *mmu)
 void sync_refresh(struct shadow_mmu *mmu, u32 page);
 /* Re-derives the unsync tables of upper levels without protecting them. */
 void sync_upper(struct shadow_mmu *mmu);
+/*
+ * Looks at a few dormant pages, in turn, and drops so many entries that the guest has cleared meanwhile, and the page with
+ * the last: it went with its address space, or is no table any more, and its leaves shall not stay in their lists.
+ */
+#define DORMANT_DROPS 256u
+void dormant_look(struct shadow_mmu *mmu, u32 budget);
 /* Re-derives the entries of one page. */
 void sync_page(struct shadow_mmu *mmu, u32 page);
 /* Re-derives one present entry. Returns true if it changed. */
