@@ -33,6 +33,28 @@ void page_drop_entry(struct shadow *s, u32 page, u32 index)
 	}
 }
 
+void page_drop_leaves(struct shadow *s, u32 page, u32 word, u64 bits)
+{
+	struct shadow_page *sp = &s->pages[page];
+	u64 *sptes = page_table(s, page);
+
+	if (!bits)
+		return;
+	sp->live_map[word] &= ~bits;
+	if (!sp->live_map[word])
+		sp->live_words &= ~(1u << word);
+	flush_owe(s, page); /* FLUSH: leaves */
+	for (; bits; bits &= bits - 1) {
+		u32 index = word * 64 + bit_lowest(bits);
+		u64 old = sptes[index];
+
+		spte_write(&sptes[index], 0);
+		sp->live--;
+		if (old & SPTE_RMAP)
+			drop_from_list(s, 1, old, entry_id(page, index));
+	}
+}
+
 void page_drop_id(struct shadow *s, u32 id)
 {
 	page_drop_entry(s, entry_page(id), id & (ENTRIES - 1));

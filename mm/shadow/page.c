@@ -61,8 +61,12 @@ void page_zap(struct shadow *s, u32 page)
 
 	if (unlikely(s->detached_count)) /* it may have had the link to a detached page */
 		invlpg_must_exit(s);
-	for_each_live(sp, i)
-		page_drop_entry(s, page, i);
+	if (sp->role.level == 1)
+		for (u32 words = sp->live_words; words; words &= words - 1)
+			page_drop_leaves(s, page, bit_lowest(words), sp->live_map[bit_lowest(words)]);
+	else
+		for_each_live(sp, i)
+			page_drop_entry(s, page, i);
 	while (sp->parents & LIST_VALUE)
 		page_drop_id(s, list_first(s, sp->parents));
 	if (sp->flags & PAGE_UNSYNC)

@@ -196,15 +196,71 @@ static void put_off(struct shadow *s, u32 page, struct work *w)
 #define for_each_listed(s, page, head) \
 	for (u32 page = (head), next_; page && (next_ = (s)->pages[page].unsync_next, true); page = next_)
 
-/* Protects the tables that this flush has time to look at; the others become dormant. */
-static void protect_list(struct shadow *s, u32 head, struct work *w)
+/* Of so many entries, those before the first that the guest's table still has; of an old page all. */
+static u64 cleared_bits(struct shadow_mmu *mmu, u32 page, u32 word, const u64 *table, u32 *budget)
 {
+	union role role = mmu->s->pages[page].role;
+	u64 cleared = 0;
+
+	for (u64 bits = mmu->s->pages[page].live_map[word]; bits && *budget; bits &= bits - 1) {
+		if (table && (guest_entry(mmu, role, table, word * 64 + bit_lowest(bits)) & PTE_P))
+			break;
+		cleared |= bits & -bits;
+		--*budget;
+	}
+	return cleared;
+}
+
+/* Drops the entries of a page up to the first that the guest's table still has; nothing has to be protected for that. */
+static void drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget)
+{
+	struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[page];
+	const u64 *table = page_is_old(s, sp) ? NULL : gpt_table(&mmu->gpt, sp->gfn);
+
+	for (u32 words = sp->live_words; words; words &= words - 1) {
+		u32 word = bit_lowest(words);
+		u64 bits = cleared_bits(mmu, page, word, table, budget);
+
+		if (sp->role.level == 1)
+			page_drop_leaves(s, page, word, bits);
+		else
+			for (u64 rest = bits; rest; rest &= rest - 1)
+				page_drop_entry(s, page, word * 64 + bit_lowest(rest));
+		if (sp->live_map[word])
+			return;
+	}
+}
+
+/* A large table that was emptied goes at once, for it costs less than to look at it later. True: it is gone. */
+static bool drop_emptied(struct shadow_mmu *mmu, u32 page, u32 *budget)
+{
+	struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[page];
+
+	if (sp->role.level > 1 || sp->live < 64 || (sp->flags & PAGE_FOREIGN) || page_is_detached(s, page))
+		return false;
+	drop_cleared(mmu, page, budget);
+	if (sp->live)
+		return false;
+	page_zap(s, page);
+	return true;
+}
+
+/* Protects the tables that this flush has time to look at; the others become dormant. */
+static void protect_list(struct shadow_mmu *mmu, u32 head, struct work *w)
+{
+	struct shadow *s = mmu->s;
+	u32 emptied = EMPTIED_MAX;
+
 	for_each_listed(s, page, head)
 	{
 		const struct shadow_page *sp = &s->pages[page];
 		gfn_t gfn = sp->gfn;
 		u32 *frame = frame_of_gfn(s, gfn), last_writer;
 
+		if (unlikely(sp->live >= 64) && drop_emptied(mmu, page, &emptied))
+			continue;
 		if (unlikely(!must_sync(s, sp, w))) {
 			put_off(s, page, w);
 			continue;
@@ -311,20 +367,6 @@ static void refresh_others(struct shadow_mmu *mmu, bool upper_alone, struct work
 
 #define DORMANT_LOOKS 2u
 
-/* The entries of a dormant page up to the first that the guest's table still has. */
-static void drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget)
-{
-	const struct shadow_page *sp = &mmu->s->pages[page];
-	const u64 *table = page_is_old(mmu->s, sp) ? NULL : gpt_table(&mmu->gpt, sp->gfn);
-
-	for_each_live(sp, i) {
-		if (!*budget || (table && (guest_entry(mmu, sp->role, table, i) & PTE_P)))
-			return;
-		--*budget;
-		page_drop_entry(mmu->s, page, i);
-	}
-}
-
 void dormant_look(struct shadow_mmu *mmu, u32 budget)
 {
 	struct shadow *s = mmu->s;
@@ -356,8 +398,8 @@ void sync_tables(struct shadow_mmu *mmu)
 	u64 begun = __builtin_ia32_rdtsc();
 	u32 page, foreign = 0;
 
-	protect_list(s, mmu->unsync_upper, &look);
-	protect_list(s, mmu->unsync_leaf, &look);
+	protect_list(mmu, mmu->unsync_upper, &look);
+	protect_list(mmu, mmu->unsync_leaf, &look);
 	cpus_settle(s); /* SETTLE: sync */
 	while ((page = mmu->unsync_upper ? mmu->unsync_upper : mmu->unsync_leaf)) {
 		if (unlikely(!must_sync(s, &s->pages[page], &work))) {

@@ -13,7 +13,8 @@
  * What a flush does at most, in entries of 100 to 150 instructions, before what is left becomes dormant, and how
  * many tables may be unsync otherwise (S14): an exit stays below 300,000 instructions.
  */
-#define SYNC_WORK 1024u
+#define SYNC_WORK 768u
+#define EMPTIED_MAX 8192u /* entries of 20 instructions, in tables that were emptied */
 #define UNSYNC_MAX 256u
 
 /* Protects the CPU's unsync tables and re-derives them; what others made unsync is re-derived (S24). */
