@@ -253,8 +253,7 @@ static void protect_list(struct shadow_mmu *mmu, u32 head, struct work *w)
 	struct shadow *s = mmu->s;
 	u32 emptied = EMPTIED_MAX;
 
-	for_each_listed(s, page, head)
-	{
+	for_each_listed(s, page, head) {
 		const struct shadow_page *sp = &s->pages[page];
 		gfn_t gfn = sp->gfn;
 		u32 *frame = frame_of_gfn(s, gfn), last_writer;
@@ -297,8 +296,7 @@ static NOINLINE void foreign_settle(struct shadow_mmu *mmu, u32 chain)
 
 static void refresh_list(struct shadow_mmu *mmu, u32 head, struct work *w)
 {
-	for_each_listed(mmu->s, page, head)
-	{
+	for_each_listed(mmu->s, page, head) {
 		if (likely(must_sync(mmu->s, &mmu->s->pages[page], w)))
 			sync_counted(mmu, page, w);
 		else
@@ -330,8 +328,7 @@ static void refresh_others_list(struct shadow_mmu *mmu, u32 head, struct work *w
 {
 	struct shadow *s = mmu->s;
 
-	for_each_listed(s, page, head)
-	{
+	for_each_listed(s, page, head) {
 		struct shadow_page *sp = &s->pages[page];
 
 		if (!page_concerns(mmu, page))
@@ -468,8 +465,7 @@ static bool refresh_all(struct shadow_mmu *mmu, struct work *w)
 	for (u32 i = 0; i < 2 * s->mmu_count; i++) {
 		const struct shadow_mmu *other = s->mmus[i / 2];
 
-		for_each_listed(s, page, i % 2 ? other->unsync_leaf : other->unsync_upper)
-		{
+		for_each_listed(s, page, i % 2 ? other->unsync_leaf : other->unsync_upper) {
 			if (!w->left)
 				return false;
 			sync_counted(mmu, page, w);

@@ -64,7 +64,8 @@ void hw_kick_again(void)
 void hw_drop_interrupts(const struct vendor *v)
 {
 	assert_true(hardware.reg[SVR / 16] & 0x100);
-	for (u32 i = 0; i < 8; i++)
+	assert_true(hardware.reg[0x80 / 16] >> 4 == 1); /* else those of exceptions would be taken for such */
+	for (u32 i = 1; i < 8; i++)
 		hardware.reg[0x200 / 16 + i] = 0;
 }
 

@@ -331,7 +331,13 @@ static void end_interrupts(struct vcpu *vcpu)
 			write_register(vcpu, APIC_EOI, 0);
 }
 
-/* An INIT clears IRR, for which there is no register: what waits there is taken by us. QEMU holds it back from an APIC that is off. */
+#define TPR_EXCEPTIONS \
+	0x10u /* holds back vectors below 32: their class is not above it (SDM vol. 3 section 10.8.3) */
+
+/*
+ * An INIT clears IRR, for which there is no register: what waits there is taken by us. QEMU holds it back from an APIC that is off.
+ * Vectors 16 to 31 are exceptions' in our table, and a guest may send them: they are held back, and wait on.
+ */
 static void drop_requests(struct vcpu *vcpu)
 {
 	u32 svr = read_register(vcpu, APIC_SVR), waiting = 0;
@@ -341,7 +347,9 @@ static void drop_requests(struct vcpu *vcpu)
 	if (!waiting)
 		return;
 	write_register(vcpu, APIC_SVR, svr | SVR_ENABLE);
+	write_register(vcpu, APIC_TPR, TPR_EXCEPTIONS);
 	hw_drop_interrupts(vcpu->vendor);
+	write_register(vcpu, APIC_TPR, 0);
 	write_register(vcpu, APIC_SVR, svr);
 }
 
