@@ -21,6 +21,7 @@
 #include "lib/x86.h"
 #include "mm/phys.h"
 #include "mm/shadow/accessors.h"
+#include "mm/shadow/entry.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/rmap.h"
 #include "tests/unit/machine.h"
@@ -3001,6 +3002,33 @@ static void a_flush_has_a_bound(void **state)
 	assert_int_equal(shadow_audit(g.m->mmu), 0);
 }
 
+/* A table that lost a part: with no right to write to it there is no flush but for what it lost. */
+/* adversarial: 43 */
+static void what_a_large_table_lost_is_flushed(void **state)
+{
+	struct shadow *s = g.m->shadow;
+	u64 table = slot(g.root, CODE, 1) & PAGE_MASK;
+
+	for (u32 i = 0; i < 80; i++)
+		map(CODE + i * PAGE_SIZE, 1, (DATA + i % 8 * PAGE_SIZE) | USER | PTE_A);
+	for (u32 i = 0; i < 80; i++)
+		expect_ok(CODE + i * PAGE_SIZE, USER_READ, DATA + i % 8 * PAGE_SIZE);
+	for (u32 i = 0; i < 10; i++)
+		store_entry(CODE + i * PAGE_SIZE, 1, 0);
+	machine_leave(g.m);
+	while (s->frames[table >> PAGE_SHIFT] & LIST_VALUE)
+		page_drop_id(s, list_first(s, s->frames[table >> PAGE_SHIFT]));
+	machine_reenter(g.m);
+	for (u32 i = 0; i < 80; i++)
+		assert_int_equal(act(CODE + i * PAGE_SIZE, USER_READ, 0).exits, 0);
+	reload_cr3();
+	for (u32 i = 0; i < 80; i++)
+		if (i < 10)
+			expect_fault(CODE + i * PAGE_SIZE, USER_READ, PF_U);
+		else
+			expect_ok(CODE + i * PAGE_SIZE, USER_READ, DATA + i % 8 * PAGE_SIZE);
+}
+
 /* With as much time as there is by default, a few small tables are brought up to date as ever. */
 static void small_tables_stay_in_the_shadow(void **state)
 {
@@ -3258,6 +3286,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(least_pool_that_is_promised_works),
 		TEST(counters_have_names_and_count),
 		TEST(a_flush_has_a_bound),
+		TEST(what_a_large_table_lost_is_flushed),
 		TEST(small_tables_stay_in_the_shadow),
 		TEST(few_tables_are_unsync),
 		TEST_ON(far, few_tables_are_unsync),
