@@ -45,7 +45,7 @@ class Parallel(suite.Suite):
 
     def text(self, rows):
         return "\n".join([table(rows, self.cpus, self.baseline(), self.kvm_rows()),
-                          *conditions(rows, self.kvm_rows())])
+                          *conditions(rows, self.kvm_rows(), self.cpus)])
 
     def markdown(self, rows):
         return markdown(rows, self.kvm_rows())
@@ -100,7 +100,7 @@ def table(rows, cpus, baseline, kvm):
     return "\n".join(lines)
 
 
-def conditions(rows, kvm):
+def conditions(rows, kvm, cpus):
     """A line for each: whether it is met, and the rows by which it is not, or the worst."""
     costs = {n: to_one(row) for n, row in rows.items() if BY_NAME[n].independent and to_one(row)}
     yield condition(f"independent work costs at most {BOUND} times what it costs on one processor", costs, "{:.3f}",
@@ -112,7 +112,7 @@ def conditions(rows, kvm):
                     {n: rows[n]["umbra"] / kvm[n]["kvm"] for n in rows if n in kvm}, "{:.3f}",
                     lambda value: value <= 1 + report.MOVED_LEAST)
     if unknown:
-        yield f"not measured under KVM: {', '.join(unknown)}"
+        yield f"not measured under KVM (make bench PEER=kvm SMP={cpus}): {', '.join(unknown)}"
 
 
 def condition(text, values, form, holds):

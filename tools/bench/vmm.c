@@ -3,12 +3,16 @@
  * A small KVM monitor, for `make bench PEER=kvm` only: /init of the outer system.
  * It loads KVM with npt=0 and boots a bzImage at its 64-bit entry with 1 GiB of
  * memory (huge pages behind it), KVM's own interrupt controllers and timer, and
- * a serial port. It ends when the guest resets, and powers the machine off.
+ * a serial port. The guest has as many processors as the outer system, each a thread
+ * that stays on one of those; KVM itself starts them by INIT and SIPI. It ends when the
+ * guest resets, and powers the machine off.
  */
 #include <asm/bootparam.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,9 +60,19 @@ enum { UART_DATA, UART_IER, UART_IIR, UART_LCR, UART_MCR, UART_LSR, UART_MSR, UA
 #define MSR_LINES 0xb0 /* DCD DSR CTS */
 
 #define CPUID_MAX 128
+#define CPUS_MAX 16
+
+struct vcpu {
+	int fd;
+	struct kvm_run *run; /* what KVM shares with us about it */
+	pthread_t thread;
+};
 
 static unsigned char *memory;
-static int vm, vcpu;
+static int vm;
+static struct vcpu vcpus[CPUS_MAX];
+static unsigned cpu_count;
+static pthread_mutex_t uart_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct {
 	uint8_t ports[UART_PORTS];
@@ -123,6 +137,30 @@ static void load_modules(void)
 	fclose(list);
 }
 
+static void count_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		fail("the processors");
+	cpu_count = (unsigned)CPU_COUNT(&set);
+	if (cpu_count > CPUS_MAX) {
+		errno = E2BIG;
+		fail("%u processors", cpu_count);
+	}
+}
+
+/* So that what this thread executes is that processor's, whatever the others do. */
+static void stay_on(unsigned cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		fail("processor %u", cpu);
+}
+
 /* --- the guest's memory --- */
 
 static size_t load_file(const char *path, size_t skip, unsigned char *to, size_t space)
@@ -174,8 +212,8 @@ static void add_range(struct boot_params *params, uint64_t start, uint64_t end)
 }
 
 /*
- * ACPI tables, just enough for the guest to find its interrupt controllers and so
- * to use the local APIC's timer: RSDP, XSDT, MADT (ACPI 6.4, 5.2.5, 5.2.8, 5.2.12).
+ * ACPI tables, just enough for the guest to find its processors and interrupt controllers
+ * and so to use the local APIC's timer: RSDP, XSDT, MADT (ACPI 6.4, 5.2.5, 5.2.8, 5.2.12).
  */
 struct acpi_header {
 	char signature[4];
@@ -203,13 +241,13 @@ struct acpi_tables {
 		struct acpi_header header;
 		uint32_t lapic_address, flags;
 		struct {
-			uint8_t type, length, processor, id;
-			uint32_t flags;
-		} __attribute__((packed)) lapic;
-		struct {
 			uint8_t type, length, id, reserved;
 			uint32_t address, gsi;
 		} __attribute__((packed)) ioapic;
+		struct {
+			uint8_t type, length, processor, id;
+			uint32_t flags;
+		} __attribute__((packed)) lapics[CPUS_MAX]; /* the table ends behind the last there is */
 	} __attribute__((packed)) madt;
 } __attribute__((packed));
 
@@ -238,12 +276,17 @@ static void make_acpi_tables(void)
 
 	t->madt.lapic_address = 0xfee00000;
 	t->madt.flags = 1; /* PC-AT's PICs too */
-	t->madt.lapic.length = sizeof(t->madt.lapic);
-	t->madt.lapic.flags = 1;
+	for (unsigned i = 0; i < cpu_count; i++) {
+		t->madt.lapics[i].length = sizeof(t->madt.lapics[i]);
+		t->madt.lapics[i].processor = (uint8_t)i;
+		t->madt.lapics[i].id = (uint8_t)i;
+		t->madt.lapics[i].flags = 1; /* enabled */
+	}
 	t->madt.ioapic.type = 1;
 	t->madt.ioapic.length = sizeof(t->madt.ioapic);
 	t->madt.ioapic.address = 0xfec00000;
-	finish_table(&t->madt.header, "APIC", sizeof(t->madt), 4);
+	finish_table(&t->madt.header, "APIC", sizeof(t->madt) - (CPUS_MAX - cpu_count) * sizeof(t->madt.lapics[0]),
+		     4);
 	t->xsdt.madt = ACPI_AT + offsetof(struct acpi_tables, madt);
 	finish_table(&t->xsdt.header, "XSDT", sizeof(t->xsdt), 1);
 	memcpy(t->rsdp.signature, "RSD PTR ", 8);
@@ -298,25 +341,72 @@ static int kvm_call(int fd, const char *name, unsigned long request, unsigned lo
 
 #define KVM_CALL(fd, request, argument) kvm_call(fd, #request, request, (unsigned long)(argument))
 
-/* What KVM can do, with the bit that says "hypervisor" and APIC id 0. */
-static void set_cpuid(int kvm)
+/* Bits of an APIC ID that tell the processors of the one package apart. */
+static unsigned id_bits(void)
+{
+	unsigned bits = 0;
+
+	while (1u << bits < cpu_count)
+		bits++;
+	return bits;
+}
+
+/* Where CPUID tells which processor it is (APM volume 3, appendix E): each is a core of one package, with one thread. */
+static void place_cpu(struct kvm_cpuid_entry2 *e, unsigned id)
+{
+	switch (e->function) {
+	case 1:
+		e->ebx = (e->ebx & 0x0000ffff) | cpu_count << 16 | id << 24;
+		e->ecx |= 1u << 31;                                                /* there is a hypervisor */
+		e->edx = (e->edx & ~(1u << 28)) | (uint32_t)(cpu_count > 1) << 28; /* HTT */
+		break;
+	case 0xb: /* index 0: threads of a core, 1: cores of the package */
+		e->eax = e->index == 1 ? id_bits() : 0;
+		e->ebx = e->index == 0 ? 1 : e->index == 1 ? cpu_count : 0;
+		e->ecx = e->index | (e->index < 2 ? (e->index + 1) << 8 : 0);
+		e->edx = id;
+		break;
+	case 0x80000001: e->ecx = (e->ecx & ~2u) | (uint32_t)(cpu_count > 1) << 1; break; /* CmpLegacy */
+	case 0x80000008: e->ecx = (e->ecx & 0xffff0000) | id_bits() << 12 | (cpu_count - 1); break;
+	case 0x8000001e:
+		e->eax = e->ebx = id;
+		e->ecx = 0;
+		break;
+	}
+}
+
+/* The entry of leaf 0xb for the package's cores, which KVM leaves to us. */
+static void add_cores(struct kvm_cpuid2 *c)
+{
+	int threads = 0, cores = 0;
+
+	for (unsigned i = 0; i < c->nent; i++) {
+		threads |= c->entries[i].function == 0xb && c->entries[i].index == 0;
+		cores |= c->entries[i].function == 0xb && c->entries[i].index == 1;
+	}
+	if (threads && !cores && c->nent < CPUID_MAX)
+		c->entries[c->nent++] = (struct kvm_cpuid_entry2){
+			.function = 0xb, .index = 1, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
+}
+
+/* What KVM can do, as processor `id` tells it. */
+static void set_cpuid(int kvm, unsigned id)
 {
 	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + CPUID_MAX * sizeof(c->entries[0]));
 
 	c->nent = CPUID_MAX;
 	KVM_CALL(kvm, KVM_GET_SUPPORTED_CPUID, c);
+	add_cores(c);
 	for (unsigned i = 0; i < c->nent; i++)
-		if (c->entries[i].function == 1) {
-			c->entries[i].ebx &= 0x0000ffff;
-			c->entries[i].ebx |= 1u << 16;
-			c->entries[i].ecx |= 1u << 31;
-		}
-	KVM_CALL(vcpu, KVM_SET_CPUID2, c);
+		place_cpu(&c->entries[i], id);
+	KVM_CALL(vcpus[id].fd, KVM_SET_CPUID2, c);
 	free(c);
 }
 
+/* Of the first processor: the others wait for their INIT and SIPI. */
 static void set_registers(uint64_t entry)
 {
+	int vcpu = vcpus[0].fd;
 	uint64_t *gdt = (uint64_t *)(memory + GDT_AT);
 	struct kvm_regs regs = {.rip = entry, .rsi = PARAMS_AT, .rflags = 2};
 	struct kvm_segment code = {
@@ -353,8 +443,19 @@ static void set_registers(uint64_t entry)
 	KVM_CALL(vcpu, KVM_SET_REGS, &regs);
 }
 
-/* Returns what KVM shares with us about the processor. */
-static struct kvm_run *make_machine(void)
+static void make_cpu(int kvm, unsigned id)
+{
+	struct vcpu *vcpu = &vcpus[id];
+
+	vcpu->fd = KVM_CALL(vm, KVM_CREATE_VCPU, id);
+	set_cpuid(kvm, id);
+	vcpu->run = mmap(NULL, (size_t)KVM_CALL(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE,
+			 MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED)
+		fail("kvm_run");
+}
+
+static void make_machine(void)
 {
 	int kvm = open("/dev/kvm", O_RDWR);
 	struct kvm_userspace_memory_region region = {
@@ -362,7 +463,6 @@ static struct kvm_run *make_machine(void)
 		.userspace_addr = (uintptr_t)memory,
 	};
 	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
-	struct kvm_run *run;
 
 	if (kvm < 0)
 		fail("/dev/kvm");
@@ -371,13 +471,8 @@ static struct kvm_run *make_machine(void)
 	KVM_CALL(vm, KVM_CREATE_IRQCHIP, 0);
 	KVM_CALL(vm, KVM_CREATE_PIT2, &pit);
 	KVM_CALL(vm, KVM_SET_USER_MEMORY_REGION, &region);
-	vcpu = KVM_CALL(vm, KVM_CREATE_VCPU, 0);
-	set_cpuid(kvm);
-	run = mmap(NULL, (size_t)KVM_CALL(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED,
-		   vcpu, 0);
-	if (run == MAP_FAILED)
-		fail("kvm_run");
-	return run;
+	for (unsigned id = 0; id < cpu_count; id++)
+		make_cpu(kvm, id);
 }
 
 /* --- the serial port: output, with the interrupt that Linux's driver waits for --- */
@@ -425,7 +520,7 @@ static uint8_t uart_read(unsigned port)
 	}
 }
 
-/* Every other port is nobody's: reads give ones. */
+/* With the lock held. Every other port is nobody's: reads give ones. */
 static void handle_io(struct kvm_run *run)
 {
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
@@ -444,13 +539,24 @@ static void handle_io(struct kvm_run *run)
 			uart_write(port, data[i]);
 }
 
-static void run_guest(struct kvm_run *run)
+/* Until the guest resets, whichever processor does it. */
+static void run_cpu(const struct vcpu *vcpu)
 {
+	struct kvm_run *run = vcpu->run;
+
 	for (;;) {
-		if (ioctl(vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
-			fail("KVM_RUN");
+		/* EAGAIN: INIT or SIPI has come */
+		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
+			if (errno != EINTR && errno != EAGAIN)
+				fail("KVM_RUN");
+			continue;
+		}
 		switch (run->exit_reason) {
-		case KVM_EXIT_IO: handle_io(run); break;
+		case KVM_EXIT_IO:
+			pthread_mutex_lock(&uart_lock);
+			handle_io(run);
+			pthread_mutex_unlock(&uart_lock);
+			break;
 		case KVM_EXIT_MMIO:
 			if (!run->mmio.is_write)
 				memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
@@ -462,17 +568,26 @@ static void run_guest(struct kvm_run *run)
 	}
 }
 
+static void *cpu_main(void *id)
+{
+	stay_on((unsigned)(uintptr_t)id);
+	run_cpu(&vcpus[(uintptr_t)id]);
+	finish();
+}
+
 int main(void)
 {
-	struct kvm_run *run;
-
 	prepare_system();
 	load_modules();
+	count_cpus();
+	stay_on(0);
 	make_memory();
 	make_tables();
 	make_acpi_tables();
-	run = make_machine();
+	make_machine();
 	set_registers(load_kernel("/guest/vmlinuz", "/guest/initrd", "/guest/cmdline"));
-	run_guest(run);
-	finish();
+	for (uintptr_t id = 1; id < cpu_count; id++)
+		if (pthread_create(&vcpus[id].thread, NULL, cpu_main, (void *)id))
+			fail("processor %u", (unsigned)id);
+	cpu_main((void *)0);
 }
