@@ -4,15 +4,17 @@
 
 #include "mm/shadow/tlb.h"
 
-/* Mostly a frame is mapped writable once. */
-static ALWAYS_INLINE void drop_from_list(struct shadow *s, u32 level, u64 spte, u32 id)
+/* Mostly a frame is mapped writable once. True: the entry had to be searched for. */
+static ALWAYS_INLINE bool drop_from_list(struct shadow *s, u32 level, u64 spte, u32 id)
 {
 	u32 *head = list_of_leaf(s, level, spte);
 
-	if (likely((*head & LIST_VALUE) == id))
+	if (likely((*head & LIST_VALUE) == id)) {
 		*head &= ~(u32)LIST_VALUE;
-	else
-		list_remove(s, head, id);
+		return false;
+	}
+	list_remove(s, head, id);
+	return true;
 }
 
 void page_drop_entry(struct shadow *s, u32 page, u32 index)
@@ -33,13 +35,14 @@ void page_drop_entry(struct shadow *s, u32 page, u32 index)
 	}
 }
 
-void page_drop_leaves(struct shadow *s, u32 page, u32 word, u64 bits)
+u32 page_drop_leaves(struct shadow *s, u32 page, u32 word, u64 bits)
 {
 	struct shadow_page *sp = &s->pages[page];
 	u64 *sptes = page_table(s, page);
+	u32 searched = 0;
 
 	if (!bits)
-		return;
+		return 0;
 	sp->live_map[word] &= ~bits;
 	if (!sp->live_map[word])
 		sp->live_words &= ~(1u << word);
@@ -51,8 +54,9 @@ void page_drop_leaves(struct shadow *s, u32 page, u32 word, u64 bits)
 		spte_write(&sptes[index], 0);
 		sp->live--;
 		if (old & SPTE_RMAP)
-			drop_from_list(s, 1, old, entry_id(page, index));
+			searched += drop_from_list(s, 1, old, entry_id(page, index));
 	}
+	return searched;
 }
 
 void page_drop_id(struct shadow *s, u32 id)

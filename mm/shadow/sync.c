@@ -222,11 +222,14 @@ static void drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget)
 		u32 word = bit_lowest(words);
 		u64 bits = cleared_bits(mmu, page, word, table, budget);
 
-		if (sp->role.level == 1)
-			page_drop_leaves(s, page, word, bits);
-		else
+		if (sp->role.level == 1) {
+			u32 searched = 3 * page_drop_leaves(s, page, word, bits);
+
+			*budget -= MIN(*budget, searched);
+		} else {
 			for (u64 rest = bits; rest; rest &= rest - 1)
 				page_drop_entry(s, page, word * 64 + bit_lowest(rest));
+		}
 		if (sp->live_map[word])
 			return;
 	}
