@@ -13,8 +13,8 @@
  * What a flush does at most, in entries of 100 to 150 instructions, before what is left becomes dormant, and how
  * many tables may be unsync otherwise (S14): an exit stays below 300,000 instructions.
  */
-#define SYNC_WORK 768u
-#define EMPTIED_MAX 8192u /* entries of 20 instructions, in tables that were emptied */
+#define SYNC_WORK 512u
+#define EMPTIED_MAX 512u /* entries of 50 instructions, in tables that were emptied */
 #define UNSYNC_MAX 256u
 
 /* Protects the CPU's unsync tables and re-derives them; what others made unsync is re-derived (S24). */
@@ -37,7 +37,7 @@ void sync_upper(struct shadow_mmu *mmu);
  * Looks at a few dormant pages, in turn, and drops so many entries that the guest has cleared meanwhile, and the page with
  * the last: it went with its address space, or is no table any more, and its leaves shall not stay in their lists.
  */
-#define DORMANT_DROPS 256u
+#define DORMANT_DROPS 128u
 void dormant_look(struct shadow_mmu *mmu, u32 budget);
 /* Re-derives the entries of one page. */
 void sync_page(struct shadow_mmu *mmu, u32 page);
