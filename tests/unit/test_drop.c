@@ -7,7 +7,7 @@
  */
 int test_emulate_main(void);
 #define main test_emulate_main
-#include "tests/unit/test_emulate.c"
+#include "tests/unit/test_emulate.c" /* NOLINT(bugprone-suspicious-include): its guest and its helpers */
 #undef main
 
 #include <Zydis/Zydis.h>
