@@ -97,7 +97,6 @@ static ALWAYS_INLINE bool fast_skip(struct vmcb *vmcb, u32 len)
 	return true;
 }
 
-/* No flush and no other root can come to be due by a CPUID. */
 static ALWAYS_INLINE void do_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
@@ -105,6 +104,7 @@ static ALWAYS_INLINE void do_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 	vmcb->rax = vcpu->gpr[GPR_RAX];
 }
 
+/* No flush and no other root can come to be due by a CPUID. */
 static NOINLINE bool fast_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	const struct svm_assists *assists = &svm_features()->assists;

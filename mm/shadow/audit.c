@@ -328,6 +328,16 @@ static void audit_detached(struct audit *a)
 	}
 }
 
+static void audit_root(struct audit *a, u32 page)
+{
+	const struct shadow_page *sp = &a->s->pages[page];
+
+	if (sp->state != PAGE_TABLE || !sp->pins)
+		mismatch(a, "S12", page, 0, "root in use is not pinned");
+	if (page_is_old(a->s, sp))
+		mismatch(a, "S26", page, 0, "root in use was dropped");
+}
+
 u32 shadow_audit(struct shadow_mmu *mmu)
 {
 	struct audit a = {.mmu = mmu, .s = mmu->s};
@@ -337,11 +347,8 @@ u32 shadow_audit(struct shadow_mmu *mmu)
 	if (audit_pages(&a) != audit_frames(&a))
 		mismatch(&a, "S5", 0, 0, "lists hold other leaves than the tables");
 	for (u32 i = 0; i < 4; i++)
-		if (mmu->root[i] && (a.s->pages[mmu->root[i]].state != PAGE_TABLE || !a.s->pages[mmu->root[i]].pins))
-			mismatch(&a, "S12", mmu->root[i], 0, "root in use is not pinned");
-	for (u32 i = 0; i < 4; i++)
-		if (mmu->root[i] && page_is_old(a.s, &a.s->pages[mmu->root[i]]))
-			mismatch(&a, "S26", mmu->root[i], 0, "root in use was dropped");
+		if (mmu->root[i])
+			audit_root(&a, mmu->root[i]);
 	audit_detached(&a);
 	audit_dormant(&a);
 	for (u32 i = 0; i < PATH_CACHE_SIZE; i++)

@@ -122,41 +122,40 @@ static NOINLINE __attribute__((noclone)) const u8 *code_find(struct shadow_mmu *
 	return found;
 }
 
-/* Page-table isolation runs the code of one page under two roots. */
-static ALWAYS_INLINE struct cached_code *code_slot(struct shadow_mmu *mmu, gva_t gva, u64 top)
-{
-	return &mmu->code[(gva ^ top) >> PAGE_SHIFT & (CODE_CACHE_SIZE - 1)];
-}
-
 /*
- * Without a root, page 0 is looked at: its entries are absent, those in the cache are not. Other CPUs may change what is
- * looked at: the leaf, which is read last, was the address's while the links were the same.
+ * What the code cache says of an address; else NULL and the slot for it, or none: then it takes a walk. Without a root,
+ * page 0 is looked at: its entries are absent, those in the cache are not. Other CPUs may change what is looked at: the leaf,
+ * which is read last, was the address's while the links were the same.
  */
-static ALWAYS_INLINE bool code_holds(const struct shadow_mmu *mmu, const struct cached_code *path, gva_t gva, u64 top)
+static ALWAYS_INLINE const u8 *code_recall(struct shadow_mmu *mmu, gva_t gva, struct cached_code **slot)
 {
-	return likely(path->page == gva >> PAGE_SHIFT &&
-		      path->links == __atomic_load_n(&mmu->s->link_changes, __ATOMIC_ACQUIRE) &&
-		      path->top == top && __atomic_load_n(path->leaf, __ATOMIC_RELAXED) == path->value);
+	u64 top = __atomic_load_n(top_entry(mmu, gva), __ATOMIC_RELAXED);
+	/* Page-table isolation runs the code of one page under two roots. */
+	struct cached_code *path = &mmu->code[(gva ^ top) >> PAGE_SHIFT & (CODE_CACHE_SIZE - 1)];
+	u32 offset = gva & (PAGE_SIZE - 1);
+
+	*slot = NULL;
+	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
+		return NULL;
+	if (likely(path->page == gva >> PAGE_SHIFT &&
+		   path->links == __atomic_load_n(&mmu->s->link_changes, __ATOMIC_ACQUIRE) && path->top == top &&
+		   __atomic_load_n(path->leaf, __ATOMIC_RELAXED) == path->value))
+		return path->at + offset;
+	*slot = path;
+	return NULL;
 }
 
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	u64 top = __atomic_load_n(top_entry(mmu, gva), __ATOMIC_RELAXED);
-	struct cached_code *path = code_slot(mmu, gva, top);
-	u32 offset = gva & (PAGE_SIZE - 1);
+	struct cached_code *slot;
+	const u8 *code = code_recall(mmu, gva, &slot);
 
-	if (unlikely(offset > PAGE_SIZE - SHADOW_PEEK_BYTES))
-		return NULL;
-	if (code_holds(mmu, path, gva, top))
-		return path->at + offset;
-	return code_find(mmu, gva, path);
+	return likely(code || !slot) ? code : code_find(mmu, gva, slot);
 }
 
 const u8 *shadow_recall_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	u64 top = __atomic_load_n(top_entry(mmu, gva), __ATOMIC_RELAXED);
-	const struct cached_code *path = code_slot(mmu, gva, top);
-	u32 offset = gva & (PAGE_SIZE - 1);
+	struct cached_code *slot;
 
-	return offset <= PAGE_SIZE - SHADOW_PEEK_BYTES && code_holds(mmu, path, gva, top) ? path->at + offset : NULL;
+	return code_recall(mmu, gva, &slot);
 }

@@ -14,6 +14,7 @@
 #include "mm/phys.h"
 #include "mm/shadow/accessors.h"
 #include "mm/witness/witness.h"
+#include "tests/unit/hurry.h"
 #include "tests/unit/machine.h"
 
 /* Exits without progress before an access counts as livelocked. */
@@ -351,10 +352,7 @@ struct machine *machine_create(const struct machine_config *config)
 	}
 	if (m->config.numbers)
 		m->shadow->numbers = m->config.numbers;
-	if (m->config.hurry) {
-		m->shadow->sync_work = (m->config.hurry - 1) * 24;
-		m->shadow->unsync_max = 32;
-	}
+	hurry_set(m->shadow, m->config.hurry);
 	last_machine = m;
 	for (u32 cpu = 0; cpu < (config->late ? 1 : cpu_count(m)); cpu++)
 		machine_make_cpu(m, cpu);

@@ -59,9 +59,9 @@ struct machine_config {
 	bool giant;         /* 2 GiB more RAM at 4 GiB, for 1 GiB pages */
 	u32 cpus;           /* 0: one */
 	u32 numbers;        /* as if role.cpu had so many values, so that several CPUs share one; 0: as it is */
-	u32 hurry; /* 1: a flush has time for no table, 2: for a few; few may be unsync (S26); 0: as it is */
-	bool late; /* all but the first are made by machine_make_cpu() */
-	u64 seed;  /* of the hardware's free choices */
+	u32 hurry;          /* see hurry.h */
+	bool late;          /* all but the first are made by machine_make_cpu() */
+	u64 seed;           /* of the hardware's free choices */
 };
 #define MACHINE_CPUS_MAX 4u
 #define MACHINE_FOREIGN 16u

@@ -8,7 +8,7 @@
 #include "lib/bits.h"
 #include "lib/x86.h"
 #include "mm/phys.h"
-#include "mm/shadow/types.h"
+#include "tests/unit/hurry.h"
 #include "tests/unit/vcpu.h"
 
 /* So many exits without progress are a livelock, however the others disturb. */
@@ -100,12 +100,9 @@ void vm_create(struct vm *vm, const struct vm_config *config)
 		.ones_page = hpa(VM_ONES),
 	};
 	vm->shadow = shadow_create(&sc);
-	if (vm->shadow && config->hurry) {
-		vm->shadow->sync_work = (config->hurry - 1) * 24;
-		vm->shadow->unsync_max = 32;
-	}
 	if (!vm->shadow)
 		panic("no shadow engine");
+	hurry_set(vm->shadow, config->hurry);
 	for (u32 i = 0; i < config->cpus; i++) {
 		struct vcpu *c = &vm->cpu[i];
 

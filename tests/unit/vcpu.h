@@ -72,7 +72,7 @@ struct vm_config {
 	u32 cpus, tags;
 	u64 pool_bytes;   /* 0: VM_POOL_MAX */
 	u64 shadow_limit; /* 0: what the pool holds */
-	u32 hurry;        /* as machine_config has it */
+	u32 hurry;        /* see hurry.h */
 	u64 seed;
 };
 
