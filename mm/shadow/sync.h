@@ -15,7 +15,7 @@
  */
 #define SYNC_WORK 512u
 #define EMPTIED_MAX 512u /* entries of 50 instructions, in tables that were emptied */
-#define UNSYNC_MAX 256u
+#define UNSYNC_MAX 160u
 
 /* Protects the CPU's unsync tables and re-derives them; what others made unsync is re-derived (S24). */
 void sync_tables(struct shadow_mmu *mmu);
