@@ -91,6 +91,7 @@ enum {
 	EBUSY = 16,
 	EEXIST = 17,
 	ENODEV = 19,
+	EAGAIN = 11,
 	EINVAL = 22,
 	ENOSPC = 28,
 	ERANGE = 34,

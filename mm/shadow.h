@@ -147,8 +147,11 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
  */
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *paging, bool flush);
 
-/* MOV CR3 with nothing else changed, in a mode whose tables CR3 alone names (not PAE). Flushes. */
-void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3);
+/*
+ * MOV CR3 with nothing else changed, in a mode whose tables CR3 alone names (not PAE). Flushes. False: there is more to do
+ * for that than one exit has time for; a part is done, nothing has changed, and the guest executes it again (S14).
+ */
+MUST_CHECK bool shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3);
 
 /* The guest flushed everything (INVPCID, WBINVD-like events, MTRR or PAT changes). */
 void shadow_flush_guest(struct shadow_mmu *mmu);

@@ -87,10 +87,10 @@ static ALWAYS_INLINE bool fast_allowed(const struct vmcb *vmcb)
 	return likely(!(vmcb->rflags & (RFLAGS_TF | RFLAGS_RF)) && svm_is_code64(vmcb));
 }
 
-/* Goes past an instruction that is done; it ends an interrupt shadow. */
+/* Goes past an instruction that is done; it ends an interrupt shadow. False: it is not. */
 static ALWAYS_INLINE bool fast_skip(struct vmcb *vmcb, u32 len)
 {
-	if (unlikely(!len))
+	if (unlikely(!len || len == FAST_AGAIN))
 		return false;
 	vmcb->rip += len;
 	vmcb->interrupt_shadow = 0;
@@ -124,6 +124,7 @@ static ALWAYS_INLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum e
 				    u32 (*insn)(struct vcpu *vcpu))
 {
 	const struct svm_assists *assists = &svm_features()->assists;
+	u32 len;
 
 	note_exit(vcpu, vmcb, kind);
 	if (unlikely(vmcb->exit_int_info & EVENTINJ_VALID) || !fast_allowed(vmcb))
@@ -141,8 +142,9 @@ static ALWAYS_INLINE bool fast_insn(struct vcpu *vcpu, struct vmcb *vmcb, enum e
 	vcpu->exit.operand_known = false;
 	if (assists->next_rip || assists->decode)
 		svm_decode_exit(vmcb, *assists, &vcpu->exit);
-	if (!fast_skip(vmcb, insn(vcpu)))
-		return false;
+	len = insn(vcpu);
+	if (!fast_skip(vmcb, len))
+		return len && ready(vcpu);
 	if (kind == EXIT_CR_READ) {
 		vmcb->rflags = vcpu->rflags;
 		vmcb->rax = vcpu->gpr[GPR_RAX];

@@ -103,7 +103,8 @@ bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info)
 		len = fast_insn(vcpu, info, (enum exit_kind)exit->kind, exit->rip, rflags);
 		if (!len)
 			return false;
-		vmcs_write_natural(VMCS_GUEST_RIP, exit->rip + len);
+		if (likely(len != FAST_AGAIN))
+			vmcs_write_natural(VMCS_GUEST_RIP, exit->rip + len);
 	}
 	if (guest_entry_due(vcpu))
 		guest_prepare_entry(vcpu);

@@ -12,12 +12,6 @@
 #include "mm/shadow/sync.h"
 #include "mm/shadow/tlb.h"
 
-/*
- * After so many INVLPGs that found all upper tables as they were, everything is
- * protected again: else a guest that never loads CR3 pays at each INVLPG.
- */
-#define QUIET_REFRESHES_MAX 8u
-
 static enum gpt_mode mode_of(const struct shadow_paging *p)
 {
 	if (!(p->cr0 & CR0_PG))
@@ -136,9 +130,13 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	engine_unlock(s);
 }
 
-void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
+bool shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 {
 	engine_lock(mmu->s);
+	if (unlikely(mmu->s->unsync_count > AHEAD_TABLES) && unlikely(!sync_ahead(mmu))) {
+		engine_unlock(mmu->s);
+		return false;
+	}
 	mmu->paging.cr3 = mmu->gpt.cr3 = cr3;
 	root_release(mmu);
 	sync_all(mmu);
@@ -147,6 +145,7 @@ void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 		mmu->root_cache[root_slot(mmu->s->pages[mmu->root[0]].gfn)] = mmu->root[0];
 	}
 	engine_unlock(mmu->s);
+	return true;
 }
 
 void shadow_flush_guest(struct shadow_mmu *mmu)
@@ -176,20 +175,6 @@ static bool path_sync(struct shadow_mmu *mmu, gva_t gva)
 			return alone && step.level == 1;
 	}
 	return false;
-}
-
-static void refresh_upper(struct shadow_mmu *mmu)
-{
-	struct shadow *s = mmu->s;
-	u64 changes = s->sync_changes;
-
-	if (!s->unsync_uppers)
-		return;
-	sync_upper(mmu);
-	if (s->sync_changes != changes)
-		mmu->quiet_refreshes = 0;
-	else if (++mmu->quiet_refreshes > QUIET_REFRESHES_MAX)
-		sync_all(mmu);
 }
 
 /* The fast path: upper tables are in step, and a cached path leads to a page of copied leaves. */
@@ -236,7 +221,8 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 		engine_unlock(s);
 		return;
 	}
-	refresh_upper(mmu);
+	if (s->unsync_uppers)
+		sync_upper(mmu);
 	scope = flush_scope_begin(mmu);
 	if (mmu->root[0] && path_sync(mmu, gva))
 		flush_scope_end(mmu, scope, gva); /* FLUSH: page */

@@ -115,10 +115,13 @@ static u32 reclaim_step(struct shadow *s, bool any)
  */
 void pages_reserve(struct shadow *s, u32 count)
 {
-	u32 ahead = MIN(RECLAIM_AHEAD, s->page_count / 32), chances = MIN(RECLAIM_STEPS, 2 * s->page_count);
-	u32 entries = 0, steps = 0;
+	u32 ahead, chances, entries = 0, steps = 0;
 
-	if (likely(s->free_count >= count + ahead / 2))
+	if (likely(s->free_count >= count + RECLAIM_AHEAD / 2))
+		return;
+	ahead = MIN(RECLAIM_AHEAD, s->page_count / 32);
+	chances = MIN(RECLAIM_STEPS, 2 * s->page_count);
+	if (s->free_count >= count + ahead / 2)
 		return;
 	while (s->free_count < count ||
 	       (s->free_count < count + ahead && entries < RECLAIM_ENTRIES && steps < chances)) {

@@ -149,16 +149,17 @@ static void sync_settle(struct shadow *s, u32 page)
 }
 
 /* --- how much one flush may do (S14) ---------------------------------------------- */
-/* In entries: looked at, 16 are as one that changes. Once it is used up, tables become dormant instead (S26). */
+/* In entries: looked at, 16 are as one that changes. Once nothing is left, tables become dormant instead (S26). */
 struct work {
-	u32 left;
+	s32 left;
 };
 
 static void work_done(struct work *w, u32 entries)
 {
-	w->left -= MIN(w->left, entries);
+	w->left -= (s32)entries;
 }
 
+#define LOOK_AT_FULL (4 + ENTRIES / 16)
 static u32 work_to_look(const struct shadow_page *sp)
 {
 	return 4 + sp->live / 16;
@@ -167,16 +168,19 @@ static u32 work_to_look(const struct shadow_page *sp)
 /* A root in use stays where it is, whatever that costs. */
 static bool must_sync(const struct shadow *s, const struct shadow_page *sp, const struct work *w)
 {
-	return sp->pins || (w->left && !page_is_old(s, sp));
+	return sp->pins || (w->left > 0 && !page_is_old(s, sp));
 }
 
-static void sync_counted(struct shadow_mmu *mmu, u32 page, struct work *w)
+/* Returns how many entries changed. */
+static u32 sync_counted(struct shadow_mmu *mmu, u32 page, struct work *w)
 {
-	u64 changes = mmu->s->sync_changes;
+	u64 before = mmu->s->sync_changes;
+	u32 changes;
 
-	work_done(w, work_to_look(&mmu->s->pages[page]));
 	sync_page(mmu, page);
-	work_done(w, (u32)(mmu->s->sync_changes - changes));
+	changes = (u32)(mmu->s->sync_changes - before);
+	work_done(w, work_to_look(&mmu->s->pages[page]) + changes);
+	return changes;
 }
 
 /* What cannot be brought up to date in this flush: nothing leads to it any more. */
@@ -184,7 +188,7 @@ static void put_off(struct shadow *s, u32 page, struct work *w)
 {
 	const struct shadow_page *sp = &s->pages[page];
 
-	if (!w->left || !page_is_old(s, sp)) {
+	if (w->left <= 0 || !page_is_old(s, sp)) {
 		page_set_dormant(s, page);
 		return;
 	}
@@ -196,45 +200,6 @@ static void put_off(struct shadow *s, u32 page, struct work *w)
 #define for_each_listed(s, page, head) \
 	for (u32 page = (head), next_; page && (next_ = (s)->pages[page].unsync_next, true); page = next_)
 
-/* Of so many entries, those before the first that the guest's table still has; of an old page all. */
-static u64 cleared_bits(struct shadow_mmu *mmu, u32 page, u32 word, const u64 *table, u32 *budget)
-{
-	union role role = mmu->s->pages[page].role;
-	u64 cleared = 0;
-
-	for (u64 bits = mmu->s->pages[page].live_map[word]; bits && *budget; bits &= bits - 1) {
-		if (table && (guest_entry(mmu, role, table, word * 64 + bit_lowest(bits)) & PTE_P))
-			break;
-		cleared |= bits & -bits;
-		--*budget;
-	}
-	return cleared;
-}
-
-/* Drops the entries of a page up to the first that the guest's table still has; nothing has to be protected for that. */
-static void drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget)
-{
-	struct shadow *s = mmu->s;
-	const struct shadow_page *sp = &s->pages[page];
-	const u64 *table = page_is_old(s, sp) ? NULL : gpt_table(&mmu->gpt, sp->gfn);
-
-	for (u32 words = sp->live_words; words; words &= words - 1) {
-		u32 word = bit_lowest(words);
-		u64 bits = cleared_bits(mmu, page, word, table, budget);
-
-		if (sp->role.level == 1) {
-			u32 searched = 3 * page_drop_leaves(s, page, word, bits);
-
-			*budget -= MIN(*budget, searched);
-		} else {
-			for (u64 rest = bits; rest; rest &= rest - 1)
-				page_drop_entry(s, page, word * 64 + bit_lowest(rest));
-		}
-		if (sp->live_map[word])
-			return;
-	}
-}
-
 /* A large table that was emptied goes at once, for it costs less than to look at it later. True: it is gone. */
 static bool drop_emptied(struct shadow_mmu *mmu, u32 page, u32 *budget)
 {
@@ -243,24 +208,37 @@ static bool drop_emptied(struct shadow_mmu *mmu, u32 page, u32 *budget)
 
 	if (sp->role.level > 1 || sp->live < 64 || (sp->flags & PAGE_FOREIGN) || page_is_detached(s, page))
 		return false;
-	drop_cleared(mmu, page, budget);
+	page_drop_cleared(mmu, page, budget);
 	if (sp->live)
 		return false;
 	page_zap(s, page);
 	return true;
 }
 
-/* Protects the tables that this flush has time to look at; the others become dormant. */
-static void protect_list(struct shadow_mmu *mmu, u32 head, struct work *w)
+/* Takes every right to write to a table away; whoever reads it then settles first. */
+static ALWAYS_INLINE void protect_page(struct shadow *s, const struct shadow_page *sp)
+{
+	gfn_t gfn = sp->gfn;
+	u32 *frame = frame_of_gfn(s, gfn), last_writer;
+
+	if (!frame || !(*frame & FRAME_UNSYNC))
+		return;
+	last_writer = frame_protect(s, gfn, frame);
+	if (last_writer)
+		s->pages[page_first_of_gfn(s, gfn)].last_writer = last_writer;
+}
+
+/* Protects the tables that this flush has time to look at; the others become dormant, or are left for the next. */
+static void protect_list(struct shadow_mmu *mmu, u32 head, struct work *w, bool leave)
 {
 	struct shadow *s = mmu->s;
 	u32 emptied = EMPTIED_MAX;
 
 	for_each_listed(s, page, head) {
 		const struct shadow_page *sp = &s->pages[page];
-		gfn_t gfn = sp->gfn;
-		u32 *frame = frame_of_gfn(s, gfn), last_writer;
 
+		if (unlikely(w->left <= 0) && leave && page != head)
+			return;
 		if (unlikely(sp->live >= 64) && drop_emptied(mmu, page, &emptied))
 			continue;
 		if (unlikely(!must_sync(s, sp, w))) {
@@ -268,11 +246,7 @@ static void protect_list(struct shadow_mmu *mmu, u32 head, struct work *w)
 			continue;
 		}
 		work_done(w, work_to_look(sp));
-		if (!frame || !(*frame & FRAME_UNSYNC))
-			continue;
-		last_writer = frame_protect(s, gfn, frame);
-		if (last_writer)
-			s->pages[page_first_of_gfn(s, gfn)].last_writer = last_writer;
+		protect_page(s, sp);
 	}
 }
 
@@ -297,18 +271,26 @@ static NOINLINE void foreign_settle(struct shadow_mmu *mmu, u32 chain)
 	}
 }
 
-static void refresh_list(struct shadow_mmu *mmu, u32 head, struct work *w)
-{
-	for_each_listed(mmu->s, page, head) {
-		if (likely(must_sync(mmu->s, &mmu->s->pages[page], w)))
-			sync_counted(mmu, page, w);
-		else
-			put_off(mmu->s, page, w);
-	}
-}
-
-/* Another CPU's table that was re-derived by so many flushes of this one is protected at the next. */
+/* A table that was re-derived so often is protected: another CPU's by the next flush, this one's if it did not change. */
 #define REFRESHES_MAX 8u
+
+/* Returns one that did not change in so many turns, 0: there is none. */
+static u32 refresh_list(struct shadow_mmu *mmu, u32 head, struct work *w)
+{
+	u32 quiet = 0;
+
+	for_each_listed(mmu->s, page, head) {
+		struct shadow_page *sp = &mmu->s->pages[page];
+
+		if (unlikely(!must_sync(mmu->s, sp, w)))
+			put_off(mmu->s, page, w);
+		else if (sync_counted(mmu, page, w))
+			sp->refreshes = 0;
+		else if (++sp->refreshes > REFRESHES_MAX && !(sp->flags & PAGE_FOREIGN))
+			quiet = page;
+	}
+	return quiet;
+}
 
 /* Moves a table from another CPU's list to this one's, with all of its pages. */
 static void adopt(struct shadow_mmu *mmu, gfn_t gfn)
@@ -376,11 +358,43 @@ void dormant_look(struct shadow_mmu *mmu, u32 budget)
 		const struct shadow_page *sp = &s->pages[page];
 
 		if (!sp->role.direct && !(sp->flags & PAGE_FOREIGN))
-			drop_cleared(mmu, page, &budget);
+			page_drop_cleared(mmu, page, &budget);
 		if (budget)
 			s->dormant_hand = sp->unsync_next;
 		if (!sp->live)
 			page_zap(s, page);
+	}
+}
+
+/* Brings a page up to date that is protected, or puts it off. foreign: the list of those that stay unsync. */
+static ALWAYS_INLINE void sync_protected(struct shadow_mmu *mmu, u32 page, struct work *w, u32 *foreign)
+{
+	struct shadow *s = mmu->s;
+
+	if (unlikely(!must_sync(s, &s->pages[page], w))) {
+		put_off(s, page, w);
+		return;
+	}
+	unsync_list_remove(s, page);
+	sync_counted(mmu, page, w);
+	if (unlikely(s->pages[page].flags & PAGE_FOREIGN)) {
+		s->pages[page].unsync_next = *foreign;
+		*foreign = page;
+	} else {
+		sync_settle(s, page);
+	}
+}
+
+/* The same for all pages of a table, whose state is one. */
+static void sync_frame(struct shadow_mmu *mmu, gfn_t gfn, struct work *w)
+{
+	struct shadow *s = mmu->s;
+	u32 next, foreign = 0;
+
+	for (u32 page = page_first_of_gfn(s, gfn); page; page = next) {
+		next = page_next_of_gfn(s, page, gfn);
+		if ((s->pages[page].flags & (PAGE_UNSYNC | PAGE_DORMANT)) == PAGE_UNSYNC)
+			sync_protected(mmu, page, w, &foreign);
 	}
 }
 
@@ -394,27 +408,15 @@ void dormant_look(struct shadow_mmu *mmu, u32 budget)
 void sync_tables(struct shadow_mmu *mmu)
 {
 	struct shadow *s = mmu->s;
-	struct work look = {s->sync_work}, work = {s->sync_work};
+	struct work look = {(s32)s->sync_work}, work = {(s32)s->sync_work};
 	u64 begun = __builtin_ia32_rdtsc();
 	u32 page, foreign = 0;
 
-	protect_list(mmu, mmu->unsync_upper, &look);
-	protect_list(mmu, mmu->unsync_leaf, &look);
+	protect_list(mmu, mmu->unsync_upper, &look, false);
+	protect_list(mmu, mmu->unsync_leaf, &look, false);
 	cpus_settle(s); /* SETTLE: sync */
-	while ((page = mmu->unsync_upper ? mmu->unsync_upper : mmu->unsync_leaf)) {
-		if (unlikely(!must_sync(s, &s->pages[page], &work))) {
-			put_off(s, page, &work);
-			continue;
-		}
-		unsync_list_remove(s, page);
-		sync_counted(mmu, page, &work);
-		if (unlikely(s->pages[page].flags & PAGE_FOREIGN)) {
-			s->pages[page].unsync_next = foreign;
-			foreign = page;
-		} else {
-			sync_settle(s, page);
-		}
-	}
+	while ((page = mmu->unsync_upper ? mmu->unsync_upper : mmu->unsync_leaf))
+		sync_protected(mmu, page, &work, &foreign);
 	if (unlikely(foreign))
 		foreign_settle(mmu, foreign);
 	if (unlikely(s->mmu_count > 1) && s->unsync_count)
@@ -424,12 +426,55 @@ void sync_tables(struct shadow_mmu *mmu)
 	stat_longest(s, begun);
 }
 
+/* What a flush does, for the first tables of level 1; foreign ones would come back to the list. */
+static NOINLINE void sync_first(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+	struct work look = {(s32)s->sync_work}, work = {(s32)s->sync_work};
+
+	protect_list(mmu, mmu->unsync_leaf, &look, true);
+	cpus_settle(s); /* SETTLE: first */
+	while (mmu->unsync_leaf) {
+		gfn_t gfn = s->pages[mmu->unsync_leaf].gfn;
+
+		if (*frame_of_gfn(s, gfn) & FRAME_UNSYNC)
+			break;
+		sync_frame(mmu, gfn, &work);
+	}
+}
+
+bool sync_ahead(struct shadow_mmu *mmu)
+{
+	struct shadow *s = mmu->s;
+	u32 budget = AHEAD_TIMES * EMPTIED_MAX, tables = 0;
+
+	for_each_listed(s, page, mmu->unsync_leaf) {
+		if (s->pages[page].live >= 64 && drop_emptied(mmu, page, &budget))
+			continue;
+		if (!budget)
+			return false;
+		tables++;
+	}
+	if (budget <= (AHEAD_TIMES - 1) * EMPTIED_MAX)
+		return false;
+	if (likely(tables * LOOK_AT_FULL <= s->sync_work) || s->foreign_count)
+		return true;
+	sync_first(mmu);
+	return false;
+}
+
 void sync_upper(struct shadow_mmu *mmu)
 {
-	struct work work = {mmu->s->sync_work};
+	struct shadow *s = mmu->s;
+	struct work work = {(s32)s->sync_work};
+	u32 quiet = refresh_list(mmu, mmu->unsync_upper, &work);
 
-	refresh_list(mmu, mmu->unsync_upper, &work);
-	if (unlikely(mmu->s->mmu_count > 1))
+	if (quiet) {
+		protect_page(s, &s->pages[quiet]);
+		cpus_settle(s); /* SETTLE: quiet */
+		sync_frame(mmu, s->pages[quiet].gfn, &work);
+	}
+	if (unlikely(s->mmu_count > 1))
 		refresh_others(mmu, true, &work);
 }
 
@@ -452,7 +497,7 @@ static bool refresh_below(struct shadow_mmu *mmu, u32 page, u32 *links, struct w
 
 		if (!child)
 			continue;
-		if (unlikely(!w->left) && (s->pages[child].flags & PAGE_UNSYNC))
+		if (unlikely(w->left <= 0) && (s->pages[child].flags & PAGE_UNSYNC))
 			page_drop_entry(s, page, i);
 		else if (!(*links)-- || !refresh_below(mmu, child, links, w))
 			return false;
@@ -469,7 +514,7 @@ static bool refresh_all(struct shadow_mmu *mmu, struct work *w)
 		const struct shadow_mmu *other = s->mmus[i / 2];
 
 		for_each_listed(s, page, i % 2 ? other->unsync_leaf : other->unsync_upper) {
-			if (!w->left)
+			if (w->left <= 0)
 				return false;
 			sync_counted(mmu, page, w);
 		}
@@ -487,7 +532,7 @@ static void drop_links(struct shadow *s, u32 page)
 void sync_refresh(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow *s = mmu->s;
-	struct work work = {s->sync_work};
+	struct work work = {(s32)s->sync_work};
 	u32 links = 32;
 
 	if (unlikely(s->pages[page].flags & PAGE_DORMANT)) {

@@ -16,13 +16,24 @@
 #define SYNC_WORK 512u
 #define EMPTIED_MAX 512u /* entries of 50 instructions, in tables that were emptied */
 #define UNSYNC_MAX 160u
+/*
+ * Of larger ones sync_ahead() drops more, in an exit of its own: so many times that. No pass is made for so few tables.
+ */
+#define AHEAD_TIMES 4u
+#define AHEAD_TABLES 2u
 
 /* Protects the CPU's unsync tables and re-derives them; what others made unsync is re-derived (S24). */
 void sync_tables(struct shadow_mmu *mmu);
+/*
+ * Before a flush that the guest can execute again, where many tables are unsync: drops what it has emptied, and brings the
+ * first ones up to date. False: that was as much as an exit has time for, nothing is flushed, and interrupts may come
+ * before the instruction does it again. Each time EMPTIED_MAX entries go or a table is in step, so there is an end.
+ */
+bool sync_ahead(struct shadow_mmu *mmu);
 /* The guest flushed everything. */
 static ALWAYS_INLINE void sync_all(struct shadow_mmu *mmu)
 {
-	mmu->unsync_row = mmu->unsync_top = mmu->quiet_refreshes = 0;
+	mmu->unsync_row = mmu->unsync_top = 0;
 	if (unlikely(mmu->s->unsync_count))
 		sync_tables(mmu);
 }

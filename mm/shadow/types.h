@@ -244,7 +244,6 @@ struct shadow_mmu {
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of tables that it wrote to, by page number */
 	u32 unsync_top;                /* the address space whose tables were last written to: its top page */
 	u32 unsync_row;                /* tables of it that a write made unsync since the last sync */
-	u32 quiet_refreshes;           /* INVLPGs that re-derived upper tables for nothing, one after another */
 	struct gpt_context gpt;
 	struct shadow_paging paging;
 	union role base_role;            /* the bits of the role that control state decides */

@@ -63,17 +63,20 @@ struct bulk {
 static void unsync_below(struct shadow_mmu *mmu, u32 page, u32 end, struct bulk *left)
 {
 	struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[page];
+	const u64 *table = page_table(s, page);
 
-	for_each_live(&s->pages[page], i) {
-		u32 level = s->pages[page].role.level, child = link_target(s, page_table(s, page)[i]);
+	for_each_live(sp, i) {
+		u32 child;
 
 		if (i >= end || !left->tables || !left->entries)
 			return;
 		left->entries--;
+		child = link_target(s, table[i]);
 		if (!child || s->pages[child].role.direct)
 			continue;
 		left->tables -= unsync_page(mmu, child);
-		if (level > 2)
+		if (sp->role.level > 2)
 			unsync_below(mmu, child, ENTRIES, left);
 	}
 }

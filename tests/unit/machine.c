@@ -1189,8 +1189,9 @@ bool machine_mov(struct machine *m, enum machine_register which, u64 value, bool
 	}
 	if (which == MACHINE_CR3 && long_format(m)) {
 		machine_leave(m);
+		while (!shadow_set_cr3(m->mmu, value))
+			m->repeats++;
 		m->paging.cr3 = value;
-		shadow_set_cr3(m->mmu, value);
 		after_engine(m);
 		m->flushed = true;
 	} else {

@@ -137,6 +137,7 @@ struct tlb_flush {
 	struct tlb_flush *pending; \
 	u32 pending_count; \
 	bool invlpg_traps; /* INVLPG exits */ \
+	u32 repeats;       /* loads of CR3 that were executed again */ \
 	bool flushed;      /* exit_gva was flushed since the guest ran */ \
 	gva_t exit_gva;    /* what the last exit was about */
 

@@ -192,11 +192,15 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *p, bo
 	flushed = flush;
 	set_pagings++;
 }
-void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
+static u32 repeats;
+bool shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 {
+	if (repeats && repeats--)
+		return false;
 	paging.cr3 = cr3;
 	flushed = true;
 	set_pagings++;
+	return true;
 }
 /* Every other time the code must be read by a walk, so both ways of decoding are used. */
 static u32 peeks;
@@ -673,6 +677,23 @@ static void do_exit(enum exit_kind kind, const char *bytes, u32 len)
 	vcpu.exit.insn_len = 0;
 	vcpu.exit.operand_known = false;
 	exit_dispatch(&vcpu);
+}
+
+/* For S14. */
+static void a_large_flush_is_executed_again(void **state)
+{
+	create("");
+	assert_int_equal(cr_write_cr3(&vcpu, 0x5000), 0);
+	vcpu.gpr[GPR_RCX] = 0x6000;
+	repeats = 2;
+	for (u32 i = 0; i < 3; i++) {
+		u64 rip = vcpu.rip;
+
+		flushed = false;
+		do_exit(EXIT_CR_WRITE, "\x0f\x22\xd9", 3); /* MOV CR3, RCX */
+		assert_true(vcpu.rip == (i < 2 ? rip : rip + 3) && flushed == (i == 2));
+		assert_true(vcpu.cr3 == (i < 2 ? 0x5000 : 0x6000));
+	}
 }
 
 static void exits_without_decode_assists_are_decoded(void **state)
@@ -1334,6 +1355,7 @@ int main(void)
 		cmocka_unit_test(long_mode_is_entered_and_left_by_the_book),
 		cmocka_unit_test(cr4_follows_cpuid),
 		cmocka_unit_test(cr3_reserved_bits_are_refused_in_long_mode),
+		cmocka_unit_test(a_large_flush_is_executed_again),
 		cmocka_unit_test(pdptes_load_at_the_right_moments),
 		cmocka_unit_test(efer_keeps_svm_and_reserved_bits_out),
 		cmocka_unit_test(exits_without_decode_assists_are_decoded),

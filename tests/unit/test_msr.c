@@ -299,7 +299,10 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 	return (struct shadow_mmu *)some_page;
 }
 void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *p, bool flush) {}
-void shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3) {}
+bool shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
+{
+	return true;
+}
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
 	return NULL;

@@ -24,6 +24,7 @@
 #include "mm/shadow/entry.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/rmap.h"
+#include "mm/shadow/sync.h"
 #include "tests/unit/machine.h"
 
 #define TABLES 0x100000ull
@@ -2801,6 +2802,81 @@ static void cpus_that_share_a_table_are_stopped_for_it(void **state)
 	assert_int_equal(shadow_audit(g.m->mmu), 0);
 }
 
+/* The other CPU writes to all of them, with the right that it has. */
+static void write_from_cpu_1(u32 tables, u64 entry)
+{
+	machine_use(g.m, 1);
+	for (u32 i = 0; i < tables; i++)
+		store_entry(CODE + i * 0x200000ull, 1, entry);
+	assert_true(g.m->running);
+	machine_use(g.m, 0);
+}
+
+/* A piece of a flush takes that right from everyone before it reads. */
+static void pieces_of_a_flush_stop_who_may_write(void **state)
+{
+	enum { PIECES = 24 };
+	u64 kicks;
+
+	second_address_space();
+	for (u32 i = 0; i < PIECES; i++)
+		map(CODE + i * 0x200000ull, 1, DATA | USER);
+	for (u32 cpu = 0; cpu < 2; cpu++) {
+		machine_use(g.m, !cpu);
+		machine_load_cr3(g.m, g.root);
+		for (u32 i = 0; i < PIECES; i++)
+			expect_ok(CODE + i * 0x200000ull, USER_READ, DATA);
+	}
+	for (u32 i = 0; i < PIECES; i++)
+		store_entry(CODE + i * 0x200000ull, 1, (DATA + PAGE_SIZE) | USER);
+	write_from_cpu_1(PIECES, (DATA + 2 * PAGE_SIZE) | USER);
+	kicks = shadow_stat(g.m->shadow, SHADOW_STAT_kicks);
+	machine_leave(g.m);
+	assert_false(shadow_set_cr3(g.m->mmu, g.m->paging.cr3));
+	assert_true(shadow_stat(g.m->shadow, SHADOW_STAT_kicks) > kicks);
+	machine_reenter(g.m);
+	write_from_cpu_1(PIECES, (DATA + 3 * PAGE_SIZE) | USER);
+	reload_cr3();
+	for (u32 i = 0; i < PIECES; i++)
+		expect_ok(CODE + i * 0x200000ull, USER_READ, DATA + 3 * PAGE_SIZE);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
+/* An upper table that INVLPG after INVLPG finds as it was is protected, from everyone; a flush of one page needs no more. */
+static void a_quiet_upper_table_is_protected_from_all(void **state)
+{
+	u64 syncs, tables[2];
+
+	second_address_space();
+	for (u32 i = 0; i < 2; i++) {
+		map(CODE + 0x40000000, 1, (DATA + i * PAGE_SIZE) | USER);
+		tables[i] = slot(g.root, CODE + 0x40000000, 1) & PAGE_MASK;
+		machine_dma(g.m, slot(g.root, CODE + 0x40000000, 2), i ? tables[0] | USER : 0);
+	}
+	machine_use(g.m, 1);
+	machine_load_cr3(g.m, g.root);
+	expect_ok(CODE + 0x40000000, USER_READ, DATA);
+	machine_use(g.m, 0);
+	machine_load_cr3(g.m, g.root);
+	expect_ok(CODE + 0x40000000, USER_READ, DATA);
+	store_entry(CODE + 0x40000000, 2, tables[0] | USER | PTE_A);
+	machine_use(g.m, 1);
+	store_entry(CODE + 0x40000000, 2, tables[0] | USER | PTE_A);
+	assert_true(g.m->running);
+	machine_use(g.m, 0);
+	for (u32 i = 0; i < 2 * 9; i++)
+		invlpg(CODE + 0x80000000);
+	syncs = shadow_stat(g.m->shadow, SHADOW_STAT_syncs);
+	invlpg(CODE + 0x80000000);
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_syncs), syncs);
+	machine_use(g.m, 1);
+	store_entry(CODE + 0x40000000, 2, tables[1] | USER);
+	machine_use(g.m, 0);
+	invlpg(CODE + 0x40000000);
+	expect_ok(CODE + 0x40000000, USER_READ, DATA + PAGE_SIZE);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
 /* A table that another CPU wrote to, of the half that is everybody's: found as it is by each flush, and in the end protected. */
 static void the_table_of_a_cpu_that_does_not_flush_is_taken_over(void **state)
 {
@@ -2859,7 +2935,7 @@ static void map_large_leaves(void)
  */
 static void a_page_that_a_cpu_inside_may_walk_is_not_used_again(void **state)
 {
-	enum { DROPPED = 16 };
+	enum { DROPPED = 12 };
 	struct shadow_paging paging;
 	u32 pages[DROPPED], at, which = DROPPED;
 
@@ -2993,13 +3069,38 @@ static void a_flush_has_a_bound(void **state)
 	write_to_tables(SPREAD, 64);
 	changes = s->sync_changes;
 	assert_true(s->unsync_count >= SPREAD);
-	reload_cr3();
+	set_control(0, 0, 0, CR4_PGE, true);
 	assert_int_equal(shadow_audit(g.m->mmu), 0);
 	assert_true(s->sync_changes - changes >= 64 && s->sync_changes - changes <= 100 + 64);
 	assert_true(shadow_stat(s, SHADOW_STAT_dormants) >= SPREAD - 4);
 	assert_true(s->dormant && !s->unsync_count);
 	expect_written(SPREAD, 64);
 	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
+/* One that can be executed again is, for each so many tables; of these, those that changed much are put off as ever. */
+static void a_flush_in_pieces_has_a_bound(void **state)
+{
+	struct shadow *s = g.m->shadow;
+	u64 changes;
+
+	g.m->audit = false;
+	s->sync_work = 200;
+	write_to_tables(SPREAD, 64);
+	changes = s->sync_changes;
+	g.m->repeats = 0;
+	reload_cr3();
+	assert_in_range(g.m->repeats, 1, SPREAD);
+	assert_in_range(s->sync_changes - changes, 64 * (g.m->repeats + 1), (200 + 64) * (g.m->repeats + 1));
+	assert_int_equal(s->unsync_count, 0);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+	expect_written(SPREAD, 64);
+	/* Of tables that did not change none is put off. */
+	for (u32 i = 0; i < SPREAD; i++)
+		store_entry(SPREAD_AT(i), 1, slot(g.root, SPREAD_AT(i), 1));
+	changes = shadow_stat(s, SHADOW_STAT_dormants);
+	reload_cr3();
+	assert_int_equal(shadow_stat(s, SHADOW_STAT_dormants), changes);
 }
 
 /* A table that lost a part: with no right to write to it there is no flush but for what it lost. */
@@ -3100,6 +3201,31 @@ static void a_dormant_table_that_is_emptied_goes(void **state)
 	for (u64 frame = DATA / PAGE_SIZE; frame < DATA / PAGE_SIZE + 8; frame++)
 		assert_true(list_count(s, s->frames[frame]) <= 8);
 	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
+/* All of it goes in a few exits, none of which does more than one may; nothing is set aside for later. */
+static void large_tables_that_are_emptied_go_with_the_flush(void **state)
+{
+	struct shadow *s = g.m->shadow;
+	u64 leaf_table = slot(g.root, SPREAD_AT(0), 1) & PAGE_MASK;
+
+	g.m->audit = false;
+	write_to_tables(SPREAD, 256);
+	for (u32 i = 0; i < SPREAD; i++)
+		for (u32 j = 0; j < 256; j++)
+			store_entry(SPREAD_AT(i) + j * PAGE_SIZE, 1, 0);
+	assert_true(s->frames[leaf_table >> PAGE_SHIFT] & FRAME_UNSYNC);
+	g.m->repeats = 0;
+	reload_cr3();
+	assert_in_range(g.m->repeats, SPREAD * 256 / (AHEAD_TIMES * EMPTIED_MAX), SPREAD * 256 / EMPTIED_MAX);
+	assert_false(s->dormant);
+	assert_false(s->frames[leaf_table >> PAGE_SHIFT] & FRAME_TRACKED);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+	for (u32 i = 0; i < SPREAD; i++)
+		expect_fault(SPREAD_AT(i), USER_READ, PF_U);
+	g.m->repeats = 0;
+	reload_cr3();
+	assert_int_equal(g.m->repeats, 0);
 }
 
 /* Dropping everything drops the root; the rest goes when its place or its frame is wanted. */
@@ -3220,6 +3346,8 @@ int main(int argc, char **argv)
 		TEST_ON(late, a_second_cpu_is_made_while_pages_are_detached),
 		TEST_ON(late, cpus_with_address_spaces_of_their_own_stop_no_other),
 		TEST_ON(late, cpus_that_share_a_table_are_stopped_for_it),
+		TEST_ON(late, pieces_of_a_flush_stop_who_may_write),
+		TEST_ON(late, a_quiet_upper_table_is_protected_from_all),
 		TEST_ON(late, the_table_of_a_cpu_that_does_not_flush_is_taken_over),
 		TEST_ON(late_small, a_page_that_a_cpu_inside_may_walk_is_not_used_again),
 		TEST_ON(late_small, the_root_of_a_cpu_inside_is_dropped),
@@ -3286,12 +3414,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(least_pool_that_is_promised_works),
 		TEST(counters_have_names_and_count),
 		TEST(a_flush_has_a_bound),
+		TEST(a_flush_in_pieces_has_a_bound),
 		TEST(what_a_large_table_lost_is_flushed),
 		TEST(small_tables_stay_in_the_shadow),
 		TEST(few_tables_are_unsync),
 		TEST_ON(far, few_tables_are_unsync),
 		TEST(a_dormant_root_is_read_again),
 		TEST(a_dormant_table_that_is_emptied_goes),
+		TEST(large_tables_that_are_emptied_go_with_the_flush),
 		TEST(everything_is_dropped_at_once),
 		TEST_ON(small, everything_is_dropped_at_once),
 		TEST_ON(small, a_fault_drops_few_pages),

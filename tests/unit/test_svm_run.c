@@ -378,6 +378,19 @@ static void cr_reads_that_come_as_cr0s_are_told_apart_by_the_instruction(void **
 	assert_null(svm_work_round(&vcpu, EXIT_CPUID));
 }
 
+static void what_is_executed_again_is_as_it_was(void **state)
+{
+	u64 rip = vmcb.rip;
+
+	insn_len = FAST_AGAIN;
+	vmcb.interrupt_shadow = 1;
+	assert_true(exit_with(SVM_EXIT_CR3_WRITE));
+	assert_true(vmcb.rip == rip && vmcb.interrupt_shadow);
+	insn_len = 3;
+	assert_true(exit_with(SVM_EXIT_CR3_WRITE));
+	assert_true(vmcb.rip == rip + 3 && !vmcb.interrupt_shadow);
+}
+
 static void the_intercept_stays_whatever_cr0_holds(void **state)
 {
 	vcpu.cr0 = CR0_PE | CR0_PG | CR0_WP | CR0_ET | CR0_NE;
@@ -417,6 +430,7 @@ int main(void)
 		cmocka_unit_test_setup(what_the_hardware_decoded_is_handed_over, fresh),
 		cmocka_unit_test_setup(the_slow_path_copies_the_state_there_and_back, fresh),
 		cmocka_unit_test_setup(cr_reads_that_come_as_cr0s_are_told_apart_by_the_instruction, fresh),
+		cmocka_unit_test_setup(what_is_executed_again_is_as_it_was, fresh),
 		cmocka_unit_test_setup(the_intercept_stays_whatever_cr0_holds, fresh),
 		cmocka_unit_test_setup(a_foreign_root_takes_the_slow_path_in_debug_builds, fresh),
 	};

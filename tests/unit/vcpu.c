@@ -363,8 +363,9 @@ void vcpu_speculate(struct vcpu *c, u64 gva)
 void vcpu_load_cr3(struct vcpu *c, u64 cr3)
 {
 	vcpu_leave(c);
+	while (!shadow_set_cr3(c->mmu, cr3))
+		;
 	c->paging.cr3 = cr3;
-	shadow_set_cr3(c->mmu, cr3);
 }
 
 void vcpu_invlpg(struct vcpu *c, u64 gva)

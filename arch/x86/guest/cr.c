@@ -242,14 +242,15 @@ static NOINLINE int write_cr3_other(struct vcpu *vcpu, u64 value)
 	return 0;
 }
 
-/* Mostly CR3 is all that changes, and is flushed for. */
+/* Mostly CR3 is all that changes, and is flushed for. Each time that it is asked to come again the flush is smaller. */
 int cr_write_cr3(struct vcpu *vcpu, u64 value)
 {
 	if (unlikely(!in_long_mode(vcpu) || (vcpu->cr4 & CR4_PCIDE) || (value & above_phys_bits(guest_of(vcpu)))))
 		return write_cr3_other(vcpu, value);
+	if (unlikely(!shadow_set_cr3(vcpu->mmu, value)))
+		return -EAGAIN;
 	vcpu->cr3 = value;
 	vcpu_note_event(vcpu, NOTED_FLUSH_ALL, 0);
-	shadow_set_cr3(vcpu->mmu, value);
 	return 0;
 }
 
@@ -387,6 +388,8 @@ void cr_handle_write(struct vcpu *vcpu)
 		vcpu->exit.insn_len = insn.len;
 	}
 	err = write_cr(vcpu, &vcpu->exit);
+	if (err == -EAGAIN)
+		return;
 	if (err == -ENOENT)
 		inject_ud(vcpu);
 	else if (err)

@@ -72,9 +72,13 @@ u32 fast_path_cr2_read(struct vcpu *vcpu)
 
 u32 fast_path_cr3_write(struct vcpu *vcpu)
 {
-	if (!is_cr3_move(vcpu, OPCODE_MOV_TO_CR) || !in_long_mode(vcpu) ||
-	    cr_write_cr3(vcpu, vcpu->gpr[vcpu->exit.gpr]))
+	int err;
+
+	if (!is_cr3_move(vcpu, OPCODE_MOV_TO_CR) || !in_long_mode(vcpu))
 		return 0;
+	err = cr_write_cr3(vcpu, vcpu->gpr[vcpu->exit.gpr]);
+	if (unlikely(err))
+		return err == -EAGAIN ? FAST_AGAIN : 0;
 	return vcpu->exit.insn_len;
 }
 

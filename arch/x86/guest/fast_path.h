@@ -8,7 +8,8 @@
  * R15 (RSP for MOV to and from CR3 only), cr0 but TS and MP, cr3, cr4, efer; of
  * vcpu->exit: insn_len, operand_known and what it says. Each returns the length of
  * the instruction, which is done; the backend goes past it and ends an interrupt
- * shadow. Or 0: nothing has happened, the exit takes the slow path.
+ * shadow. Or 0: nothing has happened, the exit takes the slow path. Or FAST_AGAIN:
+ * the guest executes the instruction again, and is as it was.
  */
 #ifndef ARCH_X86_GUEST_FAST_PATH_H
 #define ARCH_X86_GUEST_FAST_PATH_H
@@ -18,6 +19,7 @@
 #include "arch/x86/guest/vcpu.h"
 
 #define CPUID_LEN 2u
+#define FAST_AGAIN (~0u)
 
 /* The length of CPUID at b, which may be NULL, 0: not in the usual form. Then cpuid_execute(). */
 static ALWAYS_INLINE u32 fast_path_cpuid_len(const u8 *b)
