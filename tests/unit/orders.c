@@ -41,6 +41,10 @@ static struct {
 	bool points;
 } ranges[RANGES_MAX];
 static u32 range_count;
+static struct {
+	const u8 *start;
+	u64 bytes;
+} plain;
 
 static struct cpu cpus[ORDERS_CPUS];
 static u32 cpu_count, now;
@@ -89,8 +93,15 @@ void orders_shared(void *start, u64 bytes, bool points)
 	ranges[range_count++].dirty = calloc(pages, 1);
 }
 
+void orders_plain(const void *start, u64 bytes)
+{
+	plain.start = start;
+	plain.bytes = bytes;
+}
+
 void orders_forget(void)
 {
+	plain.bytes = 0;
 	while (range_count) {
 		free(ranges[--range_count].copy);
 		free(ranges[range_count].dirty);
@@ -388,13 +399,22 @@ void __tsan_init(void) {}
 void __tsan_func_entry(void *caller) {}
 void __tsan_func_exit(void) {}
 
+/* Before a plain access, between a load and the store of what was made of it. */
+static void step_plain(const void *at)
+{
+	if (unlikely((u64)((const u8 *)at - plain.start) < plain.bytes))
+		step(at);
+}
+
 #define PLAIN(size) \
 	void __tsan_read##size(void *at) \
 	{ \
+		step_plain(at); \
 		drain_for(at, size); \
 	} \
 	void __tsan_write##size(void *at) \
 	{ \
+		step_plain(at); \
 		drain_for(at, size); \
 		touch(at); \
 	}

@@ -5,8 +5,8 @@
  * engine needs no hooks, and what is added to it is seen at once.
  *
  * CPUs are coroutines of one thread. They may be switched at each atomic operation on what orders_shared() names, and where
- * one waits (host_pause()). Other accesses are not looked at: with the lock, or of one CPU alone, as
- * test_shadow_threads shows. Stores are delayed as the memory model of x86 allows: an atomic store that is
+ * one waits (host_pause()). Other accesses are looked at where orders_plain() says so: elsewhere they are with the lock, or of
+ * one CPU alone, as test_shadow_threads shows. Stores are delayed as the memory model of x86 allows: an atomic store that is
  * no barrier may still be in its CPU's buffer while another CPU goes on.
  *
  * Either every order with at most so many switches that nobody waits for, depth first:
@@ -22,6 +22,8 @@
 
 /* Memory that orders_restore() brings back as it is now; points: CPUs may be switched there. At most 4 ranges. */
 void orders_shared(void *start, u64 bytes, bool points);
+/* Of these, they may be switched at plain accesses too. */
+void orders_plain(const void *start, u64 bytes);
 void orders_forget(void); /* no range, no order */
 void orders_restore(void);
 

@@ -28,6 +28,7 @@ struct small {
 	void (*before)(struct vcpu *c); /* one CPU after the other, as far as they do not wait */
 	void (*run[2])(struct vcpu *c);
 	u32 switches, tags, pages;
+	bool plain; /* between plain accesses to the records of shadow pages too */
 };
 static const struct small *small;
 
@@ -98,6 +99,9 @@ static void every_order(const struct small *s)
 		assert_true(orders_run(2, run_before));
 		orders_shared(phys_to_virt(hpa(0)), VM_POOL + config.pool_bytes, true);
 		orders_shared(&guest, sizeof(guest), false);
+		if (s->plain)
+			orders_plain(guest.vm.shadow->pages,
+				     guest.vm.shadow->page_count * sizeof(struct shadow_page));
 		count += run_orders(number_from("UMBRA_SWITCHES", s->switches));
 		if (vm_failed(&guest.vm) && getenv("UMBRA_FIRST"))
 			exit(1);
@@ -252,11 +256,13 @@ static void pages_aged_unsync(struct vcpu *c)
 }
 
 /* Page 9 is not beside page 0: the shadow has forgotten it alone, and the guest's A and D are set, so no compare-exchange is between. */
-static void page_9_forgotten(struct vcpu *c)
+static void forget_9(struct vcpu *c, bool clean)
 {
 	smp_touch(&guest, c, 0, true);
 	smp_touch(&guest, c, 9, true);
 	smp_meet(&guest, c, 2);
+	if (c->number == 0 && clean)
+		smp_clean(&guest, c, 9);
 	if (c->number == 0)
 		smp_forget(&guest, c, 9);
 	smp_meet(&guest, c, 3);
@@ -264,6 +270,20 @@ static void page_9_forgotten(struct vcpu *c)
 	smp_user(&guest, c, 0, false);
 	smp_meet(&guest, c, 2);
 	fast_before = fast_fills();
+}
+static void page_9_forgotten(struct vcpu *c)
+{
+	forget_9(c, false);
+}
+/* D is clear: its entry may not be written through, and is in no list. */
+static void clean_page_9_forgotten(struct vcpu *c)
+{
+	forget_9(c, true);
+}
+static void read_9(struct vcpu *c)
+{
+	smp_user(&guest, c, 9, false);
+	fast_orders += fast_fills() != fast_before;
 }
 static void write_9(struct vcpu *c)
 {
@@ -293,6 +313,8 @@ static void two_fast_paths_meet_in_one_page(void **state)
 {
 	fast_orders = 0;
 	every_order(&(struct small){page_9_forgotten, {write_9, write_9}, .switches = 2});
+	every_order(&(struct small){page_9_forgotten, {write_9, write_9}, .switches = 2, .plain = true});
+	every_order(&(struct small){clean_page_9_forgotten, {read_9, read_9}, .switches = 2, .plain = true});
 	assert_true(fast_orders > 100 || orders_given());
 	fast_orders = 0;
 	every_order(&(struct small){pages_aged, {write_0_and_1, write_1_and_0}, .switches = 2});
@@ -315,6 +337,8 @@ static void a_fast_path_meets_a_drop(void **state)
 	every_order(&(struct small){pages_aged, {drop_all, write_1_and_0}, .switches = 1});
 	every_order(&(struct small){pages_aged, {write_1_and_0, drop_all}, .switches = 1});
 	every_order(&(struct small){pages_aged, {unmap_table, write_1_and_0}, .switches = 1});
+	/* An entry that is in no list and needs no bits set: between the store that says who is inside and the end no locked instruction. */
+	every_order(&(struct small){clean_page_9_forgotten, {read_9, unmap_table}, .switches = 2});
 }
 
 /* A frame that a fast path is about to map becomes a table that the other CPU walks through. */
@@ -469,6 +493,13 @@ static void pages_forgotten(struct vcpu *c)
 	smp_meet(&guest, c, 2);
 	if (c->number == 0)
 		shadow_drop_all(guest.vm.shadow);
+	smp_meet(&guest, c, 3);
+	smp_touch(&guest, c, 0, true);
+	/* What was dropped has been flushed by all, so that a new page needs no wait for them. */
+	if (c->number == 0) {
+		smp_age(&guest, c, 0);
+		vcpu_load_cr3(c, c->paging.cr3);
+	}
 }
 static void read_12(struct vcpu *c)
 {
