@@ -47,6 +47,17 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	return page;
 }
 
+/* Of several CPUs the one whose entry this is: what was its table is most likely its memory next. */
+static struct shadow_mmu *mmu_of_entry(const struct shadow *s, u32 id)
+{
+	u32 number = s->pages[entry_page(id)].role.cpu;
+
+	for (u32 i = 0; number && i < s->mmu_count; i++)
+		if (s->mmus[i]->number == number)
+			return s->mmus[i];
+	return any_mmu(s);
+}
+
 /*
  * Drops a page: its entries, the links to it, its name. Pages below it stay
  * for reuse until reclaim finds them. A root in use is given up by its CPU,
@@ -78,7 +89,7 @@ void page_zap(struct shadow *s, u32 page)
 	page_free_raw(s, page);
 	if (tracked && !page_first_of_gfn(s, gfn)) {
 		untrack_frame(s, gfn);
-		frame_reopen(any_mmu(s), last_writer, gfn);
+		frame_reopen(mmu_of_entry(s, last_writer), last_writer, gfn);
 	}
 	STAT(s, zaps);
 }

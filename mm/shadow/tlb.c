@@ -28,7 +28,15 @@ u32 page_cpus(const struct shadow *s, u32 page)
 {
 	u32 budget = CLIMB_MAX;
 
-	return likely(s->only_debt) ? ~0u : cpus_above(s, page, &budget);
+	if (likely(s->only_debt))
+		return ~0u;
+	/* Mostly one entry leads there, and one to that. */
+	while (!s->pages[page].role.cpu && !(s->pages[page].parents & LIST_CHAIN)) {
+		page = entry_page(s->pages[page].parents & LIST_VALUE);
+		if (!page)
+			return 0;
+	}
+	return cpus_above(s, page, &budget);
 }
 
 void flush_owe_several(struct shadow *s, u32 page)

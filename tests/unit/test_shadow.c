@@ -2802,6 +2802,29 @@ static void cpus_that_share_a_table_are_stopped_for_it(void **state)
 	assert_int_equal(shadow_audit(g.m->mmu), 0);
 }
 
+/* A table that is none any more is its CPU's memory again, whichever that is: no fault for the next store. */
+static void what_was_a_table_may_be_written_to_by_its_cpu(void **state)
+{
+	u64 roots[2] = {g.root, second_address_space()};
+
+	for (u32 cpu = 0; cpu < 2; cpu++) {
+		struct shadow *s = g.m->shadow;
+		u64 table;
+
+		machine_use(g.m, cpu);
+		g.root = roots[cpu];
+		expect_ok(CODE, USER_READ, DATA + cpu * PAGE_SIZE);
+		table = slot(g.root, CODE, 1) & PAGE_MASK;
+		store_entry(CODE, 1, 0);
+		assert_true(s->frames[table >> PAGE_SHIFT] & FRAME_TRACKED);
+		reload_cr3();
+		assert_false(s->frames[table >> PAGE_SHIFT] & FRAME_TRACKED);
+		assert_int_equal(act(WINDOW + table, (struct model_access){.write = true, .ac = true}, 0).exits, 0);
+	}
+	machine_use(g.m, 0);
+	g.root = roots[0];
+}
+
 /* The other CPU writes to all of them, with the right that it has. */
 static void write_from_cpu_1(u32 tables, u64 entry)
 {
@@ -3346,6 +3369,7 @@ int main(int argc, char **argv)
 		TEST_ON(late, a_second_cpu_is_made_while_pages_are_detached),
 		TEST_ON(late, cpus_with_address_spaces_of_their_own_stop_no_other),
 		TEST_ON(late, cpus_that_share_a_table_are_stopped_for_it),
+		TEST_ON(late, what_was_a_table_may_be_written_to_by_its_cpu),
 		TEST_ON(late, pieces_of_a_flush_stop_who_may_write),
 		TEST_ON(late, a_quiet_upper_table_is_protected_from_all),
 		TEST_ON(late, the_table_of_a_cpu_that_does_not_flush_is_taken_over),
