@@ -47,15 +47,20 @@ u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
 	return page;
 }
 
-/* Of several CPUs the one whose entry this is: what was its table is most likely its memory next. */
-static struct shadow_mmu *mmu_of_entry(const struct shadow *s, u32 id)
+/*
+ * What was a table is most likely the memory next of the CPU whose table it was. Not of one that the guest runs on now: it did not
+ * ask for this, may be halted for good, and would have to be stopped to take the right back.
+ */
+static void reopen_for_writer(struct shadow *s, u32 last_writer, gfn_t gfn)
 {
-	u32 number = s->pages[entry_page(id)].role.cpu;
+	u32 number = s->pages[entry_page(last_writer)].role.cpu;
+	struct shadow_mmu *mmu = any_mmu(s);
 
 	for (u32 i = 0; number && i < s->mmu_count; i++)
 		if (s->mmus[i]->number == number)
-			return s->mmus[i];
-	return any_mmu(s);
+			mmu = s->mmus[i];
+	if (!number || !__atomic_load_n(&mmu->inside, __ATOMIC_ACQUIRE))
+		frame_reopen(mmu, last_writer, gfn);
 }
 
 /*
@@ -89,7 +94,7 @@ void page_zap(struct shadow *s, u32 page)
 	page_free_raw(s, page);
 	if (tracked && !page_first_of_gfn(s, gfn)) {
 		untrack_frame(s, gfn);
-		frame_reopen(mmu_of_entry(s, last_writer), last_writer, gfn);
+		reopen_for_writer(s, last_writer, gfn);
 	}
 	STAT(s, zaps);
 }

@@ -78,7 +78,7 @@ def test_linux_uses_all_of_sixteen_processors():
 # What differs from one run to the next.
 NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
 # A busy machine: what takes longer than the kernel expects, and a line that another one may have cut short.
-TIME = re.compile(r"(?i)\.\.\.\. node|took|too long|clocksource|watchdog|stall|hogged|tsc|calibrat|unstable|timeout|timed out")
+TIME = re.compile(r"(?i)\.\.\.\. node|took|too long|clocksource|watchdog|stall|hogged|tsc|calibrat|unstable|timeout|timed out|lost \d+ ")
 # Devices are found when they are found, so of the information only that about processors counts; of the warnings all.
 CONCERNS = re.compile(r"[0-4],|\d+,.*;.*(?i:cpu|apic|nmi|smp|mtrr|x86)")
 # The kernel's records, "priority and facility,number,time,flags;text", up to one that is written here.
