@@ -127,6 +127,14 @@ void svm_halt_entry(struct vcpu *vcpu)
 	}
 }
 
+bool svm_halt_lasts(const struct vcpu *vcpu)
+{
+	const struct svm_vcpu *svm = svm_of(vcpu);
+
+	return svm->halted && !(vcpu->rflags & RFLAGS_IF) && vcpu->rip - svm->halt_rip <= INSN_MAX && !svm->step &&
+	       vcpu->inject.type == EVENT_NONE && !vcpu->nmi_waits && hw_nmi_count() == svm->nmi_seen;
+}
+
 void svm_wake(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);

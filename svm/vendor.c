@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The SVM half of the vendor contract (arch/x86/vendor.h). */
 #include "svm/segments.h"
+#include "svm/halt.h"
 #include "svm/svm.h"
 
 static void get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
@@ -71,6 +72,7 @@ const struct vendor svm_vendor = {
 	.get_msr = svm_get_msr,
 	.set_msr = svm_set_msr,
 	.wake = svm_wake,
+	.halt_lasts = svm_halt_lasts,
 	.dump = svm_dump,
 	.exit_name = svm_exit_name,
 };

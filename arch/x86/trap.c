@@ -62,7 +62,7 @@ static void handle_nmi(struct trap_frame *frame)
 		cpu->kicks_taken++;
 	else
 		cpu->nmi_count++;
-	if (reasons & KICK_LOOK)
+	if (!reasons || reasons & KICK_LOOK) /* one of a device is the guest's, who may wait */
 		cpu->looks = true;
 	cpu->kicked = true;
 	turn_back(frame);

@@ -34,6 +34,8 @@ struct vendor {
 	const char *(*hidden_features)(void);
 	/* Why a guest can have one processor alone on this CPU, or NULL. NULL: it can have more on any CPU. */
 	const char *(*one_processor)(void);
+	/* Is the guest in a halt that a message or an NMI alone ends, and there is none? NULL: it never stays here for that. */
+	bool (*halt_lasts)(const struct vcpu *vcpu);
 	/* Does this CPU, once enabled, ignore address line A20? NULL or false: its ports have to be guarded. */
 	bool (*a20_fixed)(void);
 	/* What a CPU needs of its own, for its percpu->backend; called on any CPU. NULL: no memory. */

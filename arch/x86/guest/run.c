@@ -104,6 +104,12 @@ static NORETURN void stop_foreign_root(struct vcpu *vcpu)
 		   (unsigned long long)vcpu->vendor->hardware_root(vcpu).v, (unsigned long long)vcpu->root.v);
 }
 
+/* It waits here: to halt in the guest again it would be fetched once more, and its code and tables may be gone (kexec). */
+static bool halt_lasts(const struct vcpu *vcpu)
+{
+	return vcpu->vendor->halt_lasts && vcpu->vendor->halt_lasts(vcpu);
+}
+
 void guest_messages(struct vcpu *vcpu)
 {
 	struct processors *all = &guest_of(vcpu)->shared->processors;
@@ -113,7 +119,7 @@ void guest_messages(struct vcpu *vcpu)
 
 		if (hw_was_kicked()) /* meanwhile: the kick is gone, its reason may be new */
 			continue;
-		if (runs)
+		if (runs && !halt_lasts(vcpu))
 			return;
 		hw_wait(vcpu->vendor);
 	}
