@@ -699,6 +699,25 @@ static void a_halt_is_as_long_as_when_it_exited(void **state)
 	assert_int_equal(vmcb.rip, 0x1003);
 }
 
+/* With interrupts off, until a message or an NMI is there; each thing that ends it, or makes it another instruction, is tried alone. */
+static void a_halt_with_interrupts_off_lasts(void **state)
+{
+	enum { NOTHING, AT_THE_HALT, INTERRUPTS_ON, AWAKE, ELSEWHERE, STEPPED, EVENT, NMI_WAITS, NMI_CAME, CASES };
+
+	for (u32 i = 0; i < CASES; i++) {
+		fresh(NULL);
+		halt_at(0x1000, false, "\xf4", 1);
+		vcpu.rip = i == AT_THE_HALT ? 0x1000 : i == ELSEWHERE ? 0x2000 : 0x1001;
+		vcpu.rflags = FLAGS | (i == INTERRUPTS_ON ? RFLAGS_IF : 0);
+		svm.halted = i != AWAKE;
+		svm.step = i == STEPPED;
+		vcpu.inject.type = i == EVENT ? EVENT_EXCEPTION : EVENT_NONE;
+		vcpu.nmi_waits = i == NMI_WAITS;
+		nmis_taken += i == NMI_CAME;
+		assert_int_equal(svm_halt_lasts(&vcpu), i <= AT_THE_HALT);
+	}
+}
+
 /* With one processor NMIs and IRET are the guest's own. */
 static void one_processor_alone_has_none_of_it(void **state)
 {
@@ -725,6 +744,7 @@ int main(void)
 		cmocka_unit_test_setup(an_nmi_in_the_wait_for_a_start_comes_behind_it, fresh),
 		cmocka_unit_test_setup(an_interrupt_goes_behind_a_halt_that_a_shadow_covers, fresh),
 		cmocka_unit_test_setup(a_halt_is_as_long_as_when_it_exited, fresh),
+		cmocka_unit_test_setup(a_halt_with_interrupts_off_lasts, fresh),
 		cmocka_unit_test_setup(one_processor_alone_has_none_of_it, fresh),
 	};
 
