@@ -149,7 +149,7 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 
 /*
  * MOV CR3 with nothing else changed, in a mode whose tables CR3 alone names (not PAE). Flushes. False: there is more to do
- * for that than one exit has time for; a part is done, nothing has changed, and the guest executes it again (S14).
+ * for that than one exit has time for; a part is done, nothing has changed, and the guest executes it again (S27).
  */
 MUST_CHECK bool shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3);
 

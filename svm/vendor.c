@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The SVM half of the vendor contract (arch/x86/vendor.h). */
-#include "svm/segments.h"
 #include "svm/halt.h"
+#include "svm/segments.h"
 #include "svm/svm.h"
 
 static void get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out)

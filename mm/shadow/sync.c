@@ -200,6 +200,45 @@ static void put_off(struct shadow *s, u32 page, struct work *w)
 #define for_each_listed(s, page, head) \
 	for (u32 page = (head), next_; page && (next_ = (s)->pages[page].unsync_next, true); page = next_)
 
+/* Of so many entries, those before the first that the guest's table still has; of an old page all. */
+static u64 cleared_bits(struct shadow_mmu *mmu, u32 page, u32 word, const u64 *table, u32 *budget)
+{
+	union role role = mmu->s->pages[page].role;
+	u64 cleared = 0;
+
+	for (u64 bits = mmu->s->pages[page].live_map[word]; bits && *budget; bits &= bits - 1) {
+		if (table && (guest_entry(mmu, role, table, word * 64 + bit_lowest(bits)) & PTE_P))
+			break;
+		cleared |= bits & -bits;
+		--*budget;
+	}
+	return cleared;
+}
+
+/* Drops the entries of a page up to the first that the guest's table still has; nothing has to be protected for that. */
+static void drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget)
+{
+	struct shadow *s = mmu->s;
+	const struct shadow_page *sp = &s->pages[page];
+	const u64 *table = page_is_old(s, sp) ? NULL : gpt_table(&mmu->gpt, sp->gfn);
+
+	for (u32 words = sp->live_words; words; words &= words - 1) {
+		u32 word = bit_lowest(words);
+		u64 bits = cleared_bits(mmu, page, word, table, budget);
+
+		if (sp->role.level == 1) {
+			u32 searched = 3 * page_drop_leaves(s, page, word, bits);
+
+			*budget -= MIN(*budget, searched);
+		} else {
+			for (u64 rest = bits; rest; rest &= rest - 1)
+				page_drop_entry(s, page, word * 64 + bit_lowest(rest));
+		}
+		if (sp->live_map[word])
+			return;
+	}
+}
+
 /* A large table that was emptied goes at once, for it costs less than to look at it later. True: it is gone. */
 static bool drop_emptied(struct shadow_mmu *mmu, u32 page, u32 *budget)
 {
@@ -208,7 +247,7 @@ static bool drop_emptied(struct shadow_mmu *mmu, u32 page, u32 *budget)
 
 	if (sp->role.level > 1 || sp->live < 64 || (sp->flags & PAGE_FOREIGN) || page_is_detached(s, page))
 		return false;
-	page_drop_cleared(mmu, page, budget);
+	drop_cleared(mmu, page, budget);
 	if (sp->live)
 		return false;
 	page_zap(s, page);
@@ -358,7 +397,7 @@ void dormant_look(struct shadow_mmu *mmu, u32 budget)
 		const struct shadow_page *sp = &s->pages[page];
 
 		if (!sp->role.direct && !(sp->flags & PAGE_FOREIGN))
-			page_drop_cleared(mmu, page, &budget);
+			drop_cleared(mmu, page, &budget);
 		if (budget)
 			s->dormant_hand = sp->unsync_next;
 		if (!sp->live)

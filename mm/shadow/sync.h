@@ -25,7 +25,7 @@
 /* Protects the CPU's unsync tables and re-derives them; what others made unsync is re-derived (S24). */
 void sync_tables(struct shadow_mmu *mmu);
 /*
- * Before a flush that the guest can execute again, where many tables are unsync: drops what it has emptied, and brings the
+ * Before a flush that the guest can execute again (S27), where many tables are unsync: drops what it has emptied, and brings the
  * first ones up to date. False: that was as much as an exit has time for, nothing is flushed, and interrupts may come
  * before the instruction does it again. Each time EMPTIED_MAX entries go or a table is in step, so there is an end.
  */

@@ -106,48 +106,10 @@ static u32 unsync_victim(const struct shadow *s, u32 head, u32 skip, u32 page)
 	return victim;
 }
 
-/* Of so many entries, those before the first that the guest's table still has; of an old page all. */
-static u64 cleared_bits(struct shadow_mmu *mmu, u32 page, u32 word, const u64 *table, u32 *budget)
-{
-	union role role = mmu->s->pages[page].role;
-	u64 cleared = 0;
-
-	for (u64 bits = mmu->s->pages[page].live_map[word]; bits && *budget; bits &= bits - 1) {
-		if (table && (guest_entry(mmu, role, table, word * 64 + bit_lowest(bits)) & PTE_P))
-			break;
-		cleared |= bits & -bits;
-		--*budget;
-	}
-	return cleared;
-}
-
-void page_drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget)
-{
-	struct shadow *s = mmu->s;
-	const struct shadow_page *sp = &s->pages[page];
-	const u64 *table = page_is_old(s, sp) ? NULL : gpt_table(&mmu->gpt, sp->gfn);
-
-	for (u32 words = sp->live_words; words; words &= words - 1) {
-		u32 word = bit_lowest(words);
-		u64 bits = cleared_bits(mmu, page, word, table, budget);
-
-		if (sp->role.level == 1) {
-			u32 searched = 3 * page_drop_leaves(s, page, word, bits);
-
-			*budget -= MIN(*budget, searched);
-		} else {
-			for (u64 rest = bits; rest; rest &= rest - 1)
-				page_drop_entry(s, page, word * 64 + bit_lowest(rest));
-		}
-		if (sp->live_map[word])
-			return;
-	}
-}
-
 /* Where too many are unsync one makes room, of any CPU's: another place each time, as list_victim() has it (S14). */
 static NOINLINE void unsync_make_room(struct shadow *s, u32 page)
 {
-	u32 turn = s->victim_turn += 5, victim = 0, budget = ENTRIES;
+	u32 turn = s->victim_turn += 5, victim = 0;
 
 	for (u32 i = 0; i < 2 * s->mmu_count && !victim; i++) {
 		const struct shadow_mmu *mmu = s->mmus[(turn + i) / 2 % s->mmu_count];
@@ -155,11 +117,8 @@ static NOINLINE void unsync_make_room(struct shadow *s, u32 page)
 		victim = unsync_victim(s, (turn + i) % 2 ? mmu->unsync_leaf : mmu->unsync_upper, 1 + turn % 17,
 				       page);
 	}
-	if (!victim)
-		return;
-	if (s->pages[victim].role.level == 1 && !(s->pages[victim].flags & PAGE_FOREIGN))
-		page_drop_cleared(any_mmu(s), victim, &budget);
-	page_set_dormant(s, victim);
+	if (victim)
+		page_set_dormant(s, victim);
 }
 
 void unsync_list_add(struct shadow *s, u32 page, u32 cpu)

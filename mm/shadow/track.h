@@ -25,11 +25,6 @@ void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn);
 void unsync_list_add(struct shadow *s, u32 page, u32 cpu);
 void unsync_list_remove(struct shadow *s, u32 page);
 /*
- * Drops the entries of a page, no foreign one, up to the first that the guest's table still has, so many at most (budget is
- * what is left of that). Nothing has to be protected for this.
- */
-void page_drop_cleared(struct shadow_mmu *mmu, u32 page, u32 *budget);
-/*
  * What a flush has no time for: an unsync page that is no root in use leaves all tables that lead to it (S26). It is
  * woken, and then re-derived, before it is linked or becomes a root.
  */

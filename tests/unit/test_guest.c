@@ -679,7 +679,7 @@ static void do_exit(enum exit_kind kind, const char *bytes, u32 len)
 	exit_dispatch(&vcpu);
 }
 
-/* For S14. */
+/* S27 */
 static void a_large_flush_is_executed_again(void **state)
 {
 	create("");

@@ -14,7 +14,7 @@ void cr_init(struct vcpu *vcpu);
 
 /* Writes by the guest: 0, or -EINVAL where hardware raises #GP(0) and nothing changes. */
 MUST_CHECK int cr_write_cr0(struct vcpu *vcpu, u64 value);
-/* In long mode also -EAGAIN: nothing has changed, the guest executes it again, for it is much to flush (S14). */
+/* In long mode also -EAGAIN: nothing has changed, the guest executes it again, for it is much to flush (S27). */
 MUST_CHECK int cr_write_cr3(struct vcpu *vcpu, u64 value);
 MUST_CHECK int cr_write_cr4(struct vcpu *vcpu, u64 value);
 MUST_CHECK int cr_write_efer(struct vcpu *vcpu, u64 value);
