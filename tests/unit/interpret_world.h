@@ -131,6 +131,22 @@ int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 l
 	return 0;
 }
 
+static u32 interference; /* so many locked operations find that somebody else was there */
+static u32 exchanges;
+
+int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expected, const void *value, u32 len,
+			  struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	exchanges++;
+	if (interference) {
+		interference--;
+		memory[gva]++;
+	}
+	if (gva < MEM_END && memcmp(memory + gva, expected, len))
+		return -EAGAIN;
+	return shadow_write_guest(mmu, gva, value, len, access, fault_gva, error);
+}
+
 enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
 {
 	gva_t fault_gva;

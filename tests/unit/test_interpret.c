@@ -785,6 +785,54 @@ static void a_page_fault_is_delivered_instead(void **state)
 	assert_int_equal(word(0x8ffe), 0);
 }
 
+/* --- locked operations -------------------------------------------------------------------------------------- */
+
+static void a_locked_operation_is_one(void **state)
+{
+	static const struct {
+		const char *bytes;
+		u8 len, result; /* of 3 as the other has left it, with AL = 3 or 4, BL = 7 */
+	} cases[] = {
+		{"\xf0\x00\x1e\x00\x40", 5, 10},     {"\x86\x1e\x00\x40", 4, 7},
+		{"\xf0\xfe\x06\x00\x40", 5, 4},      {"\xf0\xf6\x1e\x00\x40", 5, 0xfd},
+		{"\xf0\x0f\xc0\x1e\x00\x40", 6, 10}, {"\xf0\x0f\xb0\x1e\x00\x40", 6, 7},
+		{"\xf0\x80\x26\x00\x40\x01", 6, 1},  {"\xf0\x0f\xba\x36\x00\x40\x01", 7, 1},
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct vcpu before;
+
+		real();
+		exchanges = 0;
+		interference = 1;
+		memory[DATA] = 2;
+		vcpu.gpr[GPR_RAX] = 3;
+		vcpu.gpr[GPR_RBX] = 7;
+		before = vcpu;
+		assert_int_equal(step_bytes(cases[i].bytes, cases[i].len), INTERPRETED);
+		assert_int_equal(vcpu.rip, CODE); /* again */
+		assert_memory_equal(vcpu.gpr, before.gpr, sizeof(vcpu.gpr));
+		assert_int_equal(vcpu.rflags, before.rflags);
+		assert_int_equal(memory[DATA], 3);
+		assert_int_equal(interpret_one(&vcpu), INTERPRETED);
+		assert_int_equal(vcpu.rip, CODE + cases[i].len);
+		assert_int_equal(memory[DATA], cases[i].result);
+		assert_int_equal(exchanges, 2);
+	}
+	interference = 1; /* CMPXCHG8B of what is there */
+	vcpu.gpr[GPR_RDX] = 0;
+	vcpu.gpr[GPR_RAX] = 2;
+	vcpu.gpr[GPR_RCX] = 0;
+	memory[DATA] = 1;
+	assert_int_equal(STEP("\xf0\x0f\xc7\x0e\x00\x40"), INTERPRETED);
+	assert_int_equal(memory[DATA], 2);
+	interpret_one(&vcpu);
+	assert_int_equal(memory[DATA], 7);
+	exchanges = 0;
+	assert_int_equal(STEP("\x00\x1e\x00\x40"), INTERPRETED); /* without LOCK nothing of that */
+	assert_int_equal(exchanges, 0);
+}
+
 /* --- the stack ------------------------------------------------------------------------------------------- */
 
 static void enter_copies_frame_pointers(void **state)
@@ -859,6 +907,7 @@ int main(void)
 		cmocka_unit_test(gates_of_the_same_privilege),
 		cmocka_unit_test(broken_gates_raise_exceptions),
 		cmocka_unit_test(a_page_fault_is_delivered_instead),
+		cmocka_unit_test(a_locked_operation_is_one),
 		cmocka_unit_test(enter_copies_frame_pointers),
 		cmocka_unit_test(what_is_costly_is_counted),
 	};
