@@ -68,6 +68,8 @@
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_IF BIT(9)
 #define RFLAGS_DF BIT(10)
+#define RFLAGS_IOPL BITS(13, 12)
+#define RFLAGS_IOPL_SHIFT 12
 #define RFLAGS_NT BIT(14)
 #define RFLAGS_RF BIT(16)
 #define RFLAGS_VM BIT(17)
@@ -78,7 +80,7 @@
 
 /* DR6: single-step trap, SDM vol. 3 section 17.2.3 */
 #define DR6_BREAKPOINTS BITS(3, 0) /* a debug exception replaces them, the other bits it only sets */
-#define DR6_BD BIT(13) /* an access to a debug register, with DR7.GD */
+#define DR6_BD BIT(13)             /* an access to a debug register, with DR7.GD */
 #define DR6_BS BIT(14)
 #define DR6_BT BIT(15) /* the new task's T flag */
 #define DR6_RESET 0xffff0ff0ull
