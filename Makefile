@@ -167,7 +167,7 @@ build/umbra.efi: build/release/umbra.efi
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(filter-out tests/unit/test_% tests/unit/orders.c,$(sort $(wildcard tests/unit/*.c))) \
-	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
+	$(wildcard $(foreach f,acpi_merge bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
 	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges text utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c arch/x86/execute.c arch/x86/memory.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
@@ -440,10 +440,10 @@ guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES) $(LEGACY_IMAGES)
 
 # --- running -----------------------------------------------------------------
 # Variables of `make run`, all optional: GUEST_CMD GUEST_MEM SMP KERNEL GUEST_KERNEL GUEST_INITRD
-# GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE (README.md
+# GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE ACPI (README.md
 # says what they do).
 RUN_VARIABLES := GUEST_CMD GUEST_MEM SMP KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL \
-	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE
+	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE ACPI
 # Passed on as written: make must not expand a $ in a guest command.
 $(foreach v,$(RUN_VARIABLES),$(eval override $(v) := $$(value $(v))))
 export $(RUN_VARIABLES)

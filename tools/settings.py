@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 
+import acpi
 import bochs
 import ovmf
 import vm
@@ -19,6 +20,7 @@ WORDS = {
     "BARE": ("0", "1"),
     "FORCE": ("0", "1"),
 }
+ACPI_WORDS = ("auto", "none")  # or files
 QEMU = "qemu-system-x86_64"
 CHECK_OPTIONS = "build/tools/check-options"
 # In MiB: the firmware comes as far as a boot entry; Debian's kernels run (full; cloud with 144).
@@ -62,8 +64,9 @@ def check_files():
     for name in ("GUEST_KERNEL", "GUEST_INITRD", "MULTIBOOT"):
         if get(name):
             check_file(name, get(name))
-    for path in words_of("MODULE"):
-        check_file("MODULE", path)
+    for name in ("MODULE", "ACPI"):
+        for path in words_of(name) if get(name) not in ACPI_WORDS else ():
+            check_file(name, path)
 
 
 def timeout():
@@ -165,6 +168,18 @@ def check_emulator(emulator):
         raise vm.Problem(f"BOCHS_CPU={get('BOCHS_CPU')}: Bochs knows {', '.join(bochs.known_models())}")
 
 
+def acpi_tables(emulator, cpus):
+    """The files of ACPI's key: those of ACPI, or, for Bochs, whose firmware has no tables, its own."""
+    if get("ACPI", "auto") not in ACPI_WORDS:
+        return words_of("ACPI")
+    if emulator != "bochs" or get("ACPI") == "none":
+        return []
+    if not acpi.installed():
+        raise vm.Problem("iasl is not installed, which makes the ACPI tables of Bochs's machine; tools/deps installs it, "
+                         "and ACPI=none goes without tables")
+    return acpi.bochs_tables(cpus)
+
+
 def machine():
     """(the machine, the line about its emulator); a kernel is fetched when all else is right."""
     check_words()
@@ -175,6 +190,7 @@ def machine():
                       memory=memory(emulator), cpus=cpus(emulator), bochs_cpu=get("BOCHS_CPU", bochs.DEFAULT_MODEL),
                       command=os.environ.get("GUEST_CMD") or None, extra=words_of("QEMU_EXTRA"), force=get("FORCE") == "1")
     made.umbra = umbra_options(made.efi)
+    made.acpi = acpi_tables(emulator, made.cpus)
     if get("MULTIBOOT"):
         made.multiboot, made.kernel, made.options = True, get("MULTIBOOT"), get("APPEND")
         made.modules = [(path, os.path.basename(path)) for path in words_of("MODULE")]

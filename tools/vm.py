@@ -54,6 +54,7 @@ class Machine:
     entry: str | None = None            # the boot entry's text instead of the usual one ("" for no entry)
     title: str = "Umbra"
     files: list = field(default_factory=list)  # more on the ESP: (file, path there)
+    acpi: list = field(default_factory=list)   # files of ACPI tables for the boot entry's key
 
 
 def initramfs(kernel_dir):
@@ -100,6 +101,8 @@ def entry_text(machine, initrd_names):
         lines += [f"module /module{i} {string}" for i, (_, string) in enumerate(machine.modules)]
     else:
         lines += ["linux /kernel", *(f"initrd /{name}" for name in initrd_names), f"options {machine.options}"]
+    if machine.acpi:
+        lines += ["acpi " + " ".join(f"/acpi/{i}.aml" for i in range(len(machine.acpi)))]
     if machine.force:
         lines += ["force"]
     if machine.umbra:
@@ -118,6 +121,9 @@ def lay_out_esp(machine, tree, timeout=0):
     for path, where in machine.files:
         os.makedirs(os.path.dirname(f"{tree}/{where}"), exist_ok=True)
         shutil.copy(path, f"{tree}/{where}")
+    for i, path in enumerate(machine.acpi):
+        os.makedirs(tree + "/acpi", exist_ok=True)
+        shutil.copy(path, f"{tree}/acpi/{i}.aml")
     names = []
     for i, path in enumerate(machine.initrds):
         names.append(f"initrd{i}.img")
@@ -196,7 +202,9 @@ def start(machine, work, serial, serial2):
 
 def halts(machine):
     """The console's words after which the emulator goes on for nothing."""
-    return bochs.HALTED if machine.emulator == "bochs" else None
+    if machine.emulator != "bochs":
+        return None
+    return bochs.HALTED if machine.acpi else bochs.POWERED_DOWN
 
 
 def read_file(path):
