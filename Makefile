@@ -471,6 +471,10 @@ build/tools/check-options: tools/check-options.c boot/options.c boot/text.c $(wi
 run: $(B)/umbra.efi $(RUN_TOOLS) ## Boot Debian in QEMU (EMU=bochs: in Bochs); GUEST_CMD='...' runs one command instead of a shell
 	@UMBRA_EFI=$(B)/umbra.efi tools/run
 
+SUITE ?= bookworm
+run-debian: $(B)/umbra.efi $(RUN_TOOLS) ## Boot an installed Debian with systemd, from a disk made once; SUITE=trixie
+	@DEBIAN=$(SUITE) UMBRA_EFI=$(B)/umbra.efi tools/run
+
 run-bare: $(B)/umbra.efi $(RUN_TOOLS) ## The same without the hypervisor
 	@UMBRA_EFI=$(B)/umbra.efi BARE=1 tools/run
 
@@ -591,4 +595,4 @@ help: ## Print this list
 -include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
 .PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
-	run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help
+	run run-bare run-debian check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help

@@ -19,6 +19,7 @@ WORDS = {
     "KERNEL": ("cloud", "full", "686-pae", "686", "cloud-bookworm", "full-bookworm", "cloud-trixie", "full-trixie"),
     "BARE": ("0", "1"),
     "FORCE": ("0", "1"),
+    "DEBIAN": ("", "bookworm", "trixie"),
 }
 ACPI_WORDS = ("auto", "none")  # or files
 QEMU = "qemu-system-x86_64"
@@ -43,7 +44,7 @@ def read(path):
 def check_words():
     for name, words in WORDS.items():
         if get(name, words[0]) not in words:
-            raise vm.Problem(f"{name}={get(name)}: not one of {', '.join(words)}")
+            raise vm.Problem(f"{name}={get(name)}: not one of {', '.join(filter(None, words))}")
 
 
 def check_file(name, path):
@@ -194,9 +195,20 @@ def machine():
     if get("MULTIBOOT"):
         made.multiboot, made.kernel, made.options = True, get("MULTIBOOT"), get("APPEND")
         made.modules = [(path, os.path.basename(path)) for path in words_of("MODULE")]
+    elif get("DEBIAN"):
+        set_debian(made, get("DEBIAN"))
     else:
         set_linux(made)
     return made, chosen
+
+
+def set_debian(made, suite):
+    """An installed system: its own kernel, initrd and options."""
+    for name in ("GUEST_KERNEL", "GUEST_INITRD", "KERNEL"):
+        if get(name):
+            raise vm.Problem(f"{name}={get(name)}: an installed system boots its own kernel (make run-debian)")
+    subprocess.run(["tools/make-debian", suite], check=True)
+    made.installed, made.options = f"build/debian-disk/{suite}.img", get("GUEST_APPEND")
 
 
 def set_linux(made):

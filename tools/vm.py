@@ -55,6 +55,7 @@ class Machine:
     title: str = "Umbra"
     files: list = field(default_factory=list)  # more on the ESP: (file, path there)
     acpi: list = field(default_factory=list)   # files of ACPI tables for the boot entry's key
+    installed: str | None = None        # a disk image of tools/make-debian: its entry is booted, options are added to its own
 
 
 def initramfs(kernel_dir):
@@ -94,6 +95,12 @@ def write_text(path, text):
         file.write(text)
 
 
+def own_lines(machine):
+    """The entry's lines that no other loader knows."""
+    tables = " ".join(f"/acpi/{i}.aml" for i in range(len(machine.acpi)))
+    return ([f"acpi {tables}"] if tables else []) + ([f"umbra {machine.umbra}"] if machine.umbra else [])
+
+
 def entry_text(machine, initrd_names):
     lines = [f"title {machine.title}"]
     if machine.multiboot:
@@ -101,13 +108,9 @@ def entry_text(machine, initrd_names):
         lines += [f"module /module{i} {string}" for i, (_, string) in enumerate(machine.modules)]
     else:
         lines += ["linux /kernel", *(f"initrd /{name}" for name in initrd_names), f"options {machine.options}"]
-    if machine.acpi:
-        lines += ["acpi " + " ".join(f"/acpi/{i}.aml" for i in range(len(machine.acpi)))]
     if machine.force:
         lines += ["force"]
-    if machine.umbra:
-        lines += [f"umbra {machine.umbra}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + own_lines(machine)) + "\n"
 
 
 def lay_out_esp(machine, tree, timeout=0):
@@ -139,8 +142,37 @@ def lay_out_esp(machine, tree, timeout=0):
         write_text(tree + "/loader/entries/umbra.conf", entry)
 
 
+def adapt_entry(machine, text):
+    """The installed system's own boot entry with what the machine asks for."""
+    text = re.sub(r"^(options .*)$", lambda found: f"{found.group(1)} {machine.options}".rstrip(), text, flags=re.M)
+    return text + "".join(line + "\n" for line in own_lines(machine))
+
+
+def prepare_installed(machine, work):
+    """A copy of the installed system's disk in which the firmware finds Umbra first."""
+    disk, tree = work + "/disk.img", work + "/esp"
+
+    def mtools(program, *arguments):
+        return subprocess.run([program, "-i", disk + "@@1M", *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", machine.installed, disk], check=True)
+    entry = mtools("mdir", "-b", "::/loader/entries").split()[0]
+    write_text(tree + entry.removeprefix("::"), adapt_entry(machine, mtools("mtype", entry)))
+    os.makedirs(tree + "/EFI/BOOT")
+    shutil.copy(machine.efi, tree + "/EFI/BOOT/BOOTX64.EFI")
+    for i, table in enumerate(machine.acpi):
+        os.makedirs(tree + "/acpi", exist_ok=True)
+        shutil.copy(table, f"{tree}/acpi/{i}.aml")
+    if machine.command is not None:
+        write_text(tree + "/umbra/command", machine.command + "\n")
+    mtools("mcopy", "-o", "-Q", "-s", *(f"{tree}/{name}" for name in os.listdir(tree)), "::/")
+
+
 def make_disk(machine, work):
     """Writes what the machine boots from, work/disk.img."""
+    if machine.installed:
+        prepare_installed(machine, work)
+        return
     lay_out_esp(machine, work + "/esp")
     subprocess.run(["tools/mkimage", work + "/disk.img", work + "/esp"], check=True)
 
