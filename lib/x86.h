@@ -72,10 +72,13 @@
 #define RFLAGS_RF BIT(16)
 #define RFLAGS_VM BIT(17)
 #define RFLAGS_AC BIT(18)
+#define RFLAGS_VIF BIT(19)
+#define RFLAGS_VIP BIT(20)
 #define RFLAGS_DEFINED 0x3f7fd5ull /* what a program may have set: 21:16, 14:6, 4, 2, 0 */
 
 /* DR6: single-step trap, SDM vol. 3 section 17.2.3 */
 #define DR6_BREAKPOINTS BITS(3, 0) /* a debug exception replaces them, the other bits it only sets */
+#define DR6_BD BIT(13) /* an access to a debug register, with DR7.GD */
 #define DR6_BS BIT(14)
 #define DR6_BT BIT(15) /* the new task's T flag */
 #define DR6_RESET 0xffff0ff0ull

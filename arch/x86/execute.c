@@ -104,7 +104,9 @@ static u64 wide_pointer(u64 saved, u32 pointer)
 /* Bits 10:0: the opcode's lower 3 bits and ModRM. */
 static u16 opcode_of(const struct execute *e)
 {
-	return (e->code[e->disp_at - 3] & 7) << 8 | e->code[e->disp_at - 2];
+	const u8 *opcode = e->disp_at ? &e->code[e->disp_at - 3] : e->code;
+
+	return (opcode[0] & 7) << 8 | opcode[1];
 }
 
 /*

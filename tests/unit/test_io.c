@@ -62,10 +62,16 @@ static bool get_msr(const struct vcpu *v, u32 msr, u64 *value)
 {
 	return false;
 }
+static void get_segment(const struct vcpu *v, enum segment_name which, struct segment *out)
+{
+	*out = (struct segment){.limit = 0xffff, .attributes = 0x93};
+}
+
 static const struct vendor vendor = {
 	.name = "fake",
 	.set_io_intercept = set_io_intercept,
 	.a20_fixed = a20_fixed,
+	.get_segment = get_segment,
 	.get_dr7 = get_dr7,
 	.set_dr7 = set_dr7,
 	.get_msr = get_msr,

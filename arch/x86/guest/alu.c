@@ -157,6 +157,28 @@ u64 alu_shift(enum shift_op op, u32 size, u64 a, u32 count, u64 *flags)
 	return a;
 }
 
+u64 alu_shift_double(bool right, u32 size, u64 a, u64 b, u32 count, u64 *flags)
+{
+	u32 width = 8 * size;
+	u64 r = a = truncate(a, size);
+
+	count &= size == 8 ? 63 : 31;
+	b = truncate(b, size);
+	if (!count)
+		return a;
+	if (count > width) { /* 16 bits alone: not defined; as processors do it, the same again */
+		count -= width;
+		a = b;
+		b = r;
+	}
+	r = right ? a >> count | b << (width - count) : a << count | b >> (width - count);
+	r = truncate(r, size);
+	*flags = (*flags & ~ARITHMETIC) | result_flags(r, size);
+	set_flag(flags, FLAG_CF, right ? a >> (count - 1) & 1 : a >> (width - count) & 1);
+	set_flag(flags, FLAG_OF, sign(a ^ r, size));
+	return r;
+}
+
 bool alu_condition(u32 code, u64 flags)
 {
 	bool sf_is_of = !(flags & FLAG_SF) == !(flags & FLAG_OF), r;

@@ -26,6 +26,9 @@ u64 alu_negate(u32 size, u64 a, u64 *flags);
 enum shift_op { SHIFT_ROL, SHIFT_ROR, SHIFT_RCL, SHIFT_RCR, SHIFT_SHL, SHIFT_SHR, SHIFT_SAL, SHIFT_SAR };
 u64 alu_shift(enum shift_op op, u32 size, u64 a, u32 count, u64 *flags);
 
+/* SHLD, SHRD: the bits that come in are b's. Of 16 bits, a count above 16 gives what is not defined. */
+u64 alu_shift_double(bool right, u32 size, u64 a, u64 b, u32 count, u64 *flags);
+
 /* A condition code 0 to 15 as in Jcc and SETcc. */
 bool alu_condition(u32 code, u64 flags);
 

@@ -53,6 +53,20 @@ void breakpoint_note_port(struct vcpu *vcpu, u16 port, u32 len)
 		vcpu->breakpoints_hit |= find_hits(dr7, (u32)BIT(BREAK_PORT), port, len, ~0ull);
 }
 
+bool breakpoint_is_at(struct vcpu *vcpu, gva_t gva)
+{
+	u64 dr7 = vcpu->vendor->get_dr7(vcpu);
+	u32 hits;
+
+	if (likely(!(dr7 & DR7_ENABLES)) || vcpu->rflags & RFLAGS_RF || vcpu->interrupt_shadow)
+		return false;
+	hits = find_hits(dr7, (u32)BIT(BREAK_EXECUTE), gva, 1, ~0u);
+	if (!hits)
+		return false;
+	breakpoint_raise(vcpu, hits);
+	return true;
+}
+
 /* Backend or hardware has it; a processor without the register steps by instructions. */
 static u64 read_debugctl(const struct vcpu *vcpu)
 {

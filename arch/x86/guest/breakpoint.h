@@ -3,7 +3,7 @@
  * Debug exceptions that the hypervisor owes the guest for the instructions which it
  * executes itself: single steps, data and I/O breakpoints (SDM vol. 3 sections 17.2 and
  * 17.3). DR0 to DR3 are the guest's all the time; instruction breakpoints and general
- * detect are the hardware's business, since every MOV DR and every fetch is.
+ * detect are the hardware's business, since every MOV DR and every fetch is, but for the interpreter's.
  */
 #ifndef ARCH_X86_GUEST_BREAKPOINT_H
 #define ARCH_X86_GUEST_BREAKPOINT_H
@@ -13,6 +13,12 @@
 /* The instruction at hand has read or written len bytes at gva, or at a port. Nothing happens before it is done. */
 void breakpoint_note_access(struct vcpu *vcpu, gva_t gva, u32 len, bool write);
 void breakpoint_note_port(struct vcpu *vcpu, u16 port, u32 len);
+
+/*
+ * For an instruction that the hardware does not fetch, before it: is there a breakpoint at it that RF and the shadow of a MOV SS
+ * do not hold off? Then #DB is queued, a fault that leaves RF as it is (SDM vol. 3 section 17.3.1.1).
+ */
+bool breakpoint_is_at(struct vcpu *vcpu, gva_t gva);
 
 /* Has an access of the instruction at hand met a breakpoint? A repeated one stops behind that element. */
 static inline bool breakpoint_is_hit(const struct vcpu *vcpu)

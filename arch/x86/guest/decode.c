@@ -359,9 +359,9 @@ static void immediates(struct insn *insn, struct cursor *c, u8 flags)
 	insn->imm_len = size;
 	insn->imm = number(c, size);
 	if ((flags & FAR) == FAR)
-		number(c, 2);
+		insn->imm2 = (u16)number(c, 2);
 	if ((flags & (I8 | I16)) == (I8 | I16))
-		number(c, 1);
+		insn->imm2 = (u8)number(c, 1);
 	if (flags & MO)
 		insn->disp = number(c, insn->addrsize);
 }

@@ -34,6 +34,7 @@ struct insn {
 	s64 disp; /* memory operand, moffs too; sign-extended; EVEX: of 8 bits not scaled yet */
 	u64 imm;  /* sign-extended from imm_len bytes */
 	u8 imm_len;
+	u16 imm2; /* behind it: the selector of a far pointer, the level of ENTER */
 };
 
 /*

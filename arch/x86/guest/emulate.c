@@ -312,15 +312,14 @@ static int execute(struct emu *e)
 	return -ENOSYS;
 }
 
-/* The bytes of an instruction in hexadecimal. */
-static void describe(struct vcpu *vcpu, const struct insn *insn, char text[3 * INSN_MAX + 1])
+void emu_describe(const struct emu *e, char text[3 * INSN_MAX + 1])
 {
 	u8 bytes[INSN_MAX];
 
 	text[0] = 0;
-	if (insn_read_bytes(vcpu, bytes, insn->len))
+	if (insn_read_bytes(e->vcpu, bytes, e->insn.len))
 		return;
-	for (u32 i = 0; i < insn->len; i++)
+	for (u32 i = 0; i < e->insn.len; i++)
 		snprintf(text + 3 * i, 4, "%02x ", bytes[i]);
 }
 
@@ -337,7 +336,7 @@ static int execute_unknown(struct emu *e)
 
 	if (err != -ENOSYS)
 		return err;
-	describe(vcpu, &e->insn, text);
+	emu_describe(e, text);
 	guest_stop(vcpu, "instruction %sat %llx, on memory at %llx, is not emulated", text,
 		   (unsigned long long)vcpu->rip, (unsigned long long)vcpu->mmio.fault.gpa.v);
 }
@@ -359,7 +358,6 @@ static bool takes_lock(const struct insn *insn)
 	       op == 0xc0 || op == 0xc1 || (op == 0xc7 && reg == 1);
 }
 
-/* #UD that comes before any access to memory. */
 static bool is_undefined(const struct emu *e)
 {
 	const struct vcpu *vcpu = e->vcpu;
@@ -376,23 +374,34 @@ static int cache_hint(struct emu *e)
 	return err ? err : emulate_probe_read(e->vcpu, e->gva, 1);
 }
 
-static int execute_insn(struct emu *e)
+int emu_prepare(struct emu *e)
 {
-	const struct insn *insn = &e->insn;
-	int err;
-
 	if (is_undefined(e)) {
 		inject_ud(e->vcpu);
 		return -EFAULT;
 	}
-	e->offset = insn_effective_offset(e->vcpu, insn);
-	if (insn_is_cache_hint(insn))
-		return cache_hint(e);
+	e->offset = insn_effective_offset(e->vcpu, &e->insn);
 	/* An even opcode of the integer maps is the byte form. */
-	e->size = insn->opcode & 1 ? insn->opsize : 1;
+	e->size = e->insn.opcode & 1 ? e->insn.opsize : 1;
+	return 0;
+}
+
+int emu_execute(struct emu *e)
+{
+	int err;
+
+	if (insn_is_cache_hint(&e->insn))
+		return cache_hint(e);
 	err = execute(e);
-	if (err == -ENOSYS)
-		err = emu_bounce(e);
+	return err == -ENOSYS ? emu_bounce(e) : err;
+}
+
+static int execute_insn(struct emu *e)
+{
+	int err = emu_prepare(e);
+
+	if (!err)
+		err = emu_execute(e);
 	return err == -ENOSYS ? execute_unknown(e) : err;
 }
 

@@ -17,6 +17,14 @@ struct emu {
 	enum segment_access checked_for;
 	bool branched; /* RIP is set already */
 	bool again;    /* a string operation is not at its end */
+	u32 elements;  /* of a repeated string operation at once; 0: the usual number */
+	/* Of the interpreter (interpret.h), in which every instruction may come: */
+	bool done;        /* a handler of exits has gone past it */
+	bool halted;      /* HLT */
+	bool shadow;      /* interrupts wait for the next instruction: STI, */
+	bool new_stack;   /* and debug traps, too: MOV SS, POP SS */
+	bool new_flags;   /* RFLAGS change behind the instruction, whose debug trap the old ones decide */
+	u64 flags;
 };
 
 /*
@@ -33,5 +41,13 @@ MUST_CHECK int emu_read_rm(struct emu *e, u64 *value);
 /* The same by an instruction that will write to it: nothing is read that cannot be written. */
 MUST_CHECK int emu_read_rm_to_write(struct emu *e, u64 *value);
 MUST_CHECK int emu_write_rm(struct emu *e, u64 value);
+
+/* --- emulate.c --- */
+/* First: #UD that comes before any access to memory, -EFAULT; size and offset of the operand. */
+MUST_CHECK int emu_prepare(struct emu *e);
+/* The instruction, but for RIP behind it. -ENOSYS: another way must be found, or none. */
+MUST_CHECK int emu_execute(struct emu *e);
+/* Its bytes in hexadecimal. */
+void emu_describe(const struct emu *e, char text[3 * INSN_MAX + 1]);
 
 #endif

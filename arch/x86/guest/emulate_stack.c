@@ -7,8 +7,7 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/vendor.h"
 
-/* Width of the stack pointer, in bytes. */
-static u32 stack_width(const struct emu *e)
+u32 emu_stack_width(const struct emu *e)
 {
 	struct segment ss;
 
@@ -18,10 +17,10 @@ static u32 stack_width(const struct emu *e)
 	return ss.attributes & SEG_ATTR_DB ? 4 : 2;
 }
 
-static void set_stack_pointer(struct emu *e, u64 value)
+void emu_set_stack_pointer(struct emu *e, u64 value)
 {
 	u64 *rsp = &e->vcpu->gpr[GPR_RSP];
-	u32 width = stack_width(e);
+	u32 width = emu_stack_width(e);
 
 	*rsp = width == 2 ? (*rsp & ~0xffffull) | (u16)value : insn_truncate(value, width);
 }
@@ -42,23 +41,22 @@ static u32 branch_size(const struct emu *e)
 
 int emu_push_value(struct emu *e, u32 size, u64 value)
 {
-	u64 rsp = insn_truncate(e->vcpu->gpr[GPR_RSP] - size, stack_width(e));
+	u64 rsp = insn_truncate(e->vcpu->gpr[GPR_RSP] - size, emu_stack_width(e));
 	gva_t gva;
 	int err = insn_linear(e->vcpu, SEG_SS, rsp, size, SEGMENT_WRITE, &gva);
 
 	if (!err)
 		err = emulate_write(e->vcpu, gva, &value, size);
 	if (!err)
-		set_stack_pointer(e, rsp);
+		emu_set_stack_pointer(e, rsp);
 	return err;
 }
 
-/* Reads the top of the stack; the caller moves the stack pointer. */
-static int peek_value(struct emu *e, u32 size, u64 *value)
+int emu_peek_value(struct emu *e, u32 depth, u32 size, u64 *value)
 {
+	u64 offset = insn_truncate(e->vcpu->gpr[GPR_RSP] + depth, emu_stack_width(e));
 	gva_t gva;
-	int err = insn_linear(e->vcpu, SEG_SS, insn_truncate(e->vcpu->gpr[GPR_RSP], stack_width(e)), size,
-			      SEGMENT_READ, &gva);
+	int err = insn_linear(e->vcpu, SEG_SS, offset, size, SEGMENT_READ, &gva);
 
 	*value = 0;
 	return err ? err : emulate_read(e->vcpu, gva, value, size);
@@ -79,12 +77,12 @@ int emu_pop_rm(struct emu *e)
 {
 	u64 *rsp = &e->vcpu->gpr[GPR_RSP], before = *rsp, value;
 	u32 size = emu_stack_size(e);
-	int err = peek_value(e, size, &value);
+	int err = emu_peek_value(e, 0, size, &value);
 
 	if (err)
 		return err;
 	e->size = size;
-	set_stack_pointer(e, before + size);
+	emu_set_stack_pointer(e, before + size);
 	e->offset = insn_effective_offset(e->vcpu, &e->insn);
 	err = emu_write_rm(e, value);
 	if (err)
@@ -96,11 +94,11 @@ int emu_pop_reg(struct emu *e)
 {
 	u32 size = emu_stack_size(e);
 	u64 value;
-	int err = peek_value(e, size, &value);
+	int err = emu_peek_value(e, 0, size, &value);
 
 	if (err)
 		return err;
-	set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size);
+	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size);
 	emu_set_reg(e, e->insn.rm, size, value);
 	return 0;
 }
@@ -112,19 +110,18 @@ int emu_leave(struct emu *e)
 	u32 size = emu_stack_size(e);
 	int err;
 
-	set_stack_pointer(e, e->vcpu->gpr[GPR_RBP]);
-	err = peek_value(e, size, &value);
+	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RBP]);
+	err = emu_peek_value(e, 0, size, &value);
 	if (err) {
 		e->vcpu->gpr[GPR_RSP] = before;
 		return err;
 	}
-	set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size);
+	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size);
 	emu_set_reg(e, GPR_RBP, size, value);
 	return 0;
 }
 
-/* RIP changes only once nothing can fail any more. */
-static void branch(struct emu *e, u64 target)
+void emu_branch(struct emu *e, u64 target)
 {
 	insn_branch(e->vcpu, target);
 	e->branched = true;
@@ -140,7 +137,7 @@ int emu_call(struct emu *e, u64 target)
 	if (!err)
 		err = emu_push_value(e, size, e->vcpu->rip + e->insn.len);
 	if (!err)
-		branch(e, target);
+		emu_branch(e, target);
 	return err;
 }
 
@@ -154,6 +151,17 @@ int emu_call_rm(struct emu *e)
 	return err ? err : emu_call(e, target);
 }
 
+int emu_jump(struct emu *e, u64 target)
+{
+	int err;
+
+	target = insn_truncate(target, branch_size(e));
+	err = insn_check_target(e->vcpu, target);
+	if (!err)
+		emu_branch(e, target);
+	return err;
+}
+
 int emu_jump_rm(struct emu *e)
 {
 	u64 target;
@@ -161,11 +169,7 @@ int emu_jump_rm(struct emu *e)
 
 	e->size = branch_size(e);
 	err = emu_read_rm(e, &target);
-	if (!err)
-		err = insn_check_target(e->vcpu, target);
-	if (!err)
-		branch(e, target);
-	return err;
+	return err ? err : emu_jump(e, target);
 }
 
 /* RET, with the bytes to drop from the stack in the immediate. */
@@ -173,13 +177,13 @@ int emu_ret(struct emu *e)
 {
 	u32 size = branch_size(e);
 	u64 target;
-	int err = peek_value(e, size, &target);
+	int err = emu_peek_value(e, 0, size, &target);
 
 	if (!err)
 		err = insn_check_target(e->vcpu, target);
 	if (err)
 		return err;
-	set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size + (u16)e->insn.imm);
-	branch(e, target);
+	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size + (u16)e->insn.imm);
+	emu_branch(e, target);
 	return 0;
 }

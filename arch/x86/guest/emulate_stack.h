@@ -14,6 +14,15 @@ MUST_CHECK int emu_call(struct emu *e, u64 target);
 MUST_CHECK int emu_call_rm(struct emu *e);
 MUST_CHECK int emu_jump_rm(struct emu *e);
 MUST_CHECK int emu_ret(struct emu *e);
+MUST_CHECK int emu_jump(struct emu *e, u64 target);
 u32 emu_stack_size(const struct emu *e);
+
+/* Width of the stack pointer, in bytes. */
+u32 emu_stack_width(const struct emu *e);
+void emu_set_stack_pointer(struct emu *e, u64 value);
+/* Reads so many bytes above the top of the stack; the caller moves the stack pointer. */
+MUST_CHECK int emu_peek_value(struct emu *e, u32 depth, u32 size, u64 *value);
+/* RIP changes only once nothing can fail any more. */
+void emu_branch(struct emu *e, u64 target);
 
 #endif

@@ -124,7 +124,7 @@ static bool ends_early(const struct emu *e)
 int emu_string(struct emu *e)
 {
 	/* Single-stepping traps after every element, a data breakpoint after its own. */
-	u32 budget = e->vcpu->rflags & RFLAGS_TF ? 1 : ELEMENTS_AT_ONCE;
+	u32 budget = e->vcpu->rflags & RFLAGS_TF ? 1 : e->elements ? e->elements : ELEMENTS_AT_ONCE;
 	int err;
 
 	if (!e->insn.prefix)

@@ -38,6 +38,7 @@ u64 hw_read_dr(u32 n)
 	case 0: return read_dr0();
 	case 1: return read_dr1();
 	case 2: return read_dr2();
+	case 6: return read_dr6();
 	default: return read_dr3();
 	}
 }

@@ -18,7 +18,9 @@ u32 insn_code_bits(const struct vcpu *vcpu)
 
 	if (likely(vcpu->code_bits == 64 || vcpu->rip >> 32)) /* no other code lies above 4 GiB */
 		return 64;
-	if (!(vcpu->cr0 & CR0_PE) || vcpu->rflags & RFLAGS_VM)
+	if (vcpu->code_bits)
+		return vcpu->code_bits;
+	if (vcpu->rflags & RFLAGS_VM)
 		return 16;
 	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
 	if (in_long_mode(vcpu) && cs.attributes & SEG_ATTR_L)
@@ -26,8 +28,7 @@ u32 insn_code_bits(const struct vcpu *vcpu)
 	return cs.attributes & SEG_ATTR_DB ? 32 : 16;
 }
 
-/* Reads len bytes of code; -EFAULT with the exception queued. */
-static int fetch_bytes(struct vcpu *vcpu, gva_t at, u8 *buf, u32 len)
+int insn_fetch_bytes(struct vcpu *vcpu, gva_t at, u8 *buf, u32 len)
 {
 	gva_t fault_gva = at;
 	u32 error = 0;
@@ -71,13 +72,13 @@ int insn_fetch(struct vcpu *vcpu, struct insn *insn)
 	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
 	at = bits == 64 ? vcpu->rip : (u32)(cs.base + vcpu->rip);
 	first = MIN(INSN_MAX, PAGE_SIZE - (at & ~PAGE_MASK));
-	err = fetch_bytes(vcpu, at, bytes, first);
+	err = insn_fetch_bytes(vcpu, at, bytes, first);
 	if (err)
 		return err;
 	err = decode(vcpu, insn, bytes, first, bits);
 	if (err != -ERANGE)
 		return err;
-	err = fetch_bytes(vcpu, bits == 64 ? at + first : (u32)(at + first), bytes + first, INSN_MAX - first);
+	err = insn_fetch_bytes(vcpu, bits == 64 ? at + first : (u32)(at + first), bytes + first, INSN_MAX - first);
 	return err ? err : decode(vcpu, insn, bytes, INSN_MAX, bits);
 }
 
@@ -91,10 +92,10 @@ int insn_read_bytes(struct vcpu *vcpu, u8 *bytes, u32 len)
 	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
 	at = bits == 64 ? vcpu->rip : (u32)(cs.base + vcpu->rip);
 	first = MIN(len, PAGE_SIZE - (at & ~PAGE_MASK));
-	err = fetch_bytes(vcpu, at, bytes, first);
+	err = insn_fetch_bytes(vcpu, at, bytes, first);
 	if (err || first == len)
 		return err;
-	return fetch_bytes(vcpu, bits == 64 ? at + first : (u32)(at + first), bytes + first, len - first);
+	return insn_fetch_bytes(vcpu, bits == 64 ? at + first : (u32)(at + first), bytes + first, len - first);
 }
 
 void insn_fill_exit(struct vcpu *vcpu)

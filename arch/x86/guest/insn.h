@@ -5,8 +5,9 @@
 
 #include "arch/x86/guest/decode.h"
 #include "arch/x86/guest/vcpu.h"
+#include "arch/x86/vendor.h"
 
-/* 64, 32 or 16: how code at RIP is decoded. */
+/* 64, 32 or 16: how code at RIP is decoded. Without CR0.PE as with it: by the D flag that CS has kept. */
 u32 insn_code_bits(const struct vcpu *vcpu);
 
 /*
@@ -14,6 +15,9 @@ u32 insn_code_bits(const struct vcpu *vcpu);
  * exception that hardware would raise already queued.
  */
 MUST_CHECK int insn_fetch(struct vcpu *vcpu, struct insn *insn);
+
+/* Bytes of code at a linear address; 0, or -EFAULT with an exception queued. */
+MUST_CHECK int insn_fetch_bytes(struct vcpu *vcpu, gva_t at, u8 *buf, u32 len);
 
 /* The first len bytes at RIP, at most INSN_MAX, as they are now. Returns 0, or -EFAULT, with an exception queued. */
 MUST_CHECK int insn_read_bytes(struct vcpu *vcpu, u8 *bytes, u32 len);
@@ -63,6 +67,14 @@ enum segment_name insn_segment(const struct insn *insn);
  * exception queued. A memory operand of LMSW is read here.
  */
 MUST_CHECK int insn_exit_operands(struct vcpu *vcpu, struct insn *insn);
+
+static inline u16 insn_selector(const struct vcpu *vcpu, enum segment_name which)
+{
+	struct segment s;
+
+	vcpu->vendor->get_segment(vcpu, which, &s);
+	return s.selector;
+}
 
 /* How the guest at its CPL accesses memory. */
 static inline struct gpt_access insn_access(const struct vcpu *vcpu, bool write, bool fetch)

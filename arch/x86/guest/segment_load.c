@@ -7,6 +7,7 @@
 
 #define DESCRIPTOR_BYTES 8u
 #define ACCESS_BYTE 5u       /* of a descriptor */
+#define REAL_ATTRIBUTES 0x93u /* data, writable, accessed, DPL 0, present */
 #define V86_ATTRIBUTES 0xf3u /* data, writable, accessed, DPL 3, present */
 
 /* --- memory ------------------------------------------------------------------------- */
@@ -169,7 +170,7 @@ static int refuse(struct vcpu *vcpu, u8 vector, u16 selector)
 	return -EFAULT;
 }
 
-static int set_accessed(struct vcpu *vcpu, struct segment *s, gva_t at)
+int descriptor_mark_accessed(struct vcpu *vcpu, struct segment *s, gva_t at)
 {
 	if (!(s->attributes & DESCRIPTOR_S) || s->attributes & TYPE_ACCESSED)
 		return 0;
@@ -177,7 +178,8 @@ static int set_accessed(struct vcpu *vcpu, struct segment *s, gva_t at)
 	return descriptor_write_access(vcpu, at, (u8)s->attributes);
 }
 
-int segment_load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 cpl)
+/* invalid: the vector for a descriptor or selector that does not fit. */
+static int load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 cpl, u8 invalid)
 {
 	struct segment s = {.selector = selector, .attributes = SEG_ATTR_UNUSABLE};
 	gva_t at;
@@ -190,14 +192,42 @@ int segment_load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 c
 	}
 	err = which == SEG_LDTR && selector & SELECTOR_LDT ? -ENOENT : descriptor_read(vcpu, selector, &s, &at);
 	if (err)
-		return err == -ENOENT ? refuse(vcpu, VEC_TS, selector) : err;
+		return err == -ENOENT ? refuse(vcpu, invalid, selector) : err;
 	vector = fault_of(which, &s, cpl);
 	if (vector)
-		return refuse(vcpu, vector, selector);
-	err = set_accessed(vcpu, &s, at);
+		return refuse(vcpu, vector == VEC_TS ? invalid : vector, selector);
+	err = descriptor_mark_accessed(vcpu, &s, at);
 	if (!err)
 		vcpu->vendor->set_segment(vcpu, which, &s);
 	return err;
+}
+
+int segment_load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 cpl)
+{
+	return load(vcpu, which, selector, cpl, VEC_TS);
+}
+
+int segment_move(struct vcpu *vcpu, enum segment_name which, u16 selector)
+{
+	return load(vcpu, which, selector, vcpu->cpl, VEC_GP);
+}
+
+/*
+ * A register that holds a null selector has no limit and no rights that could be kept; it gets those of a reset, as software
+ * expects that did not look.
+ */
+void segment_load_real(struct vcpu *vcpu, enum segment_name which, u16 selector)
+{
+	struct segment s;
+
+	vcpu->vendor->get_segment(vcpu, which, &s);
+	if (s.attributes & SEG_ATTR_UNUSABLE) {
+		s.attributes = REAL_ATTRIBUTES;
+		s.limit = 0xffff;
+	}
+	s.selector = selector;
+	s.base = (u32)selector << 4;
+	vcpu->vendor->set_segment(vcpu, which, &s);
 }
 
 void segment_load_v86(struct vcpu *vcpu, enum segment_name which, u16 selector)

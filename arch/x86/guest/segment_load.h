@@ -47,6 +47,15 @@ MUST_CHECK int descriptor_write_access(struct vcpu *vcpu, gva_t descriptor, u8 a
  */
 MUST_CHECK int segment_load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 cpl);
 
+/* The same by MOV, POP, LDS and their like at the guest's CPL: #GP instead of #TS. Not for CS. */
+MUST_CHECK int segment_move(struct vcpu *vcpu, enum segment_name which, u16 selector);
+
+/* Marks the descriptor at this address, which is loaded. */
+MUST_CHECK int descriptor_mark_accessed(struct vcpu *vcpu, struct segment *s, gva_t at);
+
+/* Without CR0.PE: the base follows from the selector; limit and rights stay ("unreal mode"). */
+void segment_load_real(struct vcpu *vcpu, enum segment_name which, u16 selector);
+
 /* Virtual-8086 mode: base and rights follow from the selector (SDM vol. 3 section 20.1.1). */
 void segment_load_v86(struct vcpu *vcpu, enum segment_name which, u16 selector);
 

@@ -168,7 +168,7 @@ struct vcpu {
 	u64 cr0, cr2, cr3, cr4, efer; /* the guest's view */
 	u64 pat, apic_base;
 	u32 cpl;               /* of the last exit */
-	u8 code_bits;          /* 64: the exit was from 64-bit code; 0: the backend did not look */
+	u8 code_bits;          /* 64: the exit was from 64-bit code; 32, 16: so says interpret_one(); 0: nobody looked */
 	bool interrupt_shadow; /* STI or MOV SS blocking */
 	bool nmi_blocked;      /* SVM: of several processors alone */
 	bool nmi_waits;        /* one, for the end of that or for its turn; the next entry looks */
@@ -183,6 +183,7 @@ struct vcpu {
 	void *guest;     /* arch/x86/guest private state: MTRRs, APIC, stepping */
 	u32 id;          /* in the guest's table of processors */
 	u32 cpu;         /* percpu_of() */
+	u32 interpreted; /* interpret_one() counts here, by about 400 host instructions each */
 	bool several;    /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 longest_exit; /* of the slow path, in ticks of the TSC */

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The interpreter's frame: fetch, the way to an instruction, and what follows it. A table says for each opcode which group has
+ * it; all others are the emulator's (emulate.h).
+ */
+#include "arch/x86/guest/interpret.h"
+
+#include "arch/x86/guest/breakpoint.h"
+#include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/interpret_group.h"
+#include "arch/x86/guest/state.h"
+#include "arch/x86/guest/stop.h"
+#include "arch/x86/vendor.h"
+
+/* Elements of a repeated string instruction at once. */
+#define ELEMENTS 8u
+/* What one of them, or an access to memory, adds to vcpu->interpreted. */
+#define COST_ELEMENTS (2 * ELEMENTS)
+#define COST_MANY_ACCESSES 40u
+#define COST_HANDLER 20u
+
+enum group {
+	EMULATOR,
+	INTEGER,
+	WIDE,
+	MULTIPLY,
+	BRANCH,
+	FAR_BRANCH,
+	STACK,
+	SEGMENT,
+	TABLE,
+	SYSTEM,
+	X87,
+	STRING,
+	UNDEFINED,
+	GROUPS,
+};
+
+static const struct {
+	int (*execute)(struct emu *e);
+	u32 cost;
+} groups[GROUPS] = {
+	[EMULATOR] = {emu_execute, 1},
+	[INTEGER] = {interpret_integer, 1},
+	[WIDE] = {interpret_wide, 1},
+	[MULTIPLY] = {interpret_multiply, 1},
+	[BRANCH] = {interpret_branch, 1},
+	[FAR_BRANCH] = {interpret_far, 3},
+	[STACK] = {interpret_stack, COST_MANY_ACCESSES},
+	[SEGMENT] = {interpret_segment, 2},
+	[TABLE] = {interpret_table, COST_HANDLER},
+	[SYSTEM] = {interpret_system, COST_HANDLER},
+	[X87] = {interpret_x87, COST_HANDLER},
+	[STRING] = {emu_execute, COST_ELEMENTS},
+	[UNDEFINED] = {interpret_undefined, 1},
+};
+
+/* clang-format off */
+static const u8 one_byte[256] = {
+#define ACCUMULATOR(n) [(n) + 4 ... (n) + 5] = INTEGER
+	ACCUMULATOR(0x00), ACCUMULATOR(0x08), ACCUMULATOR(0x10), ACCUMULATOR(0x18),
+	ACCUMULATOR(0x20), ACCUMULATOR(0x28), ACCUMULATOR(0x30), ACCUMULATOR(0x38),
+#undef ACCUMULATOR
+	[0x06 ... 0x07] = SEGMENT, [0x0e] = SEGMENT, [0x16 ... 0x17] = SEGMENT, [0x1e ... 0x1f] = SEGMENT,
+	[0x27] = MULTIPLY, [0x2f] = MULTIPLY, [0x37] = MULTIPLY, [0x3f] = MULTIPLY,
+	[0x40 ... 0x4f] = INTEGER, [0x60 ... 0x61] = STACK, [0x62] = BRANCH, [0x63] = SEGMENT,
+	[0x69] = MULTIPLY, [0x6b] = MULTIPLY, [0x6c ... 0x6f] = SYSTEM, [0x70 ... 0x7f] = BRANCH,
+	[0x8c] = SEGMENT, [0x8d] = INTEGER, [0x8e] = SEGMENT, [0x90 ... 0x99] = INTEGER,
+	[0x9a] = FAR_BRANCH, [0x9b] = X87, [0x9d] = SEGMENT, [0x9e ... 0x9f] = INTEGER,
+	[0xa4 ... 0xa7] = STRING, [0xa8 ... 0xa9] = INTEGER, [0xaa ... 0xaf] = STRING, [0xb0 ... 0xbf] = INTEGER,
+	[0xc4 ... 0xc5] = SEGMENT, [0xc8] = STACK, [0xca ... 0xcb] = FAR_BRANCH, [0xcc ... 0xce] = BRANCH, [0xcf] = FAR_BRANCH,
+	[0xd4 ... 0xd5] = MULTIPLY, [0xd6] = INTEGER, [0xd8 ... 0xdf] = X87,
+	[0xe0 ... 0xe3] = BRANCH, [0xe4 ... 0xe7] = SYSTEM, [0xe9] = BRANCH, [0xea] = FAR_BRANCH, [0xeb] = BRANCH,
+	[0xec ... 0xef] = SYSTEM, [0xf1] = BRANCH, [0xf4] = SYSTEM, [0xf5] = INTEGER, [0xf6 ... 0xf7] = MULTIPLY,
+	[0xf8 ... 0xf9] = INTEGER, [0xfa ... 0xfb] = SYSTEM, [0xfc ... 0xfd] = INTEGER, [0xff] = FAR_BRANCH,
+};
+
+static const u8 two_byte[256] = {
+	[0x00 ... 0x01] = TABLE, [0x02 ... 0x03] = SEGMENT, [0x05 ... 0x09] = SYSTEM, [0x0b] = UNDEFINED,
+	[0x0d] = WIDE, [0x18 ... 0x1f] = WIDE, [0x20 ... 0x23] = SYSTEM, [0x30 ... 0x35] = SYSTEM, [0x37] = UNDEFINED,
+	[0x40 ... 0x4f] = WIDE, [0x77] = X87, [0x78 ... 0x79] = UNDEFINED, [0x80 ... 0x8f] = BRANCH,
+	[0xa0 ... 0xa1] = SEGMENT, [0xa2] = SYSTEM, [0xa4 ... 0xa5] = WIDE, [0xa6 ... 0xa7] = UNDEFINED, [0xa8 ... 0xa9] = SEGMENT,
+	[0xaa] = UNDEFINED, [0xac ... 0xad] = WIDE, [0xae] = WIDE, [0xaf] = MULTIPLY, [0xb2] = SEGMENT, [0xb4 ... 0xb5] = SEGMENT,
+	[0xb8] = WIDE, [0xb9] = UNDEFINED, [0xbc ... 0xbd] = WIDE, [0xc8 ... 0xcf] = WIDE, [0xff] = UNDEFINED,
+};
+/* clang-format on */
+
+static enum group group_of(const struct insn *insn)
+{
+	if (insn->encoding != INSN_LEGACY || insn->map > 1)
+		return EMULATOR;
+	return insn->map ? two_byte[insn->opcode] : one_byte[insn->opcode];
+}
+
+/* Opcodes that the emulator has whose other half is none: groups 1a, 4, 8, 9 and 11 (SDM vol. 2 table A-6). */
+static bool is_undefined_form(const struct insn *insn)
+{
+	u32 op = insn->opcode, reg = insn->reg & 7;
+
+	if (insn->encoding != INSN_LEGACY || insn->map > 1)
+		return false;
+	if (insn->map == 0)
+		return ((op == 0x8f || op == 0xc6 || op == 0xc7) && reg) || (op == 0xfe && reg > 1);
+	return (op == 0xba && reg < 4) || (op == 0xc7 && (reg != 1 || !insn->has_mem)) || (op == 0xc3 && !insn->has_mem);
+}
+
+void interpret_stop(struct emu *e, const char *why)
+{
+	char text[3 * INSN_MAX + 1];
+
+	emu_describe(e, text);
+	guest_stop(e->vcpu, "instruction %sat %x:%llx, with CR0 %llx, is not interpreted%s", text,
+		   insn_selector(e->vcpu, SEG_CS), (unsigned long long)e->vcpu->rip, (unsigned long long)e->vcpu->cr0, why);
+}
+
+static int execute(struct emu *e)
+{
+	enum group group = group_of(&e->insn);
+	int err = emu_prepare(e);
+
+	if (err)
+		return err;
+	if (is_undefined_form(&e->insn))
+		return interpret_undefined(e);
+	if (group == STRING && e->insn.prefix)
+		e->elements = ELEMENTS;
+	e->vcpu->interpreted += group == STRING && !e->insn.prefix ? 2 : groups[group].cost;
+	err = groups[group].execute(e);
+	if (err == -ENOSYS && group != EMULATOR)
+		err = emu_execute(e);
+	if (err == -ENOSYS)
+		interpret_stop(e, "");
+	return err;
+}
+
+/* --- fetch ------------------------------------------------------------------------------ */
+
+static int decode(struct emu *e, const u8 *bytes, u32 len)
+{
+	int err = insn_decode(&e->insn, bytes, len, e->bits);
+
+	return err && err != -ERANGE ? interpret_undefined(e) : err;
+}
+
+/* No further than the segment's limit: #GP, as for one that is too long. */
+static int fetch(struct emu *e, const struct segment *cs)
+{
+	struct vcpu *vcpu = e->vcpu;
+	u64 room = vcpu->rip > cs->limit ? 0 : cs->limit - vcpu->rip + 1;
+	u32 at = (u32)(cs->base + vcpu->rip);
+	u32 len = (u32)MIN(room, INSN_MAX), first = MIN(len, PAGE_SIZE - (at & ~PAGE_MASK));
+	u8 bytes[INSN_MAX];
+	int err = first ? insn_fetch_bytes(vcpu, at, bytes, first) : -ERANGE;
+
+	if (!err)
+		err = decode(e, bytes, first);
+	if (err == -ERANGE && first < len) {
+		err = insn_fetch_bytes(vcpu, at + first, bytes + first, len - first);
+		if (!err)
+			err = decode(e, bytes, len);
+	}
+	return err == -ERANGE ? interpret_fault(e, VEC_GP, 0) : err;
+}
+
+/* --- one instruction ----------------------------------------------------------------------- */
+
+static void begin(struct vcpu *vcpu)
+{
+	struct vcpu_exit *exit = &vcpu->exit;
+
+	exit->interrupted.type = EVENT_NONE;
+	exit->insn_len = exit->insn_bytes_len = 0;
+	exit->operand_known = exit->cr3_pair = exit->clts = exit->lmsw = exit->nmi_unblocked = false;
+	vcpu->mmio.state = MMIO_NONE;
+	vcpu->interpreted++;
+	if (!vcpu->interrupt_shadow) /* else they may be those of a MOV SS */
+		vcpu->breakpoints_hit = 0;
+	if (!(vcpu->cr0 & CR0_PE))
+		vcpu->cpl = 0;
+}
+
+static void finish(struct emu *e)
+{
+	struct vcpu *vcpu = e->vcpu;
+
+	if (e->again) {
+		insn_repeat(vcpu);
+	} else if (e->new_stack) {
+		vcpu->rip = (u32)(vcpu->rip + e->insn.len);
+		vcpu->rflags &= ~RFLAGS_RF;
+	} else if (!e->branched && !e->done) {
+		insn_advance(vcpu, e->insn.len);
+	}
+	if (e->new_flags)
+		vcpu->rflags = e->flags;
+	if (e->shadow || e->new_stack)
+		vcpu->interrupt_shadow = true;
+}
+
+enum interpreted interpret_one(struct vcpu *vcpu)
+{
+	struct emu e = {.vcpu = vcpu};
+	struct segment cs;
+
+	if (vcpu->inject.type != EVENT_NONE)
+		return INTERPRET_EVENT;
+	begin(vcpu);
+	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
+	if (breakpoint_is_at(vcpu, (u32)(cs.base + vcpu->rip)))
+		return INTERPRET_EVENT;
+	vcpu->code_bits = e.bits = cs.attributes & SEG_ATTR_DB ? 32 : 16;
+	if (!fetch(&e, &cs) && !execute(&e))
+		finish(&e);
+	vcpu->code_bits = 0;
+	if (vcpu->inject.type != EVENT_NONE)
+		return INTERPRET_EVENT;
+	return e.halted ? INTERPRET_HALT : INTERPRETED;
+}
