@@ -89,7 +89,7 @@ bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	u64 rflags;
 	u32 len;
 
-	if (!vmx_exit_is_fast(info, (enum exit_kind)exit->kind) || vmx_nmi_is_due(vcpu))
+	if (!vmx_exit_is_fast(info, (enum exit_kind)exit->kind) || vmx_nmi_is_due(vcpu) || vmx_of(vcpu)->v8086)
 		return false;
 	if (guest_root_is_foreign(vcpu))
 		return false;

@@ -248,8 +248,8 @@ def legacy_tests():
             test = functools.partial(run_legacy, name, bare)
             test.slow = False
             found[f"legacy_{name}_{'bare' if bare else 'under_umbra'}_runs_to_its_end"] = test
-    # No real mode on VMX. Bochs makes an exit for a hardware task switch.
-    for name in ("code16", "v86", "a20", "taskswitch1", "taskswitch2", "taskswitch3"):
+    # Bochs makes an exit for a hardware task switch.
+    for name in ("real", "code16", "v86", "a20", "taskswitch1", "taskswitch2", "taskswitch3"):
         test = functools.partial(run_legacy_in_bochs, name)
         test.slow = False
         found[f"legacy_{name}_runs_to_its_end_in_bochs_on_vmx"] = test
