@@ -420,7 +420,7 @@ $(MB)/mb1-flat.bin: $(MB)/mb1-flat.elf
 
 # Outside long mode (tests/guest/legacy/): multiboot kernels in assembly.
 LEGACY := build/guest/legacy
-LEGACY_IMAGES := $(foreach f,real code16 v86 a20 segments taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf)
+LEGACY_IMAGES := $(foreach f,real modes code16 v86 a20 segments taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf)
 
 $(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm Makefile
 	$(call say,NASM,$@)

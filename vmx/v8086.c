@@ -95,13 +95,15 @@ u64 vmx_v8086_rflags(struct vcpu *vcpu)
 	return (vcpu->rflags & ~RFLAGS_IOPL) | RFLAGS_VM | RFLAGS_FIXED;
 }
 
-/* A #DB that waits for the end of a shadow is the interpreter's, who executes the instruction in it. */
+/*
+ * A #DB that waits for the end of a shadow is the interpreter's, who executes the instruction in it. Without a shadow none waits, but
+ * Bochs says so of a single step whose instruction exited.
+ */
 void vmx_v8086_store(struct vcpu *vcpu)
 {
 	vcpu->rflags = (vcpu->rflags & ~(RFLAGS_VM | RFLAGS_IOPL)) | vmx_of(vcpu)->own_iopl;
 	vcpu->cpl = 0;
-	if (vcpu->interrupt_shadow)
-		vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, 0);
 }
 
 void vmx_get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
