@@ -79,7 +79,7 @@
 
 /* DR6: single-step trap, SDM vol. 3 section 17.2.3 */
 #define DR6_BREAKPOINTS BITS(3, 0) /* a debug exception replaces them, the other bits it only sets */
-#define DR6_BD BIT(13) /* an access to a debug register, with DR7.GD */
+#define DR6_BD BIT(13)             /* an access to a debug register, with DR7.GD */
 #define DR6_BS BIT(14)
 #define DR6_BT BIT(15) /* the new task's T flag */
 #define DR6_RESET 0xffff0ff0ull

@@ -62,8 +62,10 @@ static void check_tables(struct vmx_check *k, const struct entry_segments *m)
 	for (u32 i = SEG_GDTR; i <= SEG_IDTR; i++) {
 		const struct segment *s = &m->segment[i];
 
-		vmx_expect(k, vmx_check_canonical(s->base), entry_segment_name((enum segment_name)i), "base not canonical (26.3.1.3)");
-		vmx_expect(k, !(s->limit >> 16), entry_segment_name((enum segment_name)i), "limit above 0xffff (26.3.1.3)");
+		vmx_expect(k, vmx_check_canonical(s->base), entry_segment_name((enum segment_name)i),
+			   "base not canonical (26.3.1.3)");
+		vmx_expect(k, !(s->limit >> 16), entry_segment_name((enum segment_name)i),
+			   "limit above 0xffff (26.3.1.3)");
 	}
 }
 

@@ -466,14 +466,6 @@ def test_debug_build_audits_without_a_mismatch_in_bochs_on_vmx():
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
 
 
-@slow
-def test_guest_that_leaves_protected_mode_is_stopped_with_one_line_in_bochs_on_vmx():
-    machine = bochs_debian(bochs.DEFAULT_MODEL, options=f"{vm.LINUX} reboot=bios", command="reboot -f")
-    result = boot("bochs-real-mode", machine, timeout=BOCHS_TIMEOUT, until=rb"guest stopped: [^\n]*\n")
-    require(not result.timed_out, "it was not stopped")
-    require(re.search(r"guest stopped: it left protected mode.*not supported on VMX", result.text), "the serial log does not say why")
-
-
 def run_image_in_bochs(name, options="ram_mib=512 narrow=1"):
     """Bochs has no debug exit: the image's last line says that it is done. It gives up at accesses to the APIC
     that are wider than a register."""

@@ -66,11 +66,9 @@ static void check_bases(struct rules *k, const struct entry_segments *m)
 {
 	const struct segment *s = m->segment;
 
-	EXPECT(canonical(s[SEG_TR].base) && canonical(s[SEG_FS].base) &&
-		       canonical(s[SEG_GS].base),
+	EXPECT(canonical(s[SEG_TR].base) && canonical(s[SEG_FS].base) && canonical(s[SEG_GS].base),
 	       "TR, FS or GS base: not canonical (26.3.1.2)");
-	EXPECT(!is_usable(&s[SEG_LDTR]) || canonical(s[SEG_LDTR].base),
-	       "LDTR base: not canonical (26.3.1.2)");
+	EXPECT(!is_usable(&s[SEG_LDTR]) || canonical(s[SEG_LDTR].base), "LDTR base: not canonical (26.3.1.2)");
 	EXPECT(!(s[SEG_CS].base >> 32), "CS base: high half is not 0 (26.3.1.2)");
 	EXPECT((!is_usable(&s[SEG_SS]) || !(s[SEG_SS].base >> 32)) &&
 		       (!is_usable(&s[SEG_DS]) || !(s[SEG_DS].base >> 32)) &&
@@ -135,7 +133,7 @@ static void check_data(struct rules *k, const struct entry_segments *m, enum seg
 	expect(k, type & TYPE_ACCESSED, name, "not accessed (26.3.1.2)");
 	expect(k, !(type & TYPE_CODE) || type & TYPE_READABLE, name, "code that is not readable (26.3.1.2)");
 	expect(k, type >= 12 || SEG_ATTR_DPL(s->attributes) >= (s->selector & SELECTOR_RPL), name,
-		   "DPL below RPL (26.3.1.2)");
+	       "DPL below RPL (26.3.1.2)");
 	check_common(k, m, which, false);
 }
 
@@ -144,7 +142,7 @@ static void check_v8086_segment(struct rules *k, const struct entry_segments *m,
 	const struct segment *s = &m->segment[which];
 
 	expect(k, s->base == (u64)s->selector << 4 && s->limit == 0xffff && s->attributes == ATTR_V8086,
-		   names[which], "not as in virtual-8086 mode (26.3.1.2)");
+	       names[which], "not as in virtual-8086 mode (26.3.1.2)");
 }
 
 static void check_system_segments(struct rules *k, const struct entry_segments *m)

@@ -85,7 +85,8 @@ static bool may_enter(const struct vcpu *vcpu)
 {
 	if (vcpu->execution == EXECUTION_NATIVE)
 		return true;
-	return vcpu->execution == EXECUTION_VIRTUAL_8086 && !vcpu->halted && !vcpu->interrupt_shadow && !(vcpu->rip >> 16);
+	return vcpu->execution == EXECUTION_VIRTUAL_8086 && !vcpu->halted && !vcpu->interrupt_shadow &&
+	       !(vcpu->rip >> 16);
 }
 
 /* One step; false: the hardware goes on. An event for a guest that is NATIVE again is the entry's to deliver. */

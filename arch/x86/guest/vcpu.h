@@ -175,10 +175,10 @@ struct vcpu {
 	u64 rip, rflags;
 	u64 cr0, cr2, cr3, cr4, efer; /* the guest's view */
 	u64 pat, apic_base;
-	u32 cpl;               /* of the last exit */
-	u8 code_bits;          /* 64: the exit was from 64-bit code; 32, 16: so says interpret_one(); 0: nobody looked */
-	u8 execution;          /* enum execution */
-	bool halted;           /* by a HLT that was interpreted: until an interrupt, an NMI or an INIT */
+	u32 cpl;      /* of the last exit */
+	u8 code_bits; /* 64: the exit was from 64-bit code; 32, 16: so says interpret_one(); 0: nobody looked */
+	u8 execution; /* enum execution */
+	bool halted;  /* by a HLT that was interpreted: until an interrupt, an NMI or an INIT */
 	bool interrupt_shadow; /* STI or MOV SS blocking */
 	bool nmi_blocked;      /* SVM: of several processors alone */
 	bool nmi_waits;        /* one, for the end of that or for its turn; the next entry looks */

@@ -22,6 +22,8 @@ COUNT equ 0x6210
 STEPS equ 0x6214
 PASS16 equ 0x6218
 LIMITS equ 0x621c
+COSTS equ 0x6300		; ticks of the time-stamp counter
+PAGES equ 0x30000		; a page directory
 RESULTS equ 0x20000
 
 run_tests:
@@ -35,8 +37,8 @@ run_tests:
 	mov	[PASS16], eax
 	mov	ax, SEL_DATA16
 	mov	fs, ax
-	cmp	dword [pass], 0
-	je	.go
+	test	dword [pass], 1
+	jz	.go
 	mov	ax, SEL_APIC
 	mov	fs, ax
 .go:	jmp	SEL_CODE16:LOW
@@ -48,11 +50,17 @@ back:	mov	ax, SEL_DATA
 	mov	gs, ax
 	mov	esp, [saved_esp]
 	lidt	[idt_pointer]
-	call	print_results
-	inc	dword [pass]
 	cmp	dword [pass], 2
+	jae	.switched
+	call	print_results
+	call	print_costs
+	jmp	.next
+.switched:
+	call	check_switches
+.next:	inc	dword [pass]
+	cmp	dword [pass], 4
 	jb	run_tests.pass
-	jmp	switches
+	ret
 
 print_results:
 	mov	eax, [COUNT]
@@ -88,12 +96,67 @@ print_results:
 	ret
 .real:	db "real ", 0
 
+; What an instruction costs, for docs/performance.md: a NOTE line, as it differs.
+print_costs:
+	xor	ebx, ebx
+.next:	mov	esi, .note
+	call	print
+	mov	eax, [pass]
+	call	print_hex
+	mov	al, ' '
+	call	put
+	mov	esi, [costs + ebx * 4]
+	call	print
+	mov	esi, .is
+	call	print
+	mov	eax, [COSTS + ebx * 4]
+	call	print_hex
+	mov	al, 10
+	call	put
+	inc	ebx
+	cmp	ebx, (costs_end - costs) / 4
+	jb	.next
+	ret
+.note:	db "NOTE: cost ", 0
+.is:	db ": ", 0
+
+%define NOTE(n) NOTES + 4 * (n)
+check_switches:
+	CHECK	"PE set and cleared without a jump", [NOTE(0)], 0x11
+	CHECK	"code between MOV CR0 and the jump: CALL, PUSH, strings", [NOTE(1)], 0x1234
+	CHECK	"CS is what it was", [NOTE(2)], 0
+	CHECK	"protected 16-bit code by a jump, and back", [NOTE(3)], SEL_CODE16
+	CHECK	"its stack holds what real mode has pushed", [NOTE(4)], 0xabcd
+	CHECK	"a limit of 4 GiB survives loads in real mode", [NOTE(5)], [apic_version]
+	CHECK	"writes beyond 64 KiB arrive", [NOTE(6)], 0x60
+	CHECK	"strings with 32-bit addresses beyond 64 KiB", [NOTE(7)], [apic_version]
+	CHECK	"the base goes with the load", [NOTE(8)], 0x5a5a
+	CHECK	"PE and PG set at once", [NOTE(9)], 0x80000001
+	CHECK	"memory by page tables before the jump", [NOTE(10)], 0x77
+	CHECK	"paging off, then protected mode off", [NOTE(11)], 0
+	CHECK	"LMSW sets PE", [NOTE(12)], 1
+	CHECK	"LMSW does not clear it", [NOTE(13)], 1
+	CHECK	"segments loaded before the jump", [NOTE(14)], 0x5a5a
+	CHECK	"limit of the APIC's segment: an access beyond is refused where the processor checks", [NOTE(15)], [NOTE(16)]
+	mov	eax, [NOTE(17)]
+	cmp	eax, 5
+	jb	.few
+	mov	eax, 5
+.few:	CHECK	"the timer ends HLT", eax, 5
+	CHECK	"an interrupt comes behind the instruction behind STI", [NOTE(18)], 1
+	CHECK	"an interrupt comes in a loop", [NOTE(19)], 1
+	CHECK	"interrupts that are off wait", [NOTE(20)], 0
+	CHECK	"a vector of an exception is an interrupt's too", [NOTE(21)], 2
+	ret
+
 section .data
 pass:	dd 0
 real_idt: dw 0x3ff
 	dd 0
 section .names progbits alloc noexec nowrite align=4
 names:
+section .costs progbits alloc noexec nowrite align=4
+costs:
 section .strings progbits alloc noexec nowrite align=1
 section .text
 
@@ -119,7 +182,7 @@ test_ %+ tests_made:
 	jmp	near after
 .next:
 %endmacro
-; QEMU checks no limits.
+; QEMU checks neither limits nor what is written to control registers.
 %define IF_LIMITS {cmp byte [cs:LIMITS], 0}, {je near .end}
 %define AT(x) (x - real_start + LOW)
 
@@ -141,8 +204,8 @@ bits 16
 	mov	ss, ax
 	mov	gs, ax
 	mov	sp, STACK16
-	cmp	byte [PASS16], 0
-	jne	.odd
+	test	byte [PASS16], 1
+	jnz	.odd
 	mov	fs, ax
 .odd:
 	mov	word [TOP], STACK16
@@ -160,7 +223,9 @@ bits 16
 	mov	sp, STACK16
 	cmp	word [VECTOR], 13
 	sete	[LIMITS]
-	jmp	tests
+	cmp	byte [PASS16], 2
+	jae	near switch_tests
+	jmp	near tests
 
 fill_vectors:
 	xor	di, di
@@ -173,6 +238,7 @@ fill_vectors:
 	loop	.next
 	mov	dword [0x60 * 4], AT(on_soft)
 	mov	dword [0x61 * 4], AT(on_flags)
+	mov	dword [0x62 * 4], AT(on_nothing)
 	ret
 
 align 8
@@ -264,7 +330,12 @@ after:	mov	[cs:STATE], eax
 	mov	eax, cr0
 	and	eax, 0xe005003f
 	mov	[STATE + 52], eax
-	mov	[STATE + 56], cs
+	mov	eax, dr6
+	mov	[STATE + 56], eax
+	mov	eax, 0x400
+	mov	dr7, eax
+	mov	eax, 0xffff0ff0
+	mov	dr6, eax
 	cmp	word [VECTOR], 0xffff
 	je	.sum
 	mov	ax, [BEGIN]
@@ -421,10 +492,13 @@ tests:
 	T	"TF and PUSHF", {push word 0x0102}, {popf}, {pushf}, {pop ax}
 	T	"a breakpoint on data", {mov eax, DATA}, {mov dr0, eax}, {mov eax, 0xd0303}, {mov dr7, eax}, {mov [DATA], cx}, {nop}, \
 		{nop}
-	T	"DR6 tells", {mov eax, dr6}, {mov ebx, dr7}, {mov ecx, 0x400}, {mov dr7, ecx}, {mov ecx, 0xffff0ff0}, {mov dr6, ecx}
+	T	"DR6 and DR7", {mov eax, 0xffff4ff1}, {mov dr6, eax}, {mov ebx, dr6}, {mov ecx, dr7}, {mov eax, 0x12345678}, {mov dr2, eax}, \
+		{mov edx, dr2}
 	T	"a breakpoint on code", {mov eax, AT(.1)}, {mov dr1, eax}, {mov eax, 0x40c}, {mov dr7, eax}, {nop}, {.1:}, {mov ax, 1}, \
 		{nop}
-	T	"breakpoints off", {mov eax, dr6}, {mov ecx, 0x400}, {mov dr7, ecx}, {mov ecx, 0xffff0ff0}, {mov dr6, ecx}
+	T	"a breakpoint on a port", {mov eax, cr4}, {or al, 8}, {mov cr4, eax}, {mov eax, 0x80}, {mov dr0, eax}, {mov eax, 0x20403}, \
+		{mov dr7, eax}, {out 0x80, al}, {nop}
+	T	"general detect", {mov eax, 0x2400}, {mov dr7, eax}, {mov eax, dr0}
 	T	"SMSW", {smsw ax}, {smsw [DATA]}, {smsw ecx}, {and ecx, 0x7fffffff}
 	T	"LMSW without PE", {smsw ax}, {or al, 8}, {lmsw ax}, {smsw bx}, {clts}, {smsw cx}
 	T	"SGDT and SIDT", {sidt [DATA]}, {mov eax, [DATA + 2]}, {o32 sgdt [DATA + 8]}, {mov bx, [DATA + 8]}
@@ -433,11 +507,11 @@ tests:
 	T	"LGDT of 24 bits", {o32 sgdt [DATA + 16]}, {mov word [DATA], 0x1234}, {mov dword [DATA + 2], 0x87654321}, {lgdt [DATA]}, \
 		{o32 sgdt [DATA + 8]}, {mov eax, [DATA + 10]}, {mov ebx, [DATA + 8]}, {o32 lgdt [DATA + 16]}
 	T	"MOV from and to CR0", {mov eax, cr0}, {xor eax, 0x40000000 ^ 0x40000000}, {mov cr0, eax}, {and eax, 0x80000001}
-	T	"PG without PE", {mov eax, cr0}, {or eax, 0x80000000}, {mov cr0, eax}
+	T	"PG without PE", IF_LIMITS, {mov eax, cr0}, {or eax, 0x80000000}, {mov cr0, eax}
 	T	"MOV from and to CR2, CR3, CR4", {mov eax, 0x1234}, {mov cr2, eax}, {mov ebx, cr2}, {mov ecx, cr3}, {mov cr3, ecx}, \
 		{mov edx, cr4}, {mov cr4, edx}, {xor edx, edx}
 	T	"MOV from CR1", {db 0x0f, 0x20, 0xc8}
-	T	"reserved bits of CR4", {mov eax, 0x80000000}, {mov cr4, eax}
+	T	"reserved bits of CR4", IF_LIMITS, {mov eax, 0x80000000}, {mov cr4, eax}
 	T	"LLDT", {lldt ax}
 	T	"LTR", {ltr ax}
 	T	"SLDT", {sldt ax}
@@ -454,25 +528,342 @@ tests:
 	T	"CPUID", {xor eax, eax}, {cpuid}
 	T	"RDTSC", {rdtsc}, {xor eax, eax}, {xor edx, edx}
 	T	"INVLPG, INVD, WBINVD", {invlpg [bx]}, {wbinvd}, {invd}
-	T	"HLT with a single step", {push word 0x0102}, {popf}, {hlt}, {nop}
 	T	"IN and OUT", {mov dx, 0x80}, {mov al, 0x5a}, {out dx, al}, {out 0x80, al}, {in al, 0x21}, {mov ah, al}, {mov dx, 0xa1}, \
 		{in al, dx}
 	T	"INS and OUTS", {mov dx, 0x21}, {mov di, DATA + 3}, {insb}, {mov dx, 0x80}, {mov si, DATA}, {mov cx, 3}, {rep outsb}
-	T	"NOP, PAUSE, multi-byte NOP", {nop}, {pause}, {db 0x0f, 0x1f, 0x44, 0x00, 0x00}, {xchg ax, ax}
+	T	"NOP, PAUSE, multi-byte NOP", {nop}, {pause}, {db 0x0f, 0x1f, 0x40, 0x00}, {xchg ax, ax}
 	T	"x87", {fninit}, {fld1}, {fadd st0, st0}, {fistp word [DATA + 2]}, {fnstcw [DATA]}, {fnstsw ax}
 	T	"FWAIT and FNSAVE", {fninit}, {fwait}, {fld1}, {fst dword [DATA + 4]}, {fstp qword [DATA + 8]}
-	o32 lgdt [AT(.gdt)]
+	call	measure
+leave_real:
+	o32 lgdt [AT(gdt16)]
 	mov	eax, cr0
 	or	al, 1
 	mov	cr0, eax
 	jmp	dword SEL_CODE:back
-.gdt:	dw gdt_pointer - gdt - 1
+align 4
+gdt16:	dw gdt_pointer - gdt - 1
 	dd gdt
+
+; --- switches of the mode -------------------------------------------------------------------
+
+switch_tests:
+	xor	eax, eax
+	mov	[NOTE(18)], eax
+	; set and cleared without a jump
+	o32 lgdt [AT(gdt16)]
+	mov	eax, cr0
+	or	al, 1
+	mov	cr0, eax
+	mov	cx, 0x10
+	inc	cx
+	mov	[NOTE(0)], cx
+	and	al, 0xfe
+	mov	cr0, eax
+	mov	ax, cs
+	mov	[NOTE(2)], ax
+	; code before the jump
+	mov	eax, cr0
+	or	al, 1
+	mov	cr0, eax
+	push	word 0x1234
+	call	.sub
+	pop	ax
+	mov	si, NOTE(1)
+	mov	di, NOTE(1)
+	cld
+	stosw
+	mov	word [NOTE(4)], 0
+	push	word 0xabcd
+	jmp	SEL_CODE16:AT(.code16)
+.sub:	nop
+	ret
+.code16:
+	mov	[NOTE(3)], cs
+	mov	ax, SEL_DATA16
+	mov	ss, ax
+	pop	word [NOTE(4)]
+	mov	ax, SEL_DATA
+	mov	gs, ax
+	mov	ax, SEL_DATA16
+	mov	ds, ax
+	mov	es, ax
+	mov	eax, cr0
+	and	al, 0xfe
+	mov	cr0, eax
+	jmp	0:AT(.real)
+.real:	xor	ax, ax
+	mov	ds, ax
+	mov	es, ax
+	mov	ss, ax
+	; unreal mode: GS has 4 GiB, before and behind a load
+	mov	eax, [gs:dword APIC + 0x30]
+	xor	ax, ax
+	mov	gs, ax
+	mov	eax, [gs:dword APIC + 0x30]
+	mov	[NOTE(5)], eax
+	mov	dword [gs:dword APIC + 0x80], 0x60
+	mov	eax, [gs:dword APIC + 0x80]
+	mov	[NOTE(6)], eax
+	mov	dword [gs:dword APIC + 0x80], 0
+	mov	esi, APIC + 0x30
+	mov	edi, NOTE(7)
+	gs a32 movsd
+	mov	word [DATA], 0x5a5a
+	mov	ax, DATA >> 4
+	mov	gs, ax
+	mov	ax, [gs:0]
+	mov	[NOTE(8)], ax
+	; paging and protection at once
+	mov	ax, PAGES >> 4
+	mov	es, ax
+	xor	di, di
+	mov	eax, 0x83
+	mov	cx, 1024
+.pages:	stosd
+	add	eax, 0x400000
+	loop	.pages
+	mov	dword [es:4], 0x83	; 4 MiB again at 4 MiB
+	xor	ax, ax
+	mov	es, ax
+	mov	eax, cr4
+	or	al, 0x10
+	mov	cr4, eax
+	mov	eax, PAGES
+	mov	cr3, eax
+	mov	byte [DATA + 1], 0x77
+	mov	ecx, cr0
+	mov	eax, ecx
+	or	eax, 0x80000001
+	mov	cr0, eax
+	mov	ax, SEL_DATA
+	mov	gs, ax
+	mov	al, [gs:dword 0x400000 + DATA + 1]
+	movzx	eax, al
+	mov	[NOTE(10)], eax
+	mov	eax, cr0
+	and	eax, 0x80000001
+	mov	[NOTE(9)], eax
+	mov	eax, cr0
+	and	eax, 0x7fffffff
+	mov	cr0, eax
+	and	al, 0xfe
+	mov	cr0, eax
+	and	eax, 0x80000001
+	mov	[NOTE(11)], eax
+	mov	eax, cr4
+	and	al, 0xef
+	mov	cr4, eax
+	; LMSW
+	smsw	ax
+	or	al, 1
+	lmsw	ax
+	smsw	ax
+	and	ax, 1
+	mov	[NOTE(12)], ax
+	xor	ax, ax
+	lmsw	ax
+	smsw	ax
+	and	ax, 1
+	mov	[NOTE(13)], ax
+	mov	ax, SEL_DATA16
+	mov	gs, ax
+	mov	word [DATA], 0x5a5a
+	mov	ax, [gs:DATA]
+	mov	[NOTE(14)], ax
+	mov	eax, cr0
+	and	al, 0xfe
+	mov	cr0, eax
+	jmp	0:AT(.again)
+.again:	xor	ax, ax
+	mov	gs, ax
+	; a small limit stays too
+	mov	eax, cr0
+	or	al, 1
+	mov	cr0, eax
+	mov	ax, SEL_APIC
+	mov	es, ax
+	and	eax, 0xffff
+	mov	eax, cr0
+	and	al, 0xfe
+	mov	cr0, eax
+	xor	ax, ax
+	mov	es, ax
+	mov	word [VECTOR], 0
+	mov	word [RESUME], AT(.beyond)
+	mov	al, [es:0x1000]
+.beyond:
+	mov	sp, STACK16
+	xor	eax, eax
+	mov	al, [VECTOR]
+	mov	[NOTE(15)], eax
+	xor	eax, eax
+	cmp	byte [LIMITS], 0
+	je	.limits
+	mov	al, 13
+.limits:
+	mov	[NOTE(16)], eax
+	mov	eax, cr0
+	or	al, 1
+	mov	cr0, eax
+	mov	ax, SEL_DATA16
+	mov	es, ax
+	mov	eax, cr0
+	and	al, 0xfe
+	mov	cr0, eax
+	xor	ax, ax
+	mov	es, ax
+	call	timer
+	jmp	near leave_real
+
+; The PIC's timer at vector 0x70, then at 8.
+timer:	mov	dword [0x70 * 4], AT(on_tick)
+	mov	al, 0x70
+	call	set_pic
+	mov	al, 0x34
+	out	0x43, al
+	mov	al, 0
+	out	0x40, al
+	mov	al, 0x10
+	out	0x40, al
+	mov	dword [NOTE(17)], 0
+	sti
+.halt:	hlt
+	cmp	dword [NOTE(17)], 5
+	jb	.halt
+	cli
+	mov	eax, [NOTE(17)]
+	mov	[NOTE(20)], eax
+	mov	al, 0x0a		; until one waits
+	out	0x20, al
+.wait:	in	al, 0x20
+	test	al, 1
+	jz	.wait
+	mov	eax, [NOTE(17)]
+	sub	[NOTE(20)], eax
+	mov	dx, 0
+	mov	bx, AT(.shadow)
+	sti
+	mov	dx, 1
+.shadow:
+	nop
+	cli
+	mov	eax, [NOTE(17)]
+	sti
+.spin:	cmp	eax, [NOTE(17)]
+	je	.spin
+	cli
+	mov	dword [NOTE(19)], 1
+	mov	dword [8 * 4], AT(on_tick8)
+	mov	al, 8
+	call	set_pic
+	mov	dword [NOTE(21)], 0
+	sti
+.eight:	hlt
+	cmp	dword [NOTE(21)], 2
+	jb	.eight
+	cli
+	mov	al, 0xff
+	out	0x21, al
+	mov	dword [NOTE(21)], 2
+	mov	dword [8 * 4], AT(vectors + 8 * 8)
+	ret
+
+; AL: vector of the first controller
+set_pic:
+	mov	ah, al
+	mov	al, 0x11
+	out	0x20, al
+	mov	al, ah
+	out	0x21, al
+	mov	al, 4
+	out	0x21, al
+	mov	al, 1
+	out	0x21, al
+	mov	al, 0xfe
+	out	0x21, al
+	mov	eax, cr0
+	or	al, 1
+	mov	cr0, eax
+	mov	ax, SEL_DATA
+	mov	gs, ax
+	mov	eax, cr0
+	and	al, 0xfe
+	mov	cr0, eax
+	xor	ax, ax
+	mov	gs, ax
+	mov	dword [gs:dword APIC + 0xf0], 0x1ff
+	mov	dword [gs:dword APIC + 0x350], 0x700
+	ret
+
+on_tick:
+	push	ax
+	inc	dword [cs:NOTE(17)]
+	push	bp
+	mov	bp, sp
+	cmp	[bp + 4], bx		; behind STI and the instruction behind it?
+	jne	.other
+	mov	[cs:NOTE(18)], dl
+.other:	pop	bp
+	mov	al, 0x20
+	out	0x20, al
+	pop	ax
+	iret
+on_tick8:
+	push	ax
+	inc	dword [cs:NOTE(21)]
+	mov	al, 0x20
+	out	0x20, al
+	pop	ax
+	iret
+
+; --- costs -----------------------------------------------------------------------------------
+
+; COST name, instruction...: ticks of 256 times, divided by that; the LOOP is part of it
+%assign costs_made 0
+%macro COST 2-*
+	[section .strings]
+%%name:	db %1, 0
+	[section .costs]
+	dd %%name
+	__SECT__
+cost_ %+ costs_made:
+	mov	word [RESUME], AT(.none)
+.none:	mov	bp, 256
+	rdtsc
+	mov	[COSTS + 4 * costs_made], eax
+.again:
+	%rep %0 - 1
+	%rotate 1
+	%1
+	%endrep
+	dec	bp
+	jnz	near .again
+	rdtsc
+	sub	eax, [COSTS + 4 * costs_made]
+	shr	eax, 8
+	mov	[COSTS + 4 * costs_made], eax
+	%assign costs_made costs_made + 1
+%endmacro
+measure:
+	COST	"nothing but DEC and JNZ", {nop}
+	COST	"ten MOVs", {mov ax, bx}, {mov ax, bx}, {mov ax, bx}, {mov ax, bx}, {mov ax, bx}, {mov ax, bx}, {mov ax, bx}, \
+		{mov ax, bx}, {mov ax, bx}, {mov ax, bx}
+	COST	"ten ADDs to memory", {add [DATA], bx}, {add [DATA], bx}, {add [DATA], bx}, {add [DATA], bx}, {add [DATA], bx}, \
+		{add [DATA], bx}, {add [DATA], bx}, {add [DATA], bx}, {add [DATA], bx}, {add [DATA], bx}
+	COST	"CLI", {cli}
+	COST	"PUSHF and POPF", {pushf}, {popf}
+	COST	"INT and IRET", {int 0x62}
+	COST	"OUT", {out 0x80, al}
+	COST	"PUSH and POP", {push ax}, {pop ax}
+	COST	"REP MOVSB of 64 bytes", {mov si, DATA}, {mov di, DATA + 64}, {mov cx, 64}, {rep movsb}
+	ret
+on_nothing:
+	iret
 real_end:
 bits 32
 [section .names]
 names_end:
+[section .costs]
+costs_end:
 section .text
-
-switches:
-	ret
