@@ -188,6 +188,7 @@ UNIT_LIBS_test_cr3_pair := -lunicorn
 UNIT_LIBS_test_bounce := -lunicorn
 UNIT_LIBS_test_drop := -lunicorn -lZydis
 UNIT_LIBS_test_emulate := -lunicorn
+UNIT_LIBS_test_interpret_unicorn := -lunicorn
 UNIT_LIBS_test_walk_unicorn := -lunicorn
 
 build/unit/obj/%.o: %.c Makefile VERSION

@@ -230,6 +230,12 @@ MUST_CHECK int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u
 MUST_CHECK int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len,
 				  struct gpt_access access, gva_t *fault_gva, u32 *error);
 /*
+ * A locked operation's write, of 1, 2, 4 or 8 bytes in one page: if the memory still holds what was expected. 0; -EAGAIN, it does
+ * not, and nothing was written; or as above. What crosses a boundary of 8 bytes is not atomic to processors inside the guest.
+ */
+MUST_CHECK int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expected, const void *value,
+				     u32 len, struct gpt_access access, gva_t *fault_gva, u32 *error);
+/*
  * The access to the byte at gva, but nothing is moved: 0 if it is hidden memory, -EIO if it is other memory, -EFAULT with
  * *fault_gva and *error.
  */

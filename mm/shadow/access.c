@@ -110,6 +110,39 @@ static void copy_natural(u8 *at, u8 *buf, u32 len, bool write)
 	}
 }
 
+/* Others may change the word beside the operand, each time: then it is to be done again. */
+#define EXCHANGE_TRIES 8u
+
+/* By one compare-exchange of the aligned word that the bytes lie in. */
+static bool exchange_in_word(u8 *at, const u8 *expected, const u8 *value, u32 len)
+{
+	u32 offset = (uintptr_t)at & 7;
+	u64 *word = (u64 *)(at - offset), old = __atomic_load_n(word, __ATOMIC_RELAXED), new;
+
+	for (u32 tries = EXCHANGE_TRIES; tries; tries--) {
+		if (memcmp((u8 *)&old + offset, expected, len))
+			return false;
+		new = old;
+		memcpy((u8 *)&new + offset, value, len);
+		if (__atomic_compare_exchange_n(word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+			return true;
+	}
+	return false;
+}
+
+static bool exchange(u8 *at, const u8 *expected, u8 *value, u32 len)
+{
+	u8 now[8];
+
+	if (((uintptr_t)at & 7) + len <= 8)
+		return exchange_in_word(at, expected, value, len);
+	copy_natural(at, now, len, false);
+	if (memcmp(now, expected, len))
+		return false;
+	copy_natural(at, value, len, true);
+	return true;
+}
+
 /* With the lock: else another CPU could protect the table between the two, and never learn of the write. */
 static void write_ram(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf)
 {
@@ -122,6 +155,22 @@ static void write_ram(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf
 		frame_unsync(mmu, piece->gfn, frame);
 	copy_natural(piece->at, buf, piece->len, true); /* LOCKED: write */
 	engine_unlock(s);
+}
+
+/* The same for a locked operation. */
+static bool exchange_ram(struct shadow_mmu *mmu, const struct piece *piece, const u8 *expected, u8 *value)
+{
+	struct shadow *s = mmu->s;
+	u32 *frame;
+	bool done;
+
+	engine_lock(s);
+	frame = frame_of_gfn(s, piece->gfn);
+	if (frame_is_protected(*frame))
+		frame_unsync(mmu, piece->gfn, frame);
+	done = exchange(piece->at, expected, value, piece->len); /* LOCKED: exchange */
+	engine_unlock(s);
+	return done;
 }
 
 static void copy_foreign(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf, bool write)
@@ -197,4 +246,21 @@ int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 l
 {
 	access.write = true;
 	return access_pages(mmu, gva, (u8 *)(uintptr_t)buf, len, access, fault_gva, error);
+}
+
+/* Device memory has no locked operations that would matter: it is written. */
+int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expected, const void *value, u32 len,
+			  struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	struct piece piece;
+	int err;
+
+	access.write = true;
+	err = piece_find(mmu, gva, len, access, &piece, fault_gva, error);
+	if (err)
+		return err;
+	if (piece.at)
+		return exchange_ram(mmu, &piece, expected, (u8 *)(uintptr_t)value) ? 0 : -EAGAIN;
+	piece_copy(mmu, &piece, (u8 *)(uintptr_t)value, true);
+	return 0;
 }

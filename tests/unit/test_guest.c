@@ -265,6 +265,12 @@ int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 l
 {
 	return 0;
 }
+
+int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expected, const void *value, u32 len,
+			  struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	return shadow_write_guest(mmu, gva, value, len, access, fault_gva, error);
+}
 u64 gpt_read_entry(const struct gpt_context *ctx, gfn_t table, u32 index)
 {
 	return pdpte_source[index];

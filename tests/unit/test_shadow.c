@@ -1902,6 +1902,59 @@ static void hypervisor_write_that_unmaps_its_target(void **state)
 	assert_int_equal(error, PF_W);
 }
 
+/* The same by a locked operation, which has the memory as it was, or writes nothing. */
+static void locked_write_that_unmaps_its_target(void **state)
+{
+	const struct gpt_access kind = {.write = true};
+	u64 at, view = 0x70000000, value = 0, gva = 0, old, wrong;
+	u32 error = 0;
+
+	map(view, 1, (slot(g.root, view, 1) & PAGE_MASK) | LINK);
+	at = slot(g.root, view, 1);
+	expect_ok(view, USER_READ, at & PAGE_MASK);
+	wrong = machine_peek(g.m, at) ^ BIT(40);
+	assert_int_equal(shadow_exchange_guest(g.m->mmu, view + (at & 0xfff), &wrong, &value, 8, kind, &gva, &error),
+			 -EAGAIN);
+	old = machine_peek(g.m, at);
+	assert_true(old);
+	assert_int_equal(shadow_exchange_guest(g.m->mmu, view + (at & 0xfff), &old, &value, 8, kind, &gva, &error),
+			 0);
+	assert_true(machine_peek(g.m, at) == 0);
+	machine_reenter(g.m);
+	invlpg(view);
+	expect_fault(view, USER_READ, PF_U);
+	assert_int_equal(shadow_exchange_guest(g.m->mmu, view + 8, &old, &value, 8, kind, &gva, &error), -EFAULT);
+	assert_int_equal(error, PF_W);
+}
+
+static void locked_writes_of_every_size_and_place(void **state)
+{
+	static const u32 sizes[] = {1, 2, 4, 8};
+	const struct gpt_access kind = {.write = true};
+	u8 before[32], after[32], value[8] = {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88};
+	gva_t gva = 0;
+	u32 error = 0;
+
+	map(CODE, 1, DATA | USER);
+	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++)
+		for (u32 at = 0; at < 16; at++) {
+			u32 len = sizes[i];
+
+			assert_int_equal(shadow_read_guest(g.m->mmu, CODE, before, 32, kind, &gva, &error), 0);
+			before[at]++; /* not what is there */
+			assert_int_equal(shadow_exchange_guest(g.m->mmu, CODE + at, before + at, value, len, kind,
+							       &gva, &error),
+					 -EAGAIN);
+			before[at]--;
+			assert_int_equal(shadow_exchange_guest(g.m->mmu, CODE + at, before + at, value, len, kind,
+							       &gva, &error),
+					 0);
+			memcpy(before + at, value, len);
+			assert_int_equal(shadow_read_guest(g.m->mmu, CODE, after, 32, kind, &gva, &error), 0);
+			assert_memory_equal(after, before, 32);
+		}
+}
+
 /* The write goes to the table that maps it, to the one above, and so on. */
 /* adversarial: 20 */
 static void write_to_the_tables_that_map_the_write(void **state)
@@ -3399,6 +3452,8 @@ int main(int argc, char **argv)
 		TEST(code_that_lies_in_the_table_it_writes),
 		TEST(instruction_that_unmaps_its_own_page),
 		TEST(hypervisor_write_that_unmaps_its_target),
+		TEST(locked_write_that_unmaps_its_target),
+		TEST(locked_writes_of_every_size_and_place),
 		TEST(write_to_the_tables_that_map_the_write),
 		TEST(user_write_to_a_readonly_page_that_is_a_table),
 		TEST(hypervisor_writes_to_a_table_for_the_guest),

@@ -137,6 +137,12 @@ int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 l
 		memcpy(memory + gva, buf, len);
 	return err;
 }
+
+int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expected, const void *value, u32 len,
+			  struct gpt_access access, gva_t *fault_gva, u32 *error)
+{
+	return shadow_write_guest(mmu, gva, value, len, access, fault_gva, error);
+}
 enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
 {
 	gva_t ignored;

@@ -79,7 +79,7 @@ int emu_cmpxchg_wide(struct emu *e)
 {
 	u64 *gpr = e->vcpu->gpr, old[2] = {0}, new[2];
 	u32 half = e->insn.w ? 8 : 4;
-	u8 bytes[16];
+	u8 bytes[16], before[8];
 	bool equal;
 	int err;
 
@@ -97,6 +97,7 @@ int emu_cmpxchg_wide(struct emu *e)
 		err = emulate_read(e->vcpu, e->gva, bytes, 2 * half);
 	if (err)
 		return err;
+	memcpy(before, bytes, sizeof(before));
 	memcpy(&old[0], bytes, half);
 	memcpy(&old[1], bytes + half, half);
 	equal = old[0] == insn_truncate(gpr[GPR_RAX], half) && old[1] == insn_truncate(gpr[GPR_RDX], half);
@@ -104,7 +105,8 @@ int emu_cmpxchg_wide(struct emu *e)
 	new[1] = equal ? gpr[GPR_RCX] : old[1];
 	memcpy(bytes, &new[0], half);
 	memcpy(bytes + half, &new[1], half);
-	err = emulate_write(e->vcpu, e->gva, bytes, 2 * half);
+	err = e->insn.lock && half == 4 ? emulate_exchange(e->vcpu, e->gva, before, bytes, sizeof(before)) :
+					  emulate_write(e->vcpu, e->gva, bytes, 2 * half);
 	if (err)
 		return err;
 	if (!equal) {

@@ -190,6 +190,28 @@ int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len)
 	return err;
 }
 
+/* Only of RAM the shadow engine makes one operation; what else there is has no locked ones. */
+int emulate_exchange(struct vcpu *vcpu, gva_t gva, const void *expected, const void *value, u32 len)
+{
+	gva_t fault_gva = gva;
+	u32 error = 0;
+	int err;
+
+	if (first_piece(gva, len) != len || is_faulting_on_trapped(vcpu, gva, true))
+		return emulate_write(vcpu, gva, value, len);
+	if (is_misaligned(vcpu, gva, len))
+		return -EFAULT;
+	err = shadow_exchange_guest(vcpu->mmu, gva, expected, value, len, insn_access(vcpu, true, false),
+				    &fault_gva, &error);
+	if (err == -EFAULT)
+		inject_pf(vcpu, fault_gva, error);
+	else if (err == -EIO)
+		return emulate_write(vcpu, gva, value, len);
+	if (!err)
+		breakpoint_note_access(vcpu, gva, len, true);
+	return err;
+}
+
 int emulate_drop_write(struct vcpu *vcpu, gva_t gva, u32 len)
 {
 	struct gpt_access access = insn_access(vcpu, true, false);

@@ -12,6 +12,11 @@
  */
 MUST_CHECK int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len);
 MUST_CHECK int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len);
+/*
+ * The write of a locked operation that has read what is expected: 0; -EAGAIN, another processor has changed it meanwhile, nothing is
+ * written and the instruction is to be executed again; -EFAULT. At most 8 bytes; across two pages it is a plain write.
+ */
+MUST_CHECK int emulate_exchange(struct vcpu *vcpu, gva_t gva, const void *expected, const void *value, u32 len);
 /* Whether the access would succeed. */
 MUST_CHECK int emulate_probe_read(struct vcpu *vcpu, gva_t gva, u32 len);
 MUST_CHECK int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len);

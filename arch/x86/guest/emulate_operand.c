@@ -58,7 +58,10 @@ static int read_rm(struct emu *e, u64 *value, enum segment_access access)
 	err = emu_locate(e, e->size, access);
 	if (!err && access == SEGMENT_WRITE)
 		err = emulate_probe_write(e->vcpu, e->gva, e->size);
-	return err ? err : emulate_read(e->vcpu, e->gva, value, e->size);
+	if (!err)
+		err = emulate_read(e->vcpu, e->gva, value, e->size);
+	e->loaded = *value;
+	return err;
 }
 
 int emu_read_rm(struct emu *e, u64 *value)
@@ -71,12 +74,19 @@ int emu_read_rm_to_write(struct emu *e, u64 *value)
 	return read_rm(e, value, SEGMENT_WRITE);
 }
 
+bool emu_is_locked(const struct emu *e)
+{
+	return e->insn.lock || (e->insn.map == 0 && (e->insn.opcode == 0x86 || e->insn.opcode == 0x87)); /* XCHG */
+}
+
 int emu_write_rm(struct emu *e, u64 value)
 {
 	int err;
 
 	if (e->insn.has_mem) {
 		err = emu_locate(e, e->size, SEGMENT_WRITE);
+		if (!err && unlikely(emu_is_locked(e)))
+			return emulate_exchange(e->vcpu, e->gva, &e->loaded, &value, e->size);
 		return err ? err : emulate_write(e->vcpu, e->gva, &value, e->size);
 	}
 	emu_set_reg(e, e->insn.rm, e->size, value);

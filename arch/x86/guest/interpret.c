@@ -101,7 +101,8 @@ static bool is_undefined_form(const struct insn *insn)
 		return false;
 	if (insn->map == 0)
 		return ((op == 0x8f || op == 0xc6 || op == 0xc7) && reg) || (op == 0xfe && reg > 1);
-	return (op == 0xba && reg < 4) || (op == 0xc7 && (reg != 1 || !insn->has_mem)) || (op == 0xc3 && !insn->has_mem);
+	return (op == 0xba && reg < 4) || (op == 0xc7 && (reg != 1 || !insn->has_mem)) ||
+	       (op == 0xc3 && !insn->has_mem);
 }
 
 void interpret_stop(struct emu *e, const char *why)
@@ -110,7 +111,8 @@ void interpret_stop(struct emu *e, const char *why)
 
 	emu_describe(e, text);
 	guest_stop(e->vcpu, "instruction %sat %x:%llx, with CR0 %llx, is not interpreted%s", text,
-		   insn_selector(e->vcpu, SEG_CS), (unsigned long long)e->vcpu->rip, (unsigned long long)e->vcpu->cr0, why);
+		   insn_selector(e->vcpu, SEG_CS), (unsigned long long)e->vcpu->rip,
+		   (unsigned long long)e->vcpu->cr0, why);
 }
 
 static int execute(struct emu *e)

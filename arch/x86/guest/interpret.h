@@ -14,7 +14,7 @@
 enum interpreted {
 	INTERPRETED,
 	INTERPRET_EVENT, /* vcpu->inject holds an event, which the caller delivers; if a soft one, RIP is still at its instruction */
-	INTERPRET_HALT,  /* HLT; RIP is behind it */
+	INTERPRET_HALT, /* HLT; RIP is behind it */
 };
 
 /*

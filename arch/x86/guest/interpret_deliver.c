@@ -27,8 +27,9 @@ static bool is_soft(const struct vcpu_event *event)
 
 static NORETURN void stop(const struct delivery *d, const char *why)
 {
-	guest_stop(d->vcpu, "vector %x at %x:%llx, with CR0 %llx, is not delivered by the interpreter: %s", d->event->vector,
-		   insn_selector(d->vcpu, SEG_CS), (unsigned long long)d->vcpu->rip, (unsigned long long)d->vcpu->cr0, why);
+	guest_stop(d->vcpu, "vector %x at %x:%llx, with CR0 %llx, is not delivered by the interpreter: %s",
+		   d->event->vector, insn_selector(d->vcpu, SEG_CS), (unsigned long long)d->vcpu->rip,
+		   (unsigned long long)d->vcpu->cr0, why);
 }
 
 /* Values of size bytes, the last one on top; all of them or none, for registers change behind them. */

@@ -35,7 +35,8 @@ static int check_descriptor(struct emu *e, enum far_way way, u16 selector, const
 
 	if (!(s->attributes & DESCRIPTOR_S))
 		interpret_stop(e, ": a gate or a task");
-	if (!(s->attributes & TYPE_CODE) || !is_allowed(e, way, selector, s) || (code64 && s->attributes & SEG_ATTR_DB))
+	if (!(s->attributes & TYPE_CODE) || !is_allowed(e, way, selector, s) ||
+	    (code64 && s->attributes & SEG_ATTR_DB))
 		return selector_fault(e, VEC_GP, selector);
 	if (!(s->attributes & DESCRIPTOR_P))
 		return selector_fault(e, VEC_NP, selector);

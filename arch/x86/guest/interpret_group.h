@@ -18,8 +18,8 @@ MUST_CHECK int interpret_far(struct emu *e);      /* far JMP, CALL, RET; IRET */
 MUST_CHECK int interpret_stack(struct emu *e);    /* PUSHA, ENTER, POPF, segment registers and the stack */
 MUST_CHECK int interpret_segment(struct emu *e);  /* MOV to a segment register, LDS and its like, LAR, LSL, ARPL */
 MUST_CHECK int interpret_table(struct emu *e);    /* groups 6 and 7: LGDT, LTR, VERR, LMSW... */
-MUST_CHECK int interpret_system(struct emu *e);   /* what the handlers of exits do; ports; MOV CR and DR; HLT, CLI, STI */
-MUST_CHECK int interpret_x87(struct emu *e);      /* x87 without a memory operand, and WAIT */
+MUST_CHECK int interpret_system(struct emu *e); /* what the handlers of exits do; ports; MOV CR and DR; HLT, CLI, STI */
+MUST_CHECK int interpret_x87(struct emu *e); /* x87 without a memory operand, and WAIT */
 
 static inline int interpret_undefined(struct emu *e)
 {
@@ -68,7 +68,8 @@ enum far_way { FAR_JUMP, FAR_CALL, FAR_RETURN };
  * The code segment that a far transfer of the same privilege to selector:offset leads to, nothing changed but the descriptor's
  * accessed flag. 0 or -EFAULT.
  */
-MUST_CHECK int interpret_code_segment(struct emu *e, enum far_way way, u16 selector, u64 offset, struct segment *out);
+MUST_CHECK int interpret_code_segment(struct emu *e, enum far_way way, u16 selector, u64 offset,
+				      struct segment *out);
 
 /* --- interpret.c --- */
 /* What is known to the hardware alone ends the guest: names the instruction. */

@@ -58,8 +58,8 @@ static int copy_frame_pointer(struct emu *e, u32 level)
 static int check_top(struct emu *e)
 {
 	gva_t gva;
-	int err = insn_linear(e->vcpu, SEG_SS, insn_truncate(e->vcpu->gpr[GPR_RSP], emu_stack_width(e)), e->insn.opsize,
-			      SEGMENT_WRITE, &gva);
+	int err = insn_linear(e->vcpu, SEG_SS, insn_truncate(e->vcpu->gpr[GPR_RSP], emu_stack_width(e)),
+			      e->insn.opsize, SEGMENT_WRITE, &gva);
 
 	return err ? err : emulate_probe_write(e->vcpu, gva, e->insn.opsize);
 }
@@ -83,7 +83,7 @@ static int make_frame(struct emu *e)
 	if (err)
 		gpr[GPR_RSP] = rsp;
 	else
-		emu_set_reg(e, GPR_RBP, size, frame);
+		emu_set_reg(e, GPR_RBP, emu_stack_width(e), frame);
 	return err;
 }
 

@@ -6,9 +6,9 @@
 #include "arch/x86/vendor.h"
 
 #define DESCRIPTOR_BYTES 8u
-#define ACCESS_BYTE 5u       /* of a descriptor */
+#define ACCESS_BYTE 5u        /* of a descriptor */
 #define REAL_ATTRIBUTES 0x93u /* data, writable, accessed, DPL 0, present */
-#define V86_ATTRIBUTES 0xf3u /* data, writable, accessed, DPL 3, present */
+#define V86_ATTRIBUTES 0xf3u  /* data, writable, accessed, DPL 3, present */
 
 /* --- memory ------------------------------------------------------------------------- */
 
