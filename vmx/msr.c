@@ -51,18 +51,14 @@ static u32 msr_field(u32 msr)
 	}
 }
 
-/* The VMCS holds another value: v8086.c. */
-static bool is_own_sysenter(const struct vcpu *vcpu, u32 msr)
-{
-	return msr == MSR_SYSENTER_CS && vmx_of(vcpu)->v8086;
-}
-
 bool vmx_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	u32 field = msr_field(msr);
 
+	if (unlikely(vmx_of(vcpu)->v8086) && vmx_v8086_get_msr(vcpu, msr, value))
+		return true;
 	if (field)
-		*value = unlikely(is_own_sysenter(vcpu, msr)) ? vmx_of(vcpu)->own_sysenter_cs : vmcs_read_raw(field);
+		*value = vmcs_read_raw(field);
 	return field;
 }
 
@@ -70,11 +66,9 @@ bool vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	u32 field = msr_field(msr);
 
-	if (unlikely(is_own_sysenter(vcpu, msr)))
-		vmx_of(vcpu)->own_sysenter_cs = (u32)value;
-	else if (field)
+	if (unlikely(vmx_of(vcpu)->v8086) && vmx_v8086_set_msr(vcpu, msr, value))
+		return true;
+	if (field)
 		vmcs_write_raw(field, value);
-	if (unlikely(vcpu->execution != EXECUTION_NATIVE)) /* it may be a segment's base */
-		vcpu->execution = EXECUTION_UNDECIDED;
 	return field;
 }

@@ -90,6 +90,7 @@ void vmx_load_guest(struct vcpu *vcpu)
 
 void vmx_look(struct vcpu *vcpu)
 {
+	vmx_v8086_begin(vcpu);
 	vmx_note_nmis(vcpu);
 	load_dr6(vcpu);
 }

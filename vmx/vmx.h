@@ -37,8 +37,9 @@ struct vmx_vcpu {
 	bool nmi_exits;  /* always: of several processors */
 	bool v8086;      /* the VMCS holds the guest as v8086.c makes it: real mode in virtual-8086 mode */
 	bool intr_exits; /* so do external interrupts, there */
-	/* What the VMCS then holds otherwise: ES to GS without base and selector, LDTR, TR. */
+	/* What the VMCS then holds otherwise, bits of ES to GS: of which it has newer selectors and bases, or older ones. */
 	struct segment own[SEG_TR + 1];
+	u32 own_stale, own_changed;
 	u32 own_sysenter_cs;
 	u64 own_iopl;
 	bool nmi_window; /* an exit is asked for when one may go in */
@@ -99,9 +100,13 @@ void vmx_nmi_entry(struct vcpu *vcpu);
 void vmx_note_nmis(struct vcpu *vcpu);
 
 /* v8086.c */
+void vmx_v8086_begin(struct vcpu *vcpu); /* the form of virtual-8086 mode, if it is not there */
 void vmx_v8086_load(struct vcpu *vcpu); /* into the form that vcpu->execution asks for, and what each entry needs of it */
 u64 vmx_v8086_rflags(struct vcpu *vcpu); /* what the VMCS is to hold */
 void vmx_v8086_store(struct vcpu *vcpu); /* behind an exit, with RFLAGS and interruptibility as the VMCS has them */
+/* MSRs that the VMCS does not hold then: true if it is one. */
+bool vmx_v8086_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);
+bool vmx_v8086_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 void vmx_get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out);
 void vmx_set_segment(struct vcpu *vcpu, enum segment_name which, const struct segment *in);
 
