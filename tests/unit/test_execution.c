@@ -262,10 +262,12 @@ static void interrupts_come_between_instructions_where_they_are_let_in(void **st
 	segments[SEG_CS].base++;
 	vcpu.execution = EXECUTION_UNDECIDED;
 	run("s.v", "!", "s.Iv"); /* behind the shadow */
-	/* In virtual-8086 mode before the entry. */
+	/* In virtual-8086 mode the entry finds it. */
 	vcpu.rflags |= RFLAGS_IF;
 	vcpu.interrupt_shadow = true;
-	run(".", "!", ".I");
+	run(".", "!", ".");
+	vcpu.exit.kind = EXIT_INTERRUPT;
+	run("", "!", "I");
 }
 
 static void an_event_of_an_instruction_comes_first_then_an_nmi_then_an_interrupt(void **state)

@@ -87,9 +87,14 @@ static void handle_exception(struct vcpu *vcpu)
 static void handle_page_fault(struct vcpu *vcpu)
 {
 	const struct vcpu_exit *exit = &vcpu->exit;
+	enum shadow_result result = SHADOW_EMULATE;
 
 	vcpu_note_event(vcpu, NOTED_ACCESS, exit->gva);
-	switch (shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags, &vcpu->mmio.fault)) {
+	if (vcpu->mmio.state != MMIO_FOUND)
+		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags,
+					     &vcpu->mmio.fault);
+	vcpu->mmio.state = MMIO_NONE;
+	switch (result) {
 	case SHADOW_FIXED:
 	case SHADOW_RETRY: return;
 	case SHADOW_INJECT: inject_pf(vcpu, exit->gva, vcpu->mmio.fault.error); return;

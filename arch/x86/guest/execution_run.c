@@ -45,6 +45,19 @@ static bool take_interrupt(struct vcpu *vcpu, int vector)
 	return true;
 }
 
+/* Virtual-8086 mode has no shadow of an STI, nor more than 64 KiB of code. */
+static bool may_enter(const struct vcpu *vcpu)
+{
+	return vcpu->execution == EXECUTION_VIRTUAL_8086 && !vcpu->halted && !vcpu->interrupt_shadow &&
+	       !(vcpu->rip >> 16);
+}
+
+/* Where the guest can be entered the entry finds it, and exits for it. */
+static bool may_come_here(const struct vcpu *vcpu)
+{
+	return takes_interrupts(vcpu) && (vcpu->exit.kind == EXIT_INTERRUPT || !may_enter(vcpu));
+}
+
 /* True if something was delivered. */
 static bool take_event(struct vcpu *vcpu)
 {
@@ -52,7 +65,7 @@ static bool take_event(struct vcpu *vcpu)
 		deliver(vcpu, vcpu->inject);
 		return true;
 	}
-	return take_nmi(vcpu) || (takes_interrupts(vcpu) && take_interrupt(vcpu, hw_take_interrupt()));
+	return take_nmi(vcpu) || (may_come_here(vcpu) && take_interrupt(vcpu, hw_take_interrupt()));
 }
 
 static void look_at_messages(struct vcpu *vcpu)
@@ -78,15 +91,6 @@ static void wait_halted(struct vcpu *vcpu)
 		take_interrupt(vcpu, hw_wait_interrupt());
 	else
 		hw_wait(vcpu->vendor);
-}
-
-/* Virtual-8086 mode has no shadow of an STI, nor more than 64 KiB of code. */
-static bool may_enter(const struct vcpu *vcpu)
-{
-	if (vcpu->execution == EXECUTION_NATIVE)
-		return true;
-	return vcpu->execution == EXECUTION_VIRTUAL_8086 && !vcpu->halted && !vcpu->interrupt_shadow &&
-	       !(vcpu->rip >> 16);
 }
 
 /* One step; false: the hardware goes on. An event for a guest that is NATIVE again is the entry's to deliver. */
