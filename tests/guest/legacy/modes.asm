@@ -146,6 +146,8 @@ check_switches:
 	CHECK	"an interrupt comes behind the instruction behind STI", [NOTE(18)], 1
 	CHECK	"an interrupt comes in a loop", [NOTE(19)], 1
 	CHECK	"interrupts that are off wait", [NOTE(20)], 0
+	CHECK	"NMIs come, each once", [NOTE(22)], 2
+	CHECK	"an NMI waits for the end of the other's handler", [NOTE(23)], 1
 	CHECK	"a vector of an exception is an interrupt's too", [NOTE(21)], 2
 	ret
 
@@ -714,6 +716,7 @@ switch_tests:
 	xor	ax, ax
 	mov	es, ax
 	call	timer
+	call	nmis
 	jmp	near leave_real
 
 ; The PIC's timer at vector 0x70, then at 8.
@@ -768,6 +771,32 @@ timer:	mov	dword [0x70 * 4], AT(on_tick)
 	mov	dword [NOTE(21)], 2
 	mov	dword [8 * 4], AT(vectors + 8 * 8)
 	ret
+
+; NMIs that it sends itself: the second, out of the handler, waits for the IRET.
+nmis:	mov	dword [2 * 4], AT(on_nmi)
+	xor	eax, eax
+	mov	[NOTE(22)], eax
+	mov	[NOTE(23)], eax
+	call	send_nmi
+.wait:	cmp	dword [NOTE(22)], 2
+	jb	.wait
+	ret
+send_nmi:
+	mov	eax, [gs:dword APIC + 0x20]
+	mov	[gs:dword APIC + 0x310], eax
+	mov	dword [gs:dword APIC + 0x300], 0x4400
+	ret
+on_nmi:	inc	dword [cs:NOTE(22)]
+	cmp	dword [cs:NOTE(22)], 1
+	jne	.done
+	pushad
+	call	send_nmi
+	mov	cx, 100
+.wait:	loop	.wait
+	mov	eax, [cs:NOTE(22)]
+	mov	[cs:NOTE(23)], eax
+	popad
+.done:	iret
 
 ; AL: vector of the first controller
 set_pic:
