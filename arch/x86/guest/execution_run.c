@@ -93,12 +93,17 @@ static void wait_halted(struct vcpu *vcpu)
 		hw_wait(vcpu->vendor);
 }
 
-/* One step; false: the hardware goes on. An event for a guest that is NATIVE again is the entry's to deliver. */
-static bool step(struct vcpu *vcpu)
+static bool is_native(struct vcpu *vcpu)
 {
 	if (vcpu->execution == EXECUTION_UNDECIDED)
 		vcpu->execution = (u8)execution_decide(vcpu);
-	if (vcpu->execution == EXECUTION_NATIVE)
+	return vcpu->execution == EXECUTION_NATIVE;
+}
+
+/* One step; false: the hardware goes on. An event for a guest that is NATIVE again is the entry's to deliver. */
+static bool step(struct vcpu *vcpu)
+{
+	if (is_native(vcpu))
 		return false;
 	if (take_event(vcpu))
 		return true;
@@ -115,6 +120,8 @@ void execution_run(struct vcpu *vcpu)
 {
 	u32 looked = vcpu->interpreted;
 
+	if (is_native(vcpu))
+		return;
 	vcpu->exit = (struct vcpu_exit){.kind = vcpu->exit.kind}; /* an event that it cut short is in vcpu->inject */
 	while (step(vcpu)) {
 		if (vcpu->interpreted - looked < ROUND)
