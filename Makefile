@@ -330,6 +330,20 @@ build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@
 
+bench-interpret: build/bench/interpret ## Instructions per interpreted instruction of real mode
+	@for what in registers loads stores stack branches modify string; do \
+		n=$$(build/bench/interpret $$what); \
+		total=$$(valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=measure_interpret \
+			build/bench/interpret $$what 2>&1 | sed -n 's/.*Collected : //p'); \
+		echo "$$what: $$((total / n)) instructions"; \
+	done
+
+BENCH_INTERPRET_C := tests/bench/interpret.c lib/spinlock.c lib/printf.c $(sort $(wildcard mm/*.c mm/shadow/*.c arch/x86/guest/interpret*.c \
+	arch/x86/guest/emulate*.c)) $(patsubst %,arch/x86/guest/%.c,alu breakpoint decode inject insn insn_encode insn_fast insn_shape mmio segment_load)
+build/bench/interpret: $(BENCH_INTERPRET_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h arch/x86/guest/*.h) Makefile
+	@mkdir -p $(@D)
+	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_INTERPRET_C) build/bench/string.o -o $@
+
 # --- the style of the code (.clang-format, .editorconfig) ---------------------
 format: ## Lay out the C code by clang-format
 	@tools/lint/format --apply
@@ -591,5 +605,5 @@ help: ## Print this list
 
 -include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
-.PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm all deps unit unit-build check-includes guests \
+.PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm bench-interpret all deps unit unit-build check-includes guests \
 	run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help

@@ -227,6 +227,11 @@ const u8 *shadow_recall_code(struct shadow_mmu *mmu, gva_t gva);
  */
 MUST_CHECK int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
 				 gva_t *fault_gva, u32 *error);
+/*
+ * The bytes up to the end of the page, for a fetch, in place: NULL where it faults, and where it is no RAM. Others may write there
+ * all the time.
+ */
+const u8 *shadow_find_code(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access);
 MUST_CHECK int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void *buf, u32 len,
 				  struct gpt_access access, gva_t *fault_gva, u32 *error);
 /*

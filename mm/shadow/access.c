@@ -90,12 +90,40 @@ static void store_natural(void *at, u64 value, u32 size)
 	}
 }
 
+#define COPY_AT_ONCE(type) \
+	do { \
+		type value; \
+		if (write) { \
+			__builtin_memcpy(&value, buf, sizeof(type)); \
+			__atomic_store_n((type *)(void *)at, value, __ATOMIC_RELAXED); \
+		} else { \
+			value = __atomic_load_n((const type *)(const void *)at, __ATOMIC_RELAXED); \
+			__builtin_memcpy(buf, &value, sizeof(type)); \
+		} \
+	} while (0)
+
+/* What one access does, as most are. False: it takes more. */
+static ALWAYS_INLINE bool copy_at_once(u8 *at, u8 *buf, u32 len, bool write)
+{
+	if ((uintptr_t)at & (len - 1))
+		return false;
+	switch (len) {
+	case 1: COPY_AT_ONCE(u8); return true;
+	case 2: COPY_AT_ONCE(u16); return true;
+	case 4: COPY_AT_ONCE(u32); return true;
+	case 8: COPY_AT_ONCE(u64); return true;
+	default: return false;
+	}
+}
+
 /*
  * Each byte of the guest's once, by accesses of natural size: other CPUs, a walker among them, see each of these whole, as of
  * the processor's own (SDM vol. 3 section 8.1.1), and so does a device.
  */
 static void copy_natural(u8 *at, u8 *buf, u32 len, bool write)
 {
+	if (likely(copy_at_once(at, buf, len, write)))
+		return;
 	for (u32 done = 0, size; done < len; done += size) {
 		u64 value = 0;
 
@@ -219,6 +247,19 @@ static int access_pages(struct shadow_mmu *mmu, gva_t gva, u8 *buf, u32 len, str
 	}
 	piece_copy(mmu, &pieces[0], buf, access.write);
 	return 0;
+}
+
+const u8 *shadow_find_code(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access)
+{
+	struct region_hit hit;
+	struct gpt_walk walk;
+
+	if (walk_settled(mmu, gva, access, &walk) != GPT_OK)
+		return NULL;
+	region_lookup(mmu->s->regions, walk.gfn, &hit);
+	if (hit.kind != REGION_RAM)
+		return NULL;
+	return (const u8 *)phys_to_virt(pfn_to_hpa(hit.pfn)) + (gva & (PAGE_SIZE - 1));
 }
 
 int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, gva_t *fault_gva, u32 *error)

@@ -155,6 +155,12 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
 	return check_access(gva, access, &fault_gva, &walk->error) ? GPT_FAULT : GPT_OK;
 }
 
+static bool code_in_place = true; /* shadow_find_code() finds it */
+const u8 *shadow_find_code(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access)
+{
+	return gva < MEM_END && (gva & PAGE_MASK) != absent && code_in_place ? memory + gva : NULL;
+}
+
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
 	return NULL;

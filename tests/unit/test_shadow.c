@@ -1955,6 +1955,18 @@ static void locked_writes_of_every_size_and_place(void **state)
 		}
 }
 
+static void code_is_found_in_place(void **state)
+{
+	const struct gpt_access kind = {.fetch = true, .user = true};
+
+	map(CODE, 1, DATA | USER);
+	map(CODE + PAGE_SIZE, 1, DATA | USER | PTE_NX);
+	assert_ptr_equal(shadow_find_code(g.m->mmu, CODE + 0x123, kind), machine_ram(g.m, DATA + 0x123));
+	assert_true(entry(CODE, 1) & PTE_A);
+	assert_null(shadow_find_code(g.m->mmu, CODE + PAGE_SIZE, kind));
+	assert_null(shadow_find_code(g.m->mmu, CODE + 2 * PAGE_SIZE, kind));
+}
+
 /* The write goes to the table that maps it, to the one above, and so on. */
 /* adversarial: 20 */
 static void write_to_the_tables_that_map_the_write(void **state)
@@ -3454,6 +3466,7 @@ int main(int argc, char **argv)
 		TEST(hypervisor_write_that_unmaps_its_target),
 		TEST(locked_write_that_unmaps_its_target),
 		TEST(locked_writes_of_every_size_and_place),
+		TEST(code_is_found_in_place),
 		TEST(write_to_the_tables_that_map_the_write),
 		TEST(user_write_to_a_readonly_page_that_is_a_table),
 		TEST(hypervisor_writes_to_a_table_for_the_guest),

@@ -380,7 +380,8 @@ int emu_prepare(struct emu *e)
 		inject_ud(e->vcpu);
 		return -EFAULT;
 	}
-	e->offset = insn_effective_offset(e->vcpu, &e->insn);
+	if (e->insn.has_mem)
+		e->offset = insn_effective_offset(e->vcpu, &e->insn);
 	/* An even opcode of the integer maps is the byte form. */
 	e->size = e->insn.opcode & 1 ? e->insn.opsize : 1;
 	return 0;

@@ -106,8 +106,12 @@ static int fault(struct bounce *b)
 	return -EFAULT;
 }
 
+/* In the interpreter's units (interpret.h). */
+#define COST_EXECUTE 8u
+
 static int run(struct bounce *b)
 {
+	b->emu->vcpu->interpreted += COST_EXECUTE;
 	hw_execute(&b->x);
 	return b->x.faulted ? fault(b) : 0;
 }

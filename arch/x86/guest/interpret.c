@@ -14,8 +14,9 @@
 
 /* Elements of a repeated string instruction at once. */
 #define ELEMENTS 8u
-/* What one of them, or an access to memory, adds to vcpu->interpreted. */
-#define COST_ELEMENTS (2 * ELEMENTS)
+/* What is added to vcpu->interpreted: make bench-interpret. */
+#define COST_MEMORY 2u /* loaded and stored */
+#define COST_ELEMENTS (3 * ELEMENTS)
 #define COST_MANY_ACCESSES 40u
 #define COST_HANDLER 20u
 
@@ -40,7 +41,7 @@ static const struct {
 	int (*execute)(struct emu *e);
 	u32 cost;
 } groups[GROUPS] = {
-	[EMULATOR] = {emu_execute, 1},
+	[EMULATOR] = {emu_execute, 2},
 	[INTEGER] = {interpret_integer, 1},
 	[WIDE] = {interpret_wide, 1},
 	[MULTIPLY] = {interpret_multiply, 1},
@@ -126,7 +127,8 @@ static int execute(struct emu *e)
 		return interpret_undefined(e);
 	if (group == STRING && e->insn.prefix)
 		e->elements = ELEMENTS;
-	e->vcpu->interpreted += group == STRING && !e->insn.prefix ? 2 : groups[group].cost;
+	e->vcpu->interpreted +=
+		(group == STRING && !e->insn.prefix ? 4 : groups[group].cost) + (e->insn.has_mem ? COST_MEMORY : 0);
 	err = groups[group].execute(e);
 	if (err == -ENOSYS && group != EMULATOR)
 		err = emu_execute(e);
@@ -145,7 +147,7 @@ static int decode(struct emu *e, const u8 *bytes, u32 len)
 }
 
 /* No further than the segment's limit: #GP, as for one that is too long. */
-static int fetch(struct emu *e, const struct segment *cs)
+static int fetch_slow(struct emu *e, const struct segment *cs)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u64 room = vcpu->rip > cs->limit ? 0 : cs->limit - vcpu->rip + 1;
@@ -157,11 +159,48 @@ static int fetch(struct emu *e, const struct segment *cs)
 	if (!err)
 		err = decode(e, bytes, first);
 	if (err == -ERANGE && first < len) {
-		err = insn_fetch_bytes(vcpu, at + first, bytes + first, len - first);
+		err = insn_fetch_bytes(vcpu, (u32)(at + first), bytes + first, len - first);
 		if (!err)
 			err = decode(e, bytes, len);
 	}
 	return err == -ERANGE ? interpret_fault(e, VEC_GP, 0) : err;
+}
+
+#define FETCHED 16u /* two words: no less than INSN_MAX */
+#define NOT_FETCHED BITS(63, 56)
+
+/*
+ * Decoding is a function of the bytes, and of the kind of code, alone: what has been decoded is right as long as the bytes, which are
+ * fetched each time, are the same. False: it takes the slow way.
+ */
+static bool fetch_decoded(struct emu *e, const struct segment *cs)
+{
+	struct vcpu *vcpu = e->vcpu;
+	u32 at = (u32)(cs->base + vcpu->rip);
+	struct guest_decoded *d = &guest_of(vcpu)->decoded[(at ^ at >> 6) % DECODED_MAX];
+	u64 bytes[2];
+	const u8 *code;
+
+	if (unlikely((at & ~PAGE_MASK) > PAGE_SIZE - FETCHED || vcpu->rip + FETCHED > cs->limit))
+		return false;
+	code = shadow_find_code(vcpu->mmu, at, insn_access(vcpu, false, true));
+	if (unlikely(!code))
+		return false;
+	__builtin_memcpy(bytes, code, sizeof(bytes));
+	bytes[1] &= ~NOT_FETCHED;
+	if (unlikely(d->bytes[0] != bytes[0] || d->bytes[1] != bytes[1] || d->bits != e->bits)) {
+		if (insn_decode(&e->insn, (const u8 *)bytes, INSN_MAX, e->bits))
+			return false;
+		*d = (struct guest_decoded){.bytes = {bytes[0], bytes[1]}, .bits = e->bits, .insn = e->insn};
+		return true;
+	}
+	e->insn = d->insn;
+	return true;
+}
+
+static int fetch(struct emu *e, const struct segment *cs)
+{
+	return likely(fetch_decoded(e, cs)) ? 0 : fetch_slow(e, cs);
 }
 
 /* --- one instruction ----------------------------------------------------------------------- */

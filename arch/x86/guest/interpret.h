@@ -21,8 +21,8 @@ enum interpreted {
  * The instruction at CS:RIP, or a few elements of a repeated string instruction. Does not look for interrupts, to which
  * vcpu->interrupt_shadow and RFLAGS.IF apply, nor for what the new state may mean for the next entry. Overwrites vcpu->exit.
  *
- * Adds to vcpu->interpreted what it cost, an instruction that does little being 1 (at most 400 host instructions): a caller that
- * has a bound looks there, for ENTER, repeated strings and whatever a handler of exits does are many times that.
+ * Adds to vcpu->interpreted what it cost, in units of 400 host instructions or less, at least one: a caller that has a bound looks
+ * there, for ENTER, repeated strings and whatever a handler of exits does are many times what others are.
  */
 enum interpreted interpret_one(struct vcpu *vcpu);
 

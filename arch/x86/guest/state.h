@@ -9,6 +9,7 @@
 
 #include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/guest/decode.h"
 #include "arch/x86/guest/io_filter.h"
 #include "arch/x86/guest/msr_table.h"
 #include "arch/x86/guest/processors.h"
@@ -96,6 +97,14 @@ struct guest_shared {
 	u32 msr_logged[MSR_LOGGED_MAX]; /* MSRs of which that was logged; 0: none */
 };
 
+/* What the interpreter has decoded, by the bytes themselves: see interpret.c. */
+#define DECODED_MAX 64u
+struct guest_decoded {
+	u64 bytes[2]; /* INSN_MAX of them */
+	u32 bits;
+	struct insn insn;
+};
+
 struct guest_config;
 
 struct guest {
@@ -121,6 +130,7 @@ struct guest {
 	u32 io_traps, mmio_traps;
 	struct io_trap io_trap[IO_TRAP_MAX];
 	struct mmio_trap mmio_trap[MMIO_TRAP_MAX];
+	struct guest_decoded decoded[DECODED_MAX];
 	bool msr_there[MSR_ROWS_MAX]; /* by row of the table: the guest's CPUID does not say that it is absent */
 };
 
