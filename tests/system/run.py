@@ -310,7 +310,7 @@ def check_hidden(result, bare):
     said = re.search(r"hidden from the guest: image 0x(\w+) \+ (\d+) KiB, pool 0x(\w+) \+ (\d+) MiB, "
                      r"start-up page 0x(\w+)", result.text)
     require(said, "the boot loader does not say what it hides")
-    require(0x1000 <= int(said[5], 16) < 0xa0000, "the start-up page is not below 640 KiB")
+    require(0x1000 <= int(said[5], 16) < 0x90000, "the start-up page is not below 576 KiB")
     wanted = sorted([(int(said[1], 16), int(said[1], 16) + (int(said[2]) << 10)),
                      (int(said[3], 16), int(said[3], 16) + (int(said[4]) << 20))])
     if wanted[0][1] == wanted[1][0]:
