@@ -9,7 +9,6 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret_group.h"
 #include "arch/x86/guest/state.h"
-#include "arch/x86/guest/stop.h"
 #include "arch/x86/vendor.h"
 
 /* Elements of a repeated string instruction at once. */
@@ -104,16 +103,6 @@ static bool is_undefined_form(const struct insn *insn)
 		return ((op == 0x8f || op == 0xc6 || op == 0xc7) && reg) || (op == 0xfe && reg > 1);
 	return (op == 0xba && reg < 4) || (op == 0xc7 && (reg != 1 || !insn->has_mem)) ||
 	       (op == 0xc3 && !insn->has_mem);
-}
-
-void interpret_stop(struct emu *e, const char *why)
-{
-	char text[3 * INSN_MAX + 1];
-
-	emu_describe(e, text);
-	guest_stop(e->vcpu, "instruction %sat %x:%llx, with CR0 %llx, is not interpreted%s", text,
-		   insn_selector(e->vcpu, SEG_CS), (unsigned long long)e->vcpu->rip,
-		   (unsigned long long)e->vcpu->cr0, why);
 }
 
 static int execute(struct emu *e)

@@ -71,7 +71,7 @@ enum far_way { FAR_JUMP, FAR_CALL, FAR_RETURN };
 MUST_CHECK int interpret_code_segment(struct emu *e, enum far_way way, u16 selector, u64 offset,
 				      struct segment *out);
 
-/* --- interpret.c --- */
+/* --- interpret_group.c --- */
 /* What is known to the hardware alone ends the guest: names the instruction. */
 NORETURN void interpret_stop(struct emu *e, const char *why);
 
