@@ -8,7 +8,7 @@
  * Both are hidden from the guest, in mode bare too. HV_IMAGE is as high as possible below
  * 4 GiB: the handoff to a 32-bit guest runs there, and the core's heap holds what the
  * processor finds by 32-bit addresses. The pool may lie anywhere (boot/plan.h). Hidden as well is
- * the start-up page, one of kind HV_IMAGE below 640 KiB, where a processor that is woken begins.
+ * the start-up page, one of kind HV_IMAGE below 576 KiB, where a processor that is woken begins.
  */
 #ifndef BOOT_CORE_H
 #define BOOT_CORE_H

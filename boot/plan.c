@@ -23,8 +23,11 @@ const struct plan_place plan_pool_places[PLAN_POOL_PLACES] = {
 	{LOW_MEMORY, BELOW_4G, true},
 };
 const struct plan_place plan_image_place = {LOW_MEMORY, BELOW_4G, true};
-/* Start-up vectors are page numbers; those from 0xa0 on are reserved (SDM vol. 3 sections 8.4.3 and 10.6.1). */
-const struct plan_place plan_startup_place = {0x1000, 0xa0000, true};
+/*
+ * Start-up vectors are page numbers; those from 0xa0 on are reserved (SDM vol. 3 sections 8.4.3 and 10.6.1). The uppermost page is where
+ * a firmware that the guest starts again (reboot=bios) puts its own start-up code: in OVMF whatever the memory map says.
+ */
+const struct plan_place plan_startup_place = {0x1000, 0x90000, true};
 
 static uint64_t round_up(uint64_t bytes)
 {

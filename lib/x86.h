@@ -73,6 +73,7 @@
 #define RFLAGS_NT BIT(14)
 #define RFLAGS_RF BIT(16)
 #define RFLAGS_VM BIT(17)
+#define RFLAGS_IOPL BITS(13, 12)
 #define RFLAGS_AC BIT(18)
 #define RFLAGS_VIF BIT(19)
 #define RFLAGS_VIP BIT(20)

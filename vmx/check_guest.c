@@ -2,33 +2,13 @@
 /* Checks on guest state, SDM vol. 3 section 26.3.1; see check.h. */
 #include "vmx/check_guest.h"
 
+#include "arch/x86/guest/entry_rules.h"
 #include "lib/x86.h"
 #include "mm/phys.h"
 #include "vmx/segments.h"
 #include "vmx/vmcs.h"
 
 #define DEBUGCTL_DEFINED (BITS(15, 14) | BITS(12, 6) | BITS(2, 0))
-#define SELECTOR_RPL BITS(1, 0)
-#define SELECTOR_TI BIT(2)
-#define ATTR_TYPE(attributes) ((attributes)&15)
-#define ATTR_RESERVED (BITS(31, 17) | BITS(11, 8))
-#define ATTR_V8086 0xf3u
-#define TYPE_ACCESSED BIT(0)
-#define TYPE_READABLE BIT(1)
-#define TYPE_CODE BIT(3)
-#define TYPE_LDT 2u
-#define TYPE_TSS16_BUSY 3u
-#define TYPE_TSS_BUSY 11u
-
-static const char *const segment_names[SEG_COUNT] = {
-	"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR", "GDTR", "IDTR",
-};
-
-/* What the segment checks need to know of the rest. */
-struct guest_mode {
-	bool ia32e, v8086;
-	struct segment segment[SEG_COUNT];
-};
 
 static bool is_ia32e(const struct vmx_check *k)
 {
@@ -76,148 +56,16 @@ static void check_msrs(struct vmx_check *k)
 	       "EFER.LME differs from LMA with paging on (26.3.1.1)");
 }
 
-/* --- segments (26.3.1.2) ------------------------------------------------------ */
-
-static bool is_usable(const struct segment *s)
-{
-	return !(s->attributes & SEG_ATTR_UNUSABLE);
-}
-
-static void check_selectors(struct vmx_check *k, const struct guest_mode *m)
-{
-	const struct segment *s = m->segment;
-
-	EXPECT(!(s[SEG_TR].selector & SELECTOR_TI), "TR selector: TI is 1 (26.3.1.2)");
-	EXPECT(!is_usable(&s[SEG_LDTR]) || !(s[SEG_LDTR].selector & SELECTOR_TI),
-	       "LDTR selector: TI is 1 (26.3.1.2)");
-	EXPECT(m->v8086 || (s[SEG_SS].selector & SELECTOR_RPL) == (s[SEG_CS].selector & SELECTOR_RPL),
-	       "SS and CS selectors: RPL differs (26.3.1.2)");
-}
-
-static void check_bases(struct vmx_check *k, const struct guest_mode *m)
-{
-	const struct segment *s = m->segment;
-
-	EXPECT(vmx_check_canonical(s[SEG_TR].base) && vmx_check_canonical(s[SEG_FS].base) &&
-		       vmx_check_canonical(s[SEG_GS].base),
-	       "TR, FS or GS base: not canonical (26.3.1.2)");
-	EXPECT(!is_usable(&s[SEG_LDTR]) || vmx_check_canonical(s[SEG_LDTR].base),
-	       "LDTR base: not canonical (26.3.1.2)");
-	EXPECT(!(s[SEG_CS].base >> 32), "CS base: high half is not 0 (26.3.1.2)");
-	EXPECT((!is_usable(&s[SEG_SS]) || !(s[SEG_SS].base >> 32)) &&
-		       (!is_usable(&s[SEG_DS]) || !(s[SEG_DS].base >> 32)) &&
-		       (!is_usable(&s[SEG_ES]) || !(s[SEG_ES].base >> 32)),
-	       "SS, DS or ES base: high half is not 0 (26.3.1.2)");
-}
-
-static bool granularity_holds(const struct segment *s)
-{
-	if (s->attributes & SEG_ATTR_G)
-		return (s->limit & 0xfff) == 0xfff;
-	return !(s->limit >> 20);
-}
-
-/* What every usable register needs. */
-static void check_common(struct vmx_check *k, const struct guest_mode *m, enum segment_name which, bool system)
-{
-	const struct segment *s = &m->segment[which];
-	const char *name = segment_names[which];
-
-	vmx_expect(k, !(s->attributes & SEG_ATTR_S) == system, name, "descriptor type S (26.3.1.2)");
-	vmx_expect(k, s->attributes & SEG_ATTR_P, name, "not present (26.3.1.2)");
-	vmx_expect(k, !(s->attributes & ATTR_RESERVED), name, "reserved access-rights bits (26.3.1.2)");
-	vmx_expect(k, granularity_holds(s), name, "limit and granularity disagree (26.3.1.2)");
-}
-
-static void check_cs(struct vmx_check *k, const struct guest_mode *m)
-{
-	const struct segment *cs = &m->segment[SEG_CS], *ss = &m->segment[SEG_SS];
-	u32 type = ATTR_TYPE(cs->attributes), dpl = SEG_ATTR_DPL(cs->attributes),
-	    ss_dpl = SEG_ATTR_DPL(ss->attributes);
-
-	EXPECT((type & (TYPE_CODE | TYPE_ACCESSED)) == (TYPE_CODE | TYPE_ACCESSED),
-	       "CS: not accessed code (26.3.1.2)");
-	/* Types 9 and 11 are not conforming. */
-	EXPECT(type & BIT(2) ? dpl <= ss_dpl : dpl == ss_dpl, "CS: DPL does not fit SS.DPL (26.3.1.2)");
-	EXPECT(!(m->ia32e && cs->attributes & SEG_ATTR_L) || !(cs->attributes & SEG_ATTR_DB),
-	       "CS: D is 1 in 64-bit code (26.3.1.2)");
-	check_common(k, m, SEG_CS, false);
-}
-
-static void check_ss(struct vmx_check *k, const struct guest_mode *m)
-{
-	const struct segment *ss = &m->segment[SEG_SS];
-	u32 type = ATTR_TYPE(ss->attributes);
-
-	EXPECT(SEG_ATTR_DPL(ss->attributes) == (ss->selector & SELECTOR_RPL), "SS: DPL is not RPL (26.3.1.2)");
-	if (!is_usable(ss))
-		return;
-	EXPECT(type == 3 || type == 7, "SS: not accessed writable data (26.3.1.2)");
-	check_common(k, m, SEG_SS, false);
-}
-
-static void check_data(struct vmx_check *k, const struct guest_mode *m, enum segment_name which)
-{
-	const struct segment *s = &m->segment[which];
-	const char *name = segment_names[which];
-	u32 type = ATTR_TYPE(s->attributes);
-
-	if (!is_usable(s))
-		return;
-	vmx_expect(k, type & TYPE_ACCESSED, name, "not accessed (26.3.1.2)");
-	vmx_expect(k, !(type & TYPE_CODE) || type & TYPE_READABLE, name, "code that is not readable (26.3.1.2)");
-	vmx_expect(k, type >= 12 || SEG_ATTR_DPL(s->attributes) >= (s->selector & SELECTOR_RPL), name,
-		   "DPL below RPL (26.3.1.2)");
-	check_common(k, m, which, false);
-}
-
-static void check_v8086_segment(struct vmx_check *k, const struct guest_mode *m, enum segment_name which)
-{
-	const struct segment *s = &m->segment[which];
-
-	vmx_expect(k, s->base == (u64)s->selector << 4 && s->limit == 0xffff && s->attributes == ATTR_V8086,
-		   segment_names[which], "not as in virtual-8086 mode (26.3.1.2)");
-}
-
-static void check_system_segments(struct vmx_check *k, const struct guest_mode *m)
-{
-	const struct segment *tr = &m->segment[SEG_TR], *ldtr = &m->segment[SEG_LDTR];
-	u32 type = ATTR_TYPE(tr->attributes);
-
-	EXPECT(type == TYPE_TSS_BUSY || (type == TYPE_TSS16_BUSY && !m->ia32e), "TR: not a busy TSS (26.3.1.2)");
-	EXPECT(is_usable(tr), "TR: unusable (26.3.1.2)");
-	check_common(k, m, SEG_TR, true);
-	if (!is_usable(ldtr))
-		return;
-	EXPECT(ATTR_TYPE(ldtr->attributes) == TYPE_LDT, "LDTR: not an LDT (26.3.1.2)");
-	check_common(k, m, SEG_LDTR, true);
-}
-
-static void check_segments(struct vmx_check *k, const struct guest_mode *m)
-{
-	check_selectors(k, m);
-	check_bases(k, m);
-	for (u32 i = SEG_ES; i <= SEG_GS; i++) {
-		if (m->v8086)
-			check_v8086_segment(k, m, (enum segment_name)i);
-		else if (i == SEG_CS)
-			check_cs(k, m);
-		else if (i == SEG_SS)
-			check_ss(k, m);
-		else
-			check_data(k, m, (enum segment_name)i);
-	}
-	check_system_segments(k, m);
-}
-
 /* 26.3.1.3 */
-static void check_tables(struct vmx_check *k, const struct guest_mode *m)
+static void check_tables(struct vmx_check *k, const struct entry_segments *m)
 {
 	for (u32 i = SEG_GDTR; i <= SEG_IDTR; i++) {
 		const struct segment *s = &m->segment[i];
 
-		vmx_expect(k, vmx_check_canonical(s->base), segment_names[i], "base not canonical (26.3.1.3)");
-		vmx_expect(k, !(s->limit >> 16), segment_names[i], "limit above 0xffff (26.3.1.3)");
+		vmx_expect(k, vmx_check_canonical(s->base), entry_segment_name((enum segment_name)i),
+			   "base not canonical (26.3.1.3)");
+		vmx_expect(k, !(s->limit >> 16), entry_segment_name((enum segment_name)i),
+			   "limit above 0xffff (26.3.1.3)");
 	}
 }
 
@@ -233,7 +81,7 @@ static u32 injected(u32 *type)
 	return info & INTR_INFO_VALID ? info : 0;
 }
 
-static void check_rip(struct vmx_check *k, const struct guest_mode *m)
+static void check_rip(struct vmx_check *k, const struct entry_segments *m)
 {
 	u64 rip = vmcs_read_natural(VMCS_GUEST_RIP), rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
 	u32 type, info = injected(&type);
@@ -253,7 +101,7 @@ static void check_rip(struct vmx_check *k, const struct guest_mode *m)
 #define INTERRUPTIBILITY_RESERVED BITS(31, 5)
 #define PENDING_DEBUG_RESERVED (BITS(63, 17) | BIT(15) | BIT(13) | BITS(11, 4))
 
-static void check_activity(struct vmx_check *k, const struct guest_mode *m)
+static void check_activity(struct vmx_check *k, const struct entry_segments *m)
 {
 	static const u64 supported[] = {
 		[ACTIVITY_HLT] = MISC_ACTIVITY_HLT,
@@ -333,9 +181,14 @@ static void check_pdptes(struct vmx_check *k)
 		       "PDPTE: reserved bits (26.3.1.6)");
 }
 
+static void report_rule(void *k, const char *subject, const char *rule)
+{
+	vmx_expect(k, false, subject, rule);
+}
+
 void vmx_check_guest(struct vmx_check *k)
 {
-	struct guest_mode mode = {
+	struct entry_segments mode = {
 		.ia32e = is_ia32e(k),
 		.v8086 = vmcs_read_natural(VMCS_GUEST_RFLAGS) & RFLAGS_VM,
 	};
@@ -345,7 +198,7 @@ void vmx_check_guest(struct vmx_check *k)
 	check_control_registers(k);
 	check_debug(k);
 	check_msrs(k);
-	check_segments(k, &mode);
+	entry_rules_check(&mode, report_rule, k);
 	check_tables(k, &mode);
 	check_rip(k, &mode);
 	check_activity(k, &mode);

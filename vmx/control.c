@@ -8,7 +8,6 @@
  * are the guest's own, without exits either way.
  */
 #include "arch/x86/guest/hw.h"
-#include "arch/x86/guest/stop.h"
 #include "lib/log.h"
 #include "vmx/insn.h"
 #include "vmx/vmx.h"
@@ -47,9 +46,9 @@ static void update_exec_controls(struct vmx_vcpu *vmx)
 	u32 pin = vmx_controls()->word[VMX_PIN], primary = vmx_controls()->word[VMX_PRIMARY];
 	bool virtual_window = vmx->nmi_window && vmx_controls()->virtual_nmis;
 
-	if (vmx->requested & INTERCEPT_INTR)
+	if (vmx->requested & INTERCEPT_INTR || vmx->intr_exits)
 		pin |= PIN_INTR_EXITING;
-	if ((vmx->requested & INTERCEPT_NMI) || virtual_window || vmx->nmi_exits)
+	if ((vmx->requested & INTERCEPT_NMI) || virtual_window || vmx->nmi_exits || vmx->v8086)
 		pin |= nmi_exiting_bits();
 	if (vmx->nmi_window)
 		primary |= virtual_window ? PRIMARY_NMI_WINDOW : PRIMARY_INTR_WINDOW;
@@ -65,12 +64,20 @@ void vmx_set_intercepts(struct vcpu *vcpu, u32 mask)
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
 	u32 bitmap = (u32)(BIT(VEC_PF) | (mask & INTERCEPT_DB ? BIT(VEC_DB) : 0));
 
+	if (unlikely(vmx->v8086))
+		bitmap = ~0u;
+
 	vmx->requested = mask;
 	update_exec_controls(vmx);
 	if (vmx->exception_bitmap != bitmap) {
 		vmx->exception_bitmap = bitmap;
 		vmcs_write32(VMCS_EXCEPTION_BITMAP, bitmap);
 	}
+}
+
+void vmx_update_intercepts(struct vcpu *vcpu)
+{
+	vmx_set_intercepts(vcpu, vmx_of(vcpu)->requested);
 }
 
 void vmx_trap_invlpg(struct vcpu *vcpu, bool on)
@@ -98,12 +105,15 @@ static u64 hardware_cr0(const struct vcpu *vcpu)
 {
 	u64 cr0 = (vcpu->cr0 | CR0_PE | CR0_PG | CR0_WP | CR0_NE | CR0_ET) & ~(CR0_CD | CR0_NW);
 
+	if (vmx_of(vcpu)->v8086)
+		cr0 &= ~CR0_AM;
 	return vmx_fix_cr0(vmx_capability(), cr0);
 }
 
 /*
  * With guest paging off its pages are all user pages in the shadow, which SMEP,
- * SMAP and protection keys would forbid to the guest's kernel.
+ * SMAP and protection keys would forbid to the guest's kernel. Virtual-8086 mode is CPL 3, in the place of real mode's CPL 0, which may
+ * do what TSD, UMIP and CR0.AM forbid; RDPMC exits as a #GP.
  */
 static u64 hardware_cr4(const struct vcpu *vcpu)
 {
@@ -111,6 +121,8 @@ static u64 hardware_cr4(const struct vcpu *vcpu)
 
 	if (!(vcpu->cr0 & CR0_PG))
 		cr4 &= ~(CR4_SMEP | CR4_SMAP | CR4_PKE);
+	if (vmx_of(vcpu)->v8086)
+		cr4 &= ~(CR4_VME | CR4_PVI | CR4_TSD | CR4_PCE | CR4_UMIP);
 	if (!(vcpu->efer & EFER_LMA))
 		cr4 &= ~(CR4_PCIDE | CR4_LA57);
 	return vmx_fix_cr4(vmx_capability(), cr4);
@@ -153,8 +165,8 @@ void vmx_load_control(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
 	u32 entry = vmx_controls()->word[VMX_ENTRY];
 
-	vmx->cr0_owned = guest_owned(VMX_CR0_NATIVE, c->cr0_fixed0, c->cr0_fixed1);
-	vmx->cr4_owned = guest_owned(VMX_CR4_NATIVE, c->cr4_fixed0, c->cr4_fixed1);
+	vmx->cr0_owned = vmx->v8086 ? 0 : guest_owned(VMX_CR0_NATIVE, c->cr0_fixed0, c->cr0_fixed1);
+	vmx->cr4_owned = vmx->v8086 ? 0 : guest_owned(VMX_CR4_NATIVE, c->cr4_fixed0, c->cr4_fixed1);
 	vmcs_write_natural(VMCS_CR0_MASK, ~vmx->cr0_owned);
 	vmcs_write_natural(VMCS_CR4_MASK, ~vmx->cr4_owned);
 	vmcs_write_natural(VMCS_CR0_SHADOW, vcpu->cr0 | CR0_ET);
@@ -165,18 +177,10 @@ void vmx_load_control(struct vcpu *vcpu)
 	set_word(vmx, VMX_ENTRY, with_bit(entry, VMX_ENTRY, ENTRYC_IA32E_GUEST, vcpu->efer & EFER_LMA));
 }
 
-void vmx_check_mode(struct vcpu *vcpu)
-{
-	if (unlikely(!(vcpu->cr0 & CR0_PE)))
-		guest_stop(vcpu,
-			   "it left protected mode: real mode is not supported on VMX without unrestricted guest");
-}
-
-/* One of several processors may wait in real mode, after an INIT, for a start that ends it. */
 void vmx_update_control(struct vcpu *vcpu)
 {
-	if (!vcpu->several)
-		vmx_check_mode(vcpu);
+	if (!(vcpu->cr0 & CR0_PE) || vcpu->execution != EXECUTION_NATIVE)
+		vcpu->execution = EXECUTION_UNDECIDED;
 	vmx_load_control(vcpu);
 }
 

@@ -60,6 +60,7 @@ static bool fast_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	u64 rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
 
 	vcpu_note_event(vcpu, NOTED_ACCESS, info->qualification);
+	/* With paging off, as in the place of real mode, none is the guest's own. */
 	switch (shadow_handle_fault(vcpu->mmu, info->qualification, info->intr_error, vmx_guest_cpl(), rflags,
 				    &vcpu->mmio.fault)) {
 	case SHADOW_FIXED:

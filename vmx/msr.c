@@ -55,6 +55,8 @@ bool vmx_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	u32 field = msr_field(msr);
 
+	if (unlikely(vmx_of(vcpu)->v8086) && vmx_v8086_get_msr(vcpu, msr, value))
+		return true;
 	if (field)
 		*value = vmcs_read_raw(field);
 	return field;
@@ -64,6 +66,8 @@ bool vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	u32 field = msr_field(msr);
 
+	if (unlikely(vmx_of(vcpu)->v8086) && vmx_v8086_set_msr(vcpu, msr, value))
+		return true;
 	if (field)
 		vmcs_write_raw(field, value);
 	return field;

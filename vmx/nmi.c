@@ -13,11 +13,7 @@ static bool can_go(const struct vcpu *vcpu)
 	return !vcpu->nmi_blocked || vcpu->exit.interrupted.type == EVENT_NMI;
 }
 
-/*
- * Until the guest can take it, an exit is asked for: when NMIs open, or, without virtual NMIs, when interrupts
- * do; if NMIs are still blocked then, the next exit of any kind looks again.
- */
-void vmx_nmi_entry(struct vcpu *vcpu)
+void vmx_note_nmis(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
 	u64 count = hw_nmis(vcpu->vendor);
@@ -26,6 +22,15 @@ void vmx_nmi_entry(struct vcpu *vcpu)
 		vmx->nmi_seen = count;
 		vcpu->nmi_waits = true;
 	}
+}
+
+/*
+ * Until the guest can take it, an exit is asked for: when NMIs open, or, without virtual NMIs, when interrupts
+ * do; if NMIs are still blocked then, the next exit of any kind looks again.
+ */
+void vmx_nmi_entry(struct vcpu *vcpu)
+{
+	vmx_note_nmis(vcpu);
 	if (vcpu->inject.type == EVENT_NMI && !can_go(vcpu)) {
 		vcpu->inject.type = EVENT_NONE;
 		vcpu->nmi_waits = true;

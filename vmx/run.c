@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Entries into the guest, the loop around them, and what an entry that fails leaves to say. */
+#include "arch/x86/guest/execution_run.h"
 #include "arch/x86/guest/run.h"
 #include "arch/x86/guest/stop.h"
 #include "arch/x86/percpu.h"
@@ -78,7 +79,6 @@ static u32 enter_shared(struct vcpu *vcpu)
 	struct percpu *cpu = this_cpu();
 	u32 status = VMX_KICKED;
 
-	vmx_check_mode(vcpu);
 	while (status == VMX_KICKED) {
 		__atomic_store_n(&cpu->kicked, false, __ATOMIC_SEQ_CST);
 		if (cpu->looks || cpu->nmi_count != vmx->nmi_seen) /* not one that waits: that takes an entry */
@@ -151,6 +151,8 @@ NORETURN void vmx_run(struct vcpu *vcpu)
 	bool entered, done;
 
 	for (;;) {
+		if (unlikely(vcpu->execution != EXECUTION_NATIVE))
+			execution_run(vcpu);
 		vmx_load_guest(vcpu);
 		do {
 			entered = enter(vcpu, &info);
@@ -164,7 +166,7 @@ NORETURN void vmx_run(struct vcpu *vcpu)
 			continue;
 		}
 		finish_exit(vcpu, &info);
-		if (unlikely(vcpu->several) && vcpu->exit.kind == EXIT_NMI)
+		if (unlikely(vcpu->several || vmx_of(vcpu)->v8086) && vcpu->exit.kind == EXIT_NMI)
 			take_nmi(vcpu);
 		guest_exit(vcpu);
 	}

@@ -59,23 +59,42 @@ static void load_pending_debug(const struct vcpu *vcpu, const struct vmx_vcpu *v
 		} \
 	} while (0)
 
+static void load_dr6(struct vcpu *vcpu)
+{
+	if (likely(!vcpu->dr6_set))
+		return;
+	write_dr6((read_dr6() & ~DR6_BREAKPOINTS) | vcpu->dr6_set);
+	vcpu->dr6_set = 0;
+}
+
 void vmx_load_guest(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
+	bool v8086 = vcpu->execution == EXECUTION_VIRTUAL_8086;
 
+	if (unlikely(v8086 || vmx->v8086))
+		vmx_v8086_load(vcpu);
 	LOAD_CHANGED(vmx, rip, VMCS_GUEST_RIP, vcpu->rip);
 	LOAD_CHANGED(vmx, rsp, VMCS_GUEST_RSP, vcpu->gpr[GPR_RSP]);
-	LOAD_CHANGED(vmx, rflags, VMCS_GUEST_RFLAGS, vcpu->rflags | RFLAGS_FIXED);
+	LOAD_CHANGED(vmx, rflags, VMCS_GUEST_RFLAGS, v8086 ? vmx_v8086_rflags(vcpu) : vcpu->rflags | RFLAGS_FIXED);
 	if (read_cr2() != vcpu->cr2)
 		write_cr2(vcpu->cr2);
-	if (unlikely(vcpu->dr6_set)) {
-		write_dr6((read_dr6() & ~DR6_BREAKPOINTS) | vcpu->dr6_set);
-		vcpu->dr6_set = 0;
-	}
+	load_dr6(vcpu);
+	if (unlikely(v8086))
+		return;
 	vmx_nmi_entry(vcpu);
 	load_interruptibility(vcpu, vmx);
 	load_event(vcpu);
 	load_pending_debug(vcpu, vmx);
+}
+
+void vmx_look(struct vcpu *vcpu)
+{
+	if (unlikely(!vmx_of(vcpu)->v8086))
+		vmx_v8086_begin(vcpu);
+	if (unlikely(this_cpu()->nmi_count != vmx_of(vcpu)->nmi_seen))
+		vmx_note_nmis(vcpu);
+	load_dr6(vcpu);
 }
 
 /* --- exit ---------------------------------------------------------------------- */
@@ -91,6 +110,9 @@ void vmx_store_guest(struct vcpu *vcpu)
 	vcpu->cpl = vmx_guest_cpl();
 	vmx->interruptibility = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
 	vcpu->interrupt_shadow = vmx->interruptibility & BLOCKING_SHADOW;
-	vcpu->nmi_blocked = vmx->interruptibility & BLOCKING_NMI;
+	if (unlikely(vmx->v8086))
+		vmx_v8086_store(vcpu);
+	else
+		vcpu->nmi_blocked = vmx->interruptibility & BLOCKING_NMI;
 	vmx_store_control(vcpu);
 }

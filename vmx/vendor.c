@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The VMX half of the vendor contract (arch/x86/vendor.h). */
 #include "arch/x86/cpu.h"
-#include "vmx/segments.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
-
-static void get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
-{
-	vmx_segment_get(which, out);
-}
-
-static void set_segment(struct vcpu *vcpu, enum segment_name which, const struct segment *in)
-{
-	vmx_segment_put(which, in);
-}
 
 /* No CPU is known that needs it. */
 static const char *work_round(struct vcpu *vcpu, enum exit_kind kind)
@@ -69,13 +58,14 @@ const struct vendor vmx_vendor = {
 	.trap_invlpg = vmx_trap_invlpg,
 	.set_msr_intercept = vmx_set_msr_intercept,
 	.set_io_intercept = vmx_set_io_intercept,
-	.get_segment = get_segment,
-	.set_segment = set_segment,
+	.get_segment = vmx_get_segment,
+	.set_segment = vmx_set_segment,
 	.get_dr7 = get_dr7,
 	.set_dr7 = set_dr7,
 	.set_dr6 = set_dr6,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,
+	.look = vmx_look,
 	.wake = wake,
 	.dump = vmx_dump,
 	.exit_name = vmx_exit_name,

@@ -35,6 +35,13 @@ struct vmx_vcpu {
 	u32 interruptibility;
 	u64 nmi_seen;    /* of this_cpu()->nmi_count: passed on or waiting */
 	bool nmi_exits;  /* always: of several processors */
+	bool v8086;      /* the VMCS holds the guest as v8086.c makes it: real mode in virtual-8086 mode */
+	bool intr_exits; /* so do external interrupts, there */
+	/* What the VMCS then holds otherwise, bits of ES to GS: of which it has newer selectors and bases, or older ones. */
+	struct segment own[SEG_TR + 1];
+	u32 own_stale, own_changed;
+	u32 own_sysenter_cs;
+	u64 own_iopl;
 	bool nmi_window; /* an exit is asked for when one may go in */
 };
 
@@ -65,8 +72,7 @@ int vmx_vcpu_init(struct vcpu *vcpu);
 #define VMX_CR4_NATIVE (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT)
 /* Loads the guest's view into the VMCS, whatever it is. */
 void vmx_load_control(struct vcpu *vcpu);
-void vmx_check_mode(struct vcpu *vcpu); /* stops a guest in real mode */
-/* The same for the vendor table: stops a guest that VMX cannot run. */
+/* The same for the vendor table: who executes the guest may be another then. */
 void vmx_update_control(struct vcpu *vcpu);
 /* What of CR0 and CR4 the guest changed by itself. */
 void vmx_store_control(struct vcpu *vcpu);
@@ -74,6 +80,8 @@ void vmx_set_shadow_root(struct vcpu *vcpu, hpa_t root, u32 tag);
 hpa_t vmx_hardware_root(const struct vcpu *vcpu);
 void vmx_set_intercepts(struct vcpu *vcpu, u32 mask);
 void vmx_trap_invlpg(struct vcpu *vcpu, bool on);
+/* Once more what was asked for last: v8086 or intr_exits has changed. */
+void vmx_update_intercepts(struct vcpu *vcpu);
 /* Asks for an exit when the guest can take an NMI. */
 void vmx_set_nmi_window(struct vcpu *vcpu, bool on);
 void vmx_tlb_flush(struct vcpu *vcpu, u32 tag);
@@ -88,9 +96,23 @@ bool vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 
 /* nmi.c: with the rest of struct vcpu as the next entry shall have it */
 void vmx_nmi_entry(struct vcpu *vcpu);
+/* Those that came since the last time wait in the virtual CPU. */
+void vmx_note_nmis(struct vcpu *vcpu);
+
+/* v8086.c */
+void vmx_v8086_begin(struct vcpu *vcpu); /* into the form of virtual-8086 mode */
+void vmx_v8086_load(struct vcpu *vcpu); /* into the form that vcpu->execution asks for, and what each entry needs of it */
+u64 vmx_v8086_rflags(struct vcpu *vcpu); /* what the VMCS is to hold */
+void vmx_v8086_store(struct vcpu *vcpu); /* behind an exit, with RFLAGS and interruptibility as the VMCS has them */
+/* MSRs that the VMCS does not hold then: true if it is one. */
+bool vmx_v8086_get_msr(const struct vcpu *vcpu, u32 msr, u64 *value);
+bool vmx_v8086_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
+void vmx_get_segment(const struct vcpu *vcpu, enum segment_name which, struct segment *out);
+void vmx_set_segment(struct vcpu *vcpu, enum segment_name which, const struct segment *in);
 
 /* state.c: all of the guest's state between the VMCS and struct vcpu */
 void vmx_load_guest(struct vcpu *vcpu);
+void vmx_look(struct vcpu *vcpu);
 void vmx_store_guest(struct vcpu *vcpu);
 
 static inline u32 vmx_guest_cpl(void)

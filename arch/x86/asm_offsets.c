@@ -48,6 +48,9 @@ void asm_offsets(void)
 	OFFSET(TRAP_FRAME_RFLAGS, struct trap_frame, rflags);
 	OFFSET(TRAP_FRAME_RSP, struct trap_frame, rsp);
 	DEFINE(VEC_SX, VEC_SX);
+	OFFSET(PERCPU_INTERRUPT, struct percpu, interrupt);
+	DEFINE(ISR_TAKEN_BYTES, ISR_TAKEN_BYTES);
+	DEFINE(RFLAGS_IF, RFLAGS_IF);
 	OFFSET(STARTUP_NEXT, struct startup, next);
 	OFFSET(STARTUP_CLOSED, struct startup, closed);
 	OFFSET(STARTUP_CR3, struct startup, cr3);

@@ -23,7 +23,9 @@ _Static_assert(sizeof(struct idt_gate) == 16, "APM vol. 2 figure 4-24");
 
 extern const u64 isr_stubs[TRAP_VECTORS + 1]; /* the last: of interrupts */
 
-static struct idt_gate idt[VECTORS] ALIGNED(16);
+extern const u8 isr_taken[VECTORS][ISR_TAKEN_BYTES];
+
+static struct idt_gate idt[VECTORS] ALIGNED(16), idt_taking[VECTORS] ALIGNED(16);
 
 static u8 ist_of(u32 vector)
 {
@@ -35,25 +37,42 @@ static u8 ist_of(u32 vector)
 	}
 }
 
+static struct idt_gate gate(u64 stub, u8 ist)
+{
+	return (struct idt_gate){
+		.offset_low = (u16)stub,
+		.selector = SEL_CODE,
+		.ist = ist,
+		.type = GATE_INTERRUPT_PRESENT,
+		.offset_middle = (u16)(stub >> 16),
+		.offset_high = (u32)(stub >> 32),
+	};
+}
+
+/*
+ * An interrupt with the number of the NMI finds the NMI's handler, and the guest gets it as one. So there that has no stack of
+ * its own, where another would come over its frame.
+ */
 void idt_init(void)
 {
 	for (u32 vector = 0; vector < VECTORS; vector++) {
 		u64 stub = isr_stubs[MIN(vector, TRAP_INTERRUPT)];
 
-		idt[vector] = (struct idt_gate){
-			.offset_low = (u16)stub,
-			.selector = SEL_CODE,
-			.ist = ist_of(vector),
-			.type = GATE_INTERRUPT_PRESENT,
-			.offset_middle = (u16)(stub >> 16),
-			.offset_high = (u32)(stub >> 32),
-		};
+		idt[vector] = gate(stub, ist_of(vector));
+		idt_taking[vector] = gate(vector == VEC_NMI ? stub : (u64)isr_taken[vector], IST_NONE);
 	}
 }
 
 void idt_load(void)
 {
 	struct table_pointer pointer = {sizeof(idt) - 1, (u64)idt};
+
+	lidt(&pointer);
+}
+
+void idt_load_taking(void)
+{
+	struct table_pointer pointer = {sizeof(idt_taking) - 1, (u64)idt_taking};
 
 	lidt(&pointer);
 }

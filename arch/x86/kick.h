@@ -25,6 +25,9 @@ void kick_wait(void);
 /* In kick_wait.asm: halts until the byte is not 0, which the handler of an NMI sets. */
 void kick_wait_for(const bool *byte);
 extern u8 kick_wait_end[];
+/* The same with interrupts let in, by interrupt_wait(): until one or an NMI comes, unless the byte is not 0. */
+void interrupt_wait_for(const bool *byte);
+extern u8 interrupt_wait_end[];
 
 /* KICK_STOP for all others; does not wait for them. One that runs a guest whose NMIs do not exit gets an INIT, which does. */
 void kick_stop_others(void);

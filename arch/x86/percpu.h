@@ -68,6 +68,7 @@ struct percpu {
 	bool runs_guest;     /* it does, since some time */
 	bool stop_by_init;   /* it runs the guest, to which NMIs go without an exit */
 	bool looks;          /* a KICK_LOOK came, and nobody has looked yet */
+	int interrupt;       /* what interrupt_take() took */
 	bool kicked;         /* an NMI came since this was cleared, before an entry */
 	const char *trouble; /* what the vendor could not do on it; text for who may log: the boot CPU */
 	struct cpu_stacks *stacks;

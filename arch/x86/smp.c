@@ -347,7 +347,7 @@ void smp_take_all(const struct boot_info *info, const struct vendor *vendor, voi
 		started = start_others(listed ? &cpus : NULL);
 		close_page();
 	} else {
-		log_warn("processors: no page below 640 KiB to start others, if there are any: they stay off\n");
+		log_warn("processors: no page below 576 KiB to start others, if there are any: they stay off\n");
 	}
 	if (!listed || cpus.count > 1)
 		report(started);

@@ -47,6 +47,10 @@ static void turn_back(struct trap_frame *frame)
 {
 	if (frame->rip > (u64)kick_wait_for && frame->rip < (u64)kick_wait_end)
 		frame->rip = (u64)kick_wait_for;
+	if (frame->rip > (u64)interrupt_wait_for && frame->rip < (u64)interrupt_wait_end) {
+		frame->rip = (u64)interrupt_wait_for;
+		frame->rflags &= ~RFLAGS_IF;
+	}
 	if (frame->rip >= trap_entry.begin && frame->rip < trap_entry.end)
 		frame->rip = trap_entry.back;
 }

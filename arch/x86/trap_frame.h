@@ -8,6 +8,9 @@
 #define TRAP_VECTORS 32
 #define TRAP_INTERRUPT 32 /* stands for all vectors from 32 on */
 
+/* The stubs of isr_taken[], one for each vector, are so far apart. */
+#define ISR_TAKEN_BYTES 8
+
 /* What isr.asm pushes; the CPU's part begins at rip. */
 struct trap_frame {
 	u64 r15, r14, r13, r12, r11, r10, r9, r8;

@@ -20,7 +20,7 @@
 
 struct vendor {
 	const char *name;          /* "SVM", "VMX" */
-	bool real_mode;            /* it runs guests that are in real mode */
+	bool real_mode;            /* the hardware runs guests that are in real mode; else execution.h */
 	bool init_exits_once;      /* an INIT that exits is gone from the hardware: SDM vol. 3 section 23.8 */
 	const char *nested_paging; /* what it calls the feature that is never used: "NPT", "EPT" */
 	/* NULL if this CPU can run us, else one line: what is wrong and what to do. */
@@ -90,6 +90,11 @@ struct vendor {
 	 * true if known. */
 	bool (*get_msr)(const struct vcpu *vcpu, u32 msr, u64 *value);
 	bool (*set_msr)(struct vcpu *vcpu, u32 msr, u64 value);
+	/*
+	 * Between two instructions that are interpreted: NMIs that came wait in the virtual CPU, and DR6 has what it is to be set. NULL where
+	 * none is (real_mode).
+	 */
+	void (*look)(struct vcpu *vcpu);
 	void (*wake)(struct vcpu *vcpu);       /* by an INIT: ends a halt, drops what is pending */
 	void (*dump)(const struct vcpu *vcpu); /* every field, by name, to the log */
 	const char *(*exit_name)(u64 raw);

@@ -3,8 +3,9 @@
 there, and code in the firmware's ROM. The image tests/guest/device.c has the rest."""
 import re
 
+import bochs
 import vm
-from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, boot, counter, debian, judge_checks, require, run_command, slow
+from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, boot, counter, debian, judge_checks, needs, require, run_command, slow
 
 ADDED_MIB = 512
 ADDED = ["-m", "1G,slots=2,maxmem=4G", "-object", f"memory-backend-ram,id=m1,size={ADDED_MIB}M", "-device", "pc-dimm,id=d1,memdev=m1"]
@@ -42,10 +43,10 @@ def test_linux_with_memory_added_later_is_audited_without_a_mismatch():
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
 
 
-def check_reboot_through_the_firmwares_entry(umbra):
+def check_reboot_through_the_firmwares_entry(umbra, name="reboot-bios", **settings):
     """Linux goes to F000:FFF0 in real mode; the ROM's first instructions make exits. A reset would end the emulator."""
-    machine = debian(command="reboot -f", options="console=ttyS0 reboot=bios", umbra=umbra)
-    result = boot(f"reboot-bios-{umbra or 'umbra'}", machine, until=rb"(?s)machine restart.*BdsDxe: starting|guest stopped")
+    machine = debian(command="reboot -f", options="console=ttyS0 reboot=bios", umbra=umbra, **settings)
+    result = boot(f"{name}-{umbra or 'umbra'}", machine, timeout=BOCHS_TIMEOUT, until=rb"(?s)machine restart.*BdsDxe: starting|guest stopped")
     require("machine restart" in result.text, "the guest did not get so far")
     require(re.search(r"(?s)machine restart.*BdsDxe: starting", result.text), f"the firmware did not start: {result.text[-300:]!r}")
 
@@ -56,6 +57,12 @@ def test_reboot_through_the_firmwares_entry_starts_the_firmware():
 
 def test_reboot_through_the_firmwares_entry_starts_the_firmware_bare():
     check_reboot_through_the_firmwares_entry("bare")
+
+
+@slow
+@needs("bochs")
+def test_reboot_through_the_firmwares_entry_starts_the_firmware_in_bochs_on_vmx():
+    check_reboot_through_the_firmwares_entry("", "bochs-reboot-bios", emulator="bochs", memory=bochs.DEFAULT_MEMORY)
 
 
 def rom(emulator, umbra):

@@ -241,6 +241,33 @@ def test_segments_allow_emulated_accesses_what_they_allow_on_bare_in_bochs_on_vm
     compare_segments("bochs")
 
 
+def real_mode(emulator, umbra):
+    """What the image tests/guest/legacy/modes.asm prints of each instruction in real mode."""
+    name = f"legacy-modes-{emulator}-{umbra or 'umbra'}"
+    result = boot(name, legacy_machine("modes", emulator=emulator, umbra=umbra), timeout=BOCHS_TIMEOUT,
+                  until=rb"END: (\d+) failures|guest stopped")
+    judge_checks(f"legacy-modes[{emulator}-{umbra or 'umbra'}]", result)
+    require("END: 0 failures" in result.text, f"the image did not end well: {result.panic or result.text[-200:]!r}")
+    return re.findall(r"^(real \d .*?)\s*$", result.text, re.M)
+
+
+def compare_real_mode(emulator):
+    bare, umbra = real_mode(emulator, "bare"), real_mode(emulator, "")
+    require(len(bare) > 200, f"only {len(bare)} lines")
+    different = [f"{there}, bare {here}" for here, there in zip(bare, umbra) if here != there]
+    require(len(bare) == len(umbra) and not different, f"{len(different)} of {len(bare)} lines differ: {different[:1]}")
+
+
+@needs("qemu-system-x86_64")
+def test_every_instruction_in_real_mode_does_what_it_does_on_bare():
+    compare_real_mode("qemu")
+
+
+@needs("bochs")
+def test_every_instruction_in_real_mode_does_what_it_does_on_bare_in_bochs_on_vmx():
+    compare_real_mode("bochs")
+
+
 def legacy_tests():
     found = {}
     for name in ("real", "code16", "v86", "a20"):
@@ -248,8 +275,8 @@ def legacy_tests():
             test = functools.partial(run_legacy, name, bare)
             test.slow = False
             found[f"legacy_{name}_{'bare' if bare else 'under_umbra'}_runs_to_its_end"] = test
-    # No real mode on VMX. Bochs makes an exit for a hardware task switch.
-    for name in ("code16", "v86", "a20", "taskswitch1", "taskswitch2", "taskswitch3"):
+    # Bochs makes an exit for a hardware task switch.
+    for name in ("real", "code16", "v86", "a20", "taskswitch1", "taskswitch2", "taskswitch3"):
         test = functools.partial(run_legacy_in_bochs, name)
         test.slow = False
         found[f"legacy_{name}_runs_to_its_end_in_bochs_on_vmx"] = test

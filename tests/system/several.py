@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Guest images that start the machine's other processors themselves, bare and under Umbra, on SVM and on VMX. VMX has no
-real mode yet: there processors start in protected mode (sipi=protected)."""
+"""Guest images that start the machine's other processors themselves, bare and under Umbra, on SVM and on VMX, where
+real mode is virtual-8086 mode and the interpreter."""
 import vm
 from common import BOCHS_TIMEOUT, boot, judge_checks, judge_image, require, slow
 
@@ -26,8 +26,8 @@ def run(image, where, cpus, timeout=240):
 
 
 def run_in_bochs(image, where):
-    umbra = {"bare": "bare", "umbra": "sipi=protected"}[where]
-    options = f"ram_mib=512 cpus=2 bochs=1 rounds={BOCHS_ROUNDS}" + (" protected=1" if where == "umbra" else "")
+    umbra = {"bare": "bare", "umbra": "", "protected": "sipi=protected"}[where]
+    options = f"ram_mib=512 cpus=2 bochs=1 rounds={BOCHS_ROUNDS}" + (" protected=1" if where == "protected" else "")
     machine = vm.Machine(kernel=f"build/guest/{image}.bin", options=options, umbra=umbra, memory="512M", cpus=2, emulator="bochs")
     # Whoever lets the guest run into a triple fault waits for nothing.
     judge(f"bochs-image-{image}-{where}-2", f"{image}[bochs, {where}, 2 processors]", machine, where, BOCHS_TIMEOUT,
@@ -82,6 +82,11 @@ def test_messages_between_two_processors_arrive_bare_in_bochs():
 # adversarial: 29
 def test_messages_between_two_processors_arrive_in_bochs_on_vmx():
     run_in_bochs("messages", "umbra")
+
+
+@slow
+def test_messages_between_processors_started_in_protected_mode_arrive_in_bochs_on_vmx():
+    run_in_bochs("messages", "protected")
 
 
 @slow

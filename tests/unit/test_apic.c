@@ -155,7 +155,7 @@ static void begin(bool x2apic)
 	hardware.base = APIC | APIC_BASE_ENABLE | (x2apic ? APIC_BASE_X2APIC : 0);
 	lose_state();
 	kicked = 0;
-	processors_init(&shared.processors, true, false);
+	processors_init(&shared.processors, false);
 	for (u32 i = 0; i < CPUS; i++) {
 		struct processor_address address = {
 			.apic_id = apic_ids[i], .dfr = ~0u, .apic = x2apic ? PROCESSOR_X2APIC : PROCESSOR_XAPIC};

@@ -155,7 +155,7 @@ enum model { FLAT, CLUSTER, X2APIC, MODELS };
 /* Addresses as systems give them: one bit each, four to a cluster, or by the ID. */
 static void fill(u32 count, enum model model, u32 first_id)
 {
-	processors_init(&table, true, false);
+	processors_init(&table, false);
 	for (u32 i = 0; i < count; i++) {
 		u32 ldr = model == FLAT ? 1u << i % 8 : (i / 4) << 4 | 1u << i % 4;
 
@@ -249,7 +249,7 @@ static void random_table(struct rng *r)
 	u32 count = 1 + rng_below(r, 16);
 	bool mixed = rng_chance(r, 20), x2apic = rng_chance(r, 50);
 
-	processors_init(&table, true, false);
+	processors_init(&table, false);
 	for (u32 i = 0; i < count; i++) {
 		struct processor_address a = {
 			.apic_id = rng_chance(r, 70) ? i + 8 :
@@ -358,7 +358,7 @@ static void the_table_has_an_end(void **state)
 {
 	struct processor_set targets;
 
-	processors_init(&table, true, false);
+	processors_init(&table, false);
 	for (u32 i = 0; i < PROCESSORS_MAX; i++)
 		assert_int_equal(processors_add(&table, i, !i), i);
 	assert_int_equal(processors_add(&table, 1000, false), -ENOSPC);
@@ -377,19 +377,18 @@ enum origin { UNTOUCHED = 0x100, RESET_VECTOR, NOWHERE }; /* else the vector it 
 struct immediate {
 	enum processor_state state;
 	u32 origin;
-	bool nmi, machine;
+	bool nmi;
 };
 
-static void happens(struct immediate *m, enum step step, bool boot, bool real_mode)
+static void happens(struct immediate *m, enum step step, bool boot)
 {
 	if (step == STEP_INIT) {
-		m->machine |= boot && !real_mode;
 		m->state = boot ? PROCESSOR_RUNS : PROCESSOR_WAITS;
 		m->origin = boot ? RESET_VECTOR : NOWHERE;
 		m->nmi = false;
 	} else if (step == STEP_NMI) {
 		m->nmi |= m->state != PROCESSOR_OFF;
-	} else if (step != STEP_TAKE && m->state == PROCESSOR_WAITS && real_mode) {
+	} else if (step != STEP_TAKE && m->state == PROCESSOR_WAITS) {
 		m->state = PROCESSOR_RUNS;
 		m->origin = step == STEP_SIPI_10 ? 0x10 : 0x20;
 	}
@@ -397,7 +396,6 @@ static void happens(struct immediate *m, enum step step, bool boot, bool real_mo
 
 static void apply(struct immediate *seen, const struct processor_event *event, bool boot)
 {
-	seen->machine |= event->machine;
 	if (event->reset) {
 		seen->origin = boot ? RESET_VECTOR : NOWHERE;
 		seen->nmi = false;
@@ -409,7 +407,6 @@ static void apply(struct immediate *seen, const struct processor_event *event, b
 	seen->nmi |= event->nmi;
 	seen->state = processors_state(&table, 0);
 	assert_true(!event->nmi || seen->state == PROCESSOR_RUNS);
-	assert_false(event->start && event->start_failed);
 }
 
 static void take(struct immediate *seen, bool boot)
@@ -420,9 +417,9 @@ static void take(struct immediate *seen, bool boot)
 	apply(seen, &event, boot);
 }
 
-static void begin(enum processor_state start, bool boot, bool real_mode)
+static void begin(enum processor_state start, bool boot)
 {
-	processors_init(&table, real_mode, false);
+	processors_init(&table, false);
 	assert_int_equal(processors_add(&table, 7, boot), 0);
 	assert_int_equal(processors_add(&table, 8, false), 1);
 	table.cpu[0].state = start;
@@ -430,7 +427,7 @@ static void begin(enum processor_state start, bool boot, bool real_mode)
 
 static struct immediate at_first(enum processor_state start)
 {
-	return (struct immediate){start, start == PROCESSOR_WAITS ? NOWHERE : UNTOUCHED, false, false};
+	return (struct immediate){start, start == PROCESSOR_WAITS ? NOWHERE : UNTOUCHED, false};
 }
 
 static void do_step(struct immediate *seen, enum step step, bool boot)
@@ -455,17 +452,16 @@ static void take_the_rest(struct immediate *seen, bool boot)
 
 static bool same(const struct immediate *a, const struct immediate *b)
 {
-	return a->machine == b->machine &&
-	       (a->machine || (a->state == b->state && a->origin == b->origin && a->nmi == b->nmi));
+	return a->state == b->state && a->origin == b->origin && a->nmi == b->nmi;
 }
 
-static void play(u32 sequence, enum processor_state start, bool boot, bool real_mode)
+static void play(u32 sequence, enum processor_state start, bool boot)
 {
 	struct immediate want = at_first(start), seen = want;
 
-	begin(start, boot, real_mode);
+	begin(start, boot);
 	for (u32 i = 0; i < LENGTH; i++, sequence /= STEPS) {
-		happens(&want, (enum step)(sequence % STEPS), boot, real_mode);
+		happens(&want, (enum step)(sequence % STEPS), boot);
 		do_step(&seen, (enum step)(sequence % STEPS), boot);
 	}
 	take_the_rest(&seen, boot);
@@ -480,13 +476,11 @@ static void requests_taken_late_end_where_those_taken_at_once_do(void **state)
 	for (u32 i = 0; i < LENGTH; i++)
 		sequences *= STEPS;
 	host_log_quiet = true;
-	for (u32 n = 0; n < sequences; n++)
+	for (u32 n = 0; n < sequences; n++) {
 		for (u32 start = PROCESSOR_OFF; start <= PROCESSOR_RUNS; start++)
-			for (u32 real_mode = 0; real_mode < 2; real_mode++) {
-				play(n, (enum processor_state)start, false, real_mode);
-				if (start == PROCESSOR_RUNS)
-					play(n, PROCESSOR_RUNS, true, real_mode);
-			}
+			play(n, (enum processor_state)start, false);
+		play(n, PROCESSOR_RUNS, true);
+	}
 	host_log_quiet = false;
 }
 
@@ -555,7 +549,7 @@ static bool is_explained(const struct immediate *seen, enum processor_state star
 		struct immediate want = at_first(start);
 
 		for (u32 n = 0; n < 3; n++)
-			happens(&want, order[i][n], false, true);
+			happens(&want, order[i][n], false);
 		if (same(seen, &want))
 			return true;
 	}
@@ -567,7 +561,7 @@ static bool interleave(enum processor_state start, enum step before, enum step s
 {
 	struct immediate seen = at_first(start);
 
-	begin(start, false, true);
+	begin(start, false);
 	do_step(&seen, before, false);
 	trap.left = instruction;
 	trap.done = false;
@@ -614,7 +608,7 @@ static bool look_is_enough(enum step step, u32 instruction)
 	struct immediate seen = at_first(PROCESSOR_RUNS);
 	bool need;
 
-	begin(PROCESSOR_RUNS, false, true);
+	begin(PROCESSOR_RUNS, false);
 	processors_announce_look(&table, 0);
 	trap.left = instruction;
 	trap.done = false;
@@ -665,27 +659,6 @@ static void an_init_takes_the_logical_address_and_leaves_id_and_mode(void **stat
 	assert_int_equal(table.cpu[0].address.ldr, 0x01000000);
 }
 
-static void without_real_mode_a_start_is_one_line_and_nothing_else(void **state)
-{
-	struct processor_set targets;
-	struct processor_event event;
-
-	host_log_quiet = true;
-	processors_init(&table, false, false);
-	assert_int_equal(processors_add(&table, 0, true), 0);
-	assert_int_equal(processors_add(&table, 1, false), 1);
-	memset(host_log_count, 0, sizeof(host_log_count));
-	for (u32 n = 0; n < 3; n++) {
-		assert_int_equal(processors_command(&table, 0, 1ull << 56 | 0x500, &targets), COMMAND_SENT);
-		assert_int_equal(processors_command(&table, 0, 1ull << 56 | 0x612, &targets), COMMAND_SENT);
-		assert_true(processors_take(&table, 1, &event));
-		assert_true(event.reset && event.start_failed && !event.start && !event.machine);
-		assert_int_equal(processors_state(&table, 1), PROCESSOR_WAITS);
-		assert_int_equal(host_log_count[LOG_WARN], 1);
-	}
-	host_log_quiet = false;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -699,7 +672,6 @@ int main(void)
 		cmocka_unit_test(no_request_is_lost_whenever_another_comes_in_between),
 		cmocka_unit_test(who_needs_no_kick_finds_the_request),
 		cmocka_unit_test(an_init_takes_the_logical_address_and_leaves_id_and_mode),
-		cmocka_unit_test(without_real_mode_a_start_is_one_line_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

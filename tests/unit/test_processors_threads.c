@@ -148,7 +148,7 @@ static void begin(pthread_t *thread)
 	resets = starts = last_vector = nmis = inside = kicked = 0;
 	rounds = getenv("UMBRA_LONG") ? 100000 : 3000;
 	running = disturbing = 1;
-	processors_init(&table, true, false);
+	processors_init(&table, false);
 	for (u32 i = 0; i < 1 + SENDERS; i++)
 		assert_int_equal(processors_add(&table, i, false), i);
 	alarm(SECONDS * (getenv("UMBRA_LONG") ? 20 : 1));

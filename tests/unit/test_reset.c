@@ -34,8 +34,6 @@ static bool x2apic;         /* they are MSRs */
 static u32 in_service;      /* interrupts, ended one by one */
 static struct vcpu applied; /* as it was when the shadow was told */
 static u32 applies, flushes;
-static bool machine_reset;
-static jmp_buf after_reset;
 static u32 kicks; /* to itself */
 
 static void set_segment(struct vcpu *v, enum segment_name which, const struct segment *in)
@@ -131,12 +129,6 @@ int hw_msr_write(u32 msr, u64 value)
 	apic_set((msr - MSR_X2APIC_BASE) * 16, (u32)value);
 	return 0;
 }
-NORETURN void hw_reset(void)
-{
-	machine_reset = true;
-	longjmp(after_reset, 1);
-}
-
 void hw_kick_again(void) {}
 void hw_drop_interrupts(const struct vendor *v) {}
 
@@ -168,7 +160,7 @@ NORETURN void guest_shutdown(struct vcpu *v)
 
 /* --- the state before -------------------------------------------------------------------- */
 
-static void begin(bool boot, bool real_mode)
+static void begin(bool boot, bool start_protected)
 {
 	memset(&vcpu, 0x5a, sizeof(vcpu));
 	memset(&guest, 0, sizeof(guest));
@@ -180,7 +172,7 @@ static void begin(bool boot, bool real_mode)
 	apic[3] = 0x00060015; /* seven entries of the LVT */
 	in_service = 0x00800408;
 	dr6 = dr7 = 0x5a5a;
-	x2apic = machine_reset = false;
+	x2apic = false;
 	applies = flushes = kicks = wakes = 0;
 	vcpu.vendor = &vendor;
 	vcpu.guest = &guest;
@@ -195,7 +187,7 @@ static void begin(bool boot, bool real_mode)
 	vcpu.inject = (struct vcpu_event){.type = EVENT_EXCEPTION, .vector = VEC_GP};
 	vcpu.exit.interrupted = (struct vcpu_event){.type = EVENT_NMI, .vector = VEC_NMI};
 	vcpu.interrupt_shadow = vcpu.nmi_blocked = true;
-	processors_init(&table, real_mode, false);
+	processors_init(&table, start_protected);
 	assert_int_equal(processors_add(&table, 0, !boot), 0);
 	assert_int_equal(processors_add(&table, 1, boot), 1);
 	if (!boot)
@@ -273,7 +265,7 @@ static void assert_apic(bool pins)
 /* adversarial: 29 */
 static void an_init_leaves_what_the_manual_says_and_waits(void **state)
 {
-	begin(false, true);
+	begin(false, false);
 	send(ICR_TO_1(0x500));
 	assert_false(reset_take(&vcpu, &table));
 	assert_registers(0x10);
@@ -292,7 +284,7 @@ static void caching_bits_of_cr0_outlive_an_init(void **state)
 	static const u64 bits[] = {CR0_CD, CR0_CD | CR0_NW};
 
 	for (u32 i = 0; i < ARRAY_SIZE(bits); i++) {
-		begin(false, true);
+		begin(false, false);
 		vcpu.cr0 |= bits[i];
 		send(ICR_TO_1(0x500));
 		assert_false(reset_take(&vcpu, &table));
@@ -304,7 +296,7 @@ static void a_startup_message_begins_at_its_page(void **state)
 {
 	for (u32 vector = 0; vector < 256; vector++)
 		for (u32 together = 0; together < 2; together++) {
-			begin(false, true);
+			begin(false, false);
 			send(ICR_TO_1(0x500));
 			if (!together)
 				assert_false(reset_take(&vcpu, &table));
@@ -322,7 +314,7 @@ static void a_startup_message_to_one_that_runs_changes_nothing(void **state)
 {
 	struct vcpu before;
 
-	begin(false, true);
+	begin(false, false);
 	before = vcpu;
 	send(ICR_TO_1(0x699));
 	assert_true(reset_take(&vcpu, &table));
@@ -332,7 +324,7 @@ static void a_startup_message_to_one_that_runs_changes_nothing(void **state)
 
 static void the_boot_processor_begins_at_the_reset_vector(void **state)
 {
-	begin(true, true);
+	begin(true, false);
 	send(ICR_TO_1(0x500));
 	assert_true(reset_take(&vcpu, &table));
 	assert_registers(0x10);
@@ -341,32 +333,23 @@ static void the_boot_processor_begins_at_the_reset_vector(void **state)
 	assert_apic(false);
 }
 
-static void without_real_mode_an_init_of_the_boot_processor_resets_the_machine(void **state)
+/* For tests (sipi=protected): 32-bit and flat, paging off. */
+static void a_start_may_be_in_protected_mode(void **state)
 {
-	host_log_quiet = true;
-	begin(true, false);
-	send(ICR_TO_1(0x500));
-	if (!setjmp(after_reset))
-		reset_take(&vcpu, &table);
-	assert_true(machine_reset);
-	host_log_quiet = false;
-}
-
-static void without_real_mode_a_processor_that_is_started_stays_off(void **state)
-{
-	host_log_quiet = true;
-	begin(false, false);
+	begin(false, true);
 	send(ICR_TO_1(0x500));
 	send(ICR_TO_1(0x610));
-	assert_false(reset_take(&vcpu, &table));
-	assert_false(reset_take(&vcpu, &table));
-	host_log_quiet = false;
+	assert_true(reset_take(&vcpu, &table));
+	assert_int_equal(vcpu.rip, 0x10000);
+	assert_int_equal(vcpu.cr0 & (CR0_PE | CR0_PG), CR0_PE);
+	assert_int_equal(segments[SEG_CS].attributes, SEG_FLAT_CODE32);
+	assert_int_equal(segments[SEG_DS].attributes, SEG_FLAT_DATA);
 }
 
 /* The backend's entry gives it its turn. A kick of a processor to itself, where NMIs are not held back, would find it here again. */
 static void an_nmi_waits_for_the_entry_and_needs_no_kick(void **state)
 {
-	begin(false, true);
+	begin(false, false);
 	vcpu.nmi_waits = false;
 	send(ICR_TO_1(0x400));
 	assert_true(reset_take(&vcpu, &table));
@@ -382,7 +365,7 @@ static void an_nmi_waits_for_the_entry_and_needs_no_kick(void **state)
 static void an_init_drops_an_nmi_that_waits_and_not_one_behind_it(void **state)
 {
 	for (u32 behind = 0; behind < 2; behind++) {
-		begin(false, true);
+		begin(false, false);
 		vcpu.nmi_waits = true;
 		send(ICR_TO_1(0x400));
 		send(ICR_TO_1(0x500));
@@ -397,7 +380,7 @@ static void an_init_drops_an_nmi_that_waits_and_not_one_behind_it(void **state)
 
 static void an_nmi_to_one_that_waits_comes_when_it_starts(void **state)
 {
-	begin(false, true);
+	begin(false, false);
 	send(ICR_TO_1(0x500));
 	send(ICR_TO_1(0x400));
 	assert_false(reset_take(&vcpu, &table));
@@ -411,25 +394,25 @@ static void an_init_resets_the_apic_in_the_mode_it_has(void **state)
 {
 	u32 before[0x40];
 
-	begin(false, true);
+	begin(false, false);
 	x2apic = guest.x2apic_offered = true;
 	vcpu.apic_base |= APIC_BASE_X2APIC;
 	apic_reset(&vcpu);
 	assert_apic(false);
 
-	begin(false, true); /* off for the guest, on in the hardware: the pins lead to the processor */
+	begin(false, false); /* off for the guest, on in the hardware: the pins lead to the processor */
 	vcpu.apic_base = APIC;
 	apic_reset(&vcpu);
 	assert_apic(true);
 
-	begin(false, true); /* off in the hardware */
+	begin(false, false); /* off in the hardware */
 	guest.x2apic_offered = true;
 	vcpu.apic_base = APIC;
 	memcpy(before, apic, sizeof(apic));
 	apic_reset(&vcpu);
 	assert_memory_equal(before, apic, sizeof(apic));
 
-	begin(false, true); /* without an entry for corrected machine checks */
+	begin(false, false); /* without an entry for corrected machine checks */
 	apic[3] = 0x00050015;
 	apic_reset(&vcpu);
 	assert_int_equal(apic[0x2f], 0x5a5a5a5a);
@@ -443,8 +426,7 @@ int main(void)
 		cmocka_unit_test(a_startup_message_begins_at_its_page),
 		cmocka_unit_test(a_startup_message_to_one_that_runs_changes_nothing),
 		cmocka_unit_test(the_boot_processor_begins_at_the_reset_vector),
-		cmocka_unit_test(without_real_mode_an_init_of_the_boot_processor_resets_the_machine),
-		cmocka_unit_test(without_real_mode_a_processor_that_is_started_stays_off),
+		cmocka_unit_test(a_start_may_be_in_protected_mode),
 		cmocka_unit_test(an_nmi_waits_for_the_entry_and_needs_no_kick),
 		cmocka_unit_test(an_init_drops_an_nmi_that_waits_and_not_one_behind_it),
 		cmocka_unit_test(an_nmi_to_one_that_waits_comes_when_it_starts),

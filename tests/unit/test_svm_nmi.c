@@ -199,7 +199,7 @@ static int fresh(void **state)
 	vmcb.dr7 = DR7_RESET;
 	vmcb.cs.attributes = VMCB_ATTR_L;
 	vmcb.efer = EFER_LMA | EFER_LME;
-	processors_init(&table, true, false);
+	processors_init(&table, false);
 	assert_int_equal(processors_add(&table, 0, true), 0);
 	assert_int_equal(processors_add(&table, 1, false), 1);
 	table.cpu[1].state = PROCESSOR_RUNS;

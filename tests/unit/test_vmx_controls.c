@@ -384,11 +384,19 @@ static void efer_by_hand_passes_on_sce_alone(void **state)
 	assert_int_equal(vmcs_read_raw(VMCS_GUEST_EFER), 0);
 }
 
-static void a_guest_in_real_mode_is_stopped(void **state)
+/* Out of protected mode, and wherever the hardware does not run the guest already. */
+static void who_executes_is_asked_again_behind_a_change_of_mode(void **state)
 {
-	vcpu.cr0 = CR0_ET;
-	assert_panics(vmx_update_control(&vcpu));
-	assert_non_null(strstr(host_panic_message, "real mode"));
+	for (u32 i = 0; i < 4; i++) {
+		u8 before = i & 1 ? EXECUTION_INTERPRETED : EXECUTION_NATIVE;
+
+		vcpu.execution = before;
+		vcpu.cr0 = CR0_ET | (i & 2 ? CR0_PE : 0);
+		vcpu.efer = 0;
+		vmx_update_control(&vcpu);
+		assert_int_equal(vcpu.execution, i == 2 ? EXECUTION_NATIVE : EXECUTION_UNDECIDED);
+	}
+	vcpu.execution = EXECUTION_NATIVE;
 }
 
 static void intercepts_are_switched_where_the_cpu_allows(void **state)
@@ -506,7 +514,7 @@ int main(void)
 		cmocka_unit_test_setup(what_the_guest_changed_by_itself_is_seen, setup),
 		cmocka_unit_test_setup(ia32e_mode_follows_the_guests_lma, setup),
 		cmocka_unit_test_setup(efer_by_hand_passes_on_sce_alone, setup),
-		cmocka_unit_test_setup(a_guest_in_real_mode_is_stopped, setup),
+		cmocka_unit_test_setup(who_executes_is_asked_again_behind_a_change_of_mode, setup),
 		cmocka_unit_test_setup(intercepts_are_switched_where_the_cpu_allows, setup),
 		cmocka_unit_test_setup(without_virtual_nmis_a_guest_has_one_processor, setup),
 		cmocka_unit_test_setup(an_nmi_window_needs_virtual_nmis_or_the_interrupt_window, setup),

@@ -131,7 +131,7 @@ int guest_create(struct vcpu *vcpu, const struct guest_config *config, u32 apic_
 
 	if (!shared)
 		return -ENOMEM;
-	processors_init(&shared->processors, config->vendor->real_mode, config->sipi_protected);
+	processors_init(&shared->processors, config->sipi_protected && !config->vendor->real_mode);
 	if (processors_add(&shared->processors, apic_id, true) < 0)
 		return -ENOSPC;
 	return alloc_guest(vcpu, shared, config);
@@ -143,7 +143,7 @@ u32 guest_processor_limit(const struct guest_config *config, u32 wanted, const c
 	u32 limit = wanted ? MIN(wanted, PROCESSORS_MAX) : PROCESSORS_MAX;
 
 	*why = NULL;
-	if (limit == 1 || (!vendor->real_mode && !config->sipi_protected))
+	if (limit == 1)
 		return 1;
 	*why = vendor->one_processor ? vendor->one_processor() : NULL;
 	return *why ? 1 : limit;

@@ -16,7 +16,7 @@ struct guest_config {
 	const char *cpuid_hide;         /* "-pku,-la57" or "" */
 	u32 audit_interval;             /* run shadow_audit() every so many exits; 0: never */
 	u32 host_phys_bits;
-	bool sipi_protected;       /* a start-up message begins in protected mode where there is no real mode */
+	bool sipi_protected; /* for tests: a start-up message begins in protected mode where the hardware has no real mode */
 	bool task_switches_unseen; /* this processor does hardware task switches without an exit */
 };
 

@@ -2,6 +2,7 @@
 /* Instructions executed on the hardware for the guest; see hw.h. */
 #include "arch/x86/guest/hw.h"
 
+#include "arch/x86/interrupt.h"
 #include "arch/x86/kick.h"
 #include "arch/x86/memory.h"
 #include "lib/spinlock.h"
@@ -215,6 +216,16 @@ void hw_wait(const struct vendor *vendor)
 	hear(vendor->cpu_listen);
 	kick_wait();
 	hear(vendor->cpu_deafen);
+}
+
+int hw_take_interrupt(void)
+{
+	return interrupt_take();
+}
+
+int hw_wait_interrupt(void)
+{
+	return interrupt_wait();
 }
 
 void hw_drop_interrupts(const struct vendor *vendor)

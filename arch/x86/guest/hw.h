@@ -50,6 +50,9 @@ void hw_kick_again(void);
 bool hw_was_kicked(void);
 /* Until there was, which the next hw_was_kicked() says. Outside the guest; interrupts stay off. */
 void hw_wait(const struct vendor *vendor);
+/* An interrupt that waits is taken for the guest: its vector, or -1. hw_wait_interrupt() halts until there is one, a kick or an NMI. */
+int hw_take_interrupt(void);
+int hw_wait_interrupt(void);
 /* Interrupts that wait, in a local APIC that is on, are taken and forgotten. */
 void hw_drop_interrupts(const struct vendor *vendor);
 /* NMIs that wait are taken: how many were no kicks so far on this CPU. */

@@ -24,7 +24,6 @@
 #define TOLD_SMI BIT(0)
 #define TOLD_RESERVED BIT(1)
 #define TOLD_SHORTHAND BIT(2)
-#define TOLD_REAL_MODE BIT(3)
 
 /* Section 10.12.1.2: a write of these raises #GP. Bit 12, the delivery status of xAPIC mode, is ignored. */
 #define X2APIC_RESERVED (BITS(31, 20) | BITS(17, 16) | BIT(13))
@@ -59,11 +58,10 @@ static bool first_time(struct processors *t, u32 what)
 
 /* --- the table ---------------------------------------------------------------------- */
 
-void processors_init(struct processors *t, bool real_mode, bool can_start)
+void processors_init(struct processors *t, bool start_protected)
 {
 	memset(t, 0, sizeof(*t));
-	t->real_mode = real_mode;
-	t->can_start = real_mode || can_start;
+	t->start_protected = start_protected;
 }
 
 int processors_add(struct processors *t, u32 apic_id, bool boot)
@@ -255,13 +253,9 @@ enum command_verdict processors_command(struct processors *t, u32 sender, u64 ic
  * SDM vol. 3 section 8.4.2: the boot processor begins at the reset vector, others wait. The logical address goes, the ID
  * and the mode stay (sections 10.4.7.3 and 10.12.5.1).
  */
-static void take_init(struct processors *t, struct processor *p, struct processor_event *event)
+static void take_init(struct processor *p, struct processor_event *event)
 {
 	p->nmi_waits = false;
-	if (p->boot && !t->real_mode) {
-		event->machine = true;
-		return;
-	}
 	p->state = p->boot ? PROCESSOR_RUNS : PROCESSOR_WAITS;
 	set(&p->address.ldr, 0);
 	set(&p->address.dfr, DFR_RESET);
@@ -269,22 +263,13 @@ static void take_init(struct processors *t, struct processor *p, struct processo
 }
 
 /* Section 8.4.4.1; discarded by a processor that does not wait (section 25.2). */
-static void take_startup(struct processors *t, u32 index, u8 vector, struct processor_event *event)
+static void take_startup(struct processor *p, u8 vector, struct processor_event *event)
 {
-	struct processor *p = &t->cpu[index];
-
 	if (p->state != PROCESSOR_WAITS)
 		return;
-	if (t->can_start) {
-		p->state = PROCESSOR_RUNS;
-		event->start = true;
-		event->vector = vector;
-		return;
-	}
-	event->start_failed = true;
-	if (first_time(t, TOLD_REAL_MODE))
-		log_warn("guest: CPU %u (APIC ID %u) stays off: on this processor no guest can start in real mode\n",
-			 index, get(&p->address.apic_id));
+	p->state = PROCESSOR_RUNS;
+	event->start = true;
+	event->vector = vector;
 }
 
 static void take_nmi(struct processor *p, bool came, struct processor_event *event)
@@ -311,9 +296,9 @@ bool processors_take(struct processors *t, u32 index, struct processor_event *ev
 		return false;
 	requests = __atomic_exchange_n(&p->requests, 0, __ATOMIC_SEQ_CST);
 	if (requests & REQUEST_INIT)
-		take_init(t, p, event);
+		take_init(p, event);
 	if (requests & REQUEST_SIPI)
-		take_startup(t, index, requests & REQUEST_VECTOR, event);
+		take_startup(p, requests & REQUEST_VECTOR, event);
 	take_nmi(p, requests & REQUEST_NMI, event);
-	return event->machine || event->reset || event->start || event->start_failed || event->nmi;
+	return event->reset || event->start || event->nmi;
 }

@@ -64,9 +64,8 @@ struct processor {
 
 struct processors {
 	u32 count;
-	bool real_mode; /* the vendor's: a guest can be in it */
-	bool can_start; /* a start-up message begins somewhere: in real mode, or where the boot entry asks for another */
-	u32 told;       /* what was logged already */
+	bool start_protected; /* for tests: a start-up message begins in protected mode */
+	u32 told;             /* what was logged already */
 	struct processor cpu[PROCESSORS_MAX];
 };
 
@@ -87,8 +86,8 @@ enum command_verdict {
 	COMMAND_FAULT,   /* #GP: reserved bits in x2APIC mode */
 };
 
-/* An empty table; real_mode: struct vendor's; can_start: without it, by the boot entry. */
-void processors_init(struct processors *t, bool real_mode, bool can_start);
+/* An empty table; start_protected: a start-up message begins in protected mode. */
+void processors_init(struct processors *t, bool start_protected);
 
 /*
  * One more, before the guest runs: its index, or -ENOSPC. The boot processor runs, others are off. In xAPIC mode until
@@ -132,12 +131,10 @@ static inline bool processors_need_kick(const struct processors *t, u32 index)
 
 /* What becomes of a processor, in the order in which it is done. */
 struct processor_event {
-	bool machine;      /* an INIT that only a reset of the machine can do: real mode is not there */
-	bool reset;        /* registers and APIC as after an INIT; the boot processor begins at the reset vector */
-	bool start;        /* at the page with the vector's number */
-	u8 vector;         /* of start */
-	bool start_failed; /* a start-up message without real mode: it stays where it is */
-	bool nmi;          /* is pending */
+	bool reset; /* registers and APIC as after an INIT; the boot processor begins at the reset vector */
+	bool start; /* at the page with the vector's number */
+	u8 vector;  /* of start */
+	bool nmi;   /* is pending */
 };
 
 /* Takes the requests of a processor, on it: false, and an empty event, if nothing changes. */

@@ -55,6 +55,7 @@ static void drop_events(struct vcpu *vcpu)
 	vcpu->exit.interrupted = (struct vcpu_event){0};
 	vcpu->exit.nmi_unblocked = false;
 	vcpu->interrupt_shadow = false;
+	vcpu->halted = false;
 	vcpu->nmi_blocked = false;
 	vcpu->nmi_waits = false;
 	vcpu->mmio.state = MMIO_NONE;
@@ -85,7 +86,7 @@ static void do_init(struct vcpu *vcpu)
 	apic_reset(vcpu);
 }
 
-/* For tests, where there is no real mode: 32-bit, flat, paging off. */
+/* For tests: 32-bit, flat, paging off. */
 static void do_start_protected(struct vcpu *vcpu, u8 vector)
 {
 	struct segment s = {.limit = ~0u, .attributes = SEG_FLAT_DATA};
@@ -116,22 +117,14 @@ static void do_start(struct vcpu *vcpu, u8 vector)
 	vcpu->rip = 0;
 }
 
-static NORETURN void reset_machine(void)
-{
-	log_error("guest: INIT of the boot processor, which cannot begin in real mode; resetting the machine\n");
-	hw_reset();
-}
-
 void reset_do(struct vcpu *vcpu, struct processors *t, const struct processor_event *event)
 {
-	if (event->machine)
-		reset_machine();
 	if (event->reset)
 		do_init(vcpu);
-	if (event->start && t->real_mode)
-		do_start(vcpu, event->vector);
-	else if (event->start)
+	if (event->start && t->start_protected)
 		do_start_protected(vcpu, event->vector);
+	else if (event->start)
+		do_start(vcpu, event->vector);
 	if (event->nmi) /* the entry puts it in, in its turn */
 		vcpu->nmi_waits = true;
 }

@@ -6,6 +6,7 @@
 #include "arch/x86/guest/run.h"
 
 #include "arch/x86/guest/create.h"
+#include "arch/x86/guest/execution.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/reset.h"
@@ -133,7 +134,10 @@ void guest_exit(struct vcpu *vcpu)
 		stop_foreign_root(vcpu);
 	if (unlikely(vcpu->several))
 		processors_announce_look(&guest_of(vcpu)->shared->processors, vcpu->id);
-	exit_dispatch(vcpu);
+	if (unlikely(vcpu->execution == EXECUTION_VIRTUAL_8086))
+		execution_exit(vcpu);
+	else
+		exit_dispatch(vcpu);
 	ticks = __builtin_ia32_rdtsc() - begun; /* what follows may wait for a message, or be an audit */
 	if (unlikely(ticks > vcpu->longest_exit))
 		__atomic_store_n(&vcpu->longest_exit, ticks, __ATOMIC_RELAXED);

@@ -157,6 +157,14 @@ struct vcpu_noted {
 	u32 event;
 };
 
+/* Who executes the guest's instructions: execution.h. */
+enum execution {
+	EXECUTION_NATIVE,    /* the hardware, which is all there is where it runs real mode too */
+	EXECUTION_UNDECIDED, /* what it depends on has changed: decided before the next entry */
+	EXECUTION_VIRTUAL_8086,
+	EXECUTION_INTERPRETED,
+};
+
 struct vendor;
 
 struct vcpu {
@@ -169,6 +177,8 @@ struct vcpu {
 	u64 pat, apic_base;
 	u32 cpl;      /* of the last exit */
 	u8 code_bits; /* 64: the exit was from 64-bit code; 32, 16: so says interpret_one(); 0: nobody looked */
+	u8 execution; /* enum execution */
+	bool halted;  /* by a HLT that was interpreted: until an interrupt, an NMI or an INIT */
 	bool interrupt_shadow; /* STI or MOV SS blocking */
 	bool nmi_blocked;      /* SVM: of several processors alone */
 	bool nmi_waits;        /* one, for the end of that or for its turn; the next entry looks */

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See execution.h. */
+#include "arch/x86/guest/execution.h"
+
+#include "arch/x86/guest/breakpoint.h"
+#include "arch/x86/guest/entry_rules.h"
+#include "arch/x86/guest/exits.h"
+#include "arch/x86/guest/inject.h"
+#include "arch/x86/guest/interpret.h"
+#include "arch/x86/guest/state.h"
+#include "arch/x86/vendor.h"
+
+#define REAL_LIMIT 0xffffu
+#define TYPE_EXPAND_DOWN BIT(2)
+#define TYPE_CODE BIT(3)
+
+static bool is_expand_down(const struct segment *s)
+{
+	return (s->attributes & (TYPE_EXPAND_DOWN | TYPE_CODE)) == TYPE_EXPAND_DOWN;
+}
+
+/* D/B says how wide code and stack are; of data it says nothing that is used up to 64 KiB. */
+static bool fits_virtual_8086(const struct segment *s, enum segment_name which)
+{
+	bool wide = (which == SEG_CS || which == SEG_SS) && s->attributes & SEG_ATTR_DB;
+
+	return s->base == (u64)s->selector << 4 && s->limit >= REAL_LIMIT && !wide && !is_expand_down(s) &&
+	       !(s->attributes & SEG_ATTR_UNUSABLE);
+}
+
+static enum execution decide_real(const struct vcpu *vcpu)
+{
+	struct segment s;
+
+	for (u32 i = SEG_ES; i <= SEG_GS; i++) {
+		vcpu->vendor->get_segment(vcpu, (enum segment_name)i, &s);
+		if (!fits_virtual_8086(&s, (enum segment_name)i))
+			return EXECUTION_INTERPRETED;
+	}
+	return EXECUTION_VIRTUAL_8086;
+}
+
+/* In IA-32e mode segments come from descriptors that were checked, or from an exit. */
+enum execution execution_decide(const struct vcpu *vcpu)
+{
+	struct entry_segments m = {.v8086 = vcpu->rflags & RFLAGS_VM};
+
+	if (!(vcpu->cr0 & CR0_PE))
+		return decide_real(vcpu);
+	if (in_long_mode(vcpu))
+		return EXECUTION_NATIVE;
+	for (u32 i = 0; i < SEG_COUNT; i++)
+		vcpu->vendor->get_segment(vcpu, (enum segment_name)i, &m.segment[i]);
+	return entry_rules_check(&m, NULL, NULL) ? EXECUTION_INTERPRETED : EXECUTION_NATIVE;
+}
+
+void execution_interpret(struct vcpu *vcpu)
+{
+	if (interpret_one(vcpu) == INTERPRET_HALT)
+		vcpu->halted = true;
+}
+
+/*
+ * #GP and #SS are those of virtual-8086 mode, of an access that real mode's limit allows, or the guest's own: the instruction tells. So
+ * it does of INT3, INTO and INT1, which the hardware has not executed. INT1's #DB alone comes without a bit for DR6.
+ */
+static void handle_exception(struct vcpu *vcpu)
+{
+	u8 vector = vcpu->exit.vector;
+
+	switch (vector) {
+	case VEC_GP:
+	case VEC_SS:
+	case VEC_BP:
+	case VEC_OF: execution_interpret(vcpu); return;
+	case VEC_DB:
+		if (vcpu->dr6_set)
+			breakpoint_raise(vcpu, vcpu->dr6_set);
+		else
+			execution_interpret(vcpu);
+		return;
+	default: inject_exception(vcpu, vector, vcpu->exit.error);
+	}
+}
+
+/* Of the shadow alone: paging is off. */
+static void handle_page_fault(struct vcpu *vcpu)
+{
+	const struct vcpu_exit *exit = &vcpu->exit;
+	enum shadow_result result = SHADOW_EMULATE;
+
+	vcpu_note_event(vcpu, NOTED_ACCESS, exit->gva);
+	if (vcpu->mmio.state != MMIO_FOUND)
+		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags,
+					     &vcpu->mmio.fault);
+	vcpu->mmio.state = MMIO_NONE;
+	switch (result) {
+	case SHADOW_FIXED:
+	case SHADOW_RETRY: return;
+	case SHADOW_INJECT: inject_pf(vcpu, exit->gva, vcpu->mmio.fault.error); return;
+	case SHADOW_EMULATE: execution_interpret(vcpu); return;
+	}
+}
+
+/* Nothing was cut short, for nothing is delivered there. */
+void execution_exit(struct vcpu *vcpu)
+{
+	vcpu->breakpoints_hit = 0;
+	switch ((enum exit_kind)vcpu->exit.kind) {
+	case EXIT_PAGE_FAULT: handle_page_fault(vcpu); return;
+	case EXIT_EXCEPTION: handle_exception(vcpu); return;
+	default: exit_dispatch(vcpu);
+	}
+}
