@@ -501,7 +501,9 @@ static void an_entry_takes_ia32e_mode_straight_from_real_mode(void **state)
 		vcpu.efer = EFER_LME;
 		vcpu.rflags = RFLAGS_FIXED;
 		put_vmcs();
+		vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
 		vmx_v8086_begin(&vcpu);
+		assert_int_equal(vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG), 0);
 		vcpu.cr0 |= CR0_PE | CR0_PG | CR0_NE;
 		vcpu.efer |= EFER_LMA;
 		vcpu.execution = EXECUTION_UNDECIDED;
