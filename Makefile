@@ -167,7 +167,7 @@ build/umbra.efi: build/release/umbra.efi
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(filter-out tests/unit/test_% tests/unit/orders.c,$(sort $(wildcard tests/unit/*.c))) \
-	$(wildcard $(foreach f,bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
+	$(wildcard $(foreach f,acpi_merge bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
 	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges text utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c arch/x86/execute.c arch/x86/memory.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
@@ -455,10 +455,10 @@ guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES) $(LEGACY_IMAGES)
 
 # --- running -----------------------------------------------------------------
 # Variables of `make run`, all optional: GUEST_CMD GUEST_MEM SMP KERNEL GUEST_KERNEL GUEST_INITRD
-# GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE (README.md
+# GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE ACPI (README.md
 # says what they do).
 RUN_VARIABLES := GUEST_CMD GUEST_MEM SMP KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL \
-	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE
+	QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE ACPI
 # Passed on as written: make must not expand a $ in a guest command.
 $(foreach v,$(RUN_VARIABLES),$(eval override $(v) := $$(value $(v))))
 export $(RUN_VARIABLES)
@@ -485,6 +485,10 @@ build/tools/check-options: tools/check-options.c boot/options.c boot/text.c $(wi
 
 run: $(B)/umbra.efi $(RUN_TOOLS) ## Boot Debian in QEMU (EMU=bochs: in Bochs); GUEST_CMD='...' runs one command instead of a shell
 	@UMBRA_EFI=$(B)/umbra.efi tools/run
+
+SUITE ?= bookworm
+run-debian: $(B)/umbra.efi $(RUN_TOOLS) ## Boot an installed Debian with systemd, from a disk made once; SUITE=trixie
+	@DEBIAN=$(SUITE) UMBRA_EFI=$(B)/umbra.efi tools/run
 
 run-bare: $(B)/umbra.efi $(RUN_TOOLS) ## The same without the hypervisor
 	@UMBRA_EFI=$(B)/umbra.efi BARE=1 tools/run
@@ -606,4 +610,4 @@ help: ## Print this list
 -include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
 .PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm bench-interpret all deps unit unit-build check-includes guests \
-	run run-bare check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help
+	run run-bare run-debian check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help

@@ -15,6 +15,7 @@ enum key_action {
 	KEY_MULTIBOOT, /* a path and the command line */
 	KEY_MODULE,    /* a path and a string */
 	KEY_INITRD,
+	KEY_ACPI, /* paths */
 	KEY_FLAG, /* takes no value */
 	KEY_ARCHITECTURE,
 	KEY_IGNORE, /* defined by the specification, without meaning for a hypervisor */
@@ -39,6 +40,7 @@ static const struct key keys[] = {
 	{"initrd", KEY_INITRD, 0, 0},
 	{"multiboot", KEY_MULTIBOOT, 0, 0},
 	{"module", KEY_MODULE, 0, 0},
+	{"acpi", KEY_ACPI, 0, 0},
 	{"force", KEY_FLAG, FIELD(force)},
 	{"options", KEY_APPEND, FIELD(options)},
 	{"umbra", KEY_APPEND, FIELD(umbra)},
@@ -125,6 +127,19 @@ static const char *store_initrd(struct boot_entry *entry, struct text_span value
 											too_long;
 }
 
+static const char *store_acpi(struct boot_entry *entry, struct text_span value)
+{
+	struct text_span path;
+
+	while (text_next_word(&value, &path)) {
+		if (entry->acpi_count == ENTRY_MAX_ACPI)
+			return "names more than 32 files; put the tables together";
+		if (!text_copy(entry->acpi[entry->acpi_count++], ENTRY_PATH_MAX, path))
+			return too_long;
+	}
+	return NULL;
+}
+
 /* Stores one line's value; NULL, or what is wrong with it. */
 static const char *store_value(struct boot_entry *entry, const struct key *key, struct text_span value)
 {
@@ -147,6 +162,7 @@ static const char *store_value(struct boot_entry *entry, const struct key *key, 
 	case KEY_COPY: fits = text_copy(field, key->size, value); break;
 	case KEY_APPEND: fits = text_append_word(field, key->size, value); break;
 	case KEY_INITRD: return store_initrd(entry, value);
+	case KEY_ACPI: return store_acpi(entry, value);
 	case KEY_ARCHITECTURE:
 		entry->other_architecture = !text_span_equal_any_case(value, "x64");
 		break;

@@ -14,6 +14,7 @@
 
 #define ENTRY_MAX_INITRDS 8
 #define ENTRY_MAX_MODULES 16
+#define ENTRY_MAX_ACPI 32
 #define ENTRY_PATH_MAX 256
 #define ENTRY_STRING_MAX 512
 
@@ -34,6 +35,8 @@ struct boot_entry {
 	uint32_t initrd_count;
 	struct entry_module module[ENTRY_MAX_MODULES];
 	uint32_t module_count;
+	char acpi[ENTRY_MAX_ACPI][ENTRY_PATH_MAX]; /* key "acpi": files of ACPI tables */
+	uint32_t acpi_count;
 	bool other_architecture; /* the entry is not for x64 */
 	bool broken;             /* then error says why */
 	struct boot_error error;

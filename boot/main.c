@@ -4,6 +4,7 @@
  * leaves the firmware and hands over. Every failure before the firmware is left
  * prints one line, frees everything and returns an EFI error status.
  */
+#include "boot/acpi.h"
 #include "boot/check.h"
 #include "boot/choose.h"
 #include "boot/console.h"
@@ -131,6 +132,13 @@ static bool reserve_memory(struct loader *loader)
 	       claim_fixed_memory(loader) && core_reserve(&loader->hv, &loader->error);
 }
 
+/* Before anybody asks where the root pointer is. */
+static bool add_tables(struct loader *loader)
+{
+	loader->status = EFI_LOAD_ERROR;
+	return acpi_install(loader->entry, &loader->volume, &loader->error);
+}
+
 static bool load_all(struct loader *loader)
 {
 	const struct hv_memory *hv = &loader->hv;
@@ -138,6 +146,7 @@ static bool load_all(struct loader *loader)
 					.physical = {.firmware = &loader->fw.map},
 					.screen = loader->screen};
 
+	loader->status = EFI_OUT_OF_RESOURCES;
 	if (!loader->guest->format->load(loader->guest, &machine, &loader->error))
 		return false;
 	loader->status = EFI_LOAD_ERROR;
@@ -249,7 +258,7 @@ static bool prepare(struct loader *loader)
 	loader->status = EFI_LOAD_ERROR;
 	if (!volume_open(&loader->volume, loader->image, &loader->error) || !choose_entry(loader) ||
 	    !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
-	    !reserve_memory(loader) || !load_all(loader))
+	    !reserve_memory(loader) || !add_tables(loader) || !load_all(loader))
 		return false;
 	fill_info(loader);
 	fill_handoff(loader);
@@ -276,6 +285,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 	console_error(&loader.error);
 	close_guest(&loader);
 	volume_close(&loader.volume);
+	acpi_uninstall();
 	memory_free_all();
 	menu_pause(ERROR_PAUSE_SECONDS);
 	return loader.status;

@@ -6,6 +6,7 @@
 /* Descriptors more than the map has now: each allocation may add two. */
 #define MAP_SLACK 64
 #define PLACE_TRIES 4
+#define BELOW_4G (1ull << 32)
 
 static struct {
 	EFI_PHYSICAL_ADDRESS base;
@@ -13,17 +14,23 @@ static struct {
 } allocations[MAX_ALLOCATIONS];
 static uint32_t allocation_count;
 
-static bool allocate(EFI_ALLOCATE_TYPE how, uint64_t bytes, EFI_PHYSICAL_ADDRESS *base)
+static bool allocate_type(EFI_ALLOCATE_TYPE how, EFI_MEMORY_TYPE type, uint64_t bytes,
+			  EFI_PHYSICAL_ADDRESS *base)
 {
 	UINTN pages = PAGES_OF(bytes);
 
 	if (!pages || allocation_count == MAX_ALLOCATIONS)
 		return false;
-	if (EFI_ERROR(BS->AllocatePages(how, EfiLoaderData, pages, base)))
+	if (EFI_ERROR(BS->AllocatePages(how, type, pages, base)))
 		return false;
 	allocations[allocation_count].base = *base;
 	allocations[allocation_count++].pages = pages;
 	return true;
+}
+
+static bool allocate(EFI_ALLOCATE_TYPE how, uint64_t bytes, EFI_PHYSICAL_ADDRESS *base)
+{
+	return allocate_type(how, EfiLoaderData, bytes, base);
 }
 
 void *memory_alloc(uint64_t bytes)
@@ -31,6 +38,16 @@ void *memory_alloc(uint64_t bytes)
 	EFI_PHYSICAL_ADDRESS base = 0;
 
 	if (!allocate(AllocateAnyPages, bytes, &base))
+		return NULL;
+	ZeroMem(at_address(base), PAGES_OF(bytes) * PAGE_BYTES);
+	return at_address(base);
+}
+
+void *memory_alloc_to_stay(EFI_MEMORY_TYPE type, uint64_t bytes)
+{
+	EFI_PHYSICAL_ADDRESS base = BELOW_4G - 1;
+
+	if (!allocate_type(AllocateMaxAddress, type, bytes, &base))
 		return NULL;
 	ZeroMem(at_address(base), PAGES_OF(bytes) * PAGE_BYTES);
 	return at_address(base);

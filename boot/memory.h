@@ -12,6 +12,9 @@
 /* Zeroed pages of type EfiLoaderData, anywhere; NULL when there are none. */
 void *memory_alloc(uint64_t bytes);
 
+/* Zeroed pages of that type below 4 GiB, for what stays when the firmware is left; NULL when there are none. */
+void *memory_alloc_to_stay(EFI_MEMORY_TYPE type, uint64_t bytes);
+
 /* Gives one allocation back; NULL is allowed. */
 void memory_free(void *p);
 

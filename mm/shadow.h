@@ -25,8 +25,10 @@ struct shadow_mmu_head {
 	u64 flush_owed; /* rises when an entry went or shrank that this CPU's TLB may hold */
 	u64 flush_seen; /* what it was at this CPU's last flush of everything */
 	bool entry_due;
-	bool inside; /* the guest runs, or is about to (shadow_enter()) */
+	bool inside;       /* the guest runs, or is about to (shadow_enter()) */
+	gva_t trapped_gva; /* the page of shadow_recall_trapped(); TRAPPED_NONE: none yet */
 };
+#define TRAPPED_NONE BIT(63) /* not canonical */
 
 /* What the engine asks of the CPU. Effects hold from the next guest entry on. */
 struct shadow_ops {
@@ -169,6 +171,18 @@ void shadow_drop_all(struct shadow *s);
  */
 enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags,
 				       struct shadow_fault *fault);
+
+/*
+ * Would shadow_handle_fault() answer EMULATE for trapped memory, as it last did for this page? Then *gpa is the address, and
+ * the access is counted. False: ask it. Changes nothing and takes no lock, so the CPU may be inside (shadow_enter()).
+ */
+bool shadow_recall_trapped(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags, gpa_t *gpa);
+
+/* Is it worth asking that? */
+static ALWAYS_INLINE bool shadow_is_trapped_page(const struct shadow_mmu *mmu, gva_t gva)
+{
+	return gva - ((const struct shadow_mmu_head *)mmu)->trapped_gva < PAGE_SIZE;
+}
 
 /* Before every guest entry: is there anything for shadow_prepare_entry() to do? */
 static ALWAYS_INLINE bool shadow_entry_due(const struct shadow_mmu *mmu)

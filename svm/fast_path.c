@@ -63,24 +63,6 @@ static ALWAYS_INLINE void note_exit(struct vcpu *vcpu, const struct vmcb *vmcb, 
 	vcpu_note_exit(vcpu, kind, (u32)vmcb->exit_code, vmcb->rip, vmcb->exit_info1, vmcb->exit_info2);
 }
 
-static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
-{
-	vcpu_note_event(vcpu, NOTED_ACCESS, vmcb->exit_info2);
-	switch (shadow_handle_fault(vcpu->mmu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags,
-				    &vcpu->mmio.fault)) {
-	case SHADOW_FIXED:
-	case SHADOW_RETRY: return ready(vcpu);
-	case SHADOW_INJECT:
-		vmcb->cr2 = vmcb->exit_info2;
-		svm_dirty(vmcb, CLEAN_CR2);
-		vmcb->rflags |= RFLAGS_RF; /* in the frame of a fault (APM vol. 2 section 13.1.3) */
-		vmcb->event_inj = EVENTINJ_VALID | EVENTINJ_ERROR_VALID | EVENTINJ_EXCEPTION << EVENTINJ_TYPE_SHIFT |
-				  VEC_PF | (u64)vcpu->mmio.fault.error << EVENTINJ_ERROR_SHIFT;
-		return ready(vcpu);
-	default: vcpu->mmio.state = MMIO_FOUND; return false;
-	}
-}
-
 /* See fast_path.h. */
 static ALWAYS_INLINE bool fast_allowed(const struct vmcb *vmcb)
 {
@@ -95,6 +77,57 @@ static ALWAYS_INLINE bool fast_skip(struct vmcb *vmcb, u32 len)
 	vmcb->rip += len;
 	vmcb->interrupt_shadow = 0;
 	return true;
+}
+
+/* An access to memory that traps: the local APIC's, by a plain MOV. */
+static ALWAYS_INLINE bool apic_allowed(const struct vmcb *vmcb)
+{
+	return fast_allowed(vmcb) && likely(!(vmcb->dr7 & DR7_ENABLES));
+}
+
+static ALWAYS_INLINE void apic_begin(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+	vcpu->rip = vmcb->rip;
+	vcpu->gpr[GPR_RAX] = vmcb->rax;
+}
+
+static ALWAYS_INLINE bool apic_end(const struct vcpu *vcpu, struct vmcb *vmcb, u32 len)
+{
+	if (!fast_skip(vmcb, len))
+		return false;
+	vmcb->rax = vcpu->gpr[GPR_RAX];
+	return true;
+}
+
+/* shadow_handle_fault() says that it is to be emulated. */
+static NOINLINE bool fast_apic(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	vcpu->mmio.state = MMIO_FOUND;
+	if (!apic_allowed(vmcb))
+		return false;
+	apic_begin(vcpu, vmcb);
+	if (!apic_end(vcpu, vmcb, fast_path_apic(vcpu, vmcb->exit_info2, (u32)vmcb->exit_info1)))
+		return false;
+	vcpu->mmio.state = MMIO_NONE;
+	return ready(vcpu);
+}
+
+static NOINLINE bool fast_page_fault(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	vcpu_note_event(vcpu, NOTED_ACCESS, vmcb->exit_info2);
+	switch (shadow_handle_fault(vcpu->mmu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags,
+				    &vcpu->mmio.fault)) {
+	case SHADOW_FIXED:
+	case SHADOW_RETRY: return ready(vcpu);
+	case SHADOW_INJECT:
+		vmcb->cr2 = vmcb->exit_info2;
+		svm_dirty(vmcb, CLEAN_CR2);
+		vmcb->rflags |= RFLAGS_RF; /* in the frame of a fault (APM vol. 2 section 13.1.3) */
+		vmcb->event_inj = EVENTINJ_VALID | EVENTINJ_ERROR_VALID | EVENTINJ_EXCEPTION << EVENTINJ_TYPE_SHIFT |
+				  VEC_PF | (u64)vcpu->mmio.fault.error << EVENTINJ_ERROR_SHIFT;
+		return ready(vcpu);
+	default: return fast_apic(vcpu, vmcb);
+	}
 }
 
 static ALWAYS_INLINE void do_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
@@ -261,13 +294,28 @@ static ALWAYS_INLINE bool cpuid_inside(struct vcpu *vcpu, const struct svm_vcpu 
 	return true;
 }
 
-bool svm_fast_path_shared(struct vcpu *vcpu)
+/* An access to the local APIC without leaving, with what is remembered of the way there. False: nothing has happened. */
+static bool apic_inside(struct vcpu *vcpu, const struct svm_vcpu *svm)
+{
+	struct vmcb *vmcb = svm->vmcb;
+
+	if (unlikely(svm->halted || svm->step || vmcb->exit_int_info & EVENTINJ_VALID) || !apic_allowed(vmcb))
+		return false;
+	apic_begin(vcpu, vmcb);
+	if (!apic_end(vcpu, vmcb,
+		      fast_path_apic_inside(vcpu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags)))
+		return false;
+	begin_exit(svm);
+	vcpu_note_event(vcpu, NOTED_ACCESS, vmcb->exit_info2);
+	vcpu_note_exit(vcpu, EXIT_PAGE_FAULT, SVM_EXIT_EXCP_PF, vcpu->rip, vmcb->exit_info1, vmcb->exit_info2);
+	return true;
+}
+
+static ALWAYS_INLINE bool leave_and_handle(struct vcpu *vcpu)
 {
 	const struct svm_vcpu *svm = svm_of(vcpu);
 	bool done;
 
-	if ((u32)svm->vmcb->exit_code == SVM_EXIT_CPUID && cpuid_inside(vcpu, svm))
-		return true;
 	shadow_leave(vcpu->mmu);
 	if (svm->halted || svm->step || (u32)svm->vmcb->exit_code == SVM_EXIT_HLT)
 		done = fast_halt(vcpu, begin_exit(svm));
@@ -276,4 +324,22 @@ bool svm_fast_path_shared(struct vcpu *vcpu)
 	if (done)
 		enter_shared(vcpu);
 	return done;
+}
+
+/* On its own, so that the others need no registers for it. */
+static NOINLINE bool apic_shared(struct vcpu *vcpu)
+{
+	return apic_inside(vcpu, svm_of(vcpu)) || leave_and_handle(vcpu);
+}
+
+bool svm_fast_path_shared(struct vcpu *vcpu)
+{
+	const struct svm_vcpu *svm = svm_of(vcpu);
+	u32 code = (u32)svm->vmcb->exit_code;
+
+	if (code == SVM_EXIT_CPUID && cpuid_inside(vcpu, svm))
+		return true;
+	if (code == SVM_EXIT_EXCP_PF && unlikely(shadow_is_trapped_page(vcpu->mmu, svm->vmcb->exit_info2)))
+		return apic_shared(vcpu);
+	return leave_and_handle(vcpu);
 }

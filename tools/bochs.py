@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Debian's Bochs as the machine of tools/vm.py: its configuration, its process, its end.
-It has no ACPI, so a guest that powers off only halts: whoever watches the console ends it."""
+Its firmware has no ACPI tables: without those of tools/acpi.py a guest that powers off only halts, and whoever watches
+the console ends it."""
 import os
 import pty
 import re
@@ -15,10 +16,12 @@ DEFAULT_IPS = 50000000  # instructions in a second of the guest's
 VGABIOS = "/usr/share/vgabios/vgabios.bin"
 CPUS_MAX = 8  # more than that the firmware does not come up with in a time worth waiting for
 MEMORY_MAX = 2048  # MiB; with more it ends without a word
-# The console's last words: the guest has powered off. From Linux 6.12 on the second, where there is no ACPI.
-HALTED = rb"reboot: (?:Power down|(?:Power off not available: )?System halted)"
+# The console's last words where there is no ACPI: the guest has powered off. The second are Linux 6.12's.
+HALTED = rb"reboot: (?:Power off not available: )?System halted"
+POWERED_DOWN = rb"reboot: Power down|" + HALTED
 # What Bochs says when it cannot go on; it is set to report it only, as the debugger would wait else.
 PANIC = re.compile(r">>PANIC<< (.*)")
+POWER_OFF = "ACPI control: soft power off"  # that is a panic too
 
 CONFIGURATION = """\
 display_library: term
@@ -77,8 +80,8 @@ class Process:
         os.close(terminal)
         threading.Thread(target=drain, args=(screen,), daemon=True).start()
 
-    def panic(self):
-        """What Bochs gave up with, or None."""
+    def last_word(self):
+        """The line of its log that Bochs ended with, or None."""
         try:
             with open(self.log, errors="replace") as file:
                 found = PANIC.search(file.read())
@@ -86,16 +89,23 @@ class Process:
             return None
         return found.group(1) if found else None
 
+    def panic(self):
+        """What Bochs gave up with, or None."""
+        word = self.last_word()
+        return None if word == POWER_OFF else word
+
     @property
     def returncode(self):
-        return self.child.returncode
+        """0 when the guest has switched the machine off."""
+        ended = self.child.returncode
+        return 0 if ended is not None and self.last_word() == POWER_OFF else ended
 
     def poll(self):
         """A Bochs that has panicked counts as ended."""
-        if self.child.poll() is None and self.panic():
+        if self.child.poll() is None and self.last_word():
             self.kill()
             self.wait()
-        return self.child.poll()
+        return self.returncode
 
     def wait(self):
         return self.child.wait()

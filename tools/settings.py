@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 
+import acpi
 import bochs
 import ovmf
 import vm
@@ -18,7 +19,9 @@ WORDS = {
     "KERNEL": ("cloud", "full", "686-pae", "686", "cloud-bookworm", "full-bookworm", "cloud-trixie", "full-trixie"),
     "BARE": ("0", "1"),
     "FORCE": ("0", "1"),
+    "DEBIAN": ("", "bookworm", "trixie"),
 }
+ACPI_WORDS = ("auto", "none")  # or files
 QEMU = "qemu-system-x86_64"
 CHECK_OPTIONS = "build/tools/check-options"
 # In MiB: the firmware comes as far as a boot entry; Debian's kernels run (full; cloud with 144).
@@ -41,7 +44,7 @@ def read(path):
 def check_words():
     for name, words in WORDS.items():
         if get(name, words[0]) not in words:
-            raise vm.Problem(f"{name}={get(name)}: not one of {', '.join(words)}")
+            raise vm.Problem(f"{name}={get(name)}: not one of {', '.join(filter(None, words))}")
 
 
 def check_file(name, path):
@@ -62,8 +65,9 @@ def check_files():
     for name in ("GUEST_KERNEL", "GUEST_INITRD", "MULTIBOOT"):
         if get(name):
             check_file(name, get(name))
-    for path in words_of("MODULE"):
-        check_file("MODULE", path)
+    for name in ("MODULE", "ACPI"):
+        for path in words_of(name) if get(name) not in ACPI_WORDS else ():
+            check_file(name, path)
 
 
 def timeout():
@@ -165,6 +169,18 @@ def check_emulator(emulator):
         raise vm.Problem(f"BOCHS_CPU={get('BOCHS_CPU')}: Bochs knows {', '.join(bochs.known_models())}")
 
 
+def acpi_tables(emulator, cpus):
+    """The files of ACPI's key: those of ACPI, or, for Bochs, whose firmware has no tables, its own."""
+    if get("ACPI", "auto") not in ACPI_WORDS:
+        return words_of("ACPI")
+    if emulator != "bochs" or get("ACPI") == "none":
+        return []
+    if not acpi.installed():
+        raise vm.Problem("iasl is not installed, which makes the ACPI tables of Bochs's machine; tools/deps installs it, "
+                         "and ACPI=none goes without tables")
+    return acpi.bochs_tables(cpus)
+
+
 def machine():
     """(the machine, the line about its emulator); a kernel is fetched when all else is right."""
     check_words()
@@ -175,12 +191,24 @@ def machine():
                       memory=memory(emulator), cpus=cpus(emulator), bochs_cpu=get("BOCHS_CPU", bochs.DEFAULT_MODEL),
                       command=os.environ.get("GUEST_CMD") or None, extra=words_of("QEMU_EXTRA"), force=get("FORCE") == "1")
     made.umbra = umbra_options(made.efi)
+    made.acpi = acpi_tables(emulator, made.cpus)
     if get("MULTIBOOT"):
         made.multiboot, made.kernel, made.options = True, get("MULTIBOOT"), get("APPEND")
         made.modules = [(path, os.path.basename(path)) for path in words_of("MODULE")]
+    elif get("DEBIAN"):
+        set_debian(made, get("DEBIAN"))
     else:
         set_linux(made)
     return made, chosen
+
+
+def set_debian(made, suite):
+    """An installed system: its own kernel, initrd and options."""
+    for name in ("GUEST_KERNEL", "GUEST_INITRD", "KERNEL"):
+        if get(name):
+            raise vm.Problem(f"{name}={get(name)}: an installed system boots its own kernel (make run-debian)")
+    subprocess.run(["tools/make-debian", suite], check=True)
+    made.installed, made.options = f"build/debian-disk/{suite}.img", get("GUEST_APPEND")
 
 
 def set_linux(made):

@@ -54,6 +54,8 @@ class Machine:
     entry: str | None = None            # the boot entry's text instead of the usual one ("" for no entry)
     title: str = "Umbra"
     files: list = field(default_factory=list)  # more on the ESP: (file, path there)
+    acpi: list = field(default_factory=list)   # files of ACPI tables for the boot entry's key
+    installed: str | None = None        # a disk image of tools/make-debian: its entry is booted, options are added to its own
 
 
 def initramfs(kernel_dir):
@@ -93,6 +95,12 @@ def write_text(path, text):
         file.write(text)
 
 
+def own_lines(machine):
+    """The entry's lines that no other loader knows."""
+    tables = " ".join(f"/acpi/{i}.aml" for i in range(len(machine.acpi)))
+    return ([f"acpi {tables}"] if tables else []) + ([f"umbra {machine.umbra}"] if machine.umbra else [])
+
+
 def entry_text(machine, initrd_names):
     lines = [f"title {machine.title}"]
     if machine.multiboot:
@@ -102,9 +110,7 @@ def entry_text(machine, initrd_names):
         lines += ["linux /kernel", *(f"initrd /{name}" for name in initrd_names), f"options {machine.options}"]
     if machine.force:
         lines += ["force"]
-    if machine.umbra:
-        lines += [f"umbra {machine.umbra}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + own_lines(machine)) + "\n"
 
 
 def lay_out_esp(machine, tree, timeout=0):
@@ -118,6 +124,9 @@ def lay_out_esp(machine, tree, timeout=0):
     for path, where in machine.files:
         os.makedirs(os.path.dirname(f"{tree}/{where}"), exist_ok=True)
         shutil.copy(path, f"{tree}/{where}")
+    for i, path in enumerate(machine.acpi):
+        os.makedirs(tree + "/acpi", exist_ok=True)
+        shutil.copy(path, f"{tree}/acpi/{i}.aml")
     names = []
     for i, path in enumerate(machine.initrds):
         names.append(f"initrd{i}.img")
@@ -133,8 +142,37 @@ def lay_out_esp(machine, tree, timeout=0):
         write_text(tree + "/loader/entries/umbra.conf", entry)
 
 
+def adapt_entry(machine, text):
+    """The installed system's own boot entry with what the machine asks for."""
+    text = re.sub(r"^(options .*)$", lambda found: f"{found.group(1)} {machine.options}".rstrip(), text, flags=re.M)
+    return text + "".join(line + "\n" for line in own_lines(machine))
+
+
+def prepare_installed(machine, work):
+    """A copy of the installed system's disk in which the firmware finds Umbra first."""
+    disk, tree = work + "/disk.img", work + "/esp"
+
+    def mtools(program, *arguments):
+        return subprocess.run([program, "-i", disk + "@@1M", *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", machine.installed, disk], check=True)
+    entry = mtools("mdir", "-b", "::/loader/entries").split()[0]
+    write_text(tree + entry.removeprefix("::"), adapt_entry(machine, mtools("mtype", entry)))
+    os.makedirs(tree + "/EFI/BOOT")
+    shutil.copy(machine.efi, tree + "/EFI/BOOT/BOOTX64.EFI")
+    for i, table in enumerate(machine.acpi):
+        os.makedirs(tree + "/acpi", exist_ok=True)
+        shutil.copy(table, f"{tree}/acpi/{i}.aml")
+    if machine.command is not None:
+        write_text(tree + "/umbra/command", machine.command + "\n")
+    mtools("mcopy", "-o", "-Q", "-s", *(f"{tree}/{name}" for name in os.listdir(tree)), "::/")
+
+
 def make_disk(machine, work):
     """Writes what the machine boots from, work/disk.img."""
+    if machine.installed:
+        prepare_installed(machine, work)
+        return
     lay_out_esp(machine, work + "/esp")
     subprocess.run(["tools/mkimage", work + "/disk.img", work + "/esp"], check=True)
 
@@ -196,7 +234,9 @@ def start(machine, work, serial, serial2):
 
 def halts(machine):
     """The console's words after which the emulator goes on for nothing."""
-    return bochs.HALTED if machine.emulator == "bochs" else None
+    if machine.emulator != "bochs":
+        return None
+    return bochs.HALTED if machine.acpi else bochs.POWERED_DOWN
 
 
 def read_file(path):

@@ -31,6 +31,30 @@ static void inject_page_fault(gva_t gva, u32 error, u64 rflags)
 	vmcs_write32(VMCS_ENTRY_INTR_ERROR, event.error);
 }
 
+/*
+ * An access to memory that traps: the local APIC's, by a plain MOV in 64-bit code, and nothing that it may owe a #DB. RF is of
+ * the fault (section 27.3.3), and the instruction ends it.
+ */
+static bool fast_apic(struct vcpu *vcpu, const struct vmx_exit_info *info, u64 rflags)
+{
+	u64 rip = vcpu_last_exit(vcpu)->rip;
+	u32 len;
+
+	vcpu->mmio.state = MMIO_FOUND;
+	if (!(rip >> 32) || rflags & RFLAGS_TF || vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & BLOCKING_SHADOW ||
+	    vmcs_read_natural(VMCS_GUEST_DR7) & DR7_ENABLES)
+		return false;
+	vcpu->rip = rip;
+	len = fast_path_apic(vcpu, info->qualification, info->intr_error);
+	if (!len)
+		return false;
+	vcpu->mmio.state = MMIO_NONE;
+	vmcs_write_natural(VMCS_GUEST_RIP, rip + len);
+	if (rflags & RFLAGS_RF)
+		vmcs_write_natural(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	return true;
+}
+
 static bool fast_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
 {
 	u64 rflags = vmcs_read_natural(VMCS_GUEST_RFLAGS);
@@ -42,7 +66,7 @@ static bool fast_page_fault(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	case SHADOW_FIXED:
 	case SHADOW_RETRY: return true;
 	case SHADOW_INJECT: inject_page_fault(info->qualification, vcpu->mmio.fault.error, rflags); return true;
-	default: vcpu->mmio.state = MMIO_FOUND; return false;
+	default: return fast_apic(vcpu, info, rflags);
 	}
 }
 

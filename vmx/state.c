@@ -90,8 +90,10 @@ void vmx_load_guest(struct vcpu *vcpu)
 
 void vmx_look(struct vcpu *vcpu)
 {
-	vmx_v8086_begin(vcpu);
-	vmx_note_nmis(vcpu);
+	if (unlikely(!vmx_of(vcpu)->v8086))
+		vmx_v8086_begin(vcpu);
+	if (unlikely(this_cpu()->nmi_count != vmx_of(vcpu)->nmi_seen))
+		vmx_note_nmis(vcpu);
 	load_dr6(vcpu);
 }
 

@@ -78,10 +78,7 @@ static void end(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 
 void vmx_v8086_begin(struct vcpu *vcpu)
 {
-	struct vmx_vcpu *vmx = vmx_of(vcpu);
-
-	if (!vmx->v8086)
-		begin(vcpu, vmx);
+	begin(vcpu, vmx_of(vcpu));
 }
 
 /* NMIs and the shadow of an instruction are the neutral half's affair here: the entry is to meet neither. */
@@ -109,7 +106,8 @@ void vmx_v8086_load(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
 
 	if (vcpu->execution == EXECUTION_VIRTUAL_8086) {
-		vmx_v8086_begin(vcpu);
+		if (!vmx->v8086)
+			begin(vcpu, vmx);
 		load_v8086(vcpu, vmx);
 	} else {
 		end(vcpu, vmx);

@@ -100,7 +100,7 @@ void vmx_nmi_entry(struct vcpu *vcpu);
 void vmx_note_nmis(struct vcpu *vcpu);
 
 /* v8086.c */
-void vmx_v8086_begin(struct vcpu *vcpu); /* the form of virtual-8086 mode, if it is not there */
+void vmx_v8086_begin(struct vcpu *vcpu); /* into the form of virtual-8086 mode */
 void vmx_v8086_load(struct vcpu *vcpu); /* into the form that vcpu->execution asks for, and what each entry needs of it */
 u64 vmx_v8086_rflags(struct vcpu *vcpu); /* what the VMCS is to hold */
 void vmx_v8086_store(struct vcpu *vcpu); /* behind an exit, with RFLAGS and interruptibility as the VMCS has them */

@@ -2,6 +2,7 @@
 /* The path cache and the code cache; see mm/shadow/cache.h. */
 #include "mm/shadow/cache.h"
 
+#include "mm/gpt_format.h"
 #include "mm/shadow/cpus.h"
 #include "mm/shadow/rmap.h"
 
@@ -77,6 +78,58 @@ void path_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *wal
 	if (!path_renew(mmu, path, gva))
 		path->key = 0;
 }
+
+/* --- trapped memory ------------------------------------------------------------- */
+
+void trap_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk)
+{
+	struct cached_trap *trap = &mmu->trap;
+
+	mmu->trapped_gva = TRAPPED_NONE;
+	if (mmu->gpt.mode != GPT_4L || walk->leaf_level != 1 || mmu->gpt.controls & GPT_CONTROLS_KEYS)
+		return;
+	for (u32 level = 1; level <= 4; level++)
+		if (!table_pointer(mmu->gpt.regions, gpt_walk_table(walk, level) >> PAGE_SHIFT))
+			return; /* a foreign table: its mapping is gone after the walk */
+	for (u32 i = 0; i < ARRAY_SIZE(trap->lower); i++)
+		trap->lower[i] = walk->step[1 + i];
+	trap->top = walk->step[4].entry;
+	trap->page = gpa(walk->gfn << PAGE_SHIFT);
+	trap->rights = walk->access;
+	trap->controls = mmu->gpt.controls;
+	trap->dirty = walk->dirty;
+	mmu->trapped_gva = gva & PAGE_MASK;
+}
+
+/* All of a walk but what the access may do. */
+static bool trap_holds(const struct shadow_mmu *mmu, const struct cached_trap *trap, gva_t gva)
+{
+	const struct gpt_context *ctx = &mmu->gpt;
+	const u64 *root;
+
+	if (!shadow_is_trapped_page(mmu, gva) || ctx->mode != GPT_4L || ctx->controls != trap->controls)
+		return false;
+	root = table_pointer(ctx->regions, (ctx->cr3 & PTE_ADDR_MASK) >> PAGE_SHIFT);
+	return root && __atomic_load_n(&root[level_index(4, gva)], __ATOMIC_RELAXED) == trap->top &&
+	       !(gpt_step_change(&trap->lower[0]) | gpt_step_change(&trap->lower[1]) |
+		 gpt_step_change(&trap->lower[2]));
+}
+
+bool shadow_recall_trapped(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags, gpa_t *gpa)
+{
+	struct gpt_access access = access_of_fault(error, cpl, rflags);
+	const struct cached_trap *trap = &mmu->trap;
+
+	if (!trap_holds(mmu, trap, gva) || !gpt_rights_allow(&mmu->gpt, trap->rights, access) ||
+	    (access.write && !trap->dirty))
+		return false;
+	counter_add(&mmu->faults, 1);
+	STAT_OF(mmu, emulations);
+	gpa->v = trap->page.v | (gva & (PAGE_SIZE - 1));
+	return true;
+}
+
+/* --- code ------------------------------------------------------------------------- */
 
 /* The root's entry for an address, in the formats with one root. */
 static ALWAYS_INLINE const u64 *top_entry(const struct shadow_mmu *mmu, gva_t gva)

@@ -32,6 +32,20 @@ static ALWAYS_INLINE bool path_step_alone(const struct shadow_page *sp, bool roo
 /* Faults install the neighbours of an entry: an aligned group of so many. */
 #define PREFETCH_GROUP 8u
 
+/* The access that a #PF exit tells of. */
+static ALWAYS_INLINE struct gpt_access access_of_fault(u32 error, u32 cpl, u64 rflags)
+{
+	_Static_assert(PF_U << 3 == GPT_ACCESS_IMPLICIT && RFLAGS_AC >> 12 == GPT_ACCESS_AC, "shifted together");
+	return (struct gpt_access){
+		/* cpl + 1 has the bit of PF_U for cpl 3: an access that is not the user's is implicit then. */
+		.word = (error & (PF_W | PF_U | PF_ID)) | ((cpl + 1) & ~error & PF_U) << 3 |
+			(u32)(rflags >> 12 & GPT_ACCESS_AC),
+	};
+}
+
+/* Remembers a walk that ended at trapped memory, for shadow_recall_trapped(). */
+void trap_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk);
+
 /* Remembers a walk that ended at a leaf of 4 KiB, whose path is linked. */
 void path_remember(struct shadow_mmu *mmu, gva_t gva, const struct gpt_walk *walk, u32 page);
 

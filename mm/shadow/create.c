@@ -189,6 +189,7 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 	*mmu = (struct shadow_mmu){
 		.s = s,
 		.entry_due = true,
+		.trapped_gva = TRAPPED_NONE,
 		.ops = ops,
 		.cpu = cpu,
 		.root_level = 3,

@@ -333,6 +333,8 @@ static enum shadow_result slow_with_lock(struct fill *f, u32 error, struct shado
 	if (f->hit.kind == REGION_TRAPPED || (f->hit.kind == REGION_HIDDEN && f->access.write)) {
 		fault->gpa = gpa(f->walk.gfn << PAGE_SHIFT | (f->gva & (PAGE_SIZE - 1)));
 		fault->kind = f->hit.kind;
+		if (f->hit.kind == REGION_TRAPPED)
+			trap_remember(f->mmu, f->gva, &f->walk);
 		STAT(s, emulations);
 		return SHADOW_EMULATE;
 	}
@@ -588,23 +590,13 @@ static NOINLINE enum shadow_result fault_several(struct shadow_mmu *mmu, gva_t g
 	return result;
 }
 
-static ALWAYS_INLINE struct gpt_access decode_access(u32 error, u32 cpl, u64 rflags)
-{
-	return (struct gpt_access){
-		/* cpl + 1 has the bit of PF_U for cpl 3: an access that is not the user's is implicit then. */
-		.word = (error & (PF_W | PF_U | PF_ID)) | ((cpl + 1) & ~error & PF_U) << 3 |
-			(u32)(rflags >> 12 & GPT_ACCESS_AC),
-	};
-}
-
 enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags,
 				       struct shadow_fault *fault)
 {
-	struct gpt_access access = decode_access(error, cpl, rflags);
+	struct gpt_access access = access_of_fault(error, cpl, rflags);
 	struct shadow *s = mmu->s;
 	enum shadow_result result;
 
-	_Static_assert(PF_U << 3 == GPT_ACCESS_IMPLICIT && RFLAGS_AC >> 12 == GPT_ACCESS_AC, "shifted together");
 	counter_add(&mmu->faults, 1);
 	if (unlikely(s->readers)) {
 		result = fault_several(mmu, gva, access, fault);

@@ -137,8 +137,10 @@ struct shadow {
 	const struct region_map *regions;
 	u64 *pool; /* page 0 of the pool pages */
 	hpa_t pool_hpa;
-	u32 page_count; /* pages are numbered 1 .. page_count - 1 */
-	u32 free_head, free_tail, free_count;
+	u32 page_count;           /* pages are numbered 1 .. page_count - 1 */
+	u32 free_head, free_tail; /* free pages that were in use */
+	u32 raw_head;             /* those that never were */
+	u32 free_count;           /* of both */
 	u32 clock_hand;
 	u32 node_free, node_pages;
 	u32 victim_turn;                /* where the next full list gives up a member */
@@ -227,6 +229,19 @@ struct cached_path {
 	u32 unused[3];    /* a power of two is found by a shift */
 };
 
+/*
+ * How the last walk to trapped memory went, by 4 levels to a leaf of 4 KiB. The entries read the same, that of the root in
+ * whatever root is in use: so does the walk, but for the rights that the access needs.
+ */
+struct cached_trap {
+	u64 top;                  /* the entry of level 4 */
+	struct gpt_step lower[3]; /* levels 1 to 3 */
+	gpa_t page;
+	u32 rights;   /* ACC_* */
+	u32 controls; /* of struct gpt_context then */
+	bool dirty;   /* D of the leaf */
+};
+
 #define ROOT_CACHE_SIZE 64u
 
 struct shadow_mmu {
@@ -235,10 +250,11 @@ struct shadow_mmu {
 	u64 flush_seen; /* what it was at the last flush of all tags */
 	bool entry_due; /* root and tag may not be those that the CPU was told */
 	bool inside;
-	bool trap_due; /* INVLPG has to exit from the next entry on, and the CPU was not told */
-	u8 index;      /* in s->mmus */
-	u8 number;     /* of several: role.cpu of its roots and of what only they lead to */
-	bool shares;   /* its number with other CPUs */
+	gva_t trapped_gva; /* of trap: the page; TRAPPED_NONE: there is none yet */
+	bool trap_due;     /* INVLPG has to exit from the next entry on, and the CPU was not told */
+	u8 index;          /* in s->mmus */
+	u8 number;         /* of several: role.cpu of its roots and of what only they lead to */
+	bool shares;       /* its number with other CPUs */
 	const struct shadow_ops *ops;
 	void *cpu;
 	u32 unsync_leaf, unsync_upper; /* heads of the lists of tables that it wrote to, by page number */
@@ -263,6 +279,7 @@ struct shadow_mmu {
 	u64 faults;                   /* handled so far */
 	u32 nodes;                    /* of lists: this CPU's own, strung by next (S25) */
 	u64 stats[SHADOW_STAT_COUNT]; /* what this CPU counted without the lock */
+	struct cached_trap trap;
 	struct cached_path paths[PATH_CACHE_SIZE];
 	struct cached_code code[CODE_CACHE_SIZE];
 };
@@ -271,5 +288,7 @@ _Static_assert(offsetof(struct shadow_mmu, flush_owed) == offsetof(struct shadow
 _Static_assert(offsetof(struct shadow_mmu, flush_seen) == offsetof(struct shadow_mmu_head, flush_seen), "shadow.h");
 _Static_assert(offsetof(struct shadow_mmu, entry_due) == offsetof(struct shadow_mmu_head, entry_due), "shadow.h");
 _Static_assert(offsetof(struct shadow_mmu, inside) == offsetof(struct shadow_mmu_head, inside), "shadow.h");
+_Static_assert(offsetof(struct shadow_mmu, trapped_gva) == offsetof(struct shadow_mmu_head, trapped_gva),
+	       "shadow.h");
 
 #endif

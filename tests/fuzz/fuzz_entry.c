@@ -36,8 +36,11 @@ static void check_entry(const struct boot_entry *e)
 	check_string(e->kernel, sizeof(e->kernel));
 	check_string(e->umbra, sizeof(e->umbra));
 	check_string(e->options, sizeof(e->options));
-	if (e->initrd_count > ENTRY_MAX_INITRDS || e->module_count > ENTRY_MAX_MODULES)
+	if (e->initrd_count > ENTRY_MAX_INITRDS || e->module_count > ENTRY_MAX_MODULES ||
+	    e->acpi_count > ENTRY_MAX_ACPI)
 		abort();
+	for (u32 i = 0; i < e->acpi_count; i++)
+		check_string(e->acpi[i], sizeof(e->acpi[i]));
 	for (u32 i = 0; i < e->initrd_count; i++)
 		check_string(e->initrd[i], sizeof(e->initrd[i]));
 	for (u32 i = 0; i < e->module_count; i++) {
@@ -112,6 +115,7 @@ u32 fuzz_seed(u32 n, u8 out[FUZZ_SEED_MAX])
 	static const char *const seeds[] = {
 		("\3title Debian\nversion 6.1.0-56\nmachine-id 4098b3f648d74c13b1f04ccfba7798e8\nsort-key debian\n"
 		 "architecture x64\nlinux /vmlinuz\ninitrd /a\ninitrd \\b\noptions root=/dev/sda1 ro\numbra pool=32M bare\n"),
+		"\3linux /vmlinuz\nacpi /a.aml  /b.aml\nacpi \\c\n",
 		"\3multiboot /kernel one two\nmodule /m string\noptions more\n",
 		"\1default debian-*\ntimeout 5\n",
 		"\1timeout menu-force\n",

@@ -59,3 +59,27 @@ def inspect(kind, bare):
     found = dict(zip(sections[1::2], sections[2::2]))
     found["serial"] = result.text
     return found
+
+
+WARNING = re.compile(r"WARNING:|BUG:|Oops|Call Trace|general protection|invalid opcode|unchecked MSR|Hardware Error")
+
+
+# Clocks compared with each other while the emulator shares its processor with others: these
+# come and go on the bare emulator too. And bytes of code, among them addresses that change with each boot.
+TIMING = re.compile(r"^(tsc: |clocksource: |APIC calibration|hpet: |sched_clock: |Code: )")
+
+
+def warnings(dmesg):
+    """Messages of level warning and worse, without time stamps, numbers and what depends on timing."""
+    found = {}
+    for line in dmesg.splitlines():
+        match = re.match(r"<(\d+)>(?:\[[ .\d]*\] ?)?(.*)", line)
+        if match and (int(match.group(1)) % 8 <= 4 or WARNING.search(match.group(2))) and not TIMING.match(match.group(2)):
+            found[re.sub(r"(0x)?[0-9a-f]*\d[0-9a-f]*", "#", match.group(2))] = match.group(2)
+    return found
+
+
+def new_warnings(bare, umbra):
+    """Those of the second dmesg that the first one does not have."""
+    known = warnings(bare)
+    return [line for key, line in warnings(umbra).items() if key not in known]

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 
+import acpi
 import bochs
 import settings
 import vm
 from common import MULTIBOOT, RELEASE, Failure, needs, require, slow
 
 VARIABLES = ("GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL "
-             "QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE").split()
+             "QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE ACPI").split()
 TIMEOUT = 300
 TCG = {"EMU": "qemu", "ACCEL": "tcg"}
 STAND_IN = """#!{python}
@@ -96,6 +97,8 @@ WRONG = [
     ({"MULTIBOOT": "/nowhere"}, r"MULTIBOOT=/nowhere: there is no such file"),
     ({"MULTIBOOT": "LICENSE", "MODULE": "LICENSE /nowhere"}, r"MODULE=/nowhere: there is no such file"),
     ({"MULTIBOOT": "LICENSE", "MODULE": "'LICENSE"}, r"MODULE='LICENSE: no closing quotation"),
+    ({"ACPI": "LICENSE /nowhere"}, r"ACPI=/nowhere: there is no such file"),
+    ({"ACPI": "'LICENSE"}, r"ACPI='LICENSE: no closing quotation"),
     ({"QEMU_EXTRA": "-name \"x"}, r"QEMU_EXTRA=-name \"x: no closing quotation"),
     ({"TIMEOUT": "abc"}, r"TIMEOUT=abc: not a number of seconds above 0"),
     ({"TIMEOUT": "0"}, r"TIMEOUT=0: not a number"),
@@ -161,6 +164,21 @@ def test_missing_vgabios_is_told_before_bochs_starts():
         require("/nowhere/vgabios.bin is not there" in problem(settings.check_emulator, "bochs"), "another line")
     finally:
         bochs.VGABIOS = there
+
+
+@needs()
+def test_missing_iasl_is_told_and_bochs_goes_without_tables_where_asked():
+    there, acpi.installed = acpi.installed, lambda: False
+    try:
+        require("iasl is not installed" in problem(settings.acpi_tables, "bochs", 1), "another line")
+        require(settings.acpi_tables("qemu", 2) == [], "QEMU gets tables")
+        os.environ["ACPI"] = "none"
+        require(settings.acpi_tables("bochs", 1) == [], "Bochs gets tables")
+        os.environ["ACPI"] = "LICENSE VERSION"
+        require(settings.acpi_tables("bochs", 1) == ["LICENSE", "VERSION"], "Bochs gets others than those asked for")
+    finally:
+        acpi.installed = there
+        os.environ.pop("ACPI", None)
 
 
 def test_full_disk_is_told_in_a_line():

@@ -982,9 +982,16 @@ static bool page_fault(struct machine *m, const struct machine_access *a, u32 er
 	u32 cpl = a->kind.user || (a->kind.implicit && !a->cpl0) ? 3 : 0;
 	u64 rflags = RFLAGS_FIXED | (a->kind.ac ? RFLAGS_AC : 0);
 	enum shadow_result result;
+	bool recalled;
+	gpa_t at;
 
 	machine_leave(m);
+	recalled = shadow_recall_trapped(m->mmu, a->gva, error, cpl, rflags, &at);
 	result = shadow_handle_fault(m->mmu, a->gva, error, cpl, rflags, &fault);
+	if (recalled && (result != SHADOW_EMULATE || fault.kind != REGION_TRAPPED || fault.gpa.v != at.v))
+		machine_fail(m, "%#llx was recalled as trapped at %#llx, and it is not",
+			     (unsigned long long)a->gva, (unsigned long long)at.v);
+	m->recalls += recalled;
 	if (result == SHADOW_RETRY)
 		m->marks_unseen = MARKS_TRUST; /* it may have stopped halfway, and counted nothing */
 	after_engine(m);

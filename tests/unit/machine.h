@@ -170,6 +170,7 @@ struct machine {
 	u64 marks_seen;
 	u32 marks_unseen;
 	u64 mmio_writes;
+	u64 recalls;        /* page faults of which shadow_recall_trapped() knew */
 	int foreign_file;   /* the foreign frames, and a page of all-ones behind them */
 	u8 *foreign_memory; /* as the guest and devices see it */
 	u8 *foreign_slots;  /* as the engine sees it: the whole file for each slot, of which one page is open */

@@ -76,6 +76,31 @@ static void every_key_of_a_full_entry_is_read(void **state)
 	assert_false(entry.broken);
 }
 
+static void acpi_takes_several_files_in_several_lines(void **state)
+{
+	char many[9 * (ENTRY_MAX_ACPI + 1) + 20] = "linux /k\nacpi",
+					     longer[ENTRY_PATH_MAX + 30] = "linux /k\nacpi /";
+
+	assert_true(parse("a.conf", "linux /k\nacpi /dsdt.aml  \\acpi\\ssdt.aml\t\nacpi /madt.aml\n"));
+	assert_int_equal(entry.acpi_count, 3);
+	assert_string_equal(entry.acpi[0], "/dsdt.aml");
+	assert_string_equal(entry.acpi[1], "\\acpi\\ssdt.aml");
+	assert_string_equal(entry.acpi[2], "/madt.aml");
+	assert_true(parse("a.conf", "multiboot /k\nacpi /a\n"));
+	assert_false(parse("a.conf", "linux /k\nacpi\n"));
+	assert_error_has(&entry.error, "a.conf line 2: key \"acpi\" has no value");
+	for (uint32_t i = 0; i < ENTRY_MAX_ACPI; i++)
+		strcat(many, " /a");
+	assert_true(parse("a.conf", many));
+	assert_int_equal(entry.acpi_count, ENTRY_MAX_ACPI);
+	strcat(many, "\nacpi /a");
+	assert_false(parse("a.conf", many));
+	assert_error_has(&entry.error, "more than 32 files");
+	memset(longer + strlen(longer), 'x', ENTRY_PATH_MAX - 1);
+	assert_false(parse("a.conf", longer));
+	assert_error_has(&entry.error, "too long");
+}
+
 static void a_missing_title_is_made_from_the_file_name(void **state)
 {
 	assert_true(parse("one.CONF", "\xef\xbb\xbflinux /k"));
@@ -624,6 +649,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_key_of_a_full_entry_is_read),
+		cmocka_unit_test(acpi_takes_several_files_in_several_lines),
 		cmocka_unit_test(a_missing_title_is_made_from_the_file_name),
 		cmocka_unit_test(empty_options_are_allowed),
 		cmocka_unit_test(an_unknown_key_is_named_with_file_and_line),

@@ -341,6 +341,53 @@ static void what_the_fast_decoder_knows_is_what_the_full_one_finds(void **state)
 	assert_true(known > STRINGS / 40);
 }
 
+static bool is_same_move(const struct insn_fast_move *m, const struct insn *insn)
+{
+	u8 base = insn->rip_relative ? INSN_FAST_RIP : insn->base == INSN_NO_REG ? INSN_FAST_ZERO : insn->base;
+
+	return insn->encoding == INSN_LEGACY && insn->map == 0 && insn->has_mem && insn->opsize == 4 &&
+	       insn->addrsize == 8 && !insn->prefix && !insn->lock && insn->segment == INSN_NO_REG &&
+	       insn->index == INSN_NO_REG && m->base == base && m->disp == (u64)insn->disp &&
+	       m->len == insn->len && m->store == (insn->opcode != 0x8b) && m->constant == (insn->opcode == 0xc7) &&
+	       (m->constant ? m->imm == (u32)insn->imm && !(insn->reg & 7) : m->gpr == insn->reg);
+}
+
+/* And it knows all that it says it does. */
+static void fast_moves_are_what_the_full_decoder_finds(void **state)
+{
+	static const u8 opcodes[] = {0x89, 0x8b, 0xc7, 0x88, 0x87};
+	u32 known = 0;
+
+	host_random_seed(65);
+	for (u32 i = 0; i < STRINGS / 4; i++) {
+		u8 bytes[INSN_MAX];
+		u32 at = host_random_below(2);
+		struct insn_fast_move move;
+		struct insn insn;
+		bool fast;
+
+		for (u32 k = 0; k < INSN_MAX; k++)
+			bytes[k] = host_random();
+		bytes[0] = 0x40 | host_random_below(16);
+		bytes[at] = opcodes[host_random_below(sizeof(opcodes))];
+		if (host_random_below(2))
+			bytes[at + 2] = (bytes[at + 2] & 0xc7) | 0x20;
+		fast = insn_fast_decode_move(&move, bytes);
+		known += fast;
+		if (insn_decode(&insn, bytes, sizeof(bytes), 64)) {
+			assert_false(fast);
+			continue;
+		}
+		if (fast ? !is_same_move(&move, &insn) :
+			   insn.opcode != 0x87 && insn.opcode != 0x88 && insn.has_mem && insn.opsize == 4 &&
+				    insn.index == INSN_NO_REG && !(bytes[0] >> 4 == 4 && at && bytes[0] & 2) &&
+				    (insn.opcode != 0xc7 || !(insn.reg & 7)))
+			fail_msg("%02x %02x %02x %02x", bytes[0], bytes[1], bytes[2], bytes[3]);
+		assert_true(!fast || move.len <= INSN_FAST_MOVE_BYTES);
+	}
+	assert_true(known > STRINGS / 40);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -351,6 +398,7 @@ int main(void)
 		cmocka_unit_test(a_cut_instruction_wants_more_bytes),
 		cmocka_unit_test(fifteen_bytes_are_the_limit),
 		cmocka_unit_test(what_the_fast_decoder_knows_is_what_the_full_one_finds),
+		cmocka_unit_test(fast_moves_are_what_the_full_decoder_finds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/emulate.h"
 #include "arch/x86/guest/emulate_memory.h"
+#include "arch/x86/guest/fast_path.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/mmio.h"
@@ -121,9 +122,22 @@ static int access_check(gva_t gva, struct gpt_access access, gva_t *fault_gva, u
 	return -EFAULT;
 }
 
+static bool code_is_known; /* to the shadow engine */
 const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 {
-	return NULL;
+	return code_is_known ? memory + gva : NULL;
+}
+const u8 *shadow_recall_code(struct shadow_mmu *mmu, gva_t gva)
+{
+	return shadow_peek_code(mmu, gva);
+}
+static bool recalls; /* the walk to the APIC's page, as the first of these */
+static u32 recalled;
+bool shadow_recall_trapped(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags, gpa_t *at)
+{
+	recalled += recalls;
+	at->v = vcpu.mmio.fault.gpa.v;
+	return recalls;
 }
 int shadow_read_guest(struct shadow_mmu *mmu, gva_t gva, void *buf, u32 len, struct gpt_access access,
 		      gva_t *fault_gva, u32 *error)
@@ -1121,6 +1135,198 @@ static void no_odd_write_is_a_command_that_is_refused(void **state)
 	host_log_quiet = false;
 }
 
+/* --- the fast path of the APIC's page ------------------------------------------------- */
+
+/* One processor of the guest's, or the first of several. */
+static void reset_for_fast_path(bool several)
+{
+	reset_vcpu(64);
+	processors_init(&shared.processors, true, false);
+	assert_int_equal(processors_add(&shared.processors, 5, true), 0);
+	vcpu.several = several;
+	code_is_known = recalls = true;
+	recalled = 0;
+	for (u32 i = 0; i < GPR_COUNT; i++)
+		vcpu.gpr[i] = host_random() << 32 | host_random();
+	for (u32 i = 0; i < ARRAY_SIZE(apic_register); i++)
+		apic_register[i] = (u32)host_random();
+}
+
+/* What exits with a page fault at gva. Returns what the fast path says. */
+static u32 fast_apic(bool inside, gva_t gva, u32 error)
+{
+	vcpu.mmio = (struct mmio_access){.state = MMIO_FOUND,
+					 .fault = {.gpa = gpa(APIC + (gva & ~PAGE_MASK)), .kind = REGION_TRAPPED}};
+	vcpu.exit = (struct vcpu_exit){.kind = EXIT_PAGE_FAULT, .gva = gva, .error = error};
+	return inside ? fast_path_apic_inside(&vcpu, gva, error, 0, vcpu.rflags) : fast_path_apic(&vcpu, gva, error);
+}
+
+/* A random instruction, most of them MOVs to or from memory; its registers are set so that it accesses the page. */
+static gva_t random_access(struct insn *insn)
+{
+	static const u8 opcodes[] = {0x89, 0x8b, 0xc7, 0x89, 0x8b, 0xc7, 0x88, 0x87, 0xa1, 0x03};
+	u32 offset = host_random_below(4) ? 16 * host_random_below(0x40) : host_random_below(0xff0), at = 0;
+	u64 page = APIC, missing;
+	u8 *b = memory + CODE;
+
+	for (u32 i = 0; i < INSN_MAX; i++)
+		b[i] = host_random();
+	if (!host_random_below(8))
+		b[at++] = host_random_below(2) ? 0x66 : 0x65;
+	if (host_random_below(2))
+		b[at++] = 0x40 | host_random_below(host_random_below(4) ? 8 : 16);
+	b[at] = opcodes[host_random_below(sizeof(opcodes))];
+	if (host_random_below(2)) /* a register and no index, or none */
+		b[at + 2] = (b[at + 2] & 0xc7) | 0x20;
+	if (!host_random_below(4))
+		b[at + 1] = (b[at + 1] & 0x38) | (host_random_below(2) ? 4 : 5);
+	if (b[at] == 0xc7 && host_random_below(4))
+		b[at + 1] &= 0xc7;
+	if (insn_decode(insn, b, INSN_MAX, 64) || !insn->has_mem)
+		return 0;
+	if (insn->rip_relative || insn->base == INSN_NO_REG)
+		page = (u64)(s64)(s32)APIC;
+	missing = page + offset - insn_effective_offset(&vcpu, insn);
+	if (insn->base != INSN_NO_REG) {
+		vcpu.gpr[insn->base] += missing;
+	} else {
+		u32 disp = (u32)(insn->disp + missing);
+
+		memcpy(b + insn->len - insn->imm_len - 4, &disp, 4);
+	}
+	return insn_decode(insn, b, INSN_MAX, 64) || insn_effective_offset(&vcpu, insn) != page + offset ?
+		       0 :
+		       page + offset;
+}
+
+/* C3: what makes a request, or is refused with a line, is the emulator's alone. */
+static void the_fast_path_moves_what_the_emulator_does_or_nothing(void **state)
+{
+	u32 taken = 0;
+
+	host_random_seed(35);
+	for (u32 n = 0; n < 60000; n++) {
+		static u32 before[ARRAY_SIZE(apic_register)], registers[ARRAY_SIZE(apic_register)];
+		bool several = n & 1, inside = n & 2;
+		struct vcpu fresh, done;
+		u32 error, len, accesses;
+		struct insn insn;
+		gva_t gva;
+		u64 icr;
+
+		reset_for_fast_path(several);
+		gva = random_access(&insn);
+		if (!gva)
+			continue;
+		vcpu.gpr[insn.reg] ^= !host_random_below(2) || insn.reg == insn.base ? 0 : host_random() & 0xffff;
+		error = insn.opcode == 0x8b ? 0 : PF_W;
+		if (!host_random_below(16))
+			error ^= host_random_below(2) ? PF_W : PF_ID;
+		fresh = vcpu;
+		memcpy(before, apic_register, sizeof(before));
+		len = fast_apic(inside, gva, error);
+		assert_true(vcpu.rip == CODE && vcpu.inject.type == EVENT_NONE);
+		if (!len) {
+			assert_memory_equal(vcpu.gpr, fresh.gpr, sizeof(vcpu.gpr));
+			assert_memory_equal(apic_register, before, sizeof(before));
+			assert_int_equal(apic_accesses + odd_count, 0);
+			continue;
+		}
+		taken++;
+		assert_int_equal(recalled, inside);
+		done = vcpu;
+		icr = guest.icr;
+		accesses = apic_accesses;
+		memcpy(registers, apic_register, sizeof(before));
+		memcpy(apic_register, before, sizeof(before));
+		memcpy(vcpu.gpr, fresh.gpr, sizeof(vcpu.gpr));
+		guest.icr = apic_accesses = 0;
+		emulate_access(&vcpu);
+		assert_true(vcpu.rip == CODE + len && len == insn.len);
+		assert_memory_equal(vcpu.gpr, done.gpr, sizeof(vcpu.gpr));
+		assert_memory_equal(apic_register, registers, sizeof(before));
+		assert_true(guest.icr == icr && apic_accesses == accesses);
+		assert_false(shared.processors.cpu[0].requests ||
+			     memcmp(shared.logged, (bool[ONCE_COUNT]){0}, ONCE_COUNT));
+	}
+	assert_true(taken > 6000);
+	code_is_known = false;
+}
+
+/* Of an instruction that stores EAX to [RBX], or loads it: does the fast path take it? */
+static bool takes(const u8 *bytes, u32 offset, u32 value)
+{
+	bool store = bytes[0] != 0x8b;
+	u32 len[2];
+
+	for (u32 inside = 0; inside < 2; inside++) {
+		u64 off = vcpu.apic_base;
+
+		reset_for_fast_path(true);
+		vcpu.apic_base = off;
+		memcpy(memory + CODE, bytes, INSN_FAST_MOVE_BYTES);
+		vcpu.gpr[GPR_RBX] = vcpu.gpr[GPR_RBP] = vcpu.gpr[GPR_R12] = APIC + offset;
+		vcpu.gpr[GPR_RAX] = value;
+		len[inside] = fast_apic(inside, APIC + offset, store ? PF_W : 0);
+	}
+	assert_int_equal(len[0], len[1]);
+	return len[0];
+}
+
+static const u8 store[INSN_FAST_MOVE_BYTES] = {0x89, 0x03}, load[INSN_FAST_MOVE_BYTES] = {0x8b, 0x03};
+
+static void messages_and_addresses_are_not_on_the_fast_path(void **state)
+{
+	reset_vcpu(64);
+	for (u32 mode = 0; mode < 8; mode++)
+		assert_int_equal(takes(store, 0x300, 0xc4031 | mode << 8), mode <= ICR_LOWEST);
+	for (u32 offset = 0; offset < 0x400; offset += 4) {
+		bool whole = !(offset & 15),
+		     address = offset == 0 || offset == 0x20 || offset == 0xd0 || offset == 0xe0;
+
+		assert_int_equal(takes(store, offset, 0xf0), whole && !address);
+		assert_int_equal(takes(load, offset, 0), whole);
+	}
+	assert_false(takes((const u8[INSN_FAST_MOVE_BYTES]){0x89, 0x45, 0x00}, 0xb0, 0)); /* [RBP], which is not here, */
+	assert_false(takes((const u8[INSN_FAST_MOVE_BYTES]){0x41, 0x89, 0x04, 0x24}, 0xb0, 0)); /* nor R12 */
+	assert_false(takes((const u8[INSN_FAST_MOVE_BYTES]){0x89, 0x2b}, 0xb0, 0)); /* nor EBP as the source */
+	vcpu.apic_base = APIC;                                                      /* off */
+	assert_false(takes(store, 0xb0, 0) || takes(load, 0x20, 0));
+	vcpu.apic_base = APIC | APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+	assert_false(takes(store, 0xb0, 0) || takes(load, 0x20, 0));
+	vcpu.apic_base = APIC | APIC_BASE_ENABLE;
+	assert_true(takes(store, 0xb0, 0) && takes(load, 0x20, 0));
+	code_is_known = false;
+}
+
+static void what_is_not_known_is_not_on_the_fast_path(void **state)
+{
+	reset_for_fast_path(true);
+	memcpy(memory + CODE, store, sizeof(store));
+	vcpu.gpr[GPR_RBX] = APIC + 0xb0;
+	recalls = false;
+	assert_int_equal(fast_apic(true, APIC + 0xb0, PF_W), 0);
+	assert_int_equal(fast_apic(true, APIC + 0xb0, 0), 0); /* another instruction stood there when it faulted */
+	assert_int_equal(fast_apic(false, APIC + 0x80, PF_W), 0);
+	vcpu.rip = CODE + PAGE_SIZE - INSN_FAST_MOVE_BYTES + 1; /* it may go on in the next page */
+	memcpy(memory + vcpu.rip, store, sizeof(store));
+	assert_int_equal(fast_apic(false, APIC + 0xb0, PF_W), 0);
+	vcpu.rip--;
+	memcpy(memory + vcpu.rip, store, sizeof(store));
+	code_is_known = false;
+	assert_int_equal(fast_apic(false, APIC + 0xb0, PF_W), 0);
+	assert_int_equal(apic_accesses, 0);
+	code_is_known = true;
+	assert_int_equal(fast_apic(false, APIC + 0xb0, PF_W), 2);
+	assert_int_equal(apic_accesses, 1);
+	vcpu.mmio.fault.gpa = gpa(DEVICE + 0xb0); /* another page that traps */
+	assert_int_equal(fast_path_apic(&vcpu, APIC + 0xb0, PF_W), 0);
+	recalls = true;
+	assert_int_equal(fast_path_apic_inside(&vcpu, APIC + 0xb0, PF_W, 0, 0), 0);
+	assert_int_equal(apic_accesses, 1);
+	code_is_known = false;
+}
+
 static void a_disabled_apic_reads_all_ones(void **state)
 {
 	reset_vcpu(64);
@@ -1923,6 +2129,9 @@ int main(void)
 		cmocka_unit_test(x2apic_mode_is_left_and_entered_in_the_hardware),
 		cmocka_unit_test(odd_accesses_to_the_apic_are_the_hardwares),
 		cmocka_unit_test(no_odd_write_is_a_command_that_is_refused),
+		cmocka_unit_test(the_fast_path_moves_what_the_emulator_does_or_nothing),
+		cmocka_unit_test(messages_and_addresses_are_not_on_the_fast_path),
+		cmocka_unit_test(what_is_not_known_is_not_on_the_fast_path),
 		cmocka_unit_test(a_disabled_apic_reads_all_ones),
 		cmocka_unit_test(hidden_memory_reads_ones_and_drops_writes),
 		cmocka_unit_test(a_trapped_page_passes_all_but_what_its_filter_holds_back),

@@ -12,6 +12,7 @@
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/create.h"
 #include "arch/x86/guest/emulate.h"
+#include "arch/x86/guest/execution.h"
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
@@ -365,6 +366,11 @@ NORETURN void hw_stop(void)
 }
 void hw_kick_again(void) {}
 void hw_drop_interrupts(const struct vendor *v) {}
+/* Where the hardware runs real mode nobody comes here. */
+void execution_exit(struct vcpu *v)
+{
+	panic("execution_exit");
+}
 bool hw_was_kicked(void)
 {
 	return false;

@@ -812,6 +812,50 @@ static void a_page_fault_is_delivered_instead(void **state)
 	assert_int_equal(word(0x8ffe), 0);
 }
 
+static void user_mode_has_what_iopl_gives(void **state)
+{
+	prot();
+	vcpu.cpl = 3;
+	vcpu.cr4 = CR4_TSD | CR4_UMIP;
+	assert_int_equal(STEP("\xfa"), INTERPRET_EVENT);
+	expect_exception(VEC_GP, 0);
+	assert_int_equal(STEP("\xf4"), INTERPRET_EVENT);
+	expect_exception(VEC_GP, 0);
+	assert_int_equal(STEP("\x0f\x31"), INTERPRET_EVENT);
+	expect_exception(VEC_GP, 0);
+	assert_int_equal(STEP("\x0f\x01\xe0"), INTERPRET_EVENT); /* SMSW */
+	expect_exception(VEC_GP, 0);
+	assert_int_equal(STEP("\x0f\x22\xc0"), INTERPRET_EVENT);
+	expect_exception(VEC_GP, 0);
+	put_dword(STACK, RFLAGS_IF | RFLAGS_IOPL | FLAG_CF);
+	assert_int_equal(STEP("\x9d"), INTERPRETED);
+	assert_int_equal(vcpu.rflags, RFLAGS_FIXED | FLAG_CF);
+	host_log_quiet = true;
+	assert_panics(STEP("\xec"));
+	host_log_quiet = false;
+	vcpu.rflags |= RFLAGS_IOPL;
+	assert_int_equal(STEP("\xfb"), INTERPRETED);
+	assert_int_equal(STEP("\xec"), INTERPRETED);
+	put_dword((u32)vcpu.gpr[GPR_RSP], 0);
+	assert_int_equal(STEP("\x9d"), INTERPRETED); /* IF, but not IOPL */
+	assert_int_equal(vcpu.rflags, RFLAGS_FIXED | RFLAGS_IOPL);
+}
+
+static void random_numbers_are_the_cpus(void **state)
+{
+	u64 before;
+
+	real();
+	if (!__builtin_cpu_supports("rdrnd"))
+		skip();
+	host_state_reset(&host_guest_state);
+	before = vcpu.gpr[GPR_RSP] = 0x12340000;
+	assert_int_equal(STEP("\x66\x0f\xc7\xf4"), INTERPRETED); /* RDRAND ESP */
+	assert_true(vcpu.rflags & FLAG_CF);
+	assert_int_not_equal(vcpu.gpr[GPR_RSP], before);
+	assert_int_equal(vcpu.gpr[GPR_RAX], 0);
+}
+
 /* --- locked operations -------------------------------------------------------------------------------------- */
 
 static void a_locked_operation_is_one(void **state)
@@ -935,6 +979,8 @@ int main(void)
 		cmocka_unit_test(gates_of_the_same_privilege),
 		cmocka_unit_test(broken_gates_raise_exceptions),
 		cmocka_unit_test(a_page_fault_is_delivered_instead),
+		cmocka_unit_test(user_mode_has_what_iopl_gives),
+		cmocka_unit_test(random_numbers_are_the_cpus),
 		cmocka_unit_test(a_locked_operation_is_one),
 		cmocka_unit_test(enter_copies_frame_pointers),
 		cmocka_unit_test(what_is_costly_is_counted),

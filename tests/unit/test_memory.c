@@ -210,7 +210,7 @@ static void place(u64 pool_bytes)
 	assert_true(base + image <= hidden[1].base || base >= hidden[1].base + pool_bytes);
 	assert_true(map_find_free(&map, PAGE_SIZE, PAGE_SIZE, plan_startup_place.min, plan_startup_place.max,
 				  plan_startup_place.from_top, &base));
-	assert_int_equal(base, 640 * KIB - PAGE_SIZE);
+	assert_int_equal(base, 576 * KIB - PAGE_SIZE);
 	claim(base, PAGE_SIZE);
 	hidden[2] = (struct map_hidden){base, PAGE_SIZE, BOOT_MEM_HV_IMAGE};
 }

@@ -2137,6 +2137,87 @@ static void large_leaf_over_hidden_trapped_and_ram(void **state)
 	assert_int_equal(r.gpa, MACHINE_TRAPPED + 0x1000);
 }
 
+/* An access to a page that traps; was it known before the shadow engine was asked? */
+static bool recalls(u64 gva, struct model_access kind)
+{
+	u64 before = g.m->recalls, counted = shadow_stat(g.m->shadow, SHADOW_STAT_emulations);
+	struct machine_result r = act(gva, kind, 0);
+
+	assert_int_equal(r.outcome, MACHINE_EMULATED);
+	assert_int_equal(r.gpa, MACHINE_TRAPPED + (gva & ~PAGE_MASK));
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_emulations) - counted, 1 + g.m->recalls - before);
+	return g.m->recalls > before;
+}
+
+/* Each time the walk is not the one that is known it becomes so. page_fault() in machine.c compares what was recalled. */
+static void a_trapped_page_is_known_while_the_walk_to_it_is_the_same(void **state)
+{
+	u64 gva = WINDOW + 0x3ff000, at = slot(g.root, gva, 1), root = new_root();
+
+	machine_dma(g.m, at, MACHINE_TRAPPED | PTE_P | PTE_W | PTE_NX);
+	assert_false(recalls(gva + 0x20, READ));
+	assert_true(recalls(gva + 0xb0, READ) && recalls(gva, READ) && recalls(gva + 0xff8, READ));
+	assert_true(!recalls(gva, WRITE) && recalls(gva + 0x300, WRITE) && recalls(gva, READ)); /* it set D */
+	expect_fault(gva, USER_READ, PF_P | PF_U);
+	expect_fault(gva, FETCH, PF_P | PF_ID);
+	assert_true(recalls(gva, WRITE));
+	store(at, MACHINE_TRAPPED | PTE_P | PTE_NX | PTE_A | PTE_D);
+	expect_fault(gva, WRITE, PF_P | PF_W);
+	assert_true(!recalls(gva, READ) && recalls(gva, READ));
+	expect_fault(gva, WRITE, PF_P | PF_W);
+	store(at, MACHINE_TRAPPED | PTE_P | PTE_W | PTE_NX | PTE_D); /* A is clear */
+	assert_true(!recalls(gva, READ) && entry(gva, 1) & PTE_A && recalls(gva, WRITE));
+	for (u32 level = 2; level <= 3; level++) {
+		u64 old = entry(gva, level);
+
+		store_entry(gva, level, old & ~PTE_A);
+		assert_true(!recalls(gva, READ) && entry(gva, level) == old && recalls(gva, READ));
+		store_entry(gva, level, 0);
+		expect_fault(gva, READ, 0);
+		store_entry(gva, level, old);
+		assert_true(recalls(gva, READ));
+	}
+	machine_load_cr3(g.m, root); /* the entry of its root is as it was there when there was no A */
+	machine_dma(g.m, slot_in(root, gva, 4), entry(gva, 4));
+	assert_true(recalls(gva, WRITE));
+	machine_dma(g.m, slot_in(root, gva, 4), entry(gva, 4) & ~PTE_A);
+	assert_true(!recalls(gva, WRITE) && recalls(gva, WRITE));
+	machine_load_cr3(g.m, g.root);
+	store(at, DATA | KERNEL);
+	machine_flush(g.m);
+	expect_ok(gva, WRITE, DATA);
+	check();
+}
+
+/* The rights go by the CPU's control state, and the walk by its format. */
+static void a_trapped_page_is_known_in_one_control_state(void **state)
+{
+	u64 gva = WINDOW + 0x3ff000, other = WINDOW + 0x3fd000;
+
+	machine_dma(g.m, slot(g.root, gva, 1), MACHINE_TRAPPED | PTE_P | PTE_U | PTE_A | PTE_D);
+	machine_dma(g.m, slot(g.root, other, 1), MACHINE_TRAPPED | KERNEL | PTE_A | PTE_D);
+	set_control(CR0_WP, 0, CR4_SMAP, 0, true);
+	assert_true(!recalls(gva, READ) && recalls(gva, READ) && recalls(gva, WRITE));
+	set_control(0, CR0_WP, 0, 0, true);
+	expect_fault(gva, WRITE, PF_P | PF_W);
+	assert_true(!recalls(gva, READ) && recalls(gva, READ));
+	set_control(0, 0, 0, CR4_SMAP, true);
+	expect_fault(gva, READ, PF_P);
+	assert_true(!recalls(gva, (struct model_access){.ac = true}) &&
+		    recalls(gva, (struct model_access){.ac = true}));
+	expect_fault(gva, READ, PF_P);
+	assert_true(!recalls(other, READ) && recalls(other, WRITE)); /* one page is known */
+	assert_false(recalls(gva, (struct model_access){.ac = true}));
+	set_control(0, 0, 0, CR4_PKE, true);
+	assert_true(!recalls(other, READ) && !recalls(other, READ)); /* nothing with keys */
+	set_control(0, 0, CR4_PKE, 0, true);
+	assert_true(!recalls(other, READ) && recalls(other, READ));
+	map(CODE, 2, 0x800000 | LINK | PTE_PS | PTE_A | PTE_D); /* nor a large leaf */
+	for (u32 i = 0; i < 2; i++)
+		assert_true(act(CODE + 0x100020, USER_READ, 0).gpa == MACHINE_TRAPPED + 0x20 &&
+			    !recalls(other, READ));
+}
+
 /* adversarial: 24 */
 static void giant_leaf_over_everything(void **state)
 {
@@ -2637,9 +2718,9 @@ static u32 taken[64], taken_flags[64], taken_count;
 static void take_pages(u32 left)
 {
 	while (g.m->shadow->free_count > left) {
-		taken[taken_count] = g.m->shadow->free_head;
+		taken[taken_count] = page_alloc_raw(g.m->shadow);
+		assert_int_not_equal(taken[taken_count], 0);
 		taken_flags[taken_count] = g.m->shadow->pages[taken[taken_count]].flags;
-		assert_int_equal(page_alloc_raw(g.m->shadow), taken[taken_count]);
 		taken_count++;
 	}
 }
@@ -3061,6 +3142,35 @@ static void a_page_that_a_cpu_inside_may_walk_is_not_used_again(void **state)
 	machine_use(g.m, 0);
 }
 
+static u32 pages_never_used(void)
+{
+	u32 count = 0;
+
+	for (u32 at = g.m->shadow->raw_head; at; at = g.m->shadow->pages[at].hash_next)
+		count++;
+	return count;
+}
+
+/* Of several CPUs too a page that is free goes before one that was never used, unless somebody would have to be stopped for it. */
+static void pages_are_used_again(void **state)
+{
+	u32 before;
+
+	for (u32 i = 0; i < 16; i++)
+		map(CODE + i * 0x200000, 1, DATA | USER);
+	second_address_space();
+	expect_ok(CODE, USER_READ, DATA);
+	before = pages_never_used();
+	for (u32 i = 0; i < 15; i++) {
+		store_entry(CODE + i * 0x200000, 1, 0);
+		reload_cr3(); /* the table is empty: its page goes */
+		expect_ok(CODE + (i + 1) * 0x200000, USER_READ, DATA);
+	}
+	assert_in_range(before - pages_never_used(), 0, 5);
+	assert_int_equal(shadow_stat(g.m->shadow, SHADOW_STAT_kicks), 0);
+	assert_int_equal(shadow_audit(g.m->mmu), 0);
+}
+
 /* The root of a CPU that is inside and has found nothing yet is dropped, and its page used again (S12, S19). */
 static void the_root_of_a_cpu_inside_is_dropped(void **state)
 {
@@ -3432,6 +3542,7 @@ int main(int argc, char **argv)
 		TEST(pages_changed_in_a_window_and_flushed_later),
 		TEST_ON(keeping, pages_changed_in_a_window_and_flushed_later),
 		TEST_ON(late, a_second_cpu_is_made_while_pages_are_detached),
+		TEST_ON(late, pages_are_used_again),
 		TEST_ON(late, cpus_with_address_spaces_of_their_own_stop_no_other),
 		TEST_ON(late, cpus_that_share_a_table_are_stopped_for_it),
 		TEST_ON(late, what_was_a_table_may_be_written_to_by_its_cpu),
@@ -3476,6 +3587,10 @@ int main(int argc, char **argv)
 		TEST(table_pointers_into_hidden_memory),
 		TEST_ON(wide, table_pointers_into_hidden_memory),
 		TEST(large_leaf_over_hidden_trapped_and_ram),
+		TEST(a_trapped_page_is_known_while_the_walk_to_it_is_the_same),
+		TEST_ON(far, a_trapped_page_is_known_while_the_walk_to_it_is_the_same),
+		TEST_ON(shifted, a_trapped_page_is_known_while_the_walk_to_it_is_the_same),
+		TEST(a_trapped_page_is_known_in_one_control_state),
 		TEST_ON(giant, giant_leaf_over_everything),
 		TEST_ON(giant, one_gigabyte_pages_stay_large),
 		TEST_ON(no_1g, one_gigabyte_pages_where_the_processor_has_none),

@@ -132,6 +132,14 @@ u32 fast_path_invlpg(struct vcpu *v)
 {
 	return not_here();
 }
+u32 fast_path_apic(struct vcpu *v, gva_t gva, u32 error)
+{
+	return not_here();
+}
+u32 fast_path_apic_inside(struct vcpu *v, gva_t gva, u32 error, u32 cpl, u64 rflags)
+{
+	return not_here();
+}
 
 /* As exits.c and run.c, of the exits that come here. */
 void guest_exit(struct vcpu *v)
@@ -174,7 +182,7 @@ static int fresh(void **state)
 	memset(&vmcb, 0, sizeof(vmcb));
 	svm = (struct svm_vcpu){.vmcb = &vmcb, .stale = stale, .clean = CLEAN_ALL, .nmi_seen = 7};
 	svm_found = (struct svm_features){.asids = 16};
-	engine.mmu = (struct shadow_mmu_head){.inside = true};
+	engine.mmu = (struct shadow_mmu_head){.inside = true, .trapped_gva = TRAPPED_NONE};
 	vcpu = (struct vcpu){.hw = &svm,
 			     .vendor = &vendor,
 			     .root = hpa(ROOT),

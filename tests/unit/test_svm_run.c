@@ -84,6 +84,25 @@ u32 fast_path_invlpg(struct vcpu *v)
 {
 	return insn_done(v);
 }
+static u32 apic_calls, apic_inside_calls, apic_len, apic_inside_len;
+static u32 apic_done(struct vcpu *v, gva_t gva, u32 len)
+{
+	assert_true(v->gpr[GPR_RAX] == vmcb_of(v)->rax && v->rip == vmcb_of(v)->rip && gva == 0xfee00300);
+	v->gpr[GPR_RAX] = len ? 0xa : 0xbad;
+	return len;
+}
+u32 fast_path_apic(struct vcpu *v, gva_t gva, u32 error)
+{
+	assert_false(engine.mmu.inside);
+	apic_calls++;
+	return apic_done(v, gva, apic_len);
+}
+u32 fast_path_apic_inside(struct vcpu *v, gva_t gva, u32 error, u32 cpl, u64 rflags)
+{
+	assert_true(engine.mmu.inside && cpl == 3 && rflags == vmcb_of(v)->rflags);
+	apic_inside_calls++;
+	return apic_done(v, gva, apic_inside_len);
+}
 void guest_prepare_entry(struct vcpu *v)
 {
 	prepares++;
@@ -112,7 +131,7 @@ static int fresh(void **state)
 	memset(&vcpu, 0, sizeof(vcpu));
 	svm = (struct svm_vcpu){.vmcb = &vmcb, .stale = stale, .clean = CLEAN_ALL};
 	svm_found = (struct svm_features){.asids = 16};
-	engine.mmu = (struct shadow_mmu_head){0};
+	engine.mmu = (struct shadow_mmu_head){.trapped_gva = TRAPPED_NONE};
 	vcpu.hw = &svm;
 	vcpu.vendor = &vendor;
 	vcpu.root = hpa(ROOT);
@@ -130,6 +149,7 @@ static int fresh(void **state)
 	code = (const u8 *)"\x0f\xa2\x90\x90";
 	cr2_reads = 0;
 	faults = prepares = slow_exits = executed = insn_calls = 0;
+	apic_calls = apic_inside_calls = apic_len = apic_inside_len = 0;
 	insn_len = 3;
 	fault_result = SHADOW_FIXED;
 	return 0;
@@ -203,6 +223,7 @@ static void the_guests_own_fault_is_injected(void **state)
 static void an_access_to_emulate_is_not_looked_up_again(void **state)
 {
 	fault_result = SHADOW_EMULATE;
+	vmcb.exit_info2 = 0xfee00300;
 	assert_false(exit_with(SVM_EXIT_EXCP_PF));
 	svm_slow_path(&vcpu);
 	assert_true(vcpu.mmio.state == MMIO_FOUND && vcpu.mmio.fault.gpa.v == 0xfee00300);
@@ -267,6 +288,100 @@ static void a_cpuid_of_several_stays_inside_if_it_can(void **state)
 	svm.step = true;
 	assert_false(exit_of_several_with(SVM_EXIT_CPUID));
 	assert_true(executed == 3 && !engine.mmu.inside && vcpu.exits == 5);
+}
+
+static void fault_at_the_apic(bool several)
+{
+	fault_result = SHADOW_EMULATE;
+	vmcb.exit_info1 = PF_W;
+	vmcb.exit_info2 = 0xfee00300;
+	vmcb.rax = 7;
+	vmcb.interrupt_shadow = VMCB_INTERRUPT_SHADOW;
+	vcpu.several = several;
+}
+
+static void an_access_to_the_apic_is_done_in_the_vmcb(void **state)
+{
+	fault_at_the_apic(false);
+	assert_false(exit_with(SVM_EXIT_EXCP_PF));
+	assert_true(vcpu.mmio.state == MMIO_FOUND && vmcb.rax == 7 && vmcb.rip == 0x401000 && apic_calls == 1);
+	svm_slow_path(&vcpu);
+	assert_true(vcpu.gpr[GPR_RAX] == 7);
+	vcpu.mmio.state = MMIO_NONE; /* handle_page_fault() */
+	apic_len = 3;
+	engine.mmu.entry_due = true;
+	assert_true(exit_with(SVM_EXIT_EXCP_PF));
+	assert_true(vcpu.mmio.state == MMIO_NONE && vmcb.rax == 0xa && vmcb.rip == 0x401003 &&
+		    !vmcb.interrupt_shadow);
+	assert_true(prepares == 1 && faults == 2 && apic_calls == 2 && vcpu.exits == 2);
+}
+
+/* What may be owed a #DB, or is no 64-bit code. */
+static void the_emulator_has_the_apic_where_debugging_is_on(void **state)
+{
+	static const u64 flags[] = {RFLAGS_TF, RFLAGS_RF};
+
+	for (u32 several = 0; several < 2; several++)
+		for (u32 i = 0; i < 6; i++) {
+			fresh(NULL);
+			fault_at_the_apic(several);
+			apic_len = apic_inside_len = 3;
+			engine.mmu.inside = several;
+			engine.mmu.trapped_gva = 0xfee00000;
+			if (i < 2)
+				vmcb.rflags |= flags[i];
+			else if (i == 2)
+				vmcb.dr7 = BIT(1);
+			else if (i == 3)
+				vmcb.cs.attributes = 0;
+			else if (i == 4)
+				vmcb.efer = 0;
+			else
+				vmcb.exit_int_info = EVENTINJ_VALID | 0x20;
+			vmcb.exit_code = SVM_EXIT_EXCP_PF;
+			assert_false(several ? svm_fast_path_shared(&vcpu) : svm_fast_path(&vcpu));
+			assert_true(apic_calls + apic_inside_calls == 0 && vmcb.rip == 0x401000 &&
+				    !engine.mmu.inside);
+			assert_int_equal(vcpu.mmio.state, i == 5 ? MMIO_NONE : MMIO_FOUND);
+			assert_int_equal(vcpu.exits, 1);
+		}
+}
+
+/* C16: it is as if there had been no exit, whatever is due. */
+static void an_access_to_the_apic_of_several_stays_inside_if_it_can(void **state)
+{
+	fault_at_the_apic(true);
+	apic_inside_len = 3;
+	apic_len = 2;
+	engine.mmu.flush_owed++;
+	assert_true(exit_of_several_with(SVM_EXIT_EXCP_PF)); /* the page is not known yet */
+	assert_true(apic_calls == 1 && !apic_inside_calls && faults == 1 && prepares == 1 && vmcb.rip == 0x401002);
+	engine.mmu.trapped_gva = 0xfee00000;
+	engine.mmu.flush_owed++;
+	assert_true(exit_of_several_with(SVM_EXIT_EXCP_PF));
+	assert_true(apic_inside_calls == 1 && faults == 1 && prepares == 1 && vmcb.rip == 0x401005 &&
+		    vmcb.rax == 0xa);
+	assert_true(engine.mmu.inside && !vmcb.event_inj && !vmcb.interrupt_shadow && vcpu.exits == 2);
+	assert_true(vcpu_last_exit(&vcpu)->kind == EXIT_PAGE_FAULT && vcpu_last_exit(&vcpu)->rip == 0x401002 &&
+		    vcpu_last_exit(&vcpu)->info2 == 0xfee00300);
+	apic_inside_len = 0; /* to be found by leaving */
+	assert_true(exit_of_several_with(SVM_EXIT_EXCP_PF));
+	assert_true(apic_calls == 2 && faults == 2 && prepares == 2 && vmcb.rip == 0x401007 && vcpu.exits == 3);
+	apic_len = 0;
+	assert_false(exit_of_several_with(SVM_EXIT_EXCP_PF));
+	assert_true(vcpu.mmio.state == MMIO_FOUND && !engine.mmu.inside && vcpu.exits == 4);
+	vcpu.mmio.state = MMIO_NONE;
+	apic_inside_len = 3;
+	for (u32 i = 0; i < 2; i++) {
+		svm.step = !(svm.halted = !i);
+		assert_false(exit_of_several_with(SVM_EXIT_EXCP_PF));
+		assert_true(apic_inside_calls == 3 && !engine.mmu.inside);
+	}
+	svm.step = svm.halted = false;
+	vmcb.exit_info2 = 0xfee01000; /* the next page */
+	fault_result = SHADOW_FIXED;
+	assert_true(exit_of_several_with(SVM_EXIT_EXCP_PF));
+	assert_int_equal(apic_inside_calls, 3);
 }
 
 static void steps_odd_bytes_and_other_modes_take_the_slow_path(void **state)
@@ -425,6 +540,9 @@ int main(void)
 		cmocka_unit_test_setup(an_event_cut_short_takes_the_slow_path, fresh),
 		cmocka_unit_test_setup(cpuid_is_done_in_the_vmcb, fresh),
 		cmocka_unit_test_setup(a_cpuid_of_several_stays_inside_if_it_can, fresh),
+		cmocka_unit_test_setup(an_access_to_the_apic_is_done_in_the_vmcb, fresh),
+		cmocka_unit_test_setup(the_emulator_has_the_apic_where_debugging_is_on, fresh),
+		cmocka_unit_test_setup(an_access_to_the_apic_of_several_stays_inside_if_it_can, fresh),
 		cmocka_unit_test_setup(steps_odd_bytes_and_other_modes_take_the_slow_path, fresh),
 		cmocka_unit_test_setup(operands_are_handed_over_and_what_comes_due_is_done, fresh),
 		cmocka_unit_test_setup(what_the_hardware_decoded_is_handed_over, fresh),

@@ -291,6 +291,22 @@ void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value)
 		tell_address(vcpu);
 }
 
+bool apic_is_quick(const struct vcpu *vcpu, u32 offset, bool write, u32 value)
+{
+	if (!page_is_live(vcpu) || !is_whole_register(offset, 4))
+		return false;
+	if (!write)
+		return true;
+	switch (offset) {
+	case APIC_NONE:
+	case APIC_ID:
+	case APIC_LDR:
+	case APIC_DFR: return false;
+	case APIC_ICR_LOW: return ICR_MODE(value) <= ICR_LOWEST;
+	default: return true;
+	}
+}
+
 /*
  * The state of a disabled APIC, section 10.4.3: no interrupts of its own, the
  * two pins lead straight to the CPU. Without pins, the state after a reset, section 10.4.7.1.

@@ -24,6 +24,12 @@ static inline bool apic_owns(const struct vcpu *vcpu, gpa_t a)
 u64 apic_read(struct vcpu *vcpu, u32 offset, u32 size);
 void apic_write(struct vcpu *vcpu, u32 offset, u32 size, u64 value);
 
+/*
+ * For the fast path: an access of 4 bytes that needs nothing but the hardware's register: no message but fixed ones, nothing
+ * that the others' table has, no line in the log. Then apic_read() and apic_write() take no lock and wait for nobody (C16).
+ */
+bool apic_is_quick(const struct vcpu *vcpu, u32 offset, bool write, u32 value);
+
 /* MSRs: 0, or -EFAULT for #GP. */
 MUST_CHECK int apic_write_base(struct vcpu *vcpu, u64 value);
 MUST_CHECK int apic_write_x2apic_icr(struct vcpu *vcpu, u64 value);

@@ -37,4 +37,13 @@ u32 fast_path_cr2_read(struct vcpu *vcpu);
 u32 fast_path_cr3_write(struct vcpu *vcpu);
 u32 fast_path_invlpg(struct vcpu *vcpu);
 
+/*
+ * A page fault at gva, with the hardware's error code, by a MOV of 32 bits to or from a register of the local APIC.
+ * The backend calls it only if no breakpoint is on; RF is to be cleared behind it. Valid on entry are rip and gpr but
+ * RSP, RBP and R12 to R15. The first: the shadow engine answered EMULATE, with vcpu->mmio.fault. The second: it was
+ * not asked; takes no lock and waits for nobody, so the CPU may be inside (C16).
+ */
+u32 fast_path_apic(struct vcpu *vcpu, gva_t gva, u32 error);
+u32 fast_path_apic_inside(struct vcpu *vcpu, gva_t gva, u32 error, u32 cpl, u64 rflags);
+
 #endif

@@ -3,6 +3,7 @@
 #include "arch/x86/guest/insn_fast.h"
 
 #define REX_B BIT(0)
+#define REX_X BIT(1)
 #define REX_R BIT(2)
 #define REX_W BIT(3)
 
@@ -72,9 +73,10 @@ static u64 signed8(u8 v)
 
 static u64 signed32(const u8 *b)
 {
-	u64 v = b[0] | b[1] << 8 | b[2] << 16 | (u64)b[3] << 24;
+	s32 v;
 
-	return (v ^ BIT(31)) - BIT(31);
+	__builtin_memcpy(&v, b, sizeof(v)); /* wherever it lies */
+	return (u64)(s64)v;
 }
 
 static bool is_wide_register(u8 modrm, u8 rex)
@@ -177,4 +179,59 @@ bool insn_fast_decode_between(struct insn_fast *insn, const u8 *b)
 
 	insn->len = len + !!rex;
 	return len;
+}
+
+/* --- those that access device memory --------------------------------------------- */
+
+#define SIB_NO_INDEX 4u
+
+/* ModRM, SIB and displacement, from b on. Returns their length, 0: not in memory, or with an index. */
+static u32 address(struct insn_fast_move *move, const u8 *b, u8 rex)
+{
+	u32 mod = b[0] >> 6, rm = insn_fast_rm(b[0]), len = 1;
+
+	if (mod == 3)
+		return 0;
+	move->base = gpr_of(b[0], rex);
+	if (rm == 4) {
+		if (insn_fast_reg(b[1]) != SIB_NO_INDEX)
+			return 0;
+		rm = insn_fast_rm(b[1]);
+		move->base = !mod && rm == 5 ? INSN_FAST_ZERO : gpr_of(b[1], rex);
+		len = 2;
+	} else if (!mod && rm == 5) {
+		move->base = INSN_FAST_RIP;
+	}
+	move->disp = 0;
+	if (mod == 1) {
+		move->disp = signed8(b[len]);
+		return len + 1;
+	}
+	if (mod == 0 && rm != 5)
+		return len;
+	move->disp = signed32(b + len);
+	return len + 4;
+}
+
+bool insn_fast_decode_move(struct insn_fast_move *move, const u8 *b)
+{
+	u8 rex = rex_of(b), opcode = b[!!rex];
+	u32 at = 1u + !!rex, len;
+
+	if (rex & (REX_W | REX_X) || (opcode != 0x89 && opcode != 0x8b && opcode != 0xc7))
+		return false;
+	len = address(move, b + at, rex);
+	if (!len)
+		return false;
+	move->store = opcode != 0x8b;
+	move->constant = opcode == 0xc7;
+	move->gpr = (u8)(insn_fast_reg(b[at]) | (rex & REX_R ? 8 : 0));
+	if (move->constant) {
+		if (insn_fast_reg(b[at]))
+			return false;
+		move->imm = (u32)signed32(b + at + len);
+		len += 4;
+	}
+	move->len = (u8)(at + len);
+	return true;
 }

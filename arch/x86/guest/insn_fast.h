@@ -84,4 +84,21 @@ bool insn_fast_decode(struct insn_fast *insn, const u8 *b);
 #define INSN_FAST_BETWEEN_BYTES 15u
 bool insn_fast_decode_between(struct insn_fast *insn, const u8 *b);
 
+/* MOV of 32 bits between memory and a register, or of a constant to memory; its address is base + disp. */
+struct insn_fast_move {
+	u8 len;
+	u8 gpr;     /* the register, unless the constant is stored */
+	u8 base;    /* a register, or one of these: */
+	bool store; /* to memory */
+	bool constant;
+	u32 imm;
+	u64 disp; /* sign-extended */
+};
+#define INSN_FAST_RIP 0x10u  /* base: the address of the next instruction */
+#define INSN_FAST_ZERO 0x11u /* base: none */
+
+/* One of 89, 8B, C7, with REX or without, no other prefix and no index register. Reads INSN_FAST_MOVE_BYTES at most. */
+#define INSN_FAST_MOVE_BYTES 12u
+bool insn_fast_decode_move(struct insn_fast_move *move, const u8 *b);
+
 #endif

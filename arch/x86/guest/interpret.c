@@ -9,7 +9,6 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret_group.h"
 #include "arch/x86/guest/state.h"
-#include "arch/x86/guest/stop.h"
 #include "arch/x86/vendor.h"
 
 /* Elements of a repeated string instruction at once. */
@@ -82,7 +81,7 @@ static const u8 two_byte[256] = {
 	[0x40 ... 0x4f] = WIDE, [0x77] = X87, [0x78 ... 0x79] = UNDEFINED, [0x80 ... 0x8f] = BRANCH,
 	[0xa0 ... 0xa1] = SEGMENT, [0xa2] = SYSTEM, [0xa4 ... 0xa5] = WIDE, [0xa6 ... 0xa7] = UNDEFINED, [0xa8 ... 0xa9] = SEGMENT,
 	[0xaa] = UNDEFINED, [0xac ... 0xad] = WIDE, [0xae] = WIDE, [0xaf] = MULTIPLY, [0xb2] = SEGMENT, [0xb4 ... 0xb5] = SEGMENT,
-	[0xb8] = WIDE, [0xb9] = UNDEFINED, [0xbc ... 0xbd] = WIDE, [0xc8 ... 0xcf] = WIDE, [0xff] = UNDEFINED,
+	[0xb8] = WIDE, [0xb9] = UNDEFINED, [0xbc ... 0xbd] = WIDE, [0xc7] = X87, [0xc8 ... 0xcf] = WIDE, [0xff] = UNDEFINED,
 };
 /* clang-format on */
 
@@ -102,18 +101,8 @@ static bool is_undefined_form(const struct insn *insn)
 		return false;
 	if (insn->map == 0)
 		return ((op == 0x8f || op == 0xc6 || op == 0xc7) && reg) || (op == 0xfe && reg > 1);
-	return (op == 0xba && reg < 4) || (op == 0xc7 && (reg != 1 || !insn->has_mem)) ||
+	return (op == 0xba && reg < 4) || (op == 0xc7 && (insn->has_mem ? reg != 1 : reg < 6)) ||
 	       (op == 0xc3 && !insn->has_mem);
-}
-
-void interpret_stop(struct emu *e, const char *why)
-{
-	char text[3 * INSN_MAX + 1];
-
-	emu_describe(e, text);
-	guest_stop(e->vcpu, "instruction %sat %x:%llx, with CR0 %llx, is not interpreted%s", text,
-		   insn_selector(e->vcpu, SEG_CS), (unsigned long long)e->vcpu->rip,
-		   (unsigned long long)e->vcpu->cr0, why);
 }
 
 /* An exit from virtual-8086 mode says so: what the hardware knows and refuses is the guest's fault, whatever the instruction. */

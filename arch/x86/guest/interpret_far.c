@@ -159,7 +159,7 @@ static int return_far(struct emu *e, u32 drop)
 static int return_from_interrupt(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u64 taken = e->insn.opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16, flags;
+	u64 taken = interpret_loaded_flags(e, e->insn.opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16), flags;
 	int err;
 
 	vcpu->nmi_blocked = false; /* even if it faults: SDM vol. 3 section 6.7.1 */

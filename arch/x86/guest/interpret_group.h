@@ -40,6 +40,20 @@ static inline bool interpret_is_real(const struct emu *e)
 	return !(e->vcpu->cr0 & CR0_PE);
 }
 
+/* Does IOPL let the guest use ports and IF? */
+static inline bool interpret_has_iopl(const struct emu *e)
+{
+	return e->vcpu->cpl <= (e->vcpu->rflags >> RFLAGS_IOPL_SHIFT & 3);
+}
+
+/* Of these flags those that POPF and IRET may load at this privilege. */
+static inline u64 interpret_loaded_flags(const struct emu *e, u64 flags)
+{
+	if (e->vcpu->cpl)
+		flags &= ~RFLAGS_IOPL;
+	return interpret_has_iopl(e) ? flags : flags & ~RFLAGS_IF;
+}
+
 /* RFLAGS behind the instruction, whose own single step the flags before it decide. */
 static inline void interpret_set_flags(struct emu *e, u64 flags)
 {
@@ -71,7 +85,7 @@ enum far_way { FAR_JUMP, FAR_CALL, FAR_RETURN };
 MUST_CHECK int interpret_code_segment(struct emu *e, enum far_way way, u16 selector, u64 offset,
 				      struct segment *out);
 
-/* --- interpret.c --- */
+/* --- interpret_group.c --- */
 /* What is known to the hardware alone ends the guest: names the instruction. */
 NORETURN void interpret_stop(struct emu *e, const char *why);
 

@@ -166,7 +166,7 @@ static int load_descriptor_part(struct emu *e, bool limit)
 
 static int pop_flags(struct emu *e)
 {
-	u64 taken = e->insn.opsize == 4 ? POPF_FLAGS32 : POPF_FLAGS16, flags;
+	u64 taken = interpret_loaded_flags(e, e->insn.opsize == 4 ? POPF_FLAGS32 : POPF_FLAGS16), flags;
 	int err = emu_peek_value(e, 0, e->insn.opsize, &flags);
 
 	if (err)

@@ -47,6 +47,8 @@ static int access_port(struct emu *e, bool string)
 {
 	struct vcpu_exit *exit = &e->vcpu->exit;
 
+	if (!interpret_has_iopl(e))
+		interpret_stop(e, ": the task's permissions for ports");
 	exit->port = is_immediate_port(&e->insn) ? (u8)e->insn.imm : (u16)e->vcpu->gpr[GPR_RDX];
 	exit->io_size = (u8)e->size;
 	exit->io_in = !(e->insn.opcode & 2);
@@ -129,14 +131,12 @@ static int move_debug(struct emu *e, bool write)
 
 /* --- the rest --------------------------------------------------------------------------------------- */
 
-/* Everything here runs at privilege 0, for which IOPL is enough. */
 static int set_interrupts(struct emu *e, bool on)
 {
 	u64 *flags = &e->vcpu->rflags;
-	int err = interpret_check_privilege(e);
 
-	if (err)
-		return err;
+	if (!interpret_has_iopl(e))
+		return interpret_fault(e, VEC_GP, 0);
 	e->shadow = on && !(*flags & RFLAGS_IF);
 	*flags = on ? *flags | RFLAGS_IF : *flags & ~RFLAGS_IF;
 	return 0;
@@ -152,6 +152,8 @@ int interpret_time_stamp(struct emu *e, bool with_number)
 {
 	u64 ticks = __builtin_ia32_rdtsc(), number;
 
+	if (e->vcpu->cpl && e->vcpu->cr4 & CR4_TSD)
+		return interpret_fault(e, VEC_GP, 0);
 	if (with_number) {
 		if (!cpuid_has(e->vcpu, CPUID_LEAF_EXT1, CPUID_EDX, CPUIDE1_EDX_RDTSCP) ||
 		    msr_guest_read(e->vcpu, MSR_TSC_AUX, &number))

@@ -14,6 +14,12 @@
 #define TYPE_BUSY BIT(1)
 #define BASE_OF_16_BITS 0xffffffu
 
+/* SGDT and its like, outside privilege 0. */
+static int check_umip(struct emu *e)
+{
+	return e->vcpu->cr4 & CR4_UMIP ? interpret_check_privilege(e) : 0;
+}
+
 /* --- group 6: protected mode alone ---------------------------------------------------------------- */
 
 /* LLDT, LTR: the descriptor is in the GDT. */
@@ -81,6 +87,10 @@ static int load_system_register(struct emu *e, bool task)
 
 static int store_selector(struct emu *e, enum segment_name which)
 {
+	int err = check_umip(e);
+
+	if (err)
+		return err;
 	e->size = e->insn.has_mem ? sizeof(u16) : e->insn.opsize;
 	return emu_write_rm(e, insn_selector(e->vcpu, which));
 }
@@ -135,7 +145,10 @@ static int store_table(struct emu *e, enum segment_name which)
 	u8 bytes[6];
 	u16 limit;
 	u32 base;
-	int err = emu_locate(e, sizeof(bytes), SEGMENT_WRITE);
+	int err = check_umip(e);
+
+	if (!err)
+		err = emu_locate(e, sizeof(bytes), SEGMENT_WRITE);
 
 	e->vcpu->vendor->get_segment(e->vcpu, which, &s);
 	limit = (u16)s.limit;
@@ -169,6 +182,10 @@ static int load_table(struct emu *e, enum segment_name which)
 
 static int store_status(struct emu *e)
 {
+	int err = check_umip(e);
+
+	if (err)
+		return err;
 	e->size = e->insn.has_mem ? sizeof(u16) : e->insn.opsize;
 	return emu_write_rm(e, e->vcpu->cr0);
 }

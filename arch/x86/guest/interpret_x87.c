@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Instructions without a memory operand that the CPU executes as those that have one (emulate_bounce.c): of x87, WAIT, EMMS,
- * XGETBV. None names a general register by ModRM, so that none reaches the hypervisor's stack pointer.
+ * XGETBV, RDRAND. None is executed with a general register of the guest's choice, so that none reaches the hypervisor's stack pointer.
  */
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/interpret_group.h"
@@ -10,6 +10,7 @@
 
 #define WAIT 0x9bu
 #define ESCAPE 0x0fu
+#define RANDOM 0xc7u
 
 /* FNINIT, FNCLEX, FNSTSW AX and WAIT leave the last instruction's pointers alone. */
 static bool is_control(const struct insn *insn)
@@ -34,30 +35,58 @@ static void set_pointers(struct emu *e, struct execute_x87 *x)
 	};
 }
 
+static int execute(struct emu *e, struct execute *x)
+{
+	memcpy(x->gpr, e->vcpu->gpr, sizeof(x->gpr));
+	x->flags = e->vcpu->rflags;
+	x->cr0 = e->vcpu->cr0;
+	x->cr4 = e->vcpu->cr4;
+	hw_execute(x);
+	/* With CR0.NE=0 the guest learns of a pending exception from its interrupt controller. */
+	if (x->faulted && x->vector == VEC_MF && !(e->vcpu->cr0 & CR0_NE))
+		return -EFAULT;
+	if (x->faulted)
+		return interpret_fault(e, x->vector, 0);
+	e->vcpu->rflags = x->flags;
+	return 0;
+}
+
 int interpret_on_cpu(struct emu *e)
 {
-	struct execute x = {.flags = e->vcpu->rflags, .cr0 = e->vcpu->cr0, .cr4 = e->vcpu->cr4};
+	struct execute x = {.len = 0};
+	int err;
 
 	if (e->insn.map)
 		x.code[x.len++] = ESCAPE;
 	x.code[x.len++] = e->insn.opcode;
 	if (e->insn.has_modrm)
 		x.code[x.len++] = 0xc0 | (e->insn.reg & 7) << 3 | (e->insn.rm & 7);
-	memcpy(x.gpr, e->vcpu->gpr, sizeof(x.gpr));
 	set_pointers(e, &x.x87);
-	hw_execute(&x);
-	/* With CR0.NE=0 the guest learns of a pending exception from its interrupt controller. */
-	if (x.faulted && x.vector == VEC_MF && !(e->vcpu->cr0 & CR0_NE))
-		return -EFAULT;
-	if (x.faulted)
-		return interpret_fault(e, x.vector, 0);
+	err = execute(e, &x);
+	if (err)
+		return err;
 	x.gpr[GPR_RSP] = e->vcpu->gpr[GPR_RSP];
 	memcpy(e->vcpu->gpr, x.gpr, sizeof(x.gpr));
-	e->vcpu->rflags = x.flags;
 	return 0;
+}
+
+/* RDRAND, RDSEED: of EAX, whatever register the guest's is. A processor that lacks them says #UD. */
+static int random_number(struct emu *e)
+{
+	struct execute x = {.code = {ESCAPE, e->insn.opcode, (u8)(0xc0 | (e->insn.reg & 7) << 3)}, .len = 3};
+	int err;
+
+	if (e->insn.prefix) /* RDPID */
+		return interpret_undefined(e);
+	err = execute(e, &x);
+	if (!err)
+		emu_set_reg(e, e->insn.rm, e->insn.opsize, x.gpr[GPR_RAX]);
+	return err;
 }
 
 int interpret_x87(struct emu *e)
 {
-	return e->insn.has_mem ? -ENOSYS : interpret_on_cpu(e);
+	if (e->insn.has_mem)
+		return -ENOSYS;
+	return e->insn.map && e->insn.opcode == RANDOM ? random_number(e) : interpret_on_cpu(e);
 }
