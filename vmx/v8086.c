@@ -57,6 +57,8 @@ static void begin(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 	vmx->own_sysenter_cs = vmcs_read32(VMCS_GUEST_SYSENTER_CS);
 	vmcs_write32(VMCS_GUEST_SYSENTER_CS, 0);
 	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	/* A single step in the shadow of MOV SS: by now it has been raised, or its instruction is to be interpreted. */
+	vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmx->v8086 = true;
 	vmx_load_control(vcpu);
 	vmx_update_intercepts(vcpu);

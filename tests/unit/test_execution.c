@@ -292,6 +292,8 @@ static void an_event_of_a_native_guest_is_left_alone(void **state)
 {
 	vcpu.cr0 |= CR0_PE;
 	vcpu.efer = EFER_LMA;
+	for (u32 i = SEG_ES; i <= SEG_GS; i++)
+		segments[i].selector = 8;
 	vcpu.inject = (struct vcpu_event){.type = EVENT_EXCEPTION, .vector = VEC_UD};
 	run("", "", "");
 	assert_int_equal(vcpu.inject.type, EVENT_EXCEPTION);
@@ -477,6 +479,67 @@ static void an_entry_takes_whatever_is_virtual_8086_mode_and_the_guests_own_stat
 	host_arena_destroy();
 }
 
+/* CR0.PE and CR0.PG by one write, in real mode with any selectors: the entry that follows is IA-32e mode's. */
+static void an_entry_takes_ia32e_mode_straight_from_real_mode(void **state)
+{
+	static const struct vendor vmx = {.get_segment = vmx_get_segment, .set_segment = vmx_set_segment};
+	struct segment before, after;
+	u32 changed = 0;
+
+	host_arena_create(1 << 20);
+	for (u32 n = 0; n < 2000; n++) {
+		real_mode();
+		for (u32 i = SEG_ES; i <= SEG_GS; i++) {
+			segments[i].selector = (u16)any(0x10000);
+			segments[i].base = (u64)segments[i].selector << 4;
+			if (i != SEG_CS && i != SEG_SS && !any(4))
+				segments[i].attributes |= SEG_ATTR_UNUSABLE;
+		}
+		vcpu.vendor = &vmx;
+		vcpu.cr0 = CR0_ET;
+		vcpu.cr4 = CR4_PAE;
+		vcpu.efer = EFER_LME;
+		vcpu.rflags = RFLAGS_FIXED;
+		put_vmcs();
+		vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+		vmx_v8086_begin(&vcpu);
+		assert_int_equal(vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG), 0);
+		vcpu.cr0 |= CR0_PE | CR0_PG | CR0_NE;
+		vcpu.efer |= EFER_LMA;
+		vcpu.execution = EXECUTION_UNDECIDED;
+		vcpu.inject.type = EVENT_NONE;
+		execution_run(&vcpu);
+		assert_int_equal(vcpu.execution, EXECUTION_NATIVE);
+		vmx_v8086_load(&vcpu);
+		assert_int_equal(vmx_check(&fake_capability, 46, report, NULL), 0);
+		for (u32 i = SEG_ES; i <= SEG_GS; i++) {
+			before = segments[i];
+			vmx_get_segment(&vcpu, (enum segment_name)i, &after);
+			assert_int_equal(before.selector & ~3, after.selector & ~3);
+			assert_int_equal(before.base, after.base);
+			changed += before.selector != after.selector;
+		}
+	}
+	assert_true(changed > 1000);
+	host_arena_destroy();
+	vcpu.vendor = &vendor;
+}
+
+/* A kernel at privilege 0 with data segments of user mode, and conforming code as data. */
+static void selectors_of_long_mode_stay(void **state)
+{
+	vcpu.cr0 |= CR0_PE | CR0_PG;
+	vcpu.efer = EFER_LME | EFER_LMA;
+	for (u32 i = SEG_ES; i <= SEG_GS; i++)
+		segments[i] = (struct segment){8, i == SEG_CS ? SEG_FLAT_CODE32 : SEG_FLAT_DATA, ~0u, 0};
+	segments[SEG_DS] = (struct segment){0x2b, SEG_FLAT_DATA | 0x60, ~0u, 0};
+	segments[SEG_ES] = (struct segment){0x33, 0x809f, ~0u, 0};
+	segments[SEG_FS] = (struct segment){3, SEG_ATTR_UNUSABLE, 0, 0};
+	vcpu.execution = EXECUTION_UNDECIDED;
+	run("", "", ""); /* the vendor here has no set_segment */
+	assert_int_equal(vcpu.execution, EXECUTION_NATIVE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -494,6 +557,8 @@ int main(void)
 		cmocka_unit_test_setup(exceptions_are_the_guests_or_an_instructions, fresh),
 		cmocka_unit_test_setup(
 			an_entry_takes_whatever_is_virtual_8086_mode_and_the_guests_own_state_comes_back, fresh),
+		cmocka_unit_test_setup(an_entry_takes_ia32e_mode_straight_from_real_mode, fresh),
+		cmocka_unit_test_setup(selectors_of_long_mode_stay, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

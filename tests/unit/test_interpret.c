@@ -502,6 +502,24 @@ static void an_unknown_instruction_is_named(void **state)
 	assert_non_null(strstr(host_panic_message, "instruction 0f ae 06 00 40 at 0:1000"));
 }
 
+/* FXSAVE at an address that is not a multiple of 16: #GP, as the hardware says in virtual-8086 mode. */
+static void what_the_hardware_refused_is_the_guests_fault(void **state)
+{
+	real();
+	vcpu.exit.kind = EXIT_EXCEPTION;
+	vcpu.exit.vector = VEC_GP;
+	STEP("\x0f\xae\x06\x01\x40");
+	expect_exception(VEC_GP, 0);
+	assert_int_equal(vcpu.rip, CODE);
+	vcpu.exit.vector = VEC_SS;
+	STEP("\x0f\xae\x46\x01");
+	expect_exception(VEC_SS, 0);
+	vcpu.exit.vector = VEC_BP;
+	host_log_quiet = true;
+	assert_panics(STEP("\x0f\xae\x06\x01\x40"));
+	host_log_quiet = false;
+}
+
 static void x87_state_is_the_cpus(void **state)
 {
 	real();
@@ -952,6 +970,7 @@ int main(void)
 		cmocka_unit_test(exits_have_their_handlers),
 		cmocka_unit_test(what_real_mode_does_not_have_is_undefined),
 		cmocka_unit_test(an_unknown_instruction_is_named),
+		cmocka_unit_test(what_the_hardware_refused_is_the_guests_fault),
 		cmocka_unit_test(x87_state_is_the_cpus),
 		cmocka_unit_test(to_protected_mode_and_back),
 		cmocka_unit_test(refused_selectors),

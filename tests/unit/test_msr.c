@@ -507,6 +507,14 @@ static bool is_emulated(u32 msr)
 	return row && row->class == MSR_EMULATED;
 }
 
+static bool is_refused(u32 msr, u64 value)
+{
+	bool address = msr == MSR_FS_BASE || msr == MSR_GS_BASE ||
+		       (!cpu.amd && (msr == MSR_SYSENTER_ESP || msr == MSR_SYSENTER_EIP));
+
+	return address && !address_is_canonical(value, false);
+}
+
 /* What the guest gets of a register that no code of its own stands for. */
 static void check_one(u32 msr, u64 pattern)
 {
@@ -521,7 +529,7 @@ static void check_one(u32 msr, u64 pattern)
 	if (!there || class == MSR_READ_ONLY)
 		ok = ok && err == -EFAULT && now == old && writes == before;
 	else if (class == MSR_PASSED)
-		ok = ok && !err && now == pattern;
+		ok = ok && (is_refused(msr, pattern) ? err == -EFAULT && now == old : !err && now == pattern);
 	else if (class == MSR_MASKED)
 		ok = ok && !err && now == ((old & ~row->write) | (pattern & row->write));
 	else
@@ -562,6 +570,28 @@ static void emulated_registers_let_nothing_else_through(void **state)
 				}
 		assert_string_equal(refused, "");
 		assert_true(vcpu.efer & EFER_LMA && !(vcpu.efer & EFER_SVME));
+	}
+}
+
+/* A VM entry would refuse them where the backend holds the register, without the processor having been asked. */
+static void addresses_that_are_not_canonical_are_refused(void **state)
+{
+	static const u32 msrs[] = {MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_FS_BASE, MSR_GS_BASE};
+	u64 value;
+
+	for (u32 amd = 0; amd < 2; amd++) {
+		create_on(amd, false);
+		for (u32 i = 0; i < ARRAY_SIZE(msrs); i++) {
+			bool any = amd && msrs[i] < MSR_EFER; /* APM vol. 2 section 6.1.2 */
+
+			assert_int_equal(msr_guest_write(&vcpu, msrs[i], 0xffff800000000000), 0);
+			assert_int_equal(msr_guest_write(&vcpu, msrs[i], BIT(63)), any ? 0 : -EFAULT);
+			assert_int_equal(msr_guest_write(&vcpu, msrs[i], BIT(47)), any ? 0 : -EFAULT);
+			vcpu.cr4 |= CR4_LA57;
+			assert_int_equal(msr_guest_write(&vcpu, msrs[i], BIT(47)), 0);
+			vcpu.cr4 &= ~CR4_LA57;
+			assert_int_equal(msr_guest_read(&vcpu, msrs[i], &value), 0);
+		}
 	}
 }
 
@@ -730,6 +760,7 @@ int main(void)
 		cmocka_unit_test(registers_that_take_addresses_are_closed),
 		cmocka_unit_test(every_register_is_what_its_row_says),
 		cmocka_unit_test(emulated_registers_let_nothing_else_through),
+		cmocka_unit_test(addresses_that_are_not_canonical_are_refused),
 		cmocka_unit_test(what_the_processor_lacks_the_guest_lacks),
 		cmocka_unit_test(registers_of_features_not_shown_are_absent),
 		cmocka_unit_test(no_exit_for_passed_registers_alone),

@@ -7,6 +7,7 @@
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/interpret.h"
+#include "arch/x86/guest/segment_load.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 
@@ -52,6 +53,37 @@ enum execution execution_decide(const struct vcpu *vcpu)
 	for (u32 i = 0; i < SEG_COUNT; i++)
 		vcpu->vendor->get_segment(vcpu, (enum segment_name)i, &m.segment[i]);
 	return entry_rules_check(&m, NULL, NULL) ? EXECUTION_INTERPRETED : EXECUTION_NATIVE;
+}
+
+/* Neither a null selector's RPL matters, nor that of conforming code. */
+static bool has_rpl_of_entry(const struct segment *s, enum segment_name which)
+{
+	u32 rpl = s->selector & SELECTOR_RPL;
+
+	if (which == SEG_CS || which == SEG_SS)
+		return !rpl;
+	if (s->attributes & SEG_ATTR_UNUSABLE || (s->attributes & DESCRIPTOR_TYPE) >= (TYPE_CODE | TYPE_CONFORMING))
+		return true;
+	return rpl <= SEG_ATTR_DPL(s->attributes);
+}
+
+/*
+ * Real mode's selectors are any numbers, and a write of CR0 goes from there straight to IA-32e mode. What VM entries ask of their RPL
+ * (SDM vol. 3 section 26.3.1.2) protected mode has by itself at privilege 0, and what is cleared here nothing but a store of the selector tells.
+ */
+void execution_fit_long_mode(struct vcpu *vcpu)
+{
+	struct segment s;
+
+	if (!in_long_mode(vcpu) || vcpu->cpl)
+		return;
+	for (u32 i = SEG_ES; i <= SEG_GS; i++) {
+		vcpu->vendor->get_segment(vcpu, (enum segment_name)i, &s);
+		if (has_rpl_of_entry(&s, (enum segment_name)i))
+			continue;
+		s.selector &= (u16)~SELECTOR_RPL;
+		vcpu->vendor->set_segment(vcpu, (enum segment_name)i, &s);
+	}
 }
 
 void execution_interpret(struct vcpu *vcpu)

@@ -16,6 +16,9 @@
 
 #include "arch/x86/guest/vcpu.h"
 
+/* Selectors that IA-32e mode has from real mode get an RPL that an entry takes; before the decision. */
+void execution_fit_long_mode(struct vcpu *vcpu);
+
 /* From the registers alone; looks at segments. */
 enum execution execution_decide(const struct vcpu *vcpu);
 

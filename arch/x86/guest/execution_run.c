@@ -95,8 +95,10 @@ static void wait_halted(struct vcpu *vcpu)
 
 static bool is_native(struct vcpu *vcpu)
 {
-	if (vcpu->execution == EXECUTION_UNDECIDED)
+	if (vcpu->execution == EXECUTION_UNDECIDED) {
+		execution_fit_long_mode(vcpu);
 		vcpu->execution = (u8)execution_decide(vcpu);
+	}
 	return vcpu->execution == EXECUTION_NATIVE;
 }
 

@@ -105,6 +105,14 @@ static bool is_undefined_form(const struct insn *insn)
 	       (op == 0xc3 && !insn->has_mem);
 }
 
+/* An exit from virtual-8086 mode says so: what the hardware knows and refuses is the guest's fault, whatever the instruction. */
+static bool has_been_refused(const struct vcpu *vcpu)
+{
+	const struct vcpu_exit *exit = &vcpu->exit;
+
+	return exit->kind == EXIT_EXCEPTION && (exit->vector == VEC_GP || exit->vector == VEC_SS);
+}
+
 static int execute(struct emu *e)
 {
 	enum group group = group_of(&e->insn);
@@ -121,6 +129,8 @@ static int execute(struct emu *e)
 	err = groups[group].execute(e);
 	if (err == -ENOSYS && group != EMULATOR)
 		err = emu_execute(e);
+	if (err == -ENOSYS && has_been_refused(e->vcpu))
+		return interpret_fault(e, e->vcpu->exit.vector, 0);
 	if (err == -ENOSYS)
 		interpret_stop(e, "");
 	return err;

@@ -176,8 +176,22 @@ static int write_masked(struct vcpu *vcpu, const struct msr_row *row, u32 msr, u
 	return hw_msr_write(msr, (old & ~row->write) | (value & row->write));
 }
 
+/* What the backend holds goes past the processor's own check, and is refused at the next VM entry (SDM vol. 3 section 26.3.1.1). */
+static bool is_refused_address(const struct vcpu *vcpu, u32 msr, u64 value)
+{
+	switch (msr) {
+	case MSR_SYSENTER_ESP:
+	case MSR_SYSENTER_EIP:
+	case MSR_FS_BASE:
+	case MSR_GS_BASE: return !address_is_canonical(value, vcpu->cr4 & CR4_LA57);
+	default: return false;
+	}
+}
+
 static int write_passed(struct vcpu *vcpu, u32 msr, u64 value)
 {
+	if (is_refused_address(vcpu, msr, value) && !(guest_of(vcpu)->cpuid.amd && msr < MSR_EFER))
+		return -EFAULT;
 	return vcpu->vendor->set_msr(vcpu, msr, value) ? 0 : hw_msr_write(msr, value);
 }
 

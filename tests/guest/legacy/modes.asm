@@ -527,6 +527,7 @@ tests:
 	T	"SYSEXIT", {sysexit}
 	T	"RDMSR of what is not there", {mov ecx, 0x4fffffff}, {rdmsr}
 	T	"RDMSR and WRMSR", {mov ecx, 0x174}, {xor eax, eax}, {xor edx, edx}, {wrmsr}, {rdmsr}
+	T	"WRMSR of an address that is not canonical", {mov ecx, 0x176}, {xor eax, eax}, {mov edx, 0x80000000}, {wrmsr}
 	T	"CPUID", {xor eax, eax}, {cpuid}
 	T	"RDTSC", {rdtsc}, {xor eax, eax}, {xor edx, edx}
 	T	"INVLPG, INVD, WBINVD", {invlpg [bx]}, {wbinvd}, {invd}
