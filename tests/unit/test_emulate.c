@@ -1141,7 +1141,7 @@ static void no_odd_write_is_a_command_that_is_refused(void **state)
 static void reset_for_fast_path(bool several)
 {
 	reset_vcpu(64);
-	processors_init(&shared.processors, true, false);
+	processors_init(&shared.processors, false);
 	assert_int_equal(processors_add(&shared.processors, 5, true), 0);
 	vcpu.several = several;
 	code_is_known = recalls = true;
