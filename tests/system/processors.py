@@ -162,7 +162,7 @@ def test_no_message_makes_one_run_it_that_there_is_no_memory_for():
 @slow
 def test_no_message_makes_another_processor_run_the_guests_code_in_bochs_on_vmx():
     ended = rb"END: (\d+) failures"
-    result = boot("bochs-image-processors", image("umbra", cpus=2, emulator="bochs", bochs_cpu=bochs.DEFAULT_MODEL),
+    result = boot("bochs-image-processors", image("umbra", umbra="cpus=1", cpus=2, emulator="bochs", bochs_cpu=bochs.DEFAULT_MODEL),
                   timeout=BOCHS_TIMEOUT, until=ended)
     judge_checks("processors[bochs]", result)
     require(taken(result.text) == [0, 1] and re.search(ended, result.serial), "it did not end, or fewer were taken")
