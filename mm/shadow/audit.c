@@ -283,7 +283,7 @@ static void audit_path(struct audit *a, const struct cached_path *path)
 	mismatch(a, "path", path->page, 0, "a remembered path does not lead to its page");
 }
 
-/* S26: nothing leads to a dormant page, and its CR3 is not known. */
+/* S26: nothing leads to a dormant page, and its CR3 is not known. A page of a lower level may have the number of a root that is gone. */
 static void audit_dormant(struct audit *a)
 {
 	const struct shadow *s = a->s;
@@ -295,7 +295,7 @@ static void audit_dormant(struct audit *a)
 			mismatch(a, "S26", page, 0, "in the list of dormant pages, and none");
 		if ((sp->parents & LIST_VALUE) || sp->pins || sp->tag)
 			mismatch(a, "S26", page, 0, "a dormant page is in use");
-		for (u32 i = 0; i < s->mmu_count; i++)
+		for (u32 i = 0; sp->role.level >= 4 && i < s->mmu_count; i++)
 			if (s->mmus[i]->root_cache[root_slot(sp->gfn)] == page)
 				mismatch(a, "S26", page, 0, "a dormant page is some CR3's");
 	}

@@ -3,6 +3,8 @@
  * The interpreter where Unicorn cannot tell (test_interpret_unicorn.c): limits of segments, delivery of events, protected mode's
  * descriptors, debug exceptions, what goes to the handlers of exits. Each expectation is the manual's.
  */
+#include <cpuid.h>
+
 #include "tests/unit/interpret_world.h"
 
 #define CODE 0x1000u /* CS:IP of most of these, at linear address CODE */
@@ -843,10 +845,11 @@ static void user_mode_has_what_iopl_gives(void **state)
 
 static void random_numbers_are_the_cpus(void **state)
 {
+	u32 a, b, c, d;
 	u64 before;
 
 	real();
-	if (!__builtin_cpu_supports("rdrnd"))
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_RDRND))
 		skip();
 	host_state_reset(&host_guest_state);
 	before = vcpu.gpr[GPR_RSP] = 0x12340000;
