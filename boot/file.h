@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Files on the volume that the image was loaded from (the ESP). Paths in UTF-8, with / or \. */
+/* Files on a volume, such as the ESP that the image was loaded from. Paths in UTF-8, with / or \. */
 #ifndef BOOT_FILE_H
 #define BOOT_FILE_H
 
 #include "boot/uefi.h"
 
 struct boot_volume {
-	EFI_FILE_HANDLE root;
+	EFI_HANDLE device;
+	EFI_FILE_HANDLE root; /* NULL: not open */
 };
 
 struct boot_file {
@@ -15,7 +16,11 @@ struct boot_file {
 	uint64_t size;
 };
 
+/* The volume that the image came from. */
 bool volume_open(struct boot_volume *volume, EFI_HANDLE image, struct boot_error *error);
+
+/* That of a device with EFI_SIMPLE_FILE_SYSTEM_PROTOCOL; volume is closed when it fails. */
+EFI_STATUS volume_open_device(struct boot_volume *volume, EFI_HANDLE device);
 void volume_close(struct boot_volume *volume);
 
 /* Opens a regular file for reading; EFI_NOT_FOUND when it does not exist. error is set on failure. */
@@ -40,7 +45,8 @@ EFI_STATUS file_load(struct boot_volume *volume, const char *path, uint64_t max,
 
 /*
  * Calls visit(context, name) for each file of a folder whose name ends in
- * suffix (any case; ASCII), until it returns false. A missing folder has no files.
+ * suffix (any case; ASCII), until it returns false. A missing folder has no files;
+ * one of more than 4096 is read no further, for it may be a damaged one without end.
  */
 bool volume_list(struct boot_volume *volume, const char *folder, const char *suffix,
 		 bool (*visit)(void *context, const char *name), void *context,
