@@ -114,8 +114,9 @@ static EFI_STATUS read_entries(struct choice *choice)
 	}
 	if (choice->list.count)
 		return EFI_SUCCESS;
-	boot_error_set(choice->error, "no boot entry: " CHOOSE_FOLDER " on the ESP has no *.conf"
-				      " file for x64, nor has another disk; write one (docs/boot.md)");
+	boot_error_set(choice->error,
+		       "no boot entry: " CHOOSE_FOLDER " on the ESP has no *.conf"
+		       " file for x64, nor has another disk; write one (docs/boot.md)");
 	return EFI_NOT_FOUND;
 }
 
@@ -131,7 +132,7 @@ static struct boot_entry *take_entry(struct choice *choice)
 		console_print("umbra: no entry for Umbra on the volume that it was started from;"
 			      " these are there\n");
 	if (!matched && pattern[0])
-		console_print("umbra: no entry matches default \"%s\" of " LOADER_CONF
+		console_print("umbra: no entry for Umbra matches default \"%s\" of " LOADER_CONF
 			      "; taking the first\n",
 			      pattern);
 	at = menu_choose(list->entries, list->count, at,

@@ -27,7 +27,7 @@ struct entry_module {
 };
 
 struct boot_entry {
-	char id[128];    /* the file's name, with .conf */
+	char id[128]; /* the file's name, with .conf */
 	char title[160]; /* as written, or made from the id; behind it the disk, if it is another one */
 	char version[96], machine_id[64], sort_key[96];
 	char kernel[ENTRY_PATH_MAX]; /* key "linux" or "multiboot"; a path in UTF-8 with slashes or backslashes */

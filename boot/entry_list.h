@@ -39,7 +39,8 @@ struct entry_list {
  * Partitions"); where there are no such types, any volume the firmware can read.
  * type is the GUID as it lies on the disk, looked at for a GPT alone.
  */
-bool partition_may_have_entries(enum partition_scheme scheme, const uint8_t type[PARTITION_TYPE_BYTES]);
+bool partition_may_have_entries(enum partition_scheme scheme,
+				const uint8_t type[PARTITION_TYPE_BYTES]);
 
 /* Where the next entry is to be parsed to; NULL when the list is full. */
 struct boot_entry *entry_list_next(struct entry_list *list);

@@ -129,8 +129,7 @@ bool file_read(struct boot_file *file, uint64_t offset, void *to, uint64_t size,
 	       struct boot_error *error)
 {
 	if (EFI_ERROR(file->handle->SetPosition(file->handle, offset)))
-		return boot_error_set(error, "%s cannot be read; check the file system",
-				      file->path);
+		return boot_error_set(error, "%s cannot be read; check the file system", file->path);
 	return read_chunks(file, to, size, false, error);
 }
 
@@ -140,8 +139,7 @@ bool file_read_progress(struct boot_file *file, uint64_t offset, void *to, uint6
 	bool read;
 
 	if (EFI_ERROR(file->handle->SetPosition(file->handle, offset)))
-		return boot_error_set(error, "%s cannot be read; check the file system",
-				      file->path);
+		return boot_error_set(error, "%s cannot be read; check the file system", file->path);
 	console_print("umbra: loading %s, %llu KiB ", file->path,
 		      (unsigned long long)((size + 1023) / 1024));
 	read = read_chunks(file, to, size, true, error);
@@ -225,8 +223,8 @@ bool volume_list(struct boot_volume *volume, const char *folder, const char *suf
 		if (EFI_ERROR(status) || !size)
 			break;
 		if (!(space.info.Attribute & EFI_FILE_DIRECTORY) &&
-		    utf16_to_utf8(name, sizeof(name), space.info.FileName) && ends_in(name, suffix) &&
-		    !visit(context, name))
+		    utf16_to_utf8(name, sizeof(name), space.info.FileName) &&
+		    ends_in(name, suffix) && !visit(context, name))
 			break;
 	}
 	if (handle)

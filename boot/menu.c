@@ -35,22 +35,16 @@ static EFI_INPUT_KEY wait_for_key(void)
 	return key;
 }
 
-/* What cannot be booted is grey and says why. */
+/* What cannot be booted says why. In no other colour: a terminal may show dark grey as black. */
 static void draw_entry(const struct boot_entry *entry, uint32_t i, bool chosen)
 {
-	SIMPLE_TEXT_OUTPUT_INTERFACE *screen = ST->ConOut;
-	UINTN before = (UINTN)screen->Mode->Attribute;
 	const char *why = "";
 
 	if (entry->efi_program)
 		why = "  (" ENTRY_EFI_PROGRAM ")";
 	else if (entry->broken)
 		why = "  (has an error)";
-	if (why[0])
-		screen->SetAttribute(screen, EFI_DARKGRAY);
 	console_print("%c %u  %s%s\n", chosen ? '>' : ' ', i + 1, entry->title, why);
-	if (why[0])
-		screen->SetAttribute(screen, before);
 }
 
 static void draw(struct boot_entry *const *entries, uint32_t count, uint32_t at)

@@ -10,7 +10,12 @@
 
 /* UEFI specification section 13.18, Partition Information Protocol; GNU-EFI does not have it. */
 #define PARTITION_INFO_GUID \
-	{ 0x8cf2f62c, 0xbc9b, 0x4821, {0x80, 0x8d, 0xec, 0x9e, 0xc4, 0x21, 0xa1, 0xa0} }
+	{ \
+		0x8cf2f62c, 0xbc9b, 0x4821, \
+		{ \
+			0x80, 0x8d, 0xec, 0x9e, 0xc4, 0x21, 0xa1, 0xa0 \
+		} \
+	}
 
 struct partition_info {
 	uint32_t revision;
@@ -76,7 +81,9 @@ static struct disk_path disk_of(EFI_HANDLE device)
 			return disk;
 		if (DevicePathType(node) == MEDIA_DEVICE_PATH &&
 		    DevicePathSubType(node) == MEDIA_HARDDRIVE_DP) {
-			memcpy(&disk.partition, (const uint8_t *)node + offsetof(HARDDRIVE_DEVICE_PATH, PartitionNumber),
+			memcpy(&disk.partition,
+			       (const uint8_t *)node +
+				       offsetof(HARDDRIVE_DEVICE_PATH, PartitionNumber),
 			       sizeof(disk.partition));
 			break;
 		}

@@ -9,7 +9,7 @@
 
 struct other_volume {
 	EFI_HANDLE device;
-	uint32_t disk;      /* 1 is the disk of the own volume; the others by the firmware's order */
+	uint32_t disk; /* 1 is the disk of the own volume; the others by the firmware's order */
 	uint32_t partition; /* its number; 0: the volume is no partition */
 };
 
