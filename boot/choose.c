@@ -15,11 +15,12 @@
 
 struct choice {
 	struct boot_volume *volume;  /* the own one */
+	struct boot_volume other;    /* one of the others, open while it is read */
 	struct boot_volume *reading; /* whose entries are read */
 	struct boot_error *error;
 	struct loader_config config;
 	struct entry_list list;
-	struct volume_list others; /* number n is volume[n - 1] of them */
+	struct other_volumes others; /* number n is volume[n - 1] of them */
 };
 
 /* A missing file is as good as an empty one. */
@@ -80,10 +81,9 @@ static EFI_STATUS read_own(struct choice *choice)
 static void read_other(struct choice *choice, uint32_t number)
 {
 	const struct other_volume *other = &choice->others.volume[number - 1];
-	struct boot_volume volume;
 	struct boot_error error;
 	char name[NAME_MAX];
-	EFI_STATUS status = volume_open_device(&volume, other->device);
+	EFI_STATUS status = volume_open_device(&choice->other, other->device);
 
 	volumes_name(other, name, sizeof(name));
 	if (EFI_ERROR(status)) {
@@ -93,11 +93,11 @@ static void read_other(struct choice *choice, uint32_t number)
 				      name, (unsigned long long)status);
 		return;
 	}
-	choice->reading = &volume;
-	if (!volume_list(&volume, CHOOSE_FOLDER, ".conf", add_entry, choice, &error))
+	choice->reading = &choice->other;
+	if (!volume_list(choice->reading, CHOOSE_FOLDER, ".conf", add_entry, choice, &error))
 		console_print("umbra: %s: %s\n", name, error.text);
 	entry_list_end_volume(&choice->list, number, name);
-	volume_close(&volume);
+	volume_close(choice->reading);
 }
 
 static EFI_STATUS read_entries(struct choice *choice)

@@ -99,7 +99,7 @@ static bool same_disk(const struct disk_path *a, const struct disk_path *b)
 }
 
 /* The number of a disk: that of a volume before it on the same one, or the next. */
-static uint32_t number_disk(const struct volume_list *list, const struct disk_path *disk,
+static uint32_t number_disk(const struct other_volumes *list, const struct disk_path *disk,
 			    const struct disk_path *own, uint32_t *disks)
 {
 	uint32_t i;
@@ -115,7 +115,7 @@ static uint32_t number_disk(const struct volume_list *list, const struct disk_pa
 	return ++*disks;
 }
 
-static void sort(struct volume_list *list)
+static void sort(struct other_volumes *list)
 {
 	uint32_t i, j;
 
@@ -134,7 +134,7 @@ static void sort(struct volume_list *list)
 	}
 }
 
-void volumes_find(struct volume_list *list, EFI_HANDLE own)
+void volumes_find(struct other_volumes *list, EFI_HANDLE own)
 {
 	EFI_GUID file_system = SIMPLE_FILE_SYSTEM_PROTOCOL;
 	struct disk_path own_disk = disk_of(own);

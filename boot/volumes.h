@@ -13,7 +13,7 @@ struct other_volume {
 	uint32_t partition; /* its number; 0: the volume is no partition */
 };
 
-struct volume_list {
+struct other_volumes {
 	struct other_volume volume[VOLUMES_MAX]; /* by disk, then by partition */
 	uint32_t count;
 };
@@ -23,7 +23,7 @@ struct volume_list {
  * type is not that of something else. Has the firmware start the drivers of the
  * machine's storage controllers first: a fast boot starts only those it needs.
  */
-void volumes_find(struct volume_list *list, EFI_HANDLE own);
+void volumes_find(struct other_volumes *list, EFI_HANDLE own);
 
 /* "disk 2, partition 1" */
 void volumes_name(const struct other_volume *volume, char *name, size_t size);
