@@ -6,8 +6,10 @@
 #include "boot/loader_config.h"
 #include "boot/memory.h"
 #include "boot/menu.h"
+#include "boot/uki.h"
 #include "boot/volumes.h"
 #include "lib/printf.h"
+#include "lib/types.h"
 
 #define TEXT_MAX (64ull << 10)
 #define LOADER_CONF "/loader/loader.conf"
@@ -63,6 +65,75 @@ static bool add_entry(void *context, const char *name)
 	return true;
 }
 
+/* A section's text in new memory; a missing one and one that is too long for us are empty. */
+static struct text_span read_text(struct boot_file *file, const struct entry_piece *piece)
+{
+	struct boot_error error;
+	char *text = piece->size && piece->size <= UKI_TEXT_MAX ? memory_alloc(piece->size) : NULL;
+
+	if (text && !file_read(file, piece->offset, text, piece->size, &error)) {
+		memory_free(text);
+		text = NULL;
+	}
+	return (struct text_span){text, text ? (size_t)piece->size : 0};
+}
+
+static void read_uki(struct choice *choice, struct boot_entry *entry, struct boot_file *file,
+		     const char *name)
+{
+	static uint8_t head[UKI_HEAD_BYTES];
+	size_t size = (size_t)MIN(file->size, sizeof(head));
+	struct boot_error error;
+	struct text_span cmdline, osrel;
+	enum uki_result result;
+	struct uki uki;
+
+	if (!file_read(file, 0, head, size, &error))
+		return;
+	result = uki_parse(&uki, head, size, file->size, &error);
+	if (result == UKI_OTHER)
+		return;
+	if (result == UKI_BROKEN)
+		uki = (struct uki){.kernel = {0, 0}};
+	cmdline = read_text(file, &uki.cmdline);
+	osrel = read_text(file, &uki.osrel);
+	uki_entry(entry, name, &uki, cmdline, osrel);
+	memory_free((void *)cmdline.at);
+	memory_free((void *)osrel.at);
+	if (result == UKI_BROKEN || uki.cmdline.size > UKI_TEXT_MAX) {
+		entry->broken = true;
+		boot_error_set(&entry->error, UKI_FOLDER "/%s: %s", name,
+			       result == UKI_BROKEN ? error.text :
+						      "its command line is too long; shorten it");
+	}
+	entry_list_keep(&choice->list);
+}
+
+/* Called for each *.efi; what is no unified kernel image is no entry. */
+static bool add_uki(void *context, const char *name)
+{
+	struct choice *choice = context;
+	struct boot_entry *entry = entry_list_next(&choice->list);
+	char path[ENTRY_PATH_MAX + sizeof(UKI_FOLDER)];
+	struct boot_error error;
+	struct boot_file file;
+
+	if (!entry)
+		return false;
+	snprintf(path, sizeof(path), UKI_FOLDER "/%s", name);
+	if (!EFI_ERROR(file_open(&file, choice->reading, path, &error))) {
+		read_uki(choice, entry, &file, name);
+		file_close(&file);
+	}
+	return true;
+}
+
+static bool list_volume(struct choice *choice, struct boot_error *error)
+{
+	return volume_list(choice->reading, CHOOSE_FOLDER, ".conf", add_entry, choice, error) &&
+	       volume_list(choice->reading, UKI_FOLDER, ".efi", add_uki, choice, error);
+}
+
 static EFI_STATUS read_own(struct choice *choice)
 {
 	choice->list.storage = memory_alloc(ENTRY_LIST_MAX * sizeof(struct boot_entry));
@@ -71,7 +142,7 @@ static EFI_STATUS read_own(struct choice *choice)
 		return EFI_LOAD_ERROR;
 	}
 	choice->reading = choice->volume;
-	if (!volume_list(choice->volume, CHOOSE_FOLDER, ".conf", add_entry, choice, choice->error))
+	if (!list_volume(choice, choice->error))
 		return EFI_LOAD_ERROR;
 	entry_list_end_volume(&choice->list, ENTRY_LIST_OWN_VOLUME, "");
 	return EFI_SUCCESS;
@@ -94,7 +165,7 @@ static void read_other(struct choice *choice, uint32_t number)
 		return;
 	}
 	choice->reading = &choice->other;
-	if (!volume_list(choice->reading, CHOOSE_FOLDER, ".conf", add_entry, choice, &error))
+	if (!list_volume(choice, &error))
 		console_print("umbra: %s: %s\n", name, error.text);
 	entry_list_end_volume(&choice->list, number, name);
 	volume_close(choice->reading);

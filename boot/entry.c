@@ -227,6 +227,8 @@ size_t entry_stem_length(const char *id)
 
 	if (n > 5 && text_span_equal_any_case((struct text_span){id + n - 5, 5}, ".conf"))
 		n -= 5;
+	else if (n > 4 && text_span_equal_any_case((struct text_span){id + n - 4, 4}, ".efi"))
+		n -= 4;
 	return n;
 }
 

@@ -26,6 +26,11 @@ struct entry_module {
 	char string[ENTRY_STRING_MAX];
 };
 
+/* A part of a file; size 0: the whole of it. */
+struct entry_piece {
+	uint64_t offset, size;
+};
+
 struct boot_entry {
 	char id[128]; /* the file's name, with .conf */
 	char title[160]; /* as written, or made from the id; behind it the disk, if it is another one */
@@ -35,6 +40,7 @@ struct boot_entry {
 	bool force;     /* load over memory that the firmware reserves */
 	char initrd[ENTRY_MAX_INITRDS][ENTRY_PATH_MAX];
 	uint32_t initrd_count;
+	struct entry_piece kernel_piece, initrd_piece; /* of a unified kernel image (uki.h) */
 	struct entry_module module[ENTRY_MAX_MODULES];
 	uint32_t module_count;
 	char acpi[ENTRY_MAX_ACPI][ENTRY_PATH_MAX]; /* key "acpi": files of ACPI tables */
@@ -58,7 +64,7 @@ struct boot_entry {
  */
 bool entry_parse(struct boot_entry *entry, const char *file, const char *text, size_t size);
 
-/* The length of an id without its .conf. */
+/* The length of an id without its .conf or .efi. */
 size_t entry_stem_length(const char *id);
 
 /*

@@ -96,6 +96,17 @@ EFI_STATUS file_open(struct boot_file *file, struct boot_volume *volume, const c
 	return EFI_SUCCESS;
 }
 
+bool file_narrow(struct boot_file *file, uint64_t start, uint64_t size, struct boot_error *error)
+{
+	if (!size)
+		return true;
+	if (size > file->size || start > file->size - size)
+		return boot_error_set(error, "%s has become shorter; copy it again", file->path);
+	file->start = start;
+	file->size = size;
+	return true;
+}
+
 void file_close(struct boot_file *file)
 {
 	if (file->handle)
@@ -128,7 +139,7 @@ static bool read_chunks(struct boot_file *file, char *to, uint64_t size, bool pr
 bool file_read(struct boot_file *file, uint64_t offset, void *to, uint64_t size,
 	       struct boot_error *error)
 {
-	if (EFI_ERROR(file->handle->SetPosition(file->handle, offset)))
+	if (EFI_ERROR(file->handle->SetPosition(file->handle, file->start + offset)))
 		return boot_error_set(error, "%s cannot be read; check the file system", file->path);
 	return read_chunks(file, to, size, false, error);
 }
@@ -138,7 +149,7 @@ bool file_read_progress(struct boot_file *file, uint64_t offset, void *to, uint6
 {
 	bool read;
 
-	if (EFI_ERROR(file->handle->SetPosition(file->handle, offset)))
+	if (EFI_ERROR(file->handle->SetPosition(file->handle, file->start + offset)))
 		return boot_error_set(error, "%s cannot be read; check the file system", file->path);
 	console_print("umbra: loading %s, %llu KiB ", file->path,
 		      (unsigned long long)((size + 1023) / 1024));

@@ -13,6 +13,7 @@ struct boot_volume {
 struct boot_file {
 	EFI_FILE_HANDLE handle; /* NULL: not open */
 	const char *path;       /* belongs to the caller of file_open() */
+	uint64_t start;         /* where in the file on the disk it begins */
 	uint64_t size;
 };
 
@@ -26,6 +27,8 @@ void volume_close(struct boot_volume *volume);
 /* Opens a regular file for reading; EFI_NOT_FOUND when it does not exist. error is set on failure. */
 EFI_STATUS file_open(struct boot_file *file, struct boot_volume *volume, const char *path,
 		     struct boot_error *error);
+/* From now on the file is only its part [start, start + size); size 0: it stays whole. */
+bool file_narrow(struct boot_file *file, uint64_t start, uint64_t size, struct boot_error *error);
 void file_close(struct boot_file *file);
 
 /* Reads exactly size bytes at offset. */

@@ -4,6 +4,7 @@ default wins where it has one, what is broken does not end the boot."""
 import os
 import re
 import shutil
+import struct
 import subprocess
 import threading
 
@@ -151,3 +152,37 @@ def test_broken_disks_do_not_end_the_boot():
 def test_nothing_on_any_disk_goes_back_to_the_firmware():
     text = start("disks-nothing", stick("stick"), [image("empty", {"x": "y"})])
     require(re.search(r"umbra: error: no boot entry: .* nor has another disk", text), "the line did not come")
+
+
+def unified_kernel(path, parts):
+    """A PE file with these sections, {name: bytes}, and no code."""
+    headers, body, at = b"", b"", 0x1000
+    for name, data in parts.items():
+        padded = data + bytes(-len(data) % 512)
+        headers += struct.pack("<8s6I2HI", name.encode(), len(data), 0, len(padded), at + len(body), 0, 0, 0, 0, 0)
+        body += padded
+    coff = struct.pack("<HHIIIHH", 0x8664, len(parts), 0, 0, 0, 0, 0x22e)
+    head = b"MZ" + bytes(0x3a) + struct.pack("<I", 0x40) + b"PE\0\0" + coff + headers
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(head + bytes(at - len(head)) + body)
+    return path
+
+
+def test_unified_kernel_image_boots_with_its_initrd_and_command_line():
+    machine = debian(command="cat /proc/cmdline; umbractl stats")
+    vm.write_text("build/disks/uki.command", machine.command + "\n")
+    subprocess.run(["tools/mkinitramfs", "build/disks/uki.command.img", "--file", "build/disks/uki.command:/umbra/command"], check=True)
+    initrd = b""
+    for path in (*machine.initrds, "build/disks/uki.command.img"):
+        initrd += bytes(-len(initrd) % 4) + vm.read_file(path)
+    unified = unified_kernel("build/disks/system.efi", {
+        ".osrel": b'ID=debian\nPRETTY_NAME="A unified kernel"\n', ".cmdline": f"{vm.LINUX} unified=yes\n".encode(), ".initrd": initrd,
+        ".linux": vm.read_file(machine.kernel)})
+    short = unified_kernel("build/disks/short.efi", {".linux": bytes(4096), ".initrd": bytes(8192)})
+    os.truncate(short, 6000)
+    there = image("uki", {"EFI/Linux/system.efi": unified, "EFI/Linux/short.efi": short, "EFI/Linux/other.efi": RELEASE})
+    result = run_command("disks-uki", vm.Machine(disk=stick("stick"), disks=[there]))
+    require(b"unified=yes" in result.output and b"walks" in result.output, "it had another command line")
+    require(chosen(result.text) == ("system.efi", "A unified kernel (disk 2, partition 1)"), f"it chose {chosen(result.text)}")
+    require("short (disk 2, partition 1)  (has an error)" in result.text and "other" not in result.text, "the list is another one")
