@@ -295,7 +295,7 @@ static ALWAYS_INLINE bool cpuid_inside(struct vcpu *vcpu, const struct svm_vcpu 
 }
 
 /* An access to the local APIC without leaving, with what is remembered of the way there. False: nothing has happened. */
-static NOINLINE bool apic_inside(struct vcpu *vcpu, const struct svm_vcpu *svm)
+static bool apic_inside(struct vcpu *vcpu, const struct svm_vcpu *svm)
 {
 	struct vmcb *vmcb = svm->vmcb;
 
@@ -311,22 +311,11 @@ static NOINLINE bool apic_inside(struct vcpu *vcpu, const struct svm_vcpu *svm)
 	return true;
 }
 
-static ALWAYS_INLINE bool done_inside(struct vcpu *vcpu, const struct svm_vcpu *svm)
-{
-	u32 code = (u32)svm->vmcb->exit_code;
-
-	if (code == SVM_EXIT_EXCP_PF)
-		return unlikely(shadow_is_trapped_page(vcpu->mmu, svm->vmcb->exit_info2)) && apic_inside(vcpu, svm);
-	return code == SVM_EXIT_CPUID && cpuid_inside(vcpu, svm);
-}
-
-bool svm_fast_path_shared(struct vcpu *vcpu)
+static ALWAYS_INLINE bool leave_and_handle(struct vcpu *vcpu)
 {
 	const struct svm_vcpu *svm = svm_of(vcpu);
 	bool done;
 
-	if (done_inside(vcpu, svm))
-		return true;
 	shadow_leave(vcpu->mmu);
 	if (svm->halted || svm->step || (u32)svm->vmcb->exit_code == SVM_EXIT_HLT)
 		done = fast_halt(vcpu, begin_exit(svm));
@@ -335,4 +324,22 @@ bool svm_fast_path_shared(struct vcpu *vcpu)
 	if (done)
 		enter_shared(vcpu);
 	return done;
+}
+
+/* On its own, so that the others need no registers for it. */
+static NOINLINE bool apic_shared(struct vcpu *vcpu)
+{
+	return apic_inside(vcpu, svm_of(vcpu)) || leave_and_handle(vcpu);
+}
+
+bool svm_fast_path_shared(struct vcpu *vcpu)
+{
+	const struct svm_vcpu *svm = svm_of(vcpu);
+	u32 code = (u32)svm->vmcb->exit_code;
+
+	if (code == SVM_EXIT_CPUID && cpuid_inside(vcpu, svm))
+		return true;
+	if (code == SVM_EXIT_EXCP_PF && unlikely(shadow_is_trapped_page(vcpu->mmu, svm->vmcb->exit_info2)))
+		return apic_shared(vcpu);
+	return leave_and_handle(vcpu);
 }

@@ -11,19 +11,24 @@ void pages_init(struct shadow *s)
 {
 	memset(page_table(s, 0), 0, PAGE_SIZE); /* of no use but to be looked at where there is no root */
 	for (u32 page = s->page_count - 1; page >= 1; page--) {
-		s->pages[page] = (struct shadow_page){.hash_next = s->free_head, .flags = PAGE_RAW};
-		s->free_head = page;
+		s->pages[page] = (struct shadow_page){.hash_next = s->raw_head, .flags = PAGE_RAW};
+		s->raw_head = page;
 		s->free_count++;
 	}
-	s->free_tail = s->page_count - 1;
 	s->clock_hand = 1;
 	s->link_changes = 1;
 }
 
 u32 page_alloc_raw(struct shadow *s)
 {
-	u32 page = s->free_head;
+	u32 page = s->free_head, raw = s->raw_head;
 
+	/* One that was in use is in the CPU's cache, and zero. */
+	if (raw && (!page || s->pages[page].freed > s->settled)) {
+		s->raw_head = s->pages[raw].hash_next;
+		s->free_count--;
+		return raw;
+	}
 	if (!page)
 		return 0;
 	if (s->pages[page].freed > s->settled)

@@ -518,6 +518,26 @@ void sync_upper(struct shadow_mmu *mmu)
 }
 
 /* --- before a page is linked (S7) -------------------------------------------------- */
+#define UNSYNC_LOOKS 16u
+
+/*
+ * Is nothing unsync that the roots of one CPU lead to? Then nothing below a page that is this CPU's alone. Mostly what others
+ * have just written to are tables of address spaces of theirs. False also where it takes long to tell.
+ */
+static bool all_in_step(const struct shadow *s, u32 cpu)
+{
+	if (!cpu || s->unsync_count > UNSYNC_LOOKS)
+		return false;
+	for (u32 i = 0; i < 2 * s->mmu_count; i++) {
+		const struct shadow_mmu *mmu = s->mmus[i / 2];
+
+		for_each_listed(s, page, i % 2 ? mmu->unsync_leaf : mmu->unsync_upper)
+			if (page_cpus(s, page) >> cpu & 1)
+				return false;
+	}
+	return true;
+}
+
 /*
  * Re-derives what is unsync from a page down; where there is no time for that, the link goes. False: there are more
  * than so many links.
@@ -579,7 +599,8 @@ void sync_refresh(struct shadow_mmu *mmu, u32 page)
 		if (!(s->pages[page].flags & PAGE_UNSYNC))
 			sync_counted(mmu, page, &work);
 	}
-	if (s->unsync_count && !refresh_below(mmu, page, &links, &work) && !refresh_all(mmu, &work) &&
-	    s->pages[page].role.level > 1)
+	if (!s->unsync_count || all_in_step(s, s->pages[page].role.cpu))
+		return;
+	if (!refresh_below(mmu, page, &links, &work) && !refresh_all(mmu, &work) && s->pages[page].role.level > 1)
 		drop_links(s, page);
 }

@@ -137,8 +137,10 @@ struct shadow {
 	const struct region_map *regions;
 	u64 *pool; /* page 0 of the pool pages */
 	hpa_t pool_hpa;
-	u32 page_count; /* pages are numbered 1 .. page_count - 1 */
-	u32 free_head, free_tail, free_count;
+	u32 page_count;           /* pages are numbered 1 .. page_count - 1 */
+	u32 free_head, free_tail; /* free pages that were in use */
+	u32 raw_head;             /* those that never were */
+	u32 free_count;           /* of both */
 	u32 clock_hand;
 	u32 node_free, node_pages;
 	u32 victim_turn;                /* where the next full list gives up a member */
