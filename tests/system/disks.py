@@ -139,7 +139,9 @@ def failing_folder(path):
 
 def test_broken_disks_do_not_end_the_boot():
     garbage = image("garbage", {"kernel": IMAGE, "loader/entries/a.conf": "\x01\x02\x03\n\n= ;", "loader/entries/b.conf": "linux /nowhere/" + "x" * 9000})
-    no_folder = image("no-folder", {"loader/entries": "this is a file\n" * 40})
+    with open("build/disks/record", "wb") as file:  # what a folder that has fake.conf would be read as
+        file.write((bytes(80) + "fake.conf\0".encode("utf-16-le")).ljust(600, b"\0"))
+    no_folder = image("no-folder", {"loader/entries": "build/disks/record"})
     data = image("data", {"kernel": IMAGE, "loader/entries/data.conf": entry("Data")}, LINUX_DATA)
     unread = failing_folder(image("unread", {"loader/entries/GOOD.CON": "x", "loader/entries/unread.conf": entry("Unread")}))
     good = image("good", {"kernel": IMAGE, "loader/entries/good.conf": entry("Good")})
