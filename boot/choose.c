@@ -2,22 +2,27 @@
 /* Reads and chooses boot entries; see choose.h. */
 #include "boot/choose.h"
 #include "boot/console.h"
+#include "boot/entry_list.h"
 #include "boot/loader_config.h"
 #include "boot/memory.h"
 #include "boot/menu.h"
+#include "boot/uki.h"
+#include "boot/volumes.h"
 #include "lib/printf.h"
+#include "lib/types.h"
 
-#define MAX_ENTRIES 64
 #define TEXT_MAX (64ull << 10)
 #define LOADER_CONF "/loader/loader.conf"
+#define NAME_MAX 48
 
 struct choice {
-	struct boot_volume *volume;
+	struct boot_volume *volume;  /* the own one */
+	struct boot_volume other;    /* one of the others, open while it is read */
+	struct boot_volume *reading; /* whose entries are read */
 	struct boot_error *error;
 	struct loader_config config;
-	struct boot_entry *storage;              /* MAX_ENTRIES */
-	struct boot_entry *entries[MAX_ENTRIES]; /* in the menu's order */
-	uint32_t count;
+	struct entry_list list;
+	struct other_volumes others; /* number n is volume[n - 1] of them */
 };
 
 /* A missing file is as good as an empty one. */
@@ -41,65 +46,198 @@ static EFI_STATUS read_config(struct choice *choice)
 static bool add_entry(void *context, const char *name)
 {
 	struct choice *choice = context;
-	struct boot_entry *entry = &choice->storage[choice->count];
+	struct boot_entry *entry = entry_list_next(&choice->list);
 	struct boot_error error;
 	char path[ENTRY_PATH_MAX + sizeof(CHOOSE_FOLDER)], *text = NULL;
 	uint64_t size;
 
+	if (!entry)
+		return false;
 	snprintf(path, sizeof(path), "%s/%s", CHOOSE_FOLDER, name);
-	if (EFI_ERROR(file_load(choice->volume, path, TEXT_MAX, &text, &size, &error))) {
+	if (EFI_ERROR(file_load(choice->reading, path, TEXT_MAX, &text, &size, &error))) {
 		entry_parse(entry, name, "", 0);
 		entry->error = error;
 	} else {
 		entry_parse(entry, name, text, size);
 		memory_free(text);
 	}
-	if (!entry->other_architecture)
-		choice->entries[choice->count++] = entry;
-	return choice->count < MAX_ENTRIES;
+	entry_list_keep(&choice->list);
+	return true;
+}
+
+/* A section's text in new memory; a missing one and one that is too long for us are empty. */
+static struct text_span read_text(struct boot_file *file, const struct entry_piece *piece)
+{
+	struct boot_error error;
+	char *text = piece->size && piece->size <= UKI_TEXT_MAX ? memory_alloc(piece->size) : NULL;
+
+	if (text && !file_read(file, piece->offset, text, piece->size, &error)) {
+		memory_free(text);
+		text = NULL;
+	}
+	return (struct text_span){text, text ? (size_t)piece->size : 0};
+}
+
+static void read_uki(struct choice *choice, struct boot_entry *entry, struct boot_file *file,
+		     const char *name)
+{
+	static uint8_t head[UKI_HEAD_BYTES];
+	size_t size = (size_t)MIN(file->size, sizeof(head));
+	struct boot_error error;
+	struct text_span cmdline, osrel;
+	enum uki_result result;
+	struct uki uki;
+
+	if (!file_read(file, 0, head, size, &error))
+		return;
+	result = uki_parse(&uki, head, size, file->size, &error);
+	if (result == UKI_OTHER)
+		return;
+	if (result == UKI_BROKEN)
+		uki = (struct uki){.kernel = {0, 0}};
+	cmdline = read_text(file, &uki.cmdline);
+	osrel = read_text(file, &uki.osrel);
+	uki_entry(entry, name, &uki, cmdline, osrel);
+	memory_free((void *)cmdline.at);
+	memory_free((void *)osrel.at);
+	if (result == UKI_BROKEN || uki.cmdline.size > UKI_TEXT_MAX) {
+		entry->broken = true;
+		boot_error_set(&entry->error, UKI_FOLDER "/%s: %s", name,
+			       result == UKI_BROKEN ? error.text :
+						      "its command line is too long; shorten it");
+	}
+	entry_list_keep(&choice->list);
+}
+
+/* Called for each *.efi; what is no unified kernel image is no entry. */
+static bool add_uki(void *context, const char *name)
+{
+	struct choice *choice = context;
+	struct boot_entry *entry = entry_list_next(&choice->list);
+	char path[ENTRY_PATH_MAX + sizeof(UKI_FOLDER)];
+	struct boot_error error;
+	struct boot_file file;
+
+	if (!entry)
+		return false;
+	snprintf(path, sizeof(path), UKI_FOLDER "/%s", name);
+	if (!EFI_ERROR(file_open(&file, choice->reading, path, &error))) {
+		read_uki(choice, entry, &file, name);
+		file_close(&file);
+	}
+	return true;
+}
+
+static bool list_volume(struct choice *choice, struct boot_error *error)
+{
+	return volume_list(choice->reading, CHOOSE_FOLDER, ".conf", add_entry, choice, error) &&
+	       volume_list(choice->reading, UKI_FOLDER, ".efi", add_uki, choice, error);
+}
+
+static EFI_STATUS read_own(struct choice *choice)
+{
+	choice->list.storage = memory_alloc(ENTRY_LIST_MAX * sizeof(struct boot_entry));
+	if (!choice->list.storage) {
+		boot_error_set(choice->error, "not enough memory for the boot entries; add memory");
+		return EFI_LOAD_ERROR;
+	}
+	choice->reading = choice->volume;
+	if (!list_volume(choice, choice->error))
+		return EFI_LOAD_ERROR;
+	entry_list_end_volume(&choice->list, ENTRY_LIST_OWN_VOLUME, "");
+	return EFI_SUCCESS;
+}
+
+/* Whatever is wrong with it, it does not end the boot: another one may be good. */
+static void read_other(struct choice *choice, uint32_t number)
+{
+	const struct other_volume *other = &choice->others.volume[number - 1];
+	struct boot_error error;
+	char name[NAME_MAX];
+	EFI_STATUS status = volume_open_device(&choice->other, other->device);
+
+	volumes_name(other, name, sizeof(name));
+	if (EFI_ERROR(status)) {
+		if (status != EFI_NO_MEDIA)
+			console_print("umbra: %s: its file system cannot be read (EFI status %llx);"
+				      " passed over\n",
+				      name, (unsigned long long)status);
+		return;
+	}
+	choice->reading = &choice->other;
+	if (!list_volume(choice, &error))
+		console_print("umbra: %s: %s\n", name, error.text);
+	entry_list_end_volume(&choice->list, number, name);
+	volume_close(choice->reading);
 }
 
 static EFI_STATUS read_entries(struct choice *choice)
 {
-	choice->storage = memory_alloc(MAX_ENTRIES * sizeof(struct boot_entry));
-	if (!choice->storage) {
-		boot_error_set(choice->error, "not enough memory for the boot entries; add memory");
-		return EFI_LOAD_ERROR;
+	EFI_STATUS status = read_own(choice);
+	uint32_t i;
+
+	if (EFI_ERROR(status))
+		return status;
+	if (entry_list_needs_others(&choice->list, choice->config.timeout)) {
+		volumes_find(&choice->others, choice->volume->device);
+		for (i = 1; i <= choice->others.count; i++)
+			read_other(choice, i);
 	}
-	if (!volume_list(choice->volume, CHOOSE_FOLDER, ".conf", add_entry, choice, choice->error))
-		return EFI_LOAD_ERROR;
-	if (!choice->count) {
-		boot_error_set(choice->error, "no boot entry: " CHOOSE_FOLDER " on the ESP has no"
-					      " *.conf file for x64; write one (docs/boot.md)");
-		return EFI_NOT_FOUND;
-	}
-	entry_sort(choice->entries, choice->count);
-	return EFI_SUCCESS;
+	if (choice->list.count)
+		return EFI_SUCCESS;
+	boot_error_set(choice->error,
+		       "no boot entry: " CHOOSE_FOLDER " on the ESP has no *.conf"
+		       " file for x64, nor has another disk; write one (docs/boot.md)");
+	return EFI_NOT_FOUND;
 }
 
 /* By loader.conf and the menu; NULL when the user left it. */
 static struct boot_entry *take_entry(struct choice *choice)
 {
+	const struct entry_list *list = &choice->list;
 	const char *pattern = choice->config.default_pattern;
-	uint32_t count = choice->count, at;
+	bool matched, own = entry_list_own_decides(list);
+	uint32_t at = entry_list_default(list, pattern, &matched);
 
-	at = entry_find_default(choice->entries, count, pattern);
-	if (at == count) {
-		console_print("umbra: no entry matches default \"%s\" of " LOADER_CONF
+	if (!own)
+		console_print("umbra: no entry for Umbra on the volume that it was started from;"
+			      " these are there\n");
+	if (!matched && pattern[0])
+		console_print("umbra: no entry for Umbra matches default \"%s\" of " LOADER_CONF
 			      "; taking the first\n",
 			      pattern);
-		at = 0;
-	}
-	at = menu_choose(choice->entries, count, at, choice->config.timeout);
-	return at < count ? choice->entries[at] : NULL;
+	at = menu_choose(list->entries, list->count, at,
+			 entry_list_timeout(list, choice->config.timeout), !own);
+	return at < list->count ? list->entries[at] : NULL;
+}
+
+/* The volume becomes the entry's, where its files are. */
+static EFI_STATUS change_volume(struct choice *choice, const struct boot_entry *entry)
+{
+	const struct other_volume *other;
+	char name[NAME_MAX];
+	EFI_STATUS status;
+
+	if (entry->volume == ENTRY_LIST_OWN_VOLUME)
+		return EFI_SUCCESS;
+	other = &choice->others.volume[entry->volume - 1];
+	volume_close(choice->volume);
+	status = volume_open_device(choice->volume, other->device);
+	if (!EFI_ERROR(status))
+		return EFI_SUCCESS;
+	volumes_name(other, name, sizeof(name));
+	boot_error_set(choice->error, "%s is not there any more (EFI status %llx); attach it again",
+		       name, (unsigned long long)status);
+	return EFI_LOAD_ERROR;
 }
 
 EFI_STATUS choose(const struct boot_entry **entry, struct boot_volume *volume,
 		  struct boot_error *error)
 {
-	struct choice choice = {.volume = volume, .error = error};
+	static struct choice choice;
 	EFI_STATUS status;
 
+	choice = (struct choice){.volume = volume, .error = error};
 	status = read_config(&choice);
 	if (!EFI_ERROR(status))
 		status = read_entries(&choice);
@@ -114,5 +252,5 @@ EFI_STATUS choose(const struct boot_entry **entry, struct boot_volume *volume,
 		*error = (*entry)->error;
 		return EFI_LOAD_ERROR;
 	}
-	return EFI_SUCCESS;
+	return change_volume(&choice, *entry);
 }

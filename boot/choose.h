@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which boot entry: loader.conf and the entries read, the menu if it is wanted. */
+/* Which boot entry: loader.conf and the entries of all volumes read, the menu if it is wanted. */
 #ifndef BOOT_CHOOSE_H
 #define BOOT_CHOOSE_H
 
@@ -9,9 +9,10 @@
 #define CHOOSE_FOLDER "/loader/entries"
 
 /*
- * The entry to be booted, in memory of the loader's; it is not broken. Else an
- * EFI error with error set: EFI_NOT_FOUND without any entry, EFI_ABORTED when the
- * user left the menu.
+ * The entry to be booted, in memory of the loader's; it is not broken. volume is
+ * the one that Umbra was started from, whose loader.conf alone counts; afterwards
+ * it is the entry's. Else an EFI error with error set: EFI_NOT_FOUND without any
+ * entry, EFI_ABORTED when the user left the menu.
  */
 EFI_STATUS choose(const struct boot_entry **entry, struct boot_volume *volume,
 		  struct boot_error *error);

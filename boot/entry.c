@@ -18,6 +18,7 @@ enum key_action {
 	KEY_ACPI, /* paths */
 	KEY_FLAG, /* takes no value */
 	KEY_ARCHITECTURE,
+	KEY_EFI,
 	KEY_IGNORE, /* defined by the specification, without meaning for a hypervisor */
 };
 
@@ -45,9 +46,9 @@ static const struct key keys[] = {
 	{"options", KEY_APPEND, FIELD(options)},
 	{"umbra", KEY_APPEND, FIELD(umbra)},
 	{"architecture", KEY_ARCHITECTURE, 0, 0},
-	{"efi", KEY_IGNORE, 0, 0},
-	{"uki", KEY_IGNORE, 0, 0},
-	{"uki-url", KEY_IGNORE, 0, 0},
+	{"efi", KEY_EFI, 0, 0},
+	{"uki", KEY_EFI, 0, 0},
+	{"uki-url", KEY_EFI, 0, 0},
 	{"profile", KEY_IGNORE, 0, 0},
 	{"extra", KEY_IGNORE, 0, 0},
 	{"devicetree", KEY_IGNORE, 0, 0},
@@ -166,6 +167,7 @@ static const char *store_value(struct boot_entry *entry, const struct key *key, 
 	case KEY_ARCHITECTURE:
 		entry->other_architecture = !text_span_equal_any_case(value, "x64");
 		break;
+	case KEY_EFI: entry->efi_program = true; break;
 	case KEY_IGNORE: break;
 	}
 	return fits ? NULL : too_long;
@@ -176,7 +178,9 @@ static bool check_kernel(struct boot_entry *entry)
 {
 	const char *wrong = NULL;
 
-	if (!entry->kernel[0])
+	if (entry->efi_program && !entry->kernel[0])
+		wrong = ENTRY_EFI_PROGRAM "; choose another entry";
+	else if (!entry->kernel[0])
 		wrong = "has no line \"linux\" or \"multiboot\"; add one with the kernel's path";
 	else if (entry->multiboot && entry->initrd_count)
 		wrong = "has \"initrd\" for a multiboot kernel; write \"module\"";
@@ -223,6 +227,8 @@ size_t entry_stem_length(const char *id)
 
 	if (n > 5 && text_span_equal_any_case((struct text_span){id + n - 5, 5}, ".conf"))
 		n -= 5;
+	else if (n > 4 && text_span_equal_any_case((struct text_span){id + n - 4, 4}, ".efi"))
+		n -= 4;
 	return n;
 }
 
@@ -237,6 +243,7 @@ bool entry_parse(struct boot_entry *entry, const char *file, const char *text, s
 				      ENTRIES_FOLDER, entry->id);
 	}
 	entry->broken = !parse_lines(entry, lines_of(text, size));
+	entry->efi_program = entry->efi_program && !entry->kernel[0];
 	if (!entry->title[0])
 		text_copy(entry->title, sizeof(entry->title),
 			  (struct text_span){entry->id, entry_stem_length(entry->id)});

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Boot entries: the Boot Loader Specification's type 1 files
- * (\loader\entries\*.conf), the order of the menu and the choice of the default
- * (entry_list.c). Pure functions over text in memory.
+ * (\loader\entries\*.conf) and their order; entry_list.h has those of all volumes
+ * together. Pure functions over text in memory.
  *
  * A broken entry stays in the list with its error: booting it says what is
  * wrong, and a mistake in one entry does not take the others away.
@@ -17,6 +17,8 @@
 #define ENTRY_MAX_ACPI 32
 #define ENTRY_PATH_MAX 256
 #define ENTRY_STRING_MAX 512
+/* What such an entry does; the menu and the error say it. */
+#define ENTRY_EFI_PROGRAM "starts an EFI program, which cannot run under Umbra"
 
 /* Key "module": a file for a multiboot kernel and the string that it gets with it. */
 struct entry_module {
@@ -24,20 +26,28 @@ struct entry_module {
 	char string[ENTRY_STRING_MAX];
 };
 
+/* A part of a file; size 0: the whole of it. */
+struct entry_piece {
+	uint64_t offset, size;
+};
+
 struct boot_entry {
-	char id[128];    /* the file's name, with .conf */
-	char title[128]; /* as written, or made from the id */
+	char id[128]; /* the file's name, with .conf */
+	char title[160]; /* as written, or made from the id; behind it the disk, if it is another one */
 	char version[96], machine_id[64], sort_key[96];
 	char kernel[ENTRY_PATH_MAX]; /* key "linux" or "multiboot"; a path in UTF-8 with slashes or backslashes */
 	bool multiboot; /* it was "multiboot" */
 	bool force;     /* load over memory that the firmware reserves */
 	char initrd[ENTRY_MAX_INITRDS][ENTRY_PATH_MAX];
 	uint32_t initrd_count;
+	struct entry_piece kernel_piece, initrd_piece; /* of a unified kernel image (uki.h) */
 	struct entry_module module[ENTRY_MAX_MODULES];
 	uint32_t module_count;
 	char acpi[ENTRY_MAX_ACPI][ENTRY_PATH_MAX]; /* key "acpi": files of ACPI tables */
 	uint32_t acpi_count;
+	uint32_t volume;         /* where it and its files are (entry_list.h) */
 	bool other_architecture; /* the entry is not for x64 */
+	bool efi_program;        /* it starts one and has no kernel: broken, and nobody's mistake */
 	bool broken;             /* then error says why */
 	struct boot_error error;
 	char umbra[512]; /* the lines "umbra", joined by blanks */
@@ -48,12 +58,13 @@ struct boot_entry {
  * Reads one entry. file is the name without a folder (for the id and the
  * messages). Returns false and marks the entry broken on an unknown key, a key
  * without value, a second kernel, two files in one line, something too long, no
- * kernel, an initrd for a multiboot kernel or a module for Linux. Keys of GRUB's
+ * kernel, an initrd for a multiboot kernel or a module for Linux. One that has an EFI
+ * program instead of a kernel is broken and efi_program. Keys of GRUB's
  * (grub_*, id) are passed over.
  */
 bool entry_parse(struct boot_entry *entry, const char *file, const char *text, size_t size);
 
-/* The length of an id without its .conf. */
+/* The length of an id without its .conf or .efi. */
 size_t entry_stem_length(const char *id);
 
 /*
@@ -65,11 +76,5 @@ int entry_compare(const struct boot_entry *a, const struct boot_entry *b);
 
 /* Sorts an array of pointers with entry_compare. */
 void entry_sort(struct boot_entry **entries, uint32_t count);
-
-/*
- * The index of the default entry: the first that matches the pattern, with or
- * without .conf, "" matching all; count if none does.
- */
-uint32_t entry_find_default(struct boot_entry *const *entries, uint32_t count, const char *pattern);
 
 #endif

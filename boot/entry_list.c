@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The menu's order and the default entry; see entry.h. */
-#include "boot/entry.h"
+/* The menu's order and the default entry; see entry.h and entry_list.h. */
+#include "boot/entry_list.h"
+#include "lib/printf.h"
 #include "lib/string.h"
 
 int entry_compare(const struct boot_entry *a, const struct boot_entry *b)
@@ -35,17 +36,109 @@ void entry_sort(struct boot_entry **entries, uint32_t count)
 	}
 }
 
-uint32_t entry_find_default(struct boot_entry *const *entries, uint32_t count, const char *pattern)
+static bool matches(const struct boot_entry *entry, const char *pattern)
 {
-	char stem[sizeof(entries[0]->id)];
+	char stem[sizeof(entry->id)];
+
+	text_copy(stem, sizeof(stem), (struct text_span){entry->id, entry_stem_length(entry->id)});
+	return !pattern[0] || text_glob(pattern, entry->id) || text_glob(pattern, stem);
+}
+
+bool partition_may_have_entries(enum partition_scheme scheme,
+				const uint8_t type[PARTITION_TYPE_BYTES])
+{
+	/* c12a7328-f81f-11d2-ba4b-00a0c93ec93b and bc13c2ff-59e6-4262-a352-b275fd6f7172 */
+	static const uint8_t types[][PARTITION_TYPE_BYTES] = {
+		{0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e,
+		 0xc9, 0x3b},
+		{0xff, 0xc2, 0x13, 0xbc, 0xe6, 0x59, 0x62, 0x42, 0xa3, 0x52, 0xb2, 0x75, 0xfd, 0x6f,
+		 0x71, 0x72},
+	};
+
+	return scheme != PARTITION_GPT || memcmp(type, types[0], sizeof(types[0])) == 0 ||
+	       memcmp(type, types[1], sizeof(types[1])) == 0;
+}
+
+struct boot_entry *entry_list_next(struct entry_list *list)
+{
+	return list->count < ENTRY_LIST_MAX ? &list->storage[list->count] : NULL;
+}
+
+void entry_list_keep(struct entry_list *list)
+{
+	struct boot_entry *entry = &list->storage[list->count];
+
+	if (!entry->other_architecture)
+		list->entries[list->count++] = entry;
+}
+
+/* Puts " (where)" behind the title, which loses its last characters if it must. */
+static void mark(struct boot_entry *entry, const char *where)
+{
+	size_t room = sizeof(entry->title) - strlen(where) - sizeof(" ()"), n = strlen(entry->title);
+
+	if (n > room)
+		for (n = room; n > 0 && ((uint8_t)entry->title[n] & 0xc0) == 0x80; n--)
+			; /* not inside a character of UTF-8 */
+	snprintf(entry->title + n, sizeof(entry->title) - n, " (%s)", where);
+}
+
+void entry_list_end_volume(struct entry_list *list, uint32_t volume, const char *where)
+{
 	uint32_t i;
 
-	for (i = 0; i < count; i++) {
-		const char *id = entries[i]->id;
+	entry_sort(list->entries + list->begun, list->count - list->begun);
+	for (i = list->begun; i < list->count; i++) {
+		list->entries[i]->volume = volume;
+		if (volume != ENTRY_LIST_OWN_VOLUME)
+			mark(list->entries[i], where);
+	}
+	if (volume == ENTRY_LIST_OWN_VOLUME)
+		list->own = list->count;
+	list->begun = list->count;
+}
 
-		text_copy(stem, sizeof(stem), (struct text_span){id, entry_stem_length(id)});
-		if (!pattern[0] || text_glob(pattern, id) || text_glob(pattern, stem))
+bool entry_list_own_decides(const struct entry_list *list)
+{
+	uint32_t i;
+
+	for (i = 0; i < list->own; i++)
+		if (!list->entries[i]->efi_program)
+			return true;
+	return false;
+}
+
+/* The first that may be the default and matches; end if none. */
+static uint32_t find_default(const struct entry_list *list, bool own, const char *pattern)
+{
+	uint32_t i, end = own ? list->own : list->count;
+
+	for (i = own ? 0 : list->own; i < end; i++) {
+		const struct boot_entry *entry = list->entries[i];
+
+		if (!entry->efi_program && (own || !entry->broken) && matches(entry, pattern))
 			return i;
 	}
-	return count;
+	return end;
+}
+
+uint32_t entry_list_default(const struct entry_list *list, const char *pattern, bool *matched)
+{
+	bool own = entry_list_own_decides(list);
+	uint32_t end = own ? list->own : list->count, at = find_default(list, own, pattern);
+
+	*matched = at < end;
+	if (!*matched)
+		at = find_default(list, own, "");
+	return at < end ? at : 0;
+}
+
+uint32_t entry_list_timeout(const struct entry_list *list, uint32_t configured)
+{
+	return configured || entry_list_own_decides(list) ? configured : ENTRY_LIST_SECONDS;
+}
+
+bool entry_list_needs_others(const struct entry_list *list, uint32_t configured)
+{
+	return configured || !entry_list_own_decides(list);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reading from the ESP through EFI_SIMPLE_FILE_SYSTEM_PROTOCOL; see file.h. */
+/* Reading from a volume through EFI_SIMPLE_FILE_SYSTEM_PROTOCOL; see file.h. */
 #include "boot/file.h"
 #include "boot/console.h"
 #include "boot/memory.h"
@@ -10,24 +10,36 @@
 #define PATH_MAX 512
 #define CHUNK (1ull << 20)
 #define CHUNKS_PER_DOT 4
+#define FOLDER_MAX 4096u /* names looked at */
 /* EFI_FILE_INFO with a name of up to 255 characters */
 #define INFO_BYTES (sizeof(EFI_FILE_INFO) + 512)
 
 bool volume_open(struct boot_volume *volume, EFI_HANDLE image, struct boot_error *error)
 {
-	EFI_GUID loaded_image = LOADED_IMAGE_PROTOCOL, file_system = SIMPLE_FILE_SYSTEM_PROTOCOL;
-	EFI_FILE_IO_INTERFACE *fs;
+	EFI_GUID loaded_image = LOADED_IMAGE_PROTOCOL;
 	EFI_LOADED_IMAGE *loaded;
 
-	volume->root = NULL;
+	*volume = (struct boot_volume){.root = NULL};
 	if (EFI_ERROR(BS->HandleProtocol(image, &loaded_image, (void **)&loaded)) ||
-	    !loaded->DeviceHandle ||
-	    EFI_ERROR(BS->HandleProtocol(loaded->DeviceHandle, &file_system, (void **)&fs)) ||
-	    EFI_ERROR(fs->OpenVolume(fs, &volume->root)))
+	    !loaded->DeviceHandle || EFI_ERROR(volume_open_device(volume, loaded->DeviceHandle)))
 		return boot_error_set(error,
 				      "the volume that this image came from has no file"
 				      " system the firmware can read; start it from a FAT ESP");
 	return true;
+}
+
+EFI_STATUS volume_open_device(struct boot_volume *volume, EFI_HANDLE device)
+{
+	EFI_GUID file_system = SIMPLE_FILE_SYSTEM_PROTOCOL;
+	EFI_FILE_IO_INTERFACE *fs;
+	EFI_STATUS status = BS->HandleProtocol(device, &file_system, (void **)&fs);
+
+	*volume = (struct boot_volume){.device = device};
+	if (!EFI_ERROR(status))
+		status = fs->OpenVolume(fs, &volume->root);
+	if (EFI_ERROR(status))
+		volume->root = NULL;
+	return status;
 }
 
 void volume_close(struct boot_volume *volume)
@@ -62,13 +74,13 @@ EFI_STATUS file_open(struct boot_file *file, struct boot_volume *volume, const c
 		file->handle = NULL;
 		if (status == EFI_NOT_FOUND)
 			boot_error_set(error,
-				       "%s is not on the ESP; copy it there or correct"
-				       " the path in the boot entry",
+				       "%s is not on the boot entry's volume; copy it there or"
+				       " correct the path in the entry",
 				       path);
 		else
 			boot_error_set(error,
 				       "%s cannot be opened (EFI status %llx); check the"
-				       " ESP's file system",
+				       " file system",
 				       path, (unsigned long long)status);
 		return status;
 	}
@@ -82,6 +94,17 @@ EFI_STATUS file_open(struct boot_file *file, struct boot_volume *volume, const c
 	}
 	file->size = space.info.FileSize;
 	return EFI_SUCCESS;
+}
+
+bool file_narrow(struct boot_file *file, uint64_t start, uint64_t size, struct boot_error *error)
+{
+	if (!size)
+		return true;
+	if (size > file->size || start > file->size - size)
+		return boot_error_set(error, "%s has become shorter; copy it again", file->path);
+	file->start = start;
+	file->size = size;
+	return true;
 }
 
 void file_close(struct boot_file *file)
@@ -116,9 +139,8 @@ static bool read_chunks(struct boot_file *file, char *to, uint64_t size, bool pr
 bool file_read(struct boot_file *file, uint64_t offset, void *to, uint64_t size,
 	       struct boot_error *error)
 {
-	if (EFI_ERROR(file->handle->SetPosition(file->handle, offset)))
-		return boot_error_set(error, "%s cannot be read; check the ESP's file system",
-				      file->path);
+	if (EFI_ERROR(file->handle->SetPosition(file->handle, file->start + offset)))
+		return boot_error_set(error, "%s cannot be read; check the file system", file->path);
 	return read_chunks(file, to, size, false, error);
 }
 
@@ -127,9 +149,8 @@ bool file_read_progress(struct boot_file *file, uint64_t offset, void *to, uint6
 {
 	bool read;
 
-	if (EFI_ERROR(file->handle->SetPosition(file->handle, offset)))
-		return boot_error_set(error, "%s cannot be read; check the ESP's file system",
-				      file->path);
+	if (EFI_ERROR(file->handle->SetPosition(file->handle, file->start + offset)))
+		return boot_error_set(error, "%s cannot be read; check the file system", file->path);
 	console_print("umbra: loading %s, %llu KiB ", file->path,
 		      (unsigned long long)((size + 1023) / 1024));
 	read = read_chunks(file, to, size, true, error);
@@ -172,6 +193,27 @@ static bool ends_in(const char *name, const char *suffix)
 	return n > m;
 }
 
+/* *handle is NULL when there is no such folder, which is no error; space is for its information. */
+static EFI_STATUS open_folder(struct boot_volume *volume, const char *folder,
+			      EFI_FILE_HANDLE *handle, EFI_FILE_INFO *space)
+{
+	CHAR16 wide[PATH_MAX];
+	EFI_STATUS status = EFI_NOT_FOUND;
+
+	if (utf16_from_path(wide, ARRAY_SIZE(wide), folder))
+		status = volume->root->Open(volume->root, handle, wide, EFI_FILE_MODE_READ, 0);
+	if (EFI_ERROR(status)) {
+		*handle = NULL;
+		return status == EFI_NOT_FOUND ? EFI_SUCCESS : status;
+	}
+	status = read_info(*handle, space);
+	if (EFI_ERROR(status) || !(space->Attribute & EFI_FILE_DIRECTORY)) {
+		(*handle)->Close(*handle);
+		*handle = NULL;
+	}
+	return status;
+}
+
 bool volume_list(struct boot_volume *volume, const char *folder, const char *suffix,
 		 bool (*visit)(void *context, const char *name), void *context,
 		 struct boot_error *error)
@@ -181,29 +223,27 @@ bool volume_list(struct boot_volume *volume, const char *folder, const char *suf
 		char bytes[INFO_BYTES];
 	} space;
 	EFI_FILE_HANDLE handle;
-	CHAR16 wide[PATH_MAX];
-	EFI_STATUS status;
+	EFI_STATUS status = open_folder(volume, folder, &handle, &space.info);
 	char name[256];
-	bool go_on = true;
+	uint32_t left = FOLDER_MAX;
 
-	if (!utf16_from_path(wide, ARRAY_SIZE(wide), folder) ||
-	    EFI_ERROR(volume->root->Open(volume->root, &handle, wide, EFI_FILE_MODE_READ, 0)))
-		return true;
-	while (go_on) {
+	while (!EFI_ERROR(status) && handle && left--) {
 		UINTN size = sizeof(space);
 
 		status = handle->Read(handle, &size, &space);
 		if (EFI_ERROR(status) || !size)
 			break;
 		if (!(space.info.Attribute & EFI_FILE_DIRECTORY) &&
-		    utf16_to_utf8(name, sizeof(name), space.info.FileName) && ends_in(name, suffix))
-			go_on = visit(context, name);
+		    utf16_to_utf8(name, sizeof(name), space.info.FileName) &&
+		    ends_in(name, suffix) && !visit(context, name))
+			break;
 	}
-	handle->Close(handle);
+	if (handle)
+		handle->Close(handle);
 	if (EFI_ERROR(status))
 		return boot_error_set(error,
-				      "the folder %s cannot be read; check the ESP's file"
-				      " system",
-				      folder);
+				      "the folder %s cannot be read (EFI status %llx); check the"
+				      " file system",
+				      folder, (unsigned long long)status);
 	return true;
 }

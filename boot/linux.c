@@ -19,7 +19,8 @@ static bool open_initrds(struct linux_guest *self, struct boot_volume *volume,
 	for (i = 0; i < entry->initrd_count; i++) {
 		struct boot_file *file = &self->initrd_files[i];
 
-		if (EFI_ERROR(file_open(file, volume, entry->initrd[i], error)))
+		if (EFI_ERROR(file_open(file, volume, entry->initrd[i], error)) ||
+		    !file_narrow(file, entry->initrd_piece.offset, entry->initrd_piece.size, error))
 			return false;
 		self->initrd_size = ROUND_UP(self->initrd_size, INITRD_ALIGNMENT) + file->size;
 	}
@@ -39,7 +40,8 @@ static bool linux_open(struct guest *guest, struct boot_volume *volume, struct b
 	uint8_t probe[BZIMAGE_PROBE_BYTES];
 	uint64_t size;
 
-	if (EFI_ERROR(file_open(file, volume, entry->kernel, error)))
+	if (EFI_ERROR(file_open(file, volume, entry->kernel, error)) ||
+	    !file_narrow(file, entry->kernel_piece.offset, entry->kernel_piece.size, error))
 		return false;
 	size = MIN(file->size, sizeof(probe));
 	if (!file_read(file, 0, probe, size, error) ||

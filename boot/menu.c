@@ -35,14 +35,25 @@ static EFI_INPUT_KEY wait_for_key(void)
 	return key;
 }
 
+/* What cannot be booted says why. In no other colour: a terminal may show dark grey as black. */
+static void draw_entry(const struct boot_entry *entry, uint32_t i, bool chosen)
+{
+	const char *why = "";
+
+	if (entry->efi_program)
+		why = "  (" ENTRY_EFI_PROGRAM ")";
+	else if (entry->broken)
+		why = "  (has an error)";
+	console_print("%c %u  %s%s\n", chosen ? '>' : ' ', i + 1, entry->title, why);
+}
+
 static void draw(struct boot_entry *const *entries, uint32_t count, uint32_t at)
 {
 	uint32_t i;
 
 	console_print("\n");
 	for (i = 0; i < count; i++)
-		console_print("%c %u  %s%s\n", i == at ? '>' : ' ', i + 1, entries[i]->title,
-			      entries[i]->broken ? "  (has an error)" : "");
+		draw_entry(entries[i], i, i == at);
 	console_print("Arrow keys or a number choose, Enter boots, Esc leaves to the firmware.\n");
 }
 
@@ -69,13 +80,15 @@ static uint32_t run_menu(struct boot_entry *const *entries, uint32_t count, uint
 }
 
 uint32_t menu_choose(struct boot_entry *const *entries, uint32_t count, uint32_t preset,
-		     uint32_t timeout)
+		     uint32_t timeout, bool show)
 {
 	EFI_INPUT_KEY key;
 	uint32_t left;
 
 	if (timeout == LOADER_WAIT_FOREVER)
 		return run_menu(entries, count, preset);
+	if (show)
+		draw(entries, count, preset);
 	for (left = timeout; left; left--) {
 		console_print("\rumbra: booting \"%s\" in %u s, any key for the menu ",
 			      entries[preset]->title, left);

@@ -7,10 +7,11 @@
 
 /*
  * Returns the index of the entry to boot, or count when the user goes back to
- * the firmware. timeout in seconds; 0 boots the default at once.
+ * the firmware. timeout in seconds; 0 boots the default at once. show: the
+ * list is there during the countdown.
  */
 uint32_t menu_choose(struct boot_entry *const *entries, uint32_t count, uint32_t preset,
-		     uint32_t timeout);
+		     uint32_t timeout, bool show);
 
 /* Waits for a key, at most that many seconds. */
 void menu_pause(uint32_t seconds);

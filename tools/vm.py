@@ -55,6 +55,8 @@ class Machine:
     title: str = "Umbra"
     files: list = field(default_factory=list)  # more on the ESP: (file, path there)
     acpi: list = field(default_factory=list)   # files of ACPI tables for the boot entry's key
+    disk: str | None = None             # an image to boot from instead of one with all of the above
+    disks: list = field(default_factory=list)  # QEMU's: more disks, each an image or the text of a -drive
     installed: str | None = None        # a disk image of tools/make-debian: its entry is booted, options are added to its own
 
 
@@ -173,6 +175,9 @@ def make_disk(machine, work):
     if machine.installed:
         prepare_installed(machine, work)
         return
+    if machine.disk:
+        subprocess.run(["cp", "--sparse=always", machine.disk, work + "/disk.img"], check=True)
+        return
     lay_out_esp(machine, work + "/esp")
     subprocess.run(["tools/mkimage", work + "/disk.img", work + "/esp"], check=True)
 
@@ -189,6 +194,9 @@ def qemu_arguments(machine, work, serial, serial2):
     ]
     if serial2:
         arguments += ["-serial", serial2]
+    for i, disk in enumerate(machine.disks):
+        drive = disk if "=" in disk else f"file={disk},format=raw"
+        arguments += ["-drive", f"{drive},if=none,id=disk{i},snapshot=on", "-device", f"virtio-blk-pci,drive=disk{i}"]
     if "-smp" not in machine.extra:
         arguments += ["-smp", str(machine.cpus)]
     if "-d" not in machine.extra:  # QEMU has one log

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "boot/entry.h"
+#include "boot/entry_list.h"
 #include "boot/loader_config.h"
 #include "boot/options.h"
 #include "tests/fuzz/fuzz.h"
@@ -51,6 +51,29 @@ static void check_entry(const struct boot_entry *e)
 		check_error(&e->error);
 }
 
+/* A volume with one half of the text and another with the other. */
+static void try_list(const u8 *text, size_t size)
+{
+	struct entry_list list = {.storage = calloc(ENTRY_LIST_MAX, sizeof(struct boot_entry))};
+	char pattern[96];
+	bool matched;
+
+	for (u32 i = 0; i < 2; i++) {
+		entry_parse(entry_list_next(&list), i ? "two.conf" : "one.conf",
+			    (const char *)text + (i ? size / 2 : 0), i ? size - size / 2 : size / 2);
+		entry_list_keep(&list);
+		entry_list_end_volume(&list, i, "disk 2, partition 1");
+	}
+	for (u32 i = 0; i < list.count; i++)
+		check_entry(list.entries[i]);
+	if (list.count) {
+		memcpy(pattern, list.entries[0]->version, sizeof(pattern));
+		if (entry_list_default(&list, pattern, &matched) >= list.count)
+			abort();
+	}
+	free(list.storage);
+}
+
 static void try_entry(const u8 *text, size_t size)
 {
 	static struct boot_entry entry, other;
@@ -65,8 +88,7 @@ static void try_entry(const u8 *text, size_t size)
 	if ((entry_compare(&entry, &other) > 0) != (entry_compare(&other, &entry) < 0))
 		abort();
 	entry_sort(list, 2);
-	if (entry_find_default(list, 2, entry.version) > 2)
-		abort();
+	try_list(text, size);
 }
 
 static void try_config(const u8 *text, size_t size)

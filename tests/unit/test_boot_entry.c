@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "boot/check.c"
-#include "boot/entry.h"
+#include "boot/entry_list.h"
 #include "boot/loader_config.h"
 #include "boot/options.h"
 
@@ -237,6 +237,22 @@ static void what_is_too_long_is_refused(void **state)
 	assert_error_has(&entry.error, "name is too long");
 }
 
+static void an_efi_program_is_named_and_does_not_hide_a_mistake(void **state)
+{
+	assert_false(parse("a.conf", "title x\nefi /EFI/umbra/umbra.efi\noptions y\n"));
+	assert_true(entry.efi_program && entry.broken);
+	assert_error_has(&entry.error, "a.conf starts an EFI program, which cannot run under Umbra");
+	assert_false(parse("a.conf", "uki /EFI/Linux/x.efi\n"));
+	assert_true(entry.efi_program);
+	assert_true(parse("a.conf", "efi /x.efi\nlinux /k\n"));
+	assert_false(entry.efi_program);
+	assert_false(parse("a.conf", "efi /x.efi\nlinux /k\ncolour blue\n"));
+	assert_false(entry.efi_program);
+	assert_error_has(&entry.error, "colour");
+	assert_false(parse("a.conf", "title x\n"));
+	assert_false(entry.efi_program);
+}
+
 static void another_architecture_is_marked(void **state)
 {
 	assert_true(parse("a.conf", "linux /k\narchitecture aa64\n"));
@@ -327,17 +343,21 @@ static void the_menu_is_ordered_as_the_specification_says(void **state)
 static void the_default_is_found_with_and_without_conf(void **state)
 {
 	static struct boot_entry e[3];
-	struct boot_entry *p[3] = {&e[0], &e[1], &e[2]};
+	struct entry_list p = {.entries = {&e[0], &e[1], &e[2]}, .count = 3, .own = 3};
+	bool matched;
 
 	make(&e[0], "first.conf", "", "", "");
 	make(&e[1], "second.conf", "", "", "");
 	make(&e[2], "second-b.conf", "", "", "");
-	assert_int_equal(entry_find_default(p, 3, ""), 0);
-	assert_int_equal(entry_find_default(p, 3, "second.conf"), 1);
-	assert_int_equal(entry_find_default(p, 3, "second"), 1);
-	assert_int_equal(entry_find_default(p, 3, "second-*"), 2);
-	assert_int_equal(entry_find_default(p, 3, "SECOND*"), 1);
-	assert_int_equal(entry_find_default(p, 3, "third"), 3);
+	assert_int_equal(entry_list_default(&p, "", &matched), 0);
+	assert_int_equal(entry_list_default(&p, "second.conf", &matched), 1);
+	assert_int_equal(entry_list_default(&p, "second", &matched), 1);
+	assert_int_equal(entry_list_default(&p, "second-*", &matched), 2);
+	assert_int_equal(entry_list_default(&p, "SECOND*", &matched), 1);
+	assert_int_equal(entry_list_default(&p, "second", &matched), 1);
+	assert_true(matched);
+	assert_int_equal(entry_list_default(&p, "third", &matched), 0);
+	assert_false(matched);
 }
 
 /* Each string is older than the next; the list is that of the version format specification. */
@@ -660,6 +680,7 @@ int main(void)
 		cmocka_unit_test(multiboot_entries_have_modules_and_command_line),
 		cmocka_unit_test(mistakes_in_multiboot_entries_are_explained),
 		cmocka_unit_test(what_is_too_long_is_refused),
+		cmocka_unit_test(an_efi_program_is_named_and_does_not_hide_a_mistake),
 		cmocka_unit_test(another_architecture_is_marked),
 		cmocka_unit_test(loader_conf_gives_default_and_timeout),
 		cmocka_unit_test(mistakes_in_loader_conf_are_explained),

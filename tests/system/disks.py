@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Boot entries of several disks: a stick that holds Umbra alone boots the system that it finds, the own volume's
+default wins where it has one, what is broken does not end the boot."""
+import os
+import re
+import shutil
+import struct
+import subprocess
+import threading
+
+import vm
+from common import RELEASE, boot, debian, log_path, require, run_command
+from processors import Monitor, wait_for
+
+XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
+LINUX_DATA = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+IMAGE = "build/guest/debug.bin"  # a kernel of which only the loader's lines are wanted
+STARTED = rb"umbra: leaving the firmware|umbra: error:"
+
+
+def entry(title, options="ram_mib=512", kernel="/kernel"):
+    return f"title {title}\nlinux {kernel}\noptions {options}\n"
+
+
+def image(name, files, kind=None):
+    """A disk with one partition, an ESP or of another type; files: path there to text, or to the name of a file."""
+    work = f"build/disks/{name}"
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work + "/tree")
+    for path, what in files.items():
+        if os.path.exists(what):
+            os.makedirs(os.path.dirname(f"{work}/tree/{path}") or ".", exist_ok=True)
+            shutil.copy(what, f"{work}/tree/{path}")
+        else:
+            vm.write_text(f"{work}/tree/{path}", what)
+    return finish_image(name, work + "/tree", kind)
+
+
+def finish_image(name, tree, kind):
+    out = f"build/disks/{name}.img"
+    subprocess.run(["tools/mkimage", out, tree], check=True)
+    if kind:
+        path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+        subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", "--part-type", out, "1", kind], env={**os.environ, "PATH": path}, check=True)
+    return out
+
+
+def system_disk(name, machine, kind=None):
+    """What an installed system would leave: kernel, initramfs and an entry, no loader that the firmware starts."""
+    tree = f"build/disks/{name}"
+    shutil.rmtree(tree, ignore_errors=True)
+    vm.lay_out_esp(machine, tree)
+    shutil.rmtree(tree + "/EFI")
+    os.rename(tree + "/loader/entries/umbra.conf", tree + "/loader/entries/system.conf")
+    return finish_image(name, tree, kind)
+
+
+def stick(name, files=None):
+    """What Umbra is started from."""
+    return image(name, {"EFI/BOOT/BOOTX64.EFI": RELEASE, **(files or {})})
+
+
+def start(name, disk, disks):
+    """As far as the loader comes."""
+    return boot(name, vm.Machine(disk=disk, disks=disks, memory="512M"), timeout=90, until=STARTED).text
+
+
+def chosen(text):
+    """The entry's file and title."""
+    found = re.search(r'umbra: entry (\S+), "(.*?)"', text)
+    return found.groups() if found else None
+
+
+def test_stick_with_umbra_alone_boots_the_system_of_another_disk():
+    there = system_disk("system", debian(title="System", command="uname -r; umbractl stats"))
+    result = run_command("disks-stick", vm.Machine(disk=stick("stick"), disks=[there]))
+    require(b"walks" in result.output, "umbractl counts nothing")
+    require("no entry for Umbra on the volume that it was started from" in result.text, "it does not say why")
+    require(re.search(r'booting "System \(disk 2, partition 1\)" in 5 s', result.text), "nothing was counted down")
+    require(chosen(result.text) == ("system.conf", "System (disk 2, partition 1)"), f"it chose {chosen(result.text)}")
+
+
+def test_system_on_a_partition_for_boot_loaders_boots():
+    there = system_disk("xbootldr", debian(title="System", command="umbractl stats"), XBOOTLDR)
+    result = run_command("disks-xbootldr", vm.Machine(disk=stick("stick"), disks=[there]))
+    require(b"walks" in result.output, "umbractl counts nothing")
+
+
+def test_own_default_wins_over_other_disks():
+    own = stick("own", {"kernel": IMAGE, "loader/entries/own.conf": entry("Own"), "loader/loader.conf": "timeout 1\n"})
+    there = image("other", {"kernel": IMAGE, "loader/entries/z.conf": entry("Other"), "loader/loader.conf": "default z\ntimeout 9\n"})
+    text = start("disks-own", own, [there])
+    require(chosen(text) == ("own.conf", "Own") and "leaving the firmware" in text, f"it chose {chosen(text)}")
+    require('booting "Own" in 1 s' in text, "the other disk's loader.conf counts")
+
+
+def press(path, name, keys, seen):
+    if wait_for(log_path(name), rb"Arrow keys or a number choose", 80):
+        monitor = Monitor(path)
+        for key in keys:
+            seen.append(monitor.human(f"sendkey {key}"))
+            wait_for(log_path(name), b"(?s)" + rb"Arrow keys or.*" * (len(seen) + 1), 5)
+
+
+def choose_by_keys(name, disk, disks, keys):
+    """The menu waits; each key but the last, which boots, draws it again."""
+    path, seen = f"build/{name}.qmp", []
+    if os.path.exists(path):
+        os.unlink(path)
+    vm.write_text(log_path(name), "")
+    helper = threading.Thread(target=press, args=(path, name, keys, seen), daemon=True)
+    helper.start()
+    machine = vm.Machine(disk=disk, disks=disks, memory="512M", extra=["-qmp", f"unix:{path},server=on,wait=off"])
+    text = boot(name, machine, timeout=120, until=STARTED).text
+    helper.join(10)
+    return text
+
+
+def test_menu_lists_the_entries_of_all_disks_and_boots_from_each():
+    own = stick("menu", {"kernel": IMAGE, "loader/entries/own.conf": entry("Own"), "loader/entries/a.conf": "title Program\nefi /EFI/x.efi\n",
+                         "loader/loader.conf": "timeout menu-force\n"})
+    there = image("second", {"k2": IMAGE, "loader/entries/one.conf": entry("One", kernel="/k2"), "loader/entries/two.conf": entry("Two", kernel="/k2")})
+    third = image("third", {"k3": IMAGE, "loader/entries/three.conf": entry("Three", kernel="/k3")}, XBOOTLDR)
+    text = choose_by_keys("disks-menu", own, [there, third], ["5", "ret"])
+    lines = re.findall(r"^[> ] (\d)  (.*?)\s*$", text.partition("Arrow keys")[0], re.M)
+    wanted = ["Own", "Program  (starts an EFI program, which cannot run under Umbra)", "Two (disk 2, partition 1)", "One (disk 2, partition 1)",
+              "Three (disk 3, partition 1)"]
+    require(lines == [(str(i + 1), title) for i, title in enumerate(wanted)], f"the menu is {lines}")
+    require(chosen(text) == ("three.conf", wanted[4]) and "loading /k3" in text and "leaving the firmware" in text, f"it chose {chosen(text)}")
+
+
+def failing_folder(path):
+    """A -drive that has an I/O error where the folder of entries is read."""
+    with open(path, "rb") as file:
+        at = file.read().index(b"GOOD    CON")
+    return (f"driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename={path},"
+            f"file.inject-error.0.event=read_aio,file.inject-error.0.errno=5,file.inject-error.0.sector={at // 512}")
+
+
+def test_broken_disks_do_not_end_the_boot():
+    garbage = image("garbage", {"kernel": IMAGE, "loader/entries/a.conf": "\x01\x02\x03\n\n= ;", "loader/entries/b.conf": "linux /nowhere/" + "x" * 9000})
+    with open("build/disks/record", "wb") as file:  # what a folder that has fake.conf would be read as
+        file.write((bytes(80) + "fake.conf\0".encode("utf-16-le")).ljust(600, b"\0"))
+    no_folder = image("no-folder", {"loader/entries": "build/disks/record"})
+    data = image("data", {"kernel": IMAGE, "loader/entries/data.conf": entry("Data")}, LINUX_DATA)
+    unread = failing_folder(image("unread", {"loader/entries/GOOD.CON": "x", "loader/entries/unread.conf": entry("Unread")}))
+    good = image("good", {"kernel": IMAGE, "loader/entries/good.conf": entry("Good")})
+    text = start("disks-broken", stick("stick"), [garbage, no_folder, data, unread, good])
+    require(re.search(r"disk \d, partition 1: the folder /loader/entries cannot be read", text), "nothing is said of the disk with an error")
+    require(chosen(text) and chosen(text)[0] == "good.conf" and "leaving the firmware" in text, f"it chose {chosen(text)}")
+    require(text.count("(has an error)") == 2 and "Data" not in text and "Unread" not in text, "the list is another one")
+
+
+def test_nothing_on_any_disk_goes_back_to_the_firmware():
+    text = start("disks-nothing", stick("stick"), [image("empty", {"x": "y"})])
+    require(re.search(r"umbra: error: no boot entry: .* nor has another disk", text), "the line did not come")
+
+
+def unified_kernel(path, parts):
+    """A PE file with these sections, {name: bytes}, and no code."""
+    headers, body, at = b"", b"", 0x1000
+    for name, data in parts.items():
+        padded = data + bytes(-len(data) % 512)
+        headers += struct.pack("<8s6I2HI", name.encode(), len(data), 0, len(padded), at + len(body), 0, 0, 0, 0, 0)
+        body += padded
+    coff = struct.pack("<HHIIIHH", 0x8664, len(parts), 0, 0, 0, 0, 0x22e)
+    head = b"MZ" + bytes(0x3a) + struct.pack("<I", 0x40) + b"PE\0\0" + coff + headers
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(head + bytes(at - len(head)) + body)
+    return path
+
+
+def test_unified_kernel_image_boots_with_its_initrd_and_command_line():
+    machine = debian(command="cat /proc/cmdline; umbractl stats")
+    vm.write_text("build/disks/uki.command", machine.command + "\n")
+    subprocess.run(["tools/mkinitramfs", "build/disks/uki.command.img", "--file", "build/disks/uki.command:/umbra/command"], check=True)
+    initrd = b""
+    for path in (*machine.initrds, "build/disks/uki.command.img"):
+        initrd += bytes(-len(initrd) % 4) + vm.read_file(path)
+    unified = unified_kernel("build/disks/system.efi", {
+        ".osrel": b'ID=debian\nPRETTY_NAME="A unified kernel"\n', ".cmdline": f"{vm.LINUX} unified=yes\n".encode(), ".initrd": initrd,
+        ".linux": vm.read_file(machine.kernel)})
+    short = unified_kernel("build/disks/short.efi", {".linux": bytes(4096), ".initrd": bytes(8192)})
+    os.truncate(short, 6000)
+    there = image("uki", {"EFI/Linux/system.efi": unified, "EFI/Linux/short.efi": short, "EFI/Linux/other.efi": RELEASE})
+    result = run_command("disks-uki", vm.Machine(disk=stick("stick"), disks=[there]))
+    require(b"unified=yes" in result.output and b"walks" in result.output, "it had another command line")
+    require(chosen(result.text) == ("system.efi", "A unified kernel (disk 2, partition 1)"), f"it chose {chosen(result.text)}")
+    require("short (disk 2, partition 1)  (has an error)" in result.text and "other" not in result.text, "the list is another one")
