@@ -502,7 +502,7 @@ check-build: build/release/umbra.efi $(RUN_TOOLS) $(TEST_TOOLS) $(UNIT_BIN) gues
 check-fast: check-build build/compile_commands.json ## Build, static checks, unit tests
 	@tests/system/run.py --unit-only --lint --unit $(UNIT_BIN)
 
-check: check-build ## Unit tests, then whole boots (less than 15 minutes)
+check: check-build ## Unit tests, then whole boots (half an hour)
 	@tests/system/run.py --unit $(UNIT_BIN)
 
 check-quick: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) check-includes ## Unit tests and one boot
