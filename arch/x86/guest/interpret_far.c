@@ -81,30 +81,13 @@ static void enter(struct emu *e, const struct segment *cs, u64 offset)
 
 /* --- JMP, CALL ------------------------------------------------------------------------------- */
 
-struct far_pointer {
-	u16 selector;
-	u64 offset;
-};
-
-static int read_pointer(struct emu *e, struct far_pointer *p)
+/* Where to: in the instruction, or in memory. */
+static int read_target(struct emu *e, u16 *selector, u64 *offset)
 {
-	u32 size = e->insn.opsize;
-	u8 bytes[6];
-	int err;
-
-	*p = (struct far_pointer){.selector = e->insn.imm2, .offset = insn_truncate(e->insn.imm, size)};
-	if (!e->insn.has_modrm)
-		return 0;
-	if (!e->insn.has_mem)
-		return interpret_undefined(e);
-	err = emu_locate(e, size + 2, SEGMENT_READ);
-	if (!err)
-		err = emulate_read(e->vcpu, e->gva, bytes, size + 2);
-	if (err)
-		return err;
-	p->offset = 0;
-	memcpy(&p->offset, bytes, size);
-	memcpy(&p->selector, bytes + size, sizeof(p->selector));
+	if (e->insn.has_modrm)
+		return interpret_read_pointer(e, selector, offset);
+	*selector = e->insn.imm2;
+	*offset = insn_truncate(e->insn.imm, e->insn.opsize);
 	return 0;
 }
 
@@ -113,12 +96,13 @@ static int jump_or_call(struct emu *e, enum far_way way)
 	struct vcpu *vcpu = e->vcpu;
 	u64 rsp = vcpu->gpr[GPR_RSP];
 	u32 size = e->insn.opsize;
-	struct far_pointer to;
 	struct segment cs;
-	int err = read_pointer(e, &to);
+	u16 selector;
+	u64 offset;
+	int err = read_target(e, &selector, &offset);
 
 	if (!err)
-		err = interpret_code_segment(e, way, to.selector, to.offset, &cs);
+		err = interpret_code_segment(e, way, selector, offset, &cs);
 	if (!err && way == FAR_CALL)
 		err = emu_push_value(e, size, insn_selector(vcpu, SEG_CS));
 	if (!err && way == FAR_CALL)
@@ -126,7 +110,7 @@ static int jump_or_call(struct emu *e, enum far_way way)
 	if (err)
 		vcpu->gpr[GPR_RSP] = rsp;
 	else
-		enter(e, &cs, to.offset);
+		enter(e, &cs, offset);
 	return err;
 }
 

@@ -62,6 +62,8 @@ static inline void interpret_set_flags(struct emu *e, u64 flags)
 }
 
 /* --- interpret_segment.c --- */
+/* The far pointer that the memory operand is: an offset of the operand's size, a selector behind it. 0 or -EFAULT. */
+MUST_CHECK int interpret_read_pointer(struct emu *e, u16 *selector, u64 *offset);
 /* A data segment register, or SS, by an instruction. 0 or -EFAULT. */
 MUST_CHECK int interpret_load_segment(struct emu *e, enum segment_name which, u16 selector);
 

@@ -73,11 +73,9 @@ static int pop_segment(struct emu *e)
 
 /* --- LDS, LES, LSS, LFS, LGS ----------------------------------------------------------------------- */
 
-static int load_pointer(struct emu *e, enum segment_name which)
+int interpret_read_pointer(struct emu *e, u16 *selector, u64 *offset)
 {
 	u32 size = e->insn.opsize;
-	u64 offset = 0;
-	u16 selector;
 	u8 bytes[6];
 	int err;
 
@@ -88,11 +86,22 @@ static int load_pointer(struct emu *e, enum segment_name which)
 		err = emulate_read(e->vcpu, e->gva, bytes, size + 2);
 	if (err)
 		return err;
-	memcpy(&offset, bytes, size);
-	memcpy(&selector, bytes + size, sizeof(selector));
-	err = interpret_load_segment(e, which, selector);
+	*offset = 0;
+	memcpy(offset, bytes, size);
+	memcpy(selector, bytes + size, sizeof(*selector));
+	return 0;
+}
+
+static int load_pointer(struct emu *e, enum segment_name which)
+{
+	u16 selector;
+	u64 offset;
+	int err = interpret_read_pointer(e, &selector, &offset);
+
 	if (!err)
-		emu_set_reg(e, e->insn.reg, size, offset);
+		err = interpret_load_segment(e, which, selector);
+	if (!err)
+		emu_set_reg(e, e->insn.reg, e->insn.opsize, offset);
 	return err;
 }
 
