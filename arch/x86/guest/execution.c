@@ -7,6 +7,7 @@
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/interpret.h"
+#include "arch/x86/guest/page_fault.h"
 #include "arch/x86/guest/segment_load.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
@@ -118,20 +119,8 @@ static void handle_exception(struct vcpu *vcpu)
 /* Of the shadow alone: paging is off. */
 static void handle_page_fault(struct vcpu *vcpu)
 {
-	const struct vcpu_exit *exit = &vcpu->exit;
-	enum shadow_result result = SHADOW_EMULATE;
-
-	vcpu_note_event(vcpu, NOTED_ACCESS, exit->gva);
-	if (vcpu->mmio.state != MMIO_FOUND)
-		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags,
-					     &vcpu->mmio.fault);
-	vcpu->mmio.state = MMIO_NONE;
-	switch (result) {
-	case SHADOW_FIXED:
-	case SHADOW_RETRY: return;
-	case SHADOW_INJECT: inject_pf(vcpu, exit->gva, vcpu->mmio.fault.error); return;
-	case SHADOW_EMULATE: execution_interpret(vcpu); return;
-	}
+	if (page_fault_handle(vcpu))
+		execution_interpret(vcpu);
 }
 
 /* Nothing was cut short, for nothing is delivered there. */

@@ -14,6 +14,7 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/io.h"
 #include "arch/x86/guest/msr.h"
+#include "arch/x86/guest/page_fault.h"
 #include "arch/x86/guest/processors.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
@@ -24,20 +25,8 @@
 
 static void handle_page_fault(struct vcpu *vcpu)
 {
-	const struct vcpu_exit *exit = &vcpu->exit;
-	enum shadow_result result = SHADOW_EMULATE;
-
-	vcpu_note_event(vcpu, NOTED_ACCESS, exit->gva);
-	if (vcpu->mmio.state != MMIO_FOUND)
-		result = shadow_handle_fault(vcpu->mmu, exit->gva, exit->error, vcpu->cpl, vcpu->rflags,
-					     &vcpu->mmio.fault);
-	vcpu->mmio.state = MMIO_NONE;
-	switch (result) {
-	case SHADOW_FIXED:
-	case SHADOW_RETRY: return;
-	case SHADOW_INJECT: inject_pf(vcpu, exit->gva, vcpu->mmio.fault.error); return;
-	case SHADOW_EMULATE: emulate_access(vcpu); return;
-	}
+	if (page_fault_handle(vcpu))
+		emulate_access(vcpu);
 }
 
 static void handle_cpuid(struct vcpu *vcpu)
