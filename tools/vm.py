@@ -115,10 +115,18 @@ def entry_text(machine, initrd_names):
     return "\n".join(lines + own_lines(machine)) + "\n"
 
 
-def lay_out_esp(machine, tree, timeout=0):
-    """Fills the directory tree as the ESP shall look."""
+def lay_out_loader(machine, tree):
+    """What every ESP has, whatever boots from it: Umbra, and the ACPI tables that own_lines() names."""
     os.makedirs(tree + "/EFI/BOOT")
     shutil.copy(machine.efi, tree + "/EFI/BOOT/BOOTX64.EFI")
+    for i, path in enumerate(machine.acpi):
+        os.makedirs(tree + "/acpi", exist_ok=True)
+        shutil.copy(path, f"{tree}/acpi/{i}.aml")
+
+
+def lay_out_esp(machine, tree, timeout=0):
+    """Fills the directory tree as the ESP shall look."""
+    lay_out_loader(machine, tree)
     if machine.kernel:
         shutil.copy(machine.kernel, tree + "/kernel")
     for i, (path, _) in enumerate(machine.modules):
@@ -126,9 +134,6 @@ def lay_out_esp(machine, tree, timeout=0):
     for path, where in machine.files:
         os.makedirs(os.path.dirname(f"{tree}/{where}"), exist_ok=True)
         shutil.copy(path, f"{tree}/{where}")
-    for i, path in enumerate(machine.acpi):
-        os.makedirs(tree + "/acpi", exist_ok=True)
-        shutil.copy(path, f"{tree}/acpi/{i}.aml")
     names = []
     for i, path in enumerate(machine.initrds):
         names.append(f"initrd{i}.img")
@@ -160,11 +165,7 @@ def prepare_installed(machine, work):
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", machine.installed, disk], check=True)
     entry = mtools("mdir", "-b", "::/loader/entries").split()[0]
     write_text(tree + entry.removeprefix("::"), adapt_entry(machine, mtools("mtype", entry)))
-    os.makedirs(tree + "/EFI/BOOT")
-    shutil.copy(machine.efi, tree + "/EFI/BOOT/BOOTX64.EFI")
-    for i, table in enumerate(machine.acpi):
-        os.makedirs(tree + "/acpi", exist_ok=True)
-        shutil.copy(table, f"{tree}/acpi/{i}.aml")
+    lay_out_loader(machine, tree)
     if machine.command is not None:
         write_text(tree + "/umbra/command", machine.command + "\n")
     mtools("mcopy", "-o", "-Q", "-s", *(f"{tree}/{name}" for name in os.listdir(tree)), "::/")
