@@ -29,7 +29,7 @@ DEFINES := -DUMBRA_VERSION=$(VERSION)
 
 # The commands that run something install the Debian packages that are missing, here,
 # before any rule is begun, -j or not; plain builds and make -n never touch the system.
-NEED_DEPS := $(filter run run-% check check-all check-quick unit image dist stress fuzz test-% bench bench-% \
+NEED_DEPS := $(filter run run-% check check-all check-boots check-quick unit image dist stress fuzz test-% bench bench-% \
 	format lint coverage check-fast,$(MAKECMDGOALS))
 # Goals for which tools/deps has more packages.
 DEPS_GROUPS := stress fuzz bench-chart format lint coverage check-fast
@@ -247,7 +247,7 @@ $(foreach t,$(UNIT_ORDERS),$(eval $(call UNIT_ORDERS_RULE,$(t))))
 unit-build: $(UNIT_BIN)
 
 unit: $(UNIT_BIN) check-includes check-msrs ## Run the host unit tests
-	@tests/system/run.py --unit-only --unit $(UNIT_BIN)
+	$(CHECK) --unit-only --unit $(UNIT_BIN)
 
 # --- coverage: the same tests once more, built for gcov, without sanitizers -------
 coverage: coverage-build ## How much of the code the unit tests run, by folder; pages in build/coverage/html/
@@ -494,22 +494,28 @@ run-bare: $(B)/umbra.efi $(RUN_TOOLS) ## The same without the hypervisor
 	@UMBRA_EFI=$(B)/umbra.efi BARE=1 tools/run
 
 # --- checking ----------------------------------------------------------------
-# Both builds of the image, every test image and unit test first; then one runner counts all.
+# Both builds of the image, every test image and unit test first; then one runner counts all. JOBS=N: so many tests at
+# once instead of one for each processor.
+CHECK = @tests/system/run.py $(if $(JOBS),--jobs $(JOBS))
+
 check-build: build/release/umbra.efi $(RUN_TOOLS) $(TEST_TOOLS) $(UNIT_BIN) guests check-includes check-msrs
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
 # What tells of a mistake within three minutes; CI runs it before anything is booted.
 check-fast: check-build build/compile_commands.json ## Build, static checks, unit tests
-	@tests/system/run.py --unit-only --lint --unit $(UNIT_BIN)
+	$(CHECK) --unit-only --lint --unit $(UNIT_BIN)
 
-check: check-build ## Unit tests, then whole boots (half an hour)
-	@tests/system/run.py --unit $(UNIT_BIN)
+check: check-build ## Unit tests and whole boots, side by side; JOBS=1: one by one
+	$(CHECK) --unit $(UNIT_BIN)
+
+check-boots: check-build ## Of make check the boots alone
+	$(CHECK)
 
 check-quick: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) check-includes ## Unit tests and one boot
-	@tests/system/run.py --boots boots_with_256_mib_and_command_succeeds --unit $(UNIT_BIN)
+	$(CHECK) --boots boots_with_256_mib_and_command_succeeds --unit $(UNIT_BIN)
 
 # The same in another release of Debian, made in build/debian/ (tools/in-debian).
-check_in = @tools/in-debian $(1) make -j$$(nproc) $(if $(filter 1,$(QUICK)),check-quick,check)
+check_in = @tools/in-debian $(1) make -j$$(nproc) $(if $(filter 1,$(QUICK)),check-quick,check) $(if $(JOBS),JOBS=$(JOBS))
 check-debian12: ## make check in Debian 12, whatever runs here; QUICK=1: make check-quick
 	$(call check_in,bookworm)
 
@@ -517,13 +523,13 @@ check-debian13: ## The same in Debian 13
 	$(call check_in,trixie)
 
 check-all: check-build ## The same with the tests that take long
-	@tests/system/run.py --all --unit $(UNIT_BIN)
+	$(CHECK) --all --unit $(UNIT_BIN)
 
 stress: check-build ## stress-ng in the guest with audits, twice five minutes (STRESS_SECONDS=); SMP=4
 	@STRESS_SECONDS=$(STRESS_SECONDS) tests/system/stress.py
 
 test-%: check-build ## Only the system tests and unit programs with % in their names
-	@tests/system/run.py --only $* --unit $(UNIT_BIN)
+	$(CHECK) --only $* --unit $(UNIT_BIN)
 
 image: build/umbra.img ## Make build/umbra.img, to be written to a USB stick
 
@@ -610,4 +616,4 @@ help: ## Print this list
 -include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 
 .PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm bench-interpret all deps unit unit-build check-includes guests \
-	run run-bare run-debian check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help
+	run run-bare run-debian check-build check check-boots check-quick check-debian12 check-debian13 check-all stress image dist clean help

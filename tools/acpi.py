@@ -60,13 +60,13 @@ def madt(cpus):
             MADT_OVERRIDE.format(irq=11, input=16, polarity=3, trigger=3))
 
 
-def compile_table(source, name):
-    """build/acpi/NAME.aml from a source file, if that is newer. iasl's words are shown if it finds anything wrong."""
-    out = f"{OUT}/{name}.aml"
+def compile_table(source, name, folder=OUT):
+    """FOLDER/NAME.aml from a source file, if that is newer. iasl's words are shown if it finds anything wrong."""
+    out = f"{folder}/{name}.aml"
     if os.path.exists(out) and all(os.path.getmtime(out) > os.path.getmtime(s) for s in (source, __file__)):
         return out
-    os.makedirs(OUT, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=OUT) as work:  # two runs may make the same table
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as work:  # two runs may make the same table
         made = subprocess.run(["iasl", "-p", f"{work}/{name}", source], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace")
         if made.returncode:

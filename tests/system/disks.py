@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 import vm
-from common import RELEASE, boot, debian, log_path, require, run_command
+from common import BOOT_TIMEOUT, RELEASE, boot, debian, log_path, require, run_command, scratch
 from processors import Monitor, wait_for
 
 XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
@@ -24,20 +24,19 @@ def entry(title, options="ram_mib=512", kernel="/kernel"):
 
 def image(name, files, kind=None):
     """A disk with one partition, an ESP or of another type; files: path there to text, or to the name of a file."""
-    work = f"build/disks/{name}"
-    shutil.rmtree(work, ignore_errors=True)
-    os.makedirs(work + "/tree")
+    tree = scratch(name)
+    os.makedirs(tree)
     for path, what in files.items():
         if os.path.exists(what):
-            os.makedirs(os.path.dirname(f"{work}/tree/{path}") or ".", exist_ok=True)
-            shutil.copy(what, f"{work}/tree/{path}")
+            os.makedirs(os.path.dirname(f"{tree}/{path}"), exist_ok=True)
+            shutil.copy(what, f"{tree}/{path}")
         else:
-            vm.write_text(f"{work}/tree/{path}", what)
-    return finish_image(name, work + "/tree", kind)
+            vm.write_text(f"{tree}/{path}", what)
+    return finish_image(name, tree, kind)
 
 
 def finish_image(name, tree, kind):
-    out = f"build/disks/{name}.img"
+    out = scratch(name + ".img")
     subprocess.run(["tools/mkimage", out, tree], check=True)
     if kind:
         path = os.environ["PATH"] + ":/usr/sbin:/sbin"
@@ -47,8 +46,7 @@ def finish_image(name, tree, kind):
 
 def system_disk(name, machine, kind=None):
     """What an installed system would leave: kernel, initramfs and an entry, no loader that the firmware starts."""
-    tree = f"build/disks/{name}"
-    shutil.rmtree(tree, ignore_errors=True)
+    tree = scratch(name)
     vm.lay_out_esp(machine, tree)
     shutil.rmtree(tree + "/EFI")
     os.rename(tree + "/loader/entries/umbra.conf", tree + "/loader/entries/system.conf")
@@ -62,7 +60,7 @@ def stick(name, files=None):
 
 def start(name, disk, disks):
     """As far as the loader comes."""
-    return boot(name, vm.Machine(disk=disk, disks=disks, memory="512M"), timeout=90, until=STARTED).text
+    return boot(name, vm.Machine(disk=disk, disks=disks, memory="512M"), timeout=BOOT_TIMEOUT, until=STARTED).text
 
 
 def chosen(text):
@@ -95,23 +93,21 @@ def test_own_default_wins_over_other_disks():
 
 
 def press(path, name, keys, seen):
-    if wait_for(log_path(name), rb"Arrow keys or a number choose", 80):
+    if wait_for(log_path(name), rb"Arrow keys or a number choose", BOOT_TIMEOUT):
         monitor = Monitor(path)
         for key in keys:
             seen.append(monitor.human(f"sendkey {key}"))
-            wait_for(log_path(name), b"(?s)" + rb"Arrow keys or.*" * (len(seen) + 1), 5)
+            wait_for(log_path(name), b"(?s)" + rb"Arrow keys or.*" * (len(seen) + 1), 30)
 
 
 def choose_by_keys(name, disk, disks, keys):
     """The menu waits; each key but the last, which boots, draws it again."""
-    path, seen = f"build/{name}.qmp", []
-    if os.path.exists(path):
-        os.unlink(path)
+    path, seen = scratch("qmp"), []
     vm.write_text(log_path(name), "")
     helper = threading.Thread(target=press, args=(path, name, keys, seen), daemon=True)
     helper.start()
     machine = vm.Machine(disk=disk, disks=disks, memory="512M", extra=["-qmp", f"unix:{path},server=on,wait=off"])
-    text = boot(name, machine, timeout=120, until=STARTED).text
+    text = boot(name, machine, timeout=BOOT_TIMEOUT, until=STARTED).text
     helper.join(10)
     return text
 
@@ -139,9 +135,10 @@ def failing_folder(path):
 
 def test_broken_disks_do_not_end_the_boot():
     garbage = image("garbage", {"kernel": IMAGE, "loader/entries/a.conf": "\x01\x02\x03\n\n= ;", "loader/entries/b.conf": "linux /nowhere/" + "x" * 9000})
-    with open("build/disks/record", "wb") as file:  # what a folder that has fake.conf would be read as
+    record = scratch("record")
+    with open(record, "wb") as file:  # what a folder that has fake.conf would be read as
         file.write((bytes(80) + "fake.conf\0".encode("utf-16-le")).ljust(600, b"\0"))
-    no_folder = image("no-folder", {"loader/entries": "build/disks/record"})
+    no_folder = image("no-folder", {"loader/entries": record})
     data = image("data", {"kernel": IMAGE, "loader/entries/data.conf": entry("Data")}, LINUX_DATA)
     unread = failing_folder(image("unread", {"loader/entries/GOOD.CON": "x", "loader/entries/unread.conf": entry("Unread")}))
     good = image("good", {"kernel": IMAGE, "loader/entries/good.conf": entry("Good")})
@@ -173,15 +170,15 @@ def unified_kernel(path, parts):
 
 def test_unified_kernel_image_boots_with_its_initrd_and_command_line():
     machine = debian(command="cat /proc/cmdline; umbractl stats")
-    vm.write_text("build/disks/uki.command", machine.command + "\n")
-    subprocess.run(["tools/mkinitramfs", "build/disks/uki.command.img", "--file", "build/disks/uki.command:/umbra/command"], check=True)
+    vm.write_text(scratch("command"), machine.command + "\n")
+    subprocess.run(["tools/mkinitramfs", scratch("command.img"), "--file", scratch("command") + ":/umbra/command"], check=True)
     initrd = b""
-    for path in (*machine.initrds, "build/disks/uki.command.img"):
+    for path in (*machine.initrds, scratch("command.img")):
         initrd += bytes(-len(initrd) % 4) + vm.read_file(path)
-    unified = unified_kernel("build/disks/system.efi", {
+    unified = unified_kernel(scratch("system.efi"), {
         ".osrel": b'ID=debian\nPRETTY_NAME="A unified kernel"\n', ".cmdline": f"{vm.LINUX} unified=yes\n".encode(), ".initrd": initrd,
         ".linux": vm.read_file(machine.kernel)})
-    short = unified_kernel("build/disks/short.efi", {".linux": bytes(4096), ".initrd": bytes(8192)})
+    short = unified_kernel(scratch("short.efi"), {".linux": bytes(4096), ".initrd": bytes(8192)})
     os.truncate(short, 6000)
     there = image("uki", {"EFI/Linux/system.efi": unified, "EFI/Linux/short.efi": short, "EFI/Linux/other.efi": RELEASE})
     result = run_command("disks-uki", vm.Machine(disk=stick("stick"), disks=[there]))

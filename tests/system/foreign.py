@@ -5,7 +5,7 @@ import re
 
 import bochs
 import vm
-from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, boot, counter, debian, judge_checks, needs, require, run_command, slow
+from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, IMAGE_TIMEOUT, boot, counter, debian, judge_checks, needs, require, run_command, slow
 
 ADDED_MIB = 512
 ADDED = ["-m", "1G,slots=2,maxmem=4G", "-object", f"memory-backend-ram,id=m1,size={ADDED_MIB}M", "-device", "pc-dimm,id=d1,memdev=m1"]
@@ -71,7 +71,7 @@ def rom(emulator, umbra):
     # Bare QEMU tries without end to set A in an entry that cannot be written: docs/hardware.md.
     options = "unmarked=0" if where == "qemu-bare" else ""
     machine = vm.Machine(kernel="build/guest/rom.bin", options=options, memory="512M", umbra=umbra, emulator=emulator)
-    result = boot(f"image-rom-{where}", machine, timeout=BOCHS_TIMEOUT if emulator == "bochs" else 120,
+    result = boot(f"image-rom-{where}", machine, timeout=BOCHS_TIMEOUT if emulator == "bochs" else IMAGE_TIMEOUT,
                   until=rb"END: (\d+) failures|guest stopped|hypervisor has stopped")
     judge_checks(f"rom[{where}]", result)
     require("END: 0 failures" in result.text, f"the image did not end well: {result.panic or result.text[-200:]!r}")

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """One boot of Debian that looks at everything, once bare and once under Umbra: the tests read what it saw."""
-import functools
 import hashlib
 import os
 import random
 import re
 
-from common import debian, run_command
+from common import debian, remembered, run_command
 
 DATA_DISK = "build/test-data.img"
 
@@ -15,8 +14,10 @@ def data_disk():
     """16 MiB of noise, the same every time, on a disk of its own; returns its SHA-256."""
     data = random.Random(2).randbytes(16 << 20)
     if not os.path.exists(DATA_DISK):
-        with open(DATA_DISK, "wb") as file:
+        own = f"{DATA_DISK}.{os.getpid()}"
+        with open(own, "wb") as file:
             file.write(data)
+        os.replace(own, DATA_DISK)  # another test may be making it, too
     return hashlib.sha256(data).hexdigest()
 
 
@@ -47,7 +48,7 @@ exit 7
 """
 
 
-@functools.lru_cache(maxsize=None)
+@remembered
 def inspect(kind, bare):
     """One boot that looks at everything; its sections by name. It ends with status 7."""
     data_disk()

@@ -10,7 +10,7 @@ import threading
 import time
 
 import vm
-from common import BOCHS_TIMEOUT, boot, counter, debian, judge_checks, judge_image, needs, require, run_command
+from common import BOCHS_TIMEOUT, IMAGE_TIMEOUT, boot, counter, debian, judge_checks, judge_image, needs, remembered, require, run_command, scratch, together
 from inspection import DEVICES, data_disk, inspect
 
 # --- sleep, reset and power-off ---------------------------------------------------
@@ -42,7 +42,7 @@ def test_suspend_to_ram_is_refused_and_the_guest_goes_on():
 
 def with_program(name, **settings):
     """A guest that has one of the programs of this folder."""
-    archive = f"build/{name}.cpio"
+    archive = scratch(name + ".cpio")
     subprocess.run(["tools/mkinitramfs", archive, "--program", f"build/tools/{name}"], check=True)
     machine = debian(**settings)
     machine.initrds.append(archive)
@@ -75,7 +75,7 @@ def test_sleep_type_that_no_table_names_is_refused():
 
 def end_of_guest(name, command, options="", **settings):
     """What QEMU tells by its QMP socket of the machine's end: SHUTDOWN's reason, and whether RESET or SUSPEND_DISK came."""
-    path = f"build/{name}.qmp"
+    path = scratch("qmp")
     machine = with_program("port", command=command, options=f"{vm.LINUX} {options}",
                         extra=["-qmp", f"unix:{path},server=on,wait=off"], **settings)
     events = []
@@ -89,8 +89,6 @@ def end_of_guest(name, command, options="", **settings):
             while data := qmp.recv(65536):
                 events.append(data)
 
-    if os.path.exists(path):
-        os.unlink(path)
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     result = boot(name, machine)
@@ -140,7 +138,7 @@ def test_s4_passes():
 def check_kexec(name, program, **settings):
     """The second kernel gets the same initramfs and a command of its own."""
     kernel = vm.fetch_kernel("cloud")
-    base, command, second, more = vm.initramfs(kernel), "build/kexec.command", "build/kexec.initrd", "build/kexec.cpio"
+    base, command, second, more = vm.initramfs(kernel), scratch("command"), scratch("initrd"), scratch("cpio")
     vm.write_text(command, "cat /proc/cmdline; nproc; umbractl stats | head -1; exit 5\n")
     subprocess.run(["tools/mkinitramfs", more, "--file", command + ":/umbra/command"], check=True)
     with open(second, "wb") as file:
@@ -163,6 +161,7 @@ def test_kexec_from_the_third_processor_goes_on_with_all():
     check_kexec("kexec-cpu", "taskset -c 2 kexec", cpus=3)
 
 
+@together("inspect-full")
 def test_dmesg_of_the_keyboard_controller_is_as_on_bare():
     lines = [re.findall(r"^.*i8042.*$|^.*atkbd.*$|^.*AT Translated.*$", re.sub(r"(?m)^<\d+>\[[ .\d]*\] ", "", inspect("full", bare)["dmesg"]), re.M)
              for bare in (True, False)]
@@ -195,7 +194,7 @@ def legacy_machine(name, **settings):
 def run_legacy(name, bare):
     where = "bare" if bare else "umbra"
     machine = legacy_machine(name, umbra="bare" if bare else "")
-    judge_image(f"legacy-{name}[{where}]", boot(f"legacy-{name}-{where}", machine, timeout=120))
+    judge_image(f"legacy-{name}[{where}]", boot(f"legacy-{name}-{where}", machine, timeout=IMAGE_TIMEOUT))
 
 
 def run_legacy_in_bochs(name):
@@ -208,11 +207,11 @@ def run_legacy_in_bochs(name):
 def test_guest_that_switches_tasks_in_hardware_is_stopped():
     """QEMU's TCG makes no exit for it: docs/hardware.md. By CALL, by a task gate, with page tables of its own."""
     for how in ("taskswitch1", "taskswitch2", "taskswitch3"):
-        result = boot(f"legacy-{how}", legacy_machine(how), timeout=120, until=rb"the guest has stopped|END: ")
+        result = boot(f"legacy-{how}", legacy_machine(how), timeout=IMAGE_TIMEOUT, until=rb"the guest has stopped|END: ")
         require(re.search(r"guest stopped: the processor holds [0-9a-f]+ in CR3", result.text), f"{how}: it was not stopped")
 
 
-@functools.lru_cache(maxsize=None)
+@remembered
 def segments(emulator, umbra):
     """What the image tests/guest/legacy/segments.asm prints of each instruction through each type of segment."""
     name = f"legacy-segments-{emulator}-{umbra or 'umbra'}"
@@ -231,11 +230,13 @@ def compare_segments(emulator):
     require(len(bare) == len(umbra) and not different, f"{len(different)} of {len(bare)} lines differ: {different[:1]}")
 
 
+@together("segments")
 @needs("bochs", "qemu-system-x86_64")
 def test_segments_allow_emulated_accesses_what_a_processor_that_checks_them_allows():
     compare_segments("qemu")
 
 
+@together("segments")
 @needs("bochs")
 def test_segments_allow_emulated_accesses_what_they_allow_on_bare_in_bochs_on_vmx():
     compare_segments("bochs")

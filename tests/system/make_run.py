@@ -18,7 +18,7 @@ import acpi
 import bochs
 import settings
 import vm
-from common import MULTIBOOT, RELEASE, Failure, needs, require, slow
+from common import MULTIBOOT, RELEASE, Failure, needs, require, scratch, slow
 
 VARIABLES = ("GUEST_CMD GUEST_MEM KERNEL GUEST_KERNEL GUEST_INITRD GUEST_APPEND UMBRA_OPTS BARE EMU BOCHS_CPU ACCEL "
              "QEMU_EXTRA TIMEOUT MULTIBOOT MODULE APPEND FORCE ACPI").split()
@@ -352,9 +352,10 @@ def write_triple_fault(path):
 
 # adversarial: 30
 def test_triple_fault_of_a_multiboot_kernel_is_told():
-    write_triple_fault("build/triple.bin")
+    kernel = scratch("triple.bin")
+    write_triple_fault(kernel)
     for bare, line in (("", "umbra: guest: triple fault at rip 100027"), ("1", "a triple fault has reset the machine")):
-        require_line(tools_run({**TCG, "MULTIBOOT": "build/triple.bin", "BARE": bare}), "^tools/run: " + line, status=125)
+        require_line(tools_run({**TCG, "MULTIBOOT": kernel, "BARE": bare}), "^tools/run: " + line, status=125)
 
 
 def test_multiboot_kernel_over_memory_of_the_firmware_boots_with_force():

@@ -2,7 +2,6 @@
 """Tests of machines with several processors: the hypervisor takes them all, the guest uses those that it may have and
 reaches no other, and a panic on one stops the others."""
 import json
-import os
 import re
 import socket
 import threading
@@ -10,7 +9,7 @@ import time
 
 import bochs
 import vm
-from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, boot, counter, debian, judge_checks, judge_image, log_path, require, run_command, slow
+from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, IMAGE_TIMEOUT, boot, counter, debian, judge_checks, judge_image, log_path, require, run_command, scratch, slow
 
 
 def taken(text):
@@ -132,19 +131,19 @@ def image(where, umbra="", memory="512M", mine=1, **settings):
 
 
 def test_processors_that_bare_start_by_messages_are_counted():
-    judge_image("processors[bare]", boot("image-processors-bare", image("bare", cpus=4), timeout=180))
+    judge_image("processors[bare]", boot("image-processors-bare", image("bare", cpus=4), timeout=IMAGE_TIMEOUT))
 
 
 # adversarial: 35
 def test_no_message_makes_another_processor_run_the_guests_code():
-    result = boot("image-processors-umbra", image("umbra", umbra="cpus=1", cpus=4), timeout=180)
+    result = boot("image-processors-umbra", image("umbra", umbra="cpus=1", cpus=4), timeout=IMAGE_TIMEOUT)
     judge_image("processors[umbra]", result)
     require(taken(result.text) == [0, 1, 2, 3], f"taken are {taken(result.text)}")
 
 
 # adversarial: 35
 def test_no_message_makes_one_run_it_where_the_guest_may_have_fewer():
-    result = boot("image-processors-option", image("umbra", umbra="cpus=2", cpus=3, mine=2), timeout=180)
+    result = boot("image-processors-option", image("umbra", umbra="cpus=2", cpus=3, mine=2), timeout=IMAGE_TIMEOUT)
     judge_image("processors[cpus=2]", result)
     require(taken(result.text) == [0, 1, 2], f"taken are {taken(result.text)}")
 
@@ -152,7 +151,7 @@ def test_no_message_makes_one_run_it_where_the_guest_may_have_fewer():
 # adversarial: 35
 def test_no_message_makes_one_run_it_that_there_is_no_memory_for():
     """Half of the shadow engine's part of so small a pool is enough for ten or eleven."""
-    result = boot("image-processors-memory", image("umbra", umbra="pool=2M cpus=1", cpus=14), timeout=240)
+    result = boot("image-processors-memory", image("umbra", umbra="pool=2M cpus=1", cpus=14), timeout=IMAGE_TIMEOUT)
     judge_image("processors[no memory]", result)
     require("no memory for the one with APIC ID 13: it stays off" in result.text and 1 < len(taken(result.text)) < 14,
             f"taken are {taken(result.text)}")
@@ -213,25 +212,23 @@ def in_hypervisor(cpu):
 
 def check_panic_stops_the_guest(name, umbra, busy):
     """A machine check there is one. What QEMU makes of the INIT that stops the guest: docs/hardware.md."""
-    path, seen = f"build/{name}.qmp", {}
+    path, seen = scratch("qmp"), {}
     machine = debian(cpus=3, umbra=umbra, command="while :; do echo tick >/dev/console; sleep 0.1; done", extra=["-qmp", f"unix:{path},server=on,wait=off"])
 
     def meddle():
-        if not wait_for(log_path(name), rb"tick", 200):
+        if not wait_for(log_path(name), rb"tick", BOOT_TIMEOUT):
             return
         monitor = Monitor(path)
         seen["before"] = monitor.cpus()
         monitor.human("mce 2 0 0xb200000000000005 0x5 0 0")
-        seen["told"] = wait_for(log_path(name), rb"the hypervisor has stopped", 30)
+        seen["told"] = wait_for(log_path(name), rb"the hypervisor has stopped", 120)
         time.sleep(3)
         monitor.ask("quit")
 
-    if os.path.exists(path):
-        os.unlink(path)
     open(log_path(name), "w").close()
     helper = threading.Thread(target=meddle, daemon=True)
     helper.start()
-    result = boot(name, machine, timeout=240, until=rb"(?!)")
+    result = boot(name, machine, timeout=2 * BOOT_TIMEOUT, until=rb"(?!)")
     helper.join(5)
     require("before" in seen, "Linux did not start")
     require(all(in_hypervisor(cpu) for cpu in seen["before"][busy:]), f"before it they are at {seen['before']}")

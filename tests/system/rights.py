@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Every combination of page-table and control bits: the image tests/guest/rights.c, bare and under
 Umbra, compared block by block (docs/testing.md)."""
-import functools
 import re
 
 import bochs
 import vm
-from common import Failure, boot, judge_checks, needs, require, slow
+from common import BOCHS_TIMEOUT, Failure, boot, judge_checks, needs, remembered, require, slow, together
 
 # One of how many cases `make check` tries; the same ones everywhere, so that runs compare.
 RIGHTS_SAMPLE = 40
@@ -17,11 +16,11 @@ def boot_rights(emulator, bare, sample, options=""):
     where = f"{emulator}-{'bare' if bare else 'umbra'}"
     machine = vm.Machine(kernel="build/guest/rights.bin", options=f"sample={sample} {options}", memory=bochs.DEFAULT_MEMORY,
                          umbra="bare" if bare else "", emulator=emulator)
-    timeout = 300 if sample > 1 else 3000
+    timeout = BOCHS_TIMEOUT if sample > 1 else 3000
     return f"rights[{where}]", boot(f"rights-{where}-{sample}{'-cases' if options else ''}", machine, timeout, RIGHTS_END)
 
 
-@functools.lru_cache(maxsize=None)
+@remembered
 def rights(emulator, bare, sample):
     """The blocks of one run, by what they enumerate: (number, cases and hash)."""
     label, result = boot_rights(emulator, bare, sample)
@@ -52,26 +51,31 @@ def compare_rights(sample, emulator, bare_emulator):
         raise Failure(f"{len(different)} blocks differ, the first is {block}, {what}: bare {first[0]} | Umbra {first[1]}")
 
 
+@together("rights")
 def test_rights_in_every_paging_mode_are_as_on_bare():
     compare_rights(RIGHTS_SAMPLE, "qemu", "qemu")
 
 
+@together("rights")
 @needs("bochs", "qemu-system-x86_64")
 def test_rights_in_every_paging_mode_are_as_on_bare_in_bochs_on_vmx():
     compare_rights(RIGHTS_SAMPLE, "bochs", "qemu")
 
 
+@together("every-case-of-rights")
 @slow
 def test_every_case_of_rights_in_every_paging_mode_is_as_on_bare():
     compare_rights(1, "qemu", "qemu")
 
 
+@together("every-case-of-rights")
 @slow
 @needs("bochs", "qemu-system-x86_64")
 def test_every_case_of_rights_in_every_paging_mode_is_as_on_bare_in_bochs_on_vmx():
     compare_rights(1, "bochs", "qemu")
 
 
+@together("rights")
 @slow
 def test_rights_in_every_paging_mode_on_vmx_are_as_on_bare_bochs():
     compare_rights(RIGHTS_SAMPLE, "bochs", "bochs")

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs the tests that `make check` counts: with --lint the static checks, the unit test programs given with --unit and,
 unless --unit-only, whole boots: one emulator per test, killed at its timeout, its serial log
-kept in build/logs/. Prints PASS: or FAIL: for each test and ends with "N passed, N failed".
+kept in build/logs/. Prints PASS: or FAIL: for each test as it ends, and at last "N passed, N failed".
 
-run.py [--unit PROGRAM...] [--unit-only] [--lint] [--boots WORD] [--all] [--only WORD] [--list]
+run.py [--unit PROGRAM...] [--unit-only] [--lint] [--boots WORD] [--all] [--only WORD] [--jobs N] [--list]
 --only: unit programs and boots with WORD in their names; --boots: all unit programs, only such boots.
+--jobs: how many run at once (runner.py); as many as there are processors if nothing is said.
 
 A test is a function named test_*, here or in one of MODULES; its name says what must hold and it
 raises Failure if that does not. Those marked @slow run only with --all (make check-all). A test whose
@@ -24,8 +25,8 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-from common import (BOCHS_TIMEOUT, DEBUG, LOGS, MULTIBOOT, Failure, boot, counted, counter, debian, judge_checks,  # noqa: E402
-                    judge_image, log_path, report, require, run_command, slow)
+from common import (BOCHS_TIMEOUT, DEBUG, IMAGE_TIMEOUT, LOGS, MULTIBOOT, Failure, boot, counted, counter, debian, judge_checks,  # noqa: E402
+                    judge_image, log_path, report, require, run_command, scratch, slow, together)
 import bochs  # noqa: E402
 import builds  # noqa: E402
 import disks  # noqa: E402
@@ -36,14 +37,16 @@ import make_run  # noqa: E402
 import measuring  # noqa: E402
 import processors  # noqa: E402
 import rights  # noqa: E402
+import runner  # noqa: E402
 import several  # noqa: E402
 import tables  # noqa: E402
 import vm  # noqa: E402
+import workers  # noqa: E402
 from inspection import data_disk, inspect, new_warnings  # noqa: E402
 
 with open("VERSION") as version_file:
     VERSION = version_file.read().strip()
-FIRMWARE_TIMEOUT = 60
+FIRMWARE_TIMEOUT = 240
 # The firmware's own words when a boot option gave up.
 BACK_IN_FIRMWARE = rb"BdsDxe: failed to start|BdsDxe: No bootable|UEFI Interactive Shell|Start PXE|Boot Failed"
 
@@ -58,10 +61,12 @@ def check_boot(kind):
     require("end" in seen, "the command did not reach its end")
 
 
+@together("inspect-cloud")
 def test_cloud_kernel_boots_and_command_status_is_passed_on():
     check_boot("cloud")
 
 
+@together("inspect-full")
 def test_full_kernel_boots():
     check_boot("full")
 
@@ -71,10 +76,12 @@ def check_dmesg(kind):
     require(not new, "messages that the bare boot does not show: " + " | ".join(new))
 
 
+@together("inspect-cloud")
 def test_dmesg_of_cloud_kernel_has_no_warning_that_bare_does_not_show():
     check_dmesg("cloud")
 
 
+@together("inspect-full")
 def test_dmesg_of_full_kernel_has_no_warning_that_bare_does_not_show():
     check_dmesg("full")
 
@@ -94,32 +101,38 @@ def test_cloud_kernel_of_the_other_release_of_debian_boots():
     require(counter(result.output.decode(), "walks") > 0, "umbractl counts no walks")
 
 
+@together("inspect-cloud")
 def test_efi_variables_are_listed_as_on_bare():
     bare, umbra = (set(inspect("cloud", mode)["efivars"].split()) for mode in (True, False))
     require(umbra, "no EFI variable is listed")
     require(umbra == bare, f"the list differs: {sorted(umbra ^ bare)}")
 
 
+@together("inspect-cloud")
 def test_virtio_disk_reads_as_on_bare():
     expected = data_disk()
     for mode in (True, False):
         require(expected in inspect("cloud", mode)["disk"], f"checksum differs{' bare' if mode else ''}")
 
 
+@together("inspect-full")
 def test_ahci_disk_reads_as_on_bare():
     expected = data_disk()
     for mode in (True, False):
         require(expected in inspect("full", mode)["disk"], f"checksum differs{' bare' if mode else ''}")
 
 
+@together("inspect-cloud")
 def test_virtio_network_card_answers():
     require("eth0 answers" in inspect("cloud", False)["net"], "no answer from the gateway")
 
 
+@together("inspect-full")
 def test_e1000_and_virtio_network_cards_answer():
     require(inspect("full", False)["net"].count("answers") == 2, "no answer from the gateway")
 
 
+@together("inspect-cloud")
 def test_rtc_reads():
     seen = inspect("cloud", False)["rtc"]
     require("rtc_cmos" in seen and time.strftime("%Y", time.gmtime()) in seen, f"the clock reads {seen!r}")
@@ -197,7 +210,7 @@ def test_entry_with_utf8_names_double_slashes_and_keys_of_other_loaders_boots():
     entry += "grub_users $grub_users\ngrub_arg --unrestricted\ngrub_class example\numbra bare\n"
     machine = debian(command="uname -r", entry=entry)
     machine.files, machine.kernel = [(machine.kernel, "größenordnung/kernel")], None
-    result = run_command("entry-utf8", machine, timeout=120)
+    result = run_command("entry-utf8", machine)
     # the firmware's serial console has a glyph or a question mark for each character
     require(re.search(r'entry umbra\.conf, "Gr(öß|\?\?)e"', result.text), "the title is not shown")
 
@@ -205,7 +218,7 @@ def test_entry_with_utf8_names_double_slashes_and_keys_of_other_loaders_boots():
 @slow
 def test_hung_guest_is_ended_at_the_timeout_with_status_124():
     machine = debian(command="echo started; sleep 1000")
-    result = boot("hung", machine, timeout=60)
+    result = boot("hung", machine, timeout=120)
     require(result.status == 124, f"the status is {result.status}")
     require(b"started" in result.output, "the command's output is lost")
 
@@ -250,7 +263,7 @@ def test_error_truncated_kernel():
     machine = debian()
     with open(machine.kernel, "rb") as file:
         data = file.read()
-    machine.kernel = "build/truncated"
+    machine.kernel = scratch("truncated")
     with open(machine.kernel, "wb") as file:
         file.write(data[:len(data) // 2])
     check_error("error-truncated", machine, r"umbra: error: .*cut off")
@@ -278,7 +291,7 @@ def run_image(name, bare):
     """Boots build/guest/NAME.bin; its own PASS: and FAIL: lines are counted one by one."""
     where = "bare" if bare else "umbra"
     machine = vm.Machine(kernel=f"build/guest/{name}.bin", options="ram_mib=512", umbra="bare" if bare else "", memory="512M")
-    result = boot(f"image-{name}-{where}", machine, timeout=120)
+    result = boot(f"image-{name}-{where}", machine, timeout=IMAGE_TIMEOUT)
     judge_image(f"{name}[{where}]", result)
     if name == "hidden":
         check_hidden(result, bare)
@@ -351,7 +364,7 @@ def watch_options():
 
 def test_breakpoints_of_a_guest_on_addresses_of_the_hypervisor_are_survived():
     machine = vm.Machine(kernel="build/guest/watch.bin", options=watch_options(), memory="512M")
-    result = boot("image-watch", machine, timeout=180)
+    result = boot("image-watch", machine, timeout=IMAGE_TIMEOUT)
     judge_image("watch[umbra]", result)
 
 
@@ -398,7 +411,7 @@ def check_msrs(emulator, timeout):
 
 # adversarial: 31, 36
 def test_msrs_that_a_guest_can_change_are_the_known_ones():
-    check_msrs("qemu", 120)
+    check_msrs("qemu", IMAGE_TIMEOUT)
 
 
 # adversarial: 31, 36
@@ -530,7 +543,7 @@ MODULE_SIZES = (5000, 123)
 def multiboot_machine(image, bare, **settings):
     modules = []
     for k, size in enumerate(MODULE_SIZES):
-        path = f"build/module{k}"
+        path = scratch(f"module{k}")
         with open(path, "wb") as file:
             file.write(bytes((k + 7 * i) & 255 for i in range(size)))
         modules.append((path, f"module {k} bytes={size}"))
@@ -544,7 +557,7 @@ def multiboot_machine(image, bare, **settings):
 def run_multiboot(image, bare):
     label = f"{image}[{'bare' if bare else 'umbra'}]"
     machine = multiboot_machine(image, bare, force="-high" in image)
-    judge_image(label, boot(f"multiboot-{image}-{'bare' if bare else 'umbra'}", machine, timeout=120))
+    judge_image(label, boot(f"multiboot-{image}-{'bare' if bare else 'umbra'}", machine, timeout=IMAGE_TIMEOUT))
 
 
 @slow
@@ -600,7 +613,7 @@ def press_keys(path, log, after, keys):
 
 
 def run_memtest(kind):
-    name, path = f"memtest-{kind}", f"build/memtest-{kind}.qmp"
+    name, path = f"memtest-{kind}", scratch("qmp")
     machine = vm.Machine(kernel=f"{vm.fetch_kernel('memtest86+')}/memtest86+{kind}.bin", memory="128M",
                          options="nosmp nobench nosm nopause nobigstatus keyboard=legacy console=ttyS0,115200",
                          extra=["-qmp", f"unix:{path},server=on,wait=off"])
@@ -622,9 +635,10 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
     run_memtest("ia32")
 
 
-# --- the runner -----------------------------------------------------------------
+# --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks)
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers)
+
 
 def run_test(name, test):
     start = time.monotonic()
@@ -666,9 +680,27 @@ def run_unit_program(path):
         print(output[-3000:])
 
 
+def run_lint():
+    """The static checks of tools/lint/run, counted here; what they found is printed in front."""
+    done, failed = subprocess.Popen(["tools/lint/run"], stdout=subprocess.PIPE, text=True, errors="replace"), False
+    for line in done.stdout:
+        verdict, _, name = line.rstrip("\n").partition(": ")
+        if verdict in ("PASS", "FAIL"):
+            report(name, None if verdict == "PASS" else "see above")
+            failed |= verdict == "FAIL"
+        elif not re.fullmatch(r"\d+ passed, \d+ failed\n", line):
+            print(line, end="")
+    if done.wait() and not failed:
+        report("lint ends", f"status {done.returncode}")
+
+
 def all_tests():
-    tests = {name[5:]: test for module in (sys.modules[__name__], *MODULES) for name, test in vars(module).items()
-             if name.startswith("test_")}
+    tests = {}
+    for module in (sys.modules[__name__], *MODULES):
+        for name, test in vars(module).items():
+            if name.startswith("test_"):
+                require(name[5:] not in tests, f"two tests are called {name}")
+                tests[name[5:]] = test
     for more in (image_tests, bochs_model_tests, bochs_image_tests, multiboot_tests, isolation.legacy_tests):
         tests.update(more())
     return tests
@@ -680,29 +712,34 @@ def missing_program(name, test):
     return next((program for program in needed if not shutil.which(program)), None)
 
 
-def run_system_tests(tests):
-    left_out = {}
+def runnable(tests):
+    """Those whose emulator is there, as the runner wants them; and what is left out, by the missing program."""
+    found, left_out = {}, {}
     for name, test in tests.items():
         program = missing_program(name, test)
         if program:
             left_out.setdefault(program, []).append(name)
             counted["skipped"] += 1
         else:
-            run_test(name, test)
-    for program, names in left_out.items():
-        print(f"left out: {len(names)} tests, since {program} is not installed: {', '.join(names)}")
+            found[name] = functools.partial(run_test, name, test)
+            vars(found[name]).update(group=getattr(test, "group", name), alone=getattr(test, "alone", False))
+    return found, left_out
 
 
-def run_lint():
-    """The static checks of tools/lint/run, counted here; what they found is printed in front."""
-    done = subprocess.Popen(["tools/lint/run"], stdout=subprocess.PIPE, text=True, errors="replace")
-    for line in done.stdout:
-        verdict, _, name = line.rstrip("\n").partition(": ")
-        if verdict in ("PASS", "FAIL"):
-            report(name, None if verdict == "PASS" else "see above")
-        elif not re.fullmatch(r"\d+ passed, \d+ failed\n", line):
-            print(line, end="")
-    done.wait()
+def tell_times(seconds, took, jobs):
+    """What a machine with more or faster processors could gain."""
+    longest = sorted(seconds, key=lambda name: -seconds[name][0])[:3]
+    print(f"{len(seconds)} programs and boots, {jobs} side by side, took {took:.0f} s for {sum(s for s, _ in seconds.values()):.0f} s "
+          f"({sum(s for _, s in seconds.values()):.0f} s of processors); the longest: " +
+          ", ".join(f"{name} {seconds[name][0]:.0f} s" for name in longest))
+
+
+def job_count(text):
+    if not text:
+        return runner.processors()
+    if not text.isdigit() or int(text) == 0:
+        sys.exit(f"run.py: --jobs {text}: not a number of tests above 0")
+    return int(text)
 
 
 def main():
@@ -714,8 +751,10 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--jobs", default="")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, so that the emulator ends too
+    jobs = job_count(args.jobs)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, so that the emulators end too
 
     tests = {name: test for name, test in all_tests().items()
              if args.only in name and args.boots in name and (args.all or args.only or not getattr(test, "slow", False))}
@@ -724,17 +763,23 @@ def main():
         return 0
     if args.all:
         os.environ["UMBRA_LONG"] = "1"  # the unit programs go through more cases
-    if args.lint:
-        run_lint()
-    for path in args.unit:
-        if args.only in path:
-            run_unit_program(path)
+    chosen, left_out = {"lint": run_lint} if args.lint else {}, {}
+    chosen.update({os.path.basename(path): functools.partial(run_unit_program, path) for path in args.unit if args.only in path})
     if not args.unit_only:
-        run_system_tests(tests)
+        boots, left_out = runnable(tests)
+        chosen.update(boots)
+    seconds, took = runner.run(chosen, jobs)
+    for program, names in left_out.items():
+        print(f"left out: {len(names)} tests, since {program} is not installed: {', '.join(names)}")
+    if len(seconds) > 1:
+        tell_times(seconds, took, jobs)
     skipped = f", {counted['skipped']} skipped" if counted["skipped"] else ""
     print(f"{counted['passed']} passed, {counted['failed']} failed{skipped}")
     return 1 if counted["failed"] or not counted["passed"] else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -2,7 +2,7 @@
 """Guest images that start the machine's other processors themselves, bare and under Umbra, on SVM and on VMX, where
 real mode is virtual-8086 mode and the interpreter."""
 import vm
-from common import BOCHS_TIMEOUT, boot, judge_checks, judge_image, require, slow
+from common import BOCHS_TIMEOUT, IMAGE_TIMEOUT, boot, judge_checks, judge_image, require, slow
 
 # Bochs runs the processors by turns, some instructions each: so few rounds find as much as many on QEMU.
 BOCHS_ROUNDS = 40
@@ -19,7 +19,7 @@ def judge(name, image, machine, where, timeout, until=None):
         judge_image(image, result)
 
 
-def run(image, where, cpus, timeout=240):
+def run(image, where, cpus, timeout=2 * IMAGE_TIMEOUT):
     machine = vm.Machine(kernel=f"build/guest/{image}.bin", options=f"ram_mib=512 cpus={cpus}", umbra="bare" if where == "bare" else "",
                          memory="512M", cpus=cpus)
     judge(f"image-{image}-{where}-{cpus}", f"{image}[{where}, {cpus} processors]", machine, where, timeout)
@@ -45,13 +45,13 @@ def test_messages_between_two_processors_arrive():
 
 @slow
 def test_messages_between_four_processors_arrive_bare():
-    run("messages", "bare", 4, timeout=480)
+    run("messages", "bare", 4, timeout=4 * IMAGE_TIMEOUT)
 
 
 # adversarial: 29
 @slow
 def test_messages_between_four_processors_arrive():
-    run("messages", "umbra", 4, timeout=480)
+    run("messages", "umbra", 4, timeout=4 * IMAGE_TIMEOUT)
 
 
 def test_shootdowns_between_two_processors_hold_bare():
@@ -65,13 +65,13 @@ def test_shootdowns_between_two_processors_hold():
 
 @slow
 def test_shootdowns_between_four_processors_hold_bare():
-    run("shootdown", "bare", 4, timeout=600)
+    run("shootdown", "bare", 4, timeout=4 * IMAGE_TIMEOUT)
 
 
 # adversarial: 2, 10, 15, 17
 @slow
 def test_shootdowns_between_four_processors_hold():
-    run("shootdown", "umbra", 4, timeout=600)
+    run("shootdown", "umbra", 4, timeout=4 * IMAGE_TIMEOUT)
 
 
 @slow

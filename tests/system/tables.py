@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The boot entry's key `acpi`: tables of files are what Linux finds, in the firmware's place where they are newer, bare and
 under Umbra; those of tools/acpi/ make Bochs a machine with several processors that can be switched off."""
-import functools
-import os
 import re
 import struct
 
 import acpi
-from common import BOCHS_TIMEOUT, debian, require, run_command, slow
+from common import BOCHS_TIMEOUT, debian, remembered, require, run_command, scratch, slow, together
 from inspection import new_warnings
 
-DIRECTORY = "build/test-acpi"
 OEM_REVISION = 24
 SHOW = """
 cd /sys/firmware/acpi/tables
@@ -43,14 +40,13 @@ def newer(table):
 
 
 def write(name, data):
-    os.makedirs(DIRECTORY, exist_ok=True)
-    with open(f"{DIRECTORY}/{name}", "wb") as file:
+    with open(scratch(name), "wb") as file:
         file.write(data)
-    return f"{DIRECTORY}/{name}"
+    return scratch(name)
 
 
 def ssdt():
-    return acpi.compile_table(write("ssdt.asl", SSDT.encode()), "test-ssdt")
+    return acpi.compile_table(write("ssdt.asl", SSDT.encode()), "test-ssdt", scratch("acpi"))
 
 
 def tables_of_qemu(names):
@@ -92,7 +88,7 @@ dmesg -r | grep -E '^<[0-4]>|WARNING|BUG|Oops|Call Trace|general protection|inva
 """
 
 
-@functools.lru_cache(maxsize=None)
+@remembered
 def boot_bochs(umbra):
     """With two processors in the tables; what the command showed, and the result."""
     machine = debian(emulator="bochs", memory="512M", umbra=umbra, cpus=2, acpi=acpi.bochs_tables(2), command=BOCHS)
@@ -104,6 +100,7 @@ def boot_bochs(umbra):
     return shown, result
 
 
+@together("acpi-bochs")
 def test_linux_has_acpi_with_tables_of_files_in_bochs_on_vmx():
     shown, result = boot_bochs("")
     require("cpus 2" in shown, "Linux does not use both processors")
@@ -111,6 +108,7 @@ def test_linux_has_acpi_with_tables_of_files_in_bochs_on_vmx():
     require("smpboot: Allowing 2 CPUs" in result.text, "Linux does not find both processors in the tables")
 
 
+@together("acpi-bochs")
 @slow
 def test_dmesg_with_tables_of_files_has_no_warning_that_bare_does_not_show_in_bochs_on_vmx():
     bare, _ = boot_bochs("bare")
