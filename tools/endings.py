@@ -15,7 +15,7 @@ RESET = re.compile(rb"umbra: guest: .*; resetting the machine")
 # At the beginning of a line, behind the kernel's time stamp: not where somebody types it.
 KERNEL_PANIC = re.compile(rb"(?:\[[^]]*\] ?)*(Kernel panic - not syncing.*)")
 KERNEL_PANIC_END = b"---[ end Kernel panic"
-# How long the trace behind a kernel's panic may take; a kernel that is to reboot prints no end of it.
+# How long nothing comes when the trace behind a kernel's panic is over; a kernel that is to reboot prints no end of it.
 TRACE_SECONDS = 5
 
 
@@ -32,6 +32,8 @@ class Ending:
         self.until = None  # the kernel's trace is waited for
 
     def feed(self, data):
+        if data and self.until:
+            self.until = time.monotonic() + TRACE_SECONDS
         *lines, self.rest = (self.rest + data).split(b"\n")
         for line in lines:
             self.read_line(line.strip(b"\r"))

@@ -10,7 +10,7 @@ import threading
 
 import vm
 from common import BOOT_TIMEOUT, RELEASE, boot, debian, log_path, require, run_command, scratch
-from processors import Monitor, wait_for
+from monitor import Monitor, wait_for
 
 XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 LINUX_DATA = "0fc63daf-8483-4772-8e79-3d69d8477de4"

@@ -39,7 +39,7 @@ section net
 for n in /sys/class/net/eth*; do
 	i=${n##*/}
 	ip link set $i up; ip addr add 10.0.2.15/24 dev $i
-	sleep 1; ping -c 2 -W 5 -I $i 10.0.2.2 >/dev/null && echo "$i answers"
+	sleep 1; ping -c 2 -W 30 -I $i 10.0.2.2 >/dev/null && echo "$i answers"
 	ip link set $i down; ip addr flush dev $i
 done
 section dmesg; dmesg -r
@@ -67,7 +67,7 @@ WARNING = re.compile(r"WARNING:|BUG:|Oops|Call Trace|general protection|invalid 
 
 # Clocks compared with each other while the emulator shares its processor with others: these
 # come and go on the bare emulator too. And bytes of code, among them addresses that change with each boot.
-TIMING = re.compile(r"^(tsc: |clocksource: |APIC calibration|hpet: |sched_clock: |Code: )")
+TIMING = re.compile(r"^(tsc: |clocksource: |APIC calibration|hpet: |sched_clock: |hrtimer: interrupt took |perf: interrupt took |Code: )")
 
 
 def warnings(dmesg):

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Tests of machines with several processors: the hypervisor takes them all, the guest uses those that it may have and
 reaches no other, and a panic on one stops the others."""
-import json
 import re
-import socket
 import threading
 import time
 
 import bochs
 import vm
 from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, IMAGE_TIMEOUT, boot, counter, debian, judge_checks, judge_image, log_path, require, run_command, scratch, slow
+from monitor import Monitor, wait_for
 
 
 def taken(text):
@@ -168,42 +167,6 @@ def test_no_message_makes_another_processor_run_the_guests_code_in_bochs_on_vmx(
 
 
 # --- a panic stops all ------------------------------------------------------------
-
-class Monitor:
-    """QEMU's human monitor through its QMP socket."""
-
-    def __init__(self, path):
-        self.qmp = socket.socket(socket.AF_UNIX)
-        self.qmp.connect(path)
-        self.lines = self.qmp.makefile("rb")
-        self.lines.readline()  # its greeting
-        self.ask("qmp_capabilities")
-
-    def ask(self, command, **arguments):
-        self.qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-        while True:
-            answer = json.loads(self.lines.readline())
-            if "return" in answer or "error" in answer:
-                return answer.get("return")
-
-    def human(self, line):
-        return self.ask("human-monitor-command", **{"command-line": line})
-
-    def cpus(self):
-        """(RIP, halted, interrupts on) of each."""
-        return [(int(re.search(r"RIP=(\w+)", part)[1], 16), "HLT=1" in part, bool(int(re.search(r"RFL=(\w+)", part)[1], 16) & 0x200))
-                for part in self.human("info registers -a").split("CPU#")[1:]]
-
-
-def wait_for(path, pattern, seconds):
-    """Until the file has it; whether it came."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if re.search(pattern, vm.read_file(path)):
-            return True
-        time.sleep(0.2)
-    return False
-
 
 def in_hypervisor(cpu):
     rip, halted, interrupts = cpu

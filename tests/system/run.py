@@ -18,14 +18,13 @@ import re
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 
 sys.dont_write_bytecode = True
-from common import (BOCHS_TIMEOUT, DEBUG, IMAGE_TIMEOUT, LOGS, MULTIBOOT, Failure, boot, counted, counter, debian, judge_checks,  # noqa: E402
+from common import (BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, IMAGE_TIMEOUT, LOGS, MULTIBOOT, Failure, boot, counted, counter, debian, judge_checks,  # noqa: E402
                     judge_image, log_path, report, require, run_command, scratch, slow, together)
 import bochs  # noqa: E402
 import builds  # noqa: E402
@@ -43,6 +42,7 @@ import tables  # noqa: E402
 import vm  # noqa: E402
 import workers  # noqa: E402
 from inspection import data_disk, inspect, new_warnings  # noqa: E402
+from monitor import Monitor, wait_for  # noqa: E402
 
 with open("VERSION") as version_file:
     VERSION = version_file.read().strip()
@@ -597,19 +597,11 @@ MEMTEST_KEYS = ["1", "1", "1", "4", "0", "ret", "4", "ret", "0",
 
 
 def press_keys(path, log, after, keys):
-    """Sends keys through QEMU's QMP socket once the log has the bytes `after`."""
-    deadline = time.monotonic() + 60
-    while after not in open(log, "rb").read() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    with socket.socket(socket.AF_UNIX) as qmp:
-        qmp.connect(path)
-        qmp.sendall(b'{"execute": "qmp_capabilities"}')
+    """Sends keys once the log has the pattern `after`."""
+    if wait_for(log, after, BOOT_TIMEOUT):
+        monitor = Monitor(path)
         for key in keys:
-            time.sleep(0.7)
-            qmp.recv(65536)  # what came before is done
-            qmp.sendall(b'{"execute": "send-key", "arguments": {"hold-time": 80, "keys":'
-                        b' [{"type": "qcode", "data": "%s"}]}}' % key.encode())
-        time.sleep(1)
+            monitor.press(key, log)
 
 
 def run_memtest(kind):
