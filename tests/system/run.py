@@ -714,7 +714,7 @@ def runnable(tests):
             counted["skipped"] += 1
         else:
             found[name] = functools.partial(run_test, name, test)
-            vars(found[name]).update(group=getattr(test, "group", name), alone=getattr(test, "alone", False))
+            found[name].group = getattr(test, "group", name)
     return found, left_out
 
 

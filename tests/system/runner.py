@@ -30,7 +30,6 @@ class Group:
     """Tests that run one after the other in one process, since they look at the same boots."""
     name: str
     tests: dict = field(default_factory=dict)  # by name, functions that call common.report()
-    alone: bool = False                        # nothing else runs beside it
 
 
 @dataclass
@@ -52,14 +51,12 @@ def processors():
 
 
 def grouped(tests):
-    """The tests of the same mark (common.together) in one group; the longest group first, what runs alone last."""
+    """The tests of the same mark (common.together) in one group; the longest group first."""
     groups, seconds = {}, likely_seconds(tests)
     for name, test in tests.items():
         mark = getattr(test, "group", name)
-        group = groups.setdefault(mark, Group(mark))
-        group.tests[name] = test
-        group.alone |= getattr(test, "alone", False)
-    return sorted(groups.values(), key=lambda group: (group.alone, -sum(seconds[name] for name in group.tests)))
+        groups.setdefault(mark, Group(mark)).tests[name] = test
+    return sorted(groups.values(), key=lambda group: -sum(seconds[name] for name in group.tests))
 
 
 def likely_seconds(names):
@@ -149,17 +146,12 @@ class Runner:
         self.waiting = [(group, list(group.tests)) for group in groups]
         try:
             while self.waiting or self.workers:
-                while self.may_start():
+                while self.waiting and len(self.workers) < self.jobs:
                     self.start(*self.waiting.pop(0))
                 for key, _ in self.selector.select():
                     self.listen(self.workers[key.fd])
         finally:
             self.end_all()
-
-    def may_start(self):
-        if not self.waiting or len(self.workers) >= self.jobs:
-            return False
-        return not self.workers or not (self.waiting[0][0].alone or any(worker.group.alone for worker in self.workers.values()))
 
     def start(self, group, names):
         directory = tempfile.mkdtemp(prefix="", dir=self.base)
@@ -270,6 +262,8 @@ def run(tests, jobs):
         os.mkdir(base + "/claims")
         common.running.claims = base + "/claims"
         runner = Runner(jobs, base)
-        runner.run(grouped(tests))
-    save_seconds(runner.seconds)
+        try:
+            runner.run(grouped(tests))
+        finally:
+            save_seconds(runner.seconds)
     return runner.seconds, time.monotonic() - began

@@ -160,29 +160,21 @@ run(one, two)
 
 
 @needs()
-def test_long_tests_begin_first_and_one_that_runs_alone_comes_last():
+def test_tests_that_took_long_begin_first():
     lines = output_of("""
-def running():
-    return [name for name in os.listdir(".") if name.endswith(".running")]
-def counted(seconds):
-    name = f"{os.getpid()}.running"
-    open(name, "w").close()
-    time.sleep(seconds)
-    print(len(running()), "at once")
-    os.unlink(name)
-def short(): counted(0)
-def long(): counted(0.5)
-def alone():
-    counted(0.5)
-    print("alone:", len(running()))
-alone.alone = True
-run(short, long, alone, jobs=1)
-print("again")
-run(alone, short, long, jobs=1)
-run(alone, short, long, jobs=3)
+def short(): pass
+def long(): time.sleep(0.5)
+def longer(): time.sleep(1)
+@together("pair")
+def one(): time.sleep(0.4)
+@together("pair")
+def two(): time.sleep(0.4)
+for _ in range(2):
+    run(short, long, longer, one, two, jobs=1)
 """)
-    require("long short alone" in lines[lines.index("again"):], f"it does not know what they took: {lines}")
-    require([line for line in lines if line.startswith("alone")] == ["alone: 0"] * 3, f"it did not run alone: {lines}")
+    require(lines.index("PASS: short") < lines.index("PASS: long"), f"it does not keep their order while nothing is known: {lines}")
+    again = [line for line in lines if line.startswith("PASS")][5:]
+    require(again == [f"PASS: {name}" for name in ("longer", "one", "two", "long", "short")], f"then they begin as {again}")
 
 
 ENDLESS = """
