@@ -140,6 +140,7 @@ class Runner:
         self.waiting = []      # (group, names)
         self.workers = {}      # by pipe
         self.seconds = {}      # as the file SECONDS
+        self.started = 0
         self.selector = selectors.DefaultSelector()
 
     def run(self, groups):
@@ -154,7 +155,9 @@ class Runner:
             self.end_all()
 
     def start(self, group, names):
-        directory = tempfile.mkdtemp(prefix="", dir=self.base)
+        self.started += 1
+        directory = f"{self.base}/{self.started}"
+        os.mkdir(directory)
         read, write = os.pipe()
         runner = os.getpid()
         flush()
@@ -258,7 +261,8 @@ def run(tests, jobs):
     """tests: functions by name. They report, and are counted in common.counted."""
     began = time.monotonic()
     os.makedirs("build", exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tests.", dir="build") as base:
+    with tempfile.TemporaryDirectory(prefix="tests.", dir="build") as folder:
+        base = os.path.relpath(folder)  # a socket's path is short
         os.mkdir(base + "/claims")
         common.running.claims = base + "/claims"
         runner = Runner(jobs, base)
