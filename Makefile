@@ -127,13 +127,15 @@ EFI_LIB_C := lib/printf.c lib/string.c
 EFI_OBJ := $(EFI_C:%.c=$(B)/%.o) $(EFI_ASM:%.asm=$(B)/%.asm.o) $(EFI_LIB_C:%.c=$(B)/boot-%.o)
 EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-protector -mno-red-zone \
 	-maccumulate-outgoing-args -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
-	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI $(LIB_RENAMES) \
+	-DEFI_FUNCTION_WRAPPER -DGNU_EFI_USE_MS_ABI $(LIB_RENAMES) $(DEFINES) \
 	-I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) $(REPRODUCIBLE) $(if $(filter 1,$(DEBUG)),-DUMBRA_DEBUG)
+# The guest inside the image, built below.
+SELFTEST := build/selftest/selftest.bin
 # GNU-EFI's start file, linker script and libraries: in /usr/lib or, newer, in a directory below it.
 EFI_LIB = $(patsubst %/,%,$(dir $(shell $(CC) -print-file-name=elf_x86_64_efi.lds)))
 EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc,-j '$(s)')
 
-$(B)/boot/%.o: boot/%.c Makefile
+$(B)/boot/%.o: boot/%.c Makefile VERSION
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
@@ -143,10 +145,10 @@ $(B)/boot-lib/%.o: lib/%.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/boot/%.asm.o: boot/%.asm Makefile $(B)/core.stripped.elf
+$(B)/boot/%.asm.o: boot/%.asm Makefile $(B)/core.stripped.elf $(SELFTEST)
 	$(call say,NASM,$<)
 	@mkdir -p $(@D)
-	$(Q)$(NASM) -f elf64 -I./ -DCORE_ELF='"$(B)/core.stripped.elf"' -MD $(@:.o=.d) -MP -o $@ $<
+	$(Q)$(NASM) -f elf64 -I./ -DCORE_ELF='"$(B)/core.stripped.elf"' -DSELFTEST='"$(SELFTEST)"' -MD $(@:.o=.d) -MP -o $@ $<
 
 $(B)/umbra.so: $(EFI_OBJ) Makefile
 	$(call say,LD,$@)
@@ -393,6 +395,30 @@ build/guest/%.elf: build/guest/%.c.o $(GUEST_LIB_OBJ) tests/guest/lib/guest.ld
 		-o $@ $(GUEST_LIB_OBJ) $<
 
 build/guest/%.bin: build/guest/%.elf
+	$(Q)$(OBJCOPY) -O binary $< $@
+
+# --- the self-test (selftest/): a guest image inside umbra.efi, on the runtime of the test images -------
+# It has a fixed address: the loader copies it there when the firmware is gone.
+SELFTEST_C := $(sort $(wildcard selftest/*.c)) mm/witness/model_walk.c arch/x86/acpi.c arch/x86/font.c lib/string.c
+SELFTEST_OBJ := $(filter-out %/entry.asm.o,$(GUEST_LIB_OBJ)) $(SELFTEST_C:%.c=build/selftest/%.c.o) \
+	$(patsubst %.asm,build/selftest/%.asm.o,$(sort $(wildcard selftest/*.asm)) tests/guest/lib/entry.asm)
+
+build/selftest/%.c.o: %.c Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+build/selftest/%.asm.o: %.asm Makefile
+	$(call say,NASM,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf64 -I./ -DRELOCATABLE=0 -MD $(@:.o=.d) -MP -o $@ $<
+
+build/selftest/selftest.elf: $(SELFTEST_OBJ) tests/guest/lib/guest.ld
+	$(call say,LD,$@)
+	$(Q)$(LD) -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack -T tests/guest/lib/guest.ld \
+		-o $@ $(SELFTEST_OBJ)
+
+$(SELFTEST): build/selftest/selftest.elf
 	$(Q)$(OBJCOPY) -O binary $< $@
 
 # Multiboot test kernels (tests/guest/multiboot/): the version, the ELF class, a flat file

@@ -23,6 +23,7 @@ struct choice {
 	struct loader_config config;
 	struct entry_list list;
 	struct other_volumes others; /* number n is volume[n - 1] of them */
+	bool wait;                   /* for the user, rather than start the self-test */
 };
 
 /* A missing file is as good as an empty one. */
@@ -183,12 +184,9 @@ static EFI_STATUS read_entries(struct choice *choice)
 		for (i = 1; i <= choice->others.count; i++)
 			read_other(choice, i);
 	}
-	if (choice->list.count)
-		return EFI_SUCCESS;
-	boot_error_set(choice->error,
-		       "no boot entry: " CHOOSE_FOLDER " on the ESP has no *.conf"
-		       " file for x64, nor has another disk; write one (docs/boot.md)");
-	return EFI_NOT_FOUND;
+	if (!entry_list_own_decides(&choice->list))
+		entry_list_put_self_test(&choice->list);
+	return EFI_SUCCESS;
 }
 
 /* By loader.conf and the menu; NULL when the user left it. */
@@ -197,8 +195,12 @@ static struct boot_entry *take_entry(struct choice *choice)
 	const struct entry_list *list = &choice->list;
 	const char *pattern = choice->config.default_pattern;
 	bool matched, own = entry_list_own_decides(list);
-	uint32_t at = entry_list_default(list, pattern, &matched);
+	uint32_t configured = choice->config.timeout, at, timeout;
 
+	at = entry_list_default(list, pattern, &matched);
+	timeout = entry_list_timeout(list, configured);
+	if (choice->wait && list->entries[at]->built_in)
+		timeout = LOADER_WAIT_FOREVER;
 	if (!own)
 		console_print("umbra: no entry for Umbra on the volume that it was started from;"
 			      " these are there\n");
@@ -206,8 +208,7 @@ static struct boot_entry *take_entry(struct choice *choice)
 		console_print("umbra: no entry for Umbra matches default \"%s\" of " LOADER_CONF
 			      "; taking the first\n",
 			      pattern);
-	at = menu_choose(list->entries, list->count, at,
-			 entry_list_timeout(list, choice->config.timeout), !own);
+	at = menu_choose(list->entries, list->count, at, timeout, !own);
 	return at < list->count ? list->entries[at] : NULL;
 }
 
@@ -231,13 +232,13 @@ static EFI_STATUS change_volume(struct choice *choice, const struct boot_entry *
 	return EFI_LOAD_ERROR;
 }
 
-EFI_STATUS choose(const struct boot_entry **entry, struct boot_volume *volume,
+EFI_STATUS choose(struct boot_entry **entry, struct boot_volume *volume, bool wait,
 		  struct boot_error *error)
 {
 	static struct choice choice;
 	EFI_STATUS status;
 
-	choice = (struct choice){.volume = volume, .error = error};
+	choice = (struct choice){.volume = volume, .wait = wait, .error = error};
 	status = read_config(&choice);
 	if (!EFI_ERROR(status))
 		status = read_entries(&choice);

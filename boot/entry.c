@@ -43,6 +43,7 @@ static const struct key keys[] = {
 	{"module", KEY_MODULE, 0, 0},
 	{"acpi", KEY_ACPI, 0, 0},
 	{"force", KEY_FLAG, FIELD(force)},
+	{"self-test", KEY_FLAG, FIELD(self_test)},
 	{"options", KEY_APPEND, FIELD(options)},
 	{"umbra", KEY_APPEND, FIELD(umbra)},
 	{"architecture", KEY_ARCHITECTURE, 0, 0},
@@ -178,7 +179,11 @@ static bool check_kernel(struct boot_entry *entry)
 {
 	const char *wrong = NULL;
 
-	if (entry->efi_program && !entry->kernel[0])
+	if (entry->self_test && (entry->kernel[0] || entry->initrd_count || entry->module_count))
+		wrong = "has \"self-test\" and a kernel, an initrd or a module; keep one";
+	else if (entry->self_test)
+		return true;
+	else if (entry->efi_program && !entry->kernel[0])
 		wrong = ENTRY_EFI_PROGRAM "; choose another entry";
 	else if (!entry->kernel[0])
 		wrong = "has no line \"linux\" or \"multiboot\"; add one with the kernel's path";

@@ -17,6 +17,8 @@
 #define ENTRY_MAX_ACPI 32
 #define ENTRY_PATH_MAX 256
 #define ENTRY_STRING_MAX 512
+/* The id of the entry that needs no file. */
+#define ENTRY_SELF_TEST "self-test"
 /* What such an entry does; the menu and the error say it. */
 #define ENTRY_EFI_PROGRAM "starts an EFI program, which cannot run under Umbra"
 
@@ -38,6 +40,8 @@ struct boot_entry {
 	char kernel[ENTRY_PATH_MAX]; /* key "linux" or "multiboot"; a path in UTF-8 with slashes or backslashes */
 	bool multiboot; /* it was "multiboot" */
 	bool force;     /* load over memory that the firmware reserves */
+	bool self_test; /* key "self-test": the guest is Umbra's own (selftest.h) */
+	bool built_in;  /* no file has it: the self-test that is offered where there is no other */
 	char initrd[ENTRY_MAX_INITRDS][ENTRY_PATH_MAX];
 	uint32_t initrd_count;
 	struct entry_piece kernel_piece, initrd_piece; /* of a unified kernel image (uki.h) */
@@ -58,7 +62,7 @@ struct boot_entry {
  * Reads one entry. file is the name without a folder (for the id and the
  * messages). Returns false and marks the entry broken on an unknown key, a key
  * without value, a second kernel, two files in one line, something too long, no
- * kernel, an initrd for a multiboot kernel or a module for Linux. One that has an EFI
+ * kernel, an initrd for a multiboot kernel, a module for Linux or files for the self-test. One that has an EFI
  * program instead of a kernel is broken and efi_program. Keys of GRUB's
  * (grub_*, id) are passed over.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The menu's order and the default entry; see entry.h and entry_list.h. */
 #include "boot/entry_list.h"
+#include "boot/loader_config.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 
@@ -103,7 +104,40 @@ bool entry_list_own_decides(const struct entry_list *list)
 	uint32_t i;
 
 	for (i = 0; i < list->own; i++)
-		if (!list->entries[i]->efi_program)
+		if (!list->entries[i]->efi_program && !list->entries[i]->built_in)
+			return true;
+	return false;
+}
+
+void entry_list_put_self_test(struct entry_list *list)
+{
+	struct boot_entry *entry = entry_list_next(list);
+	uint32_t i;
+
+	if (!entry)
+		entry = list->entries[--list->count];
+	*entry = (struct boot_entry){.id = ENTRY_SELF_TEST,
+				     .title = "Self-test",
+				     .self_test = true,
+				     .built_in = true,
+				     .volume = ENTRY_LIST_OWN_VOLUME};
+	for (i = list->count++; i > 0; i--)
+		list->entries[i] = list->entries[i - 1];
+	list->entries[0] = entry;
+	list->own++;
+}
+
+static bool has_built_in(const struct entry_list *list)
+{
+	return list->count && list->entries[0]->built_in;
+}
+
+static bool has_system(const struct entry_list *list)
+{
+	uint32_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (!list->entries[i]->efi_program && !list->entries[i]->built_in)
 			return true;
 	return false;
 }
@@ -128,6 +162,10 @@ uint32_t entry_list_default(const struct entry_list *list, const char *pattern, 
 	uint32_t end = own ? list->own : list->count, at = find_default(list, own, pattern);
 
 	*matched = at < end;
+	if (has_built_in(list) && (!pattern[0] || (!*matched && matches(list->entries[0], pattern)))) {
+		*matched = true;
+		return 0;
+	}
 	if (!*matched)
 		at = find_default(list, own, "");
 	return at < end ? at : 0;
@@ -135,7 +173,9 @@ uint32_t entry_list_default(const struct entry_list *list, const char *pattern, 
 
 uint32_t entry_list_timeout(const struct entry_list *list, uint32_t configured)
 {
-	return configured || entry_list_own_decides(list) ? configured : ENTRY_LIST_SECONDS;
+	if (configured || entry_list_own_decides(list))
+		return configured;
+	return has_system(list) ? LOADER_WAIT_FOREVER : ENTRY_LIST_SECONDS;
 }
 
 bool entry_list_needs_others(const struct entry_list *list, uint32_t configured)

@@ -15,7 +15,7 @@
 #define ENTRY_LIST_OWN_VOLUME 0u
 #define PARTITION_TYPE_BYTES 16
 
-/* Seconds in which the user can stop a boot from another disk that loader.conf does not ask for. */
+/* Seconds in which the user can stop the self-test, where it is the only entry. */
 #define ENTRY_LIST_SECONDS 5u
 
 /* What the firmware knows of a volume's partition. */
@@ -54,6 +54,12 @@ void entry_list_keep(struct entry_list *list);
  */
 void entry_list_end_volume(struct entry_list *list, uint32_t volume, const char *where);
 
+/*
+ * The self-test of umbra.efi itself becomes the first of all entries, one of the own
+ * volume's. Where the list is full it takes the last one's place.
+ */
+void entry_list_put_self_test(struct entry_list *list);
+
 /* Whether the own volume has an entry that is for Umbra, be it broken: then the default is among its own. */
 bool entry_list_own_decides(const struct entry_list *list);
 
@@ -62,11 +68,15 @@ bool entry_list_own_decides(const struct entry_list *list);
  * matches the pattern, else one of the others. Entries that start EFI programs
  * (in a loader.conf that systemd-boot reads too, Umbra itself) are passed over,
  * and on other volumes broken ones. When nothing matches, *matched is false and
- * it is the first that is not passed over, or 0. The list is not empty.
+ * it is the first that is not passed over, or 0. The built-in self-test, where it is
+ * there, is the default without a pattern, or by its own name. The list is not empty.
  */
 uint32_t entry_list_default(const struct entry_list *list, const char *pattern, bool *matched);
 
-/* Seconds to count down: loader.conf's, but where another disk's entry would be booted unasked never 0. */
+/*
+ * Seconds to count down: loader.conf's; where the own volume does not decide and loader.conf
+ * does not say, the menu waits, but for the self-test if there is nothing else.
+ */
 uint32_t entry_list_timeout(const struct entry_list *list, uint32_t configured);
 
 /* Whether the other volumes are to be read: the menu can be seen, or the own one has nothing to boot. */

@@ -136,12 +136,22 @@ static bool read_chunks(struct boot_file *file, char *to, uint64_t size, bool pr
 	return true;
 }
 
+/* The next chunks are read from there. */
+static bool seek(struct boot_file *file, uint64_t offset, struct boot_error *error)
+{
+	if (!EFI_ERROR(file->handle->SetPosition(file->handle, file->start + offset)))
+		return true;
+	return boot_error_set(error, "%s cannot be read; check the file system", file->path);
+}
+
 bool file_read(struct boot_file *file, uint64_t offset, void *to, uint64_t size,
 	       struct boot_error *error)
 {
-	if (EFI_ERROR(file->handle->SetPosition(file->handle, file->start + offset)))
-		return boot_error_set(error, "%s cannot be read; check the file system", file->path);
-	return read_chunks(file, to, size, false, error);
+	if (file->memory) {
+		CopyMem(to, file->memory + offset, size);
+		return true;
+	}
+	return seek(file, offset, error) && read_chunks(file, to, size, false, error);
 }
 
 bool file_read_progress(struct boot_file *file, uint64_t offset, void *to, uint64_t size,
@@ -149,8 +159,10 @@ bool file_read_progress(struct boot_file *file, uint64_t offset, void *to, uint6
 {
 	bool read;
 
-	if (EFI_ERROR(file->handle->SetPosition(file->handle, file->start + offset)))
-		return boot_error_set(error, "%s cannot be read; check the file system", file->path);
+	if (file->memory)
+		return file_read(file, offset, to, size, error);
+	if (!seek(file, offset, error))
+		return false;
 	console_print("umbra: loading %s, %llu KiB ", file->path,
 		      (unsigned long long)((size + 1023) / 1024));
 	read = read_chunks(file, to, size, true, error);

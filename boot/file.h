@@ -15,6 +15,7 @@ struct boot_file {
 	const char *path;       /* belongs to the caller of file_open() */
 	uint64_t start;         /* where in the file on the disk it begins */
 	uint64_t size;
+	const uint8_t *memory; /* a file inside umbra.efi: no volume has it; NULL: one of a volume */
 };
 
 /* The volume that the image came from. */

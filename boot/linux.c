@@ -3,6 +3,7 @@
 #include "boot/linux.h"
 #include "boot/console.h"
 #include "boot/linux_setup.h"
+#include "boot/selftest.h"
 #include "lib/string.h"
 #include "lib/types.h"
 
@@ -32,6 +33,18 @@ static struct linux_guest *linux_of(const struct guest *guest)
 	return container_of(guest, struct linux_guest, guest);
 }
 
+/* The kernel's file, or the one inside umbra.efi. */
+static bool open_kernel(struct boot_file *file, const struct boot_entry *entry,
+			struct boot_volume *volume, struct boot_error *error)
+{
+	if (entry->self_test) {
+		selftest_open(file);
+		return true;
+	}
+	return !EFI_ERROR(file_open(file, volume, entry->kernel, error)) &&
+	       file_narrow(file, entry->kernel_piece.offset, entry->kernel_piece.size, error);
+}
+
 static bool linux_open(struct guest *guest, struct boot_volume *volume, struct boot_error *error)
 {
 	struct linux_guest *self = linux_of(guest);
@@ -40,8 +53,7 @@ static bool linux_open(struct guest *guest, struct boot_volume *volume, struct b
 	uint8_t probe[BZIMAGE_PROBE_BYTES];
 	uint64_t size;
 
-	if (EFI_ERROR(file_open(file, volume, entry->kernel, error)) ||
-	    !file_narrow(file, entry->kernel_piece.offset, entry->kernel_piece.size, error))
+	if (!open_kernel(file, entry, volume, error))
 		return false;
 	size = MIN(file->size, sizeof(probe));
 	if (!file_read(file, 0, probe, size, error) ||

@@ -16,6 +16,7 @@
 #include "boot/multiboot_guest.h"
 #include "boot/options.h"
 #include "boot/screen.h"
+#include "boot/selftest.h"
 #include "boot/uefi.h"
 
 #define EXIT_TRIES 8
@@ -26,7 +27,7 @@ struct loader {
 	EFI_HANDLE image;
 	uint64_t tsc_at_entry;
 	struct boot_volume volume;
-	const struct boot_entry *entry; /* the chosen one */
+	struct boot_entry *entry; /* the chosen one */
 	struct umbra_options options;
 	struct firmware_map fw;
 	struct hv_memory hv;
@@ -48,7 +49,8 @@ static uint64_t read_tsc(void)
 
 static bool choose_entry(struct loader *loader)
 {
-	EFI_STATUS status = choose(&loader->entry, &loader->volume, &loader->error);
+	bool tested = selftest_collect(&loader->volume);
+	EFI_STATUS status = choose(&loader->entry, &loader->volume, tested, &loader->error);
 
 	if (EFI_ERROR(status))
 		loader->status = status;
@@ -85,8 +87,10 @@ static bool check_machine(struct loader *loader)
 
 static bool open_guest(struct loader *loader)
 {
-	const struct boot_entry *entry = loader->entry;
+	struct boot_entry *entry = loader->entry;
 
+	if (entry->self_test && !selftest_prepare(entry, &loader->options.hv, &loader->error))
+		return false;
 	loader->guest = entry->multiboot ? multiboot_guest(entry) : linux_guest(entry);
 	return loader->guest->format->open(loader->guest, &loader->volume, &loader->error);
 }
@@ -151,6 +155,8 @@ static bool load_all(struct loader *loader)
 		return false;
 	loader->status = EFI_LOAD_ERROR;
 	loader->hv_cr3 = core_load(&loader->hv);
+	if (loader->entry->self_test)
+		selftest_describe(hv, loader->options.bare, &loader->framebuffer);
 	console_print("umbra: hidden from the guest: image 0x%llx + %llu KiB, pool 0x%llx +"
 		      " %llu MiB, start-up page 0x%llx\n",
 		      (unsigned long long)hv->reserve_base,

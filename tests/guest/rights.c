@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Enumerates bits of page-table entries, control bits and kinds of access in
- * every paging mode. Each case stores a leaf entry and one upper entry, flushes,
- * accesses the page and records vector, error code, CR2, both entries, what was
- * read and where a write went. Cases come in blocks: mode, page size, upper level and
- * control bits. A block prints one line with a hash of its records; the bare
+ * Enumerates the table of rights (lib/rights.h). A block prints one line with a hash of its records; the bare
  * machine is the oracle, so the runner compares the lines of a bare run with
  * those under the hypervisor.
  *
@@ -18,53 +14,12 @@
  * its own; under the hypervisor the counts must be zero.
  */
 /* adversarial: 9, 17 */
-#include "tests/guest/lib/guest.h"
+#include "tests/guest/lib/rights.h"
 
-enum mode { M_32, M_PAE, M_4L, M_COMPAT, M_5L };
-static const char *const mode_name[] = {"32bit", "PAE", "4level", "compat", "5level"};
-
-/* What is probed: a leaf at one level, and an upper entry that varies too (0: none). */
-struct shape {
-	enum mode mode;
-	u32 leaf, upper;
-};
-static const struct shape shapes[] = {
-	{M_32, 1, 2},     {M_32, 2, 0}, {M_PAE, 1, 2}, {M_PAE, 1, 3}, {M_PAE, 2, 0}, {M_4L, 1, 2},
-	{M_4L, 1, 3},     {M_4L, 1, 4}, {M_4L, 2, 3},  {M_4L, 2, 4},  {M_4L, 3, 4},  {M_COMPAT, 1, 2},
-	{M_COMPAT, 2, 3}, {M_5L, 1, 5}, {M_5L, 2, 5},  {M_5L, 3, 5},
-};
-
-/* Control bits of a block. */
-#define C_WP BIT(0)
-#define C_SMEP BIT(1)
-#define C_SMAP BIT(2)
-#define C_NXE BIT(3)
-#define C_PSE BIT(4)
-#define C_ALL 31u
-
-#define TARGET_OFFSET 0x5000ull /* of the probed page in its 4 MiB block */
-#define BLOCK_SIZE (4ull << 20)
-#define LOW_VA 0x80000000ull      /* probes of 32-bit code, in the third GiB */
-#define LOW_USER_VA 0xc0000000ull /* its ring-3 stubs, under upper entries of their own */
-#define VA_4L TEST_VA
-#define VA_5L (BIT(48) + TEST_VA)
-#define MAX_STATES 64
-#define BATCH 256
-#define RWU (PTE_P | PTE_W | PTE_U)
-#define AD (PTE_A | PTE_D)
 #define FNV_BASIS 0xcbf29ce484222325ull
 #define FNV_PRIME 0x100000001b3ull
 
-static struct probe_run run;
-static struct probe probes[BATCH];
-static u64 target[2];      /* addresses of the two pages that a leaf may map */
-static struct space space; /* of 64-bit and compatibility mode */
-static u64 *pml5;
-static u32 *directory32; /* identity of the image by 4 KiB pages, nothing else */
-static u64 *pdpt_pae, *directory_pae;
-static bool has_smep, has_smap, has_la57, has_1g;
-static u32 control_bits; /* those that exist */
-static u64 sample, seed, only, verbose;
+static u64 only, verbose;
 
 /* Counts of what differs from the manual and is corrected before it is hashed. */
 enum deviation { D_RSVD_WITHOUT_P, D_A_ON_FAULT, D_PDPTE_UNCHECKED, D_PDPTE_ACCESSED, D_IMPLICIT_AC, D_COUNT };
@@ -76,320 +31,7 @@ static const char *const deviation_name[] = {
 	"AC lets an implicit access from ring 3 pass SMAP",
 };
 static u64 deviations[D_COUNT];
-static u64 total_cases, oddities;
-
-/* One block under way. */
-struct block {
-	const struct shape *shape;
-	u32 number, control;
-	u64 cases, hash;
-	u64 random;                /* of the pair of entries under way */
-	u64 last_leaf, last_upper; /* as the last record has them */
-	u32 queued;
-};
-
-static u64 address(const void *p)
-{
-	return (u64)(uintptr_t)p;
-}
-
-static u64 mix(u64 v)
-{
-	v ^= v >> 30;
-	v *= 0xbf58476d1ce4e5b9ull;
-	v ^= v >> 27;
-	v *= 0x94d049bb133111ebull;
-	return v ^ v >> 31;
-}
-
-/* --- tables: every mode maps the image for the supervisor and has a free range for the probes --- */
-static void map_user_low(u64 *pte_table, bool narrow)
-{
-	extern char user_start[], user_end[];
-
-	for (u64 at = 0; at < (u64)(user_end - user_start); at += PAGE_SIZE) {
-		u64 entry = (address(user_start) + at) | PTE_P | PTE_U | PTE_A;
-
-		if (narrow)
-			((u32 *)pte_table)[at >> PAGE_SHIFT] = (u32)entry;
-		else
-			pte_table[at >> PAGE_SHIFT] = entry;
-	}
-}
-
-static void make_tables_32(void)
-{
-	u32 *stubs = alloc_pages(1);
-
-	directory32 = alloc_pages(1);
-	for (u64 at = IMAGE_BASE; at < SCRATCH_END; at += 4u << 20) {
-		u32 *table = alloc_pages(1);
-
-		for (u32 i = 0; i < 1024; i++)
-			table[i] = (u32)(at + i * PAGE_SIZE) | PTE_P | PTE_W | AD;
-		directory32[at >> 22] = (u32)(address(table) | PTE_P | PTE_W | PTE_A);
-	}
-	map_user_low((u64 *)stubs, true);
-	directory32[LOW_USER_VA >> 22] = (u32)(address(stubs) | RWU | PTE_A);
-}
-
-static void make_tables_pae(void)
-{
-	u64 *low = alloc_pages(1), *high = alloc_pages(1), *stubs = alloc_pages(1);
-
-	pdpt_pae = alloc_pages(1);
-	directory_pae = alloc_pages(1);
-	for (u64 at = IMAGE_BASE; at < SCRATCH_END; at += 2u << 20)
-		low[at >> 21] = at | PTE_P | PTE_W | PTE_PS | AD;
-	map_user_low(stubs, false);
-	high[(LOW_USER_VA & 0x3fffffff) >> 21] = address(stubs) | RWU | PTE_A;
-	pdpt_pae[0] = address(low) | PTE_P;
-	pdpt_pae[LOW_VA >> 30] = address(directory_pae) | PTE_P;
-	pdpt_pae[LOW_USER_VA >> 30] = address(high) | PTE_P;
-}
-
-/* Two GiB lose their identity mapping to the probes of compatibility mode and its stubs. */
-static void make_tables_long(void)
-{
-	space = space_new();
-	*space_entry(&space, LOW_VA, 3) = *space_entry(&space, LOW_USER_VA, 3) = 0;
-	space_entry(&space, LOW_USER_VA, 1);
-	map_user_low((u64 *)(*space_entry(&space, LOW_USER_VA, 2) & PTE_ADDR_MASK), false);
-	pml5 = alloc_pages(1);
-	pml5[0] = address(space.pml4) | RWU | PTE_A;
-}
-
-/* --- one shape: addresses, slots and all levels that do not vary open --- */
-static u32 leaf_shift(const struct shape *s)
-{
-	return s->mode == M_32 && s->leaf == 2 ? 22 : 12 + 9 * (s->leaf - 1);
-}
-
-static u64 leaf_base(const struct shape *s, u32 which)
-{
-	return target[which] & ~(BIT(leaf_shift(s)) - 1);
-}
-
-/* A table whose address, taken for a large leaf, has reserved bits set at any size. */
-static u64 *odd_table(void)
-{
-	u64 *p = alloc_aligned(BLOCK_SIZE, BLOCK_SIZE);
-
-	return p + ((2u << 20) + (1u << 13)) / sizeof(*p);
-}
-
-static void place_32(const struct shape *s, u32 *table)
-{
-	run.va = LOW_VA + (target[0] & (BIT(leaf_shift(s)) - 1));
-	run.narrow = 1;
-	run.leaf_slot = address(&directory32[run.va >> 22]);
-	if (s->leaf == 2)
-		return;
-	run.upper_slot = run.leaf_slot;
-	run.leaf_slot = address(&table[run.va >> 12 & 1023]);
-	directory32[run.va >> 22] = (u32)(address(table) | RWU | PTE_A);
-}
-
-static void place_pae(const struct shape *s, u64 *table)
-{
-	u64 *pde;
-
-	run.va = LOW_VA + (target[0] & (BIT(leaf_shift(s)) - 1));
-	pde = &directory_pae[(run.va & 0x3fffffff) >> 21];
-	run.leaf_slot = address(pde);
-	if (s->leaf == 1) {
-		run.leaf_slot = address(&table[run.va >> 12 & 511]);
-		*pde = address(table) | RWU | PTE_A;
-		run.upper_slot = s->upper == 2 ? address(pde) : address(&pdpt_pae[LOW_VA >> 30]);
-	}
-}
-
-static void place_long(const struct shape *s, u64 *table)
-{
-	static const u64 base[] = {[M_4L] = VA_4L, [M_5L] = VA_5L, [M_COMPAT] = LOW_VA};
-	struct space tree = space;
-
-	if (s->mode == M_5L) {
-		tree.pml4 = alloc_pages(1);
-		pml5[VA_5L >> 48] = address(tree.pml4) | RWU | PTE_A;
-	}
-	run.va = base[s->mode] + (target[0] & (BIT(leaf_shift(s)) - 1));
-	if (s->mode != M_COMPAT)
-		*space_entry(&tree, run.va, 4) = 0; /* all new tables */
-	if (s->leaf == 1)
-		*space_entry(&tree, run.va, 2) = address(table) | RWU | PTE_A;
-	else
-		*space_entry(&tree, run.va, s->leaf) = 0;
-	run.leaf_slot = address(space_entry(&tree, run.va, s->leaf));
-	run.upper_slot = s->upper == 5 ? address(&pml5[VA_5L >> 48]) : address(space_entry(&tree, run.va, s->upper));
-}
-
-static void place(const struct shape *s)
-{
-	static u64 *table; /* of the lowest level, one for all shapes */
-	extern char user_start[];
-
-	if (!table)
-		table = odd_table();
-	for (u32 i = 0; i < 512; i++)
-		table[i] = 0;
-	run = (struct probe_run){
-		.target = {target[0], target[1]},
-		.probes = address(probes),
-		.user_base = LOW_USER_VA - address(user_start),
-	};
-	if (s->mode == M_32)
-		place_32(s, (u32 *)table);
-	else if (s->mode == M_PAE)
-		place_pae(s, table);
-	else
-		place_long(s, table);
-	probe_set_ldt(run.va & PAGE_MASK);
-	run.va &= PAGE_MASK;
-}
-
-/* --- the states of an entry --- */
-struct states {
-	u64 flags[MAX_STATES];
-	u32 count;
-};
-
-static void add(struct states *s, u64 flags)
-{
-	if (s->count < MAX_STATES)
-		s->flags[s->count++] = flags;
-	else
-		oddities++; /* the table is too small: fails the run */
-}
-
-static bool is_narrow(const struct shape *s)
-{
-	return s->mode == M_32;
-}
-
-/* Every combination of W, U and NX with each of the values of A and D. */
-static void add_rights(struct states *out, bool narrow, const u64 *marks, u32 count)
-{
-	for (u32 rights = 0; rights < (narrow ? 4 : 8); rights++)
-		for (u32 i = 0; i < count; i++)
-			add(out, PTE_P | (rights & 1 ? PTE_W : 0) | (rights & 2 ? PTE_U : 0) |
-					 (rights & 4 ? PTE_NX : 0) | marks[i]);
-}
-
-static void add_reserved(struct states *out, u64 bit)
-{
-	add(out, RWU | AD | bit);
-	add(out, PTE_P | bit);
-}
-
-static void add_absent(struct states *out, bool narrow, u64 reserved)
-{
-	add(out, 0);
-	add(out, PTE_W | PTE_U | AD);
-	if (!narrow)
-		add(out, PTE_W | PTE_NX | reserved);
-}
-
-static u64 above_phys_bits(void)
-{
-	return phys_bits < 52 ? BIT(phys_bits) : 0;
-}
-
-static void leaf_states(const struct shape *s, struct states *out)
-{
-	static const u64 marks[] = {0, PTE_A, AD};
-	bool narrow = is_narrow(s);
-
-	out->count = 0;
-	add_rights(out, narrow, marks, ARRAY_SIZE(marks));
-	add(out, RWU | PTE_D);
-	add(out, RWU | PTE_G);
-	add(out, RWU | BITS(11, 9) | (s->leaf == 1 ? PTE_PAT_4K : PTE_PAT_LARGE)); /* ignored, and a memory type */
-	add_absent(out, narrow, above_phys_bits());
-	if (!narrow && above_phys_bits())
-		add_reserved(out, above_phys_bits());
-	if (!narrow)
-		add_reserved(out, BIT(62)); /* reserved in PAE, ignored elsewhere */
-	if (s->leaf > 1)
-		add_reserved(out, narrow ? BIT(21) : BIT(13));
-	if (s->leaf > 1)
-		for (u32 i = 0; i < out->count; i++)
-			out->flags[i] |= PTE_PS;
-}
-
-/* A PDPTE of PAE paging has no rights; its reserved bits fail the MOV to CR3. */
-static void pdpte_states(struct states *out)
-{
-	static const u64 reserved[] = {PTE_W, PTE_U, PTE_A, PTE_D, PTE_PS, PTE_G, PTE_NX, BIT(62), BIT(52)};
-
-	out->count = 0;
-	add(out, PTE_P);
-	add(out, PTE_P | PTE_PWT | BITS(11, 9));
-	add(out, 0);
-	add(out, PTE_W | PTE_NX | above_phys_bits());
-	for (u32 i = 0; i < ARRAY_SIZE(reserved); i++)
-		add(out, PTE_P | reserved[i]);
-	add(out, PTE_P | above_phys_bits());
-}
-
-static void upper_states(const struct shape *s, struct states *out)
-{
-	static const u64 accessed[] = {PTE_A};
-	bool narrow = is_narrow(s);
-
-	out->count = 0;
-	if (!s->upper) {
-		add(out, 0);
-		return;
-	}
-	if (s->mode == M_PAE && s->upper == 3) {
-		pdpte_states(out);
-		return;
-	}
-	add_rights(out, narrow, accessed, 1);
-	add(out, RWU);
-	add(out, PTE_P);
-	add(out, RWU | PTE_D | BITS(11, 9));
-	add_absent(out, narrow, above_phys_bits());
-	add(out, RWU | PTE_PS);
-	if (!narrow)
-		add(out, RWU | PTE_A | BIT(62));
-	if (!narrow && above_phys_bits())
-		add_reserved(out, above_phys_bits());
-}
-
-/* --- control bits --- */
-static u64 with(u64 value, u64 mask, bool on)
-{
-	return on ? value | mask : value & ~mask;
-}
-
-static void set_controls(const struct block *b)
-{
-	enum mode mode = b->shape->mode;
-	u64 cr0 = with(read_cr0(), CR0_WP, b->control & C_WP);
-	u64 cr4 = with(read_cr4(), CR4_SMEP, b->control & C_SMEP);
-
-	cr4 = with(cr4, CR4_SMAP, b->control & C_SMAP);
-	if (mode == M_32 || mode == M_PAE) {
-		run.cr0 = (u32)cr0;
-		run.cr4 = (u32)with(with(cr4, CR4_PSE, b->control & C_PSE), CR4_PAE, mode == M_PAE);
-		run.cr3 = (u32)address(mode == M_PAE ? pdpt_pae : (void *)directory32);
-		run.efer_nxe = b->control & C_NXE ? EFER_NXE : 0;
-		return;
-	}
-	write_cr0(cr0);
-	write_cr4(cr4);
-	wrmsr(MSR_EFER, with(rdmsr(MSR_EFER), EFER_NXE, b->control & C_NXE));
-	flush_tlb();
-}
-
-static void reset_controls(void)
-{
-	write_cr0(read_cr0() | CR0_WP);
-	write_cr4(read_cr4() & ~(CR4_SMEP | CR4_SMAP | CR4_PGE | CR4_PSE));
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
-}
+static u64 oddities;
 
 /* --- records --- */
 static void print_entry(u64 e)
@@ -407,7 +49,7 @@ static void print_entry(u64 e)
 	print(":%lx", (u64)(e & ~PTE_NX));
 }
 
-static void print_case(const struct block *b, const struct probe *p, u64 number)
+static void print_case(const struct rights_block *b, const struct probe *p, u64 number)
 {
 	static const char *const kind[] = {"read", "write", "fetch", "segment", "fresh-segment"};
 	static const char *const flush[] = {"no flush", "invlpg", "mov cr3", "again"};
@@ -425,18 +67,6 @@ static void print_case(const struct block *b, const struct probe *p, u64 number)
 	print("\n");
 }
 
-static bool upper_is_pdpte(const struct shape *s)
-{
-	return s->mode == M_PAE && s->upper == 3;
-}
-
-static bool pdpte_is_reserved(const struct block *b, const struct probe *p)
-{
-	u64 reserved = BITS(2, 1) | BITS(8, 5) | (~0ull << phys_bits);
-
-	return upper_is_pdpte(b->shape) && (p->upper & PTE_P) && (p->upper & reserved);
-}
-
 /* Takes A back where it alone was set; returns whether that was so. */
 static bool take_back_accessed(u64 before, u64 *after)
 {
@@ -448,9 +78,9 @@ static bool take_back_accessed(u64 before, u64 *after)
 
 /* A of an entry on the way is set before the walk is known to succeed; a leaf of 1 GiB, and a PDE
  * of 32-bit paging without large pages, count as being on the way. */
-static void correct_accessed(const struct block *b, struct probe *p)
+static void correct_accessed(const struct rights_block *b, struct probe *p)
 {
-	const struct shape *s = b->shape;
+	const struct rights_shape *s = b->shape;
 	bool on_the_way = s->leaf == 3 || (s->mode == M_32 && s->leaf == 2 && !(b->control & C_PSE));
 	bool upper = s->upper && take_back_accessed(p->upper, &p->upper_after);
 	bool leaf = on_the_way && take_back_accessed(p->leaf, &p->leaf_after);
@@ -462,18 +92,18 @@ static void correct_accessed(const struct block *b, struct probe *p)
  * An implicit access of the supervisor from ring 3 to a user page, SMAP on: AC does not count (SDM
  * vol. 3 section 4.6.1). From ring 0 neither emulator tells implicit accesses from explicit ones.
  */
-static bool smap_forbids(const struct block *b, const struct probe *p)
+static bool smap_forbids(const struct rights_block *b, const struct probe *p)
 {
 	bool translated =
 		p->vector == VEC_USER_RETURN || (p->vector == VEC_PF && (p->error & (PF_P | PF_RSVD)) == PF_P);
-	bool upper = !b->shape->upper || upper_is_pdpte(b->shape) || p->upper & PTE_U;
+	bool upper = !b->shape->upper || rights_upper_is_pdpte(b->shape) || p->upper & PTE_U;
 
 	return p->user && p->kind >= PROBE_SEGMENT && b->control & C_SMAP && translated && p->leaf & PTE_U && upper;
 }
 
-static void correct_implicit(const struct block *b, struct probe *p)
+static void correct_implicit(const struct rights_block *b, struct probe *p)
 {
-	u64 at = run.va + offset_of[p->kind];
+	u64 at = rights_run.va + offset_of[p->kind];
 
 	if (!smap_forbids(b, p) || (p->vector == VEC_PF && p->error == PF_P && p->cr2 == at))
 		return;
@@ -487,9 +117,9 @@ static void correct_implicit(const struct block *b, struct probe *p)
 }
 
 /* Turns what the bare emulator is known to do against the manual into what the manual says. */
-static void correct(const struct block *b, struct probe *p)
+static void correct(const struct rights_block *b, struct probe *p)
 {
-	if (pdpte_is_reserved(b, p) && p->vector != VEC_GP) {
+	if (rights_pdpte_is_reserved(b, p) && p->vector != VEC_GP) {
 		deviations[D_PDPTE_UNCHECKED]++;
 		*p = (struct probe){.leaf = p->leaf,
 				    .upper = p->upper,
@@ -502,7 +132,7 @@ static void correct(const struct block *b, struct probe *p)
 				    .vector = VEC_GP};
 		return;
 	}
-	if (upper_is_pdpte(b->shape) && take_back_accessed(p->upper, &p->upper_after))
+	if (rights_upper_is_pdpte(b->shape) && take_back_accessed(p->upper, &p->upper_after))
 		deviations[D_PDPTE_ACCESSED]++;
 	/* Which of the descriptor's bytes is written to set its accessed bit differs between models. */
 	if (p->kind == PROBE_FRESH)
@@ -519,24 +149,19 @@ static void correct(const struct block *b, struct probe *p)
 		correct_accessed(b, p);
 }
 
-static void hash_word(struct block *b, u64 word)
+static void hash_word(struct rights_block *b, u64 word)
 {
 	for (u32 i = 0; i < 64; i += 8)
 		b->hash = (b->hash ^ (word >> i & 0xff)) * FNV_PRIME;
 }
 
-static void record(struct block *b, struct probe *p)
+static void record(struct rights_block *b, struct probe *p)
 {
-	if (p->flush == FLUSH_KEEP) {
-		p->leaf = b->last_leaf;
-		p->upper = b->last_upper;
-	}
 	correct(b, p);
-	b->last_leaf = p->leaf_after;
-	b->last_upper = p->upper_after;
+	if (!b->cases)
+		b->hash = FNV_BASIS;
 	if (b->number == verbose)
 		print_case(b, p, b->cases);
-	b->cases++;
 	oddities += p->vector && p->vector != VEC_PF && p->vector != VEC_USER_RETURN && p->vector != VEC_GP;
 	hash_word(b, p->leaf_after);
 	hash_word(b, p->upper_after);
@@ -547,229 +172,54 @@ static void record(struct block *b, struct probe *p)
 	hash_word(b, (u64)p->vector << 32 | p->error);
 }
 
-/* --- cases --- */
-static void run_batch(struct block *b)
+static bool wanted(u32 number)
 {
-	enum mode mode = b->shape->mode;
-
-	run.count = b->queued;
-	b->queued = 0;
-	if (!run.count)
-		return;
-	pdpt_pae[LOW_VA >> 30] = address(directory_pae) | PTE_P; /* or turning paging on fails */
-	if (mode == M_32 || mode == M_PAE)
-		probe_legacy(&run);
-	else
-		probe_long(&run, mode == M_COMPAT);
-	for (u32 i = 0; i < run.count; i++)
-		record(b, &probes[i]);
+	return only == ~0ull || only == number;
 }
 
-static void queue(struct block *b, const struct probe *p)
+static void done(const struct rights_block *b)
 {
-	probes[b->queued++] = *p;
-	if (b->queued == BATCH)
-		run_batch(b);
-}
+	const struct rights_shape *s = b->shape;
+	u32 control = b->control;
 
-/*
- * What an earlier access left behind must not matter to another one with the same entries. Left out:
- * PDPTEs, which the processor may have refused, and what deviations have touched. With WP clear and
- * SMAP on, a page that the supervisor has written is open to its accesses with AC clear until ring 3
- * touches it or the entry is flushed: a known limit of the hypervisor.
- */
-static bool may_be_followed(const struct block *b, const struct probe *p)
-{
-	if (upper_is_pdpte(b->shape) || (b->control & (C_SMAP | C_WP)) == C_SMAP)
-		return false;
-	return !(p->user && p->ac && p->kind >= PROBE_SEGMENT);
-}
-
-static void add_follower(struct block *b, const struct probe *p, u64 random)
-{
-	struct probe again = {
-		.flush = FLUSH_KEEP,
-		.kind = (u8)(random % PROBE_KINDS),
-		.user = random >> 16 & 1,
-		.ac = b->control & C_SMAP ? random >> 17 & 1 : 0,
-		.pattern = (u32)(random >> 24) | 1,
-	};
-
-	if (!(random >> 18 & 3) && may_be_followed(b, p))
-		queue(b, &again);
-}
-
-/*
- * A quarter of the cases come after one that finds the leaf or the upper entry
- * absent: nothing may be cached of that, so they need no flush (SDM vol. 3 section 4.10.4.3).
- * A quarter are followed by another access that finds the entries as they are.
- */
-static void add_case(struct block *b, u64 leaf, u64 upper, enum probe_kind kind, bool user, bool ac)
-{
-	u64 random = mix(b->random + 32 * kind + 2 * user + ac);
-	u32 which = (b->random ^ ((random & 3) == 0)) & 1; /* mostly one target for all accesses of a pair */
-	struct probe p = {
-		.leaf = leaf | leaf_base(b->shape, b->shape->leaf == 3 ? 0 : which),
-		.upper = upper,
-		.kind = (u8)kind,
-		.user = user,
-		.ac = ac,
-		.pattern = (u32)(random >> 8) | 1,
-		.flush = upper_is_pdpte(b->shape) || random >> 41 & 1 ? FLUSH_ALL : FLUSH_PAGE,
-	};
-
-	if (!(random >> 44 & 3) && !upper_is_pdpte(b->shape)) {
-		struct probe before = p;
-		u64 *absent = random >> 46 & 1 && b->shape->upper ? &before.upper : &before.leaf;
-
-		*absent &= ~(u64)PTE_P;
-		queue(b, &before);
-		p.flush = FLUSH_NONE;
-	}
-	queue(b, &p);
-	add_follower(b, &p, mix(random));
-}
-
-struct access_choice {
-	u8 kind, user, ac;
-};
-
-static u32 list_accesses(const struct block *b, struct access_choice *list)
-{
-	u32 count = 0;
-
-	for (u32 kind = 0; kind < PROBE_KINDS; kind++)
-		for (u32 user = 0; user < 2; user++)
-			for (u32 ac = 0; ac < (b->control & C_SMAP && kind != PROBE_FETCH ? 2 : 1); ac++)
-				list[count++] = (struct access_choice){(u8)kind, (u8)user, (u8)ac};
-	return count;
-}
-
-/* All accesses with one pair of entries, in an order that differs from pair to pair. */
-static void add_accesses(struct block *b, u64 leaf, u64 upper)
-{
-	static const u8 steps[] = {1, 7, 11, 13}; /* prime to the number of accesses, 10 or 18 */
-	struct access_choice list[PROBE_KINDS * 4];
-	u32 count = list_accesses(b, list);
-	u32 step = steps[b->random >> 8 & 3], at = b->random >> 10 & 7;
-
-	for (u32 i = 0; i < count; i++) {
-		const struct access_choice *c = &list[(at + i * step) % count];
-
-		add_case(b, leaf, upper, c->kind, c->user, c->ac);
-	}
-}
-
-/* What an upper entry holds besides its flags: the table below, as place() left it. */
-static u64 upper_pointer(const struct shape *s)
-{
-	u64 mask = is_narrow(s) ? BITS(31, 12) : PTE_ADDR_MASK;
-
-	if (!s->upper)
-		return 0;
-	return (is_narrow(s) ? *(u32 *)run.upper_slot : *(u64 *)run.upper_slot) & mask;
-}
-
-static void run_block(const struct shape *s, u32 control)
-{
-	struct block b = {.shape = s,
-			  .number = (u32)(s - shapes) * (C_ALL + 1) + control,
-			  .control = control,
-			  .hash = FNV_BASIS};
-	struct states leaf, upper;
-	u64 pointer = upper_pointer(s), old = is_narrow(s) || !s->upper ? 0 : *(u64 *)run.upper_slot;
-
-	if (only != ~0ull && only != b.number)
-		return;
-	leaf_states(s, &leaf);
-	upper_states(s, &upper);
-	set_controls(&b);
-	for (u32 pair = 0; pair < leaf.count * upper.count; pair++) {
-		b.random = mix(mix(seed << 32 | b.number) + pair);
-		if (b.random % sample == 0)
-			add_accesses(&b, leaf.flags[pair % leaf.count], upper.flags[pair / leaf.count] | pointer);
-	}
-	run_batch(&b);
-	reset_controls();
-	if (is_narrow(s) && s->upper)
-		*(u32 *)run.upper_slot = (u32)(pointer | RWU | PTE_A);
-	else if (s->upper)
-		*(u64 *)run.upper_slot = old;
-	total_cases += b.cases;
-	print("rights %u %s leaf=%u upper=%u wp=%u smep=%u smap=%u nxe=%u pse=%u: n=%lu hash=%lx\n", b.number,
-	      mode_name[s->mode], s->leaf, s->upper, !!(control & C_WP), !!(control & C_SMEP),
-	      !!(control & C_SMAP), !!(control & C_NXE), !!(control & C_PSE), b.cases, b.hash);
-}
-
-static void run_shape(const struct shape *s)
-{
-	u32 bits = control_bits & ~(s->mode == M_32 ? 0 : C_PSE);
-
-	place(s);
-	for (u32 control = 0; control <= C_ALL; control++)
-		if (!(control & ~bits))
-			run_block(s, control);
-}
-
-static bool shape_exists(const struct shape *s)
-{
-	if (s->mode == M_5L && !has_la57)
-		return false;
-	return s->mode == M_32 || s->leaf < 3 || has_1g;
-}
-
-static void run_mode(enum mode mode)
-{
-	u64 before = total_cases;
-
-	if (mode == M_5L && has_la57)
-		switch_levels(address(pml5));
-	for (u32 i = 0; i < ARRAY_SIZE(shapes); i++)
-		if (shapes[i].mode == mode && shape_exists(&shapes[i]))
-			run_shape(&shapes[i]);
-	if (mode == M_5L && has_la57)
-		switch_levels(address(space.pml4));
-	print("cases %s %lu\n", mode_name[mode], total_cases - before);
+	print("rights %u %s leaf=%u upper=%u wp=%u smep=%u smap=%u nxe=%u pse=%u: n=%lu hash=%lx\n", b->number,
+	      rights_mode_name[s->mode], s->leaf, s->upper, !!(control & C_WP), !!(control & C_SMEP),
+	      !!(control & C_SMAP), !!(control & C_NXE), !!(control & C_PSE), b->cases,
+	      b->cases ? b->hash : (u64)FNV_BASIS);
 }
 
 static void set_up(void)
 {
-	has_1g = cpuid(0x80000001, 0).d & BIT(26);
-	has_smep = cpuid(7, 0).b & BIT(7);
-	has_smap = cpuid(7, 0).b & BIT(20);
-	has_la57 = cpuid(7, 0).c & BIT(16);
-	control_bits = C_WP | C_NXE | C_PSE | (has_smep ? C_SMEP : 0) | (has_smap ? C_SMAP : 0);
-	sample = MAX(option("sample", 1), 1ull);
-	seed = option("seed", 1);
+	rights_sample = MAX(option("sample", 1), 1ull);
+	rights_seed = option("seed", 1);
 	only = option("only", ~0ull);
 	verbose = option("verbose", ~0ull);
-	for (u32 i = 0; i < 2; i++) {
-		target[i] = address(alloc_aligned(BLOCK_SIZE, BLOCK_SIZE)) + TARGET_OFFSET;
-		probe_fill_target(target[i], 0x11111111 * (i + 1));
-	}
-	make_tables_32();
-	make_tables_pae();
-	make_tables_long();
-	space_load(&space);
-	reset_controls();
-	probe_init();
-	print("phys_bits=%u 1g=%u smep=%u smap=%u la57=%u sample=%lu seed=%lu\n", phys_bits, has_1g, has_smep,
-	      has_smap, has_la57, sample, seed);
+	rights_record = record;
+	rights_wanted = wanted;
+	rights_done = done;
+	rights_init();
+	print("phys_bits=%u 1g=%u smep=%u smap=%u la57=%u sample=%lu seed=%lu\n", phys_bits, rights_1g,
+	      rights_smep, rights_smap, rights_la57, rights_sample, rights_seed);
 }
 
 void run_tests(void)
 {
-	u64 deviating = 0;
+	u64 deviating = 0, all = 0;
 
 	set_up();
-	for (enum mode mode = M_32; mode <= M_5L; mode++)
-		run_mode(mode);
-	print("cases all %lu\n", total_cases);
+	for (enum rights_mode mode = M_32; mode <= M_5L; mode++) {
+		u64 cases = rights_run_mode(mode);
+
+		print("cases %s %lu\n", rights_mode_name[mode], cases);
+		all += cases;
+	}
+	print("cases all %lu\n", all);
 	for (u32 i = 0; i < D_COUNT; i++) {
 		print("deviation %s: %lu\n", deviation_name[i], deviations[i]);
 		if (i != D_IMPLICIT_AC) /* a right that the processor itself gives, once the page is mapped */
 			deviating += deviations[i];
 	}
+	oddities += rights_too_small;
 	check(!oddities, "a case ends well, with #PF or with #GP", "%lu do not", oddities);
 	if (under_umbra())
 		check(!deviating, "no case deviates from the manual", "%lu do", deviating);

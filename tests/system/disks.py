@@ -69,9 +69,13 @@ def chosen(text):
     return found.groups() if found else None
 
 
-def test_stick_with_umbra_alone_boots_the_system_of_another_disk():
+# A loader.conf on a stick without entries, by which the first system of another disk is counted down to.
+FIRST_SYSTEM = {"loader/loader.conf": "default *\ntimeout 5\n"}
+
+
+def test_stick_without_entries_boots_the_system_of_another_disk():
     there = system_disk("system", debian(title="System", command="uname -r; umbractl stats"))
-    result = run_command("disks-stick", vm.Machine(disk=stick("stick"), disks=[there]))
+    result = run_command("disks-stick", vm.Machine(disk=stick("first", FIRST_SYSTEM), disks=[there]))
     require(b"walks" in result.output, "umbractl counts nothing")
     require("no entry for Umbra on the volume that it was started from" in result.text, "it does not say why")
     require(re.search(r'booting "System \(disk 2, partition 1\)" in 5 s', result.text), "nothing was counted down")
@@ -80,7 +84,7 @@ def test_stick_with_umbra_alone_boots_the_system_of_another_disk():
 
 def test_system_on_a_partition_for_boot_loaders_boots():
     there = system_disk("xbootldr", debian(title="System", command="umbractl stats"), XBOOTLDR)
-    result = run_command("disks-xbootldr", vm.Machine(disk=stick("stick"), disks=[there]))
+    result = run_command("disks-xbootldr", vm.Machine(disk=stick("first", FIRST_SYSTEM), disks=[there]))
     require(b"walks" in result.output, "umbractl counts nothing")
 
 
@@ -142,15 +146,25 @@ def test_broken_disks_do_not_end_the_boot():
     data = image("data", {"kernel": IMAGE, "loader/entries/data.conf": entry("Data")}, LINUX_DATA)
     unread = failing_folder(image("unread", {"loader/entries/GOOD.CON": "x", "loader/entries/unread.conf": entry("Unread")}))
     good = image("good", {"kernel": IMAGE, "loader/entries/good.conf": entry("Good")})
-    text = start("disks-broken", stick("stick"), [garbage, no_folder, data, unread, good])
+    text = start("disks-broken", stick("first", FIRST_SYSTEM), [garbage, no_folder, data, unread, good])
     require(re.search(r"disk \d, partition 1: the folder /loader/entries cannot be read", text), "nothing is said of the disk with an error")
     require(chosen(text) and chosen(text)[0] == "good.conf" and "leaving the firmware" in text, f"it chose {chosen(text)}")
     require(text.count("(has an error)") == 2 and "Data" not in text and "Unread" not in text, "the list is another one")
 
 
-def test_nothing_on_any_disk_goes_back_to_the_firmware():
+def test_stick_with_umbra_alone_waits_with_the_self_test_before_the_systems():
+    there = image("offered", {"kernel": IMAGE, "loader/entries/one.conf": entry("One")})
+    text = choose_by_keys("disks-offer", stick("stick"), [there], ["2", "ret"])
+    lines = re.findall(r"^[> ] (\d)  (.*?)\s*$", text.partition("Arrow keys")[0], re.M)
+    require(lines == [("1", "Self-test"), ("2", "One (disk 2, partition 1)")], f"the menu is {lines}")
+    require("any key for the menu" not in text, "it counts down")
+    require(chosen(text) == ("one.conf", "One (disk 2, partition 1)") and "leaving the firmware" in text, f"it chose {chosen(text)}")
+
+
+def test_nothing_on_any_disk_starts_the_self_test():
     text = start("disks-nothing", stick("stick"), [image("empty", {"x": "y"})])
-    require(re.search(r"umbra: error: no boot entry: .* nor has another disk", text), "the line did not come")
+    require('booting "Self-test" in 5 s' in text and chosen(text) == ("self-test", "Self-test"), f"it chose {chosen(text)}")
+    require("leaving the firmware" in text, "it was not started")
 
 
 def unified_kernel(path, parts):
@@ -181,7 +195,7 @@ def test_unified_kernel_image_boots_with_its_initrd_and_command_line():
     short = unified_kernel(scratch("short.efi"), {".linux": bytes(4096), ".initrd": bytes(8192)})
     os.truncate(short, 6000)
     there = image("uki", {"EFI/Linux/system.efi": unified, "EFI/Linux/short.efi": short, "EFI/Linux/other.efi": RELEASE})
-    result = run_command("disks-uki", vm.Machine(disk=stick("stick"), disks=[there]))
+    result = run_command("disks-uki", vm.Machine(disk=stick("first", FIRST_SYSTEM), disks=[there]))
     require(b"unified=yes" in result.output and b"walks" in result.output, "it had another command line")
     require(chosen(result.text) == ("system.efi", "A unified kernel (disk 2, partition 1)"), f"it chose {chosen(result.text)}")
     require("short (disk 2, partition 1)  (has an error)" in result.text and "other" not in result.text, "the list is another one")

@@ -37,6 +37,7 @@ import measuring  # noqa: E402
 import processors  # noqa: E402
 import rights  # noqa: E402
 import runner  # noqa: E402
+import selftest  # noqa: E402
 import several  # noqa: E402
 import tables  # noqa: E402
 import vm  # noqa: E402
@@ -251,8 +252,8 @@ def test_error_pool_too_small_for_the_memory():
     check_error("error-pool", debian(memory="1G", umbra="pool=2M"), r"umbra: error: pool= is too small.*pool=\d+M")
 
 
-def test_error_no_entry():
-    check_error("error-no-entry", debian(entry=""), r"umbra: error: .*entr(y|ies)")
+def test_error_entry_of_the_self_test_with_a_kernel():
+    check_error("error-self-test", debian(entry="title x\nself-test\nlinux /kernel\n"), r"umbra: error: .*\"self-test\" and a kernel")
 
 
 def test_error_missing_kernel():
@@ -629,7 +630,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers)
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest)
 
 
 def run_test(name, test):

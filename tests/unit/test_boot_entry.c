@@ -215,6 +215,19 @@ static void mistakes_in_multiboot_entries_are_explained(void **state)
 	assert_error_has(&entry.error, "line 18");
 }
 
+static void self_test_needs_no_file_and_takes_none(void **state)
+{
+	assert_true(parse("a.conf", "title T\nself-test\noptions page=1\numbra cpus=1\n"));
+	assert_true(entry.self_test && !entry.built_in);
+	assert_string_equal(entry.options, "page=1");
+	assert_string_equal(entry.umbra, "cpus=1");
+	assert_false(parse("a.conf", "self-test\nlinux /k\n"));
+	assert_error_has(&entry.error, "has \"self-test\" and a kernel, an initrd or a module; keep one");
+	assert_false(parse("a.conf", "self-test\ninitrd /i\n"));
+	assert_false(parse("a.conf", "module /m\nself-test\n"));
+	assert_false(parse("a.conf", "self-test yes\n"));
+}
+
 static void what_is_too_long_is_refused(void **state)
 {
 	char text[8192], name[200];
@@ -669,6 +682,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_key_of_a_full_entry_is_read),
+		cmocka_unit_test(self_test_needs_no_file_and_takes_none),
 		cmocka_unit_test(acpi_takes_several_files_in_several_lines),
 		cmocka_unit_test(a_missing_title_is_made_from_the_file_name),
 		cmocka_unit_test(empty_options_are_allowed),

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "boot/entry_list.h"
+#include "boot/loader_config.h"
 
 #define GOOD "title T\nlinux /k\n"
 #define EFI_PROGRAM "title T\nefi /EFI/umbra/umbra.efi\n"
@@ -138,14 +139,14 @@ static void a_broken_own_entry_is_told_of_instead_of_passed_over(void **state)
 	assert_int_equal(entry_list_timeout(&list, 0), 0);
 }
 
-static void without_an_own_entry_the_first_of_another_disk_is_counted_down_to(void **state)
+static void without_an_own_entry_the_menu_waits_before_those_of_another_disk(void **state)
 {
 	make_two_volumes(NULL);
 	assert_false(entry_list_own_decides(&list));
 	assert_string_equal(default_of("", true), "linux-6.9.conf");
 	assert_string_equal(default_of("linux-6.1", true), "linux-6.1.conf");
 	assert_string_equal(default_of("x", false), "linux-6.9.conf");
-	assert_int_equal(entry_list_timeout(&list, 0), ENTRY_LIST_SECONDS);
+	assert_int_equal(entry_list_timeout(&list, 0), LOADER_WAIT_FOREVER);
 	assert_int_equal(entry_list_timeout(&list, 30), 30);
 	assert_true(entry_list_needs_others(&list, 0));
 }
@@ -185,7 +186,54 @@ static void where_nothing_can_be_booted_the_first_is_shown(void **state)
 	add("a.conf", EFI_PROGRAM);
 	entry_list_end_volume(&list, 1, "disk 2");
 	assert_string_equal(default_of("", false), "b.conf");
+	assert_int_equal(entry_list_timeout(&list, 0), LOADER_WAIT_FOREVER);
+}
+
+static void the_self_test_is_first_and_the_default_where_nothing_else_is_named(void **state)
+{
+	make_two_volumes(NULL);
+	entry_list_put_self_test(&list);
+	assert_string_equal(list.entries[0]->id, "self-test");
+	assert_true(list.entries[0]->self_test && list.entries[0]->built_in && !list.entries[0]->broken);
+	assert_string_equal(list.entries[1]->id, "linux-6.9.conf");
+	assert_false(entry_list_own_decides(&list));
+	assert_string_equal(default_of("", true), "self-test");
+	assert_string_equal(default_of("self-test", true), "self-test");
+	assert_string_equal(default_of("linux-6.1", true), "linux-6.1.conf");
+	assert_string_equal(default_of("*", true), "linux-6.9.conf");
+	assert_string_equal(default_of("x", false), "linux-6.9.conf");
+	assert_int_equal(entry_list_timeout(&list, 0), LOADER_WAIT_FOREVER);
+}
+
+static void the_self_test_alone_starts_after_a_while(void **state)
+{
+	add("umbra.conf", EFI_PROGRAM);
+	entry_list_end_volume(&list, 0, "");
+	entry_list_put_self_test(&list);
+	assert_int_equal(list.count, 2);
+	assert_int_equal(list.own, 2);
+	assert_string_equal(default_of("", true), "self-test");
+	assert_string_equal(default_of("umbra.conf", false), "self-test");
 	assert_int_equal(entry_list_timeout(&list, 0), ENTRY_LIST_SECONDS);
+	assert_int_equal(entry_list_timeout(&list, 9), 9);
+}
+
+static void the_self_test_takes_the_last_place_of_a_full_list(void **state)
+{
+	char name[20];
+	int i;
+
+	entry_list_end_volume(&list, 0, "");
+	for (i = 0; i < ENTRY_LIST_MAX; i++) {
+		snprintf(name, sizeof(name), "%02d.conf", i);
+		add(name, GOOD);
+	}
+	entry_list_end_volume(&list, 1, "disk 2");
+	entry_list_put_self_test(&list);
+	assert_int_equal(list.count, ENTRY_LIST_MAX);
+	assert_string_equal(list.entries[0]->id, "self-test");
+	for (i = 1; i < ENTRY_LIST_MAX; i++)
+		assert_true(list.entries[i]->kernel[0]);
 }
 
 static void a_full_list_takes_no_more(void **state)
@@ -239,11 +287,14 @@ int main(void)
 		TEST(a_long_title_makes_room_for_the_mark_between_two_characters),
 		TEST(the_own_default_wins),
 		TEST(a_broken_own_entry_is_told_of_instead_of_passed_over),
-		TEST(without_an_own_entry_the_first_of_another_disk_is_counted_down_to),
+		TEST(without_an_own_entry_the_menu_waits_before_those_of_another_disk),
 		TEST(an_entry_that_starts_an_efi_program_is_never_the_default),
 		TEST(broken_entries_of_other_disks_are_passed_over),
 		TEST(where_nothing_can_be_booted_the_first_is_shown),
 		TEST(a_full_list_takes_no_more),
+		TEST(the_self_test_is_first_and_the_default_where_nothing_else_is_named),
+		TEST(the_self_test_alone_starts_after_a_while),
+		TEST(the_self_test_takes_the_last_place_of_a_full_list),
 		TEST(of_a_gpt_the_two_partitions_of_boot_loaders_are_looked_at),
 	};
 

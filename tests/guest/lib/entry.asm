@@ -12,6 +12,9 @@ INIT_SIZE	equ 0x4000000		; image and scratch memory, guest.h knows it too
 CODE64		equ 0x08
 USER_DATA	equ 0x1b
 USER_CODE	equ 0x23
+%ifndef RELOCATABLE
+%define RELOCATABLE 1
+%endif
 
 section .header progbits alloc noexec nowrite
 header:
@@ -29,7 +32,7 @@ header:
 	times 0x22c - ($ - header) db 0
 	dd 0x7fffffff			; initrd_addr_max
 	dd 0x200000			; kernel_alignment
-	db 1, 21			; relocatable_kernel, min_alignment
+	db RELOCATABLE, 21		; relocatable_kernel, min_alignment
 	dw 1				; xloadflags: KERNEL_64
 	dd 2047				; cmdline_size
 	times 0x258 - ($ - header) db 0

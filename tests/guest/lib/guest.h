@@ -13,12 +13,19 @@
 
 /* --- output and verdicts --- */
 void print(const char *format, ...) PRINTF_LIKE(1, 2); /* %s %c %d %u %x %lx %lu, no widths */
+void print_list(const char *format, va_list list);
 /* Prints PASS: or FAIL: name; a failure adds the text of detail. Returns ok. */
 bool check(bool ok, const char *name, const char *detail, ...) PRINTF_LIKE(3, 4);
 NORETURN void finish(void); /* ends the emulator with the verdict */
 
 /* The image's tests; called once by the runtime. */
 void run_tests(void);
+/* An image may have its own, called first: it may set where each character goes, and what finish() does. */
+void guest_set_up(void);
+extern void (*guest_put)(char c);
+extern void (*guest_finish)(void); /* does not return */
+/* GDT, TSS and IDT as they are at the start. */
+void guest_set_up_tables(void);
 
 /* What the compiler calls too. */
 void *memset(void *p, int c, size_t n);
@@ -80,6 +87,9 @@ void enter_user(u64 rip, u64 rsp, u64 arg0, u64 arg1);
 /* Pages of scratch memory, zeroed, never given back. */
 void *alloc_pages(u32 count);
 void *alloc_aligned(u64 size, u64 align);
+/* Gives back all that was allocated since. */
+u64 alloc_mark(void);
+void alloc_release(u64 mark);
 
 /* --- page tables: 4-level; addresses in entries are physical = virtual --- */
 struct space {

@@ -42,8 +42,8 @@ static u8 fault_stack[8192] ALIGNED(16);
 void image_main(const u8 *params);
 u64 exception(struct frame *f);
 
-/* --- what the compiler calls --- */
-void *memset(void *p, int c, size_t n)
+/* --- what the compiler calls; weak, since lib/string.c has them too --- */
+__attribute__((weak)) void *memset(void *p, int c, size_t n)
 {
 	void *at = p;
 
@@ -51,7 +51,7 @@ void *memset(void *p, int c, size_t n)
 	return p;
 }
 
-void *memcpy(void *to, const void *from, size_t n)
+__attribute__((weak)) void *memcpy(void *to, const void *from, size_t n)
 {
 	void *at = to;
 
@@ -60,8 +60,17 @@ void *memcpy(void *to, const void *from, size_t n)
 }
 
 /* --- output --- */
+void (*guest_put)(char c);
+void (*guest_finish)(void);
+
+__attribute__((weak)) void guest_set_up(void) {}
+
 static void put(char c)
 {
+	if (guest_put) {
+		guest_put(c);
+		return;
+	}
 	if (c == '\n')
 		put('\r');
 	while (!(inb(COM1 + 5) & 0x20))
@@ -87,7 +96,7 @@ static void put_number(u64 v, u32 base)
 		put(digits[--n]);
 }
 
-static void print_list(const char *f, va_list list)
+void print_list(const char *f, va_list list)
 {
 	for (; *f; f++) {
 		bool wide = false;
@@ -134,6 +143,8 @@ bool check(bool ok, const char *name, const char *detail, ...)
 
 void finish(void)
 {
+	if (guest_finish)
+		guest_finish();
 	print("END: %u failures\n", failures);
 	outl(DEBUG_EXIT, failures ? VERDICT_FAIL : VERDICT_PASS);
 	for (;;)
@@ -338,7 +349,7 @@ bool msr_write(u32 msr, u64 value)
 }
 
 /* --- start --- */
-static void set_up_tables(void)
+void guest_set_up_tables(void)
 {
 	struct descriptor d = {sizeof(gdt) - 1, (u64)(uintptr_t)gdt};
 
@@ -377,7 +388,8 @@ static void read_params(const u8 *p)
 void image_main(const u8 *params)
 {
 	read_params(params);
-	set_up_tables();
+	guest_set_up();
+	guest_set_up_tables();
 	signature = cpuid(0x40000000, 0);
 	phys_bits = cpuid(0x80000008, 0).a & 0xff;
 	outb(COM1 + 1, 0);

@@ -16,6 +16,7 @@ _Static_assert(sizeof(struct smp_cpu) < 0x1000, "the rest of the block is stacks
 
 struct smp_cpu *smp_cpus[256];
 u32 smp_count;
+u32 smp_first;
 struct space smp_space;
 struct smp_start *smp_start_page;
 u32 smp_start_vector;
@@ -161,7 +162,7 @@ struct smp_start *smp_park_page(u32 *vector)
 	return start;
 }
 
-static void make_block(u32 id)
+void smp_add(u32 id)
 {
 	struct smp_cpu *cpu = alloc_aligned(SMP_BLOCK, SMP_BLOCK);
 
@@ -192,7 +193,7 @@ static void (*first_main)(void);
 
 static void first(void)
 {
-	load_tables(smp_cpus[0]);
+	load_tables(smp_cpus[smp_first]);
 	turn_apic_on();
 	first_main();
 }
@@ -211,11 +212,11 @@ void smp_run(void (*main)(void))
 	nmi_vector[0] = SMP_NMI_OFFSET;
 	nmi_vector[1] = (u16)(smp_start_vector << 8);
 	for (u32 id = 0; id < smp_count; id++)
-		make_block(id);
+		smp_add(smp_first + id);
 	for (u32 v = 0; v < 256; v++)
 		smp_handle(v, other_interrupt);
 	first_main = main;
-	smp_on_stack(first, (u8 *)smp_cpus[0] + SMP_STACK_TOP);
+	smp_on_stack(first, (u8 *)smp_cpus[smp_first] + SMP_STACK_TOP);
 }
 
 /* --- on the other processors --- */

@@ -63,10 +63,13 @@ struct smp_cpu {
 
 extern struct smp_cpu *smp_cpus[256];
 extern u32 smp_count;
+extern u32 smp_first;          /* the image's first, if it is not 0 */
 extern struct space smp_space; /* the tables that all run on */
 
 /* Lays out blocks and the start page and goes on in main(), on the first processor's block; nobody is started. */
 void smp_run(void (*main)(void));
+/* A processor with any ID below 255, beside those. */
+void smp_add(u32 id);
 /* A further start page, whose processors halt there; its number is the SIPI's vector. */
 struct smp_start *smp_park_page(u32 *vector);
 extern struct smp_start *smp_start_page;

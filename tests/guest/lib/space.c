@@ -28,6 +28,16 @@ void *alloc_pages(u32 count)
 	return alloc_aligned(count * PAGE_SIZE, PAGE_SIZE);
 }
 
+u64 alloc_mark(void)
+{
+	return next_page;
+}
+
+void alloc_release(u64 mark)
+{
+	next_page = mark;
+}
+
 u64 *space_entry(struct space *s, u64 va, u32 level)
 {
 	u64 *table = s->pml4;

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The machine in lines of text; see selftest_machine.h. */
+#include "boot/selftest_machine.h"
+#include "boot/acpi_merge.h"
+#include "boot/bytes.h"
+#include "boot/guest.h"
+#include "boot/selftest_cpu.h"
+#include "boot/selftest_text.h"
+#include "boot/utf16.h"
+#include "lib/printf.h"
+#include "lib/string.h"
+#include "lib/types.h"
+#include "lib/version.h"
+
+#define LINE_MAX 512
+#define SCRATCH_REGISTER 7
+#define RESET_REG_SUP (1u << 10)
+enum { FADT_FLAGS = 112, FADT_RESET_REG = 116, FADT_RESET_VALUE = 128, FADT_WITH_RESET = 129 };
+
+/* PI specification, volume 2 section 13.3.1; GNU-EFI does not have it. */
+#define MP_SERVICES_GUID \
+	{ \
+		0x3fdda605, 0xa76e, 0x4f46, \
+		{ \
+			0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08 \
+		} \
+	}
+struct mp_services {
+	EFI_STATUS(EFIAPI *count)(struct mp_services *self, UINTN *all, UINTN *enabled);
+};
+
+/* --- firmware --- */
+static const char *secure_boot(void)
+{
+	EFI_GUID global = EFI_GLOBAL_VARIABLE;
+	UINT8 secure = 0, setup = 0;
+	UINTN size = sizeof(secure);
+
+	if (EFI_ERROR(RT->GetVariable(L"SecureBoot", &global, NULL, &size, &secure)))
+		return "not there";
+	size = sizeof(setup);
+	if (EFI_ERROR(RT->GetVariable(L"SetupMode", &global, NULL, &size, &setup)))
+		setup = 0;
+	return secure == 1 ? "on" : setup == 1 ? "off, setup mode" : "off";
+}
+
+static void describe_firmware(struct selftest_block *block)
+{
+	char vendor[128] = "?";
+	EFI_TIME now;
+
+	if (ST->FirmwareVendor)
+		utf16_to_utf8(vendor, sizeof(vendor), ST->FirmwareVendor);
+	selftest_line(block, "Umbra %s, self-test", VERSION_TEXT);
+	if (!EFI_ERROR(RT->GetTime(&now, NULL)))
+		selftest_line(block, "begun: %04u-%02u-%02u %02u:%02u by the machine's clock",
+			      now.Year, now.Month, now.Day, now.Hour, now.Minute);
+	selftest_line(block, "firmware: %s, revision %x, UEFI %u.%u", vendor, ST->FirmwareRevision,
+		      ST->Hdr.Revision >> 16, (ST->Hdr.Revision & 0xffff) / 10);
+	selftest_line(block, "Secure Boot: %s", secure_boot());
+}
+
+static void describe_processors(struct selftest_block *block)
+{
+	EFI_GUID guid = MP_SERVICES_GUID;
+	struct mp_services *mp;
+	UINTN all, enabled;
+
+	if (EFI_ERROR(BS->LocateProtocol(&guid, NULL, (void **)&mp)) ||
+	    EFI_ERROR(mp->count(mp, &all, &enabled)))
+		selftest_line(block, "processors: the firmware does not tell their number");
+	else
+		selftest_line(block, "processors: %u, of which %u are enabled", (uint32_t)all,
+			      (uint32_t)enabled);
+}
+
+/* --- memory, in short --- */
+static void describe_memory(struct selftest_block *block, const struct efi_map *map)
+{
+	uint64_t bytes[EFI_KIND_UNACCEPTED + 1] = {0};
+	uint32_t i;
+
+	for (i = 0; i < map->count; i++) {
+		const struct efi_descriptor *d = map_descriptor(map, i);
+
+		if (d->type < ARRAY_SIZE(bytes))
+			bytes[d->type] += d->pages * PAGE_BYTES;
+	}
+	selftest_line(block, "memory: %llu MiB for systems, up to %llx; the map has %u entries",
+		      (unsigned long long)map_usable_bytes(map) >> 20,
+		      (unsigned long long)map_ram_end(map), map->count);
+	selftest_line(
+		block, "memory of the firmware: %llu KiB runtime, %llu KiB ACPI, %llu KiB reserved",
+		(unsigned long long)(bytes[EFI_KIND_RUNTIME_CODE] + bytes[EFI_KIND_RUNTIME_DATA]) >>
+			10,
+		(unsigned long long)(bytes[EFI_KIND_ACPI_RECLAIM] + bytes[EFI_KIND_ACPI_NVS]) >> 10,
+		(unsigned long long)bytes[EFI_KIND_RESERVED] >> 10);
+}
+
+/* --- serial ports --- */
+static uint8_t port_read(uint16_t port)
+{
+	uint8_t v;
+
+	__asm__ volatile("inb %1, %0" : "=a"(v) : "d"(port));
+	return v;
+}
+
+static void port_write(uint16_t port, uint8_t v)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(v), "d"(port));
+}
+
+static bool uart_answers(uint16_t port)
+{
+	uint8_t old = port_read((uint16_t)(port + SCRATCH_REGISTER)), seen;
+
+	port_write((uint16_t)(port + SCRATCH_REGISTER), 0x5a);
+	seen = port_read((uint16_t)(port + SCRATCH_REGISTER));
+	port_write((uint16_t)(port + SCRATCH_REGISTER), old);
+	return seen == 0x5a;
+}
+
+static void describe_serial(struct selftest_block *block)
+{
+	static const uint16_t ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+	char list[64] = "";
+	uint32_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ports); i++)
+		if (uart_answers(ports[i]))
+			snprintf(list + strlen(list), sizeof(list) - strlen(list), " 0x%x", ports[i]);
+	selftest_line(block, "serial ports:%s; this report goes to 0x%x", list[0] ? list : " none",
+		      block->machine.serial_port);
+}
+
+/* --- ACPI --- */
+static const uint8_t *firmware_bytes(uint64_t address, uint32_t bytes)
+{
+	return address && address + bytes > address ? at_address(address) : NULL;
+}
+
+static void take_reset_register(struct selftest_machine *m, const struct acpi_table *fadt)
+{
+	if (fadt->length < FADT_WITH_RESET ||
+	    !(bytes_get(fadt->bytes + FADT_FLAGS, 4) & RESET_REG_SUP))
+		return;
+	m->reset_space = fadt->bytes[FADT_RESET_REG];
+	m->reset_address = bytes_get(fadt->bytes + FADT_RESET_REG + 4, 8);
+	m->reset_value = fadt->bytes[FADT_RESET_VALUE];
+}
+
+static void describe_acpi(struct selftest_block *block)
+{
+	static struct acpi_set set;
+	struct boot_error error;
+	const char *iommu = "none";
+	char names[LINE_MAX - 32] = "";
+	uint32_t i;
+
+	block->machine.reset_space = UINT32_MAX;
+	block->machine.acpi_rsdp = guest_find_rsdp();
+	if (!block->machine.acpi_rsdp ||
+	    !acpi_set_read(&set, firmware_bytes, block->machine.acpi_rsdp, &error)) {
+		selftest_line(block, "ACPI: %s", block->machine.acpi_rsdp ? error.text : "no tables");
+		selftest_line(block, "IOMMU: not known without ACPI tables");
+		return;
+	}
+	for (i = 0; i < set.count; i++) {
+		const uint8_t *name = set.listed[i].bytes;
+
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), " %.4s",
+			 (const char *)name);
+		if (memcmp(name, "DMAR", 4) == 0)
+			iommu = "Intel's (DMAR)";
+		else if (memcmp(name, "IVRS", 4) == 0)
+			iommu = "AMD's (IVRS)";
+		else if (memcmp(name, "FACP", 4) == 0)
+			take_reset_register(&block->machine, &set.listed[i]);
+	}
+	selftest_line(block, "ACPI:%s", names);
+	selftest_line(block, "IOMMU: %s; Umbra leaves it to the guest", iommu);
+}
+
+void selftest_describe_machine(struct selftest_block *block, const struct efi_map *map)
+{
+	describe_firmware(block);
+	selftest_describe_cpu(block);
+	describe_processors(block);
+	describe_memory(block, map);
+	describe_acpi(block);
+	describe_serial(block);
+}
