@@ -123,7 +123,7 @@ $(B)/core.stripped.elf: $(B)/core.elf
 # lib/'s strings and printf are compiled a second time, with these flags.
 EFI_C := $(sort $(wildcard boot/*.c))
 EFI_ASM := $(sort $(wildcard boot/*.asm))
-EFI_LIB_C := lib/printf.c lib/string.c
+EFI_LIB_C := lib/printf.c lib/string.c lib/uart.c
 EFI_OBJ := $(EFI_C:%.c=$(B)/%.o) $(EFI_ASM:%.asm=$(B)/%.asm.o) $(EFI_LIB_C:%.c=$(B)/boot-%.o)
 EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-protector -mno-red-zone \
 	-maccumulate-outgoing-args -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
@@ -169,9 +169,9 @@ build/umbra.efi: build/release/umbra.efi
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(filter-out tests/unit/test_% tests/unit/orders.c,$(sort $(wildcard tests/unit/*.c))) \
-	$(wildcard $(foreach f,acpi_merge bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
-	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges text uki utf16 version,boot/$(f).c)) \
-	arch/x86/acpi.c arch/x86/execute.c arch/x86/memory.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
+	$(wildcard $(foreach f,acpi_find acpi_merge bzimage efi_map entry entry_list glob guest_map lines loader_config multiboot multiboot_elf \
+	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges serial_option text uart_pci uart_tables uki utf16 version,boot/$(f).c)) \
+	arch/x86/acpi.c arch/x86/execute.c arch/x86/font.c arch/x86/memory.c arch/x86/screen.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits nmi segments v8086,vmx/$(f).c))
 # The core's own assembly, where the host can run it.
@@ -504,7 +504,7 @@ $(TEST_TOOLS): build/tools/%: tests/system/%.c Makefile
 	$(Q)$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARN) $(REPRODUCIBLE) -static -s $< -o $@
 
 # The loader's parser of its options, asked before an emulator starts.
-build/tools/check-options: tools/check-options.c boot/options.c boot/text.c $(wildcard boot/*.h) Makefile
+build/tools/check-options: tools/check-options.c boot/options.c boot/serial_option.c boot/text.c $(wildcard boot/*.h) Makefile
 	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O1 -I. $(WARN) $(filter %.c,$^) -o $@

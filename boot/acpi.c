@@ -2,8 +2,9 @@
 /* The firmware's half of the key "acpi"; see acpi.h. */
 #include "boot/acpi.h"
 #include "boot/acpi_merge.h"
+#include "boot/config_table.h"
 #include "boot/console.h"
-#include "boot/guest.h"
+#include "boot/memory.h"
 #include "lib/types.h"
 
 static struct acpi_set set;
@@ -17,11 +18,6 @@ static struct root {
 	{.guid = ACPI_20_TABLE_GUID},
 	{.guid = ACPI_TABLE_GUID},
 };
-
-static const uint8_t *firmware_bytes(uint64_t address, uint32_t bytes)
-{
-	return address && address + bytes > address ? at_address(address) : NULL;
-}
 
 static bool read_files(const struct boot_entry *entry, struct boot_volume *volume, char **files,
 		       struct boot_error *error)
@@ -37,16 +33,6 @@ static bool read_files(const struct boot_entry *entry, struct boot_volume *volum
 	return acpi_set_check(&set, error);
 }
 
-static void *find_table(const EFI_GUID *guid)
-{
-	UINTN i;
-
-	for (i = 0; i < ST->NumberOfTableEntries; i++)
-		if (CompareMem(&ST->ConfigurationTable[i].VendorGuid, guid, sizeof(*guid)) == 0)
-			return ST->ConfigurationTable[i].VendorTable;
-	return NULL;
-}
-
 /* The older GUID only where the firmware has it: a root pointer of revision 2 serves those that ask for it too. */
 static bool name_root(void *rsdp, struct boot_error *error)
 {
@@ -56,7 +42,7 @@ static bool name_root(void *rsdp, struct boot_error *error)
 		struct root *root = &roots[i];
 		EFI_STATUS status;
 
-		root->firmware = find_table(&root->guid);
+		root->firmware = config_table_find(&root->guid);
 		if (i && !root->firmware)
 			continue;
 		status = BS->InstallConfigurationTable(&root->guid, rsdp);
@@ -105,7 +91,7 @@ bool acpi_install(const struct boot_entry *entry, struct boot_volume *volume, st
 
 	if (!entry->acpi_count)
 		return true;
-	good = acpi_set_read(&set, firmware_bytes, guest_find_rsdp(), error) &&
+	good = acpi_set_read(&set, config_table_bytes, config_table_rsdp(), error) &&
 	       read_files(entry, volume, files, error) && write_set(error);
 	for (i = 0; i < entry->acpi_count; i++)
 		memory_free(files[i]);

@@ -12,7 +12,7 @@
 
 /*
  * Reads the entry's files and installs the result, in memory of type ACPI reclaim
- * (a FACS in ACPI NVS), all of it below 4 GiB. Nothing if the entry names none. Before guest_find_rsdp() is
+ * (a FACS in ACPI NVS), all of it below 4 GiB. Nothing if the entry names none. Before config_table_rsdp() is
  * asked by anybody.
  */
 bool acpi_install(const struct boot_entry *entry, struct boot_volume *volume,

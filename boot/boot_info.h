@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC 0x41524d55u /* "UMRA" */
-#define BOOT_INFO_VERSION 4u
+#define BOOT_INFO_VERSION 5u
 
 /* What a range of physical memory is. */
 enum boot_mem_kind {
@@ -57,20 +57,28 @@ struct boot_framebuffer {
 	uint32_t bgr;           /* 1: blue is the lowest byte of the 32-bit pixel, 0: red is */
 };
 
+enum boot_uart_space { BOOT_UART_NONE, BOOT_UART_PORTS, BOOT_UART_MEMORY };
+
+/* The 16550 of the serial log, which stays the guest's as well. */
+struct boot_uart {
+	uint64_t base;   /* I/O port, or address of the registers */
+	uint32_t space;  /* enum boot_uart_space */
+	uint32_t stride; /* bytes from a register to the next: 1, 2, 4 or 8 */
+	uint32_t width;  /* bytes of an access: 1, 2 or 4; ports: 1 */
+	uint32_t baud;   /* 0: as it is */
+};
+
 #define BOOT_CPUID_HIDE_MAX 256
 #define BOOT_LOAD_OPTIONS_MAX 512
 
 /* The hypervisor's own options, from the key "umbra" of the boot entry. */
 struct boot_options {
-	uint16_t serial_port; /* I/O port of a 16550; 0: no serial log */
-	uint16_t cpus;        /* the most processors for the guest; 0: all */
-	uint32_t serial_baud;
+	uint32_t cpus;           /* the most processors for the guest; 0: all */
 	uint32_t log_level;      /* enum log_level */
 	uint32_t audit_interval; /* debug: run shadow_audit() every so many exits; 0: never */
+	uint32_t sipi_protected; /* for tests: a start-up message begins in 32-bit protected mode */
 	uint64_t pool_bytes;     /* 0: default, docs/memory.md */
 	uint64_t shadow_bytes;   /* limit on memory in shadow pages; 0: whatever the pool holds */
-	uint32_t sipi_protected; /* for tests: a start-up message begins in 32-bit protected mode */
-	uint32_t reserved;
 	char cpuid_hide[BOOT_CPUID_HIDE_MAX]; /* "-pku,-la57", NUL terminated, "" if none */
 	char raw[BOOT_LOAD_OPTIONS_MAX];      /* the line as written, for the log */
 };
@@ -91,6 +99,7 @@ struct boot_info {
 	uint64_t efi_system_table;
 	uint64_t tsc_at_entry;
 	struct boot_framebuffer framebuffer;
+	struct boot_uart uart;
 	struct boot_options options;
 	struct boot_guest_state guest;
 };
@@ -98,9 +107,10 @@ struct boot_info {
 _Static_assert(sizeof(struct boot_range) == 24, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_guest_state) == 104, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_framebuffer) == 32, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_options) == 808, "layout shared with boot/");
-_Static_assert(offsetof(struct boot_info, guest) == 960, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_info) == 1064, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_uart) == 24, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_options) == 800, "layout shared with boot/");
+_Static_assert(offsetof(struct boot_info, guest) == 976, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_info) == 1080, "layout shared with boot/");
 
 /*
  * How boot/ enters the core (the symbol core_entry of the core's ELF), with
@@ -108,7 +118,7 @@ _Static_assert(sizeof(struct boot_info) == 1064, "layout shared with boot/");
  * HV_IMAGE range, NXE and WP as the firmware left them:
  *   rdi  hpa of struct boot_info
  *   PML4 slot 511  the core's link address CORE_VIRT_BASE -> image_base
- *   PML4 slot 256  DIRECT_MAP_BASE -> physical memory from 0: each GiB below 4 GiB, with RAM or with the framebuffer
+ *   PML4 slot 256  DIRECT_MAP_BASE -> physical memory from 0: each GiB below 4 GiB, with RAM, with the framebuffer or the UART
  *   PML4 slot 0    identity, the same extent
  * The core builds its own page tables first thing (mm/hostmap).
  */

@@ -1,148 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Screen through ConOut, serial through the 16550's registers. While the
+ * Screen through ConOut, serial through the UART's registers. While the
  * firmware drives the same UART for its own console, the UART is left alone.
  */
 #include "boot/console.h"
-#include "boot/options.h"
 #include "boot/uefi.h"
 #include "boot/utf16.h"
 #include "lib/printf.h"
 
 #define LINE_MAX 512
-#define WAIT_LOOPS 200000
-
-/* 16550 registers and bits */
-enum {
-	UART_DATA = 0,
-	UART_IER = 1,
-	UART_FCR = 2,
-	UART_LCR = 3,
-	UART_MCR = 4,
-	UART_LSR = 5,
-	UART_SCRATCH = 7
-};
-#define LCR_8N1 0x03
-#define LCR_DLAB 0x80
-#define FCR_ENABLE_CLEAR 0x07
-#define MCR_DTR_RTS 0x03
-#define LSR_THR_EMPTY 0x20
-
-/* ACPI device path node of a PC's serial port; _UID counts from 0 */
-#define EISA_PNP0501 0x050141d0u
 
 static struct {
-	uint16_t port;           /* 0: none */
-	bool firmware_uses_port; /* ConOut reaches it */
+	struct serial_port serial;
 	bool firmware_gone;
 } console;
 
-static void out8(uint16_t port, uint8_t v)
+void console_set_serial(const struct serial_option *option)
 {
-	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
+	struct boot_uart before = console.serial.where;
+
+	serial_find(option, &console.serial);
+	if (CompareMem(&before, &console.serial.where, sizeof(before)) != 0)
+		console_print("umbra: serial log: %s\n", console.serial.text);
 }
 
-static uint8_t in8(uint16_t port)
+const struct boot_uart *console_serial(void)
 {
-	uint8_t v;
-
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static bool has_uart(uint16_t port)
-{
-	uint8_t saved = in8(port + UART_SCRATCH);
-	bool found;
-
-	out8(port + UART_SCRATCH, 0x5a);
-	found = in8(port + UART_SCRATCH) == 0x5a;
-	out8(port + UART_SCRATCH, saved);
-	return found;
-}
-
-static void uart_init(uint16_t port, uint32_t baud)
-{
-	uint16_t divisor = (uint16_t)(115200 / baud);
-
-	out8(port + UART_IER, 0);
-	out8(port + UART_LCR, LCR_DLAB | LCR_8N1);
-	out8(port + UART_DATA, (uint8_t)divisor);
-	out8(port + UART_IER, (uint8_t)(divisor >> 8));
-	out8(port + UART_LCR, LCR_8N1);
-	out8(port + UART_FCR, FCR_ENABLE_CLEAR);
-	out8(port + UART_MCR, MCR_DTR_RTS);
-}
-
-static void uart_put(char c)
-{
-	int loops;
-
-	for (loops = 0; loops < WAIT_LOOPS; loops++)
-		if (in8(console.port + UART_LSR) & LSR_THR_EMPTY)
-			break;
-	out8(console.port + UART_DATA, (uint8_t)c);
-}
-
-static uint16_t port_of_uid(uint32_t uid)
-{
-	static const uint16_t ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
-
-	return uid < 4 ? ports[uid] : 0;
-}
-
-/* One device path: an ACPI serial port of that I/O port with a UART node behind it. */
-static bool path_has_port(EFI_DEVICE_PATH *node, uint16_t port)
-{
-	uint16_t found = 0;
-
-	for (; node && !IsDevicePathEndType(node); node = NextDevicePathNode(node)) {
-		ACPI_HID_DEVICE_PATH *acpi = (ACPI_HID_DEVICE_PATH *)node;
-
-		if ((UINTN)DevicePathNodeLength(node) < sizeof(*node))
-			return false;
-		if (DevicePathType(node) == ACPI_DEVICE_PATH &&
-		    DevicePathSubType(node) == ACPI_DP && acpi->HID == EISA_PNP0501)
-			found = port_of_uid(acpi->UID);
-		else if (DevicePathType(node) == MESSAGING_DEVICE_PATH &&
-			 DevicePathSubType(node) == MSG_UART_DP && found == port)
-			return true;
-	}
-	return false;
-}
-
-/* The handles that the firmware's console is made of carry this protocol GUID. */
-static bool firmware_console_has_port(uint16_t port)
-{
-	EFI_GUID console_out = {
-		0xd3b36f2c, 0xd551, 0x11d4, {0x9a, 0x46, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d}};
-	EFI_HANDLE *handles = NULL;
-	UINTN count = 0, i;
-	bool found;
-
-	found = path_has_port(DevicePathFromHandle(ST->ConsoleOutHandle), port);
-	if (EFI_ERROR(BS->LocateHandleBuffer(ByProtocol, &console_out, NULL, &count, &handles)))
-		return found;
-	for (i = 0; i < count && !found; i++)
-		found = path_has_port(DevicePathFromHandle(handles[i]), port);
-	BS->FreePool(handles);
-	return found;
-}
-
-void console_set_serial(uint16_t port, uint32_t baud)
-{
-	console.port = port && has_uart(port) ? port : 0;
-	if (!console.port)
-		return;
-	console.firmware_uses_port = firmware_console_has_port(port);
-	if (!console.firmware_uses_port)
-		uart_init(port, baud);
+	return &console.serial.where;
 }
 
 void console_init(void)
 {
+	struct serial_option automatic = {.kind = SERIAL_AUTO};
+
 	BS->SetWatchdogTimer(0, 0, 0, NULL);
-	console_set_serial(OPTIONS_SERIAL_PORT, OPTIONS_SERIAL_BAUD);
+	serial_find(&automatic, &console.serial);
 }
 
 static void put_on_screen(const char *text)
@@ -161,11 +53,8 @@ static void put_on_screen(const char *text)
 
 static void put_on_serial(const char *text)
 {
-	for (; *text; text++) {
-		if (*text == '\n')
-			uart_put('\r');
-		uart_put(*text);
-	}
+	for (; *text; text++)
+		uart_put_char(&console.serial.uart, *text);
 }
 
 void console_print(const char *format, ...)
@@ -178,7 +67,7 @@ void console_print(const char *format, ...)
 	va_end(args);
 	if (!console.firmware_gone)
 		put_on_screen(line);
-	if (console.port && (console.firmware_gone || !console.firmware_uses_port))
+	if (console.firmware_gone || !console.serial.firmware_uses)
 		put_on_serial(line);
 }
 

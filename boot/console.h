@@ -6,13 +6,16 @@
 #ifndef BOOT_CONSOLE_H
 #define BOOT_CONSOLE_H
 
-#include "boot/text.h"
+#include "boot/serial.h"
 
-/* Starts with the default serial port, if there is a UART. */
+/* Starts with the serial port that is found without options; turns the firmware's watchdog off. */
 void console_init(void);
 
-/* Another port (0: none) and speed, from the boot entry. */
-void console_set_serial(uint16_t port, uint32_t baud);
+/* The boot entry's choice, or again after the ACPI tables have changed; one line where that is another port. */
+void console_set_serial(const struct serial_option *option);
+
+/* The port in use, for the core. */
+const struct boot_uart *console_serial(void);
 
 /* As snprintf(), UTF-8; at most a line of 512 bytes. The firmware shows what it has a glyph for. */
 void console_print(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -69,20 +69,3 @@ bool guest_map_grew(struct boot_error *error)
 	return boot_error_set(error, "the firmware's memory map grew beyond the space set aside"
 				     " for it; start again");
 }
-
-uint64_t guest_find_rsdp(void)
-{
-	EFI_GUID acpi_2 = ACPI_20_TABLE_GUID, acpi_1 = ACPI_TABLE_GUID;
-	uint64_t rsdp = 0;
-	UINTN i;
-
-	for (i = 0; i < ST->NumberOfTableEntries; i++) {
-		EFI_CONFIGURATION_TABLE *table = &ST->ConfigurationTable[i];
-
-		if (CompareMem(&table->VendorGuid, &acpi_2, sizeof(acpi_2)) == 0)
-			return address_of(table->VendorTable);
-		if (CompareMem(&table->VendorGuid, &acpi_1, sizeof(acpi_1)) == 0)
-			rsdp = address_of(table->VendorTable);
-	}
-	return rsdp;
-}

@@ -92,7 +92,4 @@ bool guest_make_efi_map(const struct guest *guest, const struct guest_maps *maps
 /* The error when a map outgrew its place; false. */
 bool guest_map_grew(struct boot_error *error);
 
-/* The ACPI 2.0 root pointer if there is one, else that of ACPI 1.0, else 0. */
-uint64_t guest_find_rsdp(void);
-
 #endif

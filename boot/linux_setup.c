@@ -2,6 +2,7 @@
 /* boot_params and the tables of a Linux guest; see linux_setup.h. */
 #include "boot/linux_setup.h"
 #include "boot/core.h"
+#include "boot/config_table.h"
 #include "boot/page_tables.h"
 #include "lib/string.h"
 
@@ -97,7 +98,7 @@ static void fill_params(struct linux_guest *self)
 	const struct guest *guest = &self->guest;
 
 	memcpy(self->cmdline, guest->entry->options, strlen(guest->entry->options) + 1);
-	params->acpi_rsdp = guest_find_rsdp();
+	params->acpi_rsdp = config_table_rsdp();
 	params->secure_boot = secure_boot_state();
 	/* A 32-bit kernel cannot call 64-bit firmware: to it this is a machine without EFI. */
 	if (!self->image.entry_64)

@@ -7,6 +7,7 @@
 #include "boot/acpi.h"
 #include "boot/check.h"
 #include "boot/choose.h"
+#include "boot/config_table.h"
 #include "boot/console.h"
 #include "boot/core.h"
 #include "boot/handoff.h"
@@ -60,12 +61,11 @@ static bool choose_entry(struct loader *loader)
 static bool read_options(struct loader *loader)
 {
 	struct boot_error why;
-	const struct boot_options *hv = &loader->options.hv;
 
 	if (!options_parse(&loader->options, loader->entry->umbra, OPTIONS_CAN_AUDIT, &why))
 		return boot_error_set(&loader->error, CHOOSE_FOLDER "/%s: %s", loader->entry->id,
 				      why.text);
-	console_set_serial(hv->serial_port, hv->serial_baud);
+	console_set_serial(&loader->options.serial);
 	console_print("umbra: entry %s, \"%s\"%s\n", loader->entry->id, loader->entry->title,
 		      loader->options.bare ? ", bare: no hypervisor" : "");
 	return true;
@@ -120,11 +120,15 @@ static bool claim_fixed_memory(struct loader *loader)
 static bool reserve_memory(struct loader *loader)
 {
 	const struct boot_framebuffer *screen = &loader->framebuffer;
+	const struct boot_uart *uart = console_serial();
 	struct physical physical = {.firmware = &loader->fw.map, .pages_1g = check_pages_1g()};
 	struct memory_needs needs;
 
 	screen_describe(&loader->screen, &loader->framebuffer);
-	physical.more = (struct map_extent){screen->base, screen->base + screen->size};
+	physical.more[0] = (struct map_extent){screen->base, screen->base + screen->size};
+	if (uart->space == BOOT_UART_MEMORY)
+		physical.more[1] =
+			(struct map_extent){uart->base, uart->base + UART_REGISTERS * uart->stride};
 	loader->status = EFI_OUT_OF_RESOURCES;
 	if (!firmware_map_init(&loader->fw, &loader->error) ||
 	    !core_plan(&loader->hv, loader->options.hv.pool_bytes, &loader->fw, &physical,
@@ -136,11 +140,15 @@ static bool reserve_memory(struct loader *loader)
 	       claim_fixed_memory(loader) && core_reserve(&loader->hv, &loader->error);
 }
 
-/* Before anybody asks where the root pointer is. */
+/* Before anybody asks where the root pointer is; the new tables may name a serial port. */
 static bool add_tables(struct loader *loader)
 {
 	loader->status = EFI_LOAD_ERROR;
-	return acpi_install(loader->entry, &loader->volume, &loader->error);
+	if (!acpi_install(loader->entry, &loader->volume, &loader->error))
+		return false;
+	if (loader->entry->acpi_count && loader->options.serial.kind == SERIAL_AUTO)
+		console_set_serial(&loader->options.serial);
+	return true;
 }
 
 static bool load_all(struct loader *loader)
@@ -183,10 +191,11 @@ static void fill_info(struct loader *loader)
 		.pool_base = hv->pool_base,
 		.pool_size = hv->pool_size,
 		.startup_page = hv->startup_page,
-		.acpi_rsdp = guest_find_rsdp(),
+		.acpi_rsdp = config_table_rsdp(),
 		.efi_system_table = address_of(ST),
 		.tsc_at_entry = loader->tsc_at_entry,
 		.framebuffer = loader->framebuffer,
+		.uart = *console_serial(),
 		.options = loader->options.hv,
 	};
 	loader->guest->format->state(loader->guest, &hv->info->guest);
@@ -264,7 +273,7 @@ static bool prepare(struct loader *loader)
 	loader->status = EFI_LOAD_ERROR;
 	if (!volume_open(&loader->volume, loader->image, &loader->error) || !choose_entry(loader) ||
 	    !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
-	    !reserve_memory(loader) || !add_tables(loader) || !load_all(loader))
+	    !add_tables(loader) || !reserve_memory(loader) || !load_all(loader))
 		return false;
 	fill_info(loader);
 	fill_handoff(loader);

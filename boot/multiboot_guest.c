@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Loads a multiboot kernel as the guest; see multiboot_guest.h. */
 #include "boot/multiboot_guest.h"
+#include "boot/config_table.h"
 #include "boot/console.h"
 #include "boot/core.h"
 #include "boot/guest_map.h"
@@ -302,7 +303,7 @@ static bool multiboot_set_maps(struct guest *guest, const struct guest_maps *map
 			       struct boot_error *error)
 {
 	struct multiboot_guest *self = multiboot_of(guest);
-	uint64_t rsdp = guest_find_rsdp();
+	uint64_t rsdp = config_table_rsdp();
 	uint32_t unused;
 	struct multiboot_inputs in = {
 		.image = &self->image,

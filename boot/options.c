@@ -13,20 +13,11 @@ static const char *const level_names[] = {
 	[LEVEL_DEBUG] = "debug",
 };
 
-/* Linux's ttyS0 to ttyS3 on a PC */
-static const uint16_t serial_ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
-
-#define UART_CLOCK_BAUD 115200u
-
 void options_init(struct umbra_options *options)
 {
 	*options = (struct umbra_options){
-		.hv =
-			{
-				.serial_port = OPTIONS_SERIAL_PORT,
-				.serial_baud = OPTIONS_SERIAL_BAUD,
-				.log_level = LEVEL_INFO,
-			},
+		.hv = {.log_level = LEVEL_INFO},
+		.serial = {.kind = SERIAL_AUTO},
 	};
 }
 
@@ -46,44 +37,9 @@ static struct text_span take_until(struct text_span *span, char separator)
 	return head;
 }
 
-static bool parse_port(struct text_span name, uint16_t *port)
-{
-	uint64_t v;
-
-	if (text_span_equal(name, "none")) {
-		*port = 0;
-		return true;
-	}
-	if (name.length == 5 && text_span_equal((struct text_span){name.at, 4}, "ttyS") &&
-	    name.at[4] >= '0' && name.at[4] <= '3') {
-		*port = serial_ports[name.at[4] - '0'];
-		return true;
-	}
-	if (!text_parse_u64(name, &v) || v == 0 || v > 0xfff8)
-		return false;
-	*port = (uint16_t)v;
-	return true;
-}
-
 static bool parse_serial(struct umbra_options *options, struct text_span value)
 {
-	bool has_baud = false;
-	struct text_span port;
-	uint64_t baud;
-	size_t i;
-
-	for (i = 0; i < value.length; i++)
-		has_baud |= value.at[i] == ',';
-	port = take_until(&value, ',');
-	if (!parse_port(port, &options->hv.serial_port))
-		return false;
-	if (!has_baud)
-		return true;
-	if (!text_parse_u64(value, &baud) || baud == 0 || baud > UART_CLOCK_BAUD ||
-	    UART_CLOCK_BAUD % baud != 0 || UART_CLOCK_BAUD / baud > 0xffff)
-		return false;
-	options->hv.serial_baud = (uint32_t)baud;
-	return true;
+	return serial_option_parse(value, &options->serial);
 }
 
 static bool parse_pool(struct umbra_options *options, struct text_span value)
@@ -157,7 +113,7 @@ static bool parse_cpus(struct umbra_options *options, struct text_span value)
 
 	if (!text_parse_u64(value, &v) || v == 0 || v > OPTIONS_CPUS_MAX)
 		return false;
-	options->hv.cpus = (uint16_t)v;
+	options->hv.cpus = (uint32_t)v;
 	return true;
 }
 
@@ -172,9 +128,7 @@ static const struct {
 	bool (*parse)(struct umbra_options *options, struct text_span value);
 	const char *form;
 } known[] = {
-	{"serial", parse_serial,
-	 "serial=ttyS0..ttyS3, an I/O port such as 0x3f8, or none,"
-	 " then possibly a comma and a baud rate that divides 115200"},
+	{"serial", parse_serial, SERIAL_OPTION_FORM},
 	{"pool", parse_pool, "pool=SIZE such as 32M, at least 2M"},
 	{"shadow", parse_shadow, "shadow=SIZE such as 16M, at least 256K"},
 	{"loglevel", parse_level, "loglevel=error, warn, info or debug"},

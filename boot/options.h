@@ -4,15 +4,14 @@
 #define BOOT_OPTIONS_H
 
 #include "boot/boot_info.h"
-#include "boot/text.h"
+#include "boot/serial_option.h"
 
 struct umbra_options {
 	struct boot_options hv; /* handed to the hypervisor */
-	bool bare;              /* start the guest without the hypervisor */
+	struct serial_option serial;
+	bool bare; /* start the guest without the hypervisor */
 };
 
-#define OPTIONS_SERIAL_PORT 0x3f8
-#define OPTIONS_SERIAL_BAUD 115200
 #define OPTIONS_POOL_MIN (2ull << 20)
 /* The least that shadow_create() of the hypervisor takes: 64 pages. */
 #define OPTIONS_SHADOW_MIN (256ull << 10)
@@ -27,11 +26,11 @@ struct umbra_options {
 #define OPTIONS_CAN_AUDIT false
 #endif
 
-/* The defaults: ttyS0 at 115200 baud, level info, default pool, nothing hidden, all processors. */
+/* The defaults: the serial port that is found, level info, default pool, nothing hidden, all processors. */
 void options_init(struct umbra_options *options);
 
 /*
- * Reads words separated by blanks: serial=ttyS0..3|0xPORT|none[,BAUD],
+ * Reads words separated by blanks: serial=... (serial_option.h),
  * pool=SIZE, shadow=SIZE, loglevel=error|warn|info|debug, cpuid=-NAME[,-NAME],
  * audit=N, cpus=N, bare. False with one clear line in error on anything else, and on
  * audit=N (N > 0) unless can_audit.

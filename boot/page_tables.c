@@ -23,13 +23,17 @@ static uint64_t divide_up(uint64_t n, uint64_t unit)
 /* The unit that holds the lowest address from at on which is to be mapped, or NONE. at: a unit's base. */
 static uint64_t next_unit(const struct physical *physical, uint64_t at)
 {
-	const struct map_extent *more = &physical->more;
 	uint64_t next = map_ram_next(physical->firmware, at);
+	uint32_t i;
 
 	if (at < SIZE_4G)
 		return at;
-	if (more->end > at && more->end > more->base && next > at)
-		next = more->base > at ? (more->base < next ? more->base : next) : at;
+	for (i = 0; i < PHYSICAL_MORE; i++) {
+		const struct map_extent *more = &physical->more[i];
+
+		if (more->end > at && more->end > more->base && next > at)
+			next = more->base > at ? (more->base < next ? more->base : next) : at;
+	}
 	return next == NONE ? NONE : next & ~(SIZE_1G - 1);
 }
 

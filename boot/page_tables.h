@@ -15,10 +15,13 @@ struct page_tables {
 	uint64_t next, end; /* pages not used yet */
 };
 
-/* The physical memory that tables map, by units of 1 GiB: the lowest four, all with RAM, and one range more. */
+/* Framebuffer and UART */
+#define PHYSICAL_MORE 2
+
+/* The physical memory that tables map, by units of 1 GiB: the lowest four, all with RAM, and some ranges more. */
 struct physical {
 	const struct efi_map *firmware;
-	struct map_extent more; /* base = end: none */
+	struct map_extent more[PHYSICAL_MORE]; /* base = end: none */
 	bool pages_1g; /* units that are RAM throughout in one page, where the memory's type is one */
 };
 

@@ -15,7 +15,10 @@
 #define LEAF_RELEASE 0x40000002u
 #define LEAF_COUNTER 0x40000010u
 #define LEAF_COUNTER_NAME 0x40000011u
+#define LEAF_LOG 0x40000012u
+#define LEAF_LOG_TEXT 0x40000013u
 #define NAME_PARTS 4
+#define LOG_BYTES_MAX (1u << 20)
 
 /* --- the system ----------------------------------------------------------------- */
 
@@ -221,10 +224,51 @@ static void print_version(void)
 	print("\n");
 }
 
+/* --- the log ------------------------------------------------------------------------ */
+
+static uint64_t log_written(uint32_t *bytes)
+{
+	struct regs r = cpuid(LEAF_LOG, 0);
+
+	*bytes = r.b < LOG_BYTES_MAX ? r.b : LOG_BYTES_MAX;
+	return (uint64_t)r.d << 32 | r.a;
+}
+
+/* The lines that the hypervisor still has, from the first whole one on. */
+static void print_log(void)
+{
+	static char text[LOG_BYTES_MAX + sizeof(struct regs)];
+	uint32_t bytes, from, to = 0;
+	uint64_t end = log_written(&bytes), first = end > bytes ? end - bytes : 0, now;
+
+	for (uint64_t part = first / sizeof(struct regs); part * sizeof(struct regs) < end; part++) {
+		struct regs r = cpuid(LEAF_LOG_TEXT, (uint32_t)part);
+
+		memcpy(text + to, &r, sizeof(r));
+		to += sizeof(r);
+	}
+	from = first % sizeof(struct regs);
+	to = from + (uint32_t)(end - first);
+	now = log_written(&bytes); /* what came meanwhile has taken the place of the oldest */
+	if (now > first + bytes)
+		from += now - first - bytes < to - from ? (uint32_t)(now - first - bytes) : to - from;
+	if (now > bytes)
+		while (from < to && text[from++] != '\n')
+			;
+	while (from < to) {
+		long done = system_call(NR_WRITE, STDOUT, (long)(text + from), (long)(to - from));
+
+		if (done <= 0)
+			return;
+		from += (uint32_t)done;
+	}
+}
+
 static int usage(void)
 {
 	print_to(STDERR,
 		 "usage: umbractl stats [-0]   counters by name (-0: without those that are zero), then those of each processor\n"
+		 "       umbractl log          what the hypervisor has said, from its start on as far as it remembers\n"
 		 "       umbractl version      versions of the hypervisor and of its interface\n");
 	return 2;
 }
@@ -233,16 +277,23 @@ static int run(long argc, char **argv)
 {
 	bool stats = argc >= 2 && equal(argv[1], "stats");
 	bool version = argc == 2 && equal(argv[1], "version");
+	bool log = argc == 2 && equal(argv[1], "log");
 	bool hide_zeros = stats && argc == 3 && equal(argv[2], "-0");
 
-	if (!version && !(stats && (argc == 2 || hide_zeros)))
+	if (!version && !log && !(stats && (argc == 2 || hide_zeros)))
 		return usage();
 	if (!under_umbra()) {
 		print_to(STDERR, "umbractl: this machine does not run under Umbra\n");
 		return 1;
 	}
+	if (log && cpuid(LEAF_SIGNATURE, 0).a < LEAF_LOG_TEXT) {
+		print_to(STDERR, "umbractl: this hypervisor is older than its log for the guest\n");
+		return 1;
+	}
 	if (version)
 		print_version();
+	else if (log)
+		print_log();
 	else
 		print_all_stats(hide_zeros);
 	return 0;

@@ -49,6 +49,7 @@ class Machine:
     multiboot: bool = False             # kernel is a multiboot kernel, options its command line
     modules: list = field(default_factory=list)  # its modules: (file, string)
     force: bool = False                 # load over memory that the firmware reserves
+    serials: bool = True                # QEMU's: COM1 and COM2, for the console and the command's output
     command: str | None = None          # run by the test initramfs instead of a shell
     extra: list = field(default_factory=list)  # more QEMU arguments
     entry: str | None = None            # the boot entry's text instead of the usual one ("" for no entry)
@@ -188,13 +189,12 @@ def qemu_arguments(machine, work, serial, serial2):
     arguments = [
         "qemu-system-x86_64", "-machine", "q35", "-accel", machine.accel, "-cpu", machine.cpu, "-m", memory_size(machine.memory),
         *ovmf.qemu_arguments(), "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
-        "-serial", serial,
         "-drive", f"file={work}/disk.img,format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0",
         "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
     ]
-    if serial2:
-        arguments += ["-serial", serial2]
+    for port in (serial, serial2) if machine.serials else ():
+        arguments += ["-serial", port] if port else []
     for i, disk in enumerate(machine.disks):
         drive = disk if "=" in disk else f"file={disk},format=raw"
         arguments += ["-drive", f"{drive},if=none,id=disk{i},snapshot=on", "-device", f"virtio-blk-pci,drive=disk{i}"]
@@ -213,6 +213,7 @@ def memory_size(text):
 @dataclass
 class Result:
     serial: bytes = b""
+    serial2: bytes = b""       # all that came over the second serial port
     output: bytes = b""        # of the guest command
     panic: str | None = None   # Bochs's reason for giving up
     fatal: str | None = None   # the line after which there was nothing to wait for (tools/endings.py)
@@ -298,7 +299,8 @@ def run(machine, timeout, until=None, log=None, echo=False):
             finish(machine, emulator, work, ending, result)
         result.seconds = time.monotonic() - began
         result.serial = read_file(log)
-        take_output(result, read_file(output))
+        result.serial2 = read_file(output)
+        take_output(result, result.serial2)
     return result
 
 

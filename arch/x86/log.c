@@ -33,25 +33,35 @@ void log_init(enum log_level level)
 void log_release_console(void)
 {
 	logger.console = CONSOLE_GUESTS;
+	screen_release();
 }
 
 void log_take_console(void)
 {
+	screen_release();
 	logger.console = CONSOLE_FATAL;
 }
 
-const char *log_ring(u64 *written)
+u64 log_written(void)
 {
-	*written = logger.written;
-	return logger.ring;
+	return __atomic_load_n(&logger.written, __ATOMIC_ACQUIRE);
+}
+
+void log_read(u64 at, char *to, u32 bytes)
+{
+	u64 written = log_written(), first = written > LOG_RING_SIZE ? written - LOG_RING_SIZE : 0;
+
+	for (u32 i = 0; i < bytes; i++, at++)
+		to[i] = at >= first && at < written ? logger.ring[at % LOG_RING_SIZE] : 0;
 }
 
 static void put_char(char c, bool serial)
 {
-	logger.ring[logger.written++ % LOG_RING_SIZE] = c;
+	logger.ring[logger.written % LOG_RING_SIZE] = c;
+	__atomic_store_n(&logger.written, logger.written + 1, __ATOMIC_RELEASE);
 	if (serial)
 		serial_put(c);
-	if (logger.console == CONSOLE_FATAL)
+	if (logger.console != CONSOLE_GUESTS)
 		screen_put(c);
 }
 

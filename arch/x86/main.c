@@ -28,7 +28,8 @@
 #include "lib/version.h"
 #include "mm/phys.h"
 
-#define COM1 0x3f8
+/* Of a boot_info that is not what it should be nothing is believed. */
+static const struct boot_uart com1 = {.base = 0x3f8, .space = BOOT_UART_PORTS, .stride = 1, .width = 1};
 
 static struct vcpu boot_vcpu;
 
@@ -36,7 +37,7 @@ static void check_boot_info(const struct boot_info *info)
 {
 	if (info->magic == BOOT_INFO_MAGIC && info->version == BOOT_INFO_VERSION && info->size == sizeof(*info))
 		return;
-	serial_init(COM1, 115200);
+	serial_init(&com1);
 	panic("boot_info: magic 0x%x version %u size %u, wanted 0x%x, %u, %lu: the loader and the core "
 	      "are of different builds",
 	      info->magic, info->version, info->size, BOOT_INFO_MAGIC, BOOT_INFO_VERSION,
@@ -47,7 +48,7 @@ static void start_log(const struct boot_info *info)
 {
 	char id[BUILD_ID_TEXT];
 
-	serial_init(info->options.serial_port, info->options.serial_baud);
+	serial_init(&info->uart);
 	log_init((enum log_level)info->options.log_level);
 	screen_init(&info->framebuffer);
 	symbols_build_id(id, sizeof(id));

@@ -18,6 +18,7 @@
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "lib/uart.h"
 #include "mm/buddy.h"
 #include "mm/gpt.h"
 #include "mm/hostmap.h"
@@ -118,12 +119,12 @@ static u64 range_tables(u64 size)
 
 /*
  * Page-table pages that map_direct(), map_core() and the window need at most. The image has two names, and 4 KiB pages under
- * both; the framebuffer, the APIC and the window may lie anywhere.
+ * both; the framebuffer, the UART, the APIC and the window may lie anywhere.
  */
 static u64 table_pages(const struct boot_info *info)
 {
 	u64 base, size,
-		pages = 1 + range_tables(info->framebuffer.size) + 2 * range_tables(PAGE_SIZE) +
+		pages = 1 + range_tables(info->framebuffer.size) + 3 * range_tables(PAGE_SIZE) +
 			2 * (range_tables(info->image_size) + (info->image_size >> 21) + 1);
 
 	for (u32 i = 0; next_run(info, is_ram, &i, &base, &size);)
@@ -272,6 +273,13 @@ static void map_image(const struct boot_info *info)
 	unmap_guard(stacks->guard_mc);
 }
 
+static void map_device(u64 at, u64 bytes)
+{
+	u64 base = at & PAGE_MASK, size = bytes ? ALIGN_UP(at + bytes, PAGE_SIZE) - base : 0;
+
+	map_or_panic(DIRECT_MAP_BASE + base, base, size, HOSTMAP_W | HOSTMAP_UC);
+}
+
 static void map_direct(const struct boot_info *info)
 {
 	const struct boot_framebuffer *fb = &info->framebuffer;
@@ -282,9 +290,9 @@ static void map_direct(const struct boot_info *info)
 	/* The image's second name must not open what the first one protects. */
 	map_or_panic(DIRECT_MAP_BASE + info->image_base, info->image_base, image, 0);
 	map_or_panic(DIRECT_MAP_BASE + paging_apic_page(), paging_apic_page(), PAGE_SIZE, HOSTMAP_W | HOSTMAP_UC);
-	base = fb->base & PAGE_MASK;
-	size = fb->size ? ALIGN_UP(fb->base + fb->size, PAGE_SIZE) - base : 0;
-	map_or_panic(DIRECT_MAP_BASE + base, base, size, HOSTMAP_W | HOSTMAP_UC);
+	map_device(fb->base, fb->size);
+	if (info->uart.space == BOOT_UART_MEMORY)
+		map_device(info->uart.base, UART_REGISTERS * info->uart.stride);
 }
 
 /*

@@ -14,12 +14,13 @@
 #define CELL_HEIGHT 16u
 #define TEXT_TOP 1u /* pixel lines above the dots */
 #define COLOUR_TEXT 0xffffffu
-#define COLOUR_BACK 0x400000u /* dark red, or dark blue on a BGR screen */
+#define COLOUR_LOG 0u
+#define COLOUR_FATAL 0x400000u /* dark red, or dark blue on a BGR screen */
 
 static struct {
 	u32 *pixels;
 	u32 pitch, columns, lines; /* pitch in pixels */
-	u32 column, line;
+	u32 column, line, back;
 	bool started;
 } screen;
 
@@ -34,6 +35,7 @@ void screen_init(const struct boot_framebuffer *fb)
 	screen.pitch = fb->pitch / 4;
 	screen.columns = fb->width / CELL_WIDTH;
 	screen.lines = fb->height / CELL_HEIGHT;
+	screen.back = COLOUR_LOG;
 	screen.started = false;
 }
 
@@ -43,7 +45,7 @@ static void clear_line(u32 line)
 
 	for (u32 y = 0; y < CELL_HEIGHT; y++, row += screen.pitch) {
 		for (u32 x = 0; x < screen.columns * CELL_WIDTH; x++)
-			row[x] = COLOUR_BACK;
+			row[x] = screen.back;
 	}
 }
 
@@ -93,6 +95,12 @@ void screen_put(char c)
 		next_line();
 	draw(c);
 	screen.column++;
+}
+
+void screen_release(void)
+{
+	screen.back = COLOUR_FATAL;
+	screen.started = false;
 }
 
 void screen_off(void)

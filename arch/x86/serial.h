@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A 16550 UART, polled. Every wait is bounded, so that an absent or stuck port
- * costs some milliseconds once and is then left alone.
- */
+/* The serial port of the log, which the boot loader has found (boot/serial.h). The guest may use it too. */
 #ifndef ARCH_X86_SERIAL_H
 #define ARCH_X86_SERIAL_H
 
+#include "boot/boot_info.h"
 #include "lib/types.h"
 
-/* Sets 8N1 at the given speed. port 0, or a port that does not answer: no serial log. */
-void serial_init(u16 port, u32 baud);
+/* Registers in memory must be in the direct map: the boot loader's page tables have them, and memory_init()'s. */
+void serial_init(const struct boot_uart *port);
 
-/*
- * Sends one byte; \n becomes CR LF. Works on a port that the guest has set up:
- * its divisor latch bit is put aside for the moment.
- */
+/* Sends one byte; \n becomes CR LF. Nothing without a port. */
 void serial_put(char c);
 
 #endif

@@ -28,6 +28,7 @@ from common import (BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, IMAGE_TIMEOUT, LOGS, MUL
                     judge_image, log_path, report, require, run_command, scratch, slow, together)
 import bochs  # noqa: E402
 import builds  # noqa: E402
+import consoles  # noqa: E402
 import disks  # noqa: E402
 import foreign  # noqa: E402
 import installed  # noqa: E402
@@ -630,7 +631,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest)
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, consoles)
 
 
 def run_test(name, test):

@@ -400,8 +400,8 @@ static struct umbra_options options;
 static void umbra_options_have_defaults(void **state)
 {
 	assert_true(options_parse(&options, "", true, &error));
-	assert_int_equal(options.hv.serial_port, 0x3f8);
-	assert_int_equal(options.hv.serial_baud, 115200);
+	assert_int_equal(options.serial.kind, SERIAL_AUTO);
+	assert_int_equal(options.serial.baud, 0);
 	assert_int_equal(options.hv.log_level, 2);
 	assert_int_equal(options.hv.pool_bytes, 0);
 	assert_int_equal(options.hv.shadow_bytes, 0);
@@ -416,8 +416,8 @@ static void umbra_options_are_read(void **state)
 			   " cpuid=-pku,-la57 audit=1000 cpuid=-sse4_1 cpus=256 bare";
 
 	assert_true(options_parse(&options, line, true, &error));
-	assert_int_equal(options.hv.serial_port, 0x2f8);
-	assert_int_equal(options.hv.serial_baud, 9600);
+	assert_int_equal(options.serial.uart.base, 0x2f8);
+	assert_int_equal(options.serial.baud, 9600);
 	assert_int_equal(options.hv.pool_bytes, 64 << 20);
 	assert_int_equal(options.hv.shadow_bytes, 3 << 20);
 	assert_int_equal(options.hv.log_level, 3);
@@ -427,10 +427,10 @@ static void umbra_options_are_read(void **state)
 	assert_string_equal(options.hv.raw, line);
 	assert_true(options.bare);
 	assert_true(options_parse(&options, "serial=0x2e8", true, &error));
-	assert_int_equal(options.hv.serial_port, 0x2e8);
-	assert_int_equal(options.hv.serial_baud, 115200);
+	assert_int_equal(options.serial.uart.base, 0x2e8);
+	assert_int_equal(options.serial.baud, 0);
 	assert_true(options_parse(&options, "serial=none", true, &error));
-	assert_int_equal(options.hv.serial_port, 0);
+	assert_int_equal(options.serial.kind, SERIAL_NONE);
 	assert_true(options_parse(&options, "pool=0x1000000 shadow=1g", true, &error));
 	assert_int_equal(options.hv.pool_bytes, 16 << 20);
 	assert_int_equal(options.hv.cpus, 0);

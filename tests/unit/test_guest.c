@@ -182,6 +182,17 @@ struct region_map *memory_regions(void)
 	return NULL;
 }
 void log_take_console(void) {}
+u64 log_written(void)
+{
+	return 0x100000023;
+}
+/* What cpuid.c asks for, to be seen in the answer. */
+void log_read(u64 at, char *to, u32 bytes)
+{
+	memset(to, 0, bytes);
+	memcpy(to, &at, sizeof(at));
+	to[bytes - 1] = 'x';
+}
 
 struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *cpu, hpa_t low_pdpt)
 {
@@ -980,6 +991,24 @@ static void cpuid_hides_what_is_not_virtualised(void **state)
 	assert_int_equal(r.eax | r.ebx, 0);
 }
 
+static void log_is_readable_by_cpuid_from_where_it_is_asked_for(void **state)
+{
+	struct cpuid_regs r;
+	u64 at;
+
+	create("");
+	r = cpuid_answer(&vcpu, 0x40000012, 7);
+	assert_true(r.eax == 0x23 && r.edx == 1 && r.ebx == LOG_RING_SIZE && r.ecx == 0);
+	for (u32 part = 0xffffffff; part; part >>= 3) {
+		r = cpuid_answer(&vcpu, 0x40000013, part);
+		memcpy(&at, &r, sizeof(at));
+		assert_int_equal(at, (u64)part * 16);
+		assert_int_equal(((char *)&r)[15], 'x');
+	}
+	r = cpuid_answer(&vcpu, 0x40000014, 0);
+	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
+}
+
 static void counters_are_readable_by_cpuid(void **state)
 {
 	struct cpuid_regs r;
@@ -989,7 +1018,7 @@ static void counters_are_readable_by_cpuid(void **state)
 	vcpu.exits = 0x123456789aull;
 	vcpu.exit_count[EXIT_CPUID] = 5;
 	r = cpuid_answer(&vcpu, 0x40000000, 0);
-	assert_int_equal(r.eax, 0x40000011);
+	assert_int_equal(r.eax, 0x40000013);
 	assert_memory_equal(&r.ebx, "Umbra Shadow", 12);
 	r = cpuid_answer(&vcpu, 0x40000001, 0);
 	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 7);
@@ -1379,6 +1408,7 @@ int main(void)
 		cmocka_unit_test(mtrrs_are_the_guests_own_copies),
 		cmocka_unit_test(cpuid_hides_what_is_not_virtualised),
 		cmocka_unit_test(counters_are_readable_by_cpuid),
+		cmocka_unit_test(log_is_readable_by_cpuid_from_where_it_is_asked_for),
 		cmocka_unit_test(exceptions_merge_as_in_table_6_5),
 		cmocka_unit_test(machine_checks_and_nmis_are_the_guests),
 		cmocka_unit_test(faults_set_the_resume_flag_and_nothing_else_does),

@@ -64,6 +64,7 @@ void paging_flush_page(u64 va) {}
 /* --- the machine --------------------------------------------------------------------------- */
 static char firmware[DESCRIPTORS_MAX * STRIDE];
 static struct efi_map map;
+#define UART_BASE (90 * TIB + 0xff0) /* its registers lie on two pages */
 static struct boot_framebuffer screen;
 
 static void add(u32 type, u64 base, u64 end)
@@ -242,6 +243,7 @@ static void fill_info(void)
 		.pool_base = hidden[1].base,
 		.pool_size = hidden[1].size,
 		.framebuffer = screen,
+		.uart = {.base = UART_BASE, .space = BOOT_UART_MEMORY, .stride = 4, .width = 4},
 	};
 }
 
@@ -285,6 +287,8 @@ static void assert_reachable(void)
 	assert_mapped(hidden[0].base, 0);
 	assert_mapped(info->heap_base, HOSTMAP_W);
 	assert_mapped(apic, HOSTMAP_W | HOSTMAP_UC);
+	assert_mapped(UART_BASE, HOSTMAP_W | HOSTMAP_UC);
+	assert_mapped(UART_BASE + 31, HOSTMAP_W | HOSTMAP_UC);
 	assert_mapped(screen.base, HOSTMAP_W | HOSTMAP_UC);
 	assert_mapped(screen.base + screen.size - PAGE_SIZE, HOSTMAP_W | HOSTMAP_UC);
 	assert_int_equal(hostmap_check(&entered), 0);
@@ -319,6 +323,7 @@ static void assert_regions(void)
 	assert_region(0xfee00000 - PAGE_SIZE, REGION_MMIO);
 	assert_region(0xfef00000, REGION_MMIO);
 	assert_region(screen.base, REGION_MMIO);
+	assert_region(UART_BASE & PAGE_MASK, REGION_MMIO);
 }
 
 /* All that memory_alloc() has lies in the image's block, or below 4 GiB in the pool; the root of the tables lies there too. */
@@ -417,7 +422,8 @@ static void boot_maps_all_memory_and_the_screen_with_the_pages_it_counted(void *
 
 		clear_machine();
 		machines[i / 2]();
-		physical.more = (struct map_extent){screen.base, screen.base + screen.size};
+		physical.more[0] = (struct map_extent){screen.base, screen.base + screen.size};
+		physical.more[1] = (struct map_extent){UART_BASE, UART_BASE + 32};
 		pages = page_tables_pages(&physical);
 		assert_true(pages <= TABLES_MAX);
 		memset(tables, 0, pages * PAGE_SIZE);
@@ -435,6 +441,7 @@ static void boot_maps_all_memory_and_the_screen_with_the_pages_it_counted(void *
 		assert_both_names(t.root, 4 * GIB - 1);
 		assert_both_names(t.root, screen.base);
 		assert_both_names(t.root, screen.base + screen.size - 1);
+		assert_both_names(t.root, UART_BASE + 31);
 		assert_int_equal(physical_of(t.root, 100 * TIB), ~0ull);
 		assert_int_equal(physical_of(t.root, CORE_VIRT_BASE), ~0ull);
 	}

@@ -293,6 +293,11 @@ struct region_map *memory_regions(void)
 	return NULL;
 }
 void log_take_console(void) {}
+u64 log_written(void)
+{
+	return 0;
+}
+void log_read(u64 at, char *to, u32 bytes) {}
 
 struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *ops, void *v, hpa_t low_pdpt)
 {

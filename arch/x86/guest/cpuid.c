@@ -2,13 +2,14 @@
 /*
  * CPUID: the machine's own answers less what the hypervisor does not virtualise
  * and what the boot entry hides. Leaves that never change are computed once.
- * Leaves 0x40000000 and up are the hypervisor's: its name, and its counters for
- * any program in the guest to read.
+ * Leaves 0x40000000 and up are the hypervisor's: its name, its counters and
+ * its log, for any program in the guest to read.
  */
 #include "arch/x86/guest/cpuid.h"
 
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/log.h"
 #include "arch/x86/vendor.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -413,7 +414,7 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 
 	switch (leaf) {
 	case CPUID_HV_BASE:
-		r.eax = CPUID_HV_COUNTER_NAME;
+		r.eax = CPUID_HV_LOG_TEXT;
 		memcpy(&r.ebx, "Umbra Shadow", 12);
 		return r;
 	case CPUID_HV_VERSION:
@@ -423,6 +424,10 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 		value = (u16)subleaf < COUNTERS ? counter_value(vcpu, (u16)subleaf, subleaf >> 16) : 0;
 		return (struct cpuid_regs){.eax = value, .edx = value >> 32};
 	case CPUID_HV_COUNTER_NAME: return counter_name_part(subleaf);
+	case CPUID_HV_LOG:
+		value = log_written();
+		return (struct cpuid_regs){.eax = value, .ebx = LOG_RING_SIZE, .edx = value >> 32};
+	case CPUID_HV_LOG_TEXT: log_read((u64)subleaf * sizeof(r), (char *)&r, sizeof(r)); return r;
 	default: return r;
 	}
 }

@@ -26,5 +26,7 @@ bool cpuid_shows(struct vcpu *vcpu, const struct cpuid_bit *bit);
 #define CPUID_HV_RELEASE 0x40000002u
 #define CPUID_HV_COUNTER 0x40000010u
 #define CPUID_HV_COUNTER_NAME 0x40000011u
+#define CPUID_HV_LOG 0x40000012u
+#define CPUID_HV_LOG_TEXT 0x40000013u
 
 #endif
