@@ -230,12 +230,8 @@ static ALWAYS_INLINE struct vmcb *begin_exit(const struct svm_vcpu *svm)
 	return vmcb;
 }
 
-static ALWAYS_INLINE bool fast_path(struct vcpu *vcpu)
+static ALWAYS_INLINE bool fast_dispatch(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	struct vmcb *vmcb = begin_exit(svm_of(vcpu));
-
-	if (guest_root_is_foreign(vcpu))
-		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */
 	switch ((u32)vmcb->exit_code) {
 	case SVM_EXIT_EXCP_PF:
 		note_exit(vcpu, vmcb, EXIT_PAGE_FAULT);
@@ -248,9 +244,22 @@ static ALWAYS_INLINE bool fast_path(struct vcpu *vcpu)
 	}
 }
 
+/* On its own, so that the others need no frame for the vendor's call. */
+static NOINLINE bool fast_checked(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	if (!guest_root_is_ours(vcpu))
+		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */
+	return fast_dispatch(vcpu, vmcb);
+}
+
+static ALWAYS_INLINE bool fast_path(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	return guest_root_is_checked(vcpu) ? fast_checked(vcpu, vmcb) : fast_dispatch(vcpu, vmcb);
+}
+
 bool svm_fast_path(struct vcpu *vcpu)
 {
-	return fast_path(vcpu);
+	return fast_path(vcpu, begin_exit(svm_of(vcpu)));
 }
 
 /* --- of several processors -------------------------------------------------------- */
@@ -274,30 +283,30 @@ static NOINLINE bool fast_halt(struct vcpu *vcpu, struct vmcb *vmcb)
  * A CPUID without leaving (C16): nothing here waits for another CPU, and a kick that came meanwhile is an NMI that exits
  * from the entry. False: nothing has happened; where the code lies takes the lock to tell, or it is no usual one.
  */
-static ALWAYS_INLINE bool cpuid_inside(struct vcpu *vcpu, const struct svm_vcpu *svm)
+static ALWAYS_INLINE bool cpuid_inside(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	const struct svm_assists *assists = &svm_features()->assists;
-	struct vmcb *vmcb = svm->vmcb;
+	const struct svm_vcpu *svm = svm_of(vcpu);
+	u64 rip = vmcb->rip;
 	u32 len;
 
 	if (unlikely(svm->halted || svm->step) || !fast_allowed(vmcb))
 		return false;
 	len = assists->next_rip ? svm_insn_len(vmcb, *assists) :
-				  fast_path_cpuid_len(shadow_recall_code(vcpu->mmu, vmcb->rip));
+				  fast_path_cpuid_len(shadow_recall_code(vcpu->mmu, rip));
 	if (unlikely(!len))
 		return false;
-	begin_exit(svm);
-	note_exit(vcpu, vmcb, EXIT_CPUID);
-	vcpu->rip = vmcb->rip;
+	vcpu_note_exit(vcpu, EXIT_CPUID, SVM_EXIT_CPUID, rip, vmcb->exit_info1, vmcb->exit_info2);
+	vcpu->rip = rip;
 	fast_skip(vmcb, len);
 	do_cpuid(vcpu, vmcb);
 	return true;
 }
 
 /* An access to the local APIC without leaving, with what is remembered of the way there. False: nothing has happened. */
-static bool apic_inside(struct vcpu *vcpu, const struct svm_vcpu *svm)
+static bool apic_inside(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	struct vmcb *vmcb = svm->vmcb;
+	const struct svm_vcpu *svm = svm_of(vcpu);
 
 	if (unlikely(svm->halted || svm->step || vmcb->exit_int_info & EVENTINJ_VALID) || !apic_allowed(vmcb))
 		return false;
@@ -305,41 +314,45 @@ static bool apic_inside(struct vcpu *vcpu, const struct svm_vcpu *svm)
 	if (!apic_end(vcpu, vmcb,
 		      fast_path_apic_inside(vcpu, vmcb->exit_info2, (u32)vmcb->exit_info1, vmcb->cpl, vmcb->rflags)))
 		return false;
-	begin_exit(svm);
 	vcpu_note_event(vcpu, NOTED_ACCESS, vmcb->exit_info2);
 	vcpu_note_exit(vcpu, EXIT_PAGE_FAULT, SVM_EXIT_EXCP_PF, vcpu->rip, vmcb->exit_info1, vmcb->exit_info2);
 	return true;
 }
 
-static ALWAYS_INLINE bool leave_and_handle(struct vcpu *vcpu)
+/* These three on their own, so that none needs registers for another. */
+static NOINLINE bool leave_and_handle(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	const struct svm_vcpu *svm = svm_of(vcpu);
 	bool done;
 
 	shadow_leave(vcpu->mmu);
-	if (svm->halted || svm->step || (u32)svm->vmcb->exit_code == SVM_EXIT_HLT)
-		done = fast_halt(vcpu, begin_exit(svm));
+	if (svm->halted || svm->step || (u32)vmcb->exit_code == SVM_EXIT_HLT)
+		done = fast_halt(vcpu, vmcb);
 	else
-		done = fast_path(vcpu);
+		done = fast_path(vcpu, vmcb);
 	if (done)
 		enter_shared(vcpu);
 	return done;
 }
 
-/* On its own, so that the others need no registers for it. */
-static NOINLINE bool apic_shared(struct vcpu *vcpu)
+static NOINLINE bool cpuid_shared(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	return apic_inside(vcpu, svm_of(vcpu)) || leave_and_handle(vcpu);
+	return cpuid_inside(vcpu, vmcb) || leave_and_handle(vcpu, vmcb);
+}
+
+static NOINLINE bool apic_shared(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	return apic_inside(vcpu, vmcb) || leave_and_handle(vcpu, vmcb);
 }
 
 bool svm_fast_path_shared(struct vcpu *vcpu)
 {
-	const struct svm_vcpu *svm = svm_of(vcpu);
-	u32 code = (u32)svm->vmcb->exit_code;
+	struct vmcb *vmcb = begin_exit(svm_of(vcpu));
+	u32 code = (u32)vmcb->exit_code;
 
-	if (code == SVM_EXIT_CPUID && cpuid_inside(vcpu, svm))
-		return true;
-	if (code == SVM_EXIT_EXCP_PF && unlikely(shadow_is_trapped_page(vcpu->mmu, svm->vmcb->exit_info2)))
-		return apic_shared(vcpu);
-	return leave_and_handle(vcpu);
+	if (code == SVM_EXIT_CPUID)
+		return cpuid_shared(vcpu, vmcb);
+	if (code == SVM_EXIT_EXCP_PF && unlikely(shadow_is_trapped_page(vcpu->mmu, vmcb->exit_info2)))
+		return apic_shared(vcpu, vmcb);
+	return leave_and_handle(vcpu, vmcb);
 }

@@ -216,7 +216,7 @@ static ALWAYS_INLINE u32 cpu_below(union role parent, u32 index)
 
 static ALWAYS_INLINE u32 root_slot(gfn_t gfn)
 {
-	return (u32)(gfn ^ gfn >> 6) % ROOT_CACHE_SIZE;
+	return (u32)(gfn ^ gfn >> 9) % ROOT_CACHE_SIZE;
 }
 
 static ALWAYS_INLINE struct cached_path *path_slot(struct shadow_mmu *mmu, gva_t gva)

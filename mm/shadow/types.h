@@ -242,7 +242,7 @@ struct cached_trap {
 	bool dirty;   /* D of the leaf */
 };
 
-#define ROOT_CACHE_SIZE 64u
+#define ROOT_CACHE_SIZE 512u
 
 struct shadow_mmu {
 	struct shadow *s;

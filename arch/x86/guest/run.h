@@ -26,10 +26,15 @@ static ALWAYS_INLINE bool guest_root_is_ours(const struct vcpu *vcpu)
 	return likely(vcpu->vendor->hardware_root(vcpu).v == vcpu->root.v);
 }
 
-/* The same, where it costs: looked at only if the guest can do it, and in debug builds. */
+/* Where it costs it is looked at only if the guest can do it, and in debug builds. */
+static ALWAYS_INLINE bool guest_root_is_checked(const struct vcpu *vcpu)
+{
+	return unlikely(UMBRA_DEBUG_ENABLED || vcpu->check_root);
+}
+
 static ALWAYS_INLINE bool guest_root_is_foreign(const struct vcpu *vcpu)
 {
-	return unlikely(UMBRA_DEBUG_ENABLED || vcpu->check_root) && !guest_root_is_ours(vcpu);
+	return guest_root_is_checked(vcpu) && !guest_root_is_ours(vcpu);
 }
 
 /* Is anything due before the next entry? Then call guest_prepare_entry(). */

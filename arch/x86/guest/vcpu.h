@@ -209,9 +209,9 @@ struct vcpu {
 /* Counts an exit and keeps it for dumps: the first thing after it. raw: the vendor's code or reason. */
 static ALWAYS_INLINE void vcpu_note_exit(struct vcpu *vcpu, u32 kind, u32 raw, u64 rip, u64 info1, u64 info2)
 {
-	struct exit_record *r = &vcpu->ring[vcpu->exits % EXIT_RING];
+	u32 at = vcpu->exits % EXIT_RING * sizeof(struct exit_record); /* in bytes: wherever ring lies, one LEA */
+	struct exit_record *r = (struct exit_record *)((u8 *)vcpu->ring + at);
 
-	asm("" : "+r"(r)); /* one address for all five */
 	vcpu->exits++;
 	vcpu->exit_count[kind]++;
 	*r = (struct exit_record){rip, kind, raw, info1, info2};
