@@ -29,7 +29,7 @@ DEFINES := -DUMBRA_VERSION=$(VERSION)
 
 # The commands that run something install the Debian packages that are missing, here,
 # before any rule is begun, -j or not; plain builds and make -n never touch the system.
-NEED_DEPS := $(filter run run-% check check-all check-quick unit image dist stress fuzz test-% bench bench-% \
+NEED_DEPS := $(filter run run-% check check-all check-quick unit image usb dist stress fuzz test-% bench bench-% \
 	format lint coverage check-fast,$(MAKECMDGOALS))
 # Goals for which tools/deps has more packages.
 DEPS_GROUPS := stress fuzz bench-chart format lint coverage check-fast
@@ -525,16 +525,25 @@ stress: check-build ## stress-ng in the guest with audits, twice five minutes (S
 test-%: check-build ## Only the system tests and unit programs with % in their names
 	@tests/system/run.py --only $* --unit $(UNIT_BIN)
 
-image: build/umbra.img ## Make build/umbra.img, to be written to a USB stick
+image: build/umbra.img.zst ## Make build/umbra.img for a USB stick (512 MiB, sparse), and build/umbra.img.zst
 
-build/umbra.img: build/umbra.efi $(UMBRACTL) tools/make-stick tools/vm.py tools/mkimage
+build/umbra.img: build/umbra.efi $(UMBRACTL) tools/make-stick $(wildcard tools/stick/*) tools/umbra-install tools/mkinitramfs tools/vm.py \
+		tools/mkimage VERSION LICENSE
 	$(call say,IMAGE,$@)
 	$(Q)tools/make-stick $@ $(or $(KERNEL),full)
+
+build/umbra.img.zst: build/umbra.img
+	$(call say,ZSTD,$@)
+	$(Q)zstd -q -f -T1 -3 $< -o $@
+
+# DEV=/dev/sdX: the stick. FORCE=1: also a disk that is neither removable nor at USB.
+usb: $(if $(DEV),build/umbra.img) ## Write build/umbra.img to a stick, DEV=/dev/sdX: shows it, asks, writes, reads back
+	@tools/make-usb build/umbra.img '$(DEV)'
 
 DIST := build/umbra-$(VERSION).tar.zst
 dist: $(DIST) ## Pack the image, the stick, umbractl and the documents into build/umbra-VERSION.tar.zst
 
-$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist
+$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist tools/umbra-install
 	$(call say,DIST,$@)
 	$(Q)tools/make-dist $@ umbra-$(VERSION)
 
@@ -607,7 +616,7 @@ clean: ## Remove build/ (the downloaded kernels and build/debian/, which is root
 help: ## Print this list
 	@sed -n 's/^\([a-z][a-z0-9%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 
--include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find build -path 'build/debian*' -prune -o -type f -name '*.d' -print 2>/dev/null)
 
 .PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm bench-interpret all deps unit unit-build check-includes guests \
-	run run-bare run-debian check-build check check-quick check-debian12 check-debian13 check-all stress image dist clean help
+	run run-bare run-debian check-build check check-quick check-debian12 check-debian13 check-all stress image usb dist clean help

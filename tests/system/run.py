@@ -37,7 +37,10 @@ import measuring  # noqa: E402
 import processors  # noqa: E402
 import rights  # noqa: E402
 import several  # noqa: E402
+import stick  # noqa: E402
 import tables  # noqa: E402
+import umbra_install  # noqa: E402
+import usb  # noqa: E402
 import vm  # noqa: E402
 from inspection import data_disk, inspect, new_warnings  # noqa: E402
 
@@ -624,7 +627,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- the runner -----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks)
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, umbra_install, stick, usb)
 
 def run_test(name, test):
     start = time.monotonic()
