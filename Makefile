@@ -29,7 +29,7 @@ DEFINES := -DUMBRA_VERSION=$(VERSION)
 
 # The commands that run something install the Debian packages that are missing, here,
 # before any rule is begun, -j or not; plain builds and make -n never touch the system.
-NEED_DEPS := $(filter run run-% check check-all check-boots check-quick unit image dist stress fuzz test-% bench bench-% \
+NEED_DEPS := $(filter run run-% check check-all check-boots check-quick unit image usb dist stress fuzz test-% bench bench-% \
 	format lint coverage check-fast,$(MAKECMDGOALS))
 # Goals for which tools/deps has more packages.
 DEPS_GROUPS := stress fuzz bench-chart format lint coverage check-fast
@@ -531,10 +531,10 @@ check-build: build/release/umbra.efi $(RUN_TOOLS) $(TEST_TOOLS) $(UNIT_BIN) gues
 check-fast: check-build build/compile_commands.json ## Build, static checks, unit tests
 	$(CHECK) --unit-only --lint --unit $(UNIT_BIN)
 
-check: check-build ## Unit tests and whole boots, side by side; JOBS=1: one by one
+check: check-build build/umbra.img ## Unit tests and whole boots, side by side; JOBS=1: one by one
 	$(CHECK) --unit $(UNIT_BIN)
 
-check-boots: check-build ## Of make check the boots alone
+check-boots: check-build build/umbra.img ## Of make check the boots alone
 	$(CHECK)
 
 check-quick: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) check-includes ## Unit tests and one boot
@@ -548,25 +548,34 @@ check-debian12: ## make check in Debian 12, whatever runs here; QUICK=1: make ch
 check-debian13: ## The same in Debian 13
 	$(call check_in,trixie)
 
-check-all: check-build ## The same with the tests that take long
+check-all: check-build build/umbra.img ## The same with the tests that take long
 	$(CHECK) --all --unit $(UNIT_BIN)
 
 stress: check-build ## stress-ng in the guest with audits, twice five minutes (STRESS_SECONDS=); SMP=4
 	@STRESS_SECONDS=$(STRESS_SECONDS) tests/system/stress.py
 
-test-%: check-build ## Only the system tests and unit programs with % in their names
+test-%: check-build build/umbra.img ## Only the system tests and unit programs with % in their names
 	$(CHECK) --only $* --unit $(UNIT_BIN)
 
-image: build/umbra.img ## Make build/umbra.img, to be written to a USB stick
+image: build/umbra.img.zst ## Make build/umbra.img for a USB stick (512 MiB, sparse), and build/umbra.img.zst
 
-build/umbra.img: build/umbra.efi $(UMBRACTL) tools/make-stick tools/vm.py tools/mkimage
+build/umbra.img: build/umbra.efi $(UMBRACTL) tools/make-stick $(wildcard tools/stick/*) tools/umbra-install tools/mkinitramfs tools/vm.py \
+		tools/mkimage VERSION LICENSE
 	$(call say,IMAGE,$@)
 	$(Q)tools/make-stick $@ $(or $(KERNEL),full)
+
+build/umbra.img.zst: build/umbra.img
+	$(call say,ZSTD,$@)
+	$(Q)zstd -q -f -T1 -3 $< -o $@
+
+# DEV=/dev/sdX: the stick. FORCE=1: also a disk that is neither removable nor at USB.
+usb: $(if $(DEV),build/umbra.img) ## Write build/umbra.img to a stick, DEV=/dev/sdX: shows it, asks, writes, reads back
+	@tools/make-usb build/umbra.img '$(DEV)'
 
 DIST := build/umbra-$(VERSION).tar.zst
 dist: $(DIST) ## Pack the image, the stick, umbractl and the documents into build/umbra-VERSION.tar.zst
 
-$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist
+$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist tools/umbra-install
 	$(call say,DIST,$@)
 	$(Q)tools/make-dist $@ umbra-$(VERSION)
 
@@ -639,7 +648,7 @@ clean: ## Remove build/ (the downloaded kernels and build/debian/, which is root
 help: ## Print this list
 	@sed -n 's/^\([a-z][a-z0-9%-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 
--include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find build -path 'build/debian*' -prune -o -type f -name '*.d' -print 2>/dev/null)
 
 .PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm bench-interpret all deps unit unit-build check-includes guests \
-	run run-bare run-debian check-build check check-boots check-quick check-debian12 check-debian13 check-all stress image dist clean help
+	run run-bare run-debian check-build check check-boots check-quick check-debian12 check-debian13 check-all stress image usb dist clean help

@@ -27,6 +27,14 @@ class Problem(Exception):
     """What the user can put right, in one line."""
 
 
+# The boot disk's place in QEMU's machine.
+BUSES = {
+    "virtio": ["-device", "virtio-blk-pci,drive=boot,bootindex=0"],
+    "nvme": ["-device", "nvme,serial=boot,drive=boot,bootindex=0"],
+    "ahci": ["-device", "ide-hd,bus=ide.0,drive=boot,bootindex=0"],
+    "usb": ["-device", "qemu-xhci,id=bootusb", "-device", "usb-storage,bus=bootusb.0,drive=boot,bootindex=0"],
+}
+
 # Linux counts timer interrupts against the TSC and panics where they come late, as on a busy host.
 LINUX = "console=ttyS0 no_timer_check"
 
@@ -59,6 +67,9 @@ class Machine:
     disk: str | None = None             # an image to boot from instead of one with all of the above
     disks: list = field(default_factory=list)  # QEMU's: more disks, each an image or the text of a -drive
     installed: str | None = None        # a disk image of tools/make-debian: its entry is booted, options are added to its own
+    kept: str | None = None             # an image to boot from that keeps what is written to it
+    bus: str = "virtio"                 # QEMU's: what the boot disk is at, one of BUSES
+    console: str | None = None          # QEMU's: a socket to be made, for whoever wants to type at the first serial port
 
 
 def initramfs(kernel_dir):
@@ -177,6 +188,8 @@ def make_disk(machine, work):
     if machine.installed:
         prepare_installed(machine, work)
         return
+    if machine.kept:
+        return
     if machine.disk:
         subprocess.run(["cp", "--sparse=always", machine.disk, work + "/disk.img"], check=True)
         return
@@ -189,7 +202,7 @@ def qemu_arguments(machine, work, serial, serial2):
     arguments = [
         "qemu-system-x86_64", "-machine", "q35", "-accel", machine.accel, "-cpu", machine.cpu, "-m", memory_size(machine.memory),
         *ovmf.qemu_arguments(), "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
-        "-drive", f"file={work}/disk.img,format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0",
+        "-drive", f"format=raw,if=none,id=boot,file={machine.kept or work + '/disk.img,snapshot=on'}", *BUSES[machine.bus],
         "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
     ]
@@ -239,7 +252,11 @@ def start(machine, work, serial, serial2):
     """Starts the emulator. serial: a file for the console; serial2: one for the guest command."""
     if machine.emulator == "bochs":
         return start_bochs(machine, work, f"mode=file, dev={serial}", f"mode=file, dev={serial2}")
-    return subprocess.Popen(qemu_arguments(machine, work, f"file:{serial}", f"file:{serial2}"), stdin=subprocess.DEVNULL)
+    first, more = f"file:{serial}", []
+    if machine.console:
+        first = "chardev:console"
+        more = ["-chardev", f"socket,id=console,path={machine.console},server=on,wait=off,logfile={serial}"]
+    return subprocess.Popen(qemu_arguments(machine, work, first, f"file:{serial2}") + more, stdin=subprocess.DEVNULL)
 
 
 def halts(machine):

@@ -6,10 +6,11 @@ import re
 import struct
 import threading
 
-import vm
-from common import IMAGE_PASSED, LOGS, boot, debian, log_path, require, run_command
-from processors import Monitor, wait_for
+import screentext
 import tables
+import vm
+from common import IMAGE_PASSED, IMAGE_TIMEOUT, LOGS, boot, debian, log_path, require, run_command, scratch
+from monitor import Monitor, wait_for
 
 IMAGE = "build/guest/cpu.bin"
 STARTED = rb"starting the guest"
@@ -80,14 +81,14 @@ def test_serial_option_that_names_no_uart_is_told():
     for where, said in (("0x5f0", "none: at 0x5f0 no UART answers"), ("pci:00:00.0", "none: that PCI device is no UART that Umbra knows"),
                         ("pci", "none: there is no PCI serial card"), ("mmio32:0xfeb80000", "none: at 0xfeb80000 no UART answers"),
                         ("mmio32:0x1000000", "none: at 0x1000000 no UART answers"), ("none", "none (option)")):
-        result = boot("serial-none", image(umbra=f"serial={where}"), timeout=120)
+        result = boot("serial-none", image(umbra=f"serial={where}"), timeout=IMAGE_TIMEOUT)
         require(f"umbra: serial log: {said}" in result.text, f"serial={where} is not told")
         require(result.exit == IMAGE_PASSED, f"the guest ended with {result.exit}")
         require(CORE not in result.text, "the core has a log")
 
 
 def test_machine_without_serial_ports_runs_a_guest():
-    result = boot("no-serial", image(serials=False), timeout=120)
+    result = boot("no-serial", image(serials=False), timeout=IMAGE_TIMEOUT)
     require(result.exit == IMAGE_PASSED, f"the guest ended with {result.exit}")
 
 
@@ -97,45 +98,20 @@ def test_machine_without_screen_boots_linux():
 
 
 def test_machine_without_serial_ports_and_screen_runs_a_guest():
-    result = boot("no-console", image(serials=False, extra=["-vga", "none"]), timeout=120)
+    result = boot("no-console", image(serials=False, extra=["-vga", "none"]), timeout=IMAGE_TIMEOUT)
     require(result.exit == IMAGE_PASSED, f"the guest ended with {result.exit}")
 
 
 # --- the screen ------------------------------------------------------------------------------
 
-CELL_WIDTH, CELL_HEIGHT, TEXT_TOP = 8, 16, 1
-
-
-def font():
-    """The hypervisor's own: {character: rows of 5 dots}."""
-    with open("arch/x86/font.c") as file:
-        found = re.findall(r"\['(\\?.)' - FONT_FIRST\] = GLYPH\(([^)]*)\)", file.read())
-    return {char[-1]: tuple(int(row, 16) for row in rows.split(",")) for char, rows in found}
-
-
 def text_on(path):
     """The lines that the hypervisor has written on a screen (a PPM file), and the colour of the first cell."""
-    header, width, height, data = re.match(rb"(P6\s+(\d+)\s+(\d+)\s+255\s)(.*)", vm.read_file(path), re.S).group(1, 2, 3, 4)
-    width, height = int(width), int(height)
-    require(header and len(data) == width * height * 3, "QEMU's picture is cut off")
-    glyphs = {rows: char for char, rows in font().items()}
-
-    def pixel(x, y):
-        at = (y * width + x) * 3
-        return data[at:at + 3]
-
-    def rows_at(x, y):
-        return tuple(sum((pixel(x + 1 + dot, y + TEXT_TOP + 2 * row) == b"\xff\xff\xff") << 4 - dot for dot in range(5))
-                     for row in range(7))
-
-    lines = ["".join(glyphs.get(rows_at(x, y), "?") for x in range(0, width - CELL_WIDTH + 1, CELL_WIDTH)).rstrip()
-             for y in range(0, height - CELL_HEIGHT + 1, CELL_HEIGHT)]
-    return "\n".join(lines), data[:3]
+    return "\n".join(screentext.read(path)), screentext.read_ppm(path)[2][:3]
 
 
-def photograph(name, machine, after, timeout=120):
+def photograph(name, machine, after, timeout=IMAGE_TIMEOUT):
     """Boots until the log has the words, takes a picture, which is kept beside the log, and ends the machine."""
-    path, picture = f"build/{name}.qmp", os.path.abspath(f"{LOGS}/{name}.ppm")
+    path, picture = scratch("qmp"), os.path.abspath(f"{LOGS}/{name}.ppm")
     for old in (path, picture):
         if os.path.exists(old):
             os.unlink(old)

@@ -40,7 +40,10 @@ import rights  # noqa: E402
 import runner  # noqa: E402
 import selftest  # noqa: E402
 import several  # noqa: E402
+import stick  # noqa: E402
 import tables  # noqa: E402
+import umbra_install  # noqa: E402
+import usb  # noqa: E402
 import vm  # noqa: E402
 import workers  # noqa: E402
 from inspection import data_disk, inspect, new_warnings  # noqa: E402
@@ -631,7 +634,8 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, consoles)
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, consoles,
+           umbra_install, stick, usb)
 
 
 def run_test(name, test):
