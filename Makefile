@@ -399,7 +399,7 @@ build/guest/%.bin: build/guest/%.elf
 
 # --- the self-test (selftest/): a guest image inside umbra.efi, on the runtime of the test images -------
 # It has a fixed address: the loader copies it there when the firmware is gone.
-SELFTEST_C := $(sort $(wildcard selftest/*.c)) mm/witness/model_walk.c arch/x86/acpi.c arch/x86/font.c lib/string.c
+SELFTEST_C := $(sort $(wildcard selftest/*.c)) mm/witness/model_walk.c arch/x86/acpi.c arch/x86/font.c lib/string.c lib/uart.c
 SELFTEST_OBJ := $(filter-out %/entry.asm.o,$(GUEST_LIB_OBJ)) $(SELFTEST_C:%.c=build/selftest/%.c.o) \
 	$(patsubst %.asm,build/selftest/%.asm.o,$(sort $(wildcard selftest/*.asm)) tests/guest/lib/entry.asm)
 

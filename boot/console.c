@@ -29,6 +29,11 @@ const struct boot_uart *console_serial(void)
 	return &console.serial.where;
 }
 
+const char *console_serial_text(void)
+{
+	return console.serial.text;
+}
+
 void console_init(void)
 {
 	struct serial_option automatic = {.kind = SERIAL_AUTO};

@@ -14,8 +14,9 @@ void console_init(void);
 /* The boot entry's choice, or again after the ACPI tables have changed; one line where that is another port. */
 void console_set_serial(const struct serial_option *option);
 
-/* The port in use, for the core. */
+/* The port in use, for the core and the self-test; where it is, in words. */
 const struct boot_uart *console_serial(void);
+const char *console_serial_text(void);
 
 /* As snprintf(), UTF-8; at most a line of 512 bytes. The firmware shows what it has a glyph for. */
 void console_print(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -89,7 +89,7 @@ static bool open_guest(struct loader *loader)
 {
 	struct boot_entry *entry = loader->entry;
 
-	if (entry->self_test && !selftest_prepare(entry, &loader->options.hv, &loader->error))
+	if (entry->self_test && !selftest_prepare(entry, &loader->error))
 		return false;
 	loader->guest = entry->multiboot ? multiboot_guest(entry) : linux_guest(entry);
 	return loader->guest->format->open(loader->guest, &loader->volume, &loader->error);

@@ -48,16 +48,14 @@ static bool claim_copies(struct boot_error *error)
 	return true;
 }
 
-bool selftest_prepare(struct boot_entry *entry, const struct boot_options *options,
-		      struct boot_error *error)
+bool selftest_prepare(struct boot_entry *entry, struct boot_error *error)
 {
 	struct firmware_map fw;
 	char word[40];
 
 	if (!claim_copies(error) || !firmware_map_init(&fw, error))
 		return false;
-	block->machine.serial_port = options->serial_port;
-	block->machine.serial_baud = options->serial_baud;
+	block->machine.uart = *console_serial();
 	selftest_describe_machine(block, &fw.map);
 	memory_free(fw.buffer);
 	snprintf(word, sizeof(word), "block=%llu", (unsigned long long)address_of(block));

@@ -29,7 +29,7 @@ struct selftest_machine {
 	uint64_t acpi_rsdp;                /* 0: none */
 	uint64_t reset_address;            /* of the FADT's reset register */
 	uint32_t reset_space, reset_value; /* space 0: memory, 1: ports; others: no such register */
-	uint32_t serial_port, serial_baud; /* port 0: none */
+	struct boot_uart uart;
 	uint32_t hidden_count; /* of the hypervisor's memory; 0: there is no hypervisor */
 	uint32_t copy_count;
 	struct selftest_range hidden[SELFTEST_HIDDEN_MAX];

@@ -3,6 +3,8 @@
 #include "boot/selftest_machine.h"
 #include "boot/acpi_merge.h"
 #include "boot/bytes.h"
+#include "boot/config_table.h"
+#include "boot/console.h"
 #include "boot/guest.h"
 #include "boot/selftest_cpu.h"
 #include "boot/selftest_text.h"
@@ -13,7 +15,6 @@
 #include "lib/version.h"
 
 #define LINE_MAX 512
-#define SCRATCH_REGISTER 7
 #define RESET_REG_SUP (1u << 10)
 enum { FADT_FLAGS = 112, FADT_RESET_REG = 116, FADT_RESET_VALUE = 128, FADT_WITH_RESET = 129 };
 
@@ -98,40 +99,20 @@ static void describe_memory(struct selftest_block *block, const struct efi_map *
 }
 
 /* --- serial ports --- */
-static uint8_t port_read(uint16_t port)
-{
-	uint8_t v;
-
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "d"(port));
-	return v;
-}
-
-static void port_write(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(v), "d"(port));
-}
-
-static bool uart_answers(uint16_t port)
-{
-	uint8_t old = port_read((uint16_t)(port + SCRATCH_REGISTER)), seen;
-
-	port_write((uint16_t)(port + SCRATCH_REGISTER), 0x5a);
-	seen = port_read((uint16_t)(port + SCRATCH_REGISTER));
-	port_write((uint16_t)(port + SCRATCH_REGISTER), old);
-	return seen == 0x5a;
-}
-
 static void describe_serial(struct selftest_block *block)
 {
 	static const uint16_t ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 	char list[64] = "";
+	struct uart uart;
 	uint32_t i;
 
-	for (i = 0; i < ARRAY_SIZE(ports); i++)
-		if (uart_answers(ports[i]))
+	for (i = 0; i < ARRAY_SIZE(ports); i++) {
+		uart_on_ports(&uart, ports[i], 1);
+		if (uart_answers(&uart))
 			snprintf(list + strlen(list), sizeof(list) - strlen(list), " 0x%x", ports[i]);
-	selftest_line(block, "serial ports:%s; this report goes to 0x%x", list[0] ? list : " none",
-		      block->machine.serial_port);
+	}
+	selftest_line(block, "serial ports:%s; this report goes to the one %s", list[0] ? list : " none",
+		      console_serial_text());
 }
 
 /* --- ACPI --- */
@@ -159,7 +140,7 @@ static void describe_acpi(struct selftest_block *block)
 	uint32_t i;
 
 	block->machine.reset_space = UINT32_MAX;
-	block->machine.acpi_rsdp = guest_find_rsdp();
+	block->machine.acpi_rsdp = config_table_rsdp();
 	if (!block->machine.acpi_rsdp ||
 	    !acpi_set_read(&set, firmware_bytes, block->machine.acpi_rsdp, &error)) {
 		selftest_line(block, "ACPI: %s", block->machine.acpi_rsdp ? error.text : "no tables");

@@ -8,8 +8,6 @@
 #define STATUS_MOUSE 0x20
 #define ABSENT 0xff
 #define RELEASED 0x80
-#define LINE_STATUS 5
-#define DATA_READY 0x01
 
 static char ps2_key(void)
 {
@@ -30,14 +28,8 @@ static char ps2_key(void)
 
 static char serial_key(void)
 {
-	u16 port = (u16)block->machine.serial_port;
-	u8 status = port ? inb(port + LINE_STATUS) : ABSENT;
-	char c;
-
-	if (status == ABSENT || !(status & DATA_READY))
-		return 0;
-	c = (char)inb(port);
-	switch (c) {
+	switch (serial_get()) {
+	case 0: return 0;
 	case 'r':
 	case 'R': return 'r';
 	case 'p':

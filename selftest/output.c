@@ -2,27 +2,10 @@
 /* Each character goes to the serial port, to the screen and into the report; see selftest.h. */
 #include "selftest/selftest.h"
 
-#define LINE_STATUS 5
-#define EMPTY 0x20
-#define LSR_ABSENT 0xff
-
 static struct {
 	char text[256];
 	u32 used, line;
 } row; /* the line under way, and where it goes on the screen */
-
-static void put_serial(char c)
-{
-	u16 port = (u16)block->machine.serial_port;
-
-	if (!port)
-		return;
-	if (c == '\n')
-		put_serial('\r');
-	for (u32 left = 1000000; left && !(inb(port + LINE_STATUS) & EMPTY); left--)
-		;
-	outb(port, (u8)c);
-}
 
 static u32 colour_of(const char *text)
 {
@@ -49,7 +32,7 @@ static void put_screen(char c)
 
 static void put(char c)
 {
-	put_serial(c);
+	serial_put(c);
 	put_screen(c);
 	if (block->length < SELFTEST_TEXT_MAX)
 		block->text[block->length++] = c;
@@ -57,8 +40,9 @@ static void put(char c)
 
 void output_init(void)
 {
+	serial_init();
 	for (u32 i = 0; i < block->length; i++)
-		put_serial(block->text[i]);
+		serial_put(block->text[i]);
 	guest_put = put;
 }
 

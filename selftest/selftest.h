@@ -28,6 +28,12 @@ bool has_failed(void);
 /* In this order; the last run with the tables of smp.h, the others with the runtime's. */
 extern const struct check_item paging_checks[], rights_checks[], system_checks[], event_checks[];
 
+/* --- serial.c: nothing where there is no port --- */
+void serial_init(void);
+void serial_put(char c);
+/* 0: nothing has come. */
+char serial_get(void);
+
 /* --- output.c --- */
 /* What the loader has written goes to the serial port; then to the screen, when there is one. */
 void output_init(void);
