@@ -194,7 +194,7 @@ umbractl stats
 
 
 def test_debug_build_audits_without_a_mismatch():
-    result = run_command("audit", debian(efi=DEBUG, umbra="audit=1000", command=BUSY))
+    result = run_command("audit", debian(efi=DEBUG, umbra="audit=1000", command=BUSY), timeout=2 * BOOT_TIMEOUT)
     text = result.output.decode()
     require(counter(text, "audits") > 0, "no audit ran")
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
@@ -202,7 +202,7 @@ def test_debug_build_audits_without_a_mismatch():
 
 
 def test_small_shadow_pool_reclaims_and_audits_without_a_mismatch():
-    result = run_command("small-pool", debian(efi=DEBUG, umbra="audit=1000 shadow=2M", command=BUSY))
+    result = run_command("small-pool", debian(efi=DEBUG, umbra="audit=1000 shadow=2M", command=BUSY), timeout=2 * BOOT_TIMEOUT)
     text = result.output.decode()
     require(counter(text, "reclaims") > 0, "nothing was reclaimed")
     require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
