@@ -435,7 +435,7 @@ $(MB)/mb1-flat.bin: $(MB)/mb1-flat.elf
 
 # Outside long mode (tests/guest/legacy/): multiboot kernels in assembly.
 LEGACY := build/guest/legacy
-LEGACY_IMAGES := $(foreach f,real modes code16 v86 a20 segments taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf)
+LEGACY_IMAGES := $(foreach f,real modes code16 v86 a20 segments bios taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf) $(LEGACY)/floppy.img
 
 $(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm Makefile
 	$(call say,NASM,$@)
@@ -450,6 +450,11 @@ $(LEGACY)/%.o: tests/guest/legacy/%.asm Makefile
 $(LEGACY)/%.elf: $(LEGACY)/%.o tests/guest/legacy/legacy.ld
 	$(Q)$(LD) -m elf_i386 -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack \
 		-T tests/guest/legacy/legacy.ld -o $@ $<
+
+$(LEGACY)/%.img: tests/guest/legacy/%.asm Makefile
+	$(call say,NASM,$@)
+	@mkdir -p $(@D)
+	$(call assemble,-f bin -I./)
 
 guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES) $(LEGACY_IMAGES)
 

@@ -29,6 +29,7 @@ from common import (BOCHS_TIMEOUT, DEBUG, LOGS, MULTIBOOT, Failure, boot, counte
 import bochs  # noqa: E402
 import builds  # noqa: E402
 import disks  # noqa: E402
+import firmware  # noqa: E402
 import foreign  # noqa: E402
 import installed  # noqa: E402
 import isolation  # noqa: E402
@@ -624,7 +625,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- the runner -----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks)
+MODULES = (firmware, rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks)
 
 def run_test(name, test):
     start = time.monotonic()
