@@ -171,7 +171,7 @@ UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(
 	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges text uki utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c arch/x86/execute.c arch/x86/memory.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
-	$(wildcard $(foreach f,capability check check_guest check_report control exits nmi segments v8086,vmx/$(f).c))
+	$(wildcard $(foreach f,capability check check_guest check_report control exits halt nmi segments v8086,vmx/$(f).c))
 # The core's own assembly, where the host can run it.
 UNIT_LIB_ASM := build/unit/obj/arch/x86/execute.asm.o build/unit/obj/arch/x86/isr.asm.o
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o) $(UNIT_LIB_ASM)

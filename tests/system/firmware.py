@@ -31,7 +31,7 @@ sha256sum (hd0,gpt1)/kernel
 hexdump --skip=0 --length=0x200 (mem)
 hexdump --skip=0x400 --length=0x6c (mem)
 hexdump --skip=0xb8000 --length=0xfa0 (mem)
-hexdump --skip=0xfffe0 --length=0x20 (mem)
+hexdump --skip=0xfffe0 --length=0x1f (mem)
 linux16 (hd0,gpt1)/memdisk
 initrd16 (hd0,gpt1)/floppy.img
 echo NOTE: memdisk starts
