@@ -173,7 +173,7 @@ UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(
 	multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges serial_option text uart_pci uart_tables uki utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c arch/x86/execute.c arch/x86/font.c arch/x86/memory.c arch/x86/screen.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
-	$(wildcard $(foreach f,capability check check_guest check_report control exits nmi segments v8086,vmx/$(f).c))
+	$(wildcard $(foreach f,capability check check_guest check_report control exits halt nmi segments v8086,vmx/$(f).c))
 # The core's own assembly, where the host can run it.
 UNIT_LIB_ASM := build/unit/obj/arch/x86/execute.asm.o build/unit/obj/arch/x86/isr.asm.o
 UNIT_LIB_OBJ := $(UNIT_LIB_C:%.c=build/unit/obj/%.o) $(UNIT_LIB_ASM)
@@ -461,7 +461,7 @@ $(MB)/mb1-flat.bin: $(MB)/mb1-flat.elf
 
 # Outside long mode (tests/guest/legacy/): multiboot kernels in assembly.
 LEGACY := build/guest/legacy
-LEGACY_IMAGES := $(foreach f,real modes code16 v86 a20 segments taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf)
+LEGACY_IMAGES := $(foreach f,real modes code16 v86 a20 segments bios taskswitch1 taskswitch2 taskswitch3,$(LEGACY)/$(f).elf) $(LEGACY)/floppy.img
 
 $(LEGACY)/taskswitch%.o: tests/guest/legacy/taskswitch.asm Makefile
 	$(call say,NASM,$@)
@@ -476,6 +476,11 @@ $(LEGACY)/%.o: tests/guest/legacy/%.asm Makefile
 $(LEGACY)/%.elf: $(LEGACY)/%.o tests/guest/legacy/legacy.ld
 	$(Q)$(LD) -m elf_i386 -nostdlib -static --build-id=none -z max-page-size=4096 -z noexecstack \
 		-T tests/guest/legacy/legacy.ld -o $@ $<
+
+$(LEGACY)/%.img: tests/guest/legacy/%.asm Makefile
+	$(call say,NASM,$@)
+	@mkdir -p $(@D)
+	$(call assemble,-f bin -I./)
 
 guests: $(GUEST_IMAGES) $(MULTIBOOT_IMAGES) $(LEGACY_IMAGES)
 

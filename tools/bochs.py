@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import threading
+import tty
 
 MODELS = ("corei7_skylake_x", "core2_penryn_t9600", "corei5_arrandale_m520", "corei7_sandy_bridge_2600k",
           "corei7_haswell_4770", "corei7_icelake_u", "tigerlake")
@@ -21,6 +22,7 @@ HALTED = rb"reboot: (?:Power off not available: )?System halted"
 POWERED_DOWN = rb"reboot: Power down|" + HALTED
 # What Bochs says when it cannot go on; it is set to report it only, as the debugger would wait else.
 PANIC = re.compile(r">>PANIC<< (.*)")
+SCREEN = re.compile(rb'Bochs connected to screen "([^"]+)"')
 POWER_OFF = "ACPI control: soft power off"  # that is a panic too
 
 CONFIGURATION = """\
@@ -114,10 +116,31 @@ class Process:
         self.child.kill()
 
 
-def drain(screen):
+def chunks(terminal):
     try:
-        while os.read(screen, 65536):
-            pass
+        while data := os.read(terminal, 65536):
+            yield data
     except OSError:  # the other side is gone
         pass
-    os.close(screen)
+    os.close(terminal)
+
+
+def drain(terminal):
+    """Reads what nobody looks at, or Bochs would wait for a reader. With the debugger it has the guest's screen on a terminal of its
+    own, which it names at the beginning."""
+    said = b""
+    for data in chunks(terminal):
+        if said is None:
+            continue
+        said += data
+        found = SCREEN.search(said)
+        if found:
+            said = None
+            threading.Thread(target=drain_screen, args=(found.group(1),), daemon=True).start()
+
+
+def drain_screen(path):
+    screen = os.open(path, os.O_RDWR | os.O_NOCTTY)
+    tty.setraw(screen)
+    for _ in chunks(screen):
+        pass

@@ -54,6 +54,7 @@ enum exit_kind vmx_exit_kind(const struct vmx_exit_info *info)
 	case REASON_NMI_WINDOW: return EXIT_WINDOW;
 	case REASON_TASK_SWITCH: return EXIT_TASK_SWITCH;
 	case REASON_CPUID: return EXIT_CPUID;
+	case REASON_HLT: return EXIT_HALT;
 	case REASON_INVD: return EXIT_INVD;
 	case REASON_INVLPG: return EXIT_INVLPG;
 	case REASON_INVPCID: return EXIT_INVPCID;

@@ -156,7 +156,7 @@ NORETURN void vmx_run(struct vcpu *vcpu)
 		vmx_load_guest(vcpu);
 		do {
 			entered = enter(vcpu, &info);
-			done = !entered || vmx_fast_path(vcpu, &info);
+			done = !entered || vmx_fast_path(vcpu, &info) || vmx_halt_begin(vcpu, &info);
 		} while (entered && done && !vmx_nmi_is_due(vcpu));
 		vmx_store_guest(vcpu);
 		if (unlikely(done)) { /* an NMI or a message came meanwhile */
@@ -165,6 +165,8 @@ NORETURN void vmx_run(struct vcpu *vcpu)
 			guest_messages(vcpu);
 			continue;
 		}
+		if (unlikely(vmx_of(vcpu)->halt_exits))
+			vmx_halt_exit(vcpu);
 		finish_exit(vcpu, &info);
 		if (unlikely(vcpu->several || vmx_of(vcpu)->v8086) && vcpu->exit.kind == EXIT_NMI)
 			take_nmi(vcpu);

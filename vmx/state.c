@@ -29,7 +29,7 @@ static void load_event(struct vcpu *vcpu)
 	vmcs_write32(VMCS_ENTRY_INTR_INFO, event.info);
 	vmcs_write32(VMCS_ENTRY_INTR_ERROR, event.error);
 	vmcs_write32(VMCS_ENTRY_INSN_LENGTH, event.insn_len);
-	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	vmx_halt_end(vcpu);
 	vcpu->inject.type = EVENT_NONE;
 }
 

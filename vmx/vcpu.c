@@ -186,7 +186,7 @@ int vmx_vcpu_init(struct vcpu *vcpu)
 		return -EIO;
 	}
 	vmx->nmi_seen = this_cpu()->nmi_count;
-	vmx->nmi_exits = vcpu->several;
+	vmx->nmi_exits = vmx->halt_exits = vcpu->several;
 	init_control(vmx);
 	init_host();
 	init_state(vmx);

@@ -22,7 +22,7 @@ static void set_dr7(struct vcpu *vcpu, u64 value)
 
 static void wake(struct vcpu *vcpu)
 {
-	vmcs_write32(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+	vmx_halt_end(vcpu);
 	vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, 0);
 }
 

@@ -35,6 +35,9 @@ struct vmx_vcpu {
 	u32 interruptibility;
 	u64 nmi_seen;    /* of this_cpu()->nmi_count: passed on or waiting */
 	bool nmi_exits;  /* always: of several processors */
+	bool halt_exits; /* HLT does: halt.c */
+	bool halted;     /* then: it sleeps with interrupts off, RIP being halt_rip */
+	u64 halt_rip;
 	bool v8086;      /* the VMCS holds the guest as v8086.c makes it: real mode in virtual-8086 mode */
 	bool intr_exits; /* so do external interrupts, there */
 	/* What the VMCS then holds otherwise, bits of ES to GS: of which it has newer selectors and bases, or older ones. */
@@ -98,6 +101,15 @@ bool vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 void vmx_nmi_entry(struct vcpu *vcpu);
 /* Those that came since the last time wait in the virtual CPU. */
 void vmx_note_nmis(struct vcpu *vcpu);
+
+/* halt.c */
+/* The next entry wakes it. */
+void vmx_halt_end(struct vcpu *vcpu);
+/* Of several processors: */
+/* Behind each exit: one for HLT, which is executed; false: another one. */
+bool vmx_halt_begin(struct vcpu *vcpu, const struct vmx_exit_info *info);
+/* Behind a slow exit while halt_exits, with vcpu->rip and rflags: it sleeps again with the next entry if it slept. */
+void vmx_halt_exit(struct vcpu *vcpu);
 
 /* v8086.c */
 void vmx_v8086_begin(struct vcpu *vcpu); /* into the form of virtual-8086 mode */

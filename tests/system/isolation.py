@@ -6,9 +6,10 @@ import re
 import subprocess
 import threading
 
+import acpi
 import monitor
 import vm
-from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, IMAGE_TIMEOUT, boot, counter, debian, judge_checks, judge_image, needs, remembered, require, run_command, scratch, together
+from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, IMAGE_TIMEOUT, boot, counter, debian, judge_checks, judge_image, needs, remembered, require, run_command, scratch, slow, together
 from inspection import DEVICES, data_disk, inspect
 
 # --- sleep, reset and power-off ---------------------------------------------------
@@ -130,7 +131,7 @@ def test_s4_passes():
     require("SUSPEND_DISK" in events, f"QEMU says {events[-200:]!r}")
 
 
-def check_kexec(name, program, **settings):
+def check_kexec(name, program, timeout=BOOT_TIMEOUT, **settings):
     """The second kernel gets the same initramfs and a command of its own."""
     kernel = vm.fetch_kernel("cloud")
     base, command, second, more = vm.initramfs(kernel), scratch("command"), scratch("initrd"), scratch("cpio")
@@ -144,7 +145,7 @@ def check_kexec(name, program, **settings):
                     "--file", second + ":/kexec/initrd"], check=True)
     machine = debian(command=f'{program} /kexec/kernel /kexec/initrd "{vm.LINUX} second=1"', **settings)
     machine.initrds.append(more)
-    result = run_command(name, machine, status=5)
+    result = run_command(name, machine, status=5, timeout=timeout)
     require(re.search(rb"second=1\s+%d\s+exits +\d+" % machine.cpus, result.output), f"the second kernel printed {result.output[-300:]!r}")
 
 
@@ -154,6 +155,12 @@ def test_kexec_goes_on_in_another_kernel_under_the_hypervisor():
 
 def test_kexec_from_the_third_processor_goes_on_with_all():
     check_kexec("kexec-cpu", "taskset -c 2 kexec", cpus=3)
+
+
+@slow
+def test_kexec_from_the_second_processor_goes_on_with_both_in_bochs_on_vmx():
+    check_kexec("bochs-kexec-cpu", "taskset -c 1 kexec", timeout=2 * BOCHS_TIMEOUT, emulator="bochs", memory="512M", cpus=2,
+                acpi=acpi.bochs_tables(2))
 
 
 def of_keyboard(dmesg):

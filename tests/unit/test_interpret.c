@@ -674,6 +674,159 @@ static void far_transfers_are_checked(void **state)
 	host_log_quiet = false;
 }
 
+/* 60: of 32 bits to 18:1234, 68: of 16 bits to 8:5678, 70: DPL 3, to the conforming code. */
+static void make_call_gates(void)
+{
+	prot();
+	put_dword(GDT + 0x60, 0x00181234);
+	put_dword(GDT + 0x64, 0x00008c00);
+	put_dword(GDT + 0x68, 0x00085678);
+	put_dword(GDT + 0x6c, 0xffff8400);
+	put_dword(GDT + 0x70, 0x00389abc);
+	put_dword(GDT + 0x74, 0x0000ec00);
+	segments[SEG_GDTR].limit = 0x77;
+}
+
+static void call_gates_lead_to_code_of_the_same_privilege(void **state)
+{
+	make_call_gates();
+	assert_int_equal(STEP("\x9a\xff\xff\xff\xff\x60\x00"), INTERPRETED);
+	assert_int_equal(segments[SEG_CS].selector, 0x18);
+	assert_int_equal(vcpu.rip, 0x1234);
+	assert_int_equal(dword(STACK - 4), 8);
+	assert_int_equal(dword(STACK - 8), CODE + 7);
+	assert_int_equal(vcpu.gpr[GPR_RSP], STACK - 8);
+	make_call_gates();
+	assert_int_equal(STEP("\x9a\x00\x00\x00\x00\x68\x00"), INTERPRETED);
+	assert_int_equal(vcpu.rip, 0x5678); /* the upper half is not the gate's */
+	assert_int_equal(dword(STACK - 4), 8 << 16 | (CODE + 7));
+	assert_int_equal(vcpu.gpr[GPR_RSP], STACK - 4);
+	make_call_gates();
+	assert_int_equal(STEP("\xea\x00\x00\x00\x00\x60\x00"), INTERPRETED);
+	assert_int_equal(vcpu.rip, 0x1234);
+	assert_int_equal(vcpu.gpr[GPR_RSP], STACK);
+	make_call_gates();
+	vcpu.cpl = 3;
+	segments[SEG_CS].selector = 0x5b;
+	assert_int_equal(STEP("\xea\x00\x00\x00\x00\x73\x00"), INTERPRETED);
+	assert_int_equal(segments[SEG_CS].selector, 0x3b);
+	assert_int_equal(vcpu.rip, 0x9abc);
+}
+
+static void call_gates_are_checked(void **state)
+{
+	static const struct {
+		u32 low, high; /* the gate */
+		u8 opcode;
+		u16 selector;
+		u8 vector;
+		u32 error;
+	} cases[] = {
+		{0x00181234, 0x00008c00, 0x9a, 0x61, VEC_GP, 0x60}, /* RPL */
+		{0x00181234, 0x00000c00, 0x9a, 0x60, VEC_NP, 0x60},
+		{0x00001234, 0x00008c00, 0x9a, 0x60, VEC_GP, 0},
+		{0x00f81234, 0x00008c00, 0x9a, 0x60, VEC_GP, 0xf8},
+		{0x00101234, 0x00008c00, 0x9a, 0x60, VEC_GP, 0x10},
+		{0x00501234, 0x00008c00, 0x9a, 0x60, VEC_NP, 0x50},
+		{0x00581234, 0x00008c00, 0xea, 0x60, VEC_GP, 0x58},
+		{0x00181234, 0x00018c00, 0x9a, 0x60, VEC_GP, 0}, /* beyond its limit */
+		{0x00181234, 0x00008f00, 0x9a, 0x60, VEC_GP, 0x60},
+		{0x00181234, 0x00008200, 0xea, 0x60, VEC_GP, 0x60},
+		{0x00181234, 0x00008b00, 0xea, 0x60, VEC_GP, 0x60}, /* a TSS that is busy */
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		u8 code[7] = {cases[i].opcode};
+
+		make_call_gates();
+		put_dword(GDT + 0x60, cases[i].low);
+		put_dword(GDT + 0x64, cases[i].high);
+		memcpy(code + 5, &cases[i].selector, 2);
+		assert_int_equal(step_bytes(code, 7), INTERPRET_EVENT);
+		expect_exception(cases[i].vector, cases[i].error);
+		assert_int_equal(segments[SEG_CS].selector, 8);
+		assert_int_equal(vcpu.gpr[GPR_RSP], STACK);
+	}
+	make_call_gates();
+	segments[SEG_CS].selector = 0x5b;
+	vcpu.cpl = 3;
+	put_dword(GDT + 0x74, 0x0000ec00);
+	put_dword(GDT + 0x70, 0x00089abc);
+	host_log_quiet = true;
+	assert_panics(STEP("\x9a\x00\x00\x00\x00\x73\x00")); /* more privilege */
+	host_log_quiet = false;
+}
+
+/* What is on the stack: an address of code, flags if there are any, a stack. */
+static void push_outer(u32 cs, u32 flags, u32 sp, u32 ss)
+{
+	u32 at = STACK + 4;
+
+	put_dword(STACK, 0x1300);
+	put_dword(at, cs);
+	if (flags)
+		put_dword(at += 4, flags);
+	put_dword(at + 4, sp);
+	put_dword(at + 8, ss);
+}
+
+static void returns_to_less_privilege_take_its_stack(void **state)
+{
+	prot();
+	push_outer(0x5b, 0, 0x3000, 0x43);
+	segments[SEG_ES].attributes |= 0x60; /* DPL 3 */
+	set_flat(SEG_FS, 0x38, 32);
+	segments[SEG_FS].attributes = 0xc09f;
+	assert_int_equal(STEP("\xcb"), INTERPRETED);
+	assert_int_equal(vcpu.cpl, 3);
+	assert_int_equal(vcpu.rip, 0x1300);
+	assert_int_equal(segments[SEG_CS].selector, 0x5b);
+	assert_int_equal(segments[SEG_SS].selector, 0x43);
+	assert_int_equal(segments[SEG_SS].attributes, 0xc0f3);
+	assert_int_equal(vcpu.gpr[GPR_RSP], 0x3000);
+	assert_int_equal(segments[SEG_ES].selector, 0x10);
+	assert_int_equal(segments[SEG_FS].selector, 0x38); /* conforming code */
+	assert_int_equal(segments[SEG_DS].selector, 0);
+	assert_true(segments[SEG_DS].attributes & segments[SEG_GS].attributes & SEG_ATTR_UNUSABLE);
+	prot();
+	push_outer(0x5b, 0, 0, 0);
+	put_dword(STACK + 12, 0x3000);
+	put_dword(STACK + 16, 0x43);
+	assert_int_equal(STEP("\xca\x04\x00"), INTERPRETED); /* RET 4: of both stacks */
+	assert_int_equal(vcpu.gpr[GPR_RSP], 0x3004);
+	prot();
+	vcpu.rflags = RFLAGS_FIXED;
+	push_outer(0x5b, RFLAGS_FIXED | RFLAGS_IF | RFLAGS_IOPL | FLAG_CF, 0x3000, 0x43);
+	assert_int_equal(STEP("\xcf"), INTERPRETED);
+	assert_int_equal(vcpu.rflags, RFLAGS_FIXED | RFLAGS_IF | RFLAGS_IOPL | FLAG_CF); /* as privilege 0 may */
+	assert_int_equal(vcpu.gpr[GPR_RSP], 0x3000);
+	assert_int_equal(vcpu.cpl, 3);
+}
+
+static void returns_to_less_privilege_are_checked(void **state)
+{
+	static const struct {
+		u32 cs, ss;
+		u8 vector;
+		u32 error;
+	} cases[] = {
+		{0x5b, 0, VEC_GP, 0},       {0x5b, 0x40, VEC_GP, 0x40}, {0x5b, 0x13, VEC_GP, 0x10},
+		{0x5b, 0x5b, VEC_GP, 0x58}, {0x5b, 0x7b, VEC_GP, 0x78}, {0x0b, 0x43, VEC_GP, 0x08},
+		{0x30, 0x43, VEC_GP, 0x30}, {0x60, 0x43, VEC_GP, 0x60}, {0x5b, 0x6b, VEC_SS, 0x68},
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		make_call_gates();
+		put_descriptor(GDT + 0x68, 0, 0xfffff, 0x72, 0xc); /* a stack that is not there */
+		push_outer(cases[i].cs, 0, 0x3000, cases[i].ss);
+		assert_int_equal(STEP("\xcb"), INTERPRET_EVENT);
+		expect_exception(cases[i].vector, cases[i].error);
+		assert_int_equal(vcpu.cpl, 0);
+		assert_int_equal(vcpu.gpr[GPR_RSP], STACK);
+		assert_int_equal(segments[SEG_DS].selector, 0x10);
+	}
+}
+
 static void tables_and_tasks_are_loaded(void **state)
 {
 	prot();
@@ -978,6 +1131,10 @@ int main(void)
 		cmocka_unit_test(to_protected_mode_and_back),
 		cmocka_unit_test(refused_selectors),
 		cmocka_unit_test(far_transfers_are_checked),
+		cmocka_unit_test(call_gates_lead_to_code_of_the_same_privilege),
+		cmocka_unit_test(call_gates_are_checked),
+		cmocka_unit_test(returns_to_less_privilege_take_its_stack),
+		cmocka_unit_test(returns_to_less_privilege_are_checked),
 		cmocka_unit_test(tables_and_tasks_are_loaded),
 		cmocka_unit_test(gates_of_the_same_privilege),
 		cmocka_unit_test(broken_gates_raise_exceptions),

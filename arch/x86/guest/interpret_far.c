@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Far JMP, CALL, RET, and IRET: in real mode, and in protected mode to a code segment of the same privilege, which may be a
- * 64-bit one (SDM vol. 3 section 5.8.1). Call gates, tasks and other privileges take the hardware.
+ * Far JMP, CALL, RET, and IRET: in real mode; in protected mode to a code segment of the same privilege, which may be a 64-bit one (SDM
+ * vol. 3 section 5.8.1), through a call gate as well (section 5.8.3); RET and IRET to one of less privilege. Tasks and calls to more
+ * privilege take the hardware.
  */
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/emulate_stack.h"
@@ -10,6 +11,8 @@
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 #include "lib/string.h"
+
+enum far_way { FAR_JUMP, FAR_CALL, FAR_RETURN };
 
 static int selector_fault(struct emu *e, u8 vector, u16 selector)
 {
@@ -33,15 +36,11 @@ static int check_descriptor(struct emu *e, enum far_way way, u16 selector, const
 {
 	bool code64 = s->attributes & SEG_ATTR_L && in_long_mode(e->vcpu);
 
-	if (!(s->attributes & DESCRIPTOR_S))
-		interpret_stop(e, ": a gate or a task");
-	if (!(s->attributes & TYPE_CODE) || !is_allowed(e, way, selector, s) ||
+	if (!(s->attributes & DESCRIPTOR_S) || !(s->attributes & TYPE_CODE) || !is_allowed(e, way, selector, s) ||
 	    (code64 && s->attributes & SEG_ATTR_DB))
 		return selector_fault(e, VEC_GP, selector);
 	if (!(s->attributes & DESCRIPTOR_P))
 		return selector_fault(e, VEC_NP, selector);
-	if (way == FAR_RETURN && (selector & SELECTOR_RPL) > e->vcpu->cpl)
-		interpret_stop(e, ": a return to less privilege");
 	return 0;
 }
 
@@ -53,24 +52,104 @@ static int real_segment(struct emu *e, u16 selector, u64 offset, struct segment 
 	return offset > out->limit ? interpret_fault(e, VEC_GP, 0) : 0;
 }
 
-int interpret_code_segment(struct emu *e, enum far_way way, u16 selector, u64 offset, struct segment *out)
+/* What a selector names, or #GP(selector). */
+static int find_descriptor(struct emu *e, u16 selector, struct segment *out, gva_t *at)
+{
+	int err = descriptor_read(e->vcpu, selector, out, at);
+
+	return err == -ENOENT ? selector_fault(e, VEC_GP, selector) : err;
+}
+
+/* The last steps, once the descriptor may be used at this privilege. */
+static int take_code(struct emu *e, u32 cpl, u64 offset, struct segment *cs, gva_t at)
+{
+	if (!(cs->attributes & SEG_ATTR_L && in_long_mode(e->vcpu)) && offset > cs->limit)
+		return interpret_fault(e, VEC_GP, 0);
+	cs->selector = (u16)((cs->selector & ~SELECTOR_RPL) | cpl);
+	return descriptor_mark_accessed(e->vcpu, cs, at);
+}
+
+/* --- call gates -------------------------------------------------------------------------------- */
+
+#define TYPE_CALL_GATE16 4u
+#define TYPE_CALL_GATE32 12u
+#define TYPE_SYSTEM (DESCRIPTOR_S | DESCRIPTOR_TYPE)
+
+struct target {
+	struct segment cs;
+	u64 offset;
+	u32 size; /* of what CALL pushes */
+};
+
+static int check_gate_target(struct emu *e, enum far_way way, const struct segment *s)
+{
+	u32 dpl = DESCRIPTOR_DPL(s->attributes), cpl = e->vcpu->cpl;
+	bool conforming = s->attributes & TYPE_CONFORMING;
+
+	if (!(s->attributes & DESCRIPTOR_S) || !(s->attributes & TYPE_CODE) || dpl > cpl ||
+	    (way == FAR_JUMP && !conforming && dpl != cpl))
+		return selector_fault(e, VEC_GP, s->selector);
+	if (!(s->attributes & DESCRIPTOR_P))
+		return selector_fault(e, VEC_NP, s->selector);
+	if (!conforming && dpl < cpl)
+		interpret_stop(e, ": a call to more privilege");
+	return 0;
+}
+
+/* A system descriptor: the gate is in the table at this address. */
+static int through_gate(struct emu *e, enum far_way way, const struct segment *gate, gva_t at, struct target *t)
+{
+	u32 type = gate->attributes & TYPE_SYSTEM, dpl = DESCRIPTOR_DPL(gate->attributes);
+	u64 raw;
+	int err;
+
+	if (type != TYPE_CALL_GATE16 && type != TYPE_CALL_GATE32)
+		interpret_stop(e, ": a task, or no gate");
+	if (dpl < MAX(e->vcpu->cpl, (u32)gate->selector & SELECTOR_RPL))
+		return selector_fault(e, VEC_GP, gate->selector);
+	if (!(gate->attributes & DESCRIPTOR_P))
+		return selector_fault(e, VEC_NP, gate->selector);
+	err = system_read(e->vcpu, at, &raw, sizeof(raw));
+	t->size = type == TYPE_CALL_GATE32 ? 4 : 2;
+	t->offset = (raw & 0xffff) | (type == TYPE_CALL_GATE32 ? raw >> 48 << 16 : 0);
+	if (!err)
+		err = find_descriptor(e, (u16)(raw >> 16), &t->cs, &at);
+	if (!err)
+		err = check_gate_target(e, way, &t->cs);
+	return err ? err : take_code(e, e->vcpu->cpl, t->offset, &t->cs, at);
+}
+
+static bool is_system(struct emu *e, enum far_way way, const struct segment *s)
+{
+	static const u32 known = BIT(1) | BIT(4) | BIT(5) | BIT(9) | BIT(TYPE_CALL_GATE32); /* SDM vol. 3 table 3-2 */
+
+	if (s->attributes & DESCRIPTOR_S || way == FAR_RETURN)
+		return false;
+	if (in_long_mode(e->vcpu))
+		interpret_stop(e, ": a gate in IA-32e mode");
+	return known & BIT(s->attributes & DESCRIPTOR_TYPE);
+}
+
+/* Where a transfer to selector:offset leads, nothing changed but the descriptor's accessed flag. 0 or -EFAULT. */
+static int find_target(struct emu *e, enum far_way way, u16 selector, struct target *t)
 {
 	gva_t at;
 	int err;
 
 	if (interpret_is_real(e))
-		return real_segment(e, selector, offset, out);
-	err = descriptor_read(e->vcpu, selector, out, &at);
-	if (err == -ENOENT)
-		return selector_fault(e, VEC_GP, selector);
-	if (!err)
-		err = check_descriptor(e, way, selector, out);
+		return real_segment(e, selector, t->offset, &t->cs);
+	err = find_descriptor(e, selector, &t->cs, &at);
 	if (err)
 		return err;
-	if (!(out->attributes & SEG_ATTR_L && in_long_mode(e->vcpu)) && offset > out->limit)
-		return interpret_fault(e, VEC_GP, 0);
-	out->selector = (u16)((selector & ~SELECTOR_RPL) | e->vcpu->cpl);
-	return descriptor_mark_accessed(e->vcpu, out, at);
+	if (is_system(e, way, &t->cs)) {
+		struct segment gate = t->cs;
+
+		return through_gate(e, way, &gate, at, t);
+	}
+	err = check_descriptor(e, way, selector, &t->cs);
+	if (err)
+		return err;
+	return take_code(e, way == FAR_RETURN ? selector & SELECTOR_RPL : e->vcpu->cpl, t->offset, &t->cs, at);
 }
 
 static void enter(struct emu *e, const struct segment *cs, u64 offset)
@@ -95,45 +174,70 @@ static int jump_or_call(struct emu *e, enum far_way way)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u64 rsp = vcpu->gpr[GPR_RSP];
-	u32 size = e->insn.opsize;
-	struct segment cs;
+	struct target t = {.size = e->insn.opsize};
 	u16 selector;
-	u64 offset;
-	int err = read_target(e, &selector, &offset);
+	int err = read_target(e, &selector, &t.offset);
 
 	if (!err)
-		err = interpret_code_segment(e, way, selector, offset, &cs);
+		err = find_target(e, way, selector, &t);
 	if (!err && way == FAR_CALL)
-		err = emu_push_value(e, size, insn_selector(vcpu, SEG_CS));
+		err = emu_push_value(e, t.size, insn_selector(vcpu, SEG_CS));
 	if (!err && way == FAR_CALL)
-		err = emu_push_value(e, size, vcpu->rip + e->insn.len);
+		err = emu_push_value(e, t.size, vcpu->rip + e->insn.len);
 	if (err)
 		vcpu->gpr[GPR_RSP] = rsp;
 	else
-		enter(e, &cs, offset);
+		enter(e, &t.cs, t.offset);
 	return err;
 }
 
 /* --- RET, IRET ------------------------------------------------------------------------------- */
 
-/* Offset and selector are on top of the stack, under them what is dropped, too. */
-static int return_far(struct emu *e, u32 drop)
+/* Its pointer is this far up on the old one; from the new one, too, something is dropped. */
+static int take_outer_stack(struct emu *e, u32 up, u32 drop, u32 cpl)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u32 size = e->insn.opsize;
-	u64 offset, selector;
-	struct segment cs;
-	int err = emu_peek_value(e, 0, size, &offset);
+	u64 rsp, selector;
+	int err = emu_peek_value(e, up, size, &rsp);
+
+	if (!err)
+		err = emu_peek_value(e, up + size, size, &selector);
+	if (!err)
+		err = segment_load_outer_stack(vcpu, (u16)selector, cpl);
+	if (err)
+		return err;
+	vcpu->cpl = (u8)cpl;
+	emu_set_stack_pointer(e, rsp + drop);
+	segment_drop_inner(vcpu, cpl);
+	return 0;
+}
+
+/* Offset and selector are on top of the stack, under them what is dropped, and, to less privilege, the other stack's pointer. */
+static int return_far(struct emu *e, u32 drop, u32 drop_outer)
+{
+	struct vcpu *vcpu = e->vcpu;
+	u32 size = e->insn.opsize, up = 2 * size + drop, cpl;
+	u64 selector;
+	struct target t;
+	int err = emu_peek_value(e, 0, size, &t.offset);
 
 	if (!err)
 		err = emu_peek_value(e, size, size, &selector);
 	if (!err)
-		err = interpret_code_segment(e, FAR_RETURN, (u16)selector, offset, &cs);
+		err = find_target(e, FAR_RETURN, (u16)selector, &t);
 	if (err)
 		return err;
-	emu_set_stack_pointer(e, vcpu->gpr[GPR_RSP] + 2 * size + drop);
-	enter(e, &cs, offset);
-	return 0;
+	cpl = interpret_is_real(e) ? 0 : selector & SELECTOR_RPL;
+	if (cpl != vcpu->cpl && in_long_mode(vcpu))
+		interpret_stop(e, ": a return to less privilege in IA-32e mode");
+	if (cpl == vcpu->cpl)
+		emu_set_stack_pointer(e, vcpu->gpr[GPR_RSP] + up);
+	else
+		err = take_outer_stack(e, up, drop_outer, cpl);
+	if (!err)
+		enter(e, &t.cs, t.offset);
+	return err;
 }
 
 /* The flags that IRET takes from the stack, at privilege 0 as in real mode; the others stay. */
@@ -154,7 +258,7 @@ static int return_from_interrupt(struct emu *e)
 		return err;
 	if (!interpret_is_real(e) && e->insn.opsize == 4 && flags & RFLAGS_VM)
 		interpret_stop(e, ": a return to virtual-8086 mode");
-	err = return_far(e, e->insn.opsize);
+	err = return_far(e, e->insn.opsize, 0);
 	if (!err)
 		interpret_set_flags(e, (vcpu->rflags & ~taken) | (flags & taken));
 	return err;
@@ -165,7 +269,7 @@ int interpret_far(struct emu *e)
 {
 	switch (e->insn.opcode) {
 	case 0x9a: return jump_or_call(e, FAR_CALL);
-	case 0xca: case 0xcb: return return_far(e, (u16)e->insn.imm);
+	case 0xca: case 0xcb: return return_far(e, (u16)e->insn.imm, (u16)e->insn.imm);
 	case 0xcf: return return_from_interrupt(e);
 	case 0xea: return jump_or_call(e, FAR_JUMP);
 	default: break;

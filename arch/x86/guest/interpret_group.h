@@ -78,15 +78,6 @@ MUST_CHECK int interpret_time_stamp(struct emu *e, bool with_number);
 /* The instruction's opcode and ModRM, executed by the CPU: it has no operand but AX, x87 state, and EDX:EAX. */
 MUST_CHECK int interpret_on_cpu(struct emu *e);
 
-/* --- interpret_far.c --- */
-enum far_way { FAR_JUMP, FAR_CALL, FAR_RETURN };
-/*
- * The code segment that a far transfer of the same privilege to selector:offset leads to, nothing changed but the descriptor's
- * accessed flag. 0 or -EFAULT.
- */
-MUST_CHECK int interpret_code_segment(struct emu *e, enum far_way way, u16 selector, u64 offset,
-				      struct segment *out);
-
 /* --- interpret_group.c --- */
 /* What is known to the hardware alone ends the guest: names the instruction. */
 NORETURN void interpret_stop(struct emu *e, const char *why);

@@ -212,6 +212,26 @@ int segment_move(struct vcpu *vcpu, enum segment_name which, u16 selector)
 	return load(vcpu, which, selector, vcpu->cpl, VEC_GP);
 }
 
+int segment_load_outer_stack(struct vcpu *vcpu, u16 selector, u32 cpl)
+{
+	return load(vcpu, SEG_SS, selector, cpl, VEC_GP);
+}
+
+/* SDM vol. 2, RET: "return to outer privilege level". */
+void segment_drop_inner(struct vcpu *vcpu, u32 cpl)
+{
+	static const u8 dropped[] = {SEG_ES, SEG_FS, SEG_GS, SEG_DS};
+	const struct segment null = {.attributes = SEG_ATTR_UNUSABLE};
+	struct segment s;
+
+	for (u32 i = 0; i < ARRAY_SIZE(dropped); i++) {
+		vcpu->vendor->get_segment(vcpu, dropped[i], &s);
+		if (!(s.attributes & SEG_ATTR_UNUSABLE) && DESCRIPTOR_DPL(s.attributes) < cpl &&
+		    (s.attributes & (TYPE_CODE | TYPE_CONFORMING)) != (TYPE_CODE | TYPE_CONFORMING))
+			vcpu->vendor->set_segment(vcpu, dropped[i], &null);
+	}
+}
+
 /*
  * A register that holds a null selector has no limit and no rights that could be kept; it gets those of a reset, as software
  * expects that did not look.

@@ -50,6 +50,13 @@ MUST_CHECK int segment_load(struct vcpu *vcpu, enum segment_name which, u16 sele
 /* The same by MOV, POP, LDS and their like at the guest's CPL: #GP instead of #TS. Not for CS. */
 MUST_CHECK int segment_move(struct vcpu *vcpu, enum segment_name which, u16 selector);
 
+/*
+ * A far return to privilege cpl, which is less: SS, with #GP or #SS queued where it does not fit; and the null selector in each
+ * register whose segment that privilege may not use.
+ */
+MUST_CHECK int segment_load_outer_stack(struct vcpu *vcpu, u16 selector, u32 cpl);
+void segment_drop_inner(struct vcpu *vcpu, u32 cpl);
+
 /* Marks the descriptor at this address, which is loaded. */
 MUST_CHECK int descriptor_mark_accessed(struct vcpu *vcpu, struct segment *s, gva_t at);
 
