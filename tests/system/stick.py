@@ -100,8 +100,10 @@ def use_the_shell(said):
                            "stick": "mount -o ro $(blkid -L UMBRA) /mnt && head -n 1 /mnt/README.txt; umount /mnt",
                            "drivers": "lsmod | cut -d ' ' -f 1 | tr '\\n' ' '", "net": "for n in 0 1; do udhcpc -n -q -i eth$n; done"}.items():
             said[name] = guest.ask(line, PROMPT)
+        guest.monitor("device_add usb-net,netdev=n2,bus=bootusb.0")
+        said["late"] = guest.ask("until grep -E 'rndis_host|cdc_ether' /proc/modules; do sleep 1; done", PROMPT)
         guest.press("echo typed > /dev/ttyS0\n")
-        guest.wait(rb"(?m)^typed\r?$")
+        guest.wait(rb"typed\r?\n")
         said["screen"] = guest.ask("cat /dev/vcs1", PROMPT)
         guest.ask("poweroff", rb"reboot: Power down|Power down")
     return conversation
@@ -109,7 +111,8 @@ def use_the_shell(said):
 
 def check_shell(entry, running):
     said = {}
-    extra = ["-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile=", "-device", "usb-kbd,bus=bootusb.0", *disks()]
+    extra = ["-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile=", "-netdev", "user,id=n2,restrict=on",
+             "-device", "usb-kbd,bus=bootusb.0", *disks()]
     machine = vm.Machine(disk=stick_for(entry), bus="usb", extra=extra)
     result = talk(f"stick-{entry}", machine, use_the_shell(said), TIMEOUT)
     require(result.exit == 0, f"it did not power off (QEMU: {result.exit})")

@@ -51,7 +51,8 @@ class Talker:
     def press(self, text):
         monitor = Monitor(self.qmp)
         for letter in text:
-            monitor.human("sendkey " + KEYS.get(letter, letter))
+            key = KEYS.get(letter, letter)
+            monitor.human("sendkey " + (f"shift-{key.lower()}" if key.isupper() else key))
             time.sleep(0.2)
         monitor.qmp.close()
 
