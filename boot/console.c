@@ -26,6 +26,7 @@ enum {
 #define LCR_DLAB 0x80
 #define FCR_ENABLE_CLEAR 0x07
 #define MCR_DTR_RTS 0x03
+#define LSR_DATA_READY 0x01
 #define LSR_THR_EMPTY 0x20
 
 /* ACPI device path node of a PC's serial port; _UID counts from 0 */
@@ -142,6 +143,8 @@ void console_set_serial(uint16_t port, uint32_t baud)
 void console_init(void)
 {
 	BS->SetWatchdogTimer(0, 0, 0, NULL);
+	ST->ConOut->SetAttribute(ST->ConOut, EFI_TEXT_ATTR(EFI_LIGHTGRAY, EFI_BLACK));
+	ST->ConOut->ClearScreen(ST->ConOut);
 	console_set_serial(OPTIONS_SERIAL_PORT, OPTIONS_SERIAL_BAUD);
 }
 
@@ -180,6 +183,25 @@ void console_print(const char *format, ...)
 		put_on_screen(line);
 	if (console.port && (console.firmware_gone || !console.firmware_uses_port))
 		put_on_serial(line);
+}
+
+bool console_serial_is_ours(void)
+{
+	return console.port && !console.firmware_uses_port;
+}
+
+void console_serial_put(const char *text)
+{
+	for (; *text; text++)
+		uart_put(*text);
+}
+
+int console_serial_get(void)
+{
+	/* all bits set: nothing is there */
+	uint8_t status = in8(console.port + UART_LSR);
+
+	return status != 0xff && status & LSR_DATA_READY ? in8(console.port + UART_DATA) : -1;
 }
 
 void console_error(const struct boot_error *error)
