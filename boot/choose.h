@@ -9,12 +9,24 @@
 #define CHOOSE_FOLDER "/loader/entries"
 
 /*
- * The entry to be booted, in memory of the loader's; it is not broken. volume is
- * the one that Umbra was started from, whose loader.conf alone counts; afterwards
- * it is the entry's. wait: the self-test is not started unasked, since it has just
- * ended. Else an EFI error with error set: EFI_ABORTED when the user left the menu.
+ * Reads them. image is Umbra itself, own the volume that it was started from, whose
+ * loader.conf alone counts; both stay in use until choose_end(). tested: the self-test
+ * is not started unasked, since it has just ended. Else an EFI error with error set.
  */
-EFI_STATUS choose(struct boot_entry **entry, struct boot_volume *volume, bool wait,
-		  struct boot_error *error);
+EFI_STATUS choose_begin(EFI_HANDLE image, struct boot_volume *own, bool tested, struct boot_error *error);
+
+/*
+ * The entry to be booted, which is not broken, and its volume, opened. failed is NULL or says
+ * why the one that was chosen before could not be booted; the menu shows it. Else an EFI
+ * error with error set: EFI_ABORTED when the user left the menu.
+ */
+EFI_STATUS choose(const struct boot_entry **entry, struct boot_volume *volume,
+		  const struct boot_error *failed, struct boot_error *error);
+
+/* Whether the menu has been there, to which an error goes back. */
+bool choose_has_menu(void);
+
+/* Frees the entries. */
+void choose_end(void);
 
 #endif

@@ -39,6 +39,8 @@ void console_init(void)
 	struct serial_option automatic = {.kind = SERIAL_AUTO};
 
 	BS->SetWatchdogTimer(0, 0, 0, NULL);
+	ST->ConOut->SetAttribute(ST->ConOut, EFI_TEXT_ATTR(EFI_LIGHTGRAY, EFI_BLACK));
+	ST->ConOut->ClearScreen(ST->ConOut);
 	serial_find(&automatic, &console.serial);
 }
 
@@ -74,6 +76,22 @@ void console_print(const char *format, ...)
 		put_on_screen(line);
 	if (console.firmware_gone || !console.serial.firmware_uses)
 		put_on_serial(line);
+}
+
+bool console_serial_is_ours(void)
+{
+	return console.serial.uart.read && !console.serial.firmware_uses;
+}
+
+void console_serial_put(const char *text)
+{
+	for (; *text; text++)
+		uart_put(&console.serial.uart, (uint8_t)*text);
+}
+
+int console_serial_get(void)
+{
+	return uart_get(&console.serial.uart);
 }
 
 void console_error(const struct boot_error *error)

@@ -8,7 +8,7 @@
 
 #include "boot/serial.h"
 
-/* Starts with the serial port that is found without options; turns the firmware's watchdog off. */
+/* Starts with the serial port that is found without options; turns the firmware's watchdog off and clears the screen of the firmware's logo. */
 void console_init(void);
 
 /* The boot entry's choice, or again after the ACPI tables have changed; one line where that is another port. */
@@ -23,6 +23,15 @@ void console_print(const char *format, ...) __attribute__((format(printf, 1, 2))
 
 /* The one line that explains a failure. */
 void console_error(const struct boot_error *error);
+
+/*
+ * The serial port by itself, for a menu there: whether it is ours, since there is
+ * one and the firmware's console does not go to it; text as it is; the next byte
+ * that came, or -1.
+ */
+bool console_serial_is_ours(void);
+void console_serial_put(const char *text);
+int console_serial_get(void);
 
 /* The firmware's console is gone: from now on the serial port alone. */
 void console_leave_firmware(void);

@@ -179,7 +179,9 @@ static bool check_kernel(struct boot_entry *entry)
 {
 	const char *wrong = NULL;
 
-	if (entry->self_test && (entry->kernel[0] || entry->initrd_count || entry->module_count))
+	if (entry->other_architecture)
+		wrong = "is for another architecture; Umbra boots x64 alone";
+	else if (entry->self_test && (entry->kernel[0] || entry->initrd_count || entry->module_count))
 		wrong = "has \"self-test\" and a kernel, an initrd or a module; keep one";
 	else if (entry->self_test)
 		return true;
@@ -226,9 +228,63 @@ static bool parse_lines(struct boot_entry *entry, struct text_span text)
 	return check_kernel(entry);
 }
 
-size_t entry_stem_length(const char *id)
+bool entry_is_foreign(const struct boot_entry *entry)
 {
-	size_t n = strlen(id);
+	return entry->efi_program || entry->other_architecture;
+}
+
+/* The number that ends before *end, which then is before it; false without a digit. */
+static bool number_before(const char *text, size_t *end, uint32_t *number)
+{
+	size_t at = *end;
+	uint64_t value;
+
+	while (at && text[at - 1] >= '0' && text[at - 1] <= '9')
+		at--;
+	if (!text_parse_u64((struct text_span){text + at, *end - at}, &value) || value >= UINT32_MAX)
+		return false;
+	*end = at;
+	*number = (uint32_t)value;
+	return true;
+}
+
+/* The specification's boot counting: NAME+LEFT or NAME+LEFT-DONE. Returns the length of NAME. */
+static size_t split_tries(const char *id, size_t length, uint32_t *left, uint32_t *done)
+{
+	size_t end = length;
+
+	*left = ENTRY_NO_TRIES;
+	*done = 0;
+	if (!number_before(id, &end, left))
+		return length;
+	if (end && id[end - 1] == '-') {
+		*done = *left;
+		end--;
+		if (!number_before(id, &end, left))
+			end = 0;
+	}
+	if (end > 1 && id[end - 1] == '+')
+		return end - 1;
+	*left = ENTRY_NO_TRIES;
+	*done = 0;
+	return length;
+}
+
+/* Without the @NUMBER of a profile. */
+static size_t length_of_file(const char *id)
+{
+	size_t n = strlen(id), end = n;
+	uint32_t number;
+
+	if (number_before(id, &end, &number) && end > 5 && id[end - 1] == '@' &&
+	    text_span_equal_any_case((struct text_span){id + end - 5, 4}, ".efi"))
+		n = end - 1;
+	return n;
+}
+
+static size_t length_without_suffix(const char *id)
+{
+	size_t n = length_of_file(id);
 
 	if (n > 5 && text_span_equal_any_case((struct text_span){id + n - 5, 5}, ".conf"))
 		n -= 5;
@@ -237,11 +293,24 @@ size_t entry_stem_length(const char *id)
 	return n;
 }
 
+size_t entry_stem_length(const char *id)
+{
+	uint32_t left, done;
+
+	return split_tries(id, length_without_suffix(id), &left, &done);
+}
+
+void entry_count_tries(struct boot_entry *entry)
+{
+	split_tries(entry->id, length_without_suffix(entry->id), &entry->tries_left,
+		    &entry->tries_done);
+}
+
 bool entry_parse(struct boot_entry *entry, const char *file, const char *text, size_t size)
 {
 	struct text_span name = {file, strlen(file)};
 
-	*entry = (struct boot_entry){.initrd_count = 0};
+	*entry = (struct boot_entry){.tries_left = ENTRY_NO_TRIES};
 	if (!text_copy(entry->id, sizeof(entry->id), name)) {
 		entry->broken = true;
 		return boot_error_set(&entry->error, "%s%s: the file's name is too long; rename it",
@@ -249,6 +318,7 @@ bool entry_parse(struct boot_entry *entry, const char *file, const char *text, s
 	}
 	entry->broken = !parse_lines(entry, lines_of(text, size));
 	entry->efi_program = entry->efi_program && !entry->kernel[0];
+	entry_count_tries(entry);
 	if (!entry->title[0])
 		text_copy(entry->title, sizeof(entry->title),
 			  (struct text_span){entry->id, entry_stem_length(entry->id)});

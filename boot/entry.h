@@ -19,6 +19,7 @@
 #define ENTRY_STRING_MAX 512
 /* The id of the entry that needs no file. */
 #define ENTRY_SELF_TEST "self-test"
+#define ENTRY_NO_TRIES UINT32_MAX
 /* What such an entry does; the menu and the error say it. */
 #define ENTRY_EFI_PROGRAM "starts an EFI program, which cannot run under Umbra"
 
@@ -34,7 +35,7 @@ struct entry_piece {
 };
 
 struct boot_entry {
-	char id[128]; /* the file's name, with .conf */
+	char id[128]; /* the file's name, with .conf; behind it @ and a number for a profile of a UKI */
 	char title[160]; /* as written, or made from the id; behind it the disk, if it is another one */
 	char version[96], machine_id[64], sort_key[96];
 	char kernel[ENTRY_PATH_MAX]; /* key "linux" or "multiboot"; a path in UTF-8 with slashes or backslashes */
@@ -45,13 +46,16 @@ struct boot_entry {
 	char initrd[ENTRY_MAX_INITRDS][ENTRY_PATH_MAX];
 	uint32_t initrd_count;
 	struct entry_piece kernel_piece, initrd_piece; /* of a unified kernel image (uki.h) */
+	uint32_t profile;                              /* its number, 0 is the main one */
 	struct entry_module module[ENTRY_MAX_MODULES];
 	uint32_t module_count;
 	char acpi[ENTRY_MAX_ACPI][ENTRY_PATH_MAX]; /* key "acpi": files of ACPI tables */
 	uint32_t acpi_count;
-	uint32_t volume;         /* where it and its files are (entry_list.h) */
-	bool other_architecture; /* the entry is not for x64 */
-	bool efi_program;        /* it starts one and has no kernel: broken, and nobody's mistake */
+	uint32_t volume; /* where it and its files are (entry_list.h) */
+	char where[48]; /* the same for the user, such as "disk 2, partition 1"; empty: Umbra's own */
+	uint32_t tries_left, tries_done; /* the counters in the file's name, ENTRY_NO_TRIES without */
+	bool other_architecture; /* the entry is not for x64: broken, and nobody's mistake */
+	bool efi_program;        /* it starts one and has no kernel: the same */
 	bool broken;             /* then error says why */
 	struct boot_error error;
 	char umbra[512]; /* the lines "umbra", joined by blanks */
@@ -63,18 +67,25 @@ struct boot_entry {
  * messages). Returns false and marks the entry broken on an unknown key, a key
  * without value, a second kernel, two files in one line, something too long, no
  * kernel, an initrd for a multiboot kernel, a module for Linux or files for the self-test. One that has an EFI
- * program instead of a kernel is broken and efi_program. Keys of GRUB's
+ * program instead of a kernel or is for another architecture is broken and foreign. Keys of GRUB's
  * (grub_*, id) are passed over.
  */
 bool entry_parse(struct boot_entry *entry, const char *file, const char *text, size_t size);
 
-/* The length of an id without its .conf or .efi. */
+/* An entry of other loaders or machines alone, which no mistake has made broken. */
+bool entry_is_foreign(const struct boot_entry *entry);
+
+/* The length of an id without its .conf or .efi, boot counters and number of a profile. */
 size_t entry_stem_length(const char *id);
 
+/* Reads the counters "+LEFT" or "+LEFT-DONE" at the end of the file's name; parsers call it once. */
+void entry_count_tries(struct boot_entry *entry);
+
 /*
- * The menu's order as the specification defines it: entries with a sort-key
- * first (by sort-key, machine-id, then newest version first), the others after
- * them by file name, newest first. Returns <0, 0, >0.
+ * The menu's order as the specification defines it: entries without tries left
+ * last; those with a sort-key first (by sort-key, machine-id, then newest version
+ * first), the others after them by file name, newest first; of one name the one
+ * with more tries left, then with fewer tries done. Returns <0, 0, >0.
  */
 int entry_compare(const struct boot_entry *a, const struct boot_entry *b);
 

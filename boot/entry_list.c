@@ -4,11 +4,33 @@
 #include "boot/loader_config.h"
 #include "lib/printf.h"
 #include "lib/string.h"
+#include "lib/types.h"
+
+static int compare_names(const struct boot_entry *a, const struct boot_entry *b)
+{
+	char name_a[sizeof(a->id)], name_b[sizeof(b->id)];
+	int order;
+
+	text_copy(name_a, sizeof(name_a), (struct text_span){a->id, entry_stem_length(a->id)});
+	text_copy(name_b, sizeof(name_b), (struct text_span){b->id, entry_stem_length(b->id)});
+	order = text_compare_versions(name_b, name_a);
+	if (!order)
+		order = strcmp(name_a, name_b);
+	if (!order && a->profile != b->profile)
+		order = a->profile < b->profile ? -1 : 1;
+	if (!order && a->tries_left != b->tries_left)
+		order = a->tries_left > b->tries_left ? -1 : 1;
+	if (!order && a->tries_done != b->tries_done)
+		order = a->tries_done < b->tries_done ? -1 : 1;
+	return order ? order : strcmp(a->id, b->id);
+}
 
 int entry_compare(const struct boot_entry *a, const struct boot_entry *b)
 {
 	int order;
 
+	if (!a->tries_left != !b->tries_left)
+		return a->tries_left ? -1 : 1;
 	if (!a->sort_key[0] != !b->sort_key[0])
 		return a->sort_key[0] ? -1 : 1;
 	if (a->sort_key[0]) {
@@ -20,8 +42,7 @@ int entry_compare(const struct boot_entry *a, const struct boot_entry *b)
 		if (order)
 			return order;
 	}
-	order = text_compare_versions(b->id, a->id);
-	return order ? order : strcmp(a->id, b->id);
+	return compare_names(a, b);
 }
 
 void entry_sort(struct boot_entry **entries, uint32_t count)
@@ -35,14 +56,6 @@ void entry_sort(struct boot_entry **entries, uint32_t count)
 			entries[j] = entries[j - 1];
 		entries[j] = entry;
 	}
-}
-
-static bool matches(const struct boot_entry *entry, const char *pattern)
-{
-	char stem[sizeof(entry->id)];
-
-	text_copy(stem, sizeof(stem), (struct text_span){entry->id, entry_stem_length(entry->id)});
-	return !pattern[0] || text_glob(pattern, entry->id) || text_glob(pattern, stem);
 }
 
 bool partition_may_have_entries(enum partition_scheme scheme,
@@ -67,21 +80,64 @@ struct boot_entry *entry_list_next(struct entry_list *list)
 
 void entry_list_keep(struct entry_list *list)
 {
-	struct boot_entry *entry = &list->storage[list->count];
-
-	if (!entry->other_architecture)
-		list->entries[list->count++] = entry;
+	list->entries[list->count] = &list->storage[list->count];
+	list->count++;
 }
 
-/* Puts " (where)" behind the title, which loses its last characters if it must. */
-static void mark(struct boot_entry *entry, const char *where)
+/* Puts " (what)" behind the title, which loses its last characters if it must. */
+static void mark(struct boot_entry *entry, const char *what)
 {
-	size_t room = sizeof(entry->title) - strlen(where) - sizeof(" ()"), n = strlen(entry->title);
+	size_t room, n = strlen(entry->title);
 
+	if (strlen(what) + sizeof(" ()") > sizeof(entry->title) / 2)
+		return;
+	room = sizeof(entry->title) - strlen(what) - sizeof(" ()");
 	if (n > room)
-		for (n = room; n > 0 && ((uint8_t)entry->title[n] & 0xc0) == 0x80; n--)
+		for (n = room; n && (entry->title[n] & 0xc0) == 0x80; n--)
 			; /* not inside a character of UTF-8 */
-	snprintf(entry->title + n, sizeof(entry->title) - n, " (%s)", where);
+	snprintf(entry->title + n, sizeof(entry->title) - n, " (%s)", what);
+}
+
+static const char *version_of(const struct boot_entry *entry)
+{
+	return entry->version;
+}
+
+static const char *machine_of(const struct boot_entry *entry)
+{
+	return entry->machine_id;
+}
+
+static const char *name_of(const struct boot_entry *entry)
+{
+	return entry->id;
+}
+
+static bool has_double(const struct entry_list *list, uint32_t at)
+{
+	uint32_t i;
+
+	for (i = list->begun; i < list->count; i++)
+		if (i != at && strcmp(list->entries[i]->title, list->entries[at]->title) == 0)
+			return true;
+	return false;
+}
+
+/* Systemd-boot's way, so that the user finds the same words: version, machine, file. */
+static void tell_apart(struct entry_list *list)
+{
+	static const char *(*const more[])(const struct boot_entry *entry) = {version_of,
+									      machine_of, name_of};
+	bool doubled[ENTRY_LIST_MAX];
+	uint32_t i, k;
+
+	for (k = 0; k < ARRAY_SIZE(more); k++) {
+		for (i = list->begun; i < list->count; i++)
+			doubled[i] = has_double(list, i);
+		for (i = list->begun; i < list->count; i++)
+			if (doubled[i] && more[k](list->entries[i])[0])
+				mark(list->entries[i], more[k](list->entries[i]));
+	}
 }
 
 void entry_list_end_volume(struct entry_list *list, uint32_t volume, const char *where)
@@ -89,14 +145,39 @@ void entry_list_end_volume(struct entry_list *list, uint32_t volume, const char 
 	uint32_t i;
 
 	entry_sort(list->entries + list->begun, list->count - list->begun);
+	tell_apart(list);
 	for (i = list->begun; i < list->count; i++) {
-		list->entries[i]->volume = volume;
-		if (volume != ENTRY_LIST_OWN_VOLUME)
-			mark(list->entries[i], where);
+		struct boot_entry *entry = list->entries[i];
+
+		entry->volume = volume;
+		entry->where[0] = '\0';
+		if (volume != ENTRY_LIST_OWN_VOLUME) {
+			mark(entry, where);
+			text_copy(entry->where, sizeof(entry->where),
+				  (struct text_span){where, strlen(where)});
+		}
 	}
 	if (volume == ENTRY_LIST_OWN_VOLUME)
 		list->own = list->count;
 	list->begun = list->count;
+}
+
+bool entry_list_matches(const struct boot_entry *entry, const char *pattern)
+{
+	char name[sizeof(entry->id)];
+	size_t stem = entry_stem_length(entry->id), n = strlen(entry->id);
+
+	if (!pattern[0] || text_glob(pattern, entry->id))
+		return true;
+	text_copy(name, sizeof(name), (struct text_span){entry->id, stem});
+	if (text_glob(pattern, name))
+		return true;
+	while (n > stem && entry->id[n - 1] != '.')
+		n--;
+	if (n > stem) /* the suffix behind the counters */
+		text_copy(name + stem, sizeof(name) - stem,
+			  (struct text_span){entry->id + n - 1, strlen(entry->id) - n + 1});
+	return text_glob(pattern, name);
 }
 
 bool entry_list_own_decides(const struct entry_list *list)
@@ -104,7 +185,7 @@ bool entry_list_own_decides(const struct entry_list *list)
 	uint32_t i;
 
 	for (i = 0; i < list->own; i++)
-		if (!list->entries[i]->efi_program && !list->entries[i]->built_in)
+		if (!entry_is_foreign(list->entries[i]) && !list->entries[i]->built_in)
 			return true;
 	return false;
 }
@@ -137,7 +218,7 @@ static bool has_system(const struct entry_list *list)
 	uint32_t i;
 
 	for (i = 0; i < list->count; i++)
-		if (!list->entries[i]->efi_program && !list->entries[i]->built_in)
+		if (!entry_is_foreign(list->entries[i]) && !list->entries[i]->built_in)
 			return true;
 	return false;
 }
@@ -150,7 +231,8 @@ static uint32_t find_default(const struct entry_list *list, bool own, const char
 	for (i = own ? 0 : list->own; i < end; i++) {
 		const struct boot_entry *entry = list->entries[i];
 
-		if (!entry->efi_program && (own || !entry->broken) && matches(entry, pattern))
+		if (!entry_is_foreign(entry) && (own || !entry->broken) &&
+		    entry_list_matches(entry, pattern))
 			return i;
 	}
 	return end;
@@ -176,9 +258,4 @@ uint32_t entry_list_timeout(const struct entry_list *list, uint32_t configured)
 	if (configured || entry_list_own_decides(list))
 		return configured;
 	return has_system(list) ? LOADER_WAIT_FOREVER : ENTRY_LIST_SECONDS;
-}
-
-bool entry_list_needs_others(const struct entry_list *list, uint32_t configured)
-{
-	return configured || !entry_list_own_decides(list);
 }

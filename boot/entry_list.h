@@ -45,12 +45,13 @@ bool partition_may_have_entries(enum partition_scheme scheme,
 /* Where the next entry is to be parsed to; NULL when the list is full. */
 struct boot_entry *entry_list_next(struct entry_list *list);
 
-/* Keeps what was parsed there, unless it is for another architecture. */
+/* Keeps what was parsed there. */
 void entry_list_keep(struct entry_list *list);
 
 /*
- * A volume's entries are all there: they are sorted and, but for those of the own
- * volume, marked in their titles by where, such as "disk 2".
+ * A volume's entries are all there: they are sorted; of several with one title each
+ * gets its version behind it, or else its machine-id, or else its file's name; and,
+ * but for those of the own volume, they are marked by where, such as "disk 2".
  */
 void entry_list_end_volume(struct entry_list *list, uint32_t volume, const char *where);
 
@@ -65,8 +66,8 @@ bool entry_list_own_decides(const struct entry_list *list);
 
 /*
  * The default's index: where the own volume decides the first of its entries that
- * matches the pattern, else one of the others. Entries that start EFI programs
- * (in a loader.conf that systemd-boot reads too, Umbra itself) are passed over,
+ * matches the pattern, else one of the others. Foreign entries (in a loader.conf that
+ * systemd-boot reads too, the EFI program may be Umbra itself) are passed over,
  * and on other volumes broken ones. When nothing matches, *matched is false and
  * it is the first that is not passed over, or 0. The built-in self-test, where it is
  * there, is the default without a pattern, or by its own name. The list is not empty.
@@ -79,7 +80,7 @@ uint32_t entry_list_default(const struct entry_list *list, const char *pattern, 
  */
 uint32_t entry_list_timeout(const struct entry_list *list, uint32_t configured);
 
-/* Whether the other volumes are to be read: the menu can be seen, or the own one has nothing to boot. */
-bool entry_list_needs_others(const struct entry_list *list, uint32_t configured);
+/* Whether the entry's name, with or without its suffix, without boot counters, matches; "" matches any. */
+bool entry_list_matches(const struct boot_entry *entry, const char *pattern);
 
 #endif

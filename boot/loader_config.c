@@ -17,7 +17,6 @@ static bool is_foreign_key(struct text_span key)
 {
 	static const char *const names[] = {
 		"console-mode",
-		"editor",
 		"auto-entries",
 		"auto-firmware",
 		"auto-reboot",
@@ -40,19 +39,40 @@ static bool is_foreign_key(struct text_span key)
 	return false;
 }
 
-static bool parse_timeout(struct text_span value, uint32_t *seconds)
+static bool parse_timeout(struct loader_config *config, struct text_span value)
 {
 	uint64_t v;
 
+	config->disabled = text_span_equal(value, "menu-disabled");
 	if (text_span_equal(value, "menu-force"))
-		*seconds = LOADER_WAIT_FOREVER;
-	else if (text_span_equal(value, "menu-hidden") || text_span_equal(value, "menu-disabled"))
-		*seconds = 0;
+		config->timeout = LOADER_WAIT_FOREVER;
+	else if (text_span_equal(value, "menu-hidden") || config->disabled)
+		config->timeout = 0;
 	else if (text_parse_u64(value, &v) && v <= TIMEOUT_MAX)
-		*seconds = (uint32_t)v;
+		config->timeout = (uint32_t)v;
 	else
 		return false;
 	return true;
+}
+
+static bool is_one_of(struct text_span value, const char *const *words, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		if (text_span_equal_any_case(value, words[i]))
+			return true;
+	return false;
+}
+
+/* Systemd's words. */
+static bool parse_editor(struct loader_config *config, struct text_span value)
+{
+	static const char *const yes[] = {"1", "yes", "y", "true", "t", "on"};
+	static const char *const no[] = {"0", "no", "n", "false", "f", "off"};
+
+	config->no_editor = is_one_of(value, no, ARRAY_SIZE(no));
+	return config->no_editor || is_one_of(value, yes, ARRAY_SIZE(yes));
 }
 
 /* Takes one line; false with the error set when it says nothing known. */
@@ -68,11 +88,18 @@ static bool take_line(struct loader_config *config, const struct key_line *line,
 						  " shorten it",
 				      line->number);
 	if (text_span_equal(line->key, "timeout"))
-		return parse_timeout(value, &config->timeout) ||
+		return parse_timeout(config, value) ||
 		       boot_error_set(error,
-				      LOADER_CONF " line %u: timeout \"%.*s\" is not a"
-						  " number of seconds up to %u; correct it",
+				      LOADER_CONF " line %u: timeout \"%.*s\" is neither a"
+						  " number of seconds up to %u nor menu-force,"
+						  " menu-hidden or menu-disabled; correct it",
 				      line->number, (int)value.length, value.at, TIMEOUT_MAX);
+	if (text_span_equal(line->key, "editor"))
+		return parse_editor(config, value) ||
+		       boot_error_set(error,
+				      LOADER_CONF
+				      " line %u: editor \"%.*s\" is neither yes nor no; correct it",
+				      line->number, (int)value.length, value.at);
 	return is_foreign_key(line->key) ||
 	       boot_error_set(error,
 			      LOADER_CONF " line %u: unknown key \"%.*s\"; correct or"

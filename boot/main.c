@@ -21,14 +21,14 @@
 #include "boot/uefi.h"
 
 #define EXIT_TRIES 8
-#define ERROR_PAUSE_SECONDS 3
 
 /* Everything one boot attempt holds. */
 struct loader {
 	EFI_HANDLE image;
 	uint64_t tsc_at_entry;
-	struct boot_volume volume;
-	struct boot_entry *entry; /* the chosen one */
+	struct boot_volume own;         /* that the image came from */
+	struct boot_volume volume;      /* the chosen entry's */
+	const struct boot_entry *entry; /* the chosen one */
 	struct umbra_options options;
 	struct firmware_map fw;
 	struct hv_memory hv;
@@ -48,14 +48,23 @@ static uint64_t read_tsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static bool choose_entry(struct loader *loader)
+static bool find_entries(struct loader *loader)
 {
-	bool tested = selftest_collect(&loader->volume);
-	EFI_STATUS status = choose(&loader->entry, &loader->volume, tested, &loader->error);
+	if (!volume_open(&loader->own, loader->image, &loader->error)) {
+		loader->status = EFI_LOAD_ERROR;
+		return false;
+	}
+	loader->status = choose_begin(loader->image, &loader->own, selftest_collect(&loader->own),
+				      &loader->error);
+	return !EFI_ERROR(loader->status);
+}
 
-	if (EFI_ERROR(status))
-		loader->status = status;
-	return !EFI_ERROR(status);
+/* again: the entry chosen before could not be booted, for the reason in error. */
+static bool choose_entry(struct loader *loader, bool again)
+{
+	loader->status = choose(&loader->entry, &loader->volume, again ? &loader->error : NULL,
+				&loader->error);
+	return !EFI_ERROR(loader->status);
 }
 
 static bool read_options(struct loader *loader)
@@ -87,10 +96,11 @@ static bool check_machine(struct loader *loader)
 
 static bool open_guest(struct loader *loader)
 {
-	struct boot_entry *entry = loader->entry;
+	const struct boot_entry *entry;
 
-	if (entry->self_test && !selftest_prepare(entry, &loader->error))
+	if (loader->entry->self_test && !selftest_prepare(&loader->entry, &loader->error))
 		return false;
+	entry = loader->entry;
 	loader->guest = entry->multiboot ? multiboot_guest(entry) : linux_guest(entry);
 	return loader->guest->format->open(loader->guest, &loader->volume, &loader->error);
 }
@@ -267,12 +277,11 @@ __attribute__((noreturn)) static void hand_over(struct loader *loader)
 	handoff_start(&page->handoff, page->code);
 }
 
-/* Up to the point of no return; false with error and status set. */
+/* Of the chosen entry, up to the point of no return; false with error and status set. */
 static bool prepare(struct loader *loader)
 {
 	loader->status = EFI_LOAD_ERROR;
-	if (!volume_open(&loader->volume, loader->image, &loader->error) || !choose_entry(loader) ||
-	    !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
+	if (!read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
 	    !add_tables(loader) || !reserve_memory(loader) || !load_all(loader))
 		return false;
 	fill_info(loader);
@@ -280,6 +289,47 @@ static bool prepare(struct loader *loader)
 	close_guest(loader);
 	volume_close(&loader->volume);
 	return true;
+}
+
+/* Gives back all that an attempt took. */
+static void give_back(struct loader *loader)
+{
+	close_guest(loader);
+	loader->guest = NULL;
+	volume_close(&loader->volume);
+	acpi_uninstall();
+	memory_free_all();
+	loader->screen = (struct linux_screen_info){.is_vga = 0};
+}
+
+/* Entry after entry, as long as there is a menu that an error can go back to. */
+static void boot(struct loader *loader)
+{
+	bool again = false;
+
+	do {
+		if (choose_entry(loader, again) && prepare(loader)) {
+			console_print("umbra: leaving the firmware\n");
+			if (leave_firmware(loader))
+				hand_over(loader);
+			return; /* its boot services may be gone */
+		}
+		again = true;
+		give_back(loader);
+	} while (choose_has_menu() && loader->status != EFI_ABORTED);
+}
+
+/* Whoever sits there shall have read the line before the firmware clears the screen. */
+static void fail(struct loader *loader)
+{
+	console_error(&loader->error);
+	give_back(loader);
+	choose_end();
+	volume_close(&loader->own);
+	if (loader->status == EFI_ABORTED)
+		return;
+	console_print("umbra: press a key to go on to the firmware's next boot option\n");
+	menu_wait_for_key();
 }
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table);
@@ -292,16 +342,8 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 	InitializeLib(image, system_table);
 	console_init();
 	console_print("umbra: boot loader\n");
-	if (prepare(&loader)) {
-		console_print("umbra: leaving the firmware\n");
-		if (leave_firmware(&loader))
-			hand_over(&loader);
-	}
-	console_error(&loader.error);
-	close_guest(&loader);
-	volume_close(&loader.volume);
-	acpi_uninstall();
-	memory_free_all();
-	menu_pause(ERROR_PAUSE_SECONDS);
+	if (find_entries(&loader))
+		boot(&loader);
+	fail(&loader);
 	return loader.status;
 }

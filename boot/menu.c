@@ -1,111 +1,64 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Countdown and menu on the firmware's console; see menu.h. */
+/* Keys into the menu, the menu onto the screens; see menu.h. */
 #include "boot/menu.h"
-#include "boot/console.h"
-#include "boot/loader_config.h"
-#include "boot/uefi.h"
+#include "boot/firmware.h"
+#include "boot/terminal.h"
+#include "lib/types.h"
 
-#define TICKS_PER_SECOND 10000000ull /* of 100 ns, UEFI specification section 7.1 */
-#define SCAN_CODE_ESC 0x17
+/* A held key repeats about ten times a second. */
+#define HELD_KEY_MILLISECONDS 150u
+#define SECOND 1000u
 
-/* Waits for a key for one second; false when none came. */
-static bool wait_second_for_key(EFI_INPUT_KEY *key)
+static void leave_machine(struct menu *menu, enum menu_action how)
 {
-	EFI_EVENT events[2] = {ST->ConIn->WaitForKey, NULL};
-	UINTN which = 1;
-	bool got = false;
+	struct boot_error error;
 
-	if (EFI_ERROR(BS->CreateEvent(EVT_TIMER, 0, NULL, NULL, &events[1]))) {
-		BS->Stall(1000000);
-		return !EFI_ERROR(ST->ConIn->ReadKeyStroke(ST->ConIn, key));
+	if (how == MENU_SETUP)
+		firmware_setup(&error);
+	else if (how == MENU_REBOOT)
+		firmware_restart(&error);
+	else
+		firmware_power_off(&error);
+	menu_say(menu, "error: %s", error.text);
+}
+
+static enum menu_action step(struct menu *menu)
+{
+	uint32_t key = terminal_key(menu->seconds ? SECOND : TERMINAL_FOR_EVER);
+
+	return key ? menu_key(menu, key) : menu_second(menu);
+}
+
+enum menu_action menu_run(struct menu *menu)
+{
+	static struct menu_view views[TERMINAL_SCREENS];
+	enum menu_action action = MENU_STAY;
+	uint32_t count = terminal_begin(views), i;
+
+	menu->columns = view_text_columns(&views[0]);
+	menu->page = view_list_rows(&views[0]);
+	for (i = 1; i < count; i++) {
+		menu->columns = MIN(menu->columns, view_text_columns(&views[i]));
+		menu->page = MIN(menu->page, view_list_rows(&views[i]));
 	}
-	BS->SetTimer(events[1], TimerRelative, TICKS_PER_SECOND);
-	while (!got && !EFI_ERROR(BS->WaitForEvent(2, events, &which)) && which == 0)
-		got = !EFI_ERROR(ST->ConIn->ReadKeyStroke(ST->ConIn, key));
-	BS->CloseEvent(events[1]);
-	return got;
-}
-
-static EFI_INPUT_KEY wait_for_key(void)
-{
-	EFI_INPUT_KEY key = {0, 0};
-
-	while (!wait_second_for_key(&key))
-		;
-	return key;
-}
-
-/* What cannot be booted says why. In no other colour: a terminal may show dark grey as black. */
-static void draw_entry(const struct boot_entry *entry, uint32_t i, bool chosen)
-{
-	const char *why = "";
-
-	if (entry->efi_program)
-		why = "  (" ENTRY_EFI_PROGRAM ")";
-	else if (entry->broken)
-		why = "  (has an error)";
-	console_print("%c %u  %s%s\n", chosen ? '>' : ' ', i + 1, entry->title, why);
-}
-
-static void draw(struct boot_entry *const *entries, uint32_t count, uint32_t at)
-{
-	uint32_t i;
-
-	console_print("\n");
-	for (i = 0; i < count; i++)
-		draw_entry(entries[i], i, i == at);
-	console_print("Arrow keys or a number choose, Enter boots, Esc leaves to the firmware.\n");
-}
-
-static uint32_t run_menu(struct boot_entry *const *entries, uint32_t count, uint32_t at)
-{
-	for (;;) {
-		EFI_INPUT_KEY key;
-
-		draw(entries, count, at);
-		key = wait_for_key();
-		if (key.UnicodeChar == L'\r' || key.UnicodeChar == L'\n')
-			return at;
-		if (key.ScanCode == SCAN_CODE_ESC || key.UnicodeChar == 0x1b ||
-		    key.UnicodeChar == L'q')
-			return count;
-		if (key.ScanCode == SCAN_UP || key.UnicodeChar == L'k')
-			at = at ? at - 1 : count - 1;
-		else if (key.ScanCode == SCAN_DOWN || key.UnicodeChar == L'j')
-			at = at + 1 < count ? at + 1 : 0;
-		else if (key.UnicodeChar >= L'1' && key.UnicodeChar <= L'9' &&
-			 (uint32_t)(key.UnicodeChar - L'1') < count)
-			at = key.UnicodeChar - L'1';
+	while (action != MENU_BOOT && action != MENU_LEAVE) {
+		for (i = 0; i < count; i++)
+			view_draw(&views[i], menu);
+		action = step(menu);
+		if (action == MENU_SETUP || action == MENU_REBOOT || action == MENU_POWER_OFF)
+			leave_machine(menu, action);
 	}
+	terminal_end();
+	return action;
 }
 
-uint32_t menu_choose(struct boot_entry *const *entries, uint32_t count, uint32_t preset,
-		     uint32_t timeout, bool show)
+bool menu_is_wanted(void)
 {
-	EFI_INPUT_KEY key;
-	uint32_t left;
-
-	if (timeout == LOADER_WAIT_FOREVER)
-		return run_menu(entries, count, preset);
-	if (show)
-		draw(entries, count, preset);
-	for (left = timeout; left; left--) {
-		console_print("\rumbra: booting \"%s\" in %u s, any key for the menu ",
-			      entries[preset]->title, left);
-		if (wait_second_for_key(&key)) {
-			console_print("\n");
-			return run_menu(entries, count, preset);
-		}
-	}
-	if (timeout)
-		console_print("\n");
-	return preset;
+	return terminal_key(HELD_KEY_MILLISECONDS) != KEY_NONE;
 }
 
-void menu_pause(uint32_t seconds)
+void menu_wait_for_key(void)
 {
-	EFI_INPUT_KEY key;
-
-	while (seconds-- && !wait_second_for_key(&key))
-		;
+	terminal_drop_keys();
+	terminal_key(TERMINAL_FOR_EVER);
 }

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The choice of a boot entry: a countdown, and a menu once a key is pressed. */
+/* The menu on the firmware's console and on a serial port of ours. */
 #ifndef BOOT_MENU_H
 #define BOOT_MENU_H
 
-#include "boot/entry.h"
+#include "boot/menu_model.h"
 
 /*
- * Returns the index of the entry to boot, or count when the user goes back to
- * the firmware. timeout in seconds; 0 boots the default at once. show: the
- * list is there during the countdown.
+ * Shows the menu until the user wants to boot an entry (MENU_BOOT) or to go back to
+ * the firmware (MENU_LEAVE); menu is as menu_init() made it, with a countdown or
+ * a message if there is one. Afterwards the screen is empty.
  */
-uint32_t menu_choose(struct boot_entry *const *entries, uint32_t count, uint32_t preset,
-		     uint32_t timeout, bool show);
+enum menu_action menu_run(struct menu *menu);
 
-/* Waits for a key, at most that many seconds. */
-void menu_pause(uint32_t seconds);
+/* Whether a key is pressed or held now. */
+bool menu_is_wanted(void);
+
+/* Waits for a key that is pressed from now on. */
+void menu_wait_for_key(void);
 
 #endif

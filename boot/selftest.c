@@ -2,9 +2,9 @@
 /* The self-test's block and its report; see selftest.h. */
 #include "boot/selftest.h"
 #include "boot/console.h"
-#include "boot/menu.h"
 #include "boot/selftest_machine.h"
 #include "boot/selftest_text.h"
+#include "boot/terminal.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "lib/types.h"
@@ -16,7 +16,7 @@ extern const uint8_t selftest_image[], selftest_image_end[];
 #define REPORT_PATH "\\umbra\\report-%u.txt"
 #define PATH_MAX 40
 #define PAGE_LINES 20
-#define PAGE_SECONDS 120
+#define PAGE_MILLISECONDS 120000u
 
 /* Where no firmware that is known keeps its own at the start, and no guest's image of Umbra's lies. */
 static const uint64_t places[] = {0x3000000, 0x9000000, 0x10000000, 0x18000000};
@@ -48,8 +48,9 @@ static bool claim_copies(struct boot_error *error)
 	return true;
 }
 
-bool selftest_prepare(struct boot_entry *entry, struct boot_error *error)
+bool selftest_prepare(const struct boot_entry **entry, struct boot_error *error)
 {
+	static struct boot_entry with_block;
 	struct firmware_map fw;
 	char word[40];
 
@@ -58,8 +59,10 @@ bool selftest_prepare(struct boot_entry *entry, struct boot_error *error)
 	block->machine.uart = *console_serial();
 	selftest_describe_machine(block, &fw.map);
 	memory_free(fw.buffer);
+	with_block = **entry;
+	*entry = &with_block;
 	snprintf(word, sizeof(word), "block=%llu", (unsigned long long)address_of(block));
-	return text_append_word(entry->options, sizeof(entry->options),
+	return text_append_word(with_block.options, sizeof(with_block.options),
 				(struct text_span){word, strlen(word)}) ||
 	       boot_error_set(error, "the self-test's options are too long; shorten them");
 }
@@ -178,9 +181,9 @@ static void show_report(const struct selftest_block *report)
 	while (text_next_line(&text, &line)) {
 		console_print("%.*s\n", (int)line.length, line.at);
 		if (++n % PAGE_LINES == 0)
-			menu_pause(PAGE_SECONDS);
+			terminal_key(PAGE_MILLISECONDS);
 	}
-	menu_pause(PAGE_SECONDS);
+	terminal_key(PAGE_MILLISECONDS);
 }
 
 bool selftest_collect(struct boot_volume *volume)

@@ -18,7 +18,7 @@ void selftest_open(struct boot_file *file);
  * Claims the block and writes the machine's part of the report into it; adds to
  * the entry's options where it is.
  */
-bool selftest_prepare(struct boot_entry *entry, struct boot_error *error);
+bool selftest_prepare(const struct boot_entry **entry, struct boot_error *error);
 
 /* What is known only now: the hypervisor's memory (bare: none of it) and the screen. */
 void selftest_describe(const struct hv_memory *hv, bool bare,

@@ -43,6 +43,8 @@ static void take_section(struct uki *uki, const uint8_t *section)
 		uki->cmdline = piece_of(section);
 	else if (is_named(section, ".osrel"))
 		uki->osrel = piece_of(section);
+	else if (is_named(section, ".profile"))
+		uki->profile = piece_of(section);
 }
 
 static bool lies_within(const struct entry_piece *piece, uint64_t file_size)
@@ -66,21 +68,37 @@ static bool find_sections(const uint8_t *head, size_t size, size_t *at, uint32_t
 	return true;
 }
 
-enum uki_result uki_parse(struct uki *uki, const uint8_t *head, size_t size, uint64_t file_size,
-			  struct boot_error *error)
+/* Those before the first .profile, then over them those of the profile; how many profiles there are. */
+static uint32_t take_sections(struct uki *uki, const uint8_t *sections, uint32_t count,
+			      uint32_t profile)
 {
-	uint32_t count, i;
+	uint32_t begun = 0, i;
+
+	for (i = 0; i < count; i++) {
+		const uint8_t *section = sections + (size_t)i * SECTION_BYTES;
+
+		begun += is_named(section, ".profile");
+		if (!begun || begun - 1 == profile)
+			take_section(uki, section);
+	}
+	return begun ? begun : 1;
+}
+
+enum uki_result uki_parse(struct uki *uki, const uint8_t *head, size_t size, uint64_t file_size,
+			  uint32_t profile, struct boot_error *error)
+{
+	uint32_t count;
 	size_t at;
 
 	*uki = (struct uki){.kernel = {0, 0}};
 	if (!find_sections(head, size, &at, &count))
 		return UKI_OTHER;
-	for (i = 0; i < count && at <= size && size - at >= SECTION_BYTES; i++, at += SECTION_BYTES)
-		take_section(uki, head + at);
-	if (!uki->kernel.size)
+	count = at <= size ? (uint32_t)MIN(count, (size - at) / SECTION_BYTES) : 0;
+	if (profile >= take_sections(uki, head + at, count, profile) || !uki->kernel.size)
 		return UKI_OTHER;
 	if (lies_within(&uki->kernel, file_size) && lies_within(&uki->initrd, file_size) &&
-	    lies_within(&uki->cmdline, file_size) && lies_within(&uki->osrel, file_size))
+	    lies_within(&uki->cmdline, file_size) && lies_within(&uki->osrel, file_size) &&
+	    lies_within(&uki->profile, file_size))
 		return UKI_GOOD;
 	boot_error_set(error, "a section lies beyond the file's end: it is cut off; copy it again");
 	return UKI_BROKEN;
@@ -140,25 +158,64 @@ static bool take_cmdline(struct boot_entry *entry, struct text_span cmdline)
 	return true;
 }
 
-bool uki_entry(struct boot_entry *entry, const char *file, const struct uki *uki,
-	       struct text_span cmdline, struct text_span osrel)
+/* " (TITLE)" of the profile behind the title, else its ID, else its number if it is not the main one. */
+static void take_profile(struct boot_entry *entry, struct text_span profile)
+{
+	struct text_span line, value, id = {NULL, 0}, title = {NULL, 0};
+	size_t n = strlen(entry->title);
+
+	while (text_next_line(&profile, &line)) {
+		if (take_value(line, "TITLE", &value))
+			title = value;
+		else if (take_value(line, "ID", &value))
+			id = value;
+	}
+	if (!title.length)
+		title = id;
+	if (title.length)
+		snprintf(entry->title + n, sizeof(entry->title) - n, " (%.*s)", (int)title.length,
+			 title.at);
+	else if (entry->profile)
+		snprintf(entry->title + n, sizeof(entry->title) - n, " (profile %u)", entry->profile);
+}
+
+/* The file's name, and for a profile but the main one @ and its number. */
+static bool take_name(struct boot_entry *entry, const char *file)
+{
+	size_t n = strlen(file);
+
+	if (!text_copy(entry->id, sizeof(entry->id), (struct text_span){file, n}))
+		return false;
+	snprintf(entry->kernel, sizeof(entry->kernel), UKI_FOLDER "/%s", file);
+	if (entry->profile)
+		n = (size_t)snprintf(entry->id, sizeof(entry->id), "%s@%u", file, entry->profile);
+	entry_count_tries(entry);
+	return n < sizeof(entry->id);
+}
+
+bool uki_entry(struct boot_entry *entry, const char *file, const struct uki *uki, uint32_t profile,
+	       const struct uki_texts *texts)
 {
 	bool fits;
 
-	*entry = (struct boot_entry){.kernel_piece = uki->kernel, .initrd_piece = uki->initrd};
-	fits = text_copy(entry->id, sizeof(entry->id), (struct text_span){file, strlen(file)});
-	snprintf(entry->kernel, sizeof(entry->kernel), UKI_FOLDER "/%s", entry->id);
+	*entry = (struct boot_entry){.kernel_piece = uki->kernel,
+				     .initrd_piece = uki->initrd,
+				     .profile = profile,
+				     .tries_left = ENTRY_NO_TRIES};
+	fits = take_name(entry, file);
 	if (uki->initrd.size) {
 		memcpy(entry->initrd[0], entry->kernel, sizeof(entry->kernel));
 		entry->initrd_count = 1;
 	}
-	fits &= take_osrel(entry, until_nul(osrel));
-	fits &= take_cmdline(entry, until_nul(cmdline));
+	fits &= take_osrel(entry, until_nul(texts->osrel));
+	fits &= take_cmdline(entry, until_nul(texts->cmdline));
 	if (!entry->title[0])
 		text_copy(entry->title, sizeof(entry->title),
 			  (struct text_span){entry->id, entry_stem_length(entry->id)});
+	take_profile(entry, until_nul(texts->profile));
 	entry->broken = !fits;
 	return fits || boot_error_set(&entry->error,
-				      "%s: name, command line or os-release is too long; shorten it",
-				      entry->kernel);
+				      UKI_FOLDER
+				      "/%s: name, command line or os-release is too long; shorten it",
+				      entry->id);
 }

@@ -4,6 +4,9 @@
  * (\EFI\Linux\*.efi), PE files that carry kernel, initrd, command line and
  * os-release in sections (UAPI specification "Unified Kernel Image"). The EFI
  * program in them is not run: kernel and initrd are taken out. Pure functions.
+ *
+ * A section .profile begins a profile, an entry of its own: what it lacks is that of
+ * the sections before the first one. They count from 0; a file without any has one.
  */
 #ifndef BOOT_UKI_H
 #define BOOT_UKI_H
@@ -12,16 +15,21 @@
 
 #define UKI_FOLDER "/EFI/Linux"
 #define UKI_HEAD_BYTES 4096u     /* what is read of the file for its headers */
-#define UKI_TEXT_MAX (16u << 10) /* of the section .osrel and of .cmdline */
+#define UKI_TEXT_MAX (16u << 10) /* of the sections .osrel, .cmdline and .profile */
 
 /* Where the sections lie in the file; size 0: it has none. */
 struct uki {
-	struct entry_piece kernel, initrd, cmdline, osrel;
+	struct entry_piece kernel, initrd, cmdline, osrel, profile;
+};
+
+/* What the sections say, each a text that may hold several lines. */
+struct uki_texts {
+	struct text_span cmdline, osrel, profile;
 };
 
 enum uki_result {
 	UKI_GOOD,
-	UKI_OTHER,  /* no PE file for x86-64 with a section .linux: not an entry at all */
+	UKI_OTHER,  /* no PE file for x86-64 with a section .linux, or no such profile: no entry */
 	UKI_BROKEN, /* error says why */
 };
 
@@ -30,14 +38,13 @@ enum uki_result {
  * pieces of a good one lie within the file.
  */
 enum uki_result uki_parse(struct uki *uki, const uint8_t *head, size_t size, uint64_t file_size,
-			  struct boot_error *error);
+			  uint32_t profile, struct boot_error *error);
 
 /*
- * Makes the entry of the file (its name without the folder) from the texts of
- * .cmdline and .osrel. Like entry_parse() it marks the entry broken when
- * something is too long.
+ * Makes the entry of that profile of the file (its name without the folder). Like
+ * entry_parse() it marks the entry broken when something is too long.
  */
-bool uki_entry(struct boot_entry *entry, const char *file, const struct uki *uki,
-	       struct text_span cmdline, struct text_span osrel);
+bool uki_entry(struct boot_entry *entry, const char *file, const struct uki *uki, uint32_t profile,
+	       const struct uki_texts *texts);
 
 #endif

@@ -114,8 +114,7 @@ bool utf16_from_path(uint16_t *to, size_t size, const char *path)
 	return true;
 }
 
-/* At most four bytes; returns how many. */
-static unsigned int encode_utf8(char to[4], uint32_t c)
+unsigned int utf8_put(char to[4], uint32_t c)
 {
 	unsigned int more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3, i;
 
@@ -140,7 +139,7 @@ bool utf16_to_utf8(char *to, size_t size, const uint16_t *name)
 	size_t n = 0;
 
 	while (*name) {
-		unsigned int count = encode_utf8(bytes, utf16_next(&name)), i;
+		unsigned int count = utf8_put(bytes, utf16_next(&name)), i;
 
 		if (n + count >= size)
 			return false;

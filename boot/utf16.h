@@ -19,6 +19,9 @@ uint32_t utf8_next(const char **text);
 /* The same for the screen: U+FFFD for what lies beyond UCS-2. */
 uint16_t utf8_next_ucs2(const char **text);
 
+/* A character's bytes, at most four; returns how many. */
+unsigned int utf8_put(char to[4], uint32_t c);
+
 /*
  * A path as the firmware wants it: absolute, separated by backslashes. / and \
  * are separators, and several of them together are one. False when it does not

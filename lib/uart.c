@@ -148,6 +148,13 @@ void uart_put(struct uart *uart, u8 byte)
 		uart->write(uart, UART_LCR, lcr);
 }
 
+int uart_get(const struct uart *uart)
+{
+	u8 status = uart->read ? uart->read(uart, UART_LSR) : LSR_ABSENT;
+
+	return status == LSR_ABSENT || !(status & UART_LSR_DATA_READY) ? -1 : uart->read(uart, UART_DATA);
+}
+
 void uart_put_char(struct uart *uart, char c)
 {
 	if (c == '\n')

@@ -25,6 +25,7 @@ enum uart_register {
 #define UART_LCR_DLAB 0x80u
 #define UART_MCR_DTR_RTS 0x03u
 #define UART_MCR_LOOP 0x10u
+#define UART_LSR_DATA_READY 0x01u
 #define UART_LSR_THR_EMPTY 0x20u
 #define UART_LSR_IDLE 0x40u
 
@@ -62,6 +63,9 @@ void uart_start(const struct uart *uart, u32 baud);
  * port that does not take a byte in time for the third time is given up.
  */
 void uart_put(struct uart *uart, u8 byte);
+
+/* The next byte that has come, or -1: none, or there is no port. */
+int uart_get(const struct uart *uart);
 
 /* As text: \n becomes CR LF. */
 void uart_put_char(struct uart *uart, char c);

@@ -3,8 +3,6 @@
 #include "selftest/selftest.h"
 #include "lib/uart.h"
 
-#define DATA_READY 0x01
-#define LSR_ABSENT 0xff
 #define MAPPED_END (4ull << 30)
 
 static struct uart serial;
@@ -26,7 +24,7 @@ void serial_put(char c)
 
 char serial_get(void)
 {
-	u8 status = serial.read ? serial.read(&serial, UART_LSR) : LSR_ABSENT;
+	int c = uart_get(&serial);
 
-	return status == LSR_ABSENT || !(status & DATA_READY) ? 0 : (char)serial.read(&serial, UART_DATA);
+	return c < 0 ? 0 : (char)c;
 }

@@ -66,6 +66,7 @@ class Machine:
     acpi: list = field(default_factory=list)   # files of ACPI tables for the boot entry's key
     disk: str | None = None             # an image to boot from instead of one with all of the above
     disks: list = field(default_factory=list)  # QEMU's: more disks, each an image or the text of a -drive
+    firmware: list = field(default_factory=ovmf.qemu_arguments)  # QEMU's arguments for it
     installed: str | None = None        # a disk image of tools/make-debian: its entry is booted, options are added to its own
     kept: str | None = None             # an image to boot from that keeps what is written to it
     bus: str = "virtio"                 # QEMU's: what the boot disk is at, one of BUSES
@@ -201,7 +202,7 @@ def qemu_arguments(machine, work, serial, serial2):
     """For the disk work/disk.img; resets are logged in work/qemu.log."""
     arguments = [
         "qemu-system-x86_64", "-machine", "q35", "-accel", machine.accel, "-cpu", machine.cpu, "-m", memory_size(machine.memory),
-        *ovmf.qemu_arguments(), "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
+        *machine.firmware, "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
         "-drive", f"format=raw,if=none,id=boot,file={machine.kept or work + '/disk.img,snapshot=on'}", *BUSES[machine.bus],
         "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=4",

@@ -38,18 +38,20 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
 	u64 more = fuzz_take(&in, 2);
+	u32 profile = (u32)fuzz_take(&in, 1) % 4;
 	u8 *head = fuzz_rest(&in);
 	struct text_span text = {(const char *)head, in.left};
 	static struct boot_entry entry;
 	struct boot_error error = {""};
 	struct uki uki;
 
-	switch (uki_parse(&uki, head, in.left, in.left + more, &error)) {
+	switch (uki_parse(&uki, head, in.left, in.left + more, profile, &error)) {
 	case UKI_GOOD:
 		check_piece(&uki.kernel, in.left + more);
 		check_piece(&uki.initrd, in.left + more);
 		check_piece(&uki.cmdline, in.left + more);
 		check_piece(&uki.osrel, in.left + more);
+		check_piece(&uki.profile, in.left + more);
 		if (!uki.kernel.size)
 			abort();
 		break;
@@ -58,7 +60,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		if (!error.text[0])
 			abort();
 	}
-	uki_entry(&entry, "fuzz.efi", &uki, text, text);
+	uki_entry(&entry, "fuzz.efi", &uki, profile, &(struct uki_texts){text, text, text});
 	check_entry(&entry);
 	free(head);
 	return 0;
@@ -67,14 +69,16 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 u32 fuzz_seed(u32 n, u8 out[FUZZ_SEED_MAX])
 {
 	static const u8 image[] = {
-		[2] = 'M',     [3] = 'Z',    [2 + 0x3c] = 0x40, [0x42] = 'P', [0x43] = 'E',  [0x46] = 0x64,
-		[0x47] = 0x86, [0x48] = 1,   [0x5a] = '.',      [0x5b] = 'l', [0x5c] = 'i',  [0x5d] = 'n',
-		[0x5e] = 'u',  [0x5f] = 'x', [0x62] = 8,        [0x6a] = 16,  [0x6e] = 0x20, [0x5a + 40] = 0};
-	static const char osrel[] = "\1\1ID=debian\nPRETTY_NAME=\"Debian\"\nIMAGE_VERSION='3'\nVERSION_ID=12\n";
+		[3] = 'M',     [4] = 'Z',    [3 + 0x3c] = 0x40, [0x43] = 'P', [0x44] = 'E',  [0x47] = 0x64,
+		[0x48] = 0x86, [0x49] = 1,   [0x5b] = '.',      [0x5c] = 'l', [0x5d] = 'i',  [0x5e] = 'n',
+		[0x5f] = 'u',  [0x60] = 'x', [0x63] = 8,        [0x6b] = 16,  [0x6f] = 0x20, [0x5b + 40] = 0};
+	static const char profile[] = "\1\1\1ID=reset\nTITLE=Factory reset\n";
+	static const char osrel[] = "\1\1\1ID=debian\nPRETTY_NAME=\"Debian\"\nIMAGE_VERSION='3'\nVERSION_ID=12\n";
 
 	switch (n) {
 	case 0: memcpy(out, image, sizeof(image)); return sizeof(image);
 	case 1: memcpy(out, osrel, sizeof(osrel)); return sizeof(osrel);
+	case 2: memcpy(out, profile, sizeof(profile)); return sizeof(profile);
 	default: return 0;
 	}
 }

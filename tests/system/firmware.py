@@ -2,13 +2,12 @@
 """Tests with firmware and boot code of Debian's for machines that start in real mode: the video BIOS called function by function,
 then SeaBIOS from its reset vector, which starts GRUB from the disk, which starts syslinux's memdisk, which starts a disk in memory.
 What all of them say bare is what they must say under the hypervisor."""
-import functools
 import os
 import struct
 import subprocess
 
-from common import BOCHS_TIMEOUT, boot, judge_checks, log_path, needs, require
 import vm
+from common import BOCHS_TIMEOUT, boot, judge_checks, log_path, needs, require, scratch
 
 GRUB = "/usr/lib/grub/i386-pc/"
 SEABIOS = "/usr/share/seabios/bios.bin"
@@ -45,9 +44,9 @@ BLOCKLIST = SECTOR - 12              # of the core's first sector: number of a s
 
 def grub_core():
     """GRUB for a disk that has it behind the GPT."""
-    vm.write_text("build/firmware/grub.cfg", CONFIGURATION)
-    out = "build/firmware/core.img"
-    subprocess.run(["grub-mkimage", "-O", "i386-pc", "-d", GRUB, "-o", out, "-c", "build/firmware/grub.cfg", "-p", "(hd0,gpt1)/grub",
+    vm.write_text(scratch("grub.cfg"), CONFIGURATION)
+    out = scratch("core.img")
+    subprocess.run(["grub-mkimage", "-O", "i386-pc", "-d", GRUB, "-o", out, "-c", scratch("grub.cfg"), "-p", "(hd0,gpt1)/grub",
                     *MODULES], check=True)
     with open(out, "rb") as file:
         core = bytearray(file.read())
@@ -74,7 +73,7 @@ def firmware_machine(emulator, umbra):
     machine = vm.Machine(kernel="build/guest/legacy/bios.elf", multiboot=True, options="", memory="512M", emulator=emulator, umbra=umbra,
                          modules=[(VIDEO[emulator], "video"), (SEABIOS, "system")],
                          files=[(MEMDISK, "memdisk"), ("build/guest/legacy/floppy.img", "floppy.img")])
-    work = f"build/firmware/{name}"
+    work = scratch(name)
     os.makedirs(work, exist_ok=True)
     subprocess.run(["rm", "-rf", work + "/esp"], check=True)
     vm.make_disk(machine, work)
@@ -85,7 +84,6 @@ def firmware_machine(emulator, umbra):
     return machine
 
 
-@functools.lru_cache(maxsize=None)
 def firmware(emulator, umbra):
     """All that is said from the first instruction in real mode on."""
     name = f"firmware-{emulator}-{umbra or 'umbra'}"

@@ -268,8 +268,11 @@ static void an_efi_program_is_named_and_does_not_hide_a_mistake(void **state)
 
 static void another_architecture_is_marked(void **state)
 {
-	assert_true(parse("a.conf", "linux /k\narchitecture aa64\n"));
-	assert_true(entry.other_architecture);
+	assert_false(parse("a.conf", "linux /k\narchitecture aa64\n"));
+	assert_true(entry.other_architecture && entry.broken && entry_is_foreign(&entry));
+	assert_error_has(&entry.error, "a.conf is for another architecture; Umbra boots x64 alone");
+	assert_true(parse("a.conf", "linux /k\narchitecture X64\n"));
+	assert_false(entry_is_foreign(&entry));
 }
 
 static void loader_conf_gives_default_and_timeout(void **state)
@@ -282,9 +285,20 @@ static void loader_conf_gives_default_and_timeout(void **state)
 	assert_string_equal(config.default_pattern, "debian-*");
 	assert_true(loader_config_parse(&config, "", 0, &error));
 	assert_int_equal(config.timeout, 0);
+	assert_false(config.disabled || config.no_editor);
 	text = "timeout menu-force";
 	assert_true(loader_config_parse(&config, text, strlen(text), &error));
 	assert_int_equal(config.timeout, LOADER_WAIT_FOREVER);
+	text = "timeout menu-hidden\neditor yes\ndefault @saved\n";
+	assert_true(loader_config_parse(&config, text, strlen(text), &error));
+	assert_true(!config.timeout && !config.disabled && !config.no_editor);
+	assert_string_equal(config.default_pattern, LOADER_SAVED);
+	text = "timeout menu-disabled\neditor off\n";
+	assert_true(loader_config_parse(&config, text, strlen(text), &error));
+	assert_true(!config.timeout && config.disabled && config.no_editor);
+	text = "timeout menu-disabled\ntimeout 3\n";
+	assert_true(loader_config_parse(&config, text, strlen(text), &error));
+	assert_true(config.timeout == 3 && !config.disabled);
 }
 
 static void mistakes_in_loader_conf_are_explained(void **state)
@@ -297,6 +311,9 @@ static void mistakes_in_loader_conf_are_explained(void **state)
 	text = "timeout soon\n";
 	assert_false(loader_config_parse(&config, text, strlen(text), &error));
 	assert_error_has(&error, "\"soon\"");
+	text = "#\neditor perhaps\n";
+	assert_false(loader_config_parse(&config, text, strlen(text), &error));
+	assert_error_has(&error, "loader.conf line 2: editor \"perhaps\" is neither yes nor no");
 	text = "timeout 99999999999\n";
 	assert_false(loader_config_parse(&config, text, strlen(text), &error));
 	text = "timeout\n";
@@ -329,6 +346,7 @@ static void make(struct boot_entry *e, const char *id, const char *sort_key, con
 	strcpy(e->sort_key, sort_key);
 	strcpy(e->machine_id, machine);
 	strcpy(e->version, version);
+	e->tries_left = ENTRY_NO_TRIES;
 }
 
 static void the_menu_is_ordered_as_the_specification_says(void **state)

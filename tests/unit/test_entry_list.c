@@ -68,19 +68,18 @@ static const char *default_of(const char *pattern, bool wanted_match)
 static void the_own_volume_comes_first_and_each_is_ordered_by_itself(void **state)
 {
 	static const char *const ids[] = {"b.conf", "a.conf", "d.conf", "c.conf", "z.conf"};
-	static const char *const titles[] = {"T", "T", "T (disk 2)", "T (disk 2)", "T (disk 3, partition 1)"};
+	static const char *const titles[] = {"B", "A", "D (disk 2)", "C (disk 2)", "Z (disk 3, partition 1)"};
 	static const uint32_t volumes[] = {0, 0, 1, 1, 3};
 	uint32_t i;
 
-	add("a.conf", GOOD);
-	add("b.conf", GOOD);
+	add("a.conf", "title A\nlinux /k\n");
+	add("b.conf", "title B\nlinux /k\n");
 	entry_list_end_volume(&list, 0, "");
-	add("c.conf", GOOD);
-	add("d.conf", GOOD);
-	add("e.conf", GOOD "architecture aa64\n");
+	add("c.conf", "title C\nlinux /k\n");
+	add("d.conf", "title D\nlinux /k\n");
 	entry_list_end_volume(&list, 1, "disk 2");
 	entry_list_end_volume(&list, 2, "disk 3");
-	add("z.conf", GOOD);
+	add("z.conf", "title Z\nlinux /k\n");
 	entry_list_end_volume(&list, 3, "disk 3, partition 1");
 	assert_int_equal(list.count, 5);
 	assert_int_equal(list.own, 2);
@@ -127,8 +126,6 @@ static void the_own_default_wins(void **state)
 	assert_string_equal(default_of("linux-*", false), "own.conf");
 	assert_int_equal(entry_list_timeout(&list, 0), 0);
 	assert_int_equal(entry_list_timeout(&list, 7), 7);
-	assert_false(entry_list_needs_others(&list, 0));
-	assert_true(entry_list_needs_others(&list, 7));
 }
 
 static void a_broken_own_entry_is_told_of_instead_of_passed_over(void **state)
@@ -148,7 +145,6 @@ static void without_an_own_entry_the_menu_waits_before_those_of_another_disk(voi
 	assert_string_equal(default_of("x", false), "linux-6.9.conf");
 	assert_int_equal(entry_list_timeout(&list, 0), LOADER_WAIT_FOREVER);
 	assert_int_equal(entry_list_timeout(&list, 30), 30);
-	assert_true(entry_list_needs_others(&list, 0));
 }
 
 /* A loader.conf that makes systemd-boot start Umbra is read by Umbra too. */
@@ -165,7 +161,107 @@ static void an_entry_that_starts_an_efi_program_is_never_the_default(void **stat
 	assert_string_equal(list.entries[0]->id, "umbra.conf");
 	assert_string_equal(default_of("umbra.conf", false), "debian.conf");
 	assert_string_equal(default_of("", true), "debian.conf");
-	assert_false(entry_list_needs_others(&list, 0));
+}
+
+static void an_entry_for_another_architecture_is_kept_and_never_the_default(void **state)
+{
+	add("z.conf", GOOD "architecture aa64\n");
+	entry_list_end_volume(&list, 0, "");
+	assert_false(entry_list_own_decides(&list));
+	add("a.conf", GOOD);
+	entry_list_end_volume(&list, 1, "disk 2");
+	assert_int_equal(list.count, 2);
+	assert_true(list.entries[0]->broken);
+	assert_non_null(strstr(list.entries[0]->error.text, "z.conf is for another architecture"));
+	assert_string_equal(default_of("", true), "a.conf");
+}
+
+static void entries_of_one_title_are_told_apart(void **state)
+{
+	add("a.conf", "title T\nversion 6.1\nlinux /k\n");
+	add("b.conf", "title T\nversion 6.9\nlinux /k\n");
+	add("c.conf", "title U\nversion 1\nmachine-id aa\nlinux /k\n");
+	add("d.conf", "title U\nversion 1\nmachine-id bb\nlinux /k\n");
+	add("e.conf", "title V\nlinux /k\n");
+	add("f.conf", "title V\nlinux /k\n");
+	add("g.conf", "title W\nversion 1\nlinux /k\n");
+	entry_list_end_volume(&list, 0, "");
+	add("a.conf", "title W\nlinux /k\n");
+	entry_list_end_volume(&list, 1, "disk 2");
+	static const char *const titles[] = {"W",          "V (f.conf)", "V (e.conf)", "U (1) (bb)",
+					     "U (1) (aa)", "T (6.9)",    "T (6.1)",    "W (disk 2)"};
+
+	for (uint32_t i = 0; i < list.count; i++)
+		assert_string_equal(list.entries[i]->title, titles[i]);
+	assert_string_equal(list.entries[7]->where, "disk 2");
+	assert_string_equal(list.entries[0]->where, "");
+}
+
+static void entries_without_tries_left_come_last(void **state)
+{
+	static const char *const ids[] = {"d+2.conf", "c+1-3.conf", "c+1-4.conf", "a.conf", "e+0-3.conf"};
+
+	add("e+0-3.conf", GOOD);
+	add("c+1-4.conf", GOOD);
+	add("a.conf", GOOD);
+	add("d+2.conf", GOOD);
+	add("c+1-3.conf", GOOD);
+	entry_list_end_volume(&list, 0, "");
+	for (uint32_t i = 0; i < list.count; i++)
+		assert_string_equal(list.entries[i]->id, ids[i]);
+	assert_string_equal(default_of("", true), "d+2.conf");
+	assert_string_equal(default_of("c", true), "c+1-3.conf");
+	assert_string_equal(default_of("c.conf", true), "c+1-3.conf");
+	assert_string_equal(default_of("c+1-4.conf", true), "c+1-4.conf");
+	assert_string_equal(default_of("c.efi", false), "d+2.conf");
+}
+
+static void counters_are_read_as_the_specification_writes_them(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t left, done, stem;
+	} cases[] = {
+		{"a+3.conf", 3, 0, 1},
+		{"a+3-12.conf", 3, 12, 1},
+		{"a+0.efi", 0, 0, 1},
+		{"a-3.conf", ENTRY_NO_TRIES, 0, 3},
+		{"a+.conf", ENTRY_NO_TRIES, 0, 2},
+		{"a+3-.conf", ENTRY_NO_TRIES, 0, 4},
+		{"a+-3.conf", ENTRY_NO_TRIES, 0, 4},
+		{"+3.conf", ENTRY_NO_TRIES, 0, 2},
+		{"a+x3.conf", ENTRY_NO_TRIES, 0, 4},
+		{"a+99999999999.conf", ENTRY_NO_TRIES, 0, 13},
+		{"a+b+4-1.conf", 4, 1, 3},
+		{"6.1.0-56.conf", ENTRY_NO_TRIES, 0, 8},
+		{"3.conf", ENTRY_NO_TRIES, 0, 1},
+	};
+	static struct boot_entry entry;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		entry_parse(&entry, cases[i].name, GOOD, sizeof(GOOD) - 1);
+		assert_int_equal(entry.tries_left, cases[i].left);
+		assert_int_equal(entry.tries_done, cases[i].done);
+		assert_int_equal(entry_stem_length(entry.id), cases[i].stem);
+	}
+}
+
+static void profiles_follow_their_file_in_order(void **state)
+{
+	for (uint32_t i = 0; i < 3; i++) {
+		struct boot_entry *entry = entry_list_next(&list);
+
+		entry_parse(entry, "u.efi", GOOD, sizeof(GOOD) - 1);
+		entry->profile = 2 - i;
+		if (entry->profile)
+			snprintf(entry->id, sizeof(entry->id), "u.efi@%u", entry->profile);
+		entry_list_keep(&list);
+	}
+	entry_list_end_volume(&list, 0, "");
+	assert_string_equal(list.entries[0]->id, "u.efi");
+	assert_string_equal(list.entries[1]->id, "u.efi@1");
+	assert_string_equal(list.entries[2]->id, "u.efi@2");
+	assert_string_equal(default_of("u.efi@2", true), "u.efi@2");
 }
 
 static void broken_entries_of_other_disks_are_passed_over(void **state)
@@ -249,7 +345,7 @@ static void a_full_list_takes_no_more(void **state)
 	entry_list_end_volume(&list, 0, "");
 	entry_list_end_volume(&list, 1, "disk 2");
 	assert_int_equal(list.own, ENTRY_LIST_MAX);
-	assert_string_equal(list.entries[0]->title, "T");
+	assert_string_equal(list.entries[0]->title, "T (63.conf)");
 }
 
 static void of_a_gpt_the_two_partitions_of_boot_loaders_are_looked_at(void **state)
@@ -289,6 +385,11 @@ int main(void)
 		TEST(a_broken_own_entry_is_told_of_instead_of_passed_over),
 		TEST(without_an_own_entry_the_menu_waits_before_those_of_another_disk),
 		TEST(an_entry_that_starts_an_efi_program_is_never_the_default),
+		TEST(an_entry_for_another_architecture_is_kept_and_never_the_default),
+		TEST(entries_of_one_title_are_told_apart),
+		TEST(entries_without_tries_left_come_last),
+		TEST(counters_are_read_as_the_specification_writes_them),
+		TEST(profiles_follow_their_file_in_order),
 		TEST(broken_entries_of_other_disks_are_passed_over),
 		TEST(where_nothing_can_be_booted_the_first_is_shown),
 		TEST(a_full_list_takes_no_more),

@@ -20,6 +20,7 @@ static uint8_t head[UKI_HEAD_BYTES];
 static struct uki uki;
 static struct boot_error error;
 static struct boot_entry entry;
+static uint32_t profile;
 
 static void put(size_t at, uint64_t value, size_t bytes)
 {
@@ -44,6 +45,7 @@ static void section(uint32_t i, const char *name, uint32_t virtual_size, uint32_
 
 static int make(void **state)
 {
+	profile = 0;
 	memset(head, 0, sizeof(head));
 	head[0] = 'M';
 	head[1] = 'Z';
@@ -67,7 +69,7 @@ static enum uki_result parse(size_t size)
 
 	memcpy(copy, head, size);
 	memset(&uki, 0xa5, sizeof(uki));
-	result = uki_parse(&uki, copy, size, FILE_BYTES, &error);
+	result = uki_parse(&uki, copy, size, FILE_BYTES, profile, &error);
 	free(copy);
 	return result;
 }
@@ -75,8 +77,17 @@ static enum uki_result parse(size_t size)
 static bool make_entry(const char *file, const char *cmdline, size_t length, const char *osrel)
 {
 	memset(&entry, 0xa5, sizeof(entry));
-	return uki_entry(&entry, file, &uki, (struct text_span){cmdline, length},
-			 (struct text_span){osrel, strlen(osrel)});
+	return uki_entry(&entry, file, &uki, profile,
+			 &(struct uki_texts){.cmdline = {cmdline, length}, .osrel = {osrel, strlen(osrel)}});
+}
+
+static const char *title_with(const char *text)
+{
+	memset(&entry, 0xa5, sizeof(entry));
+	assert_true(
+		uki_entry(&entry, "a+3-1.efi", &uki, profile,
+			  &(struct uki_texts){.osrel = {"PRETTY_NAME=D\n", 14}, .profile = {text, strlen(text)}}));
+	return entry.title;
 }
 
 static void kernel_initrd_and_texts_are_found(void **state)
@@ -185,6 +196,70 @@ static void what_is_too_long_breaks_the_entry(void **state)
 	assert_false(make_entry(text + 3, "", 0, ""));
 }
 
+/* Three: the main one, one with a command line of its own, one with a kernel and an initrd of its own. */
+static void make_profiles(void)
+{
+	section(5, ".profile", 10, 0x200, 0x2400);
+	section(6, ".profile", 11, 0x200, 0x2600);
+	section(7, ".cmdline", 12, 0x200, 0x2800);
+	section(8, ".profile", 13, 0x200, 0x2a00);
+	section(9, ".linux", 14, 0x200, 0x2c00);
+	section(10, ".initrd", 15, 0x200, 0x2e00);
+}
+
+static void a_profile_takes_from_the_main_one_what_it_lacks(void **state)
+{
+	make_profiles();
+	assert_int_equal(parse(sizeof(head)), UKI_GOOD);
+	assert_int_equal(uki.profile.size, 10);
+	assert_int_equal(uki.cmdline.size, 9);
+	assert_int_equal(uki.kernel.size, 0x5001);
+	profile = 1;
+	assert_int_equal(parse(sizeof(head)), UKI_GOOD);
+	assert_int_equal(uki.profile.size, 11);
+	assert_int_equal(uki.cmdline.size, 12);
+	assert_int_equal(uki.kernel.size, 0x5001);
+	assert_int_equal(uki.initrd.size, 0x300);
+	profile = 2;
+	assert_int_equal(parse(sizeof(head)), UKI_GOOD);
+	assert_int_equal(uki.profile.size, 13);
+	assert_int_equal(uki.cmdline.size, 9);
+	assert_int_equal(uki.kernel.size, 14);
+	assert_int_equal(uki.initrd.size, 15);
+	assert_int_equal(uki.osrel.size, 30);
+	profile = 3;
+	assert_int_equal(parse(sizeof(head)), UKI_OTHER);
+	make(state);
+	profile = 1;
+	assert_int_equal(parse(sizeof(head)), UKI_OTHER);
+}
+
+static void a_profile_beyond_the_end_breaks_its_entry_alone(void **state)
+{
+	make_profiles();
+	section(9, ".linux", 14, 0x200, FILE_BYTES);
+	assert_int_equal(parse(sizeof(head)), UKI_GOOD);
+	profile = 2;
+	assert_int_equal(parse(sizeof(head)), UKI_BROKEN);
+	assert_non_null(strstr(error.text, "cut off"));
+}
+
+static void a_profile_has_a_name_and_a_title_of_its_own(void **state)
+{
+	assert_int_equal(parse(sizeof(head)), UKI_GOOD);
+	assert_string_equal(title_with(""), "D");
+	assert_string_equal(entry.id, "a+3-1.efi");
+	assert_int_equal(entry.tries_left, 3);
+	assert_int_equal(entry.tries_done, 1);
+	assert_string_equal(title_with("ID=main\nTITLE='Regular boot'"), "D (Regular boot)");
+	profile = 2;
+	assert_string_equal(title_with("ID=reset\n"), "D (reset)");
+	assert_string_equal(title_with("X=y"), "D (profile 2)");
+	assert_string_equal(entry.id, "a+3-1.efi@2");
+	assert_string_equal(entry.kernel, "/EFI/Linux/a+3-1.efi");
+	assert_int_equal(entry_stem_length(entry.id), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, make)
 
 int main(void)
@@ -196,6 +271,9 @@ int main(void)
 		TEST(any_length_and_any_changed_byte_is_survived),
 		TEST(the_entry_has_title_order_and_command_line),
 		TEST(what_is_too_long_breaks_the_entry),
+		TEST(a_profile_takes_from_the_main_one_what_it_lacks),
+		TEST(a_profile_beyond_the_end_breaks_its_entry_alone),
+		TEST(a_profile_has_a_name_and_a_title_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
