@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """An installed Debian with systemd (tools/make-debian), from its own disk by its own boot entry: what it says of itself
 under Umbra is what it says bare, whatever has started Umbra and whatever the disk is at. umbra-install, run in it, is undone without a trace."""
-import functools
 import hashlib
 import os
 import random
@@ -9,7 +8,7 @@ import re
 import subprocess
 
 import vm
-from common import RELEASE, require, run_command, slow
+from common import RELEASE, remembered, require, run_command, slow, together
 from processors import NUMBERS, TIME
 from talking import talk
 
@@ -72,7 +71,7 @@ def look(name, machine, command=LOOK):
     return sections(run_command(f"installed-{name}", machine, timeout=TIMEOUT))
 
 
-@functools.lru_cache(maxsize=None)
+@remembered
 def bare(suite, cpus, bus):
     return look(f"{suite}-{cpus}-{bus}-bare", machine_for(suite, cpus, bus, umbra="bare"))
 
@@ -99,21 +98,25 @@ def check(suite, cpus, bus):
     compare(bare(suite, cpus, bus), look(f"{suite}-{cpus}-{bus}", machine_for(suite, cpus, bus)), cpus)
 
 
+@together("installed")
 @slow
 def test_installed_debian_12_says_what_it_says_bare():
     check("bookworm", 1, "virtio")
 
 
+@together("installed")
 @slow
 def test_installed_debian_12_with_four_processors_on_ahci_says_what_it_says_bare():
     check("bookworm", 4, "ahci")
 
 
+@together("installed")
 @slow
 def test_installed_debian_13_says_what_it_says_bare():
     check("trixie", 1, "nvme")
 
 
+@together("installed")
 @slow
 def test_installed_debian_13_with_four_processors_on_nvme_says_what_it_says_bare():
     check("trixie", 4, "nvme")
@@ -144,6 +147,7 @@ def own_entry(image):
     return mtools("mdir", image, "-b", "::/loader/entries").split()[0]
 
 
+@together("installed")
 @slow
 def test_stick_with_umbra_alone_starts_installed_debian_13():
     image = copy_of("trixie", "stick")
@@ -161,6 +165,7 @@ def test_stick_with_umbra_alone_starts_installed_debian_13():
     compare(bare("trixie", 1, "nvme"), sections(result), 1)
 
 
+@together("installed")
 @slow
 def test_installed_debian_12_starts_from_a_unified_kernel_image():
     image = copy_of("bookworm", "uki")
@@ -213,6 +218,7 @@ def check_umbra_install(suite, name, bus, image, prepare=""):
     return without, said, result.text
 
 
+@together("installed")
 @slow
 def test_installed_debian_13_starts_by_systemd_boot_and_umbra_install_and_is_as_before_without_it():
     image = copy_of("trixie", "systemd-boot")
@@ -222,6 +228,7 @@ def test_installed_debian_13_starts_by_systemd_boot_and_umbra_install_and_is_as_
     require('"Debian GNU/Linux 13 (trixie)"' in text, "another entry was started")
 
 
+@together("installed")
 @slow
 def test_installed_debian_12_starts_by_grub_and_umbra_install_and_is_as_before_without_it():
     image = copy_of("bookworm", "grub")
@@ -244,6 +251,7 @@ def use_the_keyboard_and_the_button(guest):
     guest.monitor("system_powerdown")
 
 
+@together("installed")
 @slow
 def test_installed_debian_13_hears_a_usb_keyboard_and_the_power_button():
     machine = machine_for("trixie", 2, "virtio")
