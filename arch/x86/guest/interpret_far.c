@@ -7,6 +7,7 @@
 #include "arch/x86/guest/emulate_stack.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret_group.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 #include "lib/string.h"
@@ -75,7 +76,7 @@ int interpret_code_segment(struct emu *e, enum far_way way, u16 selector, u64 of
 
 static void enter(struct emu *e, const struct segment *cs, u64 offset)
 {
-	e->vcpu->vendor->set_segment(e->vcpu, SEG_CS, cs);
+	known_set_segment(e->vcpu, SEG_CS, cs);
 	emu_branch(e, offset);
 }
 
@@ -84,10 +85,10 @@ static void enter(struct emu *e, const struct segment *cs, u64 offset)
 /* Where to: in the instruction, or in memory. */
 static int read_target(struct emu *e, u16 *selector, u64 *offset)
 {
-	if (e->insn.has_modrm)
+	if (e->insn->has_modrm)
 		return interpret_read_pointer(e, selector, offset);
-	*selector = e->insn.imm2;
-	*offset = insn_truncate(e->insn.imm, e->insn.opsize);
+	*selector = e->insn->imm2;
+	*offset = insn_truncate(e->insn->imm, e->insn->opsize);
 	return 0;
 }
 
@@ -95,7 +96,7 @@ static int jump_or_call(struct emu *e, enum far_way way)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u64 rsp = vcpu->gpr[GPR_RSP];
-	u32 size = e->insn.opsize;
+	u32 size = e->insn->opsize;
 	struct segment cs;
 	u16 selector;
 	u64 offset;
@@ -106,7 +107,7 @@ static int jump_or_call(struct emu *e, enum far_way way)
 	if (!err && way == FAR_CALL)
 		err = emu_push_value(e, size, insn_selector(vcpu, SEG_CS));
 	if (!err && way == FAR_CALL)
-		err = emu_push_value(e, size, vcpu->rip + e->insn.len);
+		err = emu_push_value(e, size, vcpu->rip + e->insn->len);
 	if (err)
 		vcpu->gpr[GPR_RSP] = rsp;
 	else
@@ -120,7 +121,7 @@ static int jump_or_call(struct emu *e, enum far_way way)
 static int return_far(struct emu *e, u32 drop)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u32 size = e->insn.opsize;
+	u32 size = e->insn->opsize;
 	u64 offset, selector;
 	struct segment cs;
 	int err = emu_peek_value(e, 0, size, &offset);
@@ -143,18 +144,18 @@ static int return_far(struct emu *e, u32 drop)
 static int return_from_interrupt(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u64 taken = interpret_loaded_flags(e, e->insn.opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16), flags;
+	u64 taken = interpret_loaded_flags(e, e->insn->opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16), flags;
 	int err;
 
 	vcpu->nmi_blocked = false; /* even if it faults: SDM vol. 3 section 6.7.1 */
 	if (!interpret_is_real(e) && (vcpu->rflags & RFLAGS_NT || in_long_mode(vcpu)))
 		interpret_stop(e, ": a return to another task, or in IA-32e mode");
-	err = emu_peek_value(e, 2 * e->insn.opsize, e->insn.opsize, &flags);
+	err = emu_peek_value(e, 2 * e->insn->opsize, e->insn->opsize, &flags);
 	if (err)
 		return err;
-	if (!interpret_is_real(e) && e->insn.opsize == 4 && flags & RFLAGS_VM)
+	if (!interpret_is_real(e) && e->insn->opsize == 4 && flags & RFLAGS_VM)
 		interpret_stop(e, ": a return to virtual-8086 mode");
-	err = return_far(e, e->insn.opsize);
+	err = return_far(e, e->insn->opsize);
 	if (!err)
 		interpret_set_flags(e, (vcpu->rflags & ~taken) | (flags & taken));
 	return err;
@@ -163,14 +164,14 @@ static int return_from_interrupt(struct emu *e)
 /* clang-format off */
 int interpret_far(struct emu *e)
 {
-	switch (e->insn.opcode) {
+	switch (e->insn->opcode) {
 	case 0x9a: return jump_or_call(e, FAR_CALL);
-	case 0xca: case 0xcb: return return_far(e, (u16)e->insn.imm);
+	case 0xca: case 0xcb: return return_far(e, (u16)e->insn->imm);
 	case 0xcf: return return_from_interrupt(e);
 	case 0xea: return jump_or_call(e, FAR_JUMP);
 	default: break;
 	}
-	switch (e->insn.reg & 7) {
+	switch (e->insn->reg & 7) {
 	case 3: return jump_or_call(e, FAR_CALL);
 	case 5: return jump_or_call(e, FAR_JUMP);
 	case 7: return interpret_undefined(e);
