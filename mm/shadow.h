@@ -255,6 +255,39 @@ MUST_CHECK int shadow_write_guest(struct shadow_mmu *mmu, gva_t gva, const void 
 MUST_CHECK int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expected, const void *value,
 				     u32 len, struct gpt_access access, gva_t *fault_gva, u32 *error);
 /*
+ * A frame of RAM where paging is off, found once for many accesses: which frames are RAM, and where, never changes. False: it is
+ * none. shadow_read_ram() reads one piece of natural size, false: it is none; the write is as shadow_write_guest()'s.
+ */
+struct shadow_ram {
+	u8 *at;
+	u32 *frame; /* the engine's */
+	gfn_t gfn;
+};
+MUST_CHECK bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram);
+void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *buf, u32 len);
+
+#define SHADOW_READ_AS(type) \
+	do { \
+		type value = __atomic_load_n((const type *)(const void *)at, __ATOMIC_RELAXED); \
+		__builtin_memcpy(buf, &value, sizeof(type)); \
+	} while (0)
+
+static ALWAYS_INLINE bool shadow_read_ram(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
+{
+	const u8 *at = ram->at + offset;
+
+	if (unlikely(offset & (len - 1)))
+		return false;
+	switch (len) {
+	case 1: SHADOW_READ_AS(u8); return true;
+	case 2: SHADOW_READ_AS(u16); return true;
+	case 4: SHADOW_READ_AS(u32); return true;
+	case 8: SHADOW_READ_AS(u64); return true;
+	default: return false;
+	}
+}
+
+/*
  * The access to the byte at gva, but nothing is moved: 0 if it is hidden memory, -EIO if it is other memory, -EFAULT with
  * *fault_gva and *error.
  */

@@ -172,17 +172,47 @@ static bool exchange(u8 *at, const u8 *expected, u8 *value, u32 len)
 }
 
 /* With the lock: else another CPU could protect the table between the two, and never learn of the write. */
-static void write_ram(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf)
+static ALWAYS_INLINE void write_frame(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame, u8 *at, u8 *buf, u32 len)
 {
 	struct shadow *s = mmu->s;
-	u32 *frame;
 
 	engine_lock(s);
-	frame = frame_of_gfn(s, piece->gfn);
-	if (frame_is_protected(*frame))
-		frame_unsync(mmu, piece->gfn, frame);
-	copy_natural(piece->at, buf, piece->len, true); /* LOCKED: write */
+	if (unlikely(frame_is_protected(*frame)))
+		frame_unsync(mmu, gfn, frame);
+	copy_natural(at, buf, len, true); /* LOCKED: write */
 	engine_unlock(s);
+}
+
+static void write_ram(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf)
+{
+	write_frame(mmu, piece->gfn, frame_of_gfn(mmu->s, piece->gfn), piece->at, buf, piece->len);
+}
+
+bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
+{
+	struct region_hit hit;
+
+	region_lookup(mmu->s->regions, gfn, &hit);
+	if (hit.kind != REGION_RAM)
+		return false;
+	ram->at = phys_to_virt(pfn_to_hpa(hit.pfn));
+	ram->frame = frame_of_gfn(mmu->s, gfn);
+	ram->gfn = gfn;
+	return true;
+}
+
+static NOINLINE void write_ram_slow(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset,
+				    const void *buf, u32 len)
+{
+	write_frame(mmu, ram->gfn, ram->frame, ram->at + offset, (u8 *)(uintptr_t)buf, len);
+}
+
+/* One CPU has nobody to keep out. */
+void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *buf, u32 len)
+{
+	if (unlikely(mmu->s->readers || frame_is_protected(*ram->frame) ||
+		     !copy_at_once(ram->at + offset, (u8 *)(uintptr_t)buf, len, true)))
+		write_ram_slow(mmu, ram, offset, buf, len);
 }
 
 /* The same for a locked operation. */

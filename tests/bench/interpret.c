@@ -22,7 +22,8 @@
 #define ARENA_BYTES (64ull << 20)
 #define POOL_BASE (48ull << 20)
 #define CODE 0x7c00u
-#define TURNS 1000u
+#define TURNS 200u
+#define COPIES INTERPRET_SOME
 
 int main(int argc, char **argv);
 void log_printf(enum log_level level, const char *format, ...)
@@ -174,21 +175,21 @@ static void make_guest(void)
 
 static const struct {
 	const char *name, *bytes;
-	u32 len;
+	u32 len, count;
 } loops[] = {
-	{"registers", "\x01\xd8\x40\x89\xc2", 5},          /* ADD AX, BX; INC AX; MOV DX, AX */
-	{"loads", "\x8b\x07\x03\x47\x02\x3b\x07", 7},      /* MOV AX, [BX]; ADD AX, [BX+2]; CMP AX, [BX] */
-	{"stores", "\x89\x07\x88\x47\x04\xc6\x07\x01", 8}, /* MOV [BX], AX and two more */
-	{"stack", "\x50\x5a\x53\x5b", 4},                  /* PUSH AX; POP DX; PUSH BX; POP BX */
-	{"branches", "\x74\x00\x75\x00\xeb\x00", 6},
-	{"modify", "\x01\x07\xfe\x07\xd1\x27", 6}, /* ADD [BX], AX; INC BYTE [BX]; SHL WORD [BX], 1 */
-	{"string", "\xab\xad", 2},                 /* STOSW; LODSW */
+	{"registers", "\x01\xd8\x40\x89\xc2", 5, 3},          /* ADD AX, BX; INC AX; MOV DX, AX */
+	{"loads", "\x8b\x07\x03\x47\x02\x3b\x07", 7, 3},      /* MOV AX, [BX]; ADD AX, [BX+2]; CMP AX, [BX] */
+	{"stores", "\x89\x07\x88\x47\x04\xc6\x07\x01", 8, 3}, /* MOV [BX], AX and two more */
+	{"stack", "\x50\x5a\x53\x5b", 4, 4},                  /* PUSH AX; POP DX; PUSH BX; POP BX */
+	{"branches", "\x74\x00\x75\x00\xeb\x00", 6, 3},
+	{"modify", "\x01\x07\xfe\x07\xd1\x27", 6, 3}, /* ADD [BX], AX; INC BYTE [BX]; SHL WORD [BX], 1 */
+	{"string", "\xab\xad", 2, 2},                 /* STOSW; LODSW */
 };
 
 /* callgrind collects inside this one only. */
 __attribute__((noipa)) static void measure_interpret(void)
 {
-	if (interpret_one(&vcpu) != INTERPRETED)
+	if (interpret_some(&vcpu) != INTERPRETED)
 		panic("event");
 }
 
@@ -204,13 +205,15 @@ int main(int argc, char **argv)
 	while (n < ARRAY_SIZE(loops) - 1 && argc > 1 && strcmp(loops[n].name, argv[1]) != 0)
 		n++;
 	code = (u8 *)arena + CODE;
-	memcpy(code, loops[n].bytes, loops[n].len);
+	for (u32 i = 0; i < COPIES; i++)
+		memcpy(code + i * loops[n].len, loops[n].bytes, loops[n].len);
+	vcpu.execution = EXECUTION_INTERPRETED;
 	for (u32 turn = 0; turn < TURNS; turn++) {
 		vcpu.rip = CODE;
 		vcpu.gpr[GPR_RDI] = vcpu.gpr[GPR_RSI] = 0x5000;
-		while (vcpu.rip < CODE + loops[n].len) {
+		for (u32 i = 0; i < loops[n].count * COPIES / INTERPRET_SOME; i++) {
 			measure_interpret();
-			count++;
+			count += INTERPRET_SOME;
 		}
 	}
 	printf("%u\n", count);

@@ -28,13 +28,15 @@ static bool is_string(const u8 *bytes, u32 bits)
 	       ((insn.opcode >= 0x6c && insn.opcode <= 0x6f) || (insn.opcode >= 0xa4 && insn.opcode <= 0xaf));
 }
 
+static bool goes_on; /* with what is known from the instruction before */
+
 static void step(void)
 {
 	u32 at = (u32)(segments[SEG_CS].base + vcpu.rip), cost = vcpu.interpreted;
 	bool string = at >= MEM_END - INSN_MAX ||
 		      is_string(memory + at, segments[SEG_CS].attributes & SEG_ATTR_DB ? 32 : 16);
 	struct vcpu before = vcpu;
-	enum interpreted result = interpret_one(&vcpu);
+	enum interpreted result = goes_on ? interpret_some(&vcpu) : interpret_one(&vcpu);
 
 	if (vcpu.interpreted - cost > COST_MAX || vcpu.interpreted == cost || vcpu.code_bits)
 		abort();
@@ -92,6 +94,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	if (mode & 16)
 		dr7 = fuzz_take(&in, 4), dr[0] = 0x1000, dr[1] = 0x4000;
 	code_in_place = mode & 32;
+	ram_in_place = mode & 64;
+	goes_on = mode & 128;
 	for (u32 i = 0; i < sizeof(pattern); i++)
 		pattern[i] = (u8)fuzz_take(&in, 1);
 	for (u32 at = 0; at < MEM_END; at += sizeof(pattern))

@@ -21,6 +21,7 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret.h"
 #include "arch/x86/guest/io.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/msr.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
@@ -153,6 +154,23 @@ enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_a
 
 	walk->gfn = gva >> PAGE_SHIFT;
 	return check_access(gva, access, &fault_gva, &walk->error) ? GPT_FAULT : GPT_OK;
+}
+
+static bool ram_in_place = true; /* shadow_find_ram() finds it */
+bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
+{
+	gva_t at = gfn << PAGE_SHIFT;
+
+	assert_false(vcpu.cr0 & CR0_PG);
+	*ram = (struct shadow_ram){.at = memory + at, .gfn = gfn};
+	return ram_in_place && at < MEM_END && at != absent;
+}
+
+void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *buf, u32 len)
+{
+	assert_true(ram->at == memory + (ram->gfn << PAGE_SHIFT) && offset + len <= PAGE_SIZE);
+	memcpy(ram->at + offset, buf, len);
+	note_write((ram->gfn << PAGE_SHIFT) + offset, len);
 }
 
 static bool code_in_place = true; /* shadow_find_code() finds it */

@@ -175,6 +175,17 @@ int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expecte
 	return shadow_write_guest(mmu, gva, value, len, access, fault_gva, error);
 }
 
+/* Nothing is known to the emulator. */
+bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
+{
+	fail();
+	return false;
+}
+void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *buf, u32 len)
+{
+	fail();
+}
+
 int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, gva_t *fault_gva, u32 *error)
 {
 	int err = access_check(gva, access, fault_gva, error);

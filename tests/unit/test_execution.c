@@ -14,6 +14,7 @@
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/interpret.h"
 #include "arch/x86/guest/run.h"
+#include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
 #include "tests/unit/fake_vmx.h"
 #include "vmx/check.h"
@@ -77,6 +78,11 @@ enum interpreted interpret_one(struct vcpu *v)
 	case 'l': v->interpreted += 399; return INTERPRETED;
 	default: return INTERPRETED;
 	}
+}
+
+enum interpreted interpret_some(struct vcpu *v)
+{
+	return interpret_one(v);
 }
 
 void interpret_deliver(struct vcpu *v, const struct vcpu_event *event)
@@ -167,12 +173,17 @@ static void real_mode(void)
 static int fresh(void **state)
 {
 	static struct shadow_mmu_head mmu;
+	static struct guest guest;
 
 	memset(story, 0, sizeof(story));
 	script = interrupts = "";
 	nmis_to_come = kicks = 0;
-	vcpu = (struct vcpu){
-		.vendor = &vendor, .hw = &hw, .next_audit = ~0ull, .cr0 = CR0_ET, .rflags = RFLAGS_FIXED};
+	vcpu = (struct vcpu){.vendor = &vendor,
+			     .hw = &hw,
+			     .guest = &guest,
+			     .next_audit = ~0ull,
+			     .cr0 = CR0_ET,
+			     .rflags = RFLAGS_FIXED};
 	vcpu.mmu = (struct shadow_mmu *)&mmu;
 	vcpu.execution = EXECUTION_UNDECIDED;
 	real_mode();

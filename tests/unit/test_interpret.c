@@ -1101,9 +1101,92 @@ static void what_is_costly_is_counted(void **state)
 	assert_int_equal(vcpu.rip, CODE + 2);
 }
 
+/* --- what is known from one instruction to the next ------------------------------------------------------ */
+
+static enum interpreted go_on(const void *bytes, u32 len)
+{
+	memcpy(memory + (u32)(segments[SEG_CS].base + vcpu.rip), bytes, len);
+	return interpret_some(&vcpu); /* of a guest that is not to be interpreted: one */
+}
+#define GO_ON(bytes) go_on(bytes, sizeof(bytes) - 1)
+#define LOAD_AX "\xa1\x00\x40" /* MOV AX, [4000] */
+#define STORE_AX "\xa3\x00\x40"
+
+static void what_is_known_ends_with_what_it_is_of(void **state)
+{
+	real();
+	memory[DATA] = 1;
+	memory[DATA + 0x1000] = 2;
+	assert_int_equal(GO_ON(LOAD_AX), INTERPRETED);
+	assert_int_equal((u16)vcpu.gpr[GPR_RAX], 1);
+	memory[DATA] = 3; /* RAM is looked at each time, */
+	vcpu.gpr[GPR_RBX] = 0x100;
+	assert_int_equal(GO_ON("\x8e\xdb"), INTERPRETED); /* MOV DS, BX */
+	assert_int_equal(GO_ON("\x26" LOAD_AX), INTERPRETED);
+	assert_int_equal((u16)vcpu.gpr[GPR_RAX], 3);
+	assert_int_equal(GO_ON(LOAD_AX), INTERPRETED); /* a segment until it is loaded, */
+	assert_int_equal((u16)vcpu.gpr[GPR_RAX], 2);
+	deliver(EVENT_INTERRUPT, 0x21);
+	assert_int_equal(GO_ON(LOAD_AX), INTERPRETED); /* code until an event */
+	assert_int_equal(vcpu.rip, HANDLER + 0x21 + 3);
+	dr[0] = 0x5000;
+	vcpu.gpr[GPR_RAX] = DR7_RESET | 0x30001; /* and breakpoints until DR7 is written */
+	assert_int_equal(GO_ON("\x0f\x23\xf8"), INTERPRETED);
+	assert_int_equal(GO_ON(LOAD_AX), INTERPRET_EVENT);
+	expect_exception(VEC_DB, 0);
+	known_forget(&vcpu);
+}
+
+static void types_hold_from_the_instruction_that_sets_pe(void **state)
+{
+	real();
+	segments[SEG_DS].attributes = 0x91; /* read only */
+	assert_int_equal(GO_ON(STORE_AX), INTERPRETED);
+	vcpu.gpr[GPR_RAX] = CR0_ET | CR0_PE;
+	assert_int_equal(GO_ON("\x0f\x22\xc0"), INTERPRETED);
+	assert_int_equal(GO_ON(STORE_AX), INTERPRET_EVENT);
+	expect_exception(VEC_GP, 0);
+	assert_int_equal(GO_ON(LOAD_AX), INTERPRETED);
+	vcpu.gpr[GPR_RAX] = CR0_ET | CR0_PE | CR0_PG;
+	assert_int_equal(GO_ON("\x0f\x22\xc0"), INTERPRETED);
+	absent = DATA; /* pages from the one that sets PG */
+	assert_int_equal(GO_ON(LOAD_AX), INTERPRET_EVENT);
+	expect_exception(VEC_PF, 0);
+	known_forget(&vcpu);
+}
+
+static void expect_some(const char *bytes, u32 len, enum interpreted result, u32 done)
+{
+	known_forget(&vcpu);
+	vcpu.rip = CODE;
+	memset(memory + CODE, 0x90, 64);
+	memcpy(memory + CODE, bytes, len);
+	assert_int_equal(interpret_some(&vcpu), result);
+	assert_int_equal(vcpu.rip, CODE + done);
+}
+
+static void some_end_where_their_caller_has_to_look(void **state)
+{
+	real();
+	vcpu.execution = EXECUTION_INTERPRETED;
+	expect_some("", 0, INTERPRETED, INTERPRET_SOME);
+	expect_some("\x90\xf4", 2, INTERPRET_HALT, 2);
+	expect_some("\x90\x0f\x0b", 3, INTERPRET_EVENT, 1);
+	expect_exception(VEC_UD, 0);
+	expect_some("\x90\xe4\x60", 3, INTERPRETED, 3);  /* a handler of exits */
+	expect_some("\xfb\x90\x90", 3, INTERPRETED, 2);  /* interrupts are open from the NOP behind STI on: */
+	expect_some("", 0, INTERPRETED, INTERPRET_SOME); /* known to the caller */
+	expect_some("\xfa\x90\x90", 3, INTERPRETED, INTERPRET_SOME);
+	vcpu.execution = EXECUTION_UNDECIDED;
+	expect_some("", 0, INTERPRETED, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_known_ends_with_what_it_is_of),
+		cmocka_unit_test(types_hold_from_the_instruction_that_sets_pe),
+		cmocka_unit_test(some_end_where_their_caller_has_to_look),
 		cmocka_unit_test(an_interrupt_goes_through_the_table),
 		cmocka_unit_test(soft_events_push_the_address_behind),
 		cmocka_unit_test(a_fault_pushes_its_own_address),

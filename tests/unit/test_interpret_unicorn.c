@@ -348,6 +348,13 @@ static bool stays(uc_engine *uc, u32 at, u32 ip)
 	return value == at || value == ip;
 }
 
+/* With what is known from the instruction before, or without. */
+static bool goes_on;
+static enum interpreted interpret(void)
+{
+	return goes_on ? interpret_some(&vcpu) : interpret_one(&vcpu);
+}
+
 /* One instruction; false: the chain ends. */
 static bool one(uc_engine *uc)
 {
@@ -374,7 +381,7 @@ static bool one(uc_engine *uc)
 	before = vcpu;
 	load_unicorn(uc);
 	uc_ctl_remove_cache(uc, at, at + INSN_MAX);
-	while (interpret_one(&vcpu) == INTERPRETED && vcpu.rip == before.rip && is_string(&insn))
+	while (interpret() == INTERPRETED && vcpu.rip == before.rip && is_string(&insn))
 		;
 	/* Never without a count, or it forgets all that it has translated. It stops where we did: what lies there it does not translate, for it may give up on it. */
 	until = vcpu.inject.type == EVENT_NONE ? (u32)(segments[SEG_CS].base + vcpu.rip) : at + len;
@@ -411,7 +418,13 @@ static uc_engine *new_unicorn(void)
 
 static void chain(uc_engine *uc)
 {
+	static u32 chains;
+
 	random_state();
+	known_forget(&vcpu);
+	chains++;
+	goes_on = chains % 4;
+	ram_in_place = chains % 8;
 	for (u32 i = 0; i < CHAIN; i++)
 		if (!one(uc))
 			break;

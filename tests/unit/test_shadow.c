@@ -2039,6 +2039,30 @@ static void hypervisor_writes_to_a_table_for_the_guest(void **state)
 	assert_int_equal(error, 0);
 }
 
+/* adversarial: 20 */
+static void hypervisor_writes_to_a_table_in_a_frame_that_it_has_found_before(void **state)
+{
+	struct shadow_ram ram;
+	u64 at, value;
+
+	map(CODE, 1, DATA | USER);
+	at = slot(g.root, CODE, 1);
+	assert_true(shadow_find_ram(g.m->mmu, at >> PAGE_SHIFT, &ram));
+	assert_false(shadow_find_ram(g.m->mmu, MACHINE_HIDDEN >> PAGE_SHIFT, &ram));
+	assert_false(shadow_find_ram(g.m->mmu, MACHINE_TRAPPED >> PAGE_SHIFT, &ram));
+	assert_false(shadow_find_ram(g.m->mmu, MACHINE_MMIO >> PAGE_SHIFT, &ram));
+	assert_true(shadow_find_ram(g.m->mmu, at >> PAGE_SHIFT, &ram));
+	for (u32 i = 0; i < 10; i++) {
+		expect_ok(CODE, USER_WRITE, DATA + (i % 4) * PAGE_SIZE);
+		value = (DATA + ((i + 1) % 4) * PAGE_SIZE) | USER;
+		shadow_write_ram(g.m->mmu, &ram, at & ~PAGE_MASK, &value, 8);
+		assert_true(shadow_read_ram(&ram, at & ~PAGE_MASK, &value, 4));
+		assert_int_equal(value, (DATA + ((i + 1) % 4) * PAGE_SIZE) | USER);
+		machine_reenter(g.m);
+		reload_cr3();
+	}
+}
+
 /* --- bounds --------------------------------------------------------------------------------------- */
 /* adversarial: 23 */
 static void cr3_anywhere_faults_only_on_access(void **state)
@@ -3590,6 +3614,7 @@ int main(int argc, char **argv)
 		TEST(write_to_the_tables_that_map_the_write),
 		TEST(user_write_to_a_readonly_page_that_is_a_table),
 		TEST(hypervisor_writes_to_a_table_for_the_guest),
+		TEST(hypervisor_writes_to_a_table_in_a_frame_that_it_has_found_before),
 		TEST(cr3_anywhere_faults_only_on_access),
 		TEST_ON(shifted, cr3_anywhere_faults_only_on_access),
 		TEST(tables_that_name_hidden_memory),

@@ -15,6 +15,7 @@
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/state.h"
 #include "arch/x86/guest/task.h"
 #include "arch/x86/vendor.h"
 
@@ -48,6 +49,7 @@ static u8 memory[MEMORY];
 static struct segment segment[SEG_COUNT];
 static u64 dr7;
 static struct vcpu vcpu;
+static struct guest guest;
 static u64 new_cr3;
 static int cr3_result;
 static u32 cr3_writes, updates, pushes, push_size;
@@ -250,6 +252,7 @@ static int fresh(void **state)
 	segment[SEG_GDTR] = (struct segment){.base = GDT, .limit = SEL_END - 1};
 	vcpu = (struct vcpu){
 		.vendor = &vendor,
+		.guest = &guest,
 		.rip = 0x400,
 		.rflags = RFLAGS_FIXED | RFLAGS_AC,
 		.cr0 = CR0_PE | CR0_PG,

@@ -26,6 +26,12 @@ static inline bool breakpoint_is_hit(const struct vcpu *vcpu)
 	return vcpu->breakpoints_hit;
 }
 
+/* Has breakpoint_finish() anything to do? */
+static inline bool breakpoint_is_due(const struct vcpu *vcpu)
+{
+	return vcpu->breakpoints_hit || vcpu->rflags & RFLAGS_TF;
+}
+
 /*
  * The instruction, or one element of a repeated one, is done and RIP is where it leads:
  * queues the #DB that is due. TF counts as it stands: no instruction done here changes it.

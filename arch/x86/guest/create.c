@@ -7,6 +7,7 @@
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/msr.h"
 #include "arch/x86/guest/sleep.h"
 #include "arch/x86/guest/state.h"
@@ -64,13 +65,13 @@ static void set_flat_segments(struct vcpu *vcpu, const struct boot_guest_state *
 		.attributes = mode64 ? SEG_FLAT_CODE64 : SEG_FLAT_CODE32,
 	};
 
-	vcpu->vendor->set_segment(vcpu, SEG_CS, &s);
+	known_set_segment(vcpu, SEG_CS, &s);
 	s.selector = start->ds;
 	s.attributes = SEG_FLAT_DATA;
 	for (u32 i = 0; i < ARRAY_SIZE(data); i++)
-		vcpu->vendor->set_segment(vcpu, data[i], &s);
+		known_set_segment(vcpu, data[i], &s);
 	s = (struct segment){.base = start->gdt_base, .limit = start->gdt_limit};
-	vcpu->vendor->set_segment(vcpu, SEG_GDTR, &s);
+	known_set_segment(vcpu, SEG_GDTR, &s);
 }
 
 static void set_start_registers(struct vcpu *vcpu, const struct boot_guest_state *start)

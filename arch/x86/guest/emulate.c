@@ -25,7 +25,7 @@
 #include "lib/printf.h"
 
 /* ADD to CMP with r/m as the destination. */
-static int alu_to_rm(struct emu *e, enum alu_op op, u64 operand)
+static NOINLINE int alu_to_rm(struct emu *e, enum alu_op op, u64 operand)
 {
 	u64 flags = e->vcpu->rflags, value, result;
 	int err = op == ALU_CMP ? emu_read_rm(e, &value) : emu_read_rm_to_write(e, &value);
@@ -39,16 +39,16 @@ static int alu_to_rm(struct emu *e, enum alu_op op, u64 operand)
 	return err;
 }
 
-static int alu_to_reg(struct emu *e, enum alu_op op)
+static NOINLINE int alu_to_reg(struct emu *e, enum alu_op op)
 {
 	u64 value, result;
 	int err = emu_read_rm(e, &value);
 
 	if (err)
 		return err;
-	result = alu_binary(op, e->size, emu_reg(e, e->insn.reg, e->size), value, &e->vcpu->rflags);
+	result = alu_binary(op, e->size, emu_reg(e, e->insn->reg, e->size), value, &e->vcpu->rflags);
 	if (op != ALU_CMP)
-		emu_set_reg(e, e->insn.reg, e->size, result);
+		emu_set_reg(e, e->insn->reg, e->size, result);
 	return 0;
 }
 
@@ -68,9 +68,9 @@ static int exchange(struct emu *e)
 	int err = emu_read_rm_to_write(e, &value);
 
 	if (!err)
-		err = emu_write_rm(e, emu_reg(e, e->insn.reg, e->size));
+		err = emu_write_rm(e, emu_reg(e, e->insn->reg, e->size));
 	if (!err)
-		emu_set_reg(e, e->insn.reg, e->size, value);
+		emu_set_reg(e, e->insn->reg, e->size, value);
 	return err;
 }
 
@@ -80,8 +80,13 @@ static int load(struct emu *e)
 	int err = emu_read_rm(e, &value);
 
 	if (!err)
-		emu_set_reg(e, e->insn.reg, e->size, value);
+		emu_set_reg(e, e->insn->reg, e->size, value);
 	return err;
+}
+
+int emu_move(struct emu *e)
+{
+	return e->insn->opcode & 2 ? load(e) : emu_write_rm(e, emu_reg(e, e->insn->reg, e->size));
 }
 
 /* MOVZX, MOVSX, MOVSXD: e->size is the source's. */
@@ -95,7 +100,7 @@ static int load_extended(struct emu *e, bool is_signed)
 		return err;
 	if (is_signed)
 		value = (s64)(value << shift) >> shift;
-	emu_set_reg(e, e->insn.reg, e->insn.opsize, value);
+	emu_set_reg(e, e->insn->reg, e->insn->opsize, value);
 	return 0;
 }
 
@@ -107,10 +112,10 @@ static int move_swapped(struct emu *e, bool store)
 	int err;
 
 	if (store)
-		return emu_write_rm(e, __builtin_bswap64(emu_reg(e, e->insn.reg, e->size) << shift));
+		return emu_write_rm(e, __builtin_bswap64(emu_reg(e, e->insn->reg, e->size) << shift));
 	err = emu_read_rm(e, &value);
 	if (!err)
-		emu_set_reg(e, e->insn.reg, e->size, __builtin_bswap64(value << shift));
+		emu_set_reg(e, e->insn->reg, e->size, __builtin_bswap64(value << shift));
 	return err;
 }
 
@@ -132,8 +137,8 @@ static int move_accumulator(struct emu *e, bool store)
 static int translate_byte(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
-	enum segment_name segment = e->insn.segment == INSN_NO_REG ? SEG_DS : e->insn.segment;
-	u64 offset = insn_truncate(vcpu->gpr[GPR_RBX] + (u8)vcpu->gpr[GPR_RAX], e->insn.addrsize);
+	enum segment_name segment = e->insn->segment == INSN_NO_REG ? SEG_DS : e->insn->segment;
+	u64 offset = insn_truncate(vcpu->gpr[GPR_RBX] + (u8)vcpu->gpr[GPR_RAX], e->insn->addrsize);
 	u8 value = 0;
 	gva_t gva;
 	int err = insn_linear(vcpu, segment, offset, 1, SEGMENT_READ, &gva);
@@ -149,9 +154,9 @@ static int store_segment(struct emu *e)
 {
 	struct segment s;
 
-	if ((e->insn.reg & 7) > SEG_GS)
+	if ((e->insn->reg & 7) > SEG_GS)
 		return -ENOSYS;
-	e->vcpu->vendor->get_segment(e->vcpu, e->insn.reg & 7, &s);
+	e->vcpu->vendor->get_segment(e->vcpu, e->insn->reg & 7, &s);
 	e->size = sizeof(s.selector);
 	return emu_write_rm(e, s.selector);
 }
@@ -163,7 +168,7 @@ static int shift(struct emu *e, u32 count)
 
 	if (err)
 		return err;
-	err = emu_write_rm(e, alu_shift(e->insn.reg & 7, e->size, value, count, &flags));
+	err = emu_write_rm(e, alu_shift(e->insn->reg & 7, e->size, value, count, &flags));
 	if (!err)
 		e->vcpu->rflags = flags;
 	return err;
@@ -192,9 +197,9 @@ static int unary(struct emu *e, enum unary op)
 
 static int group3(struct emu *e)
 {
-	switch (e->insn.reg & 7) {
+	switch (e->insn->reg & 7) {
 	case 0:
-	case 1: return test(e, e->insn.imm);
+	case 1: return test(e, e->insn->imm);
 	case 2: return unary(e, UNARY_NOT);
 	case 3: return unary(e, UNARY_NEG);
 	default: return -ENOSYS;
@@ -203,25 +208,25 @@ static int group3(struct emu *e)
 
 static int group5(struct emu *e)
 {
-	switch (e->insn.reg & 7) {
+	switch (e->insn->reg & 7) {
 	case 0: return unary(e, UNARY_INC);
 	case 1: return unary(e, UNARY_DEC);
-	case 2: return e->insn.opcode == 0xff ? emu_call_rm(e) : -ENOSYS;
-	case 4: return e->insn.opcode == 0xff ? emu_jump_rm(e) : -ENOSYS;
-	case 6: return e->insn.opcode == 0xff ? emu_push_rm(e) : -ENOSYS;
+	case 2: return e->insn->opcode == 0xff ? emu_call_rm(e) : -ENOSYS;
+	case 4: return e->insn->opcode == 0xff ? emu_jump_rm(e) : -ENOSYS;
+	case 6: return e->insn->opcode == 0xff ? emu_push_rm(e) : -ENOSYS;
 	default: return -ENOSYS;
 	}
 }
 
 #define RFLAGS_PUSHED (~(RFLAGS_RF | RFLAGS_VM))
 
-static int execute_alu(struct emu *e)
+int emu_alu(struct emu *e)
 {
-	u8 op = e->insn.opcode;
+	u8 op = e->insn->opcode;
 
 	switch (op & 7) {
 	case 0:
-	case 1: return alu_to_rm(e, op >> 3, emu_reg(e, e->insn.reg, e->size));
+	case 1: return alu_to_rm(e, op >> 3, emu_reg(e, e->insn->reg, e->size));
 	case 2:
 	case 3: return alu_to_reg(e, op >> 3);
 	default: return -ENOSYS;
@@ -229,13 +234,12 @@ static int execute_alu(struct emu *e)
 }
 
 /* clang-format off */
-static int execute_one_byte(struct emu *e)
+int emu_execute_one_byte(struct emu *e)
 {
-	const struct insn *insn = &e->insn;
-	u64 target = e->vcpu->rip + insn->len + insn->imm;
+	const struct insn *insn = e->insn;
 
 	if (insn->opcode < 0x40)
-		return execute_alu(e);
+		return emu_alu(e);
 	switch (insn->opcode) {
 	case 0x50 ... 0x57: return emu_push_value(e, emu_stack_size(e), e->vcpu->gpr[insn->rm]);
 	case 0x58 ... 0x5f: return emu_pop_reg(e);
@@ -246,8 +250,7 @@ static int execute_one_byte(struct emu *e)
 	case 0x80 ... 0x83: return alu_to_rm(e, insn->reg & 7, insn->imm);
 	case 0x84: case 0x85: return test(e, emu_reg(e, insn->reg, e->size));
 	case 0x86: case 0x87: return exchange(e);
-	case 0x88: case 0x89: return emu_write_rm(e, emu_reg(e, insn->reg, e->size));
-	case 0x8a: case 0x8b: return load(e);
+	case 0x88 ... 0x8b: return emu_move(e);
 	case 0x8c: return store_segment(e);
 	case 0x8f: return insn->reg & 7 ? -ENOSYS : emu_pop_rm(e);
 	case 0x9c: return emu_push_value(e, emu_stack_size(e), e->vcpu->rflags & RFLAGS_PUSHED);
@@ -260,7 +263,7 @@ static int execute_one_byte(struct emu *e)
 	case 0xd2: case 0xd3: return shift(e, e->vcpu->gpr[GPR_RCX]);
 	case 0xc9: return emu_leave(e);
 	case 0xd7: return translate_byte(e);
-	case 0xe8: return emu_call(e, target);
+	case 0xe8: return emu_call(e, e->vcpu->rip + insn->len + insn->imm);
 	case 0xf6: case 0xf7: return group3(e);
 	case 0xfe: case 0xff: return group5(e);
 	default: return -ENOSYS;
@@ -269,7 +272,7 @@ static int execute_one_byte(struct emu *e)
 
 static int execute_two_byte(struct emu *e)
 {
-	const struct insn *insn = &e->insn;
+	const struct insn *insn = e->insn;
 
 	switch (insn->opcode) {
 	case 0x90 ... 0x9f:
@@ -297,12 +300,12 @@ static int execute_two_byte(struct emu *e)
 
 static int execute(struct emu *e)
 {
-	const struct insn *insn = &e->insn;
+	const struct insn *insn = e->insn;
 
 	if (insn->encoding != INSN_LEGACY)
 		return -ENOSYS;
 	if (insn->map == 0)
-		return execute_one_byte(e);
+		return emu_execute_one_byte(e);
 	if (insn->map == 1)
 		return execute_two_byte(e);
 	if (insn->map == 2 && (insn->opcode == 0xf0 || insn->opcode == 0xf1) && insn->has_mem && !insn->prefix) {
@@ -317,9 +320,9 @@ void emu_describe(const struct emu *e, char text[3 * INSN_MAX + 1])
 	u8 bytes[INSN_MAX];
 
 	text[0] = 0;
-	if (insn_read_bytes(e->vcpu, bytes, e->insn.len))
+	if (insn_read_bytes(e->vcpu, bytes, e->insn->len))
 		return;
-	for (u32 i = 0; i < e->insn.len; i++)
+	for (u32 i = 0; i < e->insn->len; i++)
 		snprintf(text + 3 * i, 4, "%02x ", bytes[i]);
 }
 
@@ -362,9 +365,9 @@ static bool is_undefined(const struct emu *e)
 {
 	const struct vcpu *vcpu = e->vcpu;
 
-	if (e->insn.lock && !takes_lock(&e->insn))
+	if (e->insn->lock && !takes_lock(e->insn))
 		return true;
-	return e->insn.encoding != INSN_LEGACY && (!(vcpu->cr0 & CR0_PE) || vcpu->rflags & RFLAGS_VM);
+	return e->insn->encoding != INSN_LEGACY && (!(vcpu->cr0 & CR0_PE) || vcpu->rflags & RFLAGS_VM);
 }
 
 static int cache_hint(struct emu *e)
@@ -380,21 +383,19 @@ int emu_prepare(struct emu *e)
 		inject_ud(e->vcpu);
 		return -EFAULT;
 	}
-	if (e->insn.has_mem)
-		e->offset = insn_effective_offset(e->vcpu, &e->insn);
-	/* An even opcode of the integer maps is the byte form. */
-	e->size = e->insn.opcode & 1 ? e->insn.opsize : 1;
+	if (e->insn->has_mem)
+		e->offset = insn_effective_offset(e->vcpu, e->insn);
+	e->size = emu_operand_size(e->insn);
 	return 0;
 }
 
 int emu_execute(struct emu *e)
 {
-	int err;
+	int err = execute(e);
 
-	if (insn_is_cache_hint(&e->insn))
-		return cache_hint(e);
-	err = execute(e);
-	return err == -ENOSYS ? emu_bounce(e) : err;
+	if (likely(err != -ENOSYS))
+		return err;
+	return insn_is_cache_hint(e->insn) ? cache_hint(e) : emu_bounce(e);
 }
 
 static int execute_insn(struct emu *e)
@@ -423,16 +424,17 @@ static void finish(struct emu *e)
 	if (e->again)
 		insn_repeat(e->vcpu);
 	else if (!e->branched)
-		insn_advance(e->vcpu, e->insn.len);
+		insn_advance(e->vcpu, e->insn->len);
 }
 
 void emulate_access(struct vcpu *vcpu)
 {
-	struct emu e = {.vcpu = vcpu};
+	struct insn insn;
+	struct emu e = {.vcpu = vcpu, .insn = &insn};
 
 	if (vcpu->exit.interrupted.type != EVENT_NONE)
 		delivery_failed(vcpu);
-	if (insn_fetch(vcpu, &e.insn))
+	if (insn_fetch(vcpu, &insn))
 		return;
 	e.bits = insn_code_bits(vcpu);
 	vcpu->mmio.state = MMIO_EMULATED;

@@ -19,7 +19,7 @@ static enum bit_op bit_op(const struct insn *insn)
 /* With a bit number in a register, memory is a bit string around the operand. Returns the bit's number in the operand. */
 static u32 bit_operand(struct emu *e)
 {
-	const struct insn *insn = &e->insn;
+	const struct insn *insn = e->insn;
 	u32 width = 8 * e->size, bit;
 	u64 number;
 	s64 index;
@@ -36,7 +36,7 @@ static u32 bit_operand(struct emu *e)
 
 int emu_bit_test(struct emu *e)
 {
-	enum bit_op op = bit_op(&e->insn);
+	enum bit_op op = bit_op(e->insn);
 	u32 bit = bit_operand(e);
 	u64 value, mask;
 	int err = op == BIT_TEST ? emu_read_rm(e, &value) : emu_read_rm_to_write(e, &value);
@@ -65,7 +65,7 @@ int emu_cmpxchg(struct emu *e)
 		return err;
 	alu_binary(ALU_CMP, e->size, emu_reg(e, GPR_RAX, e->size), old, &flags);
 	equal = flags & FLAG_ZF;
-	err = emu_write_rm(e, equal ? emu_reg(e, e->insn.reg, e->size) : old);
+	err = emu_write_rm(e, equal ? emu_reg(e, e->insn->reg, e->size) : old);
 	if (err)
 		return err;
 	if (!equal)
@@ -78,12 +78,12 @@ int emu_cmpxchg(struct emu *e)
 int emu_cmpxchg_wide(struct emu *e)
 {
 	u64 *gpr = e->vcpu->gpr, old[2] = {0}, new[2];
-	u32 half = e->insn.w ? 8 : 4;
+	u32 half = e->insn->w ? 8 : 4;
 	u8 bytes[16], before[8];
 	bool equal;
 	int err;
 
-	if (!e->insn.has_mem)
+	if (!e->insn->has_mem)
 		return -ENOSYS;
 	err = emu_locate(e, 2 * half, SEGMENT_WRITE);
 	if (err)
@@ -105,8 +105,8 @@ int emu_cmpxchg_wide(struct emu *e)
 	new[1] = equal ? gpr[GPR_RCX] : old[1];
 	memcpy(bytes, &new[0], half);
 	memcpy(bytes + half, &new[1], half);
-	err = e->insn.lock && half == 4 ? emulate_exchange(e->vcpu, e->gva, before, bytes, sizeof(before)) :
-					  emulate_write(e->vcpu, e->gva, bytes, 2 * half);
+	err = e->insn->lock && half == 4 ? emulate_exchange(e->vcpu, e->gva, before, bytes, sizeof(before)) :
+					   emulate_write(e->vcpu, e->gva, bytes, 2 * half);
 	if (err)
 		return err;
 	if (!equal) {
@@ -124,15 +124,15 @@ int emu_xadd(struct emu *e)
 
 	if (err)
 		return err;
-	sum = alu_binary(ALU_ADD, e->size, old, emu_reg(e, e->insn.reg, e->size), &flags);
-	if (!e->insn.has_mem) {
-		emu_set_reg(e, e->insn.reg, e->size, old);
-		emu_set_reg(e, e->insn.rm, e->size, sum);
+	sum = alu_binary(ALU_ADD, e->size, old, emu_reg(e, e->insn->reg, e->size), &flags);
+	if (!e->insn->has_mem) {
+		emu_set_reg(e, e->insn->reg, e->size, old);
+		emu_set_reg(e, e->insn->rm, e->size, sum);
 	} else {
 		err = emu_write_rm(e, sum);
 		if (err)
 			return err;
-		emu_set_reg(e, e->insn.reg, e->size, old);
+		emu_set_reg(e, e->insn->reg, e->size, old);
 	}
 	e->vcpu->rflags = flags;
 	return 0;

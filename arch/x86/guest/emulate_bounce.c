@@ -60,12 +60,12 @@ static void set_x87(struct bounce *b)
 	e->vcpu->vendor->get_segment(e->vcpu, b->segment, &data);
 	*x = (struct execute_x87){
 		.on = true,
-		.control = is_x87_control(&e->insn),
+		.control = is_x87_control(e->insn),
 		.cs = cs.selector,
 		.segment = data.selector,
 		.rip = e->vcpu->rip,
 		.offset = b->offset,
-		.modrm = e->insn.mod << 6 | (e->insn.reg & 7) << 3 | (e->insn.rm & 7),
+		.modrm = e->insn->mod << 6 | (e->insn->reg & 7) << 3 | (e->insn->rm & 7),
 	};
 }
 
@@ -75,10 +75,10 @@ static void prepare(struct bounce *b)
 	const struct emu *e = b->emu;
 	struct execute *x = &b->x;
 	struct insn_code code;
-	u8 reg = e->insn.reg, v = e->insn.v;
+	u8 reg = e->insn->reg, v = e->insn->v;
 
 	replace_rsp(b, &reg, &v);
-	insn_encode(&e->insn, &b->shape, e->bits, reg, v, &code);
+	insn_encode(e->insn, &b->shape, e->bits, reg, v, &code);
 	memcpy(x->code, code.bytes, sizeof(x->code));
 	x->len = code.len;
 	x->disp_at = code.disp_at;
@@ -199,7 +199,7 @@ static u32 element_size(const struct insn *insn)
 static int for_each_element(struct bounce *b, const bool named[EXECUTE_DATA_MAX], u8 *data, enum pass pass)
 {
 	struct vcpu *vcpu = b->emu->vcpu;
-	u32 len = element_size(&b->emu->insn), width = b->emu->insn.addrsize;
+	u32 len = element_size(b->emu->insn), width = b->emu->insn->addrsize;
 	int err = 0;
 
 	for (u32 at = 0; at < b->shape.size && !err; at += len) {
@@ -243,13 +243,13 @@ int emu_bounce(struct emu *e)
 {
 	struct bounce b = {.emu = e};
 
-	if (!insn_shape(&e->insn, e->bits, &b.shape))
+	if (!insn_shape(e->insn, e->bits, &b.shape))
 		return -ENOSYS;
-	b.segment = insn_segment(&e->insn);
+	b.segment = insn_segment(e->insn);
 	b.offset = e->offset;
-	if (insn_is_maskmov(&e->insn)) {
-		b.segment = e->insn.segment == INSN_NO_REG ? SEG_DS : e->insn.segment;
-		b.offset = insn_truncate(e->vcpu->gpr[GPR_RDI], e->insn.addrsize);
+	if (insn_is_maskmov(e->insn)) {
+		b.segment = e->insn->segment == INSN_NO_REG ? SEG_DS : e->insn->segment;
+		b.offset = insn_truncate(e->vcpu->gpr[GPR_RDI], e->insn->addrsize);
 	}
 	prepare(&b);
 	return b.shape.flags & SHAPE_MASKED ? masked(&b) : plain(&b);

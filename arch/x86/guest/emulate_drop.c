@@ -59,14 +59,14 @@ static u32 prefix_bit(const struct insn *insn)
 
 static u32 evex_size(const struct emu *e, u32 code)
 {
-	u32 vector = 16u << e->insn.l;
+	u32 vector = 16u << e->insn->l;
 
 	switch (code) {
 	case FULL: return vector;
 	case HALF: return vector / 2;
 	case QUARTER: return vector / 4;
 	case EIGHTH: return vector / 8;
-	case D_OR_Q: return e->insn.w && e->bits == 64 ? 8 : 4;
+	case D_OR_Q: return e->insn->w && e->bits == 64 ? 8 : 4;
 	default: return code;
 	}
 }
@@ -74,7 +74,7 @@ static u32 evex_size(const struct emu *e, u32 code)
 /* A displacement of 8 bits counts in units of what is stored (SDM vol. 2 section 2.7.5). */
 static void scale_displacement(struct emu *e, u32 unit)
 {
-	struct insn scaled = e->insn;
+	struct insn scaled = *e->insn;
 
 	if (scaled.mod != 1)
 		return;
@@ -85,7 +85,7 @@ static void scale_displacement(struct emu *e, u32 unit)
 /* 0: no store that is known here. */
 static u32 evex_store(struct emu *e)
 {
-	const struct insn *insn = &e->insn;
+	const struct insn *insn = e->insn;
 
 	for (u32 i = 0; i < ARRAY_SIZE(evex_stores); i++) {
 		const struct evex_store *s = &evex_stores[i];
@@ -128,7 +128,7 @@ static u32 state_store(const struct insn *insn, u32 *align)
 
 int emu_drop_store(struct emu *e)
 {
-	const struct insn *insn = &e->insn;
+	const struct insn *insn = e->insn;
 	u32 size = 0, align = 1;
 	int err;
 

@@ -11,6 +11,7 @@
 #include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/mmio.h"
 #include "arch/x86/guest/state.h"
 #include "lib/log.h"
@@ -142,7 +143,7 @@ static bool is_misaligned(struct vcpu *vcpu, gva_t gva, u32 len)
 	return true;
 }
 
-int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len)
+static NOINLINE int read_slow(struct vcpu *vcpu, gva_t gva, void *buf, u32 len)
 {
 	u32 first = first_piece(gva, len);
 	int err = is_misaligned(vcpu, gva, len) ? -EFAULT : access_piece(vcpu, gva, buf, first, false);
@@ -152,6 +153,15 @@ int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len)
 	if (!err)
 		breakpoint_note_access(vcpu, gva, len, false);
 	return err;
+}
+
+int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len)
+{
+	const struct shadow_ram *ram = known_ram(vcpu, gva, len);
+
+	if (likely(ram && shadow_read_ram(ram, gva & ~PAGE_MASK, buf, len)))
+		return 0;
+	return read_slow(vcpu, gva, buf, len);
 }
 
 static int probe(struct vcpu *vcpu, gva_t gva, u32 len, bool write)
@@ -172,10 +182,10 @@ int emulate_probe_read(struct vcpu *vcpu, gva_t gva, u32 len)
 
 int emulate_probe_write(struct vcpu *vcpu, gva_t gva, u32 len)
 {
-	return probe(vcpu, gva, len, true);
+	return likely(known_ram(vcpu, gva, len)) ? 0 : probe(vcpu, gva, len, true);
 }
 
-int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len)
+static NOINLINE int write_slow(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len)
 {
 	u32 first = first_piece(gva, len);
 	int err = is_misaligned(vcpu, gva, len) ? -EFAULT : first == len ? 0 : emulate_probe_write(vcpu, gva, len);
@@ -188,6 +198,16 @@ int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len)
 	if (!err)
 		breakpoint_note_access(vcpu, gva, len, true);
 	return err;
+}
+
+int emulate_write(struct vcpu *vcpu, gva_t gva, const void *buf, u32 len)
+{
+	const struct shadow_ram *ram = known_ram(vcpu, gva, len);
+
+	if (unlikely(!ram))
+		return write_slow(vcpu, gva, buf, len);
+	shadow_write_ram(vcpu->mmu, ram, gva & ~PAGE_MASK, buf, len);
+	return 0;
 }
 
 /* Only of RAM the shadow engine makes one operation; what else there is has no locked ones. */

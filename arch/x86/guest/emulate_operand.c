@@ -4,25 +4,13 @@
 
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/insn.h"
-
-/* AH, CH, DH and BH are numbered 4 to 7 where no REX prefix is in force. */
-static bool is_high_byte(const struct emu *e, u8 reg, u32 size)
-{
-	return size == 1 && !e->insn.rex && reg >= 4 && reg < 8;
-}
-
-u64 emu_reg(const struct emu *e, u8 reg, u32 size)
-{
-	if (is_high_byte(e, reg, size))
-		return e->vcpu->gpr[reg - 4] >> 8 & 0xff;
-	return insn_truncate(e->vcpu->gpr[reg], size);
-}
+#include "arch/x86/guest/known.h"
 
 void emu_set_reg(struct emu *e, u8 reg, u32 size, u64 value)
 {
 	u64 *p = &e->vcpu->gpr[reg], mask = size == 1 ? 0xff : 0xffff;
 
-	if (is_high_byte(e, reg, size)) {
+	if (emu_is_high_byte(e, reg, size)) {
 		p = &e->vcpu->gpr[reg - 4];
 		*p = (*p & ~0xff00ull) | (value & 0xff) << 8;
 	} else if (size >= 4) {
@@ -38,7 +26,7 @@ int emu_locate(struct emu *e, u32 size, enum segment_access access)
 
 	if (e->checked == size && (e->checked_for == access || e->checked_for == SEGMENT_WRITE))
 		return 0;
-	err = insn_linear(e->vcpu, insn_segment(&e->insn), e->offset, size, access, &e->gva);
+	err = insn_linear(e->vcpu, insn_segment(e->insn), e->offset, size, access, &e->gva);
 	if (err)
 		return err;
 	e->checked = size;
@@ -46,16 +34,10 @@ int emu_locate(struct emu *e, u32 size, enum segment_access access)
 	return 0;
 }
 
-static int read_rm(struct emu *e, u64 *value, enum segment_access access)
+int emu_read_rm_slow(struct emu *e, u64 *value, enum segment_access access)
 {
-	int err;
+	int err = emu_locate(e, e->size, access);
 
-	*value = 0;
-	if (!e->insn.has_mem) {
-		*value = emu_reg(e, e->insn.rm, e->size);
-		return 0;
-	}
-	err = emu_locate(e, e->size, access);
 	if (!err && access == SEGMENT_WRITE)
 		err = emulate_probe_write(e->vcpu, e->gva, e->size);
 	if (!err)
@@ -64,31 +46,11 @@ static int read_rm(struct emu *e, u64 *value, enum segment_access access)
 	return err;
 }
 
-int emu_read_rm(struct emu *e, u64 *value)
+int emu_write_rm_slow(struct emu *e, u64 value)
 {
-	return read_rm(e, value, SEGMENT_READ);
-}
+	int err = emu_locate(e, e->size, SEGMENT_WRITE);
 
-int emu_read_rm_to_write(struct emu *e, u64 *value)
-{
-	return read_rm(e, value, SEGMENT_WRITE);
-}
-
-bool emu_is_locked(const struct emu *e)
-{
-	return e->insn.lock || (e->insn.map == 0 && (e->insn.opcode == 0x86 || e->insn.opcode == 0x87)); /* XCHG */
-}
-
-int emu_write_rm(struct emu *e, u64 value)
-{
-	int err;
-
-	if (e->insn.has_mem) {
-		err = emu_locate(e, e->size, SEGMENT_WRITE);
-		if (!err && unlikely(emu_is_locked(e)))
-			return emulate_exchange(e->vcpu, e->gva, &e->loaded, &value, e->size);
-		return err ? err : emulate_write(e->vcpu, e->gva, &value, e->size);
-	}
-	emu_set_reg(e, e->insn.rm, e->size, value);
-	return 0;
+	if (!err && unlikely(emu_is_locked(e)))
+		return emulate_exchange(e->vcpu, e->gva, &e->loaded, &value, e->size);
+	return err ? err : emulate_write(e->vcpu, e->gva, &value, e->size);
 }

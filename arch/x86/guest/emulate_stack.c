@@ -5,50 +5,55 @@
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/vendor.h"
 
 u32 emu_stack_width(const struct emu *e)
 {
-	struct segment ss;
+	struct segment buf;
 
 	if (e->bits == 64)
 		return 8;
-	e->vcpu->vendor->get_segment(e->vcpu, SEG_SS, &ss);
-	return ss.attributes & SEG_ATTR_DB ? 4 : 2;
+	return known_segment(e->vcpu, SEG_SS, &buf)->attributes & SEG_ATTR_DB ? 4 : 2;
+}
+
+static ALWAYS_INLINE void set_stack_pointer(struct emu *e, u32 width, u64 value)
+{
+	u64 *rsp = &e->vcpu->gpr[GPR_RSP];
+
+	*rsp = width == 2 ? (*rsp & ~0xffffull) | (u16)value : insn_truncate(value, width);
 }
 
 void emu_set_stack_pointer(struct emu *e, u64 value)
 {
-	u64 *rsp = &e->vcpu->gpr[GPR_RSP];
-	u32 width = emu_stack_width(e);
-
-	*rsp = width == 2 ? (*rsp & ~0xffffull) | (u16)value : insn_truncate(value, width);
+	set_stack_pointer(e, emu_stack_width(e), value);
 }
 
 /* PUSH, POP, CALL and RET take 8 bytes in 64-bit code unless 66 makes it 2. */
 u32 emu_stack_size(const struct emu *e)
 {
 	if (e->bits == 64)
-		return e->insn.opsize16 ? 2 : 8;
-	return e->insn.opsize;
+		return e->insn->opsize16 ? 2 : 8;
+	return e->insn->opsize;
 }
 
 /* Near branches in 64-bit code are 64 bits wide whatever the prefix. */
 static u32 branch_size(const struct emu *e)
 {
-	return e->bits == 64 ? 8 : e->insn.opsize;
+	return e->bits == 64 ? 8 : e->insn->opsize;
 }
 
 int emu_push_value(struct emu *e, u32 size, u64 value)
 {
-	u64 rsp = insn_truncate(e->vcpu->gpr[GPR_RSP] - size, emu_stack_width(e));
+	u32 width = emu_stack_width(e);
+	u64 rsp = insn_truncate(e->vcpu->gpr[GPR_RSP] - size, width);
 	gva_t gva;
 	int err = insn_linear(e->vcpu, SEG_SS, rsp, size, SEGMENT_WRITE, &gva);
 
 	if (!err)
 		err = emulate_write(e->vcpu, gva, &value, size);
 	if (!err)
-		emu_set_stack_pointer(e, rsp);
+		set_stack_pointer(e, width, rsp);
 	return err;
 }
 
@@ -83,7 +88,7 @@ int emu_pop_rm(struct emu *e)
 		return err;
 	e->size = size;
 	emu_set_stack_pointer(e, before + size);
-	e->offset = insn_effective_offset(e->vcpu, &e->insn);
+	e->offset = insn_effective_offset(e->vcpu, e->insn);
 	err = emu_write_rm(e, value);
 	if (err)
 		*rsp = before;
@@ -99,7 +104,7 @@ int emu_pop_reg(struct emu *e)
 	if (err)
 		return err;
 	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size);
-	emu_set_reg(e, e->insn.rm, size, value);
+	emu_set_reg(e, e->insn->rm, size, value);
 	return 0;
 }
 
@@ -135,7 +140,7 @@ int emu_call(struct emu *e, u64 target)
 	target = insn_truncate(target, size);
 	err = insn_check_target(e->vcpu, target);
 	if (!err)
-		err = emu_push_value(e, size, e->vcpu->rip + e->insn.len);
+		err = emu_push_value(e, size, e->vcpu->rip + e->insn->len);
 	if (!err)
 		emu_branch(e, target);
 	return err;
@@ -183,7 +188,7 @@ int emu_ret(struct emu *e)
 		err = insn_check_target(e->vcpu, target);
 	if (err)
 		return err;
-	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size + (u16)e->insn.imm);
+	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size + (u16)e->insn->imm);
 	emu_branch(e, target);
 	return 0;
 }

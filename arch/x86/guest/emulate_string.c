@@ -16,15 +16,15 @@
 
 static u64 address_register(const struct emu *e, u8 reg)
 {
-	return insn_truncate(e->vcpu->gpr[reg], e->insn.addrsize);
+	return insn_truncate(e->vcpu->gpr[reg], e->insn->addrsize);
 }
 
 static void set_address_register(struct emu *e, u8 reg, u64 value)
 {
 	u64 *p = &e->vcpu->gpr[reg];
 
-	value = insn_truncate(value, e->insn.addrsize);
-	*p = e->insn.addrsize == 2 ? (*p & ~0xffffull) | value : value;
+	value = insn_truncate(value, e->insn->addrsize);
+	*p = e->insn->addrsize == 2 ? (*p & ~0xffffull) | value : value;
 }
 
 static void step(struct emu *e, u8 reg)
@@ -36,7 +36,7 @@ static void step(struct emu *e, u8 reg)
 
 static int read_source(struct emu *e, u64 *value)
 {
-	enum segment_name segment = e->insn.segment == INSN_NO_REG ? SEG_DS : e->insn.segment;
+	enum segment_name segment = e->insn->segment == INSN_NO_REG ? SEG_DS : e->insn->segment;
 	gva_t gva;
 	int err = insn_linear(e->vcpu, segment, address_register(e, GPR_RSI), e->size, SEGMENT_READ, &gva);
 
@@ -68,7 +68,7 @@ static int element(struct emu *e)
 	u64 a, b;
 	int err;
 
-	switch (e->insn.opcode & 0xfe) {
+	switch (e->insn->opcode & 0xfe) {
 	case 0xa4: /* MOVS */
 		source = true;
 		err = read_source(e, &a);
@@ -108,7 +108,7 @@ static int element(struct emu *e)
 
 static bool compares(const struct emu *e)
 {
-	u8 op = e->insn.opcode & 0xfe;
+	u8 op = e->insn->opcode & 0xfe;
 
 	return op == 0xa6 || op == 0xae;
 }
@@ -118,7 +118,7 @@ static bool ends_early(const struct emu *e)
 {
 	bool equal = e->vcpu->rflags & FLAG_ZF;
 
-	return compares(e) && equal != (e->insn.prefix == 0xf3);
+	return compares(e) && equal != (e->insn->prefix == 0xf3);
 }
 
 int emu_string(struct emu *e)
@@ -127,7 +127,7 @@ int emu_string(struct emu *e)
 	u32 budget = e->vcpu->rflags & RFLAGS_TF ? 1 : e->elements ? e->elements : ELEMENTS_AT_ONCE;
 	int err;
 
-	if (!e->insn.prefix)
+	if (!e->insn->prefix)
 		return element(e);
 	while (address_register(e, GPR_RCX)) {
 		if (!budget-- || breakpoint_is_hit(e->vcpu)) {

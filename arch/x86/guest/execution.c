@@ -7,6 +7,7 @@
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/interpret.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/page_fault.h"
 #include "arch/x86/guest/segment_load.h"
 #include "arch/x86/guest/state.h"
@@ -83,7 +84,7 @@ void execution_fit_long_mode(struct vcpu *vcpu)
 		if (has_rpl_of_entry(&s, (enum segment_name)i))
 			continue;
 		s.selector &= (u16)~SELECTOR_RPL;
-		vcpu->vendor->set_segment(vcpu, (enum segment_name)i, &s);
+		known_set_segment(vcpu, (enum segment_name)i, &s);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "arch/x86/guest/execution.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/interpret.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/run.h"
 
 /* Simple instructions between two looks at messages: fewer than 300,000 of the hypervisor's if all load and store (C15). */
@@ -20,11 +21,6 @@ static void deliver(struct vcpu *vcpu, struct vcpu_event event)
 	vcpu->inject.type = EVENT_NONE;
 	vcpu->halted = false;
 	interpret_deliver(vcpu, &event);
-}
-
-static bool takes_interrupts(const struct vcpu *vcpu)
-{
-	return vcpu->rflags & RFLAGS_IF && !vcpu->interrupt_shadow;
 }
 
 static bool take_nmi(struct vcpu *vcpu)
@@ -55,7 +51,7 @@ static bool may_enter(const struct vcpu *vcpu)
 /* Where the guest can be entered the entry finds it, and exits for it. */
 static bool may_come_here(const struct vcpu *vcpu)
 {
-	return takes_interrupts(vcpu) && (vcpu->exit.kind == EXIT_INTERRUPT || !may_enter(vcpu));
+	return interpret_takes_interrupts(vcpu) && (vcpu->exit.kind == EXIT_INTERRUPT || !may_enter(vcpu));
 }
 
 /* True if something was delivered. */
@@ -74,6 +70,7 @@ static void look_at_messages(struct vcpu *vcpu)
 		hw_stop();
 	if (vcpu->several)
 		guest_messages(vcpu);
+	known_forget(vcpu);
 }
 
 /*
@@ -87,7 +84,7 @@ static void wait_halted(struct vcpu *vcpu)
 	look_at_messages(vcpu);
 	if (!vcpu->halted || take_nmi(vcpu))
 		return;
-	if (takes_interrupts(vcpu))
+	if (interpret_takes_interrupts(vcpu))
 		take_interrupt(vcpu, hw_wait_interrupt());
 	else
 		hw_wait(vcpu->vendor);
@@ -113,8 +110,8 @@ static bool step(struct vcpu *vcpu)
 		wait_halted(vcpu);
 	else if (may_enter(vcpu))
 		return false;
-	else
-		execution_interpret(vcpu);
+	else if (interpret_some(vcpu) == INTERPRET_HALT)
+		vcpu->halted = true;
 	return true;
 }
 
@@ -125,12 +122,14 @@ void execution_run(struct vcpu *vcpu)
 	if (is_native(vcpu))
 		return;
 	vcpu->exit = (struct vcpu_exit){.kind = vcpu->exit.kind}; /* an event that it cut short is in vcpu->inject */
+	known_forget(vcpu);
 	while (step(vcpu)) {
 		if (vcpu->interpreted - looked < ROUND)
 			continue;
 		look_at_messages(vcpu);
 		looked = vcpu->interpreted;
 	}
+	known_forget(vcpu);
 	vcpu->code_bits = 0;
 	if (guest_entry_due(vcpu))
 		guest_prepare_entry(vcpu);

@@ -9,6 +9,7 @@
 #include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn_fast.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "mm/shadow.h"
 
@@ -125,7 +126,8 @@ static void finish(struct vcpu *vcpu, u64 rip, bool branch)
 	vcpu->rip = rip;
 	vcpu->interrupt_shadow = false;
 	vcpu->rflags &= ~RFLAGS_RF;
-	breakpoint_finish(vcpu, branch);
+	if (unlikely(breakpoint_is_due(vcpu)))
+		breakpoint_finish(vcpu, branch);
 }
 
 void insn_advance(struct vcpu *vcpu, u32 len)
@@ -169,30 +171,11 @@ static int segment_fault(struct vcpu *vcpu, enum segment_name segment)
 	return -EFAULT;
 }
 
-#define SEG_TYPE_WRITABLE BIT(1) /* of data; of code: readable */
-#define SEG_TYPE_EXPAND_DOWN BIT(2)
-#define SEG_TYPE_CODE BIT(3)
-
-/*
- * A null selector gives access to nothing. Code is not written, nor read unless it is readable, and data is written if
- * it is writable (SDM vol. 3 section 5.4). Without CR0.PE there are no types (section 5.1): CS is written as DS is.
- */
-static bool allows(const struct vcpu *vcpu, const struct segment *s, enum segment_access access)
-{
-	bool code = s->attributes & SEG_TYPE_CODE, rights = s->attributes & SEG_TYPE_WRITABLE;
-
-	if (s->attributes & SEG_ATTR_UNUSABLE)
-		return false;
-	if (!(vcpu->cr0 & CR0_PE) || access == SEGMENT_FLUSH)
-		return true;
-	return access == SEGMENT_WRITE ? rights && !code : rights || !code;
-}
-
 static bool within_limit(const struct segment *s, u64 offset, u32 len)
 {
 	u64 last = offset + len - 1;
 
-	if ((s->attributes & (SEG_TYPE_EXPAND_DOWN | SEG_TYPE_CODE)) == SEG_TYPE_EXPAND_DOWN)
+	if (known_expands_down(s))
 		return offset > s->limit && last <= (s->attributes & SEG_ATTR_DB ? 0xffffffff : 0xffff);
 	return last <= s->limit;
 }
@@ -208,45 +191,28 @@ static gva_t linear(struct vcpu *vcpu, enum segment_name segment, u64 offset, bo
 int insn_linear(struct vcpu *vcpu, enum segment_name segment, u64 offset, u32 len, enum segment_access access,
 		gva_t *out)
 {
-	bool mode64 = insn_code_bits(vcpu) == 64;
 	struct segment s;
+	bool mode64;
 
+	if (likely(known_linear(vcpu, segment, offset, len, access, out)))
+		return 0;
+	mode64 = insn_code_bits(vcpu) == 64;
 	*out = linear(vcpu, segment, offset, mode64, &s);
 	if (mode64 ? !is_canonical(vcpu, *out) || !is_canonical(vcpu, *out + len - 1) :
-		     !allows(vcpu, &s, access) || !within_limit(&s, offset, len))
+		     !known_allows(vcpu, &s, access) || !within_limit(&s, offset, len))
 		return segment_fault(vcpu, segment);
 	return 0;
 }
 
 int insn_check_target(struct vcpu *vcpu, u64 target)
 {
-	struct segment cs;
+	struct segment buf;
 
-	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
-	if (insn_code_bits(vcpu) == 64 ? is_canonical(vcpu, target) : target <= cs.limit)
+	if (insn_code_bits(vcpu) == 64 ? is_canonical(vcpu, target) :
+					 target <= known_segment(vcpu, SEG_CS, &buf)->limit)
 		return 0;
 	inject_gp(vcpu);
 	return -EFAULT;
-}
-
-u64 insn_effective_offset(const struct vcpu *vcpu, const struct insn *insn)
-{
-	u64 offset = insn->disp;
-
-	if (insn->rip_relative)
-		offset += vcpu->rip + insn->len;
-	if (insn->base != INSN_NO_REG)
-		offset += vcpu->gpr[insn->base];
-	if (insn->index != INSN_NO_REG)
-		offset += vcpu->gpr[insn->index] << insn->scale;
-	return insn_truncate(offset, insn->addrsize);
-}
-
-enum segment_name insn_segment(const struct insn *insn)
-{
-	if (insn->segment != INSN_NO_REG)
-		return insn->segment;
-	return insn->base == GPR_RSP || insn->base == GPR_RBP ? SEG_SS : SEG_DS;
 }
 
 int insn_memory_operand(struct vcpu *vcpu, const struct insn *insn, u32 len, enum segment_access access, gva_t *out)

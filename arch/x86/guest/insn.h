@@ -39,9 +39,6 @@ void insn_repeat(struct vcpu *vcpu);
 /* Goes past the instruction that caused the exit, decoding it if its length is unknown. */
 void insn_skip(struct vcpu *vcpu);
 
-/* What is done through a segment. One that reads and then writes is a write; a flush of a cache line may go through code that cannot be read. */
-enum segment_access { SEGMENT_READ, SEGMENT_WRITE, SEGMENT_FLUSH };
-
 /*
  * Offset to linear address for an access of len bytes: the one place where the emulator checks segments.
  * Returns 0, or -EFAULT with #GP or #SS queued: the segment's type, or there is none; the limit, to the last
@@ -58,8 +55,13 @@ MUST_CHECK int insn_check_target(struct vcpu *vcpu, u64 target);
 /* The same without the checks (INVLPG). */
 gva_t insn_effective_linear(struct vcpu *vcpu, const struct insn *insn);
 /* The offset alone. */
-u64 insn_effective_offset(const struct vcpu *vcpu, const struct insn *insn);
-enum segment_name insn_segment(const struct insn *insn);
+static inline u64 insn_effective_offset(const struct vcpu *vcpu, const struct insn *insn);
+static inline enum segment_name insn_segment(const struct insn *insn)
+{
+	if (insn->segment != INSN_NO_REG)
+		return insn->segment;
+	return insn->base == GPR_RSP || insn->base == GPR_RBP ? SEG_SS : SEG_DS;
+}
 
 /*
  * Fills the exit's operands (cr, gpr, lmsw, clts, gva) of a MOV CR, LMSW, CLTS
@@ -91,6 +93,19 @@ static inline struct gpt_access insn_access(const struct vcpu *vcpu, bool write,
 static inline u64 insn_truncate(u64 v, u32 size)
 {
 	return size >= 8 ? v : v & (BIT(8 * size) - 1);
+}
+
+static inline u64 insn_effective_offset(const struct vcpu *vcpu, const struct insn *insn)
+{
+	u64 offset = insn->disp;
+
+	if (unlikely(insn->rip_relative))
+		offset += vcpu->rip + insn->len;
+	if (insn->base != INSN_NO_REG)
+		offset += vcpu->gpr[insn->base];
+	if (insn->index != INSN_NO_REG)
+		offset += vcpu->gpr[insn->index] << insn->scale;
+	return insn_truncate(offset, insn->addrsize);
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret_group.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 
@@ -21,6 +22,9 @@
 
 enum group {
 	EMULATOR,
+	EMULATOR_SHORT,
+	EMULATOR_ALU,
+	EMULATOR_MOVE,
 	INTEGER,
 	WIDE,
 	MULTIPLY,
@@ -30,6 +34,7 @@ enum group {
 	SEGMENT,
 	TABLE,
 	SYSTEM,
+	INTERRUPT_FLAG,
 	X87,
 	STRING,
 	UNDEFINED,
@@ -41,6 +46,9 @@ static const struct {
 	u32 cost;
 } groups[GROUPS] = {
 	[EMULATOR] = {emu_execute, 2},
+	[EMULATOR_SHORT] = {emu_execute_one_byte, 2},
+	[EMULATOR_ALU] = {emu_alu, 2},
+	[EMULATOR_MOVE] = {emu_move, 2},
 	[INTEGER] = {interpret_integer, 1},
 	[WIDE] = {interpret_wide, 1},
 	[MULTIPLY] = {interpret_multiply, 1},
@@ -50,6 +58,7 @@ static const struct {
 	[SEGMENT] = {interpret_segment, 2},
 	[TABLE] = {interpret_table, COST_HANDLER},
 	[SYSTEM] = {interpret_system, COST_HANDLER},
+	[INTERRUPT_FLAG] = {interpret_system, 1},
 	[X87] = {interpret_x87, COST_HANDLER},
 	[STRING] = {emu_execute, COST_ELEMENTS},
 	[UNDEFINED] = {interpret_undefined, 1},
@@ -72,7 +81,7 @@ static const u8 one_byte[256] = {
 	[0xd4 ... 0xd5] = MULTIPLY, [0xd6] = INTEGER, [0xd8 ... 0xdf] = X87,
 	[0xe0 ... 0xe3] = BRANCH, [0xe4 ... 0xe7] = SYSTEM, [0xe9] = BRANCH, [0xea] = FAR_BRANCH, [0xeb] = BRANCH,
 	[0xec ... 0xef] = SYSTEM, [0xf1] = BRANCH, [0xf4] = SYSTEM, [0xf5] = INTEGER, [0xf6 ... 0xf7] = MULTIPLY,
-	[0xf8 ... 0xf9] = INTEGER, [0xfa ... 0xfb] = SYSTEM, [0xfc ... 0xfd] = INTEGER, [0xff] = FAR_BRANCH,
+	[0xf8 ... 0xf9] = INTEGER, [0xfa ... 0xfb] = INTERRUPT_FLAG, [0xfc ... 0xfd] = INTEGER, [0xff] = FAR_BRANCH,
 };
 
 static const u8 two_byte[256] = {
@@ -89,7 +98,13 @@ static enum group group_of(const struct insn *insn)
 {
 	if (insn->encoding != INSN_LEGACY || insn->map > 1)
 		return EMULATOR;
-	return insn->map ? two_byte[insn->opcode] : one_byte[insn->opcode];
+	if (insn->map)
+		return two_byte[insn->opcode];
+	if (one_byte[insn->opcode] != EMULATOR)
+		return one_byte[insn->opcode];
+	if (insn->opcode < 0x40)
+		return EMULATOR_ALU;
+	return insn->opcode >= 0x88 && insn->opcode <= 0x8b ? EMULATOR_MOVE : EMULATOR_SHORT;
 }
 
 /* Opcodes that the emulator has whose other half is none: groups 1a, 4, 8, 9 and 11 (SDM vol. 2 table A-6). */
@@ -113,22 +128,24 @@ static bool has_been_refused(const struct vcpu *vcpu)
 	return exit->kind == EXIT_EXCEPTION && (exit->vector == VEC_GP || exit->vector == VEC_SS);
 }
 
-static int execute(struct emu *e)
+/* What a decoded instruction needs not be asked each time. */
+static void classify(struct guest_decoded *d)
 {
-	enum group group = group_of(&e->insn);
-	int err = emu_prepare(e);
+	enum group group = group_of(&d->insn);
+	bool repeated = group == STRING && d->insn.prefix;
 
-	if (err)
-		return err;
-	if (is_undefined_form(&e->insn))
-		return interpret_undefined(e);
-	if (group == STRING && e->insn.prefix)
-		e->elements = ELEMENTS;
-	e->vcpu->interpreted +=
-		(group == STRING && !e->insn.prefix ? 4 : groups[group].cost) + (e->insn.has_mem ? COST_MEMORY : 0);
-	err = groups[group].execute(e);
-	if (err == -ENOSYS && group != EMULATOR)
-		err = emu_execute(e);
+	d->group = (u8)group;
+	d->cost =
+		(u8)((group == STRING && !repeated ? 4 : groups[group].cost) + (d->insn.has_mem ? COST_MEMORY : 0));
+	d->size = emu_operand_size(&d->insn);
+	d->plain = d->insn.encoding == INSN_LEGACY && !d->insn.lock && !repeated && group != SYSTEM &&
+		   group != TABLE && !is_undefined_form(&d->insn);
+}
+
+static NOINLINE int execute_unknown(struct emu *e, const struct guest_decoded *d)
+{
+	int err = d->group != EMULATOR ? emu_execute(e) : -ENOSYS;
+
 	if (err == -ENOSYS && has_been_refused(e->vcpu))
 		return interpret_fault(e, e->vcpu->exit.vector, 0);
 	if (err == -ENOSYS)
@@ -136,17 +153,50 @@ static int execute(struct emu *e)
 	return err;
 }
 
+/* Behind some nothing is known for certain any more: control registers, whatever a handler of exits does. */
+static NOINLINE int execute_other(struct emu *e, const struct guest_decoded *d)
+{
+	int err = emu_prepare(e);
+
+	if (err)
+		return err;
+	if (is_undefined_form(&d->insn))
+		return interpret_undefined(e);
+	if (d->group == STRING && d->insn.prefix)
+		e->elements = ELEMENTS;
+	err = groups[d->group].execute(e);
+	if (d->group == SYSTEM || d->group == TABLE)
+		known_forget(e->vcpu);
+	return err;
+}
+
+static ALWAYS_INLINE int execute(struct emu *e, const struct guest_decoded *d)
+{
+	int err;
+
+	e->vcpu->interpreted += d->cost;
+	if (likely(d->plain)) {
+		e->size = d->size;
+		if (d->insn.has_mem)
+			e->offset = insn_effective_offset(e->vcpu, &d->insn);
+		err = groups[d->group].execute(e);
+	} else {
+		err = execute_other(e, d);
+	}
+	return unlikely(err == -ENOSYS) ? execute_unknown(e, d) : err;
+}
+
 /* --- fetch ------------------------------------------------------------------------------ */
 
-static int decode(struct emu *e, const u8 *bytes, u32 len)
+static int decode(struct emu *e, struct guest_decoded *d, const u8 *bytes, u32 len)
 {
-	int err = insn_decode(&e->insn, bytes, len, e->bits);
+	int err = insn_decode(&d->insn, bytes, len, e->bits);
 
 	return err && err != -ERANGE ? interpret_undefined(e) : err;
 }
 
 /* No further than the segment's limit: #GP, as for one that is too long. */
-static int fetch_slow(struct emu *e, const struct segment *cs)
+static int fetch_bytes(struct emu *e, const struct segment *cs, struct guest_decoded *d)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u64 room = vcpu->rip > cs->limit ? 0 : cs->limit - vcpu->rip + 1;
@@ -156,55 +206,83 @@ static int fetch_slow(struct emu *e, const struct segment *cs)
 	int err = first ? insn_fetch_bytes(vcpu, at, bytes, first) : -ERANGE;
 
 	if (!err)
-		err = decode(e, bytes, first);
+		err = decode(e, d, bytes, first);
 	if (err == -ERANGE && first < len) {
 		err = insn_fetch_bytes(vcpu, (u32)(at + first), bytes + first, len - first);
 		if (!err)
-			err = decode(e, bytes, len);
+			err = decode(e, d, bytes, len);
 	}
 	return err == -ERANGE ? interpret_fault(e, VEC_GP, 0) : err;
 }
 
-#define FETCHED 16u /* two words: no less than INSN_MAX */
-#define NOT_FETCHED BITS(63, 56)
+/* NULL: an exception is queued. */
+static NOINLINE const struct guest_decoded *fetch_slow(struct emu *e, const struct segment *cs)
+{
+	struct guest_decoded *d = &guest_of(e->vcpu)->decoded_once;
+
+	if (fetch_bytes(e, cs, d))
+		return NULL;
+	classify(d);
+	return d;
+}
+
+#define FETCHED 16u   /* two words: no less than INSN_MAX */
+#define BITS_SHIFT 56 /* in the byte behind them */
+
+static NOINLINE const struct guest_decoded *decode_anew(struct emu *e, const struct segment *cs,
+							struct guest_decoded *d, u64 low, u64 high)
+{
+	const u64 bytes[] = {low, high};
+
+	d->bytes[1] = 0; /* until it is right */
+	if (insn_decode(&d->insn, (const u8 *)bytes, INSN_MAX, e->bits))
+		return fetch_slow(e, cs);
+	classify(d);
+	d->bytes[0] = low;
+	d->bytes[1] = high;
+	return d;
+}
+
+static ALWAYS_INLINE const u8 *find_code(struct vcpu *vcpu, u32 at)
+{
+	const struct shadow_ram *ram = known_ram(vcpu, at, FETCHED);
+
+	if (likely(ram))
+		return ram->at + (at & ~PAGE_MASK);
+	if ((at & ~PAGE_MASK) > PAGE_SIZE - FETCHED)
+		return NULL;
+	return shadow_find_code(vcpu->mmu, at, insn_access(vcpu, false, true));
+}
 
 /*
  * Decoding is a function of the bytes, and of the kind of code, alone: what has been decoded is right as long as the bytes, which are
- * fetched each time, are the same. False: it takes the slow way.
+ * fetched each time, are the same.
  */
-static bool fetch_decoded(struct emu *e, const struct segment *cs)
+static ALWAYS_INLINE const struct guest_decoded *fetch(struct emu *e, const struct segment *cs)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u32 at = (u32)(cs->base + vcpu->rip);
-	struct guest_decoded *d = &guest_of(vcpu)->decoded[(at ^ at >> 6) % DECODED_MAX];
-	u64 bytes[2];
+	struct guest_decoded *d = &guest_of(vcpu)->decoded[at % DECODED_MAX];
 	const u8 *code;
+	u64 low, high;
 
-	if (unlikely((at & ~PAGE_MASK) > PAGE_SIZE - FETCHED || vcpu->rip + FETCHED > cs->limit))
-		return false;
-	code = shadow_find_code(vcpu->mmu, at, insn_access(vcpu, false, true));
+	if (unlikely(vcpu->rip + FETCHED > cs->limit))
+		return fetch_slow(e, cs);
+	code = find_code(vcpu, at);
 	if (unlikely(!code))
-		return false;
-	__builtin_memcpy(bytes, code, sizeof(bytes));
-	bytes[1] &= ~NOT_FETCHED;
-	if (unlikely(d->bytes[0] != bytes[0] || d->bytes[1] != bytes[1] || d->bits != e->bits)) {
-		if (insn_decode(&e->insn, (const u8 *)bytes, INSN_MAX, e->bits))
-			return false;
-		*d = (struct guest_decoded){.bytes = {bytes[0], bytes[1]}, .bits = e->bits, .insn = e->insn};
-		return true;
-	}
-	e->insn = d->insn;
-	return true;
-}
-
-static int fetch(struct emu *e, const struct segment *cs)
-{
-	return likely(fetch_decoded(e, cs)) ? 0 : fetch_slow(e, cs);
+		return fetch_slow(e, cs);
+	__builtin_memcpy(&low, code, sizeof(low));
+	__builtin_memcpy(&high, code + sizeof(low), sizeof(high));
+	high = (high & ~(~0ull << BITS_SHIFT)) | (u64)e->bits << BITS_SHIFT;
+	if (unlikely(d->bytes[0] != low || d->bytes[1] != high))
+		return decode_anew(e, cs, d, low, high);
+	return d;
 }
 
 /* --- one instruction ----------------------------------------------------------------------- */
 
-static void begin(struct vcpu *vcpu)
+/* What no instruction changes but those behind which nothing is known. */
+static NOINLINE void begin(struct vcpu *vcpu)
 {
 	struct vcpu_exit *exit = &vcpu->exit;
 
@@ -212,24 +290,22 @@ static void begin(struct vcpu *vcpu)
 	exit->insn_len = exit->insn_bytes_len = 0;
 	exit->operand_known = exit->cr3_pair = exit->clts = exit->lmsw = exit->nmi_unblocked = false;
 	vcpu->mmio.state = MMIO_NONE;
-	vcpu->interpreted++;
-	if (!vcpu->interrupt_shadow) /* else they may be those of a MOV SS */
-		vcpu->breakpoints_hit = 0;
 	if (!(vcpu->cr0 & CR0_PE))
 		vcpu->cpl = 0;
+	known_begin(vcpu);
 }
 
-static void finish(struct emu *e)
+static NOINLINE void finish_unusual(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
 
 	if (e->again) {
 		insn_repeat(vcpu);
 	} else if (e->new_stack) {
-		vcpu->rip = (u32)(vcpu->rip + e->insn.len);
+		vcpu->rip = (u32)(vcpu->rip + e->insn->len);
 		vcpu->rflags &= ~RFLAGS_RF;
 	} else if (!e->branched && !e->done) {
-		insn_advance(vcpu, e->insn.len);
+		insn_advance(vcpu, e->insn->len);
 	}
 	if (e->new_flags)
 		vcpu->rflags = e->flags;
@@ -237,22 +313,79 @@ static void finish(struct emu *e)
 		vcpu->interrupt_shadow = true;
 }
 
+static ALWAYS_INLINE void finish(struct emu *e)
+{
+	struct vcpu *vcpu = e->vcpu;
+
+	if (unlikely(e->unusual)) {
+		finish_unusual(e);
+		return;
+	}
+	vcpu->rip = (u32)(vcpu->rip + e->insn->len);
+	vcpu->interrupt_shadow = false;
+	vcpu->rflags &= ~RFLAGS_RF;
+	if (unlikely(breakpoint_is_due(vcpu)))
+		breakpoint_finish(vcpu, false);
+}
+
+static ALWAYS_INLINE const struct known_segment *code_segment(struct vcpu *vcpu)
+{
+	struct guest_known *k = known_of(vcpu);
+
+	return likely(k->segments & BIT(SEG_CS)) ? &k->segment[SEG_CS] : known_find_segment(vcpu, SEG_CS);
+}
+
+static ALWAYS_INLINE enum interpreted next(struct vcpu *vcpu)
+{
+	const struct guest_decoded *d;
+	const struct known_segment *cs;
+	struct emu e;
+
+	if (unlikely(!known_of(vcpu)->on))
+		begin(vcpu);
+	vcpu->interpreted++;
+	if (!vcpu->interrupt_shadow) /* else they may be those of a MOV SS */
+		vcpu->breakpoints_hit = 0;
+	cs = code_segment(vcpu);
+	if (unlikely(!known_of(vcpu)->quiet) && breakpoint_is_at(vcpu, (u32)(cs->segment.base + vcpu->rip)))
+		return INTERPRET_EVENT;
+	emu_init(&e, vcpu);
+	e.bits = vcpu->code_bits = cs->bits;
+	d = fetch(&e, &cs->segment);
+	if (likely(d)) {
+		e.insn = &d->insn;
+		if (!execute(&e, d))
+			finish(&e);
+	}
+	vcpu->code_bits = 0;
+	if (unlikely(vcpu->inject.type != EVENT_NONE))
+		return INTERPRET_EVENT;
+	return e.halted ? INTERPRET_HALT : INTERPRETED;
+}
+
 enum interpreted interpret_one(struct vcpu *vcpu)
 {
-	struct emu e = {.vcpu = vcpu};
-	struct segment cs;
+	enum interpreted result;
 
 	if (vcpu->inject.type != EVENT_NONE)
 		return INTERPRET_EVENT;
-	begin(vcpu);
-	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
-	if (breakpoint_is_at(vcpu, (u32)(cs.base + vcpu->rip)))
-		return INTERPRET_EVENT;
-	vcpu->code_bits = e.bits = cs.attributes & SEG_ATTR_DB ? 32 : 16;
-	if (!fetch(&e, &cs) && !execute(&e))
-		finish(&e);
-	vcpu->code_bits = 0;
+	known_forget(vcpu);
+	result = next(vcpu);
+	known_forget(vcpu);
+	return result;
+}
+
+enum interpreted interpret_some(struct vcpu *vcpu)
+{
+	bool open = interpret_takes_interrupts(vcpu);
+	u32 left = INTERPRET_SOME;
+	enum interpreted result;
+
 	if (vcpu->inject.type != EVENT_NONE)
 		return INTERPRET_EVENT;
-	return e.halted ? INTERPRET_HALT : INTERPRETED;
+	do
+		result = next(vcpu);
+	while (likely(result == INTERPRETED && --left && vcpu->execution == EXECUTION_INTERPRETED &&
+		      known_of(vcpu)->on && (open || !interpret_takes_interrupts(vcpu))));
+	return result;
 }

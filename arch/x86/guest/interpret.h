@@ -26,6 +26,19 @@ enum interpreted {
  */
 enum interpreted interpret_one(struct vcpu *vcpu);
 
+static inline bool interpret_takes_interrupts(const struct vcpu *vcpu)
+{
+	return vcpu->rflags & RFLAGS_IF && !vcpu->interrupt_shadow;
+}
+
+/*
+ * At most so many, as long as that changes nothing of what the caller looks at between two: who executes the guest, whether
+ * it takes interrupts, what a handler of exits does. What it finds out about the guest's state (known.h) serves the next call: in between
+ * nothing but this changes that state, or known_forget() is called, as it is behind the last one.
+ */
+#define INTERPRET_SOME 16u
+enum interpreted interpret_some(struct vcpu *vcpu);
+
 /*
  * Delivers an event as the processor does (SDM vol. 3 sections 6.12.1 and 20.1.4): through the table of interrupt vectors, or
  * through a gate of the same privilege if CR0.PE is set. A soft event's RIP is at its instruction, and the one behind is pushed. An

@@ -8,13 +8,13 @@
 
 static int branch_if(struct emu *e, bool taken)
 {
-	return taken ? emu_jump(e, e->vcpu->rip + e->insn.len + e->insn.imm) : 0;
+	return taken ? emu_jump(e, e->vcpu->rip + e->insn->len + e->insn->imm) : 0;
 }
 
 /* LOOPNE, LOOPE, LOOP, JCXZ: rCX is as wide as an address. */
 static int loop(struct emu *e)
 {
-	u32 kind = e->insn.opcode & 3, size = e->insn.addrsize;
+	u32 kind = e->insn->opcode & 3, size = e->insn->addrsize;
 	u64 before = emu_reg(e, GPR_RCX, size), count = insn_truncate(before - 1, size);
 	bool zero = e->vcpu->rflags & FLAG_ZF;
 	int err;
@@ -30,19 +30,19 @@ static int loop(struct emu *e)
 /* RIP stays: what delivers the event adds the length. */
 static int raise(struct emu *e, enum event_type type, u8 vector)
 {
-	e->vcpu->inject = (struct vcpu_event){.type = (u8)type, .vector = vector, .insn_len = e->insn.len};
+	e->vcpu->inject = (struct vcpu_event){.type = (u8)type, .vector = vector, .insn_len = e->insn->len};
 	return -EFAULT;
 }
 
 /* The index against two numbers in memory, both signed. */
 static int bound(struct emu *e)
 {
-	u32 size = e->insn.opsize, shift = 64 - 8 * size;
-	u64 index = emu_reg(e, e->insn.reg, size), limits[2] = {0};
+	u32 size = e->insn->opsize, shift = 64 - 8 * size;
+	u64 index = emu_reg(e, e->insn->reg, size), limits[2] = {0};
 	u8 bytes[8];
 	int err;
 
-	if (!e->insn.has_mem)
+	if (!e->insn->has_mem)
 		return interpret_undefined(e);
 	err = emu_locate(e, 2 * size, SEGMENT_READ);
 	if (!err)
@@ -59,7 +59,7 @@ static int bound(struct emu *e)
 /* clang-format off */
 int interpret_branch(struct emu *e)
 {
-	const struct insn *insn = &e->insn;
+	const struct insn *insn = e->insn;
 
 	if (insn->map == 1)
 		return branch_if(e, alu_condition(insn->opcode & 15, e->vcpu->rflags));

@@ -9,6 +9,7 @@
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret.h"
 #include "arch/x86/guest/interpret_group.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
 #include "arch/x86/vendor.h"
@@ -52,7 +53,7 @@ static void enter(struct delivery *d, const struct segment *cs, u64 rip, u64 cle
 {
 	struct vcpu *vcpu = d->vcpu;
 
-	vcpu->vendor->set_segment(vcpu, SEG_CS, cs);
+	known_set_segment(vcpu, SEG_CS, cs);
 	vcpu->rip = rip;
 	vcpu->rflags &= ~(cleared | RFLAGS_TF | RFLAGS_RF);
 	vcpu->interrupt_shadow = false;
@@ -209,6 +210,7 @@ void interpret_deliver(struct vcpu *vcpu, const struct vcpu_event *event)
 {
 	struct vcpu_event now = *event;
 
+	known_forget(vcpu);
 	vcpu->mmio.state = MMIO_NONE;
 	if (!(vcpu->cr0 & CR0_PE))
 		vcpu->cpl = 0;

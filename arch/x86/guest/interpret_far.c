@@ -8,6 +8,7 @@
 #include "arch/x86/guest/emulate_stack.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret_group.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 #include "lib/string.h"
@@ -154,7 +155,7 @@ static int find_target(struct emu *e, enum far_way way, u16 selector, struct tar
 
 static void enter(struct emu *e, const struct segment *cs, u64 offset)
 {
-	e->vcpu->vendor->set_segment(e->vcpu, SEG_CS, cs);
+	known_set_segment(e->vcpu, SEG_CS, cs);
 	emu_branch(e, offset);
 }
 
@@ -163,10 +164,10 @@ static void enter(struct emu *e, const struct segment *cs, u64 offset)
 /* Where to: in the instruction, or in memory. */
 static int read_target(struct emu *e, u16 *selector, u64 *offset)
 {
-	if (e->insn.has_modrm)
+	if (e->insn->has_modrm)
 		return interpret_read_pointer(e, selector, offset);
-	*selector = e->insn.imm2;
-	*offset = insn_truncate(e->insn.imm, e->insn.opsize);
+	*selector = e->insn->imm2;
+	*offset = insn_truncate(e->insn->imm, e->insn->opsize);
 	return 0;
 }
 
@@ -174,7 +175,7 @@ static int jump_or_call(struct emu *e, enum far_way way)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u64 rsp = vcpu->gpr[GPR_RSP];
-	struct target t = {.size = e->insn.opsize};
+	struct target t = {.size = e->insn->opsize};
 	u16 selector;
 	int err = read_target(e, &selector, &t.offset);
 
@@ -183,7 +184,7 @@ static int jump_or_call(struct emu *e, enum far_way way)
 	if (!err && way == FAR_CALL)
 		err = emu_push_value(e, t.size, insn_selector(vcpu, SEG_CS));
 	if (!err && way == FAR_CALL)
-		err = emu_push_value(e, t.size, vcpu->rip + e->insn.len);
+		err = emu_push_value(e, t.size, vcpu->rip + e->insn->len);
 	if (err)
 		vcpu->gpr[GPR_RSP] = rsp;
 	else
@@ -197,7 +198,7 @@ static int jump_or_call(struct emu *e, enum far_way way)
 static int take_outer_stack(struct emu *e, u32 up, u32 drop, u32 cpl)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u32 size = e->insn.opsize;
+	u32 size = e->insn->opsize;
 	u64 rsp, selector;
 	int err = emu_peek_value(e, up, size, &rsp);
 
@@ -217,7 +218,7 @@ static int take_outer_stack(struct emu *e, u32 up, u32 drop, u32 cpl)
 static int return_far(struct emu *e, u32 drop, u32 drop_outer)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u32 size = e->insn.opsize, up = 2 * size + drop, cpl;
+	u32 size = e->insn->opsize, up = 2 * size + drop, cpl;
 	u64 selector;
 	struct target t;
 	int err = emu_peek_value(e, 0, size, &t.offset);
@@ -247,18 +248,18 @@ static int return_far(struct emu *e, u32 drop, u32 drop_outer)
 static int return_from_interrupt(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u64 taken = interpret_loaded_flags(e, e->insn.opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16), flags;
+	u64 taken = interpret_loaded_flags(e, e->insn->opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16), flags;
 	int err;
 
 	vcpu->nmi_blocked = false; /* even if it faults: SDM vol. 3 section 6.7.1 */
 	if (!interpret_is_real(e) && (vcpu->rflags & RFLAGS_NT || in_long_mode(vcpu)))
 		interpret_stop(e, ": a return to another task, or in IA-32e mode");
-	err = emu_peek_value(e, 2 * e->insn.opsize, e->insn.opsize, &flags);
+	err = emu_peek_value(e, 2 * e->insn->opsize, e->insn->opsize, &flags);
 	if (err)
 		return err;
-	if (!interpret_is_real(e) && e->insn.opsize == 4 && flags & RFLAGS_VM)
+	if (!interpret_is_real(e) && e->insn->opsize == 4 && flags & RFLAGS_VM)
 		interpret_stop(e, ": a return to virtual-8086 mode");
-	err = return_far(e, e->insn.opsize, 0);
+	err = return_far(e, e->insn->opsize, 0);
 	if (!err)
 		interpret_set_flags(e, (vcpu->rflags & ~taken) | (flags & taken));
 	return err;
@@ -267,14 +268,14 @@ static int return_from_interrupt(struct emu *e)
 /* clang-format off */
 int interpret_far(struct emu *e)
 {
-	switch (e->insn.opcode) {
+	switch (e->insn->opcode) {
 	case 0x9a: return jump_or_call(e, FAR_CALL);
-	case 0xca: case 0xcb: return return_far(e, (u16)e->insn.imm, (u16)e->insn.imm);
+	case 0xca: case 0xcb: return return_far(e, (u16)e->insn->imm, (u16)e->insn->imm);
 	case 0xcf: return return_from_interrupt(e);
 	case 0xea: return jump_or_call(e, FAR_JUMP);
 	default: break;
 	}
-	switch (e->insn.reg & 7) {
+	switch (e->insn->reg & 7) {
 	case 3: return jump_or_call(e, FAR_CALL);
 	case 5: return jump_or_call(e, FAR_JUMP);
 	case 7: return interpret_undefined(e);

@@ -18,8 +18,8 @@ static u64 *flags_of(struct emu *e)
 /* ADD to CMP of the accumulator and a constant. */
 static int accumulator(struct emu *e)
 {
-	enum alu_op op = e->insn.opcode >> 3;
-	u64 result = alu_binary(op, e->size, emu_reg(e, GPR_RAX, e->size), e->insn.imm, flags_of(e));
+	enum alu_op op = e->insn->opcode >> 3;
+	u64 result = alu_binary(op, e->size, emu_reg(e, GPR_RAX, e->size), e->insn->imm, flags_of(e));
 
 	if (op != ALU_CMP)
 		emu_set_reg(e, GPR_RAX, e->size, result);
@@ -28,10 +28,10 @@ static int accumulator(struct emu *e)
 
 static int increment(struct emu *e, bool down)
 {
-	u32 size = e->insn.opsize;
-	u64 value = emu_reg(e, e->insn.rm, size);
+	u32 size = e->insn->opsize;
+	u64 value = emu_reg(e, e->insn->rm, size);
 
-	emu_set_reg(e, e->insn.rm, size,
+	emu_set_reg(e, e->insn->rm, size,
 		    down ? alu_decrement(size, value, flags_of(e)) : alu_increment(size, value, flags_of(e)));
 	return 0;
 }
@@ -39,28 +39,28 @@ static int increment(struct emu *e, bool down)
 /* 90 is NOP, with F3 PAUSE: of the accumulator with itself. */
 static int exchange_accumulator(struct emu *e)
 {
-	u32 size = e->insn.opsize;
-	u64 value = emu_reg(e, e->insn.rm, size);
+	u32 size = e->insn->opsize;
+	u64 value = emu_reg(e, e->insn->rm, size);
 
-	if (e->insn.rm == GPR_RAX)
+	if (e->insn->rm == GPR_RAX)
 		return 0;
-	emu_set_reg(e, e->insn.rm, size, emu_reg(e, GPR_RAX, size));
+	emu_set_reg(e, e->insn->rm, size, emu_reg(e, GPR_RAX, size));
 	emu_set_reg(e, GPR_RAX, size, value);
 	return 0;
 }
 
 static int address(struct emu *e)
 {
-	if (!e->insn.has_mem)
+	if (!e->insn->has_mem)
 		return interpret_undefined(e);
-	emu_set_reg(e, e->insn.reg, e->insn.opsize, e->offset);
+	emu_set_reg(e, e->insn->reg, e->insn->opsize, e->offset);
 	return 0;
 }
 
 /* CBW, CWDE; CWD, CDQ */
 static int convert(struct emu *e, bool to_rdx)
 {
-	u32 size = e->insn.opsize, from = to_rdx ? size : size / 2, shift = 64 - 8 * from;
+	u32 size = e->insn->opsize, from = to_rdx ? size : size / 2, shift = 64 - 8 * from;
 	s64 value = (s64)(emu_reg(e, GPR_RAX, from) << shift) >> shift;
 
 	if (to_rdx)
@@ -92,7 +92,7 @@ static int set_flag(struct emu *e, u64 flag, bool on)
 /* clang-format off */
 int interpret_integer(struct emu *e)
 {
-	const struct insn *insn = &e->insn;
+	const struct insn *insn = e->insn;
 
 	if (insn->opcode < 0x40)
 		return accumulator(e);
@@ -121,26 +121,26 @@ static int move_if(struct emu *e)
 	u64 value;
 	int err;
 
-	e->size = e->insn.opsize;
+	e->size = e->insn->opsize;
 	err = emu_read_rm(e, &value);
-	if (!err && alu_condition(e->insn.opcode & 15, *flags_of(e)))
-		emu_set_reg(e, e->insn.reg, e->size, value);
+	if (!err && alu_condition(e->insn->opcode & 15, *flags_of(e)))
+		emu_set_reg(e, e->insn->reg, e->size, value);
 	return err;
 }
 
 /* SHLD, SHRD; the count is an immediate, or CL. */
 static int shift_double(struct emu *e)
 {
-	u32 count = (u32)(e->insn.opcode & 1 ? e->vcpu->gpr[GPR_RCX] : e->insn.imm) & 31;
-	bool right = e->insn.opcode & 8;
+	u32 count = (u32)(e->insn->opcode & 1 ? e->vcpu->gpr[GPR_RCX] : e->insn->imm) & 31;
+	bool right = e->insn->opcode & 8;
 	u64 flags = *flags_of(e), value;
 	int err;
 
-	e->size = e->insn.opsize;
+	e->size = e->insn->opsize;
 	err = emu_read_rm_to_write(e, &value);
 	if (err)
 		return err;
-	value = alu_shift_double(right, e->size, value, emu_reg(e, e->insn.reg, e->size), count, &flags);
+	value = alu_shift_double(right, e->size, value, emu_reg(e, e->insn->reg, e->size), count, &flags);
 	err = emu_write_rm(e, value);
 	if (!err)
 		*flags_of(e) = flags;
@@ -150,21 +150,21 @@ static int shift_double(struct emu *e)
 /* TZCNT and LZCNT are BSF and BSR on a CPU that lacks them. */
 static bool counts_zeros(struct emu *e)
 {
-	if (e->insn.prefix != 0xf3)
+	if (e->insn->prefix != 0xf3)
 		return false;
-	return e->insn.opcode & 1 ? cpuid_has(e->vcpu, CPUID_LEAF_EXT1, CPUID_ECX, CPUIDE1_ECX_LZCNT) :
-				    cpuid_has(e->vcpu, 7, CPUID_EBX, CPUID7_EBX_BMI1);
+	return e->insn->opcode & 1 ? cpuid_has(e->vcpu, CPUID_LEAF_EXT1, CPUID_ECX, CPUIDE1_ECX_LZCNT) :
+				     cpuid_has(e->vcpu, 7, CPUID_EBX, CPUID7_EBX_BMI1);
 }
 
 /* BSF, BSR: of zero, the destination stays as it is, on every processor so far. */
 static int scan_bits(struct emu *e)
 {
-	bool reverse = e->insn.opcode & 1, counts = counts_zeros(e);
+	bool reverse = e->insn->opcode & 1, counts = counts_zeros(e);
 	u64 flags = *flags_of(e) & ~(FLAG_ZF | (counts ? FLAG_CF : 0)), value;
 	u32 width, n;
 	int err;
 
-	e->size = e->insn.opsize;
+	e->size = e->insn->opsize;
 	width = 8 * e->size;
 	err = emu_read_rm(e, &value);
 	if (err)
@@ -177,7 +177,7 @@ static int scan_bits(struct emu *e)
 		flags |= FLAG_ZF;
 	}
 	if (value || counts)
-		emu_set_reg(e, e->insn.reg, e->size, n);
+		emu_set_reg(e, e->insn->reg, e->size, n);
 	*flags_of(e) = flags;
 	return 0;
 }
@@ -188,15 +188,15 @@ static int count_bits(struct emu *e)
 	u32 n = 0;
 	int err;
 
-	if (e->insn.prefix != 0xf3)
+	if (e->insn->prefix != 0xf3)
 		return interpret_undefined(e);
-	e->size = e->insn.opsize;
+	e->size = e->insn->opsize;
 	err = emu_read_rm(e, &value);
 	if (err)
 		return err;
 	for (; value; value &= value - 1)
 		n++;
-	emu_set_reg(e, e->insn.reg, e->size, n);
+	emu_set_reg(e, e->insn->reg, e->size, n);
 	*flags_of(e) = flags | (n ? 0 : FLAG_ZF);
 	return 0;
 }
@@ -204,16 +204,16 @@ static int count_bits(struct emu *e)
 /* Of 16 bits it is not defined: 0, as processors have it. */
 static int swap_bytes(struct emu *e)
 {
-	u64 value = emu_reg(e, e->insn.rm, 4);
+	u64 value = emu_reg(e, e->insn->rm, 4);
 
-	emu_set_reg(e, e->insn.rm, e->insn.opsize, e->insn.opsize == 2 ? 0 : __builtin_bswap32((u32)value));
+	emu_set_reg(e, e->insn->rm, e->insn->opsize, e->insn->opsize == 2 ? 0 : __builtin_bswap32((u32)value));
 	return 0;
 }
 
 /* Fences have a register's ModRM. */
 static int fence(struct emu *e)
 {
-	if (e->insn.has_mem || e->insn.prefix || (e->insn.reg & 7) < 5)
+	if (e->insn->has_mem || e->insn->prefix || (e->insn->reg & 7) < 5)
 		return -ENOSYS;
 	return 0;
 }
@@ -221,7 +221,7 @@ static int fence(struct emu *e)
 /* clang-format off */
 int interpret_wide(struct emu *e)
 {
-	switch (e->insn.opcode) {
+	switch (e->insn->opcode) {
 	case 0x0d: case 0x18 ... 0x1f: return 0; /* PREFETCH and what is reserved for its like */
 	case 0x40 ... 0x4f: return move_if(e);
 	case 0xa4: case 0xa5: case 0xac: case 0xad: return shift_double(e);

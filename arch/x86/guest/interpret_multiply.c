@@ -85,20 +85,20 @@ static int multiply_register(struct emu *e, bool by_constant)
 	u64 b;
 	int err;
 
-	e->size = e->insn.opsize;
+	e->size = e->insn->opsize;
 	err = emu_read_rm(e, &b);
 	if (err)
 		return err;
-	a = by_constant ? extend(e->insn.imm, e->size) : extend(emu_reg(e, e->insn.reg, e->size), e->size);
+	a = by_constant ? extend(e->insn->imm, e->size) : extend(emu_reg(e, e->insn->reg, e->size), e->size);
 	product = a * extend(b, e->size);
-	emu_set_reg(e, e->insn.reg, e->size, (u64)product);
+	emu_set_reg(e, e->insn->reg, e->size, (u64)product);
 	set_overflow(e, extend((u64)product, e->size) != product);
 	return 0;
 }
 
 static int group3(struct emu *e)
 {
-	switch (e->insn.reg & 7) {
+	switch (e->insn->reg & 7) {
 	case 4: return multiply(e, false);
 	case 5: return multiply(e, true);
 	case 6: return divide(e, false);
@@ -158,7 +158,7 @@ static int adjust_unpacked(struct emu *e, bool subtract)
 /* AAM, AAD: the base is an immediate. */
 static int adjust_base(struct emu *e, bool divide)
 {
-	u8 base = (u8)e->insn.imm, low = al(e), high = (u8)(e->vcpu->gpr[GPR_RAX] >> 8);
+	u8 base = (u8)e->insn->imm, low = al(e), high = (u8)(e->vcpu->gpr[GPR_RAX] >> 8);
 
 	if (divide && !base)
 		return interpret_fault(e, VEC_DE, 0);
@@ -169,13 +169,13 @@ static int adjust_base(struct emu *e, bool divide)
 /* clang-format off */
 int interpret_multiply(struct emu *e)
 {
-	if (e->insn.map == 1)
+	if (e->insn->map == 1)
 		return multiply_register(e, false);
-	switch (e->insn.opcode) {
-	case 0x27: case 0x2f: return adjust_packed(e, e->insn.opcode & 8);
-	case 0x37: case 0x3f: return adjust_unpacked(e, e->insn.opcode & 8);
+	switch (e->insn->opcode) {
+	case 0x27: case 0x2f: return adjust_packed(e, e->insn->opcode & 8);
+	case 0x37: case 0x3f: return adjust_unpacked(e, e->insn->opcode & 8);
 	case 0x69: case 0x6b: return multiply_register(e, true);
-	case 0xd4: case 0xd5: return adjust_base(e, !(e->insn.opcode & 1));
+	case 0xd4: case 0xd5: return adjust_base(e, !(e->insn->opcode & 1));
 	case 0xf6: case 0xf7: return group3(e);
 	default: return -ENOSYS;
 	}

@@ -23,7 +23,7 @@ int interpret_load_segment(struct emu *e, enum segment_name which, u16 selector)
 
 static int move_to_segment(struct emu *e)
 {
-	u32 which = e->insn.reg & 7;
+	u32 which = e->insn->reg & 7;
 	u64 selector;
 	int err;
 
@@ -40,11 +40,11 @@ static int move_to_segment(struct emu *e)
 /* Of 16 bits to memory, of the operand's size to a register. */
 static int move_from_segment(struct emu *e)
 {
-	u32 which = e->insn.reg & 7;
+	u32 which = e->insn->reg & 7;
 
 	if (which > SEG_GS)
 		return interpret_undefined(e);
-	e->size = e->insn.has_mem ? sizeof(u16) : e->insn.opsize;
+	e->size = e->insn->has_mem ? sizeof(u16) : e->insn->opsize;
 	return emu_write_rm(e, insn_selector(e->vcpu, which));
 }
 
@@ -57,13 +57,13 @@ static enum segment_name pushed_segment(const struct insn *insn)
 
 static int pop_segment(struct emu *e)
 {
-	enum segment_name which = pushed_segment(&e->insn);
+	enum segment_name which = pushed_segment(e->insn);
 	u64 rsp = e->vcpu->gpr[GPR_RSP], selector;
-	int err = emu_peek_value(e, 0, e->insn.opsize, &selector);
+	int err = emu_peek_value(e, 0, e->insn->opsize, &selector);
 
 	if (err)
 		return err;
-	emu_set_stack_pointer(e, rsp + e->insn.opsize);
+	emu_set_stack_pointer(e, rsp + e->insn->opsize);
 	err = interpret_load_segment(e, which, (u16)selector);
 	if (err)
 		e->vcpu->gpr[GPR_RSP] = rsp;
@@ -75,11 +75,11 @@ static int pop_segment(struct emu *e)
 
 int interpret_read_pointer(struct emu *e, u16 *selector, u64 *offset)
 {
-	u32 size = e->insn.opsize;
+	u32 size = e->insn->opsize;
 	u8 bytes[6];
 	int err;
 
-	if (!e->insn.has_mem)
+	if (!e->insn->has_mem)
 		return interpret_undefined(e);
 	err = emu_locate(e, size + 2, SEGMENT_READ);
 	if (!err)
@@ -101,7 +101,7 @@ static int load_pointer(struct emu *e, enum segment_name which)
 	if (!err)
 		err = interpret_load_segment(e, which, selector);
 	if (!err)
-		emu_set_reg(e, e->insn.reg, e->insn.opsize, offset);
+		emu_set_reg(e, e->insn->reg, e->insn->opsize, offset);
 	return err;
 }
 
@@ -117,7 +117,7 @@ static int set_zero_flag(struct emu *e, bool on)
 
 static int adjust_rpl(struct emu *e)
 {
-	u64 rpl = e->vcpu->gpr[e->insn.reg] & SELECTOR_RPL, selector;
+	u64 rpl = e->vcpu->gpr[e->insn->reg] & SELECTOR_RPL, selector;
 	int err;
 
 	if (interpret_is_real(e))
@@ -147,7 +147,7 @@ static bool is_visible(const struct emu *e, u16 selector, const struct segment *
 /* LAR, LSL */
 static int load_descriptor_part(struct emu *e, bool limit)
 {
-	u32 size = e->insn.opsize;
+	u32 size = e->insn->opsize;
 	struct segment s;
 	u64 selector;
 	gva_t at;
@@ -163,7 +163,7 @@ static int load_descriptor_part(struct emu *e, bool limit)
 		return set_zero_flag(e, false);
 	if (err || !is_visible(e, (u16)selector, &s, limit ? LIMIT_TYPES : RIGHTS_TYPES))
 		return err ? err : set_zero_flag(e, false);
-	emu_set_reg(e, e->insn.reg, size, limit ? s.limit : (s.attributes & 0xf0ff) << 8);
+	emu_set_reg(e, e->insn->reg, size, limit ? s.limit : (s.attributes & 0xf0ff) << 8);
 	return set_zero_flag(e, true);
 }
 
@@ -175,12 +175,12 @@ static int load_descriptor_part(struct emu *e, bool limit)
 
 static int pop_flags(struct emu *e)
 {
-	u64 taken = interpret_loaded_flags(e, e->insn.opsize == 4 ? POPF_FLAGS32 : POPF_FLAGS16), flags;
-	int err = emu_peek_value(e, 0, e->insn.opsize, &flags);
+	u64 taken = interpret_loaded_flags(e, e->insn->opsize == 4 ? POPF_FLAGS32 : POPF_FLAGS16), flags;
+	int err = emu_peek_value(e, 0, e->insn->opsize, &flags);
 
 	if (err)
 		return err;
-	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + e->insn.opsize);
+	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + e->insn->opsize);
 	interpret_set_flags(e, (e->vcpu->rflags & ~(taken | RFLAGS_RF)) | (flags & taken));
 	return 0;
 }
@@ -188,9 +188,9 @@ static int pop_flags(struct emu *e)
 /* clang-format off */
 static int one_byte(struct emu *e)
 {
-	switch (e->insn.opcode) {
+	switch (e->insn->opcode) {
 	case 0x06: case 0x0e: case 0x16: case 0x1e:
-		return emu_push_value(e, e->insn.opsize, insn_selector(e->vcpu, pushed_segment(&e->insn)));
+		return emu_push_value(e, e->insn->opsize, insn_selector(e->vcpu, pushed_segment(e->insn)));
 	case 0x07: case 0x17: case 0x1f: return pop_segment(e);
 	case 0x63: return adjust_rpl(e);
 	case 0x8c: return move_from_segment(e);
@@ -204,11 +204,11 @@ static int one_byte(struct emu *e)
 
 int interpret_segment(struct emu *e)
 {
-	if (e->insn.map == 0)
+	if (e->insn->map == 0)
 		return one_byte(e);
-	switch (e->insn.opcode) {
-	case 0x02: case 0x03: return load_descriptor_part(e, e->insn.opcode & 1);
-	case 0xa0: case 0xa8: return emu_push_value(e, e->insn.opsize, insn_selector(e->vcpu, pushed_segment(&e->insn)));
+	switch (e->insn->opcode) {
+	case 0x02: case 0x03: return load_descriptor_part(e, e->insn->opcode & 1);
+	case 0xa0: case 0xa8: return emu_push_value(e, e->insn->opsize, insn_selector(e->vcpu, pushed_segment(e->insn)));
 	case 0xa1: case 0xa9: return pop_segment(e);
 	case 0xb2: return load_pointer(e, SEG_SS);
 	case 0xb4: return load_pointer(e, SEG_FS);

@@ -13,7 +13,7 @@ static int push_all(struct emu *e)
 	u64 *gpr = e->vcpu->gpr, rsp = gpr[GPR_RSP];
 
 	for (u32 i = 0; i < PUSHED; i++) {
-		int err = emu_push_value(e, e->insn.opsize, i == GPR_RSP ? rsp : gpr[i]);
+		int err = emu_push_value(e, e->insn->opsize, i == GPR_RSP ? rsp : gpr[i]);
 
 		if (err) {
 			gpr[GPR_RSP] = rsp;
@@ -26,7 +26,7 @@ static int push_all(struct emu *e)
 static int pop_all(struct emu *e)
 {
 	u64 values[PUSHED];
-	u32 size = e->insn.opsize;
+	u32 size = e->insn->opsize;
 
 	for (u32 i = 0; i < PUSHED; i++) {
 		int err = emu_peek_value(e, i * size, size, &values[PUSHED - 1 - i]);
@@ -44,7 +44,7 @@ static int pop_all(struct emu *e)
 /* One of the outer frames' pointers, in the frame that rBP points to. */
 static int copy_frame_pointer(struct emu *e, u32 level)
 {
-	u32 size = e->insn.opsize;
+	u32 size = e->insn->opsize;
 	u64 offset = insn_truncate(e->vcpu->gpr[GPR_RBP] - level * size, emu_stack_width(e)), value = 0;
 	gva_t gva;
 	int err = insn_linear(e->vcpu, SEG_SS, offset, size, SEGMENT_READ, &gva);
@@ -59,16 +59,16 @@ static int check_top(struct emu *e)
 {
 	gva_t gva;
 	int err = insn_linear(e->vcpu, SEG_SS, insn_truncate(e->vcpu->gpr[GPR_RSP], emu_stack_width(e)),
-			      e->insn.opsize, SEGMENT_WRITE, &gva);
+			      e->insn->opsize, SEGMENT_WRITE, &gva);
 
-	return err ? err : emulate_probe_write(e->vcpu, gva, e->insn.opsize);
+	return err ? err : emulate_probe_write(e->vcpu, gva, e->insn->opsize);
 }
 
 /* ENTER: the nesting level is the second immediate. */
 static int make_frame(struct emu *e)
 {
 	u64 *gpr = e->vcpu->gpr, rsp = gpr[GPR_RSP], frame;
-	u32 size = e->insn.opsize, level = e->insn.imm2 & LEVELS;
+	u32 size = e->insn->opsize, level = e->insn->imm2 & LEVELS;
 	int err = emu_push_value(e, size, gpr[GPR_RBP]);
 
 	frame = gpr[GPR_RSP];
@@ -77,7 +77,7 @@ static int make_frame(struct emu *e)
 	if (level && !err)
 		err = emu_push_value(e, size, frame);
 	if (!err) {
-		emu_set_stack_pointer(e, gpr[GPR_RSP] - (u16)e->insn.imm);
+		emu_set_stack_pointer(e, gpr[GPR_RSP] - (u16)e->insn->imm);
 		err = check_top(e);
 	}
 	if (err)
@@ -89,7 +89,7 @@ static int make_frame(struct emu *e)
 
 int interpret_stack(struct emu *e)
 {
-	switch (e->insn.opcode) {
+	switch (e->insn->opcode) {
 	case 0x60: return push_all(e);
 	case 0x61: return pop_all(e);
 	case 0xc8: return make_frame(e);

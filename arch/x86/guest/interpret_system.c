@@ -17,7 +17,7 @@
 int interpret_exit(struct emu *e, enum exit_kind kind)
 {
 	e->vcpu->exit.kind = kind;
-	e->vcpu->exit.insn_len = e->insn.len;
+	e->vcpu->exit.insn_len = e->insn->len;
 	e->done = true;
 	exit_dispatch(e->vcpu);
 	return 0;
@@ -49,11 +49,11 @@ static int access_port(struct emu *e, bool string)
 
 	if (!interpret_has_iopl(e))
 		interpret_stop(e, ": the task's permissions for ports");
-	exit->port = is_immediate_port(&e->insn) ? (u8)e->insn.imm : (u16)e->vcpu->gpr[GPR_RDX];
+	exit->port = is_immediate_port(e->insn) ? (u8)e->insn->imm : (u16)e->vcpu->gpr[GPR_RDX];
 	exit->io_size = (u8)e->size;
-	exit->io_in = !(e->insn.opcode & 2);
+	exit->io_in = !(e->insn->opcode & 2);
 	exit->io_string = string;
-	exit->io_rep = string && e->insn.prefix;
+	exit->io_rep = string && e->insn->prefix;
 	return interpret_exit(e, EXIT_IO);
 }
 
@@ -64,8 +64,8 @@ static int move_control(struct emu *e, bool write)
 	struct vcpu_exit *exit = &e->vcpu->exit;
 
 	exit->operand_known = true;
-	exit->cr = e->insn.reg;
-	exit->gpr = e->insn.rm;
+	exit->cr = e->insn->reg;
+	exit->gpr = e->insn->rm;
 	if (write && exit->cr == 2) {
 		e->vcpu->cr2 = (u32)e->vcpu->gpr[exit->gpr];
 		return interpret_check_privilege(e);
@@ -105,7 +105,7 @@ static void write_debug(struct vcpu *vcpu, u32 n, u32 value)
 static int move_debug(struct emu *e, bool write)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u32 n = e->insn.reg & 7;
+	u32 n = e->insn->reg & 7;
 	u64 value;
 	int err = interpret_check_privilege(e);
 
@@ -121,11 +121,11 @@ static int move_debug(struct emu *e, bool write)
 		return -EFAULT;
 	}
 	if (write) {
-		write_debug(vcpu, n, (u32)vcpu->gpr[e->insn.rm]);
+		write_debug(vcpu, n, (u32)vcpu->gpr[e->insn->rm]);
 		return 0;
 	}
 	value = n < 4 ? hw_read_dr(n) : n == 6 ? debug_status(vcpu) : vcpu->vendor->get_dr7(vcpu);
-	emu_set_reg(e, e->insn.rm, 4, value);
+	emu_set_reg(e, e->insn->rm, 4, value);
 	return 0;
 }
 
@@ -168,7 +168,7 @@ int interpret_time_stamp(struct emu *e, bool with_number)
 /* In real mode there are no privileges to change; in protected mode they begin and end elsewhere than here. */
 static int fast_call(struct emu *e)
 {
-	bool intel = e->insn.opcode >= 0x34;
+	bool intel = e->insn->opcode >= 0x34;
 
 	if (interpret_is_real(e))
 		return intel ? interpret_fault(e, VEC_GP, 0) : interpret_undefined(e);
@@ -178,12 +178,12 @@ static int fast_call(struct emu *e)
 /* clang-format off */
 static int behind_0f(struct emu *e)
 {
-	switch (e->insn.opcode) {
+	switch (e->insn->opcode) {
 	case 0x05: case 0x07: case 0x34: case 0x35: return fast_call(e);
 	case 0x06: return clear_task_switched(e);
 	case 0x08: case 0x09: return privileged_exit(e, EXIT_INVD); /* WBINVD is what the handler does for either */
-	case 0x20: case 0x22: return move_control(e, e->insn.opcode & 2);
-	case 0x21: case 0x23: return move_debug(e, e->insn.opcode & 2);
+	case 0x20: case 0x22: return move_control(e, e->insn->opcode & 2);
+	case 0x21: case 0x23: return move_debug(e, e->insn->opcode & 2);
 	case 0x30: return privileged_exit(e, EXIT_MSR_WRITE);
 	case 0x31: return interpret_time_stamp(e, false);
 	case 0x32: return privileged_exit(e, EXIT_MSR_READ);
@@ -195,13 +195,13 @@ static int behind_0f(struct emu *e)
 
 int interpret_system(struct emu *e)
 {
-	if (e->insn.map == 1)
+	if (e->insn->map == 1)
 		return behind_0f(e);
-	switch (e->insn.opcode) {
+	switch (e->insn->opcode) {
 	case 0x6c ... 0x6f: return access_port(e, true);
 	case 0xe4 ... 0xe7: case 0xec ... 0xef: return access_port(e, false);
 	case 0xf4: return halt(e);
-	case 0xfa: case 0xfb: return set_interrupts(e, e->insn.opcode & 1);
+	case 0xfa: case 0xfb: return set_interrupts(e, e->insn->opcode & 1);
 	default: return -ENOSYS;
 	}
 }

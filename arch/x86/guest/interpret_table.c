@@ -5,6 +5,7 @@
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret_group.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 #include "lib/string.h"
@@ -45,7 +46,7 @@ static int load_ldt(struct emu *e, u16 selector)
 		if (!(s.attributes & DESCRIPTOR_P))
 			return interpret_fault(e, VEC_NP, selector & ~SELECTOR_RPL);
 	}
-	e->vcpu->vendor->set_segment(e->vcpu, SEG_LDTR, &s);
+	known_set_segment(e->vcpu, SEG_LDTR, &s);
 	return 0;
 }
 
@@ -66,7 +67,7 @@ static int load_task(struct emu *e, u16 selector)
 	s.attributes |= TYPE_BUSY;
 	err = descriptor_write_access(e->vcpu, at, (u8)s.attributes);
 	if (!err)
-		e->vcpu->vendor->set_segment(e->vcpu, SEG_TR, &s);
+		known_set_segment(e->vcpu, SEG_TR, &s);
 	return err;
 }
 
@@ -91,7 +92,7 @@ static int store_selector(struct emu *e, enum segment_name which)
 
 	if (err)
 		return err;
-	e->size = e->insn.has_mem ? sizeof(u16) : e->insn.opsize;
+	e->size = e->insn->has_mem ? sizeof(u16) : e->insn->opsize;
 	return emu_write_rm(e, insn_selector(e->vcpu, which));
 }
 
@@ -125,7 +126,7 @@ static int group6(struct emu *e)
 {
 	if (interpret_is_real(e))
 		return interpret_undefined(e);
-	switch (e->insn.reg & 7) {
+	switch (e->insn->reg & 7) {
 	case 0: return store_selector(e, SEG_LDTR);
 	case 1: return store_selector(e, SEG_TR);
 	case 2: return load_system_register(e, false);
@@ -175,8 +176,8 @@ static int load_table(struct emu *e, enum segment_name which)
 	memcpy(&limit, bytes, sizeof(limit));
 	memcpy(&base, bytes + sizeof(limit), sizeof(base));
 	s.limit = limit;
-	s.base = e->insn.opsize == 2 ? base & BASE_OF_16_BITS : base;
-	e->vcpu->vendor->set_segment(e->vcpu, which, &s);
+	s.base = e->insn->opsize == 2 ? base & BASE_OF_16_BITS : base;
+	known_set_segment(e->vcpu, which, &s);
 	return 0;
 }
 
@@ -186,7 +187,7 @@ static int store_status(struct emu *e)
 
 	if (err)
 		return err;
-	e->size = e->insn.has_mem ? sizeof(u16) : e->insn.opsize;
+	e->size = e->insn->has_mem ? sizeof(u16) : e->insn->opsize;
 	return emu_write_rm(e, e->vcpu->cr0);
 }
 
@@ -212,14 +213,14 @@ static int invalidate_page(struct emu *e)
 	if (err)
 		return err;
 	e->vcpu->exit.operand_known = true;
-	e->vcpu->exit.gva = insn_effective_linear(e->vcpu, &e->insn);
+	e->vcpu->exit.gva = insn_effective_linear(e->vcpu, e->insn);
 	return interpret_exit(e, EXIT_INVLPG);
 }
 
 /* XGETBV, XSETBV, RDTSCP; of the others (VMX, SVM, SGX, MONITOR) CPUID shows none that is known here. */
 static int group7_register(struct emu *e)
 {
-	switch ((e->insn.reg & 7) << 3 | (e->insn.rm & 7)) {
+	switch ((e->insn->reg & 7) << 3 | (e->insn->rm & 7)) {
 	case 2 << 3: return e->vcpu->cr4 & CR4_OSXSAVE ? interpret_on_cpu(e) : interpret_undefined(e);
 	case 2 << 3 | 1: return interpret_exit(e, EXIT_XSETBV);
 	case 7 << 3 | 1: return interpret_time_stamp(e, true);
@@ -229,13 +230,13 @@ static int group7_register(struct emu *e)
 
 static int group7(struct emu *e)
 {
-	u32 op = e->insn.reg & 7;
+	u32 op = e->insn->reg & 7;
 
 	if (op == 4)
 		return store_status(e);
 	if (op == 6)
 		return load_status(e);
-	if (!e->insn.has_mem)
+	if (!e->insn->has_mem)
 		return group7_register(e);
 	switch (op) {
 	case 0: return store_table(e, SEG_GDTR);
@@ -249,5 +250,5 @@ static int group7(struct emu *e)
 
 int interpret_table(struct emu *e)
 {
-	return e->insn.opcode ? group7(e) : group6(e);
+	return e->insn->opcode ? group7(e) : group6(e);
 }

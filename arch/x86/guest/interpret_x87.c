@@ -27,11 +27,11 @@ static void set_pointers(struct emu *e, struct execute_x87 *x)
 
 	e->vcpu->vendor->get_segment(e->vcpu, SEG_CS, &cs);
 	*x = (struct execute_x87){
-		.on = !e->insn.map,
-		.control = is_control(&e->insn),
+		.on = !e->insn->map,
+		.control = is_control(e->insn),
 		.cs = cs.selector,
 		.rip = e->vcpu->rip,
-		.modrm = 0xc0 | (e->insn.reg & 7) << 3 | (e->insn.rm & 7),
+		.modrm = 0xc0 | (e->insn->reg & 7) << 3 | (e->insn->rm & 7),
 	};
 }
 
@@ -56,11 +56,11 @@ int interpret_on_cpu(struct emu *e)
 	struct execute x = {.len = 0};
 	int err;
 
-	if (e->insn.map)
+	if (e->insn->map)
 		x.code[x.len++] = ESCAPE;
-	x.code[x.len++] = e->insn.opcode;
-	if (e->insn.has_modrm)
-		x.code[x.len++] = 0xc0 | (e->insn.reg & 7) << 3 | (e->insn.rm & 7);
+	x.code[x.len++] = e->insn->opcode;
+	if (e->insn->has_modrm)
+		x.code[x.len++] = 0xc0 | (e->insn->reg & 7) << 3 | (e->insn->rm & 7);
 	set_pointers(e, &x.x87);
 	err = execute(e, &x);
 	if (err)
@@ -73,20 +73,20 @@ int interpret_on_cpu(struct emu *e)
 /* RDRAND, RDSEED: of EAX, whatever register the guest's is. A processor that lacks them says #UD. */
 static int random_number(struct emu *e)
 {
-	struct execute x = {.code = {ESCAPE, e->insn.opcode, (u8)(0xc0 | (e->insn.reg & 7) << 3)}, .len = 3};
+	struct execute x = {.code = {ESCAPE, e->insn->opcode, (u8)(0xc0 | (e->insn->reg & 7) << 3)}, .len = 3};
 	int err;
 
-	if (e->insn.prefix) /* RDPID */
+	if (e->insn->prefix) /* RDPID */
 		return interpret_undefined(e);
 	err = execute(e, &x);
 	if (!err)
-		emu_set_reg(e, e->insn.rm, e->insn.opsize, x.gpr[GPR_RAX]);
+		emu_set_reg(e, e->insn->rm, e->insn->opsize, x.gpr[GPR_RAX]);
 	return err;
 }
 
 int interpret_x87(struct emu *e)
 {
-	if (e->insn.has_mem)
+	if (e->insn->has_mem)
 		return -ENOSYS;
-	return e->insn.map && e->insn.opcode == RANDOM ? random_number(e) : interpret_on_cpu(e);
+	return e->insn->map && e->insn->opcode == RANDOM ? random_number(e) : interpret_on_cpu(e);
 }

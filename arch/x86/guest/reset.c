@@ -8,6 +8,7 @@
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/hw.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/vendor.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -36,7 +37,7 @@ static void set_segments(struct vcpu *vcpu)
 			s.selector = RESET_CS;
 			s.base = RESET_CS_BASE;
 		}
-		vcpu->vendor->set_segment(vcpu, (enum segment_name)i, &s);
+		known_set_segment(vcpu, (enum segment_name)i, &s);
 	}
 }
 
@@ -93,11 +94,11 @@ static void do_start_protected(struct vcpu *vcpu, u8 vector)
 
 	for (u32 i = SEG_ES; i <= SEG_GS; i++)
 		if (i != SEG_CS)
-			vcpu->vendor->set_segment(vcpu, (enum segment_name)i, &s);
+			known_set_segment(vcpu, (enum segment_name)i, &s);
 	s.attributes = SEG_FLAT_CODE32;
-	vcpu->vendor->set_segment(vcpu, SEG_CS, &s);
+	known_set_segment(vcpu, SEG_CS, &s);
 	s = (struct segment){.limit = REAL_LIMIT, .attributes = SEG_TSS32_BUSY};
-	vcpu->vendor->set_segment(vcpu, SEG_TR, &s);
+	known_set_segment(vcpu, SEG_TR, &s);
 	vcpu->rip = (u64)vector << PAGE_SHIFT;
 	vcpu->cr0 |= CR0_PE | CR0_NE;
 	cr_apply(vcpu, true);
@@ -113,7 +114,7 @@ static void do_start(struct vcpu *vcpu, u8 vector)
 		.attributes = REAL_CODE,
 	};
 
-	vcpu->vendor->set_segment(vcpu, SEG_CS, &cs);
+	known_set_segment(vcpu, SEG_CS, &cs);
 	vcpu->rip = 0;
 }
 

@@ -3,6 +3,7 @@
 #include "arch/x86/guest/segment_load.h"
 
 #include "arch/x86/guest/inject.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/vendor.h"
 
 #define DESCRIPTOR_BYTES 8u
@@ -187,7 +188,7 @@ static int load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 cp
 	int err;
 
 	if (is_null(selector) && which != SEG_CS && which != SEG_SS) {
-		vcpu->vendor->set_segment(vcpu, which, &s);
+		known_set_segment(vcpu, which, &s);
 		return 0;
 	}
 	err = which == SEG_LDTR && selector & SELECTOR_LDT ? -ENOENT : descriptor_read(vcpu, selector, &s, &at);
@@ -198,7 +199,7 @@ static int load(struct vcpu *vcpu, enum segment_name which, u16 selector, u32 cp
 		return refuse(vcpu, vector == VEC_TS ? invalid : vector, selector);
 	err = descriptor_mark_accessed(vcpu, &s, at);
 	if (!err)
-		vcpu->vendor->set_segment(vcpu, which, &s);
+		known_set_segment(vcpu, which, &s);
 	return err;
 }
 
@@ -247,7 +248,7 @@ void segment_load_real(struct vcpu *vcpu, enum segment_name which, u16 selector)
 	}
 	s.selector = selector;
 	s.base = (u32)selector << 4;
-	vcpu->vendor->set_segment(vcpu, which, &s);
+	known_set_segment(vcpu, which, &s);
 }
 
 void segment_load_v86(struct vcpu *vcpu, enum segment_name which, u16 selector)
@@ -259,5 +260,5 @@ void segment_load_v86(struct vcpu *vcpu, enum segment_name which, u16 selector)
 		.attributes = V86_ATTRIBUTES,
 	};
 
-	vcpu->vendor->set_segment(vcpu, which, &s);
+	known_set_segment(vcpu, which, &s);
 }

@@ -98,11 +98,31 @@ struct guest_shared {
 };
 
 /* What the interpreter has decoded, by the bytes themselves: see interpret.c. */
-#define DECODED_MAX 64u
+#define DECODED_MAX 256u
 struct guest_decoded {
-	u64 bytes[2]; /* INSN_MAX of them */
-	u32 bits;
+	u64 bytes[2]; /* INSN_MAX of them, and what they are decoded for: 16 or 32 */
+	u8 group, cost, size;
+	bool plain; /* nothing needs to be looked at before the group's function is called */
 	struct insn insn;
+};
+
+/* See known.h. */
+#define KNOWN_PAGES 16u
+struct known_segment {
+	struct segment segment;
+	u64 end[SEGMENT_ACCESSES]; /* offsets below may be accessed so; 0: it takes a closer look */
+	u8 bits;                   /* 16 or 32: of code, or of a stack */
+};
+struct guest_known {
+	bool on;
+	bool quiet;   /* no breakpoint is enabled, */
+	bool flat;    /* nor paging: linear addresses are physical ones */
+	u32 segments; /* bits: those that are in */
+	struct known_segment segment[SEG_COUNT];
+	struct known_page {
+		u64 number; /* of the frame, and 1; 0: there is none */
+		struct shadow_ram ram;
+	} page[KNOWN_PAGES];
 };
 
 struct guest_config;
@@ -130,7 +150,9 @@ struct guest {
 	u32 io_traps, mmio_traps;
 	struct io_trap io_trap[IO_TRAP_MAX];
 	struct mmio_trap mmio_trap[MMIO_TRAP_MAX];
+	struct guest_known known;
 	struct guest_decoded decoded[DECODED_MAX];
+	struct guest_decoded decoded_once; /* what is not kept */
 	bool msr_there[MSR_ROWS_MAX]; /* by row of the table: the guest's CPUID does not say that it is absent */
 };
 

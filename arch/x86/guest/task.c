@@ -12,6 +12,7 @@
 #include "arch/x86/guest/emulate_stack.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/segment_load.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/tss.h"
@@ -216,7 +217,7 @@ static void set_selectors(struct task_switch *t, u32 cpl)
 			s = (struct segment){.selector = (u16)((s.selector & ~SELECTOR_RPL) | cpl),
 					     .limit = ~0u,
 					     .attributes = 0xc093 | dpl};
-		t->vcpu->vendor->set_segment(t->vcpu, (enum segment_name)i, &s);
+		known_set_segment(t->vcpu, (enum segment_name)i, &s);
 	}
 }
 
@@ -232,7 +233,7 @@ static void load_registers(struct task_switch *t)
 	vcpu->interrupt_shadow = false;
 	vcpu->cpl = tss->eflags & RFLAGS_VM ? 3 : tss->segment[SEG_CS] & SELECTOR_RPL;
 	t->next.attributes |= TSS_BUSY;
-	vcpu->vendor->set_segment(vcpu, SEG_TR, &t->next);
+	known_set_segment(vcpu, SEG_TR, &t->next);
 	vcpu->cr0 |= CR0_TS;
 	vcpu->vendor->update_control(vcpu);
 	vcpu->vendor->set_dr7(vcpu, vcpu->vendor->get_dr7(vcpu) & ~DR7_LOCAL);
@@ -290,7 +291,7 @@ static int load_new(struct task_switch *t)
 	load_registers(t);
 	set_selectors(t, vcpu->cpl);
 	no_ldt.selector = (u16)t->tss.wide.ldt;
-	vcpu->vendor->set_segment(vcpu, SEG_LDTR, &no_ldt);
+	known_set_segment(vcpu, SEG_LDTR, &no_ldt);
 	err = load_cr3(t);
 	if (!err)
 		err = load_segments(t);

@@ -110,6 +110,8 @@ struct segment {
 	u32 limit; /* bytes, already scaled by G */
 	u64 base;
 };
+/* What is done through a segment. One that reads and then writes is a write; a flush of a cache line may go through code that cannot be read. */
+enum segment_access { SEGMENT_READ, SEGMENT_WRITE, SEGMENT_FLUSH, SEGMENT_ACCESSES };
 #define SEG_TYPE_TSS32 BIT(3) /* of a TSS: 32-bit, or 64-bit */
 #define SEG_ATTR_DPL(attributes) ((attributes) >> 5 & 3)
 #define SEG_ATTR_S BIT(4)
