@@ -4,7 +4,8 @@
 shadow_audit at every thousandth exit; once with the usual pool, once with a pool of 2 MiB and a
 crowd of processes, so that reclaim runs all the time. `make stress` calls it; STRESS_SECONDS is
 the time of one run (300). SMP=N: with N processors, which QEMU runs side by side, and as many workers of each class as
-that. EMU=bochs: on VMX in Bochs, a fixed number of operations for each class.
+that. EMU=bochs: on VMX in Bochs, a fixed number of operations for each class; SMP=N up to 8,
+by ACPI tables.
 It ends with "N passed, N failed", one per class and run."""
 import os
 import re
