@@ -121,14 +121,16 @@ u64 vmx_v8086_rflags(struct vcpu *vcpu)
 }
 
 /*
- * A #DB that waits for the end of a shadow is the interpreter's, who executes the instruction in it. Without a shadow none waits, but
- * Bochs says so of a single step whose instruction exited.
+ * A #DB that waits for the end of a shadow is the interpreter's, who executes the instruction in it: of the breakpoints that MOV SS met
+ * as well. Without a shadow none waits, but Bochs says so of a single step whose instruction exited.
  */
 void vmx_v8086_store(struct vcpu *vcpu)
 {
 	vcpu->rflags = (vcpu->rflags & ~(RFLAGS_VM | RFLAGS_IOPL)) | vmx_of(vcpu)->own_iopl;
 	vcpu->cpl = 0;
 	vmx_of(vcpu)->own_stale = IN_VMCS;
+	vcpu->breakpoints_hit =
+		vcpu->interrupt_shadow ? (u32)vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG) & PENDING_DEBUG_HITS : 0;
 	vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, 0);
 }
 

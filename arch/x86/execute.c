@@ -21,7 +21,7 @@ void execute_prepare(struct execute *e, u8 *page, struct execute_bounce *bounce)
 		memcpy(e->code + e->disp_at, &disp, sizeof(disp));
 	if (e->rdi_is_data)
 		e->gpr[GPR_RDI] = (u64)(uintptr_t)data;
-	memcpy(data, e->data, sizeof(e->data));
+	memcpy(data, e->area ? e->area : e->data, e->area ? EXECUTE_AREA : sizeof(e->data));
 	memcpy(page, e->code, e->len);
 	page[e->len] = RET;
 	e->at = (u64)(uintptr_t)page;
@@ -43,7 +43,7 @@ void execute_run(struct execute *e)
 
 void execute_finish(struct execute *e, const struct execute_bounce *bounce)
 {
-	memcpy(e->data, bounce->bytes + e->align, sizeof(e->data));
+	memcpy(e->area ? e->area : e->data, bounce->bytes + e->align, e->area ? EXECUTE_AREA : sizeof(e->data));
 }
 
 bool execute_fault(u8 vector, u64 *rip)

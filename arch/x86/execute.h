@@ -14,6 +14,7 @@
 #define EXECUTE_CODE_MAX 15
 #define EXECUTE_DATA_MAX 32u
 #define EXECUTE_LINE 64u
+#define EXECUTE_AREA 512u
 
 /* Where the last x87 instruction was, for FNSTENV and its like; SDM vol. 1 section 8.1.8. */
 struct execute_x87 {
@@ -35,6 +36,7 @@ struct execute {
 	bool rdi_is_data; /* RDI is the address of the bounce */
 	u8 align;         /* the operand's address modulo EXECUTE_LINE: alignment is checked by the CPU */
 	u8 data[EXECUTE_DATA_MAX];
+	u8 *area;     /* the operand instead of data, of EXECUTE_AREA bytes, with align 0: FXSAVE's; NULL: none */
 	u64 cr0, cr4; /* the guest's: whether it may use vector and x87 state */
 	struct execute_x87 x87;
 	bool faulted; /* then the rest is as it was, and */
@@ -43,7 +45,7 @@ struct execute {
 
 /* Room for the operand at any alignment. */
 struct execute_bounce {
-	u8 bytes[EXECUTE_LINE + EXECUTE_DATA_MAX];
+	u8 bytes[EXECUTE_LINE + EXECUTE_AREA];
 } ALIGNED(64);
 
 /*

@@ -185,7 +185,7 @@ const u8 *shadow_peek_code(struct shadow_mmu *mmu, gva_t gva)
 }
 int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, gva_t *fault_gva, u32 *error)
 {
-	return -EIO;
+	return gva < MEM_END ? -EIO : check_access(gva, access, fault_gva, error);
 }
 void shadow_drop_write(struct shadow_mmu *mmu) {}
 
@@ -220,7 +220,7 @@ int hw_msr_write(u32 msr, u64 value)
 }
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 {
-	return (struct cpuid_regs){0};
+	return (struct cpuid_regs){.ebx = leaf == CPUID_LEAF_XSAVE ? sizeof(struct host_state) : 0};
 }
 u64 hw_mmio_read(hpa_t at, u32 size)
 {

@@ -490,6 +490,28 @@ static void an_entry_takes_whatever_is_virtual_8086_mode_and_the_guests_own_stat
 	host_arena_destroy();
 }
 
+/* Behind an exit of the instruction in its shadow; the hardware's bit of a step is none. */
+static void breakpoints_that_mov_ss_met_wait_for_the_next_instruction(void **state)
+{
+	host_arena_create(1 << 20);
+	real_mode();
+	put_vmcs();
+	vmx_v8086_begin(&vcpu);
+	for (u32 shadow = 0; shadow < 2; shadow++) {
+		vcpu.execution = EXECUTION_VIRTUAL_8086;
+		vcpu.interrupt_shadow = shadow;
+		vcpu.breakpoints_hit = 4; /* of something else */
+		vmcs_write_natural(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS | 1 << 12 | 9);
+		vmx_v8086_store(&vcpu);
+		assert_int_equal(vcpu.breakpoints_hit, shadow ? 9 : 0);
+		assert_int_equal(vmcs_read_natural(VMCS_GUEST_PENDING_DEBUG), 0);
+		vcpu.exit.kind = EXIT_CPUID;
+		execution_exit(&vcpu);
+		assert_int_equal(vcpu.breakpoints_hit, shadow ? 9 : 0);
+	}
+	host_arena_destroy();
+}
+
 /* CR0.PE and CR0.PG by one write, in real mode with any selectors: the entry that follows is IA-32e mode's. */
 static void an_entry_takes_ia32e_mode_straight_from_real_mode(void **state)
 {
@@ -568,6 +590,7 @@ int main(void)
 		cmocka_unit_test_setup(exceptions_are_the_guests_or_an_instructions, fresh),
 		cmocka_unit_test_setup(
 			an_entry_takes_whatever_is_virtual_8086_mode_and_the_guests_own_state_comes_back, fresh),
+		cmocka_unit_test_setup(breakpoints_that_mov_ss_met_wait_for_the_next_instruction, fresh),
 		cmocka_unit_test_setup(an_entry_takes_ia32e_mode_straight_from_real_mode, fresh),
 		cmocka_unit_test_setup(selectors_of_long_mode_stay, fresh),
 	};

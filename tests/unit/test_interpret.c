@@ -499,27 +499,78 @@ static void an_unknown_instruction_is_named(void **state)
 {
 	real();
 	host_log_quiet = true;
-	assert_panics(STEP("\x0f\xae\x06\x00\x40")); /* FXSAVE */
+	assert_panics(STEP("\xdd\x36\x00\x40")); /* FNSAVE */
 	host_log_quiet = false;
-	assert_non_null(strstr(host_panic_message, "instruction 0f ae 06 00 40 at 0:1000"));
+	assert_non_null(strstr(host_panic_message, "instruction dd 36 00 40 at 0:1000"));
 }
 
-/* FXSAVE at an address that is not a multiple of 16: #GP, as the hardware says in virtual-8086 mode. */
+/* Of an instruction that is not known, FNSAVE. */
 static void what_the_hardware_refused_is_the_guests_fault(void **state)
 {
 	real();
 	vcpu.exit.kind = EXIT_EXCEPTION;
 	vcpu.exit.vector = VEC_GP;
-	STEP("\x0f\xae\x06\x01\x40");
+	STEP("\xdd\x36\x01\x40");
 	expect_exception(VEC_GP, 0);
 	assert_int_equal(vcpu.rip, CODE);
 	vcpu.exit.vector = VEC_SS;
-	STEP("\x0f\xae\x46\x01");
+	STEP("\xdd\x76\x01");
 	expect_exception(VEC_SS, 0);
 	vcpu.exit.vector = VEC_BP;
 	host_log_quiet = true;
-	assert_panics(STEP("\x0f\xae\x06\x01\x40"));
+	assert_panics(STEP("\xdd\x36\x01\x40"));
 	host_log_quiet = false;
+}
+
+#define AREA 512u
+#define MXCSR_AT 24u
+#define XMM_AT 160u
+#define XMM8_AT 288u
+
+static void fxsave_and_fxrstor_are_the_cpus(void **state)
+{
+	real();
+	host_state_reset(&host_guest_state);
+	memset(memory + DATA, 0xcc, AREA);
+	memset(host_guest_state.xmm, 0x5a, sizeof(host_guest_state.xmm));
+	host_guest_state.fcw = 0x27f;
+	vcpu.cr4 = CR4_OSFXSR;
+	assert_int_equal(STEP("\x0f\xae\x06\x00\x40"), INTERPRETED); /* FXSAVE */
+	assert_int_equal(vcpu.rip, CODE + 5);
+	assert_int_equal(word(DATA), 0x27f);
+	assert_int_equal(dword(DATA + MXCSR_AT), 0x1f80);
+	for (u32 i = XMM_AT; i < AREA; i++)
+		assert_int_equal(memory[DATA + i], i < XMM8_AT ? 0x5a : 0xcc); /* XMM8 to XMM15 are not there */
+	memset(memory + DATA + XMM_AT, 0x77, AREA - XMM_AT);
+	put_dword(DATA + MXCSR_AT, 0x1fa0);
+	assert_int_equal(STEP("\x0f\xae\x0e\x00\x40"), INTERPRETED); /* FXRSTOR */
+	assert_int_equal(host_guest_state.xmm[7][3], 0x77);
+	assert_int_equal(host_guest_state.xmm[8][3], 0x5a);
+	assert_int_equal(host_guest_state.mxcsr, 0x1fa0);
+	put_dword(DATA + MXCSR_AT, 0xffff1f80);
+	assert_int_equal(STEP("\x0f\xae\x0e\x00\x40"), INTERPRET_EVENT);
+	expect_exception(VEC_GP, 0);
+	assert_int_equal(host_guest_state.mxcsr, 0x1fa0);
+}
+
+static void fxsave_is_checked(void **state)
+{
+	real();
+	host_state_reset(&host_guest_state);
+	memset(memory + DATA, 0xcc, AREA);
+	vcpu.cr4 = CR4_OSFXSR;
+	STEP("\x0f\xae\x06\x08\x40");
+	expect_exception(VEC_GP, 0); /* not a multiple of 16 */
+	vcpu.gpr[GPR_RSI] = 0xff00;
+	STEP("\x0f\xae\x04");
+	expect_exception(VEC_GP, 0); /* beyond the limit with its last byte */
+	for (u32 bit = CR0_EM; bit <= CR0_TS; bit <<= 1) {
+		vcpu.cr0 |= bit;
+		STEP("\x0f\xae\x06\x00\x40");
+		expect_exception(VEC_NM, 0);
+		vcpu.cr0 &= ~(u64)bit;
+	}
+	assert_int_equal(dword(DATA), 0xcccccccc);
 }
 
 static void x87_state_is_the_cpus(void **state)
@@ -604,6 +655,25 @@ static void prot(void)
 	for (u32 i = 0; i <= SEG_GS; i++)
 		if (i != SEG_CS)
 			set_flat(i, 0x10, 32);
+}
+
+/* XSAVE, of which nothing is known but how long it is at most. */
+static void a_store_of_state_to_hidden_memory_is_dropped(void **state)
+{
+	prot();
+	vcpu.gpr[GPR_RDI] = (MEM_END + PAGE_SIZE) & PAGE_MASK;
+	STEP("\x0f\xae\x27");
+	expect_exception(VEC_UD, 0);
+	vcpu.cr4 = CR4_OSXSAVE;
+	vcpu.cr0 |= CR0_TS;
+	STEP("\x0f\xae\x27");
+	expect_exception(VEC_NM, 0);
+	vcpu.cr0 &= ~(u64)CR0_TS;
+	assert_int_equal(STEP("\x0f\xae\x27"), INTERPRETED);
+	vcpu.gpr[GPR_RDI] = DATA;
+	host_log_quiet = true;
+	assert_panics(STEP("\x0f\xae\x27"));
+	host_log_quiet = false;
 }
 
 static void refused_selectors(void **state)
@@ -1211,6 +1281,9 @@ int main(void)
 		cmocka_unit_test(an_unknown_instruction_is_named),
 		cmocka_unit_test(what_the_hardware_refused_is_the_guests_fault),
 		cmocka_unit_test(x87_state_is_the_cpus),
+		cmocka_unit_test(fxsave_and_fxrstor_are_the_cpus),
+		cmocka_unit_test(fxsave_is_checked),
+		cmocka_unit_test(a_store_of_state_to_hidden_memory_is_dropped),
 		cmocka_unit_test(to_protected_mode_and_back),
 		cmocka_unit_test(refused_selectors),
 		cmocka_unit_test(far_transfers_are_checked),

@@ -327,18 +327,14 @@ void emu_describe(const struct emu *e, char text[3 * INSN_MAX + 1])
 }
 
 /*
- * Hidden memory takes no store, so one that changes nothing else has nothing to do. Whatever else
- * is not known (more than 32 bytes, state of the system, scattered elements), or lies partly elsewhere, ends the guest
- * with a line that says what it was.
+ * Whatever is not known (more than 32 bytes, state of the system, scattered elements), and no store that hidden memory need not
+ * take, ends the guest with a line that says what it was.
  */
-static int execute_unknown(struct emu *e)
+static NORETURN void stop_at_unknown(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
 	char text[3 * INSN_MAX + 1];
-	int err = vcpu->mmio.fault.kind == REGION_HIDDEN ? emu_drop_store(e) : -ENOSYS;
 
-	if (err != -ENOSYS)
-		return err;
 	emu_describe(e, text);
 	guest_stop(vcpu, "instruction %sat %llx, on memory at %llx, is not emulated", text,
 		   (unsigned long long)vcpu->rip, (unsigned long long)vcpu->mmio.fault.gpa.v);
@@ -395,7 +391,8 @@ int emu_execute(struct emu *e)
 
 	if (likely(err != -ENOSYS))
 		return err;
-	return insn_is_cache_hint(e->insn) ? cache_hint(e) : emu_bounce(e);
+	err = insn_is_cache_hint(e->insn) ? cache_hint(e) : emu_bounce(e);
+	return err == -ENOSYS ? emu_drop_store(e) : err;
 }
 
 static int execute_insn(struct emu *e)
@@ -404,7 +401,9 @@ static int execute_insn(struct emu *e)
 
 	if (!err)
 		err = emu_execute(e);
-	return err == -ENOSYS ? execute_unknown(e) : err;
+	if (err == -ENOSYS)
+		stop_at_unknown(e);
+	return err;
 }
 
 /*

@@ -126,6 +126,20 @@ static u32 state_store(const struct insn *insn, u32 *align)
 	return 0;
 }
 
+/* What comes before any access, as an interpreted instruction has not met it (SDM vol. 2, FXSAVE and XSAVE). */
+static int check_state_store(struct emu *e)
+{
+	bool xsave = e->insn->opcode != 0xae || e->insn->reg & 7;
+
+	if (xsave && !(e->vcpu->cr4 & CR4_OSXSAVE))
+		inject_ud(e->vcpu);
+	else if (e->vcpu->cr0 & CR0_TS || (!xsave && e->vcpu->cr0 & CR0_EM))
+		inject_exception(e->vcpu, VEC_NM, 0);
+	else
+		return 0;
+	return -EFAULT;
+}
+
 int emu_drop_store(struct emu *e)
 {
 	const struct insn *insn = e->insn;
@@ -140,6 +154,9 @@ int emu_drop_store(struct emu *e)
 		size = state_store(insn, &align);
 	if (!size)
 		return -ENOSYS;
+	err = align > 1 ? check_state_store(e) : 0;
+	if (err)
+		return err;
 	err = emu_locate(e, size, SEGMENT_WRITE);
 	if (err)
 		return err;

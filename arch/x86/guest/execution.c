@@ -124,10 +124,9 @@ static void handle_page_fault(struct vcpu *vcpu)
 		execution_interpret(vcpu);
 }
 
-/* Nothing was cut short, for nothing is delivered there. */
+/* Nothing was cut short, for nothing is delivered there. vcpu->breakpoints_hit is what a MOV SS has left. */
 void execution_exit(struct vcpu *vcpu)
 {
-	vcpu->breakpoints_hit = 0;
 	switch ((enum exit_kind)vcpu->exit.kind) {
 	case EXIT_PAGE_FAULT: handle_page_fault(vcpu); return;
 	case EXIT_EXCEPTION: handle_exception(vcpu); return;

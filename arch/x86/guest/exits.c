@@ -106,7 +106,6 @@ static void handle_init(struct vcpu *vcpu)
 
 void exit_dispatch(struct vcpu *vcpu)
 {
-	vcpu->breakpoints_hit = 0;
 	/* clang-format off */
 	switch ((enum exit_kind)vcpu->exit.kind) {
 	case EXIT_PAGE_FAULT: handle_page_fault(vcpu); break;

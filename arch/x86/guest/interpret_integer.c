@@ -225,7 +225,7 @@ int interpret_wide(struct emu *e)
 	case 0x0d: case 0x18 ... 0x1f: return 0; /* PREFETCH and what is reserved for its like */
 	case 0x40 ... 0x4f: return move_if(e);
 	case 0xa4: case 0xa5: case 0xac: case 0xad: return shift_double(e);
-	case 0xae: return fence(e);
+	case 0xae: return e->insn->has_mem ? interpret_state(e) : fence(e);
 	case 0xb8: return count_bits(e);
 	case 0xbc: case 0xbd: return scan_bits(e);
 	case 0xc8 ... 0xcf: return swap_bytes(e);

@@ -134,10 +134,12 @@ void guest_exit(struct vcpu *vcpu)
 		stop_foreign_root(vcpu);
 	if (unlikely(vcpu->several))
 		processors_announce_look(&guest_of(vcpu)->shared->processors, vcpu->id);
-	if (unlikely(vcpu->execution == EXECUTION_VIRTUAL_8086))
+	if (unlikely(vcpu->execution == EXECUTION_VIRTUAL_8086)) {
 		execution_exit(vcpu);
-	else
+	} else {
+		vcpu->breakpoints_hit = 0;
 		exit_dispatch(vcpu);
+	}
 	ticks = __builtin_ia32_rdtsc() - begun; /* what follows may wait for a message, or be an audit */
 	if (unlikely(ticks > vcpu->longest_exit))
 		__atomic_store_n(&vcpu->longest_exit, ticks, __ATOMIC_RELAXED);
