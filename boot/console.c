@@ -130,14 +130,50 @@ static bool firmware_console_has_port(uint16_t port)
 	return found;
 }
 
+bool console_serial_is_ours(void)
+{
+	return console.port && !console.firmware_uses_port;
+}
+
+/*
+ * A driver of the firmware's may still look at the port for keys, though its console
+ * is elsewhere, and take every other byte: it is stopped as long as the port is ours.
+ */
+static void take_port_from_drivers(uint16_t port, bool take)
+{
+	EFI_GUID serial_io = SERIAL_IO_PROTOCOL;
+	EFI_HANDLE *handles = NULL;
+	UINTN count = 0, i;
+
+	if (EFI_ERROR(BS->LocateHandleBuffer(ByProtocol, &serial_io, NULL, &count, &handles)))
+		return;
+	for (i = 0; i < count; i++) {
+		if (!path_has_port(DevicePathFromHandle(handles[i]), port))
+			continue;
+		if (take)
+			BS->DisconnectController(handles[i], NULL, NULL);
+		else
+			BS->ConnectController(handles[i], NULL, NULL, TRUE);
+	}
+	BS->FreePool(handles);
+}
+
 void console_set_serial(uint16_t port, uint32_t baud)
 {
 	console.port = port && has_uart(port) ? port : 0;
 	if (!console.port)
 		return;
 	console.firmware_uses_port = firmware_console_has_port(port);
-	if (!console.firmware_uses_port)
-		uart_init(port, baud);
+	if (console.firmware_uses_port)
+		return;
+	take_port_from_drivers(port, true);
+	uart_init(port, baud);
+}
+
+void console_end(void)
+{
+	if (console_serial_is_ours())
+		take_port_from_drivers(console.port, false);
 }
 
 void console_init(void)
@@ -183,11 +219,6 @@ void console_print(const char *format, ...)
 		put_on_screen(line);
 	if (console.port && (console.firmware_gone || !console.firmware_uses_port))
 		put_on_serial(line);
-}
-
-bool console_serial_is_ours(void)
-{
-	return console.port && !console.firmware_uses_port;
 }
 
 void console_serial_put(const char *text)
