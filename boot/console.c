@@ -19,6 +19,7 @@ void console_set_serial(const struct serial_option *option)
 {
 	struct boot_uart before = console.serial.where;
 
+	serial_give_back(&console.serial);
 	serial_find(option, &console.serial);
 	if (CompareMem(&before, &console.serial.where, sizeof(before)) != 0)
 		console_print("umbra: serial log: %s\n", console.serial.text);
@@ -32,6 +33,16 @@ const struct boot_uart *console_serial(void)
 const char *console_serial_text(void)
 {
 	return console.serial.text;
+}
+
+bool console_serial_is_ours(void)
+{
+	return console.serial.uart.read && !console.serial.firmware_uses;
+}
+
+void console_end(void)
+{
+	serial_give_back(&console.serial);
 }
 
 void console_init(void)
@@ -76,11 +87,6 @@ void console_print(const char *format, ...)
 		put_on_screen(line);
 	if (console.firmware_gone || !console.serial.firmware_uses)
 		put_on_serial(line);
-}
-
-bool console_serial_is_ours(void)
-{
-	return console.serial.uart.read && !console.serial.firmware_uses;
 }
 
 void console_serial_put(const char *text)

@@ -33,6 +33,9 @@ bool console_serial_is_ours(void);
 void console_serial_put(const char *text);
 int console_serial_get(void);
 
+/* Back to the firmware: its drivers may have the port again. */
+void console_end(void);
+
 /* The firmware's console is gone: from now on the serial port alone. */
 void console_leave_firmware(void);
 

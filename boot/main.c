@@ -326,10 +326,11 @@ static void fail(struct loader *loader)
 	give_back(loader);
 	choose_end();
 	volume_close(&loader->own);
-	if (loader->status == EFI_ABORTED)
-		return;
-	console_print("umbra: press a key to go on to the firmware's next boot option\n");
-	menu_wait_for_key();
+	if (loader->status != EFI_ABORTED) {
+		console_print("umbra: press a key to go on to the firmware's next boot option\n");
+		menu_wait_for_key();
+	}
+	console_end();
 }
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table);

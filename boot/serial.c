@@ -108,6 +108,29 @@ static bool firmware_console_has(const struct boot_uart *uart)
 	return found;
 }
 
+/*
+ * A driver of the firmware's may still look at the port for keys, though its console
+ * is elsewhere, and take every other byte: it is stopped as long as the port is ours.
+ */
+static void take_from_drivers(const struct boot_uart *uart, bool take)
+{
+	EFI_GUID serial_io = SERIAL_IO_PROTOCOL;
+	EFI_HANDLE *handles = NULL;
+	UINTN count = 0, i;
+
+	if (EFI_ERROR(BS->LocateHandleBuffer(ByProtocol, &serial_io, NULL, &count, &handles)))
+		return;
+	for (i = 0; i < count; i++) {
+		if (!path_has(DevicePathFromHandle(handles[i]), uart))
+			continue;
+		if (take)
+			BS->DisconnectController(handles[i], NULL, NULL);
+		else
+			BS->ConnectController(handles[i], NULL, NULL, TRUE);
+	}
+	BS->FreePool(handles);
+}
+
 /* --- the choice --------------------------------------------------------------------- */
 
 /* What a table or an option says may be wrong: memory is never taken for registers. */
@@ -229,6 +252,14 @@ void serial_find(const struct serial_option *option, struct serial_port *port)
 	if (port->where.space == BOOT_UART_NONE)
 		return;
 	port->firmware_uses = firmware_console_has(&port->where);
-	if (!port->firmware_uses)
-		uart_start(&port->uart, option->baud);
+	if (port->firmware_uses)
+		return;
+	take_from_drivers(&port->where, true);
+	uart_start(&port->uart, option->baud);
+}
+
+void serial_give_back(const struct serial_port *port)
+{
+	if (port->where.space != BOOT_UART_NONE && !port->firmware_uses)
+		take_from_drivers(&port->where, false);
 }

@@ -16,7 +16,10 @@ struct serial_port {
 	char text[96];      /* where it is and who says so, or why there is none */
 };
 
-/* Finds the port, and makes it ready unless the firmware's console goes there. */
+/* Finds the port; unless the firmware's console goes there it is taken from the firmware's drivers and made ready. */
 void serial_find(const struct serial_option *option, struct serial_port *port);
+
+/* The firmware's drivers may have it again. */
+void serial_give_back(const struct serial_port *port);
 
 #endif

@@ -8,7 +8,7 @@
 
 /* How often it is looked for a key, and how long a byte of a key waits for the next one. */
 #define POLL_MILLISECONDS 10u
-#define SEQUENCE_POLLS 6u
+#define SEQUENCE_POLLS 50u
 #define MILLISECOND 10000ull /* of 100 ns, UEFI specification section 7.1 */
 #define SCAN_CODE_ESC 0x17
 

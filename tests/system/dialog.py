@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A machine that somebody sits at: what its serial line says is put on a screen as a terminal would, keys go in over the
 line or the keyboard."""
+import codecs
 import os
 import re
 import shutil
@@ -120,10 +121,11 @@ class Dialog:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def listen(self):
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while data := os.read(self.emulator.stdout.fileno(), 4096):
             with self.lock:
                 self.log += data
-                self.screen.feed(data.decode("utf-8", errors="replace"))
+                self.screen.feed(decoder.decode(data))
 
     def text(self):
         """All that was said, without what moves a cursor."""

@@ -193,8 +193,10 @@ def test_menu_goes_back_to_the_firmware():
 
 
 def held(name, conf, press):
-    """Presses keys from the start on; what was said."""
+    """Presses keys from where the firmware starts the loader on (before, its driver for the keyboard may not come up for
+    them); what was said."""
     with Dialog(name, machine(own(name, conf, **letters()))) as dialog:
+        dialog.hear("BdsDxe: loading")
         end = time.monotonic() + 180
         while not re.search(f"{MENU}|{LEFT}", dialog.text()) and time.monotonic() < end:
             press(dialog)
@@ -235,9 +237,10 @@ GLOBAL = struct.pack("<IHH8s", 0x8be4df61, 0x93ca, 0x11d2, bytes.fromhex("aa0d00
 
 
 def variable(name, data):
-    """A record of EDK II's store of authenticated variables (MdeModulePkg/Include/Guid/VariableFormat.h)."""
+    """A record of EDK II's store of authenticated variables (MdeModulePkg/Include/Guid/VariableFormat.h). It is not seen at
+    run time, unlike what the firmware would write, so that the firmware cannot change it: attributes must agree."""
     text = (name + "\0").encode("utf-16-le")
-    record = struct.pack("<HBBIQ16sIII", 0x55aa, 0x3f, 0, 7, 0, bytes(16), 0, len(text), len(data)) + GLOBAL + text + data
+    record = struct.pack("<HBBIQ16sIII", 0x55aa, 0x3f, 0, 3, 0, bytes(16), 0, len(text), len(data)) + GLOBAL + text + data
     return record + b"\xff" * (-len(record) % 4)
 
 
@@ -283,10 +286,11 @@ def ext4_disk(name, files):
         else:
             vm.write_text(f"{tree}/{path}", what)
     env = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    # mke2fs makes holes of zeros, and that driver gives up at a hole between extents
     for path, size in ((part, "62M"), (out, "64M")):
         subprocess.run(["truncate", "-s", "0", path], check=True)
         subprocess.run(["truncate", "-s", size, path], check=True)
-    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^metadata_csum_seed,^orphan_file", "-d", tree, part], check=True, env=env)
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^extent,^64bit", "-d", tree, part], check=True, env=env)
     subprocess.run(["sfdisk", "-q", out], input=f"label: gpt\nstart=2048, size=126976, type={XBOOTLDR}\n", text=True, check=True, env=env)
     subprocess.run(["dd", f"if={part}", f"of={out}", "bs=1M", "seek=1", "conv=notrunc,sparse", "status=none"], check=True)
     return out
