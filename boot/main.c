@@ -12,6 +12,7 @@
 #include "boot/core.h"
 #include "boot/handoff.h"
 #include "boot/linux.h"
+#include "boot/linux_efi.h"
 #include "boot/memory.h"
 #include "boot/menu.h"
 #include "boot/multiboot_guest.h"
@@ -295,6 +296,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 	close_guest(&loader);
 	volume_close(&loader.volume);
 	acpi_uninstall();
+	linux_efi_uninstall();
 	memory_free_all();
 	menu_pause(ERROR_PAUSE_SECONDS);
 	return loader.status;

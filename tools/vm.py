@@ -189,7 +189,7 @@ def qemu_arguments(machine, work, serial, serial2):
     arguments = [
         "qemu-system-x86_64", "-machine", "q35", "-accel", machine.accel, "-cpu", machine.cpu, "-m", memory_size(machine.memory),
         *ovmf.qemu_arguments(), "-nodefaults", "-no-reboot", "-display", "none", "-vga", "std", "-rtc", "base=utc",
-        "-drive", f"file={work}/disk.img,format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0",
+        "-drive", f"file={work}/disk.img,format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,id=boot-disk,bootindex=0",
         "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
     ]

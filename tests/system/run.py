@@ -31,6 +31,7 @@ import builds  # noqa: E402
 import consoles  # noqa: E402
 import disks  # noqa: E402
 import foreign  # noqa: E402
+import handed_over  # noqa: E402
 import installed  # noqa: E402
 import isolation  # noqa: E402
 import make_run  # noqa: E402
@@ -625,7 +626,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- the runner -----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, consoles)
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, consoles, handed_over)
 
 def run_test(name, test):
     start = time.monotonic()
