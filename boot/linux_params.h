@@ -10,9 +10,11 @@
 
 #define LINUX_E820_MAX 128
 #define LINUX_VIDEO_TYPE_EFI 0x70
+#define LINUX_VIDEO_CAPABILITY_SKIP_QUIRKS (1u << 0) /* the values are the firmware's own */
 #define LINUX_VIDEO_CAPABILITY_64BIT_BASE (1u << 1)
 #define LINUX_EFI_SIGNATURE_64 0x34364c45u /* "EL64" */
 #define LINUX_SETUP_E820_EXT 1u
+#define LINUX_SETUP_PCI 3u
 #define LINUX_LOADER_OTHER 0xffu
 #define LINUX_SECURE_BOOT_OFF 2
 #define LINUX_SECURE_BOOT_ON 3

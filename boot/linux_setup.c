@@ -3,6 +3,7 @@
 #include "boot/linux_setup.h"
 #include "boot/core.h"
 #include "boot/config_table.h"
+#include "boot/linux_efi.h"
 #include "boot/page_tables.h"
 #include "lib/string.h"
 
@@ -103,6 +104,8 @@ static void fill_params(struct linux_guest *self)
 	/* A 32-bit kernel cannot call 64-bit firmware: to it this is a machine without EFI. */
 	if (!self->image.entry_64)
 		return;
+	linux_efi_install();
+	self->setup_data = linux_efi_setup_data();
 	params->efi.signature = LINUX_EFI_SIGNATURE_64;
 	params->efi.systab = (uint32_t)address_of(ST);
 	params->efi.systab_high = (uint32_t)(address_of(ST) >> 32);
@@ -141,10 +144,10 @@ static bool set_e820(struct linux_guest *self, const struct guest_maps *maps)
 			 &first_count, rest->e820, self->e820_rest_max, &rest_count))
 		return false;
 	self->params->e820_count = (uint8_t)first_count;
-	rest->next = 0;
+	rest->next = self->setup_data;
 	rest->type = LINUX_SETUP_E820_EXT;
 	rest->length = (uint32_t)(rest_count * sizeof(struct e820_entry));
-	self->params->header.setup_data = rest_count ? address_of(rest) : 0;
+	self->params->header.setup_data = rest_count ? address_of(rest) : self->setup_data;
 	return true;
 }
 

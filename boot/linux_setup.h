@@ -22,6 +22,7 @@ struct linux_guest {
 	uint64_t tables, table_pages;
 	struct linux_setup_data *e820_rest;
 	uint32_t e820_rest_max;
+	uint64_t setup_data; /* behind e820_rest: linux_efi.h */
 };
 
 /* Places the block and divides it. */

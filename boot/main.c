@@ -12,6 +12,7 @@
 #include "boot/core.h"
 #include "boot/handoff.h"
 #include "boot/linux.h"
+#include "boot/linux_efi.h"
 #include "boot/memory.h"
 #include "boot/menu.h"
 #include "boot/multiboot_guest.h"
@@ -298,6 +299,7 @@ static void give_back(struct loader *loader)
 	loader->guest = NULL;
 	volume_close(&loader->volume);
 	acpi_uninstall();
+	linux_efi_uninstall();
 	memory_free_all();
 	loader->screen = (struct linux_screen_info){.is_vga = 0};
 }

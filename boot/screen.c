@@ -98,7 +98,9 @@ void screen_describe(struct linux_screen_info *screen, struct boot_framebuffer *
 	screen->lfb_depth = depth_of(&p);
 	screen->lfb_base = (uint32_t)base;
 	screen->ext_lfb_base = (uint32_t)(base >> 32);
-	screen->capabilities = base >> 32 ? LINUX_VIDEO_CAPABILITY_64BIT_BASE : 0;
+	screen->capabilities = LINUX_VIDEO_CAPABILITY_SKIP_QUIRKS;
+	if (base >> 32)
+		screen->capabilities |= LINUX_VIDEO_CAPABILITY_64BIT_BASE;
 	screen->lfb_line_length = (uint16_t)(info->PixelsPerScanLine * screen->lfb_depth / 8);
 	screen->lfb_size = (uint32_t)screen->lfb_line_length * screen->lfb_height;
 	screen->pages = 1;

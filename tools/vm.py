@@ -29,7 +29,7 @@ class Problem(Exception):
 
 # The boot disk's place in QEMU's machine.
 BUSES = {
-    "virtio": ["-device", "virtio-blk-pci,drive=boot,bootindex=0"],
+    "virtio": ["-device", "virtio-blk-pci,drive=boot,id=boot-disk,bootindex=0"],
     "nvme": ["-device", "nvme,serial=boot,drive=boot,bootindex=0"],
     "ahci": ["-device", "ide-hd,bus=ide.0,drive=boot,bootindex=0"],
     "usb": ["-device", "qemu-xhci,id=bootusb", "-device", "usb-storage,bus=bootusb.0,drive=boot,bootindex=0"],

@@ -32,6 +32,7 @@ import consoles  # noqa: E402
 import disks  # noqa: E402
 import firmware  # noqa: E402
 import foreign  # noqa: E402
+import handed_over  # noqa: E402
 import installed  # noqa: E402
 import isolation  # noqa: E402
 import make_run  # noqa: E402
@@ -641,7 +642,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 # --- all of them ----------------------------------------------------------------
 
 MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, consoles,
-           umbra_install, stick, usb, firmware, menu)
+           umbra_install, stick, usb, firmware, menu, handed_over)
 
 
 def run_test(name, test):

@@ -53,14 +53,9 @@ class Usb:
         shutil.copy(image, self.disk)
         vm.write_text(self.log, "")
         self.socket = f"{self.work}/qmp"
-        machine = vm.Machine(memory="512M", cpus=cpus, extra=["-qmp", f"unix:{self.socket},server=on,wait=off"])
+        machine = vm.Machine(memory="512M", cpus=cpus, kept=self.disk, bus="usb", extra=["-qmp", f"unix:{self.socket},server=on,wait=off"])
         arguments = vm.qemu_arguments(machine, self.work, f"file:{self.log}", None)
         arguments.remove("-no-reboot")
-        arguments[arguments.index("virtio-blk-pci,drive=boot,bootindex=0")] = "usb-storage,drive=boot,bootindex=0,bus=xhci.0,removable=on"
-        at = next(i for i, word in enumerate(arguments) if word.endswith("id=boot,snapshot=on"))
-        arguments[at] = f"file={self.disk},format=raw,if=none,id=boot"
-        at = arguments.index("-device")
-        arguments[at:at] = ["-device", "qemu-xhci,id=xhci"]
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
         self.monitor = None
 
