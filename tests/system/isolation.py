@@ -184,7 +184,7 @@ FORKS = "forks {}; echo; umbractl stats"
 def test_no_exit_grows_with_the_guest():
     """QEMU's -icount shift=0: a tick of the TSC is an instruction."""
     machine = with_program("forks", command=FORKS.format(640), memory="1280M", extra=["-icount", "shift=0,sleep=off"])
-    text = run_command("longest-exit", machine, timeout=2 * BOOT_TIMEOUT).output.decode()
+    text = run_command("longest-exit", machine, timeout=3 * BOOT_TIMEOUT).output.decode()
     require("forks: done" in text, f"the program says {text[:300]!r}")
     longest = counter(text, "longest_exit")
     require(0 < longest <= LONGEST, f"the longest exit took {longest} instructions "

@@ -19,7 +19,8 @@ from common import LOGS, report
 
 SECONDS = LOGS + "/seconds.json"  # by test, of its last run: what it took, and the processor's time in that
 # What tests are taken to take that have not been run here yet, by a word in the name: the long ones must not come last.
-LIKELY = (("lint", 200), ("bochs", 120), ("full_kernel", 60), ("processor", 60), ("test_", 10), ("image", 15), ("error", 15))
+LIKELY = (("lint", 200), ("bochs", 120), ("test_shadow_orders", 90), ("no_exit_grows", 60), ("full_kernel", 60), ("shootdowns", 60), ("processor", 60),
+          ("test_tlb_model", 60), ("test_shadow", 60), ("test_interpret_unicorn", 30), ("test_", 5), ("image", 15), ("error", 15))
 LIKELY_ELSE = 30
 PATIENCE = 30  # seconds for a worker to end its emulator
 PR_SET_PDEATHSIG = 1
