@@ -522,6 +522,21 @@ static void what_the_hardware_refused_is_the_guests_fault(void **state)
 	host_log_quiet = false;
 }
 
+/* With CR0.NE clear as well, which VMX does not let the hardware have. */
+static void a_pending_x87_exception_is_raised(void **state)
+{
+	real();
+	vcpu.execution = EXECUTION_INTERPRETED;
+	host_state_reset(&host_guest_state);
+	host_guest_state.fcw = 0x37b;
+	host_guest_state.fsw = 0x8084; /* #Z */
+	assert_int_equal(STEP("\x9b"), INTERPRET_EVENT);
+	expect_exception(VEC_MF, 0);
+	assert_int_equal(STEP("\xd9\x06\x00\x40"), INTERPRET_EVENT); /* FLD */
+	expect_exception(VEC_MF, 0);
+	assert_int_equal(vcpu.rip, CODE);
+}
+
 #define AREA 512u
 #define MXCSR_AT 24u
 #define XMM_AT 160u
@@ -1281,6 +1296,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_instruction_is_named),
 		cmocka_unit_test(what_the_hardware_refused_is_the_guests_fault),
 		cmocka_unit_test(x87_state_is_the_cpus),
+		cmocka_unit_test(a_pending_x87_exception_is_raised),
 		cmocka_unit_test(fxsave_and_fxrstor_are_the_cpus),
 		cmocka_unit_test(fxsave_is_checked),
 		cmocka_unit_test(a_store_of_state_to_hidden_memory_is_dropped),

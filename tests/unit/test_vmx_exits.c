@@ -25,7 +25,7 @@ static void exit_reasons_have_their_kind(void **state)
 		{9, EXIT_TASK_SWITCH},
 		{10, EXIT_CPUID},
 		{11, EXIT_VIRT_INSN},
-		{12, EXIT_UNKNOWN},
+		{12, EXIT_HALT},
 		{13, EXIT_INVD},
 		{14, EXIT_INVLPG},
 		{16, EXIT_UNKNOWN},

@@ -95,13 +95,13 @@ static void prepare(struct bounce *b)
 
 /*
  * An x87 exception was pending, which no instruction gets past to its operand; with CR0.NE=0 the
- * guest finds out by itself, through its interrupt controller.
+ * guest finds out by itself, through its interrupt controller, where the hardware runs it with its own CR0.NE.
  */
 static int fault(struct bounce *b)
 {
 	struct emu *e = b->emu;
 
-	if (b->x.vector != VEC_MF || e->vcpu->cr0 & CR0_NE)
+	if (b->x.vector != VEC_MF || e->vcpu->cr0 & CR0_NE || e->vcpu->execution != EXECUTION_NATIVE)
 		inject_exception(e->vcpu, b->x.vector, 0);
 	return -EFAULT;
 }

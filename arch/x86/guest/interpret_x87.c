@@ -42,10 +42,7 @@ static int execute(struct emu *e, struct execute *x)
 	x->cr0 = e->vcpu->cr0;
 	x->cr4 = e->vcpu->cr4;
 	hw_execute(x);
-	/* With CR0.NE=0 the guest learns of a pending exception from its interrupt controller. */
-	if (x->faulted && x->vector == VEC_MF && !(e->vcpu->cr0 & CR0_NE))
-		return -EFAULT;
-	if (x->faulted)
+	if (x->faulted) /* #MF with CR0.NE=0, too: docs/hardware.md */
 		return interpret_fault(e, x->vector, 0);
 	e->vcpu->rflags = x->flags;
 	return 0;
