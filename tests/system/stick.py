@@ -104,7 +104,7 @@ def use_the_shell(said):
         said["late"] = guest.ask("until grep -E 'rndis_host|cdc_ether' /proc/modules; do sleep 1; done", PROMPT)
         guest.press("echo typed > /dev/ttyS0\n")
         guest.wait(rb"typed\r?\n")
-        said["screen"] = guest.ask("cat /dev/vcs1", PROMPT)
+        said["screen"] = guest.ask("cat /dev/vcs1; echo the''end", rb"theend")
         guest.ask("poweroff", rb"reboot: Power down|Power down")
     return conversation
 

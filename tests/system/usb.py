@@ -191,7 +191,7 @@ def check_on_loop_device(loop):
     require(done.returncode == 0 and f"{loop} is ready" in done.stdout, done.stdout + done.stderr)
     require(vm.read_file(loop)[:os.path.getsize(IMAGE)] == vm.read_file(IMAGE), "it has something else")
     os.makedirs(WORK + "/mnt")
-    tool("mkfs.vfat", loop)
+    tool("mke2fs", "-q", "-F", loop)
     if tool("mount", loop, WORK + "/mnt").returncode == 0:
         done = run_tool(loop, os.path.basename(loop), FORCE="1")
         tool("umount", WORK + "/mnt")
