@@ -46,6 +46,8 @@ UMBRACTL := build/tools/umbractl build/tools/umbractl-i386
 RUN_TOOLS := $(UMBRACTL) build/tools/check-options
 # Programs that tests run inside the guest.
 TEST_TOOLS := build/tools/forks build/tools/kexec build/tools/port
+# EFI programs that stand between the firmware and Umbra there.
+TEST_EFI := build/efi/grudging.efi
 
 all: $(B)/umbra.efi build/compile_commands.json $(RUN_TOOLS) $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 
@@ -158,6 +160,16 @@ $(B)/umbra.so: $(EFI_OBJ) Makefile
 
 $(B)/umbra.efi: $(B)/umbra.so
 	$(call say,EFI,$@)
+	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --output-target=efi-app-x86_64 $< $@
+
+build/efi/%.so: tests/efi/%.c Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EFI_CFLAGS) -c $< -o $(@:.so=.o)
+	$(Q)$(LD) -nostdlib -znocombreloc -z noexecstack -shared -Bsymbolic -T $(EFI_LIB)/elf_x86_64_efi.lds \
+		$(EFI_LIB)/crt0-efi-x86_64.o $(@:.so=.o) -o $@ -L$(EFI_LIB) -lefi -lgnuefi
+
+build/efi/%.efi: build/efi/%.so
 	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --output-target=efi-app-x86_64 $< $@
 
 build/umbra.efi: build/release/umbra.efi
@@ -529,7 +541,7 @@ run-bare: $(B)/umbra.efi $(RUN_TOOLS) ## The same without the hypervisor
 # once instead of one for each processor.
 CHECK = @tests/system/run.py $(if $(JOBS),--jobs $(JOBS))
 
-check-build: build/release/umbra.efi $(RUN_TOOLS) $(TEST_TOOLS) $(UNIT_BIN) guests check-includes check-msrs
+check-build: build/release/umbra.efi $(RUN_TOOLS) $(TEST_TOOLS) $(TEST_EFI) $(UNIT_BIN) guests check-includes check-msrs
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/umbra.efi
 
 # What tells of a mistake within three minutes; CI runs it before anything is booted.

@@ -148,15 +148,25 @@ void *vmx_cpu_alloc(void)
 	return cpu;
 }
 
+/*
+ * In VMX root operation VMXON fails, and VMXOFF is what it takes (SDM vol. 3 section 30.3): so a firmware leaves the
+ * processor that has used VMX itself. CR4.VMXE was set then; with it clear VMXOFF would be #UD.
+ */
+static bool turn_on(hpa_t region, bool maybe_on)
+{
+	return insn_vmxon(region) == VMX_OK || (maybe_on && insn_vmxoff() == VMX_OK && insn_vmxon(region) == VMX_OK);
+}
+
 int vmx_cpu_enable(void)
 {
 	struct vmx_cpu *cpu = this_cpu()->backend;
+	bool maybe_on = read_cr4() & CR4_VMXE;
 
 	if (open_feature_control())
 		return -EIO;
 	write_cr0(vmx_fix_cr0(&capability, read_cr0()));
 	write_cr4(vmx_fix_cr4(&capability, read_cr4() | CR4_VMXE));
-	if (insn_vmxon(cpu->region) != VMX_OK) {
+	if (!turn_on(cpu->region, maybe_on)) {
 		this_cpu()->trouble = "VMXON refuses its region";
 		write_cr4(read_cr4() & ~CR4_VMXE);
 		return -EIO;
