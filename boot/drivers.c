@@ -64,12 +64,10 @@ static void start_image(struct starter *starter, const char *name, char *file, u
 
 	if (EFI_ERROR(status)) {
 		complain(starter, name,
-			 status == EFI_UNSUPPORTED ?
-				 "is no EFI driver for x64; remove it" :
 			 status == EFI_SECURITY_VIOLATION ?
 				 "is not signed for Secure Boot; sign it or remove it" :
-				 "cannot be loaded; copy it again or remove it",
-			 status == EFI_UNSUPPORTED ? EFI_SUCCESS : status);
+				 "is no EFI driver for x64; copy it again or remove it",
+			 status);
 		if (handle) /* loaded for all that, UEFI specification: a security violation */
 			BS->UnloadImage(handle);
 		return;

@@ -256,7 +256,7 @@ def test_error_cpu_without_no_execute_pages():
 
 
 def test_error_too_little_memory():
-    check_error("error-memory", debian(umbra="pool=900M"), r"umbra: error: .*memory")
+    check_error("error-memory", debian(umbra="pool=900M"), r"umbra: error: not enough memory: \d+ MiB free, needed are")
 
 
 def test_error_pool_too_small_for_the_memory():
@@ -283,6 +283,11 @@ def test_error_truncated_kernel():
 
 def test_error_unknown_key():
     check_error("error-key", debian(entry="title x\nlinux /kernel\ncolour blue\n"), r"umbra: error: .*colour")
+
+
+def test_error_entry_that_is_too_long():
+    check_error("error-long", debian(entry="title x\nlinux /kernel\n" + 2000 * f"# {'x' * 40}\n"),
+                r"umbra: error: /loader/entries/umbra\.conf is longer than 65536 bytes; shorten it")
 
 
 def test_error_acpi_table_with_wrong_checksum():

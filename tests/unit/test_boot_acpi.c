@@ -381,7 +381,7 @@ static void a_dsdt_or_facs_that_no_fadt_names_is_refused(void **state)
 	assert_true(acpi_set_read(&set, firmware, 0, &error));
 	assert_true(add_table("DSDT", "MINE", 1));
 	assert_false(acpi_set_check(&set, &error));
-	assert_refused("/t.aml: neither");
+	assert_refused("/t.aml: neither the firmware nor the lines \"acpi\" have a FADT that could name this table");
 	assert_true(acpi_set_read(&set, firmware, 0, &error));
 	assert_true(add("/facs", facs, sizeof(facs)));
 	assert_false(acpi_set_check(&set, &error));
@@ -433,7 +433,7 @@ static void a_file_that_is_no_table_is_refused_with_its_name(void **state)
 	assert_refused("/fadt: its FACP is shorter");
 	header(table, "FACS", "FW", 2, 60);
 	assert_false(add("/facs", table, 60));
-	assert_refused("/facs: its FACS has a length");
+	assert_refused("/facs: its FACS has a length that no FACS has");
 }
 
 static void bytes_of_a_table_do_not_get_onto_the_screen(void **state)
@@ -513,7 +513,7 @@ static void more_tables_than_there_is_room_for_are_refused(void **state)
 		header(many[i], "SSDT", name, 1, 36);
 	}
 	assert_false(add("/many", many, sizeof(many)));
-	assert_refused("more than 256 tables");
+	assert_refused("acpi: more than 256 tables in all");
 	assert_true(acpi_set_read(&set, firmware, 0, &error));
 	assert_true(add("/many", many, sizeof(many)));
 }

@@ -156,10 +156,10 @@ static void a_line_names_one_file(void **state)
 	assert_string_equal(entry.kernel, "/my kernel/k");
 	assert_int_equal(entry.initrd_count, 2);
 	assert_false(parse("a.conf", "linux /k\ninitrd /one /two\n"));
-	assert_error_has(&entry.error, "a.conf line 2: key \"initrd\" names two files");
+	assert_error_has(&entry.error, "a.conf line 2: key \"initrd\" names two files; write a line for each");
 	assert_false(parse("a.conf", "linux /k\ninitrd /one\t\\two\n"));
 	assert_false(parse("a.conf", "linux /k /l\n"));
-	assert_error_has(&entry.error, "line 1: key \"linux\" names two files");
+	assert_error_has(&entry.error, "line 1: key \"linux\" names two files; keep one");
 }
 
 static void utf8_is_kept_as_it_is(void **state)
@@ -266,6 +266,27 @@ static void an_efi_program_is_named_and_does_not_hide_a_mistake(void **state)
 	assert_false(entry.efi_program);
 }
 
+static void too_many_lines_of_a_key_are_refused(void **state)
+{
+	char text[600] = "linux /k\n";
+	int i;
+
+	for (i = 0; i < ENTRY_MAX_INITRDS; i++)
+		strcat(text, "initrd /i\n");
+	assert_true(parse("a.conf", text));
+	strcat(text, "initrd /i\n");
+	assert_false(parse("a.conf", text));
+	assert_error_has(&entry.error, "line 10: key \"initrd\" is given more than 8 times; concatenate the files");
+	strcpy(text, "multiboot /k\n");
+	for (i = 0; i < ENTRY_MAX_MODULES; i++)
+		strcat(text, "module /m\n");
+	assert_true(parse("a.conf", text));
+	strcat(text, "module /m\n");
+	assert_false(parse("a.conf", text));
+	assert_error_has(&entry.error,
+			 "line 18: key \"module\" is given more than 16 times; put the files together");
+}
+
 static void another_architecture_is_marked(void **state)
 {
 	assert_false(parse("a.conf", "linux /k\narchitecture aa64\n"));
@@ -305,6 +326,7 @@ static void mistakes_in_loader_conf_are_explained(void **state)
 {
 	struct loader_config config;
 	const char *text = "timeout 5\ndefalt x\n";
+	char pattern[200];
 
 	assert_false(loader_config_parse(&config, text, strlen(text), &error));
 	assert_error_has(&error, "loader.conf line 2: unknown key \"defalt\"");
@@ -318,6 +340,9 @@ static void mistakes_in_loader_conf_are_explained(void **state)
 	assert_false(loader_config_parse(&config, text, strlen(text), &error));
 	text = "timeout\n";
 	assert_false(loader_config_parse(&config, text, strlen(text), &error));
+	snprintf(pattern, sizeof(pattern), "default %0128d\n", 1);
+	assert_false(loader_config_parse(&config, pattern, strlen(pattern), &error));
+	assert_error_has(&error, "line 1: the pattern is too long; shorten it");
 }
 
 static void globs_match_as_the_shell_does(void **state)
@@ -714,6 +739,7 @@ int main(void)
 		cmocka_unit_test(what_is_too_long_is_refused),
 		cmocka_unit_test(an_efi_program_is_named_and_does_not_hide_a_mistake),
 		cmocka_unit_test(another_architecture_is_marked),
+		cmocka_unit_test(too_many_lines_of_a_key_are_refused),
 		cmocka_unit_test(loader_conf_gives_default_and_timeout),
 		cmocka_unit_test(mistakes_in_loader_conf_are_explained),
 		cmocka_unit_test(globs_match_as_the_shell_does),

@@ -161,7 +161,7 @@ static void a_kernel_linked_high_is_entered_low(void **state)
 	assert_true(parse(FILE_BYTES));
 	assert_int_equal(image.entry, 0x100020);
 	put(24, 8, 0xffffffff90000000);
-	assert_refused("entry");
+	assert_refused("its entry lies outside of what is loaded");
 }
 
 static void address_fields_say_what_is_loaded(void **state)
@@ -199,6 +199,9 @@ static void address_fields_that_contradict_are_refused(void **state)
 	assert_refused("contradict");
 	addresses_1(0x100100, 0x100000, 0x0ff000, 0, 0x100200);
 	assert_refused("ends the load before");
+	addresses_1(0x100100, 0x100000, 0x102000, 0x105000, 0x100200);
+	assert_false(parse(HEADER_AT + 20));
+	assert_non_null(strstr(error.text, "its multiboot header is cut off"));
 	addresses_1(0x100100, 0x100000, 0x100000 + FILE_BYTES + 1, 0, 0x100200);
 	assert_refused("outside of the file");
 	addresses_1(0x100100, 0x100000, 0, 0, 0x900200);
@@ -240,7 +243,8 @@ static void bad_elf_files_are_refused(void **state)
 	good_elf(false);
 	header_1(HEADER_AT, 0);
 	put(18, 2, 40); /* ARM */
-	assert_refused("no x86 ELF");
+	assert_refused(
+		"it is no x86 ELF file, and its multiboot header has no address fields; build or copy the kernel again");
 	good_elf(false);
 	header_1(HEADER_AT, 0);
 	put(28, 4, FILE_BYTES - 32);
@@ -266,6 +270,18 @@ static void bad_elf_files_are_refused(void **state)
 	put(0x800, 4, 2);
 	put(0x838, 4, 2);
 	assert_refused("nothing to load");
+}
+
+static void more_segments_than_there_is_room_for_are_refused(void **state)
+{
+	good_elf(false);
+	header_1(HEADER_AT, 0);
+	for (uint32_t i = 1; i < 33; i++)
+		segment(false, i, 0x2000, 0x200000 + i * 0x1000, 0x200000 + i * 0x1000, 0x10, 0x10);
+	put(44, 2, 32);
+	assert_true(parse(FILE_BYTES));
+	put(44, 2, 33);
+	assert_refused("it has more than 32 segments");
 }
 
 static void bad_section_headers_only_cost_the_symbols(void **state)
@@ -359,7 +375,7 @@ static void what_version_2_cannot_have_is_refused(void **state)
 	begin_2();
 	tag(7, 0, 8);
 	end_2();
-	assert_refused("boot services");
+	assert_refused("needs EFI boot services, which end before it starts (multiboot2 header tag");
 	begin_2();
 	tag(7, 1, 8);
 	tag(8, 0, 12, 0x100000u);
@@ -369,7 +385,7 @@ static void what_version_2_cannot_have_is_refused(void **state)
 	begin_2();
 	tag(1, 0, 12, 77u);
 	end_2();
-	assert_refused("77");
+	assert_refused("asks for multiboot2 information of type 77, which is unknown");
 	begin_2();
 	tag(1, 1, 12, 77u);
 	end_2();
@@ -385,7 +401,7 @@ static void broken_tags_are_refused(void **state)
 	begin_2();
 	tag(10, 0, 16, 0u, 0u);
 	end_2();
-	assert_refused("too short");
+	assert_refused("a tag in its multiboot2 header is too short");
 	begin_2();
 	tag(10, 0, 24, 5u, 4u, 4096u, 0u);
 	end_2();
@@ -404,7 +420,7 @@ static void broken_tags_are_refused(void **state)
 	begin_2();
 	put(HEADER_AT + 8, 4, 0x7fffffff);
 	put(HEADER_AT + 12, 4, -(MB2 + 0x7fffffff));
-	assert_refused("cut off");
+	assert_refused("its multiboot2 header is cut off");
 }
 
 static void the_newer_header_is_taken(void **state)
@@ -757,6 +773,7 @@ int main(void)
 		cmocka_unit_test_setup(a_header_must_lie_early_and_aligned, clear),
 		cmocka_unit_test_setup(unknown_requirements_are_refused, clear),
 		cmocka_unit_test_setup(bad_elf_files_are_refused, clear),
+		cmocka_unit_test_setup(more_segments_than_there_is_room_for_are_refused, clear),
 		cmocka_unit_test_setup(bad_section_headers_only_cost_the_symbols, clear),
 		cmocka_unit_test_setup(tags_of_version_2_are_followed, clear),
 		cmocka_unit_test_setup(address_tags_say_what_is_loaded, clear),
