@@ -6,6 +6,7 @@
 #include "boot/loader_config.h"
 #include "boot/memory.h"
 #include "boot/menu.h"
+#include "boot/selftest.h"
 #include "boot/uki.h"
 #include "boot/volumes.h"
 #include "lib/printf.h"
@@ -23,7 +24,6 @@ struct choice {
 	struct loader_config config;
 	struct entry_list list;
 	struct other_volumes others; /* number n is volume[n - 1] of them */
-	bool wait;                   /* for the user, rather than start the self-test */
 };
 
 /* A missing file is as good as an empty one. */
@@ -199,7 +199,7 @@ static struct boot_entry *take_entry(struct choice *choice)
 
 	at = entry_list_default(list, pattern, &matched);
 	timeout = entry_list_timeout(list, configured);
-	if (choice->wait && list->entries[at]->built_in)
+	if (selftest_has_ended() && list->entries[at]->built_in)
 		timeout = LOADER_WAIT_FOREVER;
 	if (!own)
 		console_print("umbra: no entry for Umbra on the volume that it was started from;"
@@ -232,13 +232,13 @@ static EFI_STATUS change_volume(struct choice *choice, const struct boot_entry *
 	return EFI_LOAD_ERROR;
 }
 
-EFI_STATUS choose(struct boot_entry **entry, struct boot_volume *volume, bool wait,
+EFI_STATUS choose(const struct boot_entry **entry, struct boot_volume *volume,
 		  struct boot_error *error)
 {
 	static struct choice choice;
 	EFI_STATUS status;
 
-	choice = (struct choice){.volume = volume, .wait = wait, .error = error};
+	choice = (struct choice){.volume = volume, .error = error};
 	status = read_config(&choice);
 	if (!EFI_ERROR(status))
 		status = read_entries(&choice);

@@ -11,10 +11,10 @@
 /*
  * The entry to be booted, in memory of the loader's; it is not broken. volume is
  * the one that Umbra was started from, whose loader.conf alone counts; afterwards
- * it is the entry's. wait: the self-test is not started unasked, since it has just
- * ended. Else an EFI error with error set: EFI_ABORTED when the user left the menu.
+ * it is the entry's. Else an EFI error with error set: EFI_ABORTED when the user left
+ * the menu.
  */
-EFI_STATUS choose(struct boot_entry **entry, struct boot_volume *volume, bool wait,
+EFI_STATUS choose(const struct boot_entry **entry, struct boot_volume *volume,
 		  struct boot_error *error);
 
 #endif

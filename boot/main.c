@@ -27,7 +27,7 @@ struct loader {
 	EFI_HANDLE image;
 	uint64_t tsc_at_entry;
 	struct boot_volume volume;
-	struct boot_entry *entry; /* the chosen one */
+	const struct boot_entry *entry; /* the chosen one */
 	struct umbra_options options;
 	struct firmware_map fw;
 	struct hv_memory hv;
@@ -49,8 +49,7 @@ static uint64_t read_tsc(void)
 
 static bool choose_entry(struct loader *loader)
 {
-	bool tested = selftest_collect(&loader->volume);
-	EFI_STATUS status = choose(&loader->entry, &loader->volume, tested, &loader->error);
+	EFI_STATUS status = choose(&loader->entry, &loader->volume, &loader->error);
 
 	if (EFI_ERROR(status))
 		loader->status = status;
@@ -87,9 +86,11 @@ static bool check_machine(struct loader *loader)
 
 static bool open_guest(struct loader *loader)
 {
-	struct boot_entry *entry = loader->entry;
+	const struct boot_entry *entry = loader->entry;
 
-	if (entry->self_test && !selftest_prepare(entry, &loader->options.hv, &loader->error))
+	if (entry->self_test)
+		entry = selftest_prepare(entry, &loader->error);
+	if (!entry)
 		return false;
 	loader->guest = entry->multiboot ? multiboot_guest(entry) : linux_guest(entry);
 	return loader->guest->format->open(loader->guest, &loader->volume, &loader->error);
@@ -156,7 +157,9 @@ static bool load_all(struct loader *loader)
 	loader->status = EFI_LOAD_ERROR;
 	loader->hv_cr3 = core_load(&loader->hv);
 	if (loader->entry->self_test)
-		selftest_describe(hv, loader->options.bare, &loader->framebuffer);
+		selftest_describe(&(struct selftest_facts){&loader->options.hv,
+							   loader->options.bare ? NULL : hv,
+							   &loader->framebuffer, &loader->fw.map});
 	console_print("umbra: hidden from the guest: image 0x%llx + %llu KiB, pool 0x%llx +"
 		      " %llu MiB, start-up page 0x%llx\n",
 		      (unsigned long long)hv->reserve_base,
@@ -262,9 +265,12 @@ __attribute__((noreturn)) static void hand_over(struct loader *loader)
 static bool prepare(struct loader *loader)
 {
 	loader->status = EFI_LOAD_ERROR;
-	if (!volume_open(&loader->volume, loader->image, &loader->error) || !choose_entry(loader) ||
-	    !read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
-	    !reserve_memory(loader) || !add_tables(loader) || !load_all(loader))
+	if (!volume_open(&loader->volume, loader->image, &loader->error))
+		return false;
+	selftest_collect(&loader->volume);
+	if (!choose_entry(loader) || !read_options(loader) || !check_machine(loader) ||
+	    !open_guest(loader) || !reserve_memory(loader) || !add_tables(loader) ||
+	    !load_all(loader))
 		return false;
 	fill_info(loader);
 	fill_handoff(loader);
@@ -289,6 +295,8 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 			hand_over(&loader);
 	}
 	console_error(&loader.error);
+	if (loader.entry && loader.entry->self_test)
+		selftest_refused(&loader.volume, &loader.error);
 	close_guest(&loader);
 	volume_close(&loader.volume);
 	acpi_uninstall();
