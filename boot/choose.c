@@ -8,6 +8,7 @@
 #include "boot/loader_config.h"
 #include "boot/memory.h"
 #include "boot/menu.h"
+#include "boot/selftest.h"
 #include "boot/uki.h"
 #include "boot/volumes.h"
 #include "lib/printf.h"
@@ -29,7 +30,6 @@ struct choice {
 	struct entry_list list;
 	struct other_volumes others; /* number n is volume[n - 1] of them */
 	uint32_t at;                 /* the entry that was chosen last, at first the default */
-	bool tested;                 /* the self-test has just ended and is not started unasked */
 	bool menu_wanted;
 	bool counts_down;         /* the default is booted if the user does nothing */
 	struct boot_error notice; /* what the menu shall say at first */
@@ -279,11 +279,11 @@ static void find_default(void)
 	}
 }
 
-EFI_STATUS choose_begin(EFI_HANDLE image, struct boot_volume *own, bool tested, struct boot_error *error)
+EFI_STATUS choose_begin(EFI_HANDLE image, struct boot_volume *own, struct boot_error *error)
 {
 	EFI_STATUS status;
 
-	choice = (struct choice){.image = image, .volume = own, .tested = tested, .error = error};
+	choice = (struct choice){.image = image, .volume = own, .error = error};
 	status = read_config();
 	if (!EFI_ERROR(status))
 		status = read_entries();
@@ -298,7 +298,7 @@ static uint32_t seconds_left(void)
 	uint32_t seconds = entry_list_timeout(&choice.list, choice.config.timeout);
 
 	if (!choice.counts_down || seconds == LOADER_WAIT_FOREVER ||
-	    (choice.tested && choice.list.entries[choice.at]->built_in))
+	    (selftest_has_ended() && choice.list.entries[choice.at]->built_in))
 		return 0;
 	return seconds;
 }

@@ -10,10 +10,10 @@
 
 /*
  * Reads them. image is Umbra itself, own the volume that it was started from, whose
- * loader.conf alone counts; both stay in use until choose_end(). tested: the self-test
- * is not started unasked, since it has just ended. Else an EFI error with error set.
+ * loader.conf alone counts; both stay in use until choose_end(). Else an EFI
+ * error with error set.
  */
-EFI_STATUS choose_begin(EFI_HANDLE image, struct boot_volume *own, bool tested, struct boot_error *error);
+EFI_STATUS choose_begin(EFI_HANDLE image, struct boot_volume *own, struct boot_error *error);
 
 /*
  * The entry to be booted, which is not broken, and its volume, opened. failed is NULL or says

@@ -55,8 +55,8 @@ static bool find_entries(struct loader *loader)
 		loader->status = EFI_LOAD_ERROR;
 		return false;
 	}
-	loader->status = choose_begin(loader->image, &loader->own, selftest_collect(&loader->own),
-				      &loader->error);
+	selftest_collect(&loader->own);
+	loader->status = choose_begin(loader->image, &loader->own, &loader->error);
 	return !EFI_ERROR(loader->status);
 }
 
@@ -97,11 +97,12 @@ static bool check_machine(struct loader *loader)
 
 static bool open_guest(struct loader *loader)
 {
-	const struct boot_entry *entry;
+	const struct boot_entry *entry = loader->entry;
 
-	if (loader->entry->self_test && !selftest_prepare(&loader->entry, &loader->error))
+	if (entry->self_test)
+		entry = selftest_prepare(entry, &loader->error);
+	if (!entry)
 		return false;
-	entry = loader->entry;
 	loader->guest = entry->multiboot ? multiboot_guest(entry) : linux_guest(entry);
 	return loader->guest->format->open(loader->guest, &loader->volume, &loader->error);
 }
@@ -175,7 +176,8 @@ static bool load_all(struct loader *loader)
 	loader->status = EFI_LOAD_ERROR;
 	loader->hv_cr3 = core_load(&loader->hv);
 	if (loader->entry->self_test)
-		selftest_describe(hv, loader->options.bare, &loader->framebuffer);
+		selftest_describe(&(struct selftest_facts){
+			loader->options.bare ? NULL : hv, &loader->framebuffer, &loader->fw.map});
 	console_print("umbra: hidden from the guest: image 0x%llx + %llu KiB, pool 0x%llx +"
 		      " %llu MiB, start-up page 0x%llx\n",
 		      (unsigned long long)hv->reserve_base,
@@ -316,6 +318,8 @@ static void boot(struct loader *loader)
 				hand_over(loader);
 			return; /* its boot services may be gone */
 		}
+		if (loader->entry && loader->entry->self_test)
+			selftest_refused(&loader->own, &loader->error);
 		again = true;
 		give_back(loader);
 	} while (choose_has_menu() && loader->status != EFI_ABORTED);

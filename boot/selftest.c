@@ -23,6 +23,7 @@ static const uint64_t places[] = {0x3000000, 0x9000000, 0x10000000, 0x18000000};
 _Static_assert(ARRAY_SIZE(places) <= SELFTEST_COPIES_MAX, "struct selftest_machine");
 
 static struct selftest_block *block; /* of the self-test to be started */
+static bool ended;                   /* the last one, whose report this start has found */
 
 void selftest_open(struct boot_file *file)
 {
@@ -48,40 +49,39 @@ static bool claim_copies(struct boot_error *error)
 	return true;
 }
 
-bool selftest_prepare(const struct boot_entry **entry, struct boot_error *error)
+const struct boot_entry *selftest_prepare(const struct boot_entry *entry, struct boot_error *error)
 {
-	static struct boot_entry with_block;
-	struct firmware_map fw;
+	static struct boot_entry copy;
 	char word[40];
 
-	if (!claim_copies(error) || !firmware_map_init(&fw, error))
-		return false;
-	block->machine.uart = *console_serial();
-	selftest_describe_machine(block, &fw.map);
-	memory_free(fw.buffer);
-	with_block = **entry;
-	*entry = &with_block;
+	if (!claim_copies(error))
+		return NULL;
+	copy = *entry;
 	snprintf(word, sizeof(word), "block=%llu", (unsigned long long)address_of(block));
-	return text_append_word(with_block.options, sizeof(with_block.options),
-				(struct text_span){word, strlen(word)}) ||
-	       boot_error_set(error, "the self-test's options are too long; shorten them");
+	if (text_append_word(copy.options, sizeof(copy.options),
+			     (struct text_span){word, strlen(word)}))
+		return &copy;
+	boot_error_set(error, "the self-test's options are too long; shorten them");
+	return NULL;
 }
 
-void selftest_describe(const struct hv_memory *hv, bool bare,
-		       const struct boot_framebuffer *framebuffer)
+void selftest_describe(const struct selftest_facts *facts)
 {
+	const struct boot_framebuffer *screen = facts->framebuffer;
 	struct selftest_machine *m = &block->machine;
 	uint32_t i;
 
-	m->framebuffer = *framebuffer;
-	if (framebuffer->size)
-		selftest_line(block, "framebuffer: %u x %u at %llx", framebuffer->width,
-			      framebuffer->height, (unsigned long long)framebuffer->base);
+	m->uart = *console_serial();
+	m->framebuffer = *screen;
+	selftest_describe_machine(block, facts->map);
+	if (screen->size)
+		selftest_line(block, "framebuffer: %u x %u at %llx", screen->width, screen->height,
+			      (unsigned long long)screen->base);
 	else
 		selftest_line(block, "framebuffer: none");
-	for (i = 0; i < hv->hidden_count && !bare; i++)
-		m->hidden[m->hidden_count++] =
-			(struct selftest_range){hv->hidden[i].base, hv->hidden[i].size};
+	for (i = 0; facts->hv && i < facts->hv->hidden_count; i++)
+		m->hidden[m->hidden_count++] = (struct selftest_range){facts->hv->hidden[i].base,
+								       facts->hv->hidden[i].size};
 }
 
 /* --- the report of the last one ----------------------------------------------------- */
@@ -186,13 +186,19 @@ static void show_report(const struct selftest_block *report)
 	terminal_key(PAGE_MILLISECONDS);
 }
 
-bool selftest_collect(struct boot_volume *volume)
+bool selftest_has_ended(void)
+{
+	return ended;
+}
+
+void selftest_collect(struct boot_volume *volume)
 {
 	struct selftest_block *report = take_copy();
 	char path[PATH_MAX];
 
+	ended = report != NULL;
 	if (!report)
-		return false;
+		return;
 	console_print(
 		"umbra: the self-test %s: %u passed, %u failed, %u skipped\n",
 		report->state == SELFTEST_DONE ? "has ended" : "did not end, its report says where",
@@ -204,5 +210,21 @@ bool selftest_collect(struct boot_volume *volume)
 	else
 		show_report(report);
 	memory_free(report);
-	return true;
+}
+
+void selftest_refused(struct boot_volume *volume, const struct boot_error *why)
+{
+	struct selftest_block *report = volume->root ? memory_alloc(SELFTEST_BLOCK_BYTES) : NULL;
+	struct boot_error ignored;
+	struct firmware_map fw;
+	char path[PATH_MAX];
+
+	if (!report || !firmware_map_init(&fw, &ignored))
+		return;
+	selftest_describe_machine(report, &fw.map);
+	selftest_line(report, "self-test: not started: %s", why->text);
+	if (write_report(volume, report, path))
+		console_print("umbra: the report of this is %s on the volume that Umbra was started"
+			      " from\n",
+			      path);
 }

@@ -32,6 +32,8 @@ struct selftest_machine {
 	struct boot_uart uart;
 	uint32_t hidden_count; /* of the hypervisor's memory; 0: there is no hypervisor */
 	uint32_t copy_count;
+	uint32_t emulated; /* another hypervisor or an emulator is below: everything is slow */
+	uint32_t reserved;
 	struct selftest_range hidden[SELFTEST_HIDDEN_MAX];
 	uint64_t copy[SELFTEST_COPIES_MAX];
 };

@@ -168,6 +168,7 @@ static void describe_model(struct selftest_block *block)
 	while (*at == ' ')
 		at++;
 	selftest_line(block, "processor: %s, %s", vendor, *at ? at : "without a name");
+	block->machine.emulated = one.c >> 31;
 	selftest_line(block, "family %xh, model %xh, stepping %u, microcode %x%s", family, model,
 		      one.a & 15, microcode(memcmp(vendor, "GenuineIntel", 12) == 0),
 		      one.c >> 31 ? ", under another hypervisor" : "");

@@ -18,6 +18,15 @@
 #define RESET_REG_SUP (1u << 10)
 enum { FADT_FLAGS = 112, FADT_RESET_REG = 116, FADT_RESET_VALUE = 128, FADT_WITH_RESET = 129 };
 
+/* UEFI specification section 4.6.1; not in every GNU-EFI. */
+#define SMBIOS3_GUID \
+	{ \
+		0xf2fd1544, 0x9794, 0x4a2c, \
+		{ \
+			0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94 \
+		} \
+	}
+
 /* PI specification, volume 2 section 13.3.1; GNU-EFI does not have it. */
 #define MP_SERVICES_GUID \
 	{ \
@@ -61,6 +70,66 @@ static void describe_firmware(struct selftest_block *block)
 	selftest_line(block, "Secure Boot: %s", secure_boot());
 }
 
+/* --- SMBIOS, version 3.6: section 5.2 the entry points, 6.1.3 strings, 7.1 and 7.2 --- */
+enum { SMBIOS_BIOS, SMBIOS_SYSTEM, SMBIOS_END = 127 };
+#define SMBIOS_MAX (1u << 20)
+
+/* String n of a structure, from 1 on; "?" if there is none. end: that of the table. */
+static const char *smbios_string(const uint8_t *at, const uint8_t *end, uint8_t n)
+{
+	const uint8_t *p = at + at[1];
+
+	if (!n)
+		return "?";
+	while (--n && p < end && *p)
+		p += strnlen((const char *)p, (size_t)(end - p)) + 1;
+	return p < end && *p && memchr(p, 0, (size_t)(end - p)) ? (const char *)p : "?";
+}
+
+/* The next structure behind the strings of this one; end if it has no end. */
+static const uint8_t *smbios_next(const uint8_t *at, const uint8_t *end)
+{
+	const uint8_t *p = at + at[1];
+
+	while (p + 1 < end && (p[0] || p[1]))
+		p++;
+	return p + 2 < end ? p + 2 : end;
+}
+
+/* The table of structures; false: there is none. */
+static bool find_smbios(const uint8_t **at, const uint8_t **end)
+{
+	EFI_GUID three = SMBIOS3_GUID, two = SMBIOS_TABLE_GUID;
+	const uint8_t *entry;
+
+	if (!EFI_ERROR(LibGetSystemConfigurationTable(&three, (void **)&entry))) {
+		*at = at_address(bytes_get(entry + 0x10, 8));
+		*end = *at + bytes_get(entry + 0x0c, 4);
+	} else if (!EFI_ERROR(LibGetSystemConfigurationTable(&two, (void **)&entry))) {
+		*at = at_address(bytes_get(entry + 0x18, 4));
+		*end = *at + bytes_get(entry + 0x16, 2);
+	} else {
+		return false;
+	}
+	return *at && (size_t)(*end - *at) <= SMBIOS_MAX;
+}
+
+static void describe_model(struct selftest_block *block)
+{
+	const uint8_t *at, *end;
+
+	if (!find_smbios(&at, &end))
+		return;
+	for (; at + 9 < end && at[1] >= 4 && at[0] != SMBIOS_END; at = smbios_next(at, end)) {
+		if (at[0] == SMBIOS_SYSTEM && at[1] >= 8)
+			selftest_line(block, "machine: %s, %s, %s", smbios_string(at, end, at[4]),
+				      smbios_string(at, end, at[5]), smbios_string(at, end, at[6]));
+		else if (at[0] == SMBIOS_BIOS && at[1] >= 9)
+			selftest_line(block, "BIOS: %s, %s, %s", smbios_string(at, end, at[4]),
+				      smbios_string(at, end, at[5]), smbios_string(at, end, at[8]));
+	}
+}
+
 static void describe_processors(struct selftest_block *block)
 {
 	EFI_GUID guid = MP_SERVICES_GUID;
@@ -76,6 +145,20 @@ static void describe_processors(struct selftest_block *block)
 }
 
 /* --- memory, in short --- */
+/* All RAM as ranges without the holes between them, as many as a line takes. */
+static void describe_ranges(struct selftest_block *block, const struct efi_map *map)
+{
+	uint64_t at = map_ram_next(map, 0), end;
+	char list[LINE_MAX - 32] = "";
+
+	for (; at != UINT64_MAX && strlen(list) + 48 < sizeof(list); at = map_ram_next(map, end)) {
+		end = map_ram_from(map, at);
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), " %llx-%llx",
+			 (unsigned long long)at, (unsigned long long)end);
+	}
+	selftest_line(block, "RAM:%s%s", list, at == UINT64_MAX ? "" : " ...");
+}
+
 static void describe_memory(struct selftest_block *block, const struct efi_map *map)
 {
 	uint64_t bytes[EFI_KIND_UNACCEPTED + 1] = {0};
@@ -90,6 +173,7 @@ static void describe_memory(struct selftest_block *block, const struct efi_map *
 	selftest_line(block, "memory: %llu MiB for systems, up to %llx; the map has %u entries",
 		      (unsigned long long)map_usable_bytes(map) >> 20,
 		      (unsigned long long)map_ram_end(map), map->count);
+	describe_ranges(block, map);
 	selftest_line(
 		block, "memory of the firmware: %llu KiB runtime, %llu KiB ACPI, %llu KiB reserved",
 		(unsigned long long)(bytes[EFI_KIND_RUNTIME_CODE] + bytes[EFI_KIND_RUNTIME_DATA]) >>
@@ -166,6 +250,7 @@ static void describe_acpi(struct selftest_block *block)
 void selftest_describe_machine(struct selftest_block *block, const struct efi_map *map)
 {
 	describe_firmware(block);
+	describe_model(block);
 	selftest_describe_cpu(block);
 	describe_processors(block);
 	describe_memory(block, map);

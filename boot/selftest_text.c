@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A line of the self-test's report; see selftest_text.h. */
 #include "boot/selftest_text.h"
-#include "boot/uefi.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 
@@ -19,7 +18,7 @@ void selftest_line(struct selftest_block *block, const char *format, ...)
 	n = strlen(line);
 	if (n + 1 > SELFTEST_TEXT_MAX - block->length)
 		return;
-	CopyMem(block->text + block->length, line, n);
+	memcpy(block->text + block->length, line, n);
 	block->text[block->length + n] = '\n';
 	block->length += (uint32_t)n + 1;
 }

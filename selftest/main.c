@@ -188,9 +188,30 @@ void guest_set_up(void)
 	output_init();
 }
 
+/* What the hypervisor has counted, where it is not 0, some to a line. */
+static void tell_counters(void)
+{
+	u32 count = under_umbra() ? cpuid(0x40000001, 0).b : 0, told = 0;
+
+	for (u32 i = 0; i < count; i++) {
+		u64 value = umbra_counter_at(i);
+		char name[65];
+
+		if (!value)
+			continue;
+		umbra_counter_name(i, name);
+		print("%s%s %lu", told % 6 ? ", " : "counted: ", name, value);
+		if (++told % 6 == 0)
+			print("\n");
+	}
+	if (told % 6)
+		print("\n");
+}
+
 static void tell_verdict(void)
 {
 	print("\nself-test: %u passed, %u failed, %u skipped\n", block->passed, block->failed, block->skipped);
+	tell_counters();
 	output_seal(SELFTEST_DONE);
 }
 

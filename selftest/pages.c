@@ -28,8 +28,26 @@ static u32 colour_of(const char *line)
 	return line[0] == 'P' && line[1] == 'A' && line[2] == 'S' && line[3] == 'S' ? COLOUR_PASS : COLOUR_TEXT;
 }
 
+/* The line that begins so; NULL if there is none. */
+static const char *line_with(const char *begin)
+{
+	for (u32 i = line_count; i-- > 0;) {
+		const char *p = lines[i], *b = begin;
+
+		while (*b && *p == *b)
+			p++, b++;
+		if (!*b)
+			return lines[i];
+	}
+	return NULL;
+}
+
+/* The verdict stands below each page. */
 static void show_page(u32 first, u32 room)
 {
+	const char *verdict = line_with("self-test: ");
+
+	screen_line(screen_lines() - 2, verdict ? verdict : "", block->failed ? COLOUR_FAIL : COLOUR_PASS);
 	for (u32 i = 0; i < room; i++)
 		screen_line(i, first + i < line_count ? lines[first + i] : "",
 			    first + i < line_count ? colour_of(lines[first + i]) : COLOUR_TEXT);
@@ -52,7 +70,7 @@ static bool decides(char key, enum decision *what)
 
 enum decision pages_show(void)
 {
-	u32 room = screen_lines() > 3 ? screen_lines() - 2 : LINES_MAX, last = LAST_SECONDS, page = PAGE_SECONDS;
+	u32 room = screen_lines() > 4 ? screen_lines() - 3 : LINES_MAX, last = LAST_SECONDS, page = PAGE_SECONDS;
 	enum decision what = DECIDE_REBOOT;
 
 	page = (u32)option("page", page);

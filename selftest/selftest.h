@@ -62,13 +62,14 @@ bool clock_has_pit(void);
 u64 clock_hz(void); /* of the TSC, measured */
 u64 clock_now(void);
 bool clock_over(u64 since, u64 ms);
-/* Turns until the condition holds or so many ms are over; whether it holds. */
+/* Turns until the condition, which is asked once a turn, holds or so many ms are over; whether it holds. */
 #define WAIT_MS(condition, ms) \
 	({ \
-		u64 since = clock_now(); \
-		while (!(condition) && !clock_over(since, ms)) \
+		u64 since_ = clock_now(); \
+		bool holds_; \
+		while (!(holds_ = (condition)) && !clock_over(since_, ms)) \
 			asm volatile("pause" : : : "memory"); \
-		(bool)(condition); \
+		holds_; \
 	})
 /* TSC ticks of a run of the PIT's second counter down from 65535; 0: it does not come to an end. */
 u64 clock_measure(void);

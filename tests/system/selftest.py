@@ -4,9 +4,11 @@ report is on the stick after the next start."""
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 
+import acpi
 import disks
 import screentext
 import vm
@@ -41,10 +43,17 @@ def check_all(text, skipped=()):
         require(re.search("^" + line, text, re.M), f"the report has no line '{line}'")
 
 
+def wait_until(holds, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not holds():
+        time.sleep(0.2)
+    return holds()
+
+
 class Usb:
     """QEMU with nothing but the stick, at xHCI, which it may write to; a reset starts it again."""
 
-    def __init__(self, name, image, cpus=1):
+    def __init__(self, name, image, cpus=1, cpu=None, writable=True, serial=None):
         self.name, self.log = name, log_path(name)
         self.work = scratch(f"selftest-{name}")
         shutil.rmtree(self.work, ignore_errors=True)
@@ -53,8 +62,11 @@ class Usb:
         shutil.copy(image, self.disk)
         vm.write_text(self.log, "")
         self.socket = f"{self.work}/qmp"
-        machine = vm.Machine(memory="512M", cpus=cpus, kept=self.disk, bus="usb", extra=["-qmp", f"unix:{self.socket},server=on,wait=off"])
-        arguments = vm.qemu_arguments(machine, self.work, f"file:{self.log}", None)
+        more = [] if writable else ["-set", "drive.boot.readonly=on"]
+        machine = vm.Machine(memory="512M", cpus=cpus, kept=self.disk, bus="usb", extra=["-qmp", f"unix:{self.socket},server=on,wait=off", *more])
+        if cpu:
+            machine.cpu = cpu
+        arguments = vm.qemu_arguments(machine, self.work, serial or f"file:{self.log}", None)
         arguments.remove("-no-reboot")
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
         self.monitor = None
@@ -108,10 +120,12 @@ def test_stick_with_umbra_alone_tests_the_machine_and_reports_after_the_next_sta
         text = usb.text()
         require('booting "Self-test" in 5 s' in text, "nothing was counted down")
         check_all(text)
-        screen = usb.screen(1)
+        screen = usb.sees(1, "any key: the next page")
         require("Umbra " in screen and "processor: " in screen and "P: switch it off" in screen, f"the screen is {screen!r}")
-        require(re.search(r"^PASS: all processors - 2 processors$", screen, re.M), f"the screen is {screen!r}")
+        require(re.search(r"^PASS: random changes$", screen, re.M), f"the screen is {screen!r}")
         require("self-test: 26 passed, 0 failed, 0 skipped" in screen, f"the screen is {screen!r}")
+        usb.command("sendkey spc")
+        usb.sees(2, r"^counted: exits \d+")
         usb.command("sendkey r")
         usb.wait(rb"its report is \\umbra\\report-1\.txt on the volume")
         time.sleep(10)
@@ -123,15 +137,16 @@ def test_stick_with_umbra_alone_tests_the_machine_and_reports_after_the_next_sta
 
 
 def test_check_that_fails_is_told_of_on_screen_and_in_the_report_and_by_the_status():
-    image = stick("selftest-fails", "fail=A-and-D-bits ms=1 lines=24 page=10 last=600", more={"umbra/report-1.txt": "an older one"})
+    image = stick("selftest-fails", "fail=A-and-D-bits ms=1 lines=26 page=10 last=600", more={"umbra/report-1.txt": "an older one"})
     with Usb("selftest-fails", image) as usb:
         usb.wait(SHOWN)
         require(re.search(r"^FAIL: A and D bits - planted", usb.text(), re.M), "the failure is not told of")
         require("self-test: 24 passed, 1 failed, 1 skipped" in usb.text(), "it sums up otherwise")
         first = usb.sees(1, r"^FAIL: A and D bits - planted")
-        require("processor: " in first and "any key: the next page" in first and "1 failed" not in first, f"the first page is {first!r}")
-        last = usb.sees(2, "any key: the first page")  # with no key the next one comes
-        require("1 failed" in last and "processor: " not in last, f"the last page is {last!r}")
+        require("processor: " in first and "any key: the next page" in first and "PASS: NMIs" not in first, f"the first page is {first!r}")
+        require("self-test: 24 passed, 1 failed, 1 skipped" in first, f"the first page is {first!r}")
+        last = usb.sees(2, "any key: the first page")  # with no key the next ones come
+        require("counted: " in last and "processor: " not in last, f"the last page is {last!r}")
         usb.command("sendkey spc")
         usb.sees(3, "any key: the next page")
         usb.command("sendkey r")
@@ -152,12 +167,66 @@ def test_self_test_that_is_reset_half_way_is_told_of():
         require(re.search(r"^not ended: rights, 32-bit paging$", usb.file("/umbra/report-1.txt"), re.M), "the report does not say where")
 
 
+def test_report_that_cannot_be_written_is_shown():
+    with Usb("selftest-readonly", stick("selftest-readonly", "ms=1 page=1 last=1"), writable=False) as usb:  # it starts again by itself
+        usb.wait(rb"umbra: the self-test has ended: 25 passed, 0 failed, 1 skipped")
+        usb.wait(rb"the self-test's report cannot be written to this volume; here it is, a key goes on", 30)
+        usb.wait(rb"(?s)here it is.*processor: ", 30)
+        for _ in range(5):  # pages of the firmware's console
+            usb.command("sendkey spc")
+            time.sleep(2)
+        usb.wait(rb"(?s)here it is.*PASS: random changes.*self-test: 25 passed", 60)
+
+
+def test_machine_that_cannot_run_it_leaves_a_report_at_once():
+    with Usb("selftest-refused", stick("selftest-refused"), cpu="max,-svm") as usb:
+        usb.wait(rb"umbra: error: .*SVM")
+        usb.wait(rb"umbra: the report of this is \\umbra\\report-1\.txt", 30)
+        report = usb.file("/umbra/report-1.txt") or ""
+        require(re.search("^virtualisation: neither SVM nor VMX$", report, re.M) and "processor: " in report, f"the report is {report!r}")
+        require(re.search(r"^self-test: not started: .*SVM", report, re.M), f"the report is {report!r}")
+
+
+def test_machine_is_switched_off_by_a_key_on_the_serial_port():
+    line = "build/selftest-off.serial"
+    image = stick("selftest-off", "ms=1 page=600 last=600")
+    if os.path.exists(line):
+        os.unlink(line)
+    with Usb("selftest-off", image, serial=f"unix:{line},server=on,wait=off") as usb:
+        end = time.monotonic() + TIMEOUT
+        while not os.path.exists(line):
+            require(time.monotonic() < end, "QEMU does not start")
+            time.sleep(0.1)
+        with socket.socket(socket.AF_UNIX) as port:
+            port.settimeout(TIMEOUT)
+            port.connect(line)
+            seen = b""
+            while not re.search(SHOWN, seen):
+                new = port.recv(4096)
+                require(new, "the serial port was closed")
+                seen += new
+            port.sendall(b"P")
+            require(wait_until(lambda: usb.process.poll() is not None, 60), "the machine stays on")
+        require(usb.process.returncode == 0, f"QEMU's status is {usb.process.returncode}")
+
+
 def test_self_test_runs_bare_without_what_only_a_hypervisor_has():
     result = boot("selftest-bare", vm.Machine(disk=stick("selftest-bare", "exit=1 ms=1", "bare"), memory="512M"), TIMEOUT)
     found = verdicts(result.text)
     require("START: bare" in result.text and len(found) == 26, "it did not run bare")
     skipped = {name for name, verdict in found.items() if verdict == "SKIP"}
     require(skipped == {"hidden memory", "what CPUID and control registers show", "all processors"}, f"skipped are {skipped}")
+
+
+def test_self_test_with_two_processors_passes_in_bochs_on_vmx():
+    tables = acpi.bochs_tables(2)
+    files = {f"acpi/{i}.aml": path for i, path in enumerate(tables)}
+    entry = "title T\nself-test\nacpi " + " ".join(f"/acpi/{i}.aml" for i in range(len(tables))) + "\noptions ms=1\n"
+    image = disks.stick("selftest-bochs-2", {"loader/entries/test.conf": entry, **files})
+    result = boot("selftest-bochs-2", vm.Machine(disk=image, memory="512M", cpus=2, emulator="bochs"), BOCHS_TIMEOUT, until=SHOWN)
+    require(result.panic is None, f"Bochs gave up: {result.panic}")
+    check_all(result.text, skipped=("rights, 5-level paging",))
+    require("PASS: all processors - 2 processors" in result.text, "it did not find both")
 
 
 def test_self_test_passes_in_bochs_on_vmx():

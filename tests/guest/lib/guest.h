@@ -58,6 +58,7 @@ u64 umbra_counter(const char *name);
 #define NO_COUNTER 0xffffffffu
 u32 umbra_counter_find(const char *name);
 u64 umbra_counter_at(u32 index);
+void umbra_counter_name(u32 index, char name[65]);
 extern u32 phys_bits; /* MAXPHYADDR */
 
 /* --- exceptions --- */

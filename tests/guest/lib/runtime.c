@@ -182,16 +182,21 @@ bool under_umbra(void)
 	return signature.b == 0x72626d55; /* "Umbr" */
 }
 
+void umbra_counter_name(u32 index, char name[65])
+{
+	for (u32 part = 0; part < 4; part++) {
+		struct cpuid_regs r = cpuid(0x40000011, index * 4 + part);
+
+		memcpy(name + part * 16, &r, 16);
+	}
+	name[64] = '\0';
+}
+
 static bool counter_is(u32 index, const char *name)
 {
 	char text[65];
 
-	for (u32 part = 0; part < 4; part++) {
-		struct cpuid_regs r = cpuid(0x40000011, index * 4 + part);
-
-		memcpy(text + part * 16, &r, 16);
-	}
-	text[64] = '\0';
+	umbra_counter_name(index, text);
 	for (const char *t = text; *name && *t == *name; t++, name++)
 		;
 	return !*name;
