@@ -14,7 +14,7 @@ static bool sign(u64 v, u32 size)
 }
 
 /* SF, ZF and PF of a result. */
-static u64 result_flags(u64 r, u32 size)
+static ALWAYS_INLINE u64 result_flags(u64 r, u32 size)
 {
 	u64 flags = 0;
 
@@ -27,7 +27,7 @@ static u64 result_flags(u64 r, u32 size)
 	return flags;
 }
 
-static u64 add(u32 size, u64 a, u64 b, u32 carry, u64 *flags)
+static ALWAYS_INLINE u64 add(u32 size, u64 a, u64 b, u32 carry, u64 *flags)
 {
 	u64 r = truncate(a + b + carry, size);
 	u64 f = result_flags(r, size);
@@ -42,7 +42,7 @@ static u64 add(u32 size, u64 a, u64 b, u32 carry, u64 *flags)
 	return r;
 }
 
-static u64 subtract(u32 size, u64 a, u64 b, u32 borrow, u64 *flags)
+static ALWAYS_INLINE u64 subtract(u32 size, u64 a, u64 b, u32 borrow, u64 *flags)
 {
 	u64 r = truncate(a - b - borrow, size);
 	u64 f = result_flags(r, size);
