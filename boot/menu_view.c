@@ -82,7 +82,9 @@ uint32_t view_text_columns(const struct menu_view *view)
 /* Enough for the longest message, but not more than a third. */
 static uint32_t message_rows(const struct menu_view *view)
 {
-	return MIN(MENU_MESSAGE_MAX / view_text_columns(view) + 1, view->rows / 3);
+	uint32_t columns = MAX(view_text_columns(view), COLUMNS_MIN - 1);
+
+	return MIN(MENU_MESSAGE_MAX / columns + 1, view->rows / 3);
 }
 
 uint32_t view_list_rows(const struct menu_view *view)
