@@ -188,7 +188,7 @@ def test_machine_that_cannot_run_it_leaves_a_report_at_once():
 
 
 def test_machine_is_switched_off_by_a_key_on_the_serial_port():
-    line = "build/selftest-off.serial"
+    line = scratch("serial")
     image = stick("selftest-off", "ms=1 page=600 last=600")
     if os.path.exists(line):
         os.unlink(line)

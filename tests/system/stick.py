@@ -16,7 +16,7 @@ PROMPT = rb"umbra# "
 TIMEOUT = 1500
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 FILES = {"/EFI/BOOT/BOOTX64.EFI", "/LICENSE", "/README.txt", "/umbra-install", "/debian/initrd.img", "/debian/linux", "/loader/loader.conf",
-         "/loader/entries/debian.conf", "/loader/entries/debian-bare.conf", "/loader/entries/my-kernel.conf.example"}
+         "/loader/entries/self-test.conf", "/loader/entries/debian.conf", "/loader/entries/debian-bare.conf", "/loader/entries/my-kernel.conf.example"}
 
 
 def shell(*command, **more):
