@@ -162,8 +162,10 @@ bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
 	gva_t at = gfn << PAGE_SHIFT;
 
 	assert_false(vcpu.cr0 & CR0_PG);
+	if (!ram_in_place || at >= MEM_END || at == absent)
+		return false;
 	*ram = (struct shadow_ram){.at = memory + at, .gfn = gfn};
-	return ram_in_place && at < MEM_END && at != absent;
+	return true;
 }
 
 void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *buf, u32 len)
