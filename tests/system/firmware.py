@@ -93,7 +93,7 @@ def firmware(emulator, umbra):
     return result.text
 
 
-NUMBERS_OF_LINES = {"bios": 130, "NOTE": 3}
+NUMBERS_OF_LINES = {"bios": 130, "NOTE": 2}
 
 
 def compare_firmware(emulator):
