@@ -244,7 +244,8 @@ uint32_t entry_list_default(const struct entry_list *list, const char *pattern, 
 	uint32_t end = own ? list->own : list->count, at = find_default(list, own, pattern);
 
 	*matched = at < end;
-	if (has_built_in(list) && (!pattern[0] || (!*matched && entry_list_matches(list->entries[0], pattern)))) {
+	if (has_built_in(list) &&
+	    (!pattern[0] || (!*matched && entry_list_matches(list->entries[0], pattern)))) {
 		*matched = true;
 		return 0;
 	}

@@ -176,8 +176,8 @@ static bool load_all(struct loader *loader)
 	loader->status = EFI_LOAD_ERROR;
 	loader->hv_cr3 = core_load(&loader->hv);
 	if (loader->entry->self_test)
-		selftest_describe(&(struct selftest_facts){
-			loader->options.bare ? NULL : hv, &loader->framebuffer, &loader->fw.map});
+		selftest_describe(&(struct selftest_facts){loader->options.bare ? NULL : hv,
+							   &loader->framebuffer, &loader->fw.map});
 	console_print("umbra: hidden from the guest: image 0x%llx + %llu KiB, pool 0x%llx +"
 		      " %llu MiB, start-up page 0x%llx\n",
 		      (unsigned long long)hv->reserve_base,

@@ -195,8 +195,8 @@ static void describe_serial(struct selftest_block *block)
 		if (uart_answers(&uart))
 			snprintf(list + strlen(list), sizeof(list) - strlen(list), " 0x%x", ports[i]);
 	}
-	selftest_line(block, "serial ports:%s; this report goes to the one %s", list[0] ? list : " none",
-		      console_serial_text());
+	selftest_line(block, "serial ports:%s; this report goes to the one %s",
+		      list[0] ? list : " none", console_serial_text());
 }
 
 /* --- ACPI --- */

@@ -71,7 +71,7 @@ static int divide(struct emu *e, bool is_signed)
 		return interpret_fault(e, VEC_DE, 0);
 	quotient = dividend / divisor;
 	rest = dividend % divisor;
-	limit = BIT(8 * e->size - (is_signed ? 1 : 0)) - (minus ? 0 : 1);
+	limit = (BIT(8 * e->size - 1) << (is_signed ? 0 : 1)) - (minus ? 0 : 1);
 	if (quotient > limit)
 		return interpret_fault(e, VEC_DE, 0);
 	set_wide_accumulator(e, minus ? 0 - quotient : quotient, minus_rest ? 0 - rest : rest);
