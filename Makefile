@@ -29,7 +29,7 @@ DEFINES := -DUMBRA_VERSION=$(VERSION)
 
 # The commands that run something install the Debian packages that are missing, here,
 # before any rule is begun, -j or not; plain builds and make -n never touch the system.
-NEED_DEPS := $(filter run run-% check check-all check-boots check-quick unit image usb dist stress fuzz test-% bench bench-% \
+NEED_DEPS := $(filter run run-% check check-all check-quick unit image usb dist stress fuzz test-% bench bench-% \
 	format lint coverage check-fast,$(MAKECMDGOALS))
 # Goals for which tools/deps has more packages.
 DEPS_GROUPS := stress fuzz bench-chart format lint coverage check-fast
@@ -548,11 +548,9 @@ check-build: build/release/umbra.efi $(RUN_TOOLS) $(TEST_TOOLS) $(TEST_EFI) $(UN
 check-fast: check-build build/compile_commands.json ## Build, static checks, unit tests
 	$(CHECK) --unit-only --lint --unit $(UNIT_BIN)
 
-check: check-build build/umbra.img ## Unit tests and whole boots, side by side; JOBS=1: one by one
-	$(CHECK) --unit $(UNIT_BIN)
-
-check-boots: check-build build/umbra.img ## Of make check the boots alone
-	$(CHECK)
+# BOOTS=1 where the unit programs have just been run.
+check: check-build build/umbra.img ## Unit tests and whole boots, side by side; JOBS=1: one by one; BOOTS=1: the boots alone
+	$(CHECK) $(if $(filter 1,$(BOOTS)),,--unit $(UNIT_BIN))
 
 check-quick: build/release/umbra.efi $(UMBRACTL) $(UNIT_BIN) check-includes ## Unit tests and one boot
 	$(CHECK) --boots boots_with_256_mib_and_command_succeeds --unit $(UNIT_BIN)
@@ -668,4 +666,4 @@ help: ## Print this list
 -include $(shell find build -path 'build/debian*' -prune -o -type f -name '*.d' -print 2>/dev/null)
 
 .PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm bench-interpret all deps unit unit-build check-includes guests \
-	run run-bare run-debian check-build check check-boots check-quick check-debian12 check-debian13 check-all stress image usb dist clean help
+	run run-bare run-debian check-build check check-quick check-debian12 check-debian13 check-all stress image usb dist clean help
