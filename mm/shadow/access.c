@@ -185,7 +185,7 @@ static ALWAYS_INLINE void write_frame(struct shadow_mmu *mmu, gfn_t gfn, u32 *fr
 
 static void write_ram(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf)
 {
-	write_frame(mmu, piece->gfn, frame_of_gfn(mmu->s, piece->gfn), piece->at, buf, piece->len);
+	write_frame(mmu, piece->gfn, frame_of_ram(mmu->s, piece->gfn), piece->at, buf, piece->len);
 }
 
 bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
@@ -196,7 +196,7 @@ bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
 	if (hit.kind != REGION_RAM)
 		return false;
 	ram->at = phys_to_virt(pfn_to_hpa(hit.pfn));
-	ram->frame = frame_of_gfn(mmu->s, gfn);
+	ram->frame = frame_of_ram(mmu->s, gfn);
 	ram->gfn = gfn;
 	return true;
 }
