@@ -254,9 +254,9 @@ def start(machine, work, serial, serial2):
     if machine.emulator == "bochs":
         return start_bochs(machine, work, f"mode=file, dev={serial}", f"mode=file, dev={serial2}")
     first, more = f"file:{serial}", []
-    if machine.console:
+    if machine.console:  # whoever types there writes the file: QEMU's own log has bytes twice that had to wait
         first = "chardev:console"
-        more = ["-chardev", f"socket,id=console,path={machine.console},server=on,wait=off,logfile={serial}"]
+        more = ["-chardev", f"socket,id=console,path={machine.console},server=on,wait=on"]
     return subprocess.Popen(qemu_arguments(machine, work, first, f"file:{serial2}") + more, stdin=subprocess.DEVNULL)
 
 

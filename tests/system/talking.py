@@ -3,13 +3,12 @@
 import contextlib
 import os
 import re
-import socket
 import threading
 import time
 
 import vm
 from common import Failure, boot, log_path, require, scratch
-from monitor import Monitor
+from monitor import Monitor, connect
 
 KEYS = {" ": "spc", "\n": "ret", "/": "slash", "-": "minus", ">": "shift-dot", "_": "shift-minus", ".": "dot"}
 
@@ -35,18 +34,18 @@ class Talker:
 
     def ask(self, line, prompt):
         """Types the line; what is said until the prompt comes again."""
-        if not self.wire:
-            self.wire = socket.socket(socket.AF_UNIX)
-            self.wire.connect(self.console)
-            threading.Thread(target=self.drain, daemon=True).start()
         self.wire.sendall(line.encode() + b"\n")
         return self.wait(prompt)
 
-    def drain(self):
-        """What comes is in the log; if nobody read it here, QEMU would wait."""
-        with contextlib.suppress(OSError):
-            while self.wire.recv(4096):
-                pass
+    def listen(self):
+        """QEMU waits for it; then what comes goes to the log."""
+        self.wire = connect(self.console)
+        threading.Thread(target=self.write_log, daemon=True).start()
+
+    def write_log(self):
+        with contextlib.suppress(OSError), open(log_path(self.name), "ab", buffering=0) as log:
+            while data := self.wire.recv(4096):
+                log.write(data)
 
     def press(self, text):
         monitor = Monitor(self.qmp)
@@ -75,6 +74,7 @@ def talk(name, machine, conversation, timeout):
 
     def run():
         try:
+            talker.listen()
             conversation(talker)
         except (Failure, OSError) as failure:
             failed.append(str(failure))
