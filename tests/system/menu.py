@@ -300,7 +300,7 @@ def test_driver_of_the_users_makes_a_file_system_readable():
     driver = vm.fetch_kernel("refind") + "/ext4_x64.efi"
     system = {"kernel": IMAGE, "loader/entries/system.conf": entry("System")}
     there = ext4_disk("ext4", system)
-    folder, short = "EFI/umbra/drivers", "build/disks/short-driver.efi"
+    folder, short = "EFI/umbra/drivers", scratch("short-driver.efi")
     with open(short, "wb") as file:
         file.write(vm.read_file(driver)[:3000])
     with Dialog("drivers-none", machine(stick("drivers-none"), disks=[there])) as dialog:

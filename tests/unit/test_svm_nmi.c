@@ -15,6 +15,7 @@
 #include "arch/x86/guest/processors.h"
 #include "arch/x86/guest/reset.h"
 #include "arch/x86/guest/run.h"
+#include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
 #include "svm/halt.h"
 #include "svm/segments.h"
@@ -177,6 +178,8 @@ static const struct vendor vendor = {.hardware_root = svm_hardware_root,
 				     .set_dr7 = set_dr7,
 				     .wake = svm_wake};
 
+static struct guest guest; /* nothing is known of it */
+
 static int fresh(void **state)
 {
 	memset(&vmcb, 0, sizeof(vmcb));
@@ -190,7 +193,8 @@ static int fresh(void **state)
 			     .next_audit = ~0ull,
 			     .id = 1,
 			     .cpu = OWN_CPU,
-			     .several = true};
+			     .several = true,
+			     .guest = &guest};
 	vmcb.cr3 = ROOT;
 	vmcb.asid = 1;
 	vmcb.rip = 0x400000;
