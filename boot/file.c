@@ -148,7 +148,7 @@ bool file_read(struct boot_file *file, uint64_t offset, void *to, uint64_t size,
 	       struct boot_error *error)
 {
 	if (file->memory) {
-		CopyMem(to, file->memory + offset, size);
+		CopyMem(to, (void *)(file->memory + offset), size);
 		return true;
 	}
 	return seek(file, offset, error) && read_chunks(file, to, size, false, error);

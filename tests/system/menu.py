@@ -304,16 +304,16 @@ def test_driver_of_the_users_makes_a_file_system_readable():
     with open(short, "wb") as file:
         file.write(vm.read_file(driver)[:3000])
     with Dialog("drivers-none", machine(stick("drivers-none"), disks=[there])) as dialog:
-        dialog.hear("umbra: error: no boot entry")
+        require("System" not in dialog.see(r"^> Self-test"), "the firmware reads ext4 by itself")
     # in the order in which they are written, so that those with an error come first
     drivers = {f"{folder}/a.efi": "no program at all", f"{folder}/b_aa64.efi": "neither", f"{folder}/c.efi": RELEASE, f"{folder}/d.efi": short, f"{folder}/ext4_x64.efi": driver}
     with Dialog("drivers", machine(stick("drivers", drivers), disks=[there])) as dialog:
-        dialog.see(r"^> System \(disk 2, partition 1\)")
+        dialog.see(r"^> Self-test\n  System \(disk 2, partition 1\)")
         for line in (r"umbra: /EFI/umbra/drivers/a\.efi: is no EFI driver for x64; copy it again or remove it", r"umbra: /EFI/umbra/drivers/c\.efi: is a program, no driver; remove it",
                      r"umbra: /EFI/umbra/drivers/d\.efi: is no EFI driver for x64; copy it again or remove it"):
             require(re.search(line, dialog.text()), f"no line like {line!r}")
         require("b_aa64" not in dialog.text(), "a driver for another architecture was tried")
-        dialog.type("\r")
+        dialog.press("down", "ret")
         dialog.hear(LEFT)
         require('umbra: entry system.conf, "System (disk 2, partition 1)"' in dialog.text(), "another entry was booted")
 
