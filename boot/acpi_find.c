@@ -19,21 +19,21 @@ enum { RSDP_REVISION = 15, RSDP_RSDT = 16, RSDP_XSDT = 24 };
 #define BIOS_END 0x100000u
 #define ROOT_ALIGNMENT 16u
 
-static bool sums_to_zero(const uint8_t *p, uint32_t bytes)
+uint8_t acpi_sum(const uint8_t *bytes, uint32_t count)
 {
 	uint8_t sum = 0;
 
-	while (bytes--)
-		sum = (uint8_t)(sum + *p++);
-	return sum == 0;
+	while (count--)
+		sum = (uint8_t)(sum + *bytes++);
+	return sum;
 }
 
 static const uint8_t *read_root(acpi_read_fn *read, uint64_t address)
 {
 	const uint8_t *root = read(address, RSDP_BYTES_1);
 
-	return root && memcmp(root, "RSD PTR ", 8) == 0 && sums_to_zero(root, RSDP_BYTES_1) ? root :
-											      NULL;
+	return root && memcmp(root, "RSD PTR ", 8) == 0 && !acpi_sum(root, RSDP_BYTES_1) ? root :
+											   NULL;
 }
 
 static uint64_t scan(acpi_read_fn *read, uint32_t base, uint32_t end)
@@ -57,30 +57,47 @@ uint64_t acpi_scan_root(acpi_read_fn *read)
 	return root ? root : scan(read, BIOS_BASE, BIOS_END);
 }
 
-static const uint8_t *read_table(acpi_read_fn *read, uint64_t address, const char *signature,
-				 uint32_t *length)
+const uint8_t *acpi_read_table(acpi_read_fn *read, uint64_t address, uint32_t *length)
 {
-	const uint8_t *header = address ? read(address, ACPI_HEADER_BYTES) : NULL, *table;
+	const uint8_t *header = read(address, ACPI_HEADER_BYTES);
 
-	if (!header || memcmp(header, signature, 4) != 0)
-		return NULL;
-	*length = bytes_get_u32(header + TABLE_LENGTH);
-	if (*length < ACPI_HEADER_BYTES || *length > ACPI_TABLE_MAX)
-		return NULL;
-	table = read(address, *length);
-	return table && sums_to_zero(table, *length) ? table : NULL;
+	*length = header ? bytes_get_u32(header + TABLE_LENGTH) : 0;
+	return *length < ACPI_HEADER_BYTES || *length > ACPI_TABLE_MAX ? NULL :
+									 read(address, *length);
 }
 
-static const uint8_t *find_listed(acpi_read_fn *read, uint64_t list_at, uint32_t entry_bytes,
+static const uint8_t *read_good(acpi_read_fn *read, uint64_t address, const char *signature,
+				uint32_t *length)
+{
+	const uint8_t *table = address ? acpi_read_table(read, address, length) : NULL;
+
+	return table && memcmp(table, signature, 4) == 0 && !acpi_sum(table, *length) ? table : NULL;
+}
+
+const uint8_t *acpi_read_list(acpi_read_fn *read, uint64_t rsdp, uint32_t entry_bytes,
+			      uint32_t *length)
+{
+	const uint8_t *root = read_root(read, rsdp), *longer;
+
+	if (!root)
+		return NULL;
+	if (entry_bytes == 4)
+		return read_good(read, bytes_get_u32(root + RSDP_RSDT), "RSDT", length);
+	longer = root[RSDP_REVISION] >= 2 ? read(rsdp, RSDP_BYTES_2) : NULL;
+	if (!longer || acpi_sum(longer, RSDP_BYTES_2))
+		return NULL;
+	return read_good(read, bytes_get(longer + RSDP_XSDT, 8), "XSDT", length);
+}
+
+static const uint8_t *find_listed(acpi_read_fn *read, uint64_t rsdp, uint32_t entry_bytes,
 				  const char *signature, uint32_t *length)
 {
 	uint32_t list_bytes, at;
-	const uint8_t *list =
-		read_table(read, list_at, entry_bytes == 8 ? "XSDT" : "RSDT", &list_bytes);
+	const uint8_t *list = acpi_read_list(read, rsdp, entry_bytes, &list_bytes);
 
 	for (at = ACPI_HEADER_BYTES; list && at + entry_bytes <= list_bytes; at += entry_bytes) {
 		uint64_t address = bytes_get(list + at, entry_bytes);
-		const uint8_t *table = read_table(read, address, signature, length);
+		const uint8_t *table = read_good(read, address, signature, length);
 
 		if (table)
 			return table;
@@ -91,13 +108,10 @@ static const uint8_t *find_listed(acpi_read_fn *read, uint64_t list_at, uint32_t
 const uint8_t *acpi_find_table(acpi_read_fn *read, uint64_t rsdp, const char *signature,
 			       uint32_t *length)
 {
-	const uint8_t *root = rsdp ? read_root(read, rsdp) : NULL, *longer, *table = NULL;
+	const uint8_t *table;
 
-	if (!root)
+	if (!rsdp)
 		return NULL;
-	longer = root[RSDP_REVISION] >= 2 ? read(rsdp, RSDP_BYTES_2) : NULL;
-	if (longer && sums_to_zero(longer, RSDP_BYTES_2))
-		table = find_listed(read, bytes_get(longer + RSDP_XSDT, 8), 8, signature, length);
-	return table ? table :
-		       find_listed(read, bytes_get_u32(root + RSDP_RSDT), 4, signature, length);
+	table = find_listed(read, rsdp, 8, signature, length);
+	return table ? table : find_listed(read, rsdp, 4, signature, length);
 }

@@ -48,19 +48,10 @@ static void put(uint8_t *at, uint64_t value, uint32_t bytes)
 		*at++ = (uint8_t)value;
 }
 
-static uint8_t sum_of(const uint8_t *p, uint32_t bytes)
-{
-	uint8_t sum = 0;
-
-	while (bytes--)
-		sum = (uint8_t)(sum + *p++);
-	return sum;
-}
-
 static void seal(uint8_t *p, uint32_t bytes, uint32_t checksum_at)
 {
 	p[checksum_at] = 0;
-	p[checksum_at] = (uint8_t)-sum_of(p, bytes);
+	p[checksum_at] = (uint8_t)-acpi_sum(p, bytes);
 }
 
 static bool is(const uint8_t *bytes, const char *signature)
@@ -115,35 +106,22 @@ static const char *owner_of(const struct acpi_table *table)
 
 static bool read_table(struct acpi_table *table, acpi_read_fn *read, uint64_t address)
 {
-	const uint8_t *header = read(address, ACPI_HEADER_BYTES);
-	uint32_t length = header ? length_of(header) : 0;
-
-	*table = (struct acpi_table){.address = address, .length = length};
-	if (length < ACPI_HEADER_BYTES || length > ACPI_TABLE_MAX)
-		return false;
-	table->bytes = read(address, length);
+	*table = (struct acpi_table){.address = address};
+	table->bytes = acpi_read_table(read, address, &table->length);
 	return table->bytes;
-}
-
-static bool read_list(struct acpi_table *list, acpi_read_fn *read, uint64_t address,
-		      const char *signature)
-{
-	return address && read_table(list, read, address) && is(list->bytes, signature) &&
-	       !sum_of(list->bytes, list->length);
 }
 
 /* The XSDT or else the RSDT, and the bytes of its entries; 0 if neither can be read. */
 static uint32_t find_list(struct acpi_table *list, acpi_read_fn *read, uint64_t rsdp)
 {
-	const uint8_t *root = read(rsdp, RSDP_BYTES_1), *longer;
+	uint32_t entry_bytes;
 
-	if (!root || memcmp(root, "RSD PTR ", 8) != 0 || sum_of(root, RSDP_BYTES_1))
-		return 0;
-	longer = root[RSDP_REVISION] >= 2 ? read(rsdp, RSDP_BYTES_2) : NULL;
-	if (longer && !sum_of(longer, RSDP_BYTES_2) &&
-	    read_list(list, read, bytes_get(longer + RSDP_XSDT, 8), "XSDT"))
-		return 8;
-	return read_list(list, read, bytes_get(root + RSDP_RSDT, 4), "RSDT") ? 4 : 0;
+	for (entry_bytes = 8; entry_bytes >= 4; entry_bytes -= 4) {
+		list->bytes = acpi_read_list(read, rsdp, entry_bytes, &list->length);
+		if (list->bytes)
+			return entry_bytes;
+	}
+	return 0;
 }
 
 /* A field of the FADT, 0 if it ends before it. */
@@ -257,7 +235,7 @@ static const char *judge(const struct acpi_table *t)
 		return t->length < FACS_BYTES || t->length > FACS_BYTES_MAX ?
 			       "has a length that no FACS has; make the file again" :
 			       NULL;
-	if (sum_of(t->bytes, t->length))
+	if (acpi_sum(t->bytes, t->length))
 		return "has a wrong checksum; make the file again";
 	if (is(t->bytes, "FACP") && t->length < FADT_BYTES_1)
 		return "is shorter than any FADT; make the file again";

@@ -13,14 +13,10 @@
 #ifndef BOOT_ACPI_MERGE_H
 #define BOOT_ACPI_MERGE_H
 
+#include "boot/acpi_find.h"
 #include "boot/text.h"
 
 #define ACPI_LISTED_MAX 256
-#define ACPI_TABLE_MAX (16u << 20)
-#define ACPI_HEADER_BYTES 36u
-
-/* The firmware's bytes at a physical address; NULL if they cannot be read. */
-typedef const uint8_t *acpi_read_fn(uint64_t address, uint32_t bytes);
 
 struct acpi_table {
 	const uint8_t *bytes; /* NULL: there is none */

@@ -14,7 +14,7 @@ void *config_table_find(const EFI_GUID *guid);
  */
 uint64_t config_table_rsdp(void);
 
-/* An acpi_read_fn (boot/acpi_merge.h): while the firmware is there its memory is at its own addresses. */
+/* An acpi_read_fn (boot/acpi_find.h): while the firmware is there its memory is at its own addresses. */
 const uint8_t *config_table_bytes(uint64_t address, uint32_t bytes);
 
 #endif
