@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The checks of CPU and memory; see check.h. */
 #include "boot/check.h"
+#include "boot/cpu.h"
 
 #define MSR_FEATURE_CONTROL 0x3au
 #define MSR_VM_CR 0xc0010114u
@@ -24,36 +25,6 @@
 /* Which of the two a backend of this build exists for. */
 static const bool has_svm_backend = true;
 static const bool has_vmx_backend = true;
-
-struct cpuid_result {
-	uint32_t eax, ebx, ecx, edx;
-};
-
-static struct cpuid_result cpuid(uint32_t leaf)
-{
-	struct cpuid_result r;
-
-	__asm__ volatile("cpuid"
-			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-			 : "a"(leaf), "c"(0));
-	return r;
-}
-
-static uint64_t read_msr(uint32_t msr)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return (uint64_t)high << 32 | low;
-}
-
-static void write_msr(uint32_t msr, uint64_t value)
-{
-	__asm__ volatile("wrmsr"
-			 :
-			 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-			 : "memory");
-}
 
 static uint64_t read_cr4(void)
 {

@@ -38,9 +38,8 @@ struct choice {
 static struct choice choice;
 
 /* A line that ends nothing; the menu, which clears the screen, shows the first one again. */
-static void tell(void *context, const char *line)
+static void tell(const char *line)
 {
-	(void)context;
 	console_print("umbra: %s\n", line);
 	if (!choice.notice.text[0])
 		boot_error_set(&choice.notice, "%s", line);
@@ -198,13 +197,13 @@ static void read_other(uint32_t number)
 			 "%s: its file system cannot be read (EFI status %llx); passed over", name,
 			 (unsigned long long)status);
 		if (status != EFI_NO_MEDIA)
-			tell(NULL, line);
+			tell(line);
 		return;
 	}
 	choice.reading = &choice.other;
 	if (!list_volume(&error)) {
 		snprintf(line, sizeof(line), "%s: %s", name, error.text);
-		tell(NULL, line);
+		tell(line);
 	}
 	entry_list_end_volume(&choice.list, number, name);
 	volume_close(choice.reading);
@@ -233,7 +232,7 @@ static EFI_STATUS read_entries(void)
 		return status;
 	decide_on_menu();
 	if (choice.menu_wanted) {
-		drivers_start(choice.image, choice.volume, tell, NULL);
+		drivers_start(choice.image, choice.volume, tell);
 		volumes_find(&choice.others, choice.volume->device);
 		for (i = 1; i <= choice.others.count; i++)
 			read_other(i);
@@ -268,14 +267,13 @@ static void find_default(void)
 	read_pattern();
 	choice.at = entry_list_default(&choice.list, choice.pattern, &matched);
 	if (!entry_list_own_decides(&choice.list))
-		tell(NULL,
-		     "no entry for Umbra on the volume that it was started from; these are there");
+		tell("no entry for Umbra on the volume that it was started from; these are there");
 	if (!matched && choice.pattern[0]) {
 		snprintf(line, sizeof(line),
 			 "no entry for Umbra matches default \"%s\" of " LOADER_CONF
 			 "; taking the first",
 			 choice.pattern);
-		tell(NULL, line);
+		tell(line);
 	}
 }
 
@@ -316,7 +314,6 @@ static bool ask(const struct boot_error *failed)
 		menu_say(&menu, "%s", choice.notice.text);
 	menu.seconds = seconds_left();
 	choice.counts_down = false;
-	choice.menu_wanted = true;
 	if (menu_run(&menu) != MENU_BOOT)
 		return false;
 	choice.at = menu_chosen(&menu);

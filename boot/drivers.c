@@ -13,8 +13,7 @@
 struct starter {
 	EFI_HANDLE image;
 	struct boot_volume *volume;
-	void (*tell)(void *context, const char *line);
-	void *context;
+	void (*tell)(const char *line);
 	uint32_t started;
 };
 
@@ -26,7 +25,7 @@ static void complain(struct starter *starter, const char *name, const char *what
 	if (status && (size_t)n < sizeof(line))
 		snprintf(line + n, sizeof(line) - (size_t)n, " (EFI status %llx)",
 			 (unsigned long long)status);
-	starter->tell(starter->context, line);
+	starter->tell(line);
 }
 
 static bool is_for_others(const char *name)
@@ -95,7 +94,7 @@ static bool start_driver(void *context, const char *name)
 		return true;
 	snprintf(path, sizeof(path), DRIVERS_FOLDER "/%s", name);
 	if (EFI_ERROR(file_load(starter->volume, path, DRIVER_BYTES_MAX, &file, &size, &error))) {
-		starter->tell(starter->context, error.text);
+		starter->tell(error.text);
 		return true;
 	}
 	start_image(starter, name, file, size);
@@ -116,14 +115,13 @@ static void connect_all(void)
 	BS->FreePool(handles);
 }
 
-void drivers_start(EFI_HANDLE image, struct boot_volume *volume,
-		   void (*tell)(void *context, const char *line), void *context)
+void drivers_start(EFI_HANDLE image, struct boot_volume *volume, void (*tell)(const char *line))
 {
-	struct starter starter = {image, volume, tell, context, 0};
+	struct starter starter = {image, volume, tell, 0};
 	struct boot_error error;
 
 	if (!volume_list(volume, DRIVERS_FOLDER, ".efi", start_driver, &starter, &error))
-		tell(context, error.text);
+		tell(error.text);
 	if (starter.started)
 		connect_all();
 }

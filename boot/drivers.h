@@ -12,7 +12,6 @@
  * architecture's (aa64.efi, ia32.efi and the like), and has the firmware offer them
  * all devices. One that cannot be started costs a line, which is given to tell().
  */
-void drivers_start(EFI_HANDLE image, struct boot_volume *volume,
-		   void (*tell)(void *context, const char *line), void *context);
+void drivers_start(EFI_HANDLE image, struct boot_volume *volume, void (*tell)(const char *line));
 
 #endif

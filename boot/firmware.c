@@ -22,6 +22,16 @@ static uint64_t read_indications(CHAR16 *name)
 	return EFI_ERROR(RT->GetVariable(name, &global, NULL, &size, &value)) ? 0 : value;
 }
 
+bool firmware_secure_boot(bool *there)
+{
+	EFI_GUID global = EFI_GLOBAL_VARIABLE;
+	UINT8 secure = 0;
+	UINTN size = sizeof(secure);
+
+	*there = !EFI_ERROR(RT->GetVariable(L"SecureBoot", &global, NULL, &size, &secure));
+	return *there && secure == 1;
+}
+
 static void reset(EFI_RESET_TYPE how, const char *what, struct boot_error *error)
 {
 	RT->ResetSystem(how, EFI_SUCCESS, 0, NULL);

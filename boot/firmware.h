@@ -12,6 +12,9 @@ void firmware_setup(struct boot_error *error);
 void firmware_restart(struct boot_error *error);
 void firmware_power_off(struct boot_error *error);
 
+/* Secure Boot is on; whether the firmware has it at all. */
+bool firmware_secure_boot(bool *there);
+
 /* The name of the entry that was booted last, "" if none was noted; and notes one. */
 void firmware_read_saved(char *id, size_t size);
 void firmware_save(const char *id);

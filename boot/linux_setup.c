@@ -3,6 +3,7 @@
 #include "boot/linux_setup.h"
 #include "boot/core.h"
 #include "boot/config_table.h"
+#include "boot/firmware.h"
 #include "boot/linux_efi.h"
 #include "boot/page_tables.h"
 #include "lib/string.h"
@@ -62,13 +63,9 @@ bool linux_setup_place(struct linux_guest *self, const struct guest_machine *mac
 
 static uint8_t secure_boot_state(void)
 {
-	EFI_GUID global = EFI_GLOBAL_VARIABLE;
-	UINT8 secure = 0;
-	UINTN size = sizeof(secure);
+	bool there;
 
-	if (EFI_ERROR(RT->GetVariable(L"SecureBoot", &global, NULL, &size, &secure)))
-		secure = 0;
-	return secure == 1 ? LINUX_SECURE_BOOT_ON : LINUX_SECURE_BOOT_OFF;
+	return firmware_secure_boot(&there) ? LINUX_SECURE_BOOT_ON : LINUX_SECURE_BOOT_OFF;
 }
 
 /* The kernel's own setup header, with the loader's fields written over it. */

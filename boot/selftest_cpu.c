@@ -5,6 +5,7 @@
  * paging, EPT) are not.
  */
 #include "boot/selftest_cpu.h"
+#include "boot/cpu.h"
 #include "boot/selftest_text.h"
 #include "lib/printf.h"
 #include "lib/string.h"
@@ -20,36 +21,6 @@
 #define MSR_VMX_TRUE_PRIMARY 0x48eu
 #define VMX_BASIC_TRUE (1ull << 55)
 #define LEAF_SVM 0x8000000au
-
-struct registers {
-	uint32_t a, b, c, d;
-};
-
-static struct registers cpuid(uint32_t leaf, uint32_t index)
-{
-	struct registers r;
-
-	__asm__ volatile("cpuid"
-			 : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d)
-			 : "a"(leaf), "c"(index));
-	return r;
-}
-
-static uint64_t rdmsr(uint32_t msr)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return (uint64_t)high << 32 | low;
-}
-
-static void wrmsr(uint32_t msr, uint64_t v)
-{
-	__asm__ volatile("wrmsr"
-			 :
-			 : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
-			 : "memory");
-}
 
 /* A bit of a word, and what it stands for. */
 struct feature {
@@ -78,15 +49,15 @@ static void describe_svm(struct selftest_block *block)
 {
 	static const struct feature features[] = {
 		{3, "NRIP save"}, {5, "clean bits"}, {6, "flush by ASID"}, {7, "decode assists"}};
-	struct registers r = cpuid(LEAF_SVM, 0);
+	struct cpuid_result r = cpuid(LEAF_SVM);
 
-	selftest_line(block, "SVM: revision %u, %u ASIDs, features %08x", r.a & 0xff, r.b, r.d);
-	list_features(block, "SVM", r.d, features, ARRAY_SIZE(features));
+	selftest_line(block, "SVM: revision %u, %u ASIDs, features %08x", r.eax & 0xff, r.ebx, r.edx);
+	list_features(block, "SVM", r.edx, features, ARRAY_SIZE(features));
 }
 
 static uint32_t allowed(uint32_t msr)
 {
-	return (uint32_t)(rdmsr(msr) >> 32);
+	return (uint32_t)(read_msr(msr) >> 32);
 }
 
 static void describe_vmx(struct selftest_block *block)
@@ -100,7 +71,7 @@ static void describe_vmx(struct selftest_block *block)
 						   {12, "INVPCID"},
 						   {20, "XSAVES"},
 						   {26, "user waits"}};
-	uint64_t basic = rdmsr(MSR_VMX_BASIC);
+	uint64_t basic = read_msr(MSR_VMX_BASIC);
 	bool exact = basic & VMX_BASIC_TRUE;
 	uint32_t first = allowed(exact ? MSR_VMX_TRUE_PRIMARY : MSR_VMX_PRIMARY);
 
@@ -118,69 +89,69 @@ static void describe_paging(struct selftest_block *block)
 	static const struct feature ext[] = {{20, "no-execute"}, {26, "1 GiB pages"}},
 				    leaf7b[] = {{7, "SMEP"}, {20, "SMAP"}},
 				    leaf7c[] = {{3, "protection keys"}, {16, "5-level"}};
-	struct registers r = cpuid(0x80000001, 0),
-			 s = cpuid(0, 0).a >= 7 ? cpuid(7, 0) : (struct registers){0};
+	struct cpuid_result r = cpuid(0x80000001),
+			    s = cpuid(0).eax >= 7 ? cpuid(7) : (struct cpuid_result){0};
 	char list[160] = "";
 	uint32_t i;
 
 	for (i = 0; i < 2; i++) {
-		if (r.d >> ext[i].bit & 1)
+		if (r.edx >> ext[i].bit & 1)
 			snprintf(list + strlen(list), sizeof(list) - strlen(list), ", %s",
 				 ext[i].name);
-		if (s.b >> leaf7b[i].bit & 1)
+		if (s.ebx >> leaf7b[i].bit & 1)
 			snprintf(list + strlen(list), sizeof(list) - strlen(list), ", %s",
 				 leaf7b[i].name);
-		if (s.c >> leaf7c[i].bit & 1)
+		if (s.ecx >> leaf7c[i].bit & 1)
 			snprintf(list + strlen(list), sizeof(list) - strlen(list), ", %s",
 				 leaf7c[i].name);
 	}
-	selftest_line(block, "paging: %u address bits%s", cpuid(0x80000008, 0).a & 0xff, list);
+	selftest_line(block, "paging: %u address bits%s", cpuid(0x80000008).eax & 0xff, list);
 }
 
 static uint32_t microcode(bool intel)
 {
 	if (!intel)
-		return (uint32_t)rdmsr(MSR_BIOS_SIGN_ID);
-	wrmsr(MSR_BIOS_SIGN_ID, 0); /* SDM vol. 3 section 9.11.7.1 */
-	cpuid(1, 0);
-	return (uint32_t)(rdmsr(MSR_BIOS_SIGN_ID) >> 32);
+		return (uint32_t)read_msr(MSR_BIOS_SIGN_ID);
+	write_msr(MSR_BIOS_SIGN_ID, 0); /* SDM vol. 3 section 9.11.7.1 */
+	cpuid(1);
+	return (uint32_t)(read_msr(MSR_BIOS_SIGN_ID) >> 32);
 }
 
 static void describe_model(struct selftest_block *block)
 {
-	struct registers r = cpuid(0, 0), one = cpuid(1, 0);
-	uint32_t family = one.a >> 8 & 15, model = one.a >> 4 & 15, i;
+	struct cpuid_result r = cpuid(0), one = cpuid(1);
+	uint32_t family = one.eax >> 8 & 15, model = one.eax >> 4 & 15, i;
 	char vendor[13], brand[49] = "";
 	const char *at = brand;
 
-	memcpy(vendor, &r.b, 4);
-	memcpy(vendor + 4, &r.d, 4);
-	memcpy(vendor + 8, &r.c, 4);
+	memcpy(vendor, &r.ebx, 4);
+	memcpy(vendor + 4, &r.edx, 4);
+	memcpy(vendor + 8, &r.ecx, 4);
 	vendor[12] = '\0';
 	if (family == 6 || family == 15)
-		model |= one.a >> 12 & 0xf0;
+		model |= one.eax >> 12 & 0xf0;
 	if (family == 15)
-		family += one.a >> 20 & 0xff;
-	for (i = 0; i < 3 && cpuid(0x80000000, 0).a >= 0x80000004; i++) {
-		r = cpuid(0x80000002 + i, 0);
+		family += one.eax >> 20 & 0xff;
+	for (i = 0; i < 3 && cpuid(0x80000000).eax >= 0x80000004; i++) {
+		r = cpuid(0x80000002 + i);
 		memcpy(brand + 16 * i, &r, 16);
 	}
 	while (*at == ' ')
 		at++;
 	selftest_line(block, "processor: %s, %s", vendor, *at ? at : "without a name");
-	block->machine.emulated = one.c >> 31;
+	block->machine.emulated = one.ecx >> 31;
 	selftest_line(block, "family %xh, model %xh, stepping %u, microcode %x%s", family, model,
-		      one.a & 15, microcode(memcmp(vendor, "GenuineIntel", 12) == 0),
-		      one.c >> 31 ? ", under another hypervisor" : "");
+		      one.eax & 15, microcode(memcmp(vendor, "GenuineIntel", 12) == 0),
+		      one.ecx >> 31 ? ", under another hypervisor" : "");
 }
 
 void selftest_describe_cpu(struct selftest_block *block)
 {
 	describe_model(block);
 	describe_paging(block);
-	if (cpuid(0x80000000, 0).a >= LEAF_SVM && cpuid(0x80000001, 0).c & 1u << 2)
+	if (cpuid(0x80000000).eax >= LEAF_SVM && cpuid(0x80000001).ecx & 1u << 2)
 		describe_svm(block);
-	else if (cpuid(1, 0).c & 1u << 5)
+	else if (cpuid(1).ecx & 1u << 5)
 		describe_vmx(block);
 	else
 		selftest_line(block, "virtualisation: neither SVM nor VMX");

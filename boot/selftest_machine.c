@@ -5,6 +5,7 @@
 #include "boot/bytes.h"
 #include "boot/config_table.h"
 #include "boot/console.h"
+#include "boot/firmware.h"
 #include "boot/guest.h"
 #include "boot/selftest_cpu.h"
 #include "boot/selftest_text.h"
@@ -43,15 +44,17 @@ struct mp_services {
 static const char *secure_boot(void)
 {
 	EFI_GUID global = EFI_GLOBAL_VARIABLE;
-	UINT8 secure = 0, setup = 0;
-	UINTN size = sizeof(secure);
+	UINT8 setup = 0;
+	UINTN size = sizeof(setup);
+	bool there;
 
-	if (EFI_ERROR(RT->GetVariable(L"SecureBoot", &global, NULL, &size, &secure)))
+	if (firmware_secure_boot(&there))
+		return "on";
+	if (!there)
 		return "not there";
-	size = sizeof(setup);
 	if (EFI_ERROR(RT->GetVariable(L"SetupMode", &global, NULL, &size, &setup)))
 		setup = 0;
-	return secure == 1 ? "on" : setup == 1 ? "off, setup mode" : "off";
+	return setup == 1 ? "off, setup mode" : "off";
 }
 
 static void describe_firmware(struct selftest_block *block)
@@ -100,12 +103,12 @@ static const uint8_t *smbios_next(const uint8_t *at, const uint8_t *end)
 static bool find_smbios(const uint8_t **at, const uint8_t **end)
 {
 	EFI_GUID three = SMBIOS3_GUID, two = SMBIOS_TABLE_GUID;
-	const uint8_t *entry;
+	const uint8_t *new_entry = config_table_find(&three), *entry = config_table_find(&two);
 
-	if (!EFI_ERROR(LibGetSystemConfigurationTable(&three, (void **)&entry))) {
-		*at = at_address(bytes_get(entry + 0x10, 8));
-		*end = *at + bytes_get(entry + 0x0c, 4);
-	} else if (!EFI_ERROR(LibGetSystemConfigurationTable(&two, (void **)&entry))) {
+	if (new_entry) {
+		*at = at_address(bytes_get(new_entry + 0x10, 8));
+		*end = *at + bytes_get(new_entry + 0x0c, 4);
+	} else if (entry) {
 		*at = at_address(bytes_get(entry + 0x18, 4));
 		*end = *at + bytes_get(entry + 0x16, 2);
 	} else {
@@ -185,26 +188,22 @@ static void describe_memory(struct selftest_block *block, const struct efi_map *
 /* --- serial ports --- */
 static void describe_serial(struct selftest_block *block)
 {
-	static const uint16_t ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 	char list[64] = "";
 	struct uart uart;
 	uint32_t i;
 
-	for (i = 0; i < ARRAY_SIZE(ports); i++) {
-		uart_on_ports(&uart, ports[i], 1);
+	for (i = 0; i < SERIAL_COMS; i++) {
+		uint16_t port = (uint16_t)serial_com(i).base;
+
+		uart_on_ports(&uart, port, 1);
 		if (uart_answers(&uart))
-			snprintf(list + strlen(list), sizeof(list) - strlen(list), " 0x%x", ports[i]);
+			snprintf(list + strlen(list), sizeof(list) - strlen(list), " 0x%x", port);
 	}
 	selftest_line(block, "serial ports:%s; this report goes to the one %s",
 		      list[0] ? list : " none", console_serial_text());
 }
 
 /* --- ACPI --- */
-static const uint8_t *firmware_bytes(uint64_t address, uint32_t bytes)
-{
-	return address && address + bytes > address ? at_address(address) : NULL;
-}
-
 static void take_reset_register(struct selftest_machine *m, const struct acpi_table *fadt)
 {
 	if (fadt->length < FADT_WITH_RESET ||
@@ -226,7 +225,7 @@ static void describe_acpi(struct selftest_block *block)
 	block->machine.reset_space = UINT32_MAX;
 	block->machine.acpi_rsdp = config_table_rsdp();
 	if (!block->machine.acpi_rsdp ||
-	    !acpi_set_read(&set, firmware_bytes, block->machine.acpi_rsdp, &error)) {
+	    !acpi_set_read(&set, config_table_bytes, block->machine.acpi_rsdp, &error)) {
 		selftest_line(block, "ACPI: %s", block->machine.acpi_rsdp ? error.text : "no tables");
 		selftest_line(block, "IOMMU: not known without ACPI tables");
 		return;

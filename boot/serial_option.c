@@ -8,10 +8,10 @@
 
 struct boot_uart serial_com(uint32_t n)
 {
-	static const uint16_t ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+	static const uint16_t ports[SERIAL_COMS] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 
 	return (struct boot_uart){
-		.base = ports[n & 3], .space = BOOT_UART_PORTS, .stride = 1, .width = 1};
+		.base = ports[n % SERIAL_COMS], .space = BOOT_UART_PORTS, .stride = 1, .width = 1};
 }
 
 /* Takes prefix off the span. */

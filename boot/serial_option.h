@@ -27,6 +27,8 @@ struct serial_option {
 	" mmio16:ADDRESS, mmio32:ADDRESS, pci or pci:BUS:DEVICE.FUNCTION," \
 	" then possibly a comma and a baud rate that divides 115200"
 
+#define SERIAL_COMS 4u
+
 /* COM1 to COM4, Linux's ttyS0 to ttyS3 on a PC; n: 0 to 3. */
 struct boot_uart serial_com(uint32_t n);
 

@@ -54,8 +54,6 @@ MUST_CHECK int insn_memory_operand(struct vcpu *vcpu, const struct insn *insn, u
 MUST_CHECK int insn_check_target(struct vcpu *vcpu, u64 target);
 /* The same without the checks (INVLPG). */
 gva_t insn_effective_linear(struct vcpu *vcpu, const struct insn *insn);
-/* The offset alone. */
-static inline u64 insn_effective_offset(const struct vcpu *vcpu, const struct insn *insn);
 static inline enum segment_name insn_segment(const struct insn *insn)
 {
 	if (insn->segment != INSN_NO_REG)
@@ -95,6 +93,7 @@ static inline u64 insn_truncate(u64 v, u32 size)
 	return size >= 8 ? v : v & (BIT(8 * size) - 1);
 }
 
+/* A memory operand's offset in its segment. */
 static inline u64 insn_effective_offset(const struct vcpu *vcpu, const struct insn *insn)
 {
 	u64 offset = insn->disp;
