@@ -23,7 +23,7 @@ section failed; systemctl --failed --no-legend --plain
 section processors; nproc
 section file; dd if=/dev/zero bs=1M count=256 2>/dev/null | tr '\\0' 'u' >/root/file; sync; echo 3 >/proc/sys/vm/drop_caches; sha256sum </root/file; rm /root/file
 section packages; dpkg --audit; dpkg -l | grep -c ^ii
-section upgrade; apt-get --simulate upgrade
+section upgrade; apt-get -q --simulate upgrade
 section network; networkctl --no-legend --no-pager list | awk '$3 == "ether" { print $4 }'; for n in /sys/class/net/en*; do ping -c 1 -W 20 -I "${n##*/}" 10.0.2.2 >/dev/null && echo answers; done
 section cards; for n in /sys/class/net/en*; do basename "$(readlink "$n/device/driver")"; done
 section usb; sha256sum <"$(echo /dev/disk/by-id/usb-*:0)"; grep -h '^N: Name=.*USB' /proc/bus/input/devices
