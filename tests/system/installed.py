@@ -26,7 +26,7 @@ section packages; dpkg --audit; dpkg -l | grep -c ^ii
 section upgrade; apt-get -q --simulate upgrade
 section network; networkctl --no-legend --no-pager list | awk '$3 == "ether" { print $4 }'; for n in /sys/class/net/en*; do ping -c 1 -W 20 -I "${n##*/}" 10.0.2.2 >/dev/null && echo answers; done
 section cards; for n in /sys/class/net/en*; do basename "$(readlink "$n/device/driver")"; done
-section usb; sha256sum <"$(echo /dev/disk/by-id/usb-*:0)"; grep -h '^N: Name=.*USB' /proc/bus/input/devices
+section usb; sha256sum <"$(echo /dev/disk/by-id/usb-*_NOISE-*)"; grep -h '^N: Name=.*USB' /proc/bus/input/devices
 section screen; cat /proc/fb /sys/class/graphics/fb0/virtual_size
 section sound; ls /proc/asound 2>&1
 section clock; cat /sys/class/rtc/rtc0/name; date -u +%Y
@@ -36,7 +36,7 @@ section end
 """
 SAME = ("state", "failed", "processors", "file", "packages", "upgrade", "network", "cards", "usb", "screen", "sound", "clock")
 DEVICES = ["-device", "qemu-xhci,id=usb", "-device", "usb-kbd,bus=usb.0", "-drive", f"file={STICK_DATA},format=raw,if=none,id=data,snapshot=on",
-           "-device", "usb-storage,bus=usb.0,drive=data", "-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile="]
+           "-device", "usb-storage,bus=usb.0,drive=data,serial=NOISE", "-netdev", "user,id=n1,restrict=on", "-device", "e1000,netdev=n1,romfile="]
 
 
 def disk_of(suite):
