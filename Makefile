@@ -226,7 +226,7 @@ endef
 # Programs of several threads, under ThreadSanitizer instead of the other two. UNIT_TSAN_test_x: the files that the threads run.
 UNIT_TSAN := test_processors_threads test_shadow_threads
 UNIT_TSAN_test_processors_threads := arch/x86/guest/processors.c
-UNIT_TSAN_ENGINE := $(wildcard mm/*.c mm/shadow/*.c) lib/spinlock.c mm/witness/model_walk.c tests/unit/vcpu.c tests/unit/smp_guest.c
+UNIT_TSAN_ENGINE := $(wildcard mm/*.c mm/shadow/*.c) lib/spinlock.c lib/trace.c mm/witness/model_walk.c tests/unit/vcpu.c tests/unit/smp_guest.c
 UNIT_TSAN_test_shadow_threads := $(filter-out mm/phys.c,$(UNIT_TSAN_ENGINE))
 UNIT_TSAN_CFLAGS = $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(UNIT_CFLAGS)) -fsanitize=thread \
 	-include tests/unit/host_pause.h -Wno-tsan
@@ -339,7 +339,7 @@ build/bench/string.o: lib/string.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) -c $< -o $@
 
-BENCH_MM_C := tests/bench/mm.c lib/spinlock.c $(sort $(wildcard mm/*.c mm/shadow/*.c))
+BENCH_MM_C := tests/bench/mm.c lib/spinlock.c lib/trace.c $(sort $(wildcard mm/*.c mm/shadow/*.c))
 build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h) Makefile
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@
@@ -352,7 +352,7 @@ bench-interpret: build/bench/interpret ## Instructions per interpreted instructi
 		echo "$$what: $$((total / n)) instructions"; \
 	done
 
-BENCH_INTERPRET_C := tests/bench/interpret.c lib/spinlock.c lib/printf.c $(sort $(wildcard mm/*.c mm/shadow/*.c arch/x86/guest/interpret*.c \
+BENCH_INTERPRET_C := tests/bench/interpret.c lib/spinlock.c lib/trace.c lib/printf.c $(sort $(wildcard mm/*.c mm/shadow/*.c arch/x86/guest/interpret*.c \
 	arch/x86/guest/emulate*.c)) $(patsubst %,arch/x86/guest/%.c,alu breakpoint decode inject insn insn_encode known insn_fast insn_shape mmio segment_load)
 build/bench/interpret: $(BENCH_INTERPRET_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h arch/x86/guest/*.h) Makefile
 	@mkdir -p $(@D)
@@ -509,11 +509,12 @@ export $(RUN_VARIABLES)
 # umbractl stands on no library: the same compiler makes it for either guest.
 build/tools/umbractl: UMBRACTL_CFLAGS := -m64
 build/tools/umbractl-i386: UMBRACTL_CFLAGS := -m32
-$(UMBRACTL): tools/umbractl.c Makefile
+UMBRACTL_C := tools/umbractl.c tools/umbractl_stat.c tools/umbractl_trace.c tools/umbractl_read.c
+$(UMBRACTL): $(UMBRACTL_C) tools/umbractl.h tools/umbractl_read.h lib/trace_record.h Makefile
 	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
-		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $< -o $@
+	$(Q)$(CC) $(UMBRACTL_CFLAGS) -std=gnu11 -Os -I. -ffreestanding -nostdlib -static -fno-stack-protector -fno-pic -fno-pie -no-pie \
+		-fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack $(WARN) $(REPRODUCIBLE) -s $(UMBRACTL_C) -o $@
 
 $(TEST_TOOLS): build/tools/%: tests/system/%.c Makefile
 	$(call say,HOSTCC,$<)

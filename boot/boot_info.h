@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC 0x41524d55u /* "UMRA" */
-#define BOOT_INFO_VERSION 5u
+#define BOOT_INFO_VERSION 6u
 
 /* What a range of physical memory is. */
 enum boot_mem_kind {
@@ -79,6 +79,9 @@ struct boot_options {
 	uint32_t sipi_protected; /* for tests: a start-up message begins in 32-bit protected mode */
 	uint64_t pool_bytes;     /* 0: default, docs/memory.md */
 	uint64_t shadow_bytes;   /* limit on memory in shadow pages; 0: whatever the pool holds */
+	uint64_t trace_bytes;    /* of each processor's ring of trace records; 0: no trace */
+	uint32_t trace_kinds;    /* 1 << enum trace_kind (lib/trace_record.h): on from the start */
+	uint32_t trace_changes;  /* the guest may change that */
 	char cpuid_hide[BOOT_CPUID_HIDE_MAX]; /* "-pku,-la57", NUL terminated, "" if none */
 	char raw[BOOT_LOAD_OPTIONS_MAX];      /* the line as written, for the log */
 };
@@ -108,9 +111,9 @@ _Static_assert(sizeof(struct boot_range) == 24, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_guest_state) == 104, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_framebuffer) == 32, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_uart) == 24, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_options) == 800, "layout shared with boot/");
-_Static_assert(offsetof(struct boot_info, guest) == 976, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_info) == 1080, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_options) == 816, "layout shared with boot/");
+_Static_assert(offsetof(struct boot_info, guest) == 992, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_info) == 1096, "layout shared with boot/");
 
 /*
  * How boot/ enters the core (the symbol core_entry of the core's ELF), with

@@ -2,6 +2,7 @@
 /* The parser of the key "umbra"; see options.h. */
 #include "boot/options.h"
 #include "lib/string.h"
+#include "lib/trace_record.h"
 
 /* The numbers of enum log_level in the hypervisor. */
 enum { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
@@ -125,6 +126,57 @@ static bool parse_sipi(struct umbra_options *options, struct text_span value)
 
 static const struct {
 	const char *name;
+	uint32_t kinds;
+} trace_words[] = {
+#define X(name, word, text) {word, 1u << TRACE_##name},
+	TRACE_KINDS(X)
+#undef X
+		{"all", TRACE_ALL},
+	{"flight", TRACE_FLIGHT},
+};
+
+static bool parse_trace_size(struct umbra_options *options, struct text_span value)
+{
+	return text_parse_size(value, &options->hv.trace_bytes) &&
+	       options->hv.trace_bytes >= OPTIONS_TRACE_MIN &&
+	       options->hv.trace_bytes <= OPTIONS_TRACE_MAX;
+}
+
+static bool parse_trace_word(struct umbra_options *options, struct text_span word)
+{
+	struct text_span value = word, name = take_until(&value, '=');
+	uint32_t i;
+
+	if (text_span_equal(name, "size"))
+		return parse_trace_size(options, value);
+	if (text_span_equal(word, "guest")) {
+		options->hv.trace_changes = true;
+		return true;
+	}
+	for (i = 0; i < sizeof(trace_words) / sizeof(trace_words[0]); i++) {
+		if (text_span_equal(word, trace_words[i].name)) {
+			options->hv.trace_kinds |= trace_words[i].kinds;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Kinds of records, "size=", and "guest": the guest may change the kinds. */
+static bool parse_trace(struct umbra_options *options, struct text_span value)
+{
+	struct text_span rest = value;
+
+	options->hv.trace_bytes = OPTIONS_TRACE_DEFAULT;
+	do {
+		if (!parse_trace_word(options, take_until(&rest, ',')))
+			return false;
+	} while (rest.length);
+	return options->hv.trace_kinds || options->hv.trace_changes;
+}
+
+static const struct {
+	const char *name;
 	bool (*parse)(struct umbra_options *options, struct text_span value);
 	const char *form;
 } known[] = {
@@ -136,6 +188,8 @@ static const struct {
 	{"audit", parse_audit, "audit=NUMBER of exits"},
 	{"cpus", parse_cpus, "cpus=NUMBER of processors for the guest, 1 to 256"},
 	{"sipi", parse_sipi, "sipi=real or protected"},
+	{"trace", parse_trace,
+	 "trace=KIND,KIND such as exit,fill or all, flight, guest; with size=256K, 4K to 64M"},
 };
 
 static bool parse_word(struct umbra_options *options, struct text_span word, struct boot_error *error)
@@ -157,7 +211,7 @@ static bool parse_word(struct umbra_options *options, struct text_span word, str
 	}
 	return boot_error_set(error,
 			      "unknown umbra option \"%.*s\"; the options are"
-			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= sipi= bare",
+			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= sipi= trace= bare",
 			      (int)word.length, word.at);
 }
 

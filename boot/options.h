@@ -16,6 +16,11 @@ struct umbra_options {
 /* The least that shadow_create() of the hypervisor takes: 64 pages. */
 #define OPTIONS_SHADOW_MIN (256ull << 10)
 
+/* Bytes of a processor's ring of the trace. */
+#define OPTIONS_TRACE_MIN (4ull << 10)
+#define OPTIONS_TRACE_DEFAULT (256ull << 10)
+#define OPTIONS_TRACE_MAX (64ull << 20)
+
 /* As many as the hypervisor has numbers for. */
 #define OPTIONS_CPUS_MAX 256
 
@@ -32,7 +37,7 @@ void options_init(struct umbra_options *options);
 /*
  * Reads words separated by blanks: serial=... (serial_option.h),
  * pool=SIZE, shadow=SIZE, loglevel=error|warn|info|debug, cpuid=-NAME[,-NAME],
- * audit=N, cpus=N, bare. False with one clear line in error on anything else, and on
+ * audit=N, cpus=N, trace=KIND[,KIND...][,size=SIZE][,guest], bare. False with one clear line in error on anything else, and on
  * audit=N (N > 0) unless can_audit.
  */
 bool options_parse(struct umbra_options *options, const char *line, bool can_audit,

@@ -161,6 +161,14 @@ void shadow_flush_guest(struct shadow_mmu *mmu);
 /* The guest executed INVLPG (or INVPCID of one address). Any gva is legal. */
 void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva);
 
+/*
+ * Whether the engine tells the trace what it does (lib/trace.h): the frequent paths are exchanged for those that do. On any
+ * CPU, which may be inside; takes no lock.
+ */
+void shadow_trace(struct shadow *s, bool on);
+/* Other functions that do the same for this CPU, with no more than that to it. */
+void shadow_set_ops(struct shadow_mmu *mmu, const struct shadow_ops *ops);
+
 /* Memory types changed under all mappings: drop every shadow page. */
 void shadow_drop_all(struct shadow *s);
 

@@ -7,6 +7,7 @@
  */
 #include "arch/x86/guest/fast_path.h"
 #include "arch/x86/guest/run.h"
+#include "arch/x86/guest/trace.h"
 #include "lib/log.h"
 #include "svm/halt.h"
 #include "svm/nmi.h"
@@ -355,4 +356,25 @@ bool svm_fast_path_shared(struct vcpu *vcpu)
 	if (code == SVM_EXIT_EXCP_PF && unlikely(shadow_is_trapped_page(vcpu->mmu, vmcb->exit_info2)))
 		return apic_shared(vcpu, vmcb);
 	return leave_and_handle(vcpu, vmcb);
+}
+
+/* --- while the trace is on ------------------------------------------------------------ */
+
+static bool fast_path_traced(struct vcpu *vcpu)
+{
+	u64 begun = __builtin_ia32_rdtsc();
+	struct vcpu_event event;
+
+	if (!(vcpu->several ? svm_fast_path_shared(vcpu) : svm_fast_path(vcpu)))
+		return false; /* guest_exit() tells */
+	event = svm_interrupted_event(vmcb_of(vcpu)->event_inj);
+	guest_trace_exit(vcpu, __builtin_ia32_rdtsc() - begun, &event);
+	return true;
+}
+
+void svm_trace(struct vcpu *vcpu, bool on)
+{
+	bool (*path)(struct vcpu * vcpu) = vcpu->several ? svm_fast_path_shared : svm_fast_path;
+
+	__atomic_store_n(&vcpu->fast_path, on ? fast_path_traced : path, __ATOMIC_RELAXED);
 }

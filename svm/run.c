@@ -17,7 +17,7 @@ static void prepare_first_entry(struct vcpu *vcpu)
 NORETURN void svm_run(struct vcpu *vcpu)
 {
 	prepare_first_entry(vcpu);
-	vcpu->fast_path = vcpu->several ? svm_fast_path_shared : svm_fast_path;
+	svm_trace(vcpu, vcpu->traced);
 	if (vcpu->several)
 		svm_enter_shared(vcpu);
 	svm_loop(vcpu);

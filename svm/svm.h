@@ -131,6 +131,7 @@ static inline bool svm_is_code64(const struct vmcb *vmcb)
 
 /* fast_path.c: called by enter.asm after every exit, as vcpu->fast_path; true if the guest can be entered again */
 bool svm_fast_path(struct vcpu *vcpu);
+void svm_trace(struct vcpu *vcpu, bool on);   /* vendor->trace */
 bool svm_fast_path_shared(struct vcpu *vcpu); /* with several processors */
 /* For an exit that svm_fast_path() has left. */
 void svm_slow_path(struct vcpu *vcpu);

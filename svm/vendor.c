@@ -71,6 +71,7 @@ const struct vendor svm_vendor = {
 	.set_dr6 = set_dr6,
 	.get_msr = svm_get_msr,
 	.set_msr = svm_set_msr,
+	.trace = svm_trace,
 	.wake = svm_wake,
 	.halt_lasts = svm_halt_lasts,
 	.dump = svm_dump,

@@ -3,31 +3,21 @@
  * umbractl: talks to the hypervisor from inside the guest, through its CPUID
  * leaves alone, so it needs no privileges and no driver. A small static
  * program; the test initramfs carries it as /bin/umbractl. It stands on no
- * library, so that it is built for x86-64 and i386 guests alike.
+ * library, so that it is built for x86-64 and i386 guests alike. Here are what all
+ * commands stand on and the short ones; tools/umbractl_*.c has the others.
  */
 #include <cpuid.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#define LEAF_SIGNATURE 0x40000000u
-#define LEAF_INFO 0x40000001u
-#define LEAF_RELEASE 0x40000002u
-#define LEAF_COUNTER 0x40000010u
-#define LEAF_COUNTER_NAME 0x40000011u
-#define LEAF_LOG 0x40000012u
-#define LEAF_LOG_TEXT 0x40000013u
-#define NAME_PARTS 4
+#include "tools/umbractl.h"
+
 #define LOG_BYTES_MAX (1u << 20)
 
 /* --- the system ----------------------------------------------------------------- */
 
-#define STDOUT 1
-#define STDERR 2
-
 /* Where the kernel starts a program: the stack holds argc, then argv. */
 #ifdef __x86_64__
 #define NR_WRITE 1
+#define NR_NANOSLEEP 35
 #define NR_EXIT 60
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall start\n");
 
@@ -40,6 +30,7 @@ static long system_call(long number, long a, long b, long c)
 }
 #else
 #define NR_WRITE 4
+#define NR_NANOSLEEP 162
 #define NR_EXIT 1
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %esp, %eax\n\tand $-16, %esp\n"
 	"\tsub $12, %esp\n\tpush %eax\n\tcall start\n");
@@ -74,7 +65,7 @@ void *memset(void *p, int c, size_t n)
 	return p;
 }
 
-static size_t length(const char *s)
+size_t length(const char *s)
 {
 	size_t n = 0;
 
@@ -83,53 +74,149 @@ static size_t length(const char *s)
 	return n;
 }
 
-static bool equal(const char *a, const char *b)
+bool equal(const char *a, const char *b)
 {
 	while (*a && *a == *b)
 		a++, b++;
 	return *a == *b;
 }
 
-static void print_to(int fd, const char *s)
+void print_to(int fd, const char *s)
 {
 	system_call(NR_WRITE, fd, (long)s, (long)length(s));
 }
 
-static void print(const char *s)
+void print(const char *s)
 {
 	print_to(STDOUT, s);
 }
 
-/* Decimal, right-aligned in width columns; by halves, since i386 has no division of 64 bits. */
-static void print_number(uint64_t v, unsigned width)
+bool write_all(const void *data, size_t bytes)
+{
+	while (bytes) {
+		long done = system_call(NR_WRITE, STDOUT, (long)data, (long)bytes);
+
+		if (done <= 0)
+			return false;
+		data = (const char *)data + done;
+		bytes -= (size_t)done;
+	}
+	return true;
+}
+
+void sleep_ms(uint32_t milliseconds)
+{
+	long time[2] = {(long)(milliseconds / 1000), (long)(milliseconds % 1000 * 1000000)};
+
+	system_call(NR_NANOSLEEP, (long)time, 0, 0);
+}
+
+/* By halves. */
+uint64_t divide(uint64_t v, uint32_t by, uint32_t *rest)
+{
+	uint32_t high = (uint32_t)(v >> 32), low;
+
+	__asm__("divl %4" : "=a"(low), "=d"(*rest) : "0"((uint32_t)v), "1"(high % by), "rm"(by) : "cc");
+	return (uint64_t)(high / by) << 32 | low;
+}
+
+static int digit_of(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+}
+
+bool parse_number(const char *text, uint64_t *value, const char **end)
+{
+	unsigned base = text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10, digit;
+	const char *at = base == 16 ? text + 2 : text;
+	const char *first = at;
+
+	for (*value = 0; (digit = (unsigned)digit_of(*at)) < base; at++) {
+		if (*value >> 60)
+			return false;
+		*value = *value * base + digit;
+	}
+	*end = at;
+	return at != first;
+}
+
+void put(struct line *line, const char *s)
+{
+	while (*s && line->at < sizeof(line->text) - 1)
+		line->text[line->at++] = *s++;
+}
+
+void put_to_column(struct line *line, uint32_t column)
+{
+	while (line->at < column)
+		put(line, " ");
+}
+
+void put_number(struct line *line, uint64_t v, uint32_t width)
 {
 	char text[80];
 	unsigned at = sizeof(text) - 1;
+	uint32_t digit;
 
 	text[at] = '\0';
 	do {
-		uint32_t high = (uint32_t)(v >> 32), low = (uint32_t)v, quotient, digit;
-
-		__asm__("divl %4" : "=a"(quotient), "=d"(digit) : "0"(low), "1"(high % 10), "rm"(10u) : "cc");
+		v = divide(v, 10, &digit);
 		text[--at] = (char)('0' + digit);
-		v = (uint64_t)(high / 10) << 32 | quotient;
 	} while (v);
-	while (sizeof(text) - 1 - at < width)
+	while (sizeof(text) - 1 - at < width && at)
 		text[--at] = ' ';
-	print(text + at);
+	put(line, text + at);
+}
+
+void put_hex(struct line *line, uint64_t v, uint32_t digits)
+{
+	char text[17];
+	unsigned at = 16;
+
+	text[16] = '\0';
+	while (v || 16 - at < digits || at == 16) {
+		text[--at] = "0123456789abcdef"[v & 15];
+		v >>= 4;
+	}
+	put(line, text + at);
+}
+
+void put_end(struct line *line)
+{
+	line->text[line->at++] = '\n';
+	write_all(line->text, line->at);
+	line->at = 0;
+}
+
+/* Decimal, right-aligned in width columns. */
+static void print_number(uint64_t v, unsigned width)
+{
+	struct line line = {.at = 0};
+
+	put_number(&line, v, width);
+	write_all(line.text, line.at);
 }
 
 /* --- the hypervisor's leaves ------------------------------------------------------ */
 
-struct regs {
-	uint32_t a, b, c, d;
-};
-
-static struct regs cpuid(uint32_t leaf, uint32_t index)
+struct regs cpuid(uint32_t leaf, uint32_t index)
 {
 	struct regs r;
 
 	__cpuid_count(leaf, index, r.a, r.b, r.c, r.d);
+	return r;
+}
+
+struct regs cpuid_with(uint32_t leaf, uint32_t index, uint64_t value)
+{
+	struct regs r;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d)
+			 : "0"(leaf), "1"((uint32_t)value), "2"(index), "3"((uint32_t)(value >> 32)));
 	return r;
 }
 
@@ -146,14 +233,14 @@ static bool under_umbra(void)
 }
 
 /* which: 0: of all processors together, n: of the one with number n - 1. */
-static uint64_t counter_value(uint32_t index, uint32_t which)
+uint64_t counter_value(uint32_t index, uint32_t which)
 {
 	struct regs r = cpuid(LEAF_COUNTER, which << 16 | index);
 
 	return (uint64_t)r.d << 32 | r.a;
 }
 
-static void counter_name(uint32_t index, char name[NAME_PARTS * 16 + 1])
+void counter_name(uint32_t index, char name[NAME_BYTES])
 {
 	for (uint32_t part = 0; part < NAME_PARTS; part++) {
 		struct regs r = cpuid(LEAF_COUNTER_NAME, index * NAME_PARTS + part);
@@ -171,7 +258,7 @@ static void print_stats(bool hide_zeros)
 	uint32_t count = cpuid(LEAF_INFO, 0).b;
 
 	for (uint32_t i = 0; i < count; i++) {
-		char name[NAME_PARTS * 16 + 1];
+		char name[NAME_BYTES];
 		uint64_t value = counter_value(i, 0);
 
 		if (hide_zeros && !value)
@@ -187,7 +274,7 @@ static void print_stats(bool hide_zeros)
 static void print_stats_of(uint32_t cpu, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		char name[NAME_PARTS * 16 + 1];
+		char name[NAME_BYTES];
 		uint64_t value = counter_value(i, cpu + 1);
 
 		if (!value)
@@ -255,48 +342,78 @@ static void print_log(void)
 	if (now > bytes)
 		while (from < to && text[from++] != '\n')
 			;
-	while (from < to) {
-		long done = system_call(NR_WRITE, STDOUT, (long)(text + from), (long)(to - from));
-
-		if (done <= 0)
-			return;
-		from += (uint32_t)done;
-	}
+	write_all(text + from, to - from);
 }
 
 static int usage(void)
 {
 	print_to(STDERR,
 		 "usage: umbractl stats [-0]   counters by name (-0: without those that are zero), then those of each processor\n"
+		 "       umbractl stat         what rises, in place, fastest first; --once, --json, --cpus, -i SECONDS\n"
 		 "       umbractl log          what the hypervisor has said, from its start on as far as it remembers\n"
+		 "       umbractl trace        the records of the trace (umbra option trace=); --help: filters, on and off\n"
+		 "       umbractl history ADDR what became of a page, as far as the trace has it\n"
+		 "       umbractl who-maps PFN the entries that led to a frame, and those that still do\n"
 		 "       umbractl version      versions of the hypervisor and of its interface\n");
 	return 2;
 }
 
+static int stats_main(long argc, char **argv)
+{
+	bool hide_zeros = argc == 3 && equal(argv[2], "-0");
+
+	if (argc > 2 && !hide_zeros)
+		return usage();
+	print_all_stats(hide_zeros);
+	return 0;
+}
+
+static int version_main(long argc, char **argv)
+{
+	if (argc != 2)
+		return usage();
+	print_version();
+	return 0;
+}
+
+static int log_main(long argc, char **argv)
+{
+	if (argc != 2)
+		return usage();
+	print_log();
+	return 0;
+}
+
+/* needs: the leaf that a hypervisor has which can do it. */
+static const struct command {
+	const char *name;
+	int (*run)(long argc, char **argv);
+	uint32_t needs;
+} commands[] = {
+	{"stats", stats_main, LEAF_COUNTER_NAME},      {"stat", stat_main, LEAF_COUNTER_NAME},
+	{"version", version_main, LEAF_COUNTER_NAME},  {"log", log_main, LEAF_LOG_TEXT},
+	{"trace", trace_main, LEAF_TRACE_FILTER},      {"history", history_main, LEAF_TRACE_FILTER},
+	{"who-maps", history_main, LEAF_TRACE_FILTER},
+};
+
 static int run(long argc, char **argv)
 {
-	bool stats = argc >= 2 && equal(argv[1], "stats");
-	bool version = argc == 2 && equal(argv[1], "version");
-	bool log = argc == 2 && equal(argv[1], "log");
-	bool hide_zeros = stats && argc == 3 && equal(argv[2], "-0");
+	const struct command *c = commands, *end = commands + sizeof(commands) / sizeof(commands[0]);
 
-	if (!version && !log && !(stats && (argc == 2 || hide_zeros)))
+	while (c < end && !(argc >= 2 && equal(argv[1], c->name)))
+		c++;
+	if (c == end)
 		return usage();
 	if (!under_umbra()) {
 		print_to(STDERR, "umbractl: this machine does not run under Umbra\n");
 		return 1;
 	}
-	if (log && cpuid(LEAF_SIGNATURE, 0).a < LEAF_LOG_TEXT) {
-		print_to(STDERR, "umbractl: this hypervisor is older than its log for the guest\n");
+	if (cpuid(LEAF_SIGNATURE, 0).a < c->needs) {
+		print_to(STDERR, "umbractl: this hypervisor is older than its ");
+		print_to(STDERR, c->needs == LEAF_LOG_TEXT ? "log for the guest\n" : "trace\n");
 		return 1;
 	}
-	if (version)
-		print_version();
-	else if (log)
-		print_log();
-	else
-		print_all_stats(hide_zeros);
-	return 0;
+	return c->run(argc, argv);
 }
 
 void start(long *stack)

@@ -6,6 +6,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest/fast_path.h"
 #include "arch/x86/guest/run.h"
+#include "arch/x86/guest/trace.h"
 #include "lib/log.h"
 #include "vmx/vmx.h"
 
@@ -108,16 +109,12 @@ static u32 fast_insn(struct vcpu *vcpu, const struct vmx_exit_info *info, enum e
 	return fast_cr3(vcpu, kind, rflags);
 }
 
-bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info)
+static ALWAYS_INLINE bool fast_dispatch(struct vcpu *vcpu, const struct vmx_exit_info *info,
+					const struct exit_record *exit)
 {
-	const struct exit_record *exit = vcpu_last_exit(vcpu);
 	u64 rflags;
 	u32 len;
 
-	if (!vmx_exit_is_fast(info, (enum exit_kind)exit->kind) || vmx_nmi_is_due(vcpu))
-		return false;
-	if (guest_root_is_foreign(vcpu))
-		return false;
 	if (exit->kind == EXIT_PAGE_FAULT) {
 		if (!fast_page_fault(vcpu, info))
 			return false;
@@ -134,4 +131,39 @@ bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	if (guest_entry_due(vcpu))
 		guest_prepare_entry(vcpu);
 	return true;
+}
+
+/* The event that the next entry delivers. */
+static struct vcpu_event event_given(void)
+{
+	struct vmx_exit_info info = {.idt_info = vmcs_read32(VMCS_ENTRY_INTR_INFO)};
+
+	info.idt_error = info.idt_info & INTR_INFO_VALID ? vmcs_read32(VMCS_ENTRY_INTR_ERROR) : 0;
+	return vmx_interrupted_event(&info);
+}
+
+/* guest_root_is_checked(), or the trace is on. */
+static NOINLINE bool fast_closely(struct vcpu *vcpu, const struct vmx_exit_info *info, const struct exit_record *exit)
+{
+	u64 begun = __builtin_ia32_rdtsc();
+	struct vcpu_event event;
+
+	if (!guest_root_is_ours(vcpu) || !fast_dispatch(vcpu, info, exit))
+		return false;
+	if (vcpu->traced) {
+		event = event_given();
+		guest_trace_exit(vcpu, __builtin_ia32_rdtsc() - begun, &event);
+	}
+	return true;
+}
+
+bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info)
+{
+	const struct exit_record *exit = vcpu_last_exit(vcpu);
+
+	if (!vmx_exit_is_fast(info, (enum exit_kind)exit->kind) || vmx_nmi_is_due(vcpu))
+		return false;
+	if (guest_root_is_checked(vcpu))
+		return fast_closely(vcpu, info, exit);
+	return fast_dispatch(vcpu, info, exit);
 }

@@ -36,6 +36,7 @@ const struct vendor vmx_vendor = {
 	.name = "VMX",
 	.nested_paging = "EPT",
 	.init_exits_once = true,
+	.fault_address_first = true,
 	.unsupported = vmx_unsupported,
 	.describe = vmx_describe,
 	.hidden_features = vmx_hidden,

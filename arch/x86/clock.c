@@ -42,6 +42,11 @@ void clock_init(void)
 		ticks_per_us = ticks / (MEASURE_MS * 1000) + 1;
 }
 
+u32 clock_ticks_per_us(void)
+{
+	return (u32)ticks_per_us;
+}
+
 u64 clock_after(u32 microseconds)
 {
 	return rdtsc() + microseconds * ticks_per_us;

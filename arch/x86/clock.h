@@ -14,4 +14,7 @@ bool clock_passed(u64 time);
 
 void clock_wait(u32 microseconds);
 
+/* Of the time-stamp counter; too many where there is no timer. */
+u32 clock_ticks_per_us(void);
+
 #endif

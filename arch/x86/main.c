@@ -12,6 +12,8 @@
 #include "arch/x86/guest/run.h"
 #include "arch/x86/guest/physbits.h"
 #include "arch/x86/guest/selfcheck.h"
+#include "arch/x86/guest/trace.h"
+#include "arch/x86/guest/hw.h"
 #include "arch/x86/idt.h"
 #include "arch/x86/kick.h"
 #include "arch/x86/lapic.h"
@@ -153,8 +155,14 @@ static void find_sleep(const struct boot_info *info, struct acpi_sleep *sleep)
 	trap_sleep_bytes(sleep->status);
 }
 
+static void *trace_memory(const struct guest_trace_config *trace)
+{
+	return trace->bytes ? memory_take((u32)((trace->bytes + PAGE_SIZE - 1) >> PAGE_SHIFT)) : NULL;
+}
+
 /* The processors that the guest may start, as far as there is memory for them and the boot entry allows. */
-static void give_processors(const struct boot_info *info, const struct guest_config *config, struct acpi_cpus *given)
+static void give_processors(const struct boot_info *info, const struct guest_config *config,
+			    const struct guest_trace_config *trace, struct acpi_cpus *given)
 {
 	const char *why;
 	u32 limit = guest_processor_limit(config, info->options.cpus, &why);
@@ -172,6 +180,7 @@ static void give_processors(const struct boot_info *info, const struct guest_con
 			log_warn("processors: no memory for the guest's from APIC ID %u on\n", cpu->apic_id);
 			break;
 		}
+		guest_trace_give(vcpu, trace, trace_memory(trace));
 		__atomic_store_n(&cpu->vcpu, vcpu, __ATOMIC_RELEASE);
 		given->apic_id[given->count++] = cpu->apic_id;
 	}
@@ -192,6 +201,16 @@ static void be_reachable(void)
 		cpu_stop();
 }
 
+static struct guest_trace_config trace_asked_for(const struct boot_info *info)
+{
+	return (struct guest_trace_config){
+		.kinds = info->options.trace_kinds,
+		.changes = info->options.trace_changes,
+		.bytes = info->options.trace_bytes,
+		.ticks_per_us = clock_ticks_per_us(),
+	};
+}
+
 static NORETURN void start_guest(const struct boot_info *info)
 {
 	static struct acpi_cpus given;
@@ -204,23 +223,27 @@ static NORETURN void start_guest(const struct boot_info *info)
 		.sipi_protected = info->options.sipi_protected,
 		.host_phys_bits = physbits_usable(),
 	};
+	static struct guest_trace_config trace;
 	int err;
 
 	config.vendor = start_vendor(&config.task_switches_unseen);
 	find_sleep(info, &sleep);
 	clock_init();
+	trace = trace_asked_for(info);
 	if (lapic_present())
 		percpu_boot.apic_id = lapic_id();
 	err = guest_create(&boot_vcpu, &config, percpu_boot.apic_id); /* the others get what is left */
 	if (err)
 		panic("no memory for the guest's CPU (error %d)", err);
 	smp_take_all(info, config.vendor, guest_run_other);
-	give_processors(info, &config, &given);
+	guest_trace_give(&boot_vcpu, &trace, trace_memory(&trace));
+	give_processors(info, &config, &trace, &given);
 	config.shadow = start_shadow(info, config.vendor, given.count);
 	err = guest_start(&boot_vcpu);
 	if (err)
 		panic("cannot make the guest's CPU (error %d)", err);
 	be_reachable();
+	guest_trace_start(&boot_vcpu, &trace, hw_trace_here);
 	if (this_cpu()->nmi_count)
 		log_warn("%lu NMIs arrived before the guest and were dropped\n",
 			 (unsigned long)this_cpu()->nmi_count);

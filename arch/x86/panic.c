@@ -123,6 +123,7 @@ static void print_guest(void)
 		  (unsigned long)vcpu->exits);
 	log_error("guest: last exit %s (0x%x) info %lx %lx\n", vcpu->vendor->exit_name(last->raw), last->raw,
 		  (unsigned long)last->info1, (unsigned long)last->info2);
+	trace_dump(&vcpu->trace, 32);
 }
 
 static const char *trap_name(u64 vector)

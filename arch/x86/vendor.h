@@ -22,6 +22,7 @@ struct vendor {
 	const char *name;          /* "SVM", "VMX" */
 	bool real_mode;            /* the hardware runs guests that are in real mode; else execution.h */
 	bool init_exits_once;      /* an INIT that exits is gone from the hardware: SDM vol. 3 section 23.8 */
+	bool fault_address_first;  /* of an exit_record for a page fault info1 is the address, else info2 */
 	const char *nested_paging; /* what it calls the feature that is never used: "NPT", "EPT" */
 	/* NULL if this CPU can run us, else one line: what is wrong and what to do. */
 	const char *(*unsupported)(void);
@@ -95,6 +96,11 @@ struct vendor {
 	 * none is (real_mode).
 	 */
 	void (*look)(struct vcpu *vcpu);
+	/*
+	 * Whether each exit that the fast path handles goes to guest_trace_exit() as well; called on any CPU. NULL: the fast
+	 * path sees that in vcpu->look_closer.
+	 */
+	void (*trace)(struct vcpu *vcpu, bool on);
 	void (*wake)(struct vcpu *vcpu);       /* by an INIT: ends a halt, drops what is pending */
 	void (*dump)(const struct vcpu *vcpu); /* every field, by name, to the log */
 	const char *(*exit_name)(u64 raw);

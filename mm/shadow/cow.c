@@ -9,6 +9,7 @@
 #include "mm/shadow/rmap.h"
 #include "mm/shadow/sync.h"
 #include "mm/shadow/tlb.h"
+#include "mm/shadow/trace.h"
 #include "mm/shadow/unsync.h"
 
 /* All present entries are compared when the pages come back; more than these cost more than the exit. */
@@ -69,6 +70,8 @@ static ALWAYS_INLINE void detach_pages(struct shadow_mmu *mmu, u32 count, gva_t 
 
 		sp->parents &= ~(u32)LIST_VALUE;
 		live_clear(&s->pages[entry_page(link)], link & (ENTRIES - 1));
+		if (trace_engine_on())
+			trace_entry(s, entry_page(link), link & (ENTRIES - 1), *entry_pointer(s, link), 0);
 		spte_write(entry_pointer(s, link), 0);
 		s->detached[i].link = link;
 	}
@@ -168,8 +171,12 @@ static ALWAYS_INLINE void detached_sync(struct shadow_mmu *mmu, gva_t gva)
 		return;
 	if (unlikely(!(gpte & PTE_W)))
 		path_slot(mmu, s->detached_for)->detach_pause = DETACH_PAUSE;
-	else if ((gva ^ s->detached_for) >> PAGE_SHIFT && is_wanted(gpte, page_table(s, page)[index]))
-		prefetch_copied(mmu, page, index, gpte);
+	else if ((gva ^ s->detached_for) >> PAGE_SHIFT && is_wanted(gpte, page_table(s, page)[index])) {
+		if (trace_engine_on())
+			prefetch_traced(mmu, page, index, gpte);
+		else
+			prefetch_copied(mmu, page, index, gpte);
+	}
 }
 
 /*
@@ -193,6 +200,8 @@ void cow_reattach(struct shadow_mmu *mmu, gva_t gva)
 		s->pages[page].parents |= link;
 		live_set(&s->pages[entry_page(link)], link & (ENTRIES - 1));
 		spte_write(entry_pointer(s, link), page_hpa(s, page).v | SPTE_LINK);
+		if (trace_engine_on())
+			trace_entry(s, entry_page(link), link & (ENTRIES - 1), 0, *entry_pointer(s, link));
 	}
 	s->detached_count = 0;
 	invlpg_set_free(mmu, false);

@@ -72,6 +72,7 @@ static bool lay_tables(struct shadow *s, struct layout *l, const struct shadow_c
 		s->mmus[i] = lay(l, sizeof(struct shadow_mmu));
 	if (s->mmu_limit > 1)
 		s->readers = lay(l, s->mmu_limit * sizeof(struct shadow_reader));
+	s->faults_locked = s->readers;
 	s->frames = lay(l, c->regions->frame_count * sizeof(u32));
 	s->blocks = lay(l, s->block_count * sizeof(struct block));
 	s->giga = lay(l, s->giga_count * sizeof(u32));
@@ -128,7 +129,8 @@ struct shadow *shadow_create(const struct shadow_config *c)
 		return NULL;
 	s->regions = c->regions;
 	s->sync_work = SYNC_WORK;
-	s->unsync_max = UNSYNC_MAX;
+	s->unsync_max = s->unsync_looks = UNSYNC_MAX;
+	s->leaf_looks = PTE_TYPE_4K;
 	s->pages_1g = c->pages_1g;
 	s->host_phys_bits = c->host_phys_bits;
 	s->tags = MIN(MAX(c->tags, 1u), 0xffffu);
@@ -161,7 +163,7 @@ static void become_several(struct shadow *s)
 {
 	struct shadow_mmu *first = s->mmus[0];
 
-	s->only_debt = NULL;
+	s->only_debt = s->quick_debt = NULL;
 	flush_owe_all(s);
 	cpus_settle_slow(s);
 	invlpg_must_exit_there(s);
@@ -204,6 +206,7 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 	if (!s->mmu_count)
 		s->only_debt = &mmu->flush_owed;
 	__atomic_store_n(&s->mmu_count, s->mmu_count + 1, __ATOMIC_RELEASE); /* shadow_stat() */
+	shadow_trace(s, s->traced);
 	engine_unlock(s);
 	return mmu;
 }

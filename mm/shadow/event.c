@@ -117,6 +117,7 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	context_set(mmu, paging);
 	mmu->base_role = role_of(mmu);
 	mmu->copied_role = copied_role_of(mmu);
+	mmu->sync_role = s->traced ? 0 : mmu->copied_role;
 	mmu->root_level = mmu->gpt.mode == GPT_5L ? 5 : mmu->gpt.mode == GPT_4L ? 4 : 3;
 	mmu->top_shift = PAGE_SHIFT + INDEX_BITS * (mmu->root_level - 1);
 	mmu->root_role = root_role_of(mmu);

@@ -23,6 +23,7 @@
 #include "mm/shadow/root.h"
 #include "mm/shadow/sync.h"
 #include "mm/shadow/tlb.h"
+#include "mm/shadow/trace.h"
 #include "mm/shadow/unsync.h"
 
 /* One fill under way. */
@@ -197,6 +198,8 @@ static void prefetch_direct(struct fill *f, u32 page, u32 index, const struct le
 			continue;
 		leaf_install(s, page, i, spte);
 		STAT(s, prefetches);
+		if (trace_engine_on())
+			trace_prefetch(s, page, i, 0);
 	}
 }
 
@@ -259,6 +262,8 @@ static enum shadow_result fill_install(struct fill *f, u64 before, u32 error, st
 		STAT(s, fills);
 	else
 		STAT(s, large_fills);
+	if (trace_engine_on())
+		trace_fill(s, f->gva, page, index, f->guest_leaf > f->top ? 0 : f->walk.step[f->guest_leaf].entry);
 	fill_prefetch(f, page, index, &leaf);
 	return SHADOW_FIXED;
 }
@@ -368,12 +373,16 @@ static NOINLINE enum shadow_result fault_slow(struct shadow_mmu *mmu, gva_t gva,
 					      struct gpt_access access, struct shadow_fault *fault)
 {
 	enum shadow_result result;
+	enum gpt_status status;
 	struct fill f;
 
 	f.mmu = mmu;
 	f.gva = gva;
 	f.access = access;
-	switch (gpt_walk(&mmu->gpt, gva, access, GPT_SET_AD, &f.walk)) {
+	status = gpt_walk(&mmu->gpt, gva, access, GPT_SET_AD, &f.walk);
+	if (trace_engine_on())
+		trace_slow_walk(&f.walk, gva, error, status);
+	switch (status) {
 	case GPT_RETRY: return SHADOW_RETRY;
 	case GPT_FAULT:
 		STAT_OF(mmu, guest_faults);
@@ -465,9 +474,31 @@ static ALWAYS_INLINE bool leaf_wanted(struct shadow *s, u64 gpte, struct gpt_acc
 	return true;
 }
 
+/* What the fast path does behind a leaf. */
+static TRACE_COLD void fault_prefetch_traced(struct shadow_mmu *mmu, struct cached_path *path, u32 index)
+{
+	u32 first = index & ~(PREFETCH_GROUP - 1), end = first + PREFETCH_GROUP;
+	bool more = index == path->next;
+
+	if (more)
+		end = MIN(end + PREFETCH_RUN, ENTRIES);
+	path->next = first + PREFETCH_GROUP;
+	for (u32 i = first; i < end; i++) {
+		u64 gpte = __atomic_load_n(&path->table[i], __ATOMIC_RELAXED);
+
+		if (i >= path->next) { /* the next group, if its first entry is wanted */
+			if (!is_wanted(gpte, path->sptes[i]))
+				break;
+			path->next = i + PREFETCH_GROUP;
+		}
+		if (is_wanted(gpte, path->sptes[i]))
+			prefetch_traced(mmu, path->page, i, gpte);
+	}
+}
+
 /* What the upper levels say is known: present, all rights, A set, nothing reserved. With the lock, or one CPU. */
 static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struct shadow *s, gva_t gva,
-						   struct gpt_access access, struct shadow_fault *fault)
+						   struct gpt_access access, struct shadow_fault *fault, bool traced)
 {
 	struct cached_path *path = path_slot(mmu, gva);
 	u32 index = level_index(1, gva), first;
@@ -490,9 +521,13 @@ static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struc
 		return detached ? SHADOW_FIXED : NOT_FAST;
 	if (unlikely(w.marked != gpte && !fast_mark(mmu, &path->table[index], gpte, w.marked)))
 		return NOT_FAST;
+	if (traced)
+		trace_fast_marks(path, gva, gpte, w.marked);
 	page_touch(path->record);
-	if (unlikely((*at & PTE_P) || ((w.spte & SPTE_RMAP) && (w.word & LIST_VALUE)))) {
+	if (traced || unlikely((*at & PTE_P) || ((w.spte & SPTE_RMAP) && (w.word & LIST_VALUE)))) {
 		leaf_install(s, path->page, index, w.spte);
+		if (traced)
+			trace_fill(s, gva, path->page, index, w.marked);
 	} else {
 		if (w.spte & SPTE_RMAP)
 			*w.frame = w.word | entry_id(path->page, index);
@@ -503,10 +538,28 @@ static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struc
 	if (unlikely(detached))
 		return SHADOW_FIXED;
 	first = index & ~(PREFETCH_GROUP - 1);
+	if (traced) {
+		fault_prefetch_traced(mmu, path, index);
+		return SHADOW_FIXED;
+	}
 	prefetch_group(mmu, path->table, path->sptes, path->page, first, false);
 	first += PREFETCH_GROUP;
 	path->next = unlikely(index == path->next) ? prefetch_on(mmu, path, first) : first;
 	return SHADOW_FIXED;
+}
+
+/* The same, told to the trace; it installs by the long way, which tells each entry. */
+static TRACE_COLD enum shadow_result fault_traced(struct shadow_mmu *mmu, gva_t gva, u32 error,
+						  struct gpt_access access, struct shadow_fault *fault)
+{
+	const struct cached_path *path = path_slot(mmu, gva);
+	enum shadow_result result = fault_fast(mmu, mmu->s, gva, access, fault, true);
+	u32 index = level_index(1, gva);
+
+	if (result != NOT_FAST)
+		trace_walk(gva, error, __atomic_load_n(&path->table[index], __ATOMIC_RELAXED), 1,
+			   trace_path_entry(path, index), result);
+	return result;
 }
 
 /* --- the fast path of several CPUs, without the lock (S25) ------------------------ */
@@ -577,17 +630,35 @@ static ALWAYS_INLINE enum shadow_result fault_shared(struct shadow_mmu *mmu, str
 	return result;
 }
 
-/* While there is one CPU only, pages may be detached: that takes the lock. A function of its own: the other case stays as short as it is. */
+/* While there is one CPU only, pages may be detached, and the trace is told with the lock held. A function of its own: the other case stays as short as it is. */
 static NOINLINE enum shadow_result fault_several(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access,
 						 struct shadow_fault *fault)
 {
 	enum shadow_result result = NEEDS_LOCK;
 
-	if (likely(__atomic_load_n(&mmu->s->mmu_count, __ATOMIC_RELAXED) > 1) && likely(reader_begin(mmu))) {
+	if (likely(__atomic_load_n(&mmu->s->faults_shared, __ATOMIC_RELAXED)) && likely(reader_begin(mmu))) {
 		result = fault_shared(mmu, mmu->s, gva, access, fault);
 		reader_end(mmu);
 	}
 	return result;
+}
+
+/* The fast path of one CPU, with the lock. */
+static NOINLINE enum shadow_result fault_locked(struct shadow_mmu *mmu, gva_t gva, u32 error,
+						struct gpt_access access, struct shadow_fault *fault)
+{
+	struct shadow *s = mmu->s;
+	enum shadow_result result;
+
+	engine_lock(s);
+	if (unlikely(s->traced))
+		result = fault_traced(mmu, gva, error, access, fault);
+	else
+		result = fault_fast(mmu, s, gva, access, fault, false);
+	if (s->readers)
+		nodes_stash(mmu);
+	engine_unlock(s);
+	return likely(result != NOT_FAST) ? result : fault_slow(mmu, gva, error, access, fault);
 }
 
 enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 error, u32 cpl, u64 rflags,
@@ -598,18 +669,14 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 	enum shadow_result result;
 
 	counter_add(&mmu->faults, 1);
-	if (unlikely(s->readers)) {
+	if (unlikely(s->faults_locked)) {
 		result = fault_several(mmu, gva, access, fault);
 		if (likely(result < NEEDS_LOCK))
 			return result;
 		if (result == NOT_FAST)
 			return fault_slow(mmu, gva, error, access, fault);
-		engine_lock(s);
+		return fault_locked(mmu, gva, error, access, fault);
 	}
-	result = fault_fast(mmu, s, gva, access, fault);
-	if (unlikely(s->readers)) {
-		nodes_stash(mmu);
-		engine_unlock(s);
-	}
+	result = fault_fast(mmu, s, gva, access, fault, false);
 	return likely(result != NOT_FAST) ? result : fault_slow(mmu, gva, error, access, fault);
 }

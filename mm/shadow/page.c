@@ -7,6 +7,7 @@
 #include "mm/shadow/entry.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/tlb.h"
+#include "mm/shadow/trace.h"
 #include "mm/shadow/track.h"
 
 u32 page_get(struct shadow *s, gfn_t gfn, union role role, bool *made)
@@ -75,6 +76,8 @@ void page_zap(struct shadow *s, u32 page)
 	bool tracked = !sp->role.direct && !(sp->flags & PAGE_FOREIGN);
 	u32 last_writer = sp->last_writer;
 
+	if (trace_engine_on())
+		trace_table(TRACE_ZAP, sp);
 	if (unlikely(s->detached_count)) /* it may have had the link to a detached page */
 		invlpg_must_exit(s);
 	if (sp->role.level == 1)
@@ -115,6 +118,7 @@ static u32 reclaim_step(struct shadow *s, bool any)
 		return 0;
 	}
 	entries = sp->live + list_count(s, sp->parents);
+	trace_table(TRACE_RECLAIM, sp);
 	page_zap(s, s->clock_hand);
 	STAT(s, reclaims);
 	return entries;

@@ -4,6 +4,7 @@
 
 #include "mm/shadow/derive.h"
 #include "mm/shadow/entry.h"
+#include "mm/shadow/trace.h"
 
 static NOINLINE void prefetch_other(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
 {
@@ -14,6 +15,14 @@ static NOINLINE void prefetch_other(struct shadow_mmu *mmu, u32 page, u32 index,
 		return;
 	leaf_install(mmu->s, page, index, d.leaf);
 	STAT(mmu->s, prefetches);
+	if (trace_engine_on())
+		trace_prefetch(mmu->s, page, index, gpte);
+}
+
+/* As entries are derived anywhere: what it installs is told as any other leaf. */
+void prefetch_traced(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
+{
+	prefetch_other(mmu, page, index, gpte);
 }
 
 static NOINLINE void prefetch_writable(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte)
@@ -86,7 +95,7 @@ void prefetch_leaves(struct shadow_mmu *mmu, const u64 *table, u32 page, u32 ind
 	const u64 *sptes = page_table(mmu->s, page);
 	u32 first = index & ~(PREFETCH_GROUP - 1);
 
-	if (role_of_any(role) == mmu->copied_role) {
+	if (role_of_any(role) == mmu->copied_role && !mmu->s->traced) {
 		prefetch_group(mmu, table, sptes, page, first, false);
 		return;
 	}

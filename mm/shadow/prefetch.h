@@ -8,6 +8,8 @@
 
 /* Installs a copied leaf; gpte: the guest's entry, present and accessed. */
 void prefetch_copied(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
+/* The same, told to the trace. */
+void prefetch_traced(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
 /* Without the lock (S25): what it takes for is left out. */
 void prefetch_shared(struct shadow_mmu *mmu, u32 page, u32 index, u64 gpte);
 

@@ -14,6 +14,7 @@
 #include "mm/shadow/page.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/tlb.h"
+#include "mm/shadow/trace.h"
 #include "mm/shadow/track.h"
 
 static bool link_matches(const struct shadow *s, u64 spte, const struct derived *d)
@@ -115,14 +116,21 @@ static void sync_copied_page(struct shadow_mmu *mmu, u32 page)
 	}
 }
 
+/* Has it copied leaves? Not those of this CPU's mode now, or the trace is told of each sync. */
+static ALWAYS_INLINE bool look_copied(const struct shadow_mmu *mmu, const struct shadow_page *sp)
+{
+	if (trace_engine_on())
+		trace_table(TRACE_SYNC, sp);
+	return role_is_copied(mmu, sp->role);
+}
+
 void sync_page(struct shadow_mmu *mmu, u32 page)
 {
 	struct shadow_page *sp = &mmu->s->pages[page];
 	const u64 *table;
 
 	STAT(mmu->s, syncs);
-	if ((likely(role_of_any(sp->role) == mmu->copied_role) || role_is_copied(mmu, sp->role)) &&
-	    !(sp->flags & PAGE_TYPED)) {
+	if ((likely(role_of_any(sp->role) == mmu->sync_role) || look_copied(mmu, sp)) && !(sp->flags & PAGE_TYPED)) {
 		sync_copied_page(mmu, page);
 		return;
 	}

@@ -39,15 +39,18 @@ u32 page_cpus(const struct shadow *s, u32 page)
 	return cpus_above(s, page, &budget);
 }
 
-void flush_owe_several(struct shadow *s, u32 page)
+bool flush_owe_several(struct shadow *s, u32 page)
 {
 	u32 cpus = page_cpus(s, page);
 
 	for (u32 i = 0; i < s->mmu_count; i++)
 		if (cpus >> s->mmus[i]->number & 1)
 			flush_owe_by(s->mmus[i]);
+	if (unlikely(s->traced))
+		return true;
 	s->owed_page = page;
 	s->owed_links = s->link_changes;
+	return false;
 }
 
 void invlpg_set_free(struct shadow_mmu *mmu, bool on)

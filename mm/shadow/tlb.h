@@ -34,13 +34,15 @@ static ALWAYS_INLINE bool page_is_detached(const struct shadow *s, u32 page)
  * Of several those are asked for that can reach the page from a root of theirs; while no link changes and none has
  * flushed, all that a page concerns stay the same.
  */
-void flush_owe_several(struct shadow *s, u32 page);
-static ALWAYS_INLINE void flush_owe(struct shadow *s, u32 page)
+bool flush_owe_several(struct shadow *s, u32 page);
+/* True: the trace is to be told of the entry. While it is on owed_page is 0. */
+static ALWAYS_INLINE bool flush_owe(struct shadow *s, u32 page)
 {
-	if (likely(s->only_debt))
-		++*s->only_debt;
+	if (likely(s->quick_debt))
+		++*s->quick_debt;
 	else if (s->owed_page != page || s->owed_links != s->link_changes)
-		flush_owe_several(s, page);
+		return flush_owe_several(s, page);
+	return false;
 }
 
 /* Bits by role.cpu: the CPUs with a root that leads to the page. More than the truth where it takes long to tell. */

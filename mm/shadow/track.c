@@ -6,6 +6,7 @@
 #include "mm/shadow/entry.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/tlb.h"
+#include "mm/shadow/trace.h"
 
 static void drop_all(struct shadow *s, u32 *head)
 {
@@ -19,13 +20,17 @@ static u32 strip_writable(struct shadow *s, u32 *frame)
 	u32 id = 0;
 
 	while (*frame & LIST_VALUE) {
-		u64 *spte;
+		bool traced = false;
+		u64 *spte, old;
 
 		id = list_first(s, *frame);
 		spte = entry_pointer(s, id);
+		old = *spte;
 		list_remove(s, frame, id);
-		spte_write(spte, *spte & ~(PTE_W | SPTE_RMAP));
-		flush_owe(s, entry_page(id)); /* FLUSH: protect */
+		spte_write(spte, old & ~(PTE_W | SPTE_RMAP));
+		traced = flush_owe(s, entry_page(id)); /* FLUSH: protect */
+		if (unlikely(traced))
+			trace_entry(s, entry_page(id), id & (ENTRIES - 1), old, *spte);
 	}
 	return id;
 }
@@ -121,6 +126,14 @@ static NOINLINE void unsync_make_room(struct shadow *s, u32 page)
 		page_set_dormant(s, victim);
 }
 
+/* There are too many, or the trace is told of each. */
+static NOINLINE void unsync_look(struct shadow *s, u32 page)
+{
+	trace_table(TRACE_UNSYNC, &s->pages[page]);
+	if (s->unsync_count > s->unsync_max)
+		unsync_make_room(s, page);
+}
+
 void unsync_list_add(struct shadow *s, u32 page, u32 cpu)
 {
 	struct shadow_page *sp = &s->pages[page];
@@ -132,8 +145,8 @@ void unsync_list_add(struct shadow *s, u32 page, u32 cpu)
 	s->unsync_uppers += sp->role.level > 1;
 	sp->flags |= PAGE_UNSYNC;
 	list_enter(s, page);
-	if (unlikely(s->unsync_count > s->unsync_max))
-		unsync_make_room(s, page);
+	if (unlikely(s->unsync_count > s->unsync_looks))
+		unsync_look(s, page);
 }
 
 void unsync_list_remove(struct shadow *s, u32 page)
@@ -239,4 +252,6 @@ void frame_reopen(struct shadow_mmu *mmu, u32 last_writer, gfn_t gfn)
 		return;
 	list_put(s, head, last_writer);
 	spte_write(at, spte | PTE_W | SPTE_RMAP);
+	if (trace_engine_on())
+		trace_entry(s, entry_page(last_writer), last_writer & (ENTRIES - 1), spte, *at);
 }

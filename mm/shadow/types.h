@@ -130,10 +130,16 @@ struct shadow {
 	struct spinlock lock;
 	struct shadow_reader *readers; /* [index of the CPU]; NULL: there will be one CPU only */
 	u64 *only_debt;                /* flush_owed of the only CPU; NULL: there are several */
-	u64 debts;                     /* of several: how often a CPU came to owe a flush */
-	u64 settled;                   /* debts that every CPU inside has paid */
-	u32 owed_page;  /* the CPUs that an entry of this page concerns all owe a flush; 0: unknown */
-	u64 owed_links; /* link_changes then */
+	u64 *quick_debt;    /* the same; NULL, too: the trace is told of what goes (mm/shadow/trace.h) */
+	bool traced;        /* shadow_trace(); the words that it sets have their names in common */
+	bool faults_locked; /* readers, or traced: a fault does not begin with the fast path of one CPU */
+	bool faults_shared; /* there are several CPUs, and their faults take the fast path without the lock */
+	u64 leaf_looks;     /* a leaf with one of these bits is looked at where it is installed */
+	u32 unsync_looks;   /* so many unsync pages and more are looked at: unsync_max, or fewer */
+	u64 debts;          /* of several: how often a CPU came to owe a flush */
+	u64 settled;        /* debts that every CPU inside has paid */
+	u32 owed_page;      /* the CPUs that an entry of this page concerns all owe a flush; 0: unknown */
+	u64 owed_links;     /* link_changes then */
 	const struct region_map *regions;
 	u64 *pool; /* page 0 of the pool pages */
 	hpa_t pool_hpa;
@@ -267,6 +273,7 @@ struct shadow_mmu {
 	u32 top_shift;                   /* where an address has its index into a root of 4 or 5 levels */
 	u32 root[4];                     /* page numbers, pinned; [0] alone unless PAE; 0: to be made */
 	u32 copied_role;                 /* of level 1 and any CPU, if such pages have copied leaves now, else 0 */
+	u32 sync_role;                   /* copied_role; 0: a sync is told to the trace */
 	u32 root_role;                   /* of a root of 4 or 5 levels */
 	u32 root_cache[ROOT_CACHE_SIZE]; /* [frame of CR3]: the root that was last made of it */
 	u32 last_root;                   /* the last page that was made a root; it may have been dropped since */

@@ -11,7 +11,7 @@ static inline void hurry_set(struct shadow *s, u32 hurry)
 	if (!hurry)
 		return;
 	s->sync_work = (hurry - 1) * 24;
-	s->unsync_max = 32;
+	s->unsync_max = s->unsync_looks = 32;
 }
 
 #endif

@@ -3373,7 +3373,7 @@ static void few_tables_are_unsync(void **state)
 {
 	struct shadow *s = g.m->shadow;
 
-	s->unsync_max = 16;
+	s->unsync_max = s->unsync_looks = 16;
 	write_to_tables(SPREAD, 8);
 	assert_true(s->unsync_count <= 16 && s->dormant);
 	expect_written(SPREAD, 8);

@@ -2,13 +2,14 @@
 /*
  * CPUID: the machine's own answers less what the hypervisor does not virtualise
  * and what the boot entry hides. Leaves that never change are computed once.
- * Leaves 0x40000000 and up are the hypervisor's: its name, its counters and
- * its log, for any program in the guest to read.
+ * Leaves 0x40000000 and up are the hypervisor's: its name, its counters, its log
+ * and its trace, for any program in the guest to read.
  */
 #include "arch/x86/guest/cpuid.h"
 
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/guest/trace.h"
 #include "arch/x86/log.h"
 #include "arch/x86/vendor.h"
 #include "lib/log.h"
@@ -406,7 +407,7 @@ static struct cpuid_regs counter_name_part(u32 subleaf)
 	return r;
 }
 
-static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 subleaf)
+static struct cpuid_regs hypervisor_leaf(struct vcpu *vcpu, u32 leaf, u32 subleaf)
 {
 	static const char release[sizeof(struct cpuid_regs)] = VERSION_TEXT;
 	struct cpuid_regs r = {0};
@@ -414,7 +415,7 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 
 	switch (leaf) {
 	case CPUID_HV_BASE:
-		r.eax = CPUID_HV_LOG_TEXT;
+		r.eax = CPUID_HV_TRACE_FILTER;
 		memcpy(&r.ebx, "Umbra Shadow", 12);
 		return r;
 	case CPUID_HV_VERSION:
@@ -428,7 +429,7 @@ static struct cpuid_regs hypervisor_leaf(const struct vcpu *vcpu, u32 leaf, u32 
 		value = log_written();
 		return (struct cpuid_regs){.eax = value, .ebx = LOG_RING_SIZE, .edx = value >> 32};
 	case CPUID_HV_LOG_TEXT: log_read((u64)subleaf * sizeof(r), (char *)&r, sizeof(r)); return r;
-	default: return r;
+	default: guest_trace_leaf(vcpu, leaf, subleaf, &r); return r;
 	}
 }
 

@@ -114,6 +114,7 @@ static void set_paging(struct vcpu *vcpu, bool flush)
 void cr_apply(struct vcpu *vcpu, bool flush)
 {
 	vcpu->check_root = guest_of(vcpu)->task_switches_unseen && !in_long_mode(vcpu);
+	vcpu->look_closer = vcpu->check_root || vcpu->traced;
 	vcpu->vendor->update_control(vcpu);
 	cr_set_read_intercepts(vcpu);
 	set_paging(vcpu, flush);

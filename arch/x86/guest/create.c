@@ -11,6 +11,7 @@
 #include "arch/x86/guest/msr.h"
 #include "arch/x86/guest/sleep.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/guest/trace.h"
 #include "arch/x86/memory.h"
 #include "lib/log.h"
 #include "mm/phys.h"
@@ -220,11 +221,13 @@ int guest_start_other(struct vcpu *vcpu)
 		log_error("guest: %s cannot set up the virtual CPU (error %d)\n", vcpu->vendor->name, err);
 		return err;
 	}
-	vcpu->mmu = shadow_mmu_create(g->shadow, &shadow_ops, vcpu, g->pdpt);
+	g->ops = &shadow_ops;
+	vcpu->mmu = shadow_mmu_create(g->shadow, g->ops, vcpu, g->pdpt);
 	if (!vcpu->mmu) {
 		log_error("guest: no memory for the shadow page tables\n");
 		return -ENOMEM;
 	}
+	guest_trace_apply(vcpu);
 	return init_neutral(vcpu, g->config);
 }
 

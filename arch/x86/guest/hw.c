@@ -2,6 +2,7 @@
 /* Instructions executed on the hardware for the guest; see hw.h. */
 #include "arch/x86/guest/hw.h"
 
+#include "arch/x86/guest/vcpu.h"
 #include "arch/x86/interrupt.h"
 #include "arch/x86/kick.h"
 #include "arch/x86/memory.h"
@@ -15,6 +16,19 @@
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 {
 	return cpuid(leaf, subleaf);
+}
+struct trace_ring *hw_trace_here(struct trace_record *record)
+{
+	const struct percpu *cpu = percpu_of(percpu_id_by_stack());
+	struct vcpu *vcpu = cpu ? __atomic_load_n(&cpu->vcpu, __ATOMIC_ACQUIRE) : NULL;
+
+	if (!vcpu)
+		return NULL;
+	record->rip = vcpu->exits ? vcpu_last_exit(vcpu)->rip : vcpu->rip;
+	record->cr3 = vcpu->cr3;
+	if (!record->address)
+		record->address = record->rip;
+	return &vcpu->trace;
 }
 int hw_msr_read(u32 msr, u64 *value)
 {

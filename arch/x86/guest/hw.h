@@ -8,9 +8,12 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/execute.h"
+#include "lib/trace.h"
 #include "arch/x86/vendor.h"
 
 struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf);
+/* For trace_set_here(): the ring of this CPU's virtual CPU. Also where GS.base is the guest's. */
+struct trace_ring *hw_trace_here(struct trace_record *record);
 /* 0, or -EFAULT where the hardware raises #GP. */
 MUST_CHECK int hw_msr_read(u32 msr, u64 *value);
 MUST_CHECK int hw_msr_write(u32 msr, u64 value);

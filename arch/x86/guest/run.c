@@ -12,6 +12,7 @@
 #include "arch/x86/guest/reset.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
+#include "arch/x86/guest/trace.h"
 #include "lib/log.h"
 #include "mm/shadow.h"
 #include "mm/witness/witness.h"
@@ -126,6 +127,17 @@ void guest_messages(struct vcpu *vcpu)
 	}
 }
 
+/* The longest so far, or the trace is told of each. */
+static NOINLINE void look_at_exit(struct vcpu *vcpu, u64 ticks)
+{
+	if (ticks > vcpu->longest_exit)
+		__atomic_store_n(&vcpu->longest_exit, ticks, __ATOMIC_RELAXED);
+	if (vcpu->traced)
+		guest_trace_exit(vcpu, ticks, &vcpu->inject);
+	else
+		vcpu->exit_looks = (s64)vcpu->longest_exit;
+}
+
 void guest_exit(struct vcpu *vcpu)
 {
 	u64 begun = __builtin_ia32_rdtsc(), ticks;
@@ -141,8 +153,8 @@ void guest_exit(struct vcpu *vcpu)
 		exit_dispatch(vcpu);
 	}
 	ticks = __builtin_ia32_rdtsc() - begun; /* what follows may wait for a message, or be an audit */
-	if (unlikely(ticks > vcpu->longest_exit))
-		__atomic_store_n(&vcpu->longest_exit, ticks, __ATOMIC_RELAXED);
+	if (unlikely((s64)ticks > vcpu->exit_looks))
+		look_at_exit(vcpu, ticks);
 	if (unlikely(vcpu->several))
 		guest_messages(vcpu);
 	if (guest_entry_due(vcpu))

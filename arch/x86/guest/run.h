@@ -26,10 +26,10 @@ static ALWAYS_INLINE bool guest_root_is_ours(const struct vcpu *vcpu)
 	return likely(vcpu->vendor->hardware_root(vcpu).v == vcpu->root.v);
 }
 
-/* Where it costs it is looked at only if the guest can do it, and in debug builds. */
+/* Also while the trace is on, for VMX. Where it costs it is looked at only if the guest can do it, and in debug builds. */
 static ALWAYS_INLINE bool guest_root_is_checked(const struct vcpu *vcpu)
 {
-	return unlikely(UMBRA_DEBUG_ENABLED || vcpu->check_root);
+	return unlikely(UMBRA_DEBUG_ENABLED || vcpu->look_closer);
 }
 
 static ALWAYS_INLINE bool guest_root_is_foreign(const struct vcpu *vcpu)

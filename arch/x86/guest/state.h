@@ -133,6 +133,7 @@ struct guest {
 	const struct guest_config *config;
 	hpa_t pdpt; /* shadow_mmu_create() */
 	struct shadow *shadow;
+	const struct shadow_ops *ops; /* of the shadow MMU, while the trace is off */
 	u32 phys_bits;
 	u32 audit_interval;
 	u64 next_whole_audit; /* number of exits at which shadow_audit() is due */

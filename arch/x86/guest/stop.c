@@ -11,6 +11,9 @@
 static const char *const kind_text[EXIT_KIND_COUNT] = {EXIT_KINDS(X)};
 #undef X
 
+/* Records of the trace in a dump. */
+#define TRACE_DUMPED 32u
+
 static void dump_ring(const struct vcpu *vcpu)
 {
 	u64 count = MIN(vcpu->exits, EXIT_RING);
@@ -40,6 +43,7 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 		  (unsigned long long)vcpu->exits);
 	vcpu->vendor->dump(vcpu);
 	dump_ring(vcpu);
+	trace_dump(&vcpu->trace, TRACE_DUMPED);
 	vcpu->vendor->cpu_disable(); /* SMIs go through again: GIF was 0 */
 	log_error("the guest has stopped; reset the machine or switch it off\n");
 	hw_stop();
@@ -63,5 +67,6 @@ NORETURN void guest_shutdown(struct vcpu *vcpu)
 	dump_registers(vcpu);
 	log_error("guest: triple fault at rip %llx, cr2 %llx on CPU %u; resetting the machine\n",
 		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2, vcpu->id);
+	trace_dump(&vcpu->trace, TRACE_DUMPED);
 	hw_reset();
 }

@@ -8,6 +8,7 @@
 #define ARCH_X86_GUEST_VCPU_H
 
 #include "lib/log.h"
+#include "lib/trace.h"
 #include "lib/types.h"
 #include "lib/x86.h"
 #include "mm/shadow.h"
@@ -159,6 +160,11 @@ struct vcpu_noted {
 	u32 event;
 };
 
+/* The registers as the trace saw them last (trace.h). */
+struct vcpu_seen {
+	u64 cr0, cr3, cr4, efer;
+};
+
 /* Who executes the guest's instructions: execution.h. */
 enum execution {
 	EXECUTION_NATIVE,    /* the hardware, which is all there is where it runs real mode too */
@@ -189,20 +195,26 @@ struct vcpu {
 	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
 	struct shadow_mmu *mmu;
 	const struct vendor *vendor;
-	void *hw;        /* backend's state: struct svm_vcpu or vmx_vcpu */
-	hpa_t root;      /* what the hardware walks: set by set_shadow_root() */
-	bool check_root; /* by a hardware task switch the guest could change that without an exit of its own */
-	void *guest;     /* arch/x86/guest private state: MTRRs, APIC, stepping */
-	u32 id;          /* in the guest's table of processors */
-	u32 cpu;         /* percpu_of() */
-	u32 interpreted; /* interpret_one() counts here, in units of 400 host instructions */
-	bool several;    /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
+	void *hw;         /* backend's state: struct svm_vcpu or vmx_vcpu */
+	hpa_t root;       /* what the hardware walks: set by set_shadow_root() */
+	bool look_closer; /* check_root, or the trace is on: then the fast path is another */
+	bool check_root;  /* by a hardware task switch the guest could change that without an exit of its own */
+	void *guest;      /* arch/x86/guest private state: MTRRs, APIC, stepping */
+	u32 id;           /* in the guest's table of processors */
+	u32 cpu;          /* percpu_of() */
+	u32 interpreted;  /* interpret_one() counts here, in units of 400 host instructions */
+	bool several;     /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 longest_exit; /* of the slow path, in ticks of the TSC */
+	s64 exit_looks;   /* one that takes longer is looked at: longest_exit; -1: each, for the trace */
 	u64 exits;
 	u64 next_audit; /* number of exits at which an audit or a look of the oracle is due, ~0: never */
 	struct exit_record ring[EXIT_RING]; /* exit n is at n % EXIT_RING */
 	struct vcpu_noted noted;
+	struct trace_ring trace; /* guest_trace_give() */
+	struct vcpu_seen seen;
+	u64 trace_asked; /* the exit by which the guest last read the trace: vcpu.exits */
+	bool traced;     /* guest_trace_apply() */
 	/* #DB is injected with these bits of DR6, of which run() clears B0 to B3 first; then it clears them here. */
 	u64 dr6_set;
 	u32 breakpoints_hit; /* DR6.B0 to B3 that the instruction at hand has earned so far: breakpoint.h */

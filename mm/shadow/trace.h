@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the engine tells the trace (lib/trace.h). Each function but the first looks at its kind itself; the frequent
+ * paths come by here only while the trace is on: see shadow_trace().
+ *
+ * Records name what is the guest's: its tables by guest-physical address, links by the table they lead to.
+ */
+#ifndef MM_SHADOW_TRACE_H
+#define MM_SHADOW_TRACE_H
+
+#include "lib/trace.h"
+#include "mm/shadow/accessors.h"
+
+#define TRACE_COLD __attribute__((cold)) NOINLINE
+
+/* Does anything of the engine's go to the trace? */
+static ALWAYS_INLINE bool trace_engine_on(void)
+{
+	return unlikely(__atomic_load_n(&trace_mask, __ATOMIC_RELAXED));
+}
+
+/* An entry has changed. */
+TRACE_COLD void trace_entry(const struct shadow *s, u32 page, u32 index, u64 old, u64 new);
+/* Entries of a page of level 1 are about to be dropped, those in bits of a word of its live_map. */
+TRACE_COLD void trace_entries(const struct shadow *s, u32 page, u32 word, u64 bits);
+
+/* UNSYNC, SYNC, ZAP, RECLAIM: of the guest's table. */
+TRACE_COLD void trace_table(enum trace_kind kind, const struct shadow_page *sp);
+
+/* A leaf that is in place now, for a fault or ahead of one. gpte: the guest's entry, 0: there is none. */
+TRACE_COLD void trace_fill(const struct shadow *s, gva_t gva, u32 page, u32 index, u64 gpte);
+TRACE_COLD void trace_prefetch(const struct shadow *s, u32 page, u32 index, u64 gpte);
+
+/* A fault's walk has ended: at the guest's entry slot, of a table of that level; result: enum shadow_result. */
+TRACE_COLD void trace_walk(gva_t gva, u32 error, u64 gpte, u32 level, gpa_t slot, u32 result);
+/* The same of a whole walk, and what it set in the guest's entries. */
+TRACE_COLD void trace_slow_walk(const struct gpt_walk *w, gva_t gva, u32 error, enum gpt_status status);
+/* What the fast path set in the leaf. */
+TRACE_COLD void trace_fast_marks(const struct cached_path *path, gva_t gva, u64 gpte, u64 marked);
+
+/* The address of an entry of the guest's table that a path leads to. */
+static inline gpa_t trace_path_entry(const struct cached_path *path, u32 index)
+{
+	return gpa((path->record->gfn << PAGE_SHIFT) + index * 8);
+}
+
+#endif
