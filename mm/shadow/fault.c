@@ -498,7 +498,8 @@ static TRACE_COLD void fault_prefetch_traced(struct shadow_mmu *mmu, struct cach
 
 /* What the upper levels say is known: present, all rights, A set, nothing reserved. With the lock, or one CPU. */
 static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struct shadow *s, gva_t gva,
-						   struct gpt_access access, struct shadow_fault *fault, bool traced)
+						   struct gpt_access access, struct shadow_fault *fault,
+						   bool traced, u32 error)
 {
 	struct cached_path *path = path_slot(mmu, gva);
 	u32 index = level_index(1, gva), first;
@@ -522,7 +523,7 @@ static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struc
 	if (unlikely(w.marked != gpte && !fast_mark(mmu, &path->table[index], gpte, w.marked)))
 		return NOT_FAST;
 	if (traced)
-		trace_fast_marks(path, gva, gpte, w.marked);
+		trace_fast_walk(path, gva, error, gpte, w.marked);
 	page_touch(path->record);
 	if (traced || unlikely((*at & PTE_P) || ((w.spte & SPTE_RMAP) && (w.word & LIST_VALUE)))) {
 		leaf_install(s, path->page, index, w.spte);
@@ -552,13 +553,10 @@ static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struc
 static TRACE_COLD enum shadow_result fault_traced(struct shadow_mmu *mmu, gva_t gva, u32 error,
 						  struct gpt_access access, struct shadow_fault *fault)
 {
-	const struct cached_path *path = path_slot(mmu, gva);
-	enum shadow_result result = fault_fast(mmu, mmu->s, gva, access, fault, true);
-	u32 index = level_index(1, gva);
+	enum shadow_result result = fault_fast(mmu, mmu->s, gva, access, fault, true, error);
 
-	if (result != NOT_FAST)
-		trace_walk(gva, error, __atomic_load_n(&path->table[index], __ATOMIC_RELAXED), 1,
-			   trace_path_entry(path, index), result);
+	if (result == SHADOW_INJECT)
+		trace_fast_refused(path_slot(mmu, gva), gva, error);
 	return result;
 }
 
@@ -654,7 +652,7 @@ static NOINLINE enum shadow_result fault_locked(struct shadow_mmu *mmu, gva_t gv
 	if (unlikely(s->traced))
 		result = fault_traced(mmu, gva, error, access, fault);
 	else
-		result = fault_fast(mmu, s, gva, access, fault, false);
+		result = fault_fast(mmu, s, gva, access, fault, false, error);
 	if (s->readers)
 		nodes_stash(mmu);
 	engine_unlock(s);
@@ -677,6 +675,6 @@ enum shadow_result shadow_handle_fault(struct shadow_mmu *mmu, gva_t gva, u32 er
 			return fault_slow(mmu, gva, error, access, fault);
 		return fault_locked(mmu, gva, error, access, fault);
 	}
-	result = fault_fast(mmu, s, gva, access, fault, false);
+	result = fault_fast(mmu, s, gva, access, fault, false, error);
 	return likely(result != NOT_FAST) ? result : fault_slow(mmu, gva, error, access, fault);
 }

@@ -146,7 +146,8 @@ void trace_prefetch(const struct shadow *s, u32 page, u32 index, u64 gpte)
 		leaf_emit(TRACE_PREFETCH, s, gva, page, index, gpte);
 }
 
-void trace_walk(gva_t gva, u32 error, u64 gpte, u32 level, gpa_t slot, u32 result)
+/* At the guest's entry slot, of a table of that level; result: enum shadow_result. */
+static void walk_emit(gva_t gva, u32 error, u64 gpte, u32 level, gpa_t slot, u32 result)
 {
 	if (trace_on(TRACE_WALK))
 		trace_emit(&(struct trace_record){
@@ -187,18 +188,33 @@ void trace_slow_walk(const struct gpt_walk *w, gva_t gva, u32 error, enum gpt_st
 	u64 gpte = level ? w->step[level].entry : 0;
 	gpa_t slot = gpa(level ? gpt_walk_table(w, level) + ((uintptr_t)w->step[level].slot & (PAGE_SIZE - 1)) : 0);
 
-	trace_walk(gva, error, gpte, level, slot,
-		   status == GPT_OK    ? SHADOW_FIXED :
-		   status == GPT_FAULT ? SHADOW_INJECT :
-					 SHADOW_RETRY);
+	walk_emit(gva, error, gpte, level, slot,
+		  status == GPT_OK    ? SHADOW_FIXED :
+		  status == GPT_FAULT ? SHADOW_INJECT :
+					SHADOW_RETRY);
 	if (status == GPT_OK)
 		marks_emit(gva, 0, gpte, level, slot, w->a_sets, w->d_sets);
 }
 
-void trace_fast_marks(const struct cached_path *path, gva_t gva, u64 gpte, u64 marked)
+static gpa_t path_entry(const struct cached_path *path, u32 index)
 {
-	marks_emit(gva, gpte, marked, 1, trace_path_entry(path, level_index(1, gva)), !!(~gpte & marked & PTE_A),
-		   !!(~gpte & marked & PTE_D));
+	return gpa((path->record->gfn << PAGE_SHIFT) + index * 8);
+}
+
+void trace_fast_walk(const struct cached_path *path, gva_t gva, u32 error, u64 gpte, u64 marked)
+{
+	gpa_t slot = path_entry(path, level_index(1, gva));
+
+	walk_emit(gva, error, marked, 1, slot, SHADOW_FIXED);
+	marks_emit(gva, gpte, marked, 1, slot, !!(~gpte & marked & PTE_A), !!(~gpte & marked & PTE_D));
+}
+
+void trace_fast_refused(const struct cached_path *path, gva_t gva, u32 error)
+{
+	u32 index = level_index(1, gva);
+
+	walk_emit(gva, error, __atomic_load_n(&path->table[index], __ATOMIC_RELAXED), 1, path_entry(path, index),
+		  SHADOW_INJECT);
 }
 
 /* --- on and off -------------------------------------------------------------------- */

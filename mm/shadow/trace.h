@@ -31,17 +31,10 @@ TRACE_COLD void trace_table(enum trace_kind kind, const struct shadow_page *sp);
 TRACE_COLD void trace_fill(const struct shadow *s, gva_t gva, u32 page, u32 index, u64 gpte);
 TRACE_COLD void trace_prefetch(const struct shadow *s, u32 page, u32 index, u64 gpte);
 
-/* A fault's walk has ended: at the guest's entry slot, of a table of that level; result: enum shadow_result. */
-TRACE_COLD void trace_walk(gva_t gva, u32 error, u64 gpte, u32 level, gpa_t slot, u32 result);
-/* The same of a whole walk, and what it set in the guest's entries. */
+/* A whole walk for a fault, and what it set in the guest's entries. */
 TRACE_COLD void trace_slow_walk(const struct gpt_walk *w, gva_t gva, u32 error, enum gpt_status status);
-/* What the fast path set in the leaf. */
-TRACE_COLD void trace_fast_marks(const struct cached_path *path, gva_t gva, u64 gpte, u64 marked);
-
-/* The address of an entry of the guest's table that a path leads to. */
-static inline gpa_t trace_path_entry(const struct cached_path *path, u32 index)
-{
-	return gpa((path->record->gfn << PAGE_SHIFT) + index * 8);
-}
+/* A walk by the fast path, and what it set in the leaf; or one that ended in a fault of the guest's. */
+TRACE_COLD void trace_fast_walk(const struct cached_path *path, gva_t gva, u32 error, u64 gpte, u64 marked);
+TRACE_COLD void trace_fast_refused(const struct cached_path *path, gva_t gva, u32 error);
 
 #endif

@@ -45,6 +45,7 @@ import selftest  # noqa: E402
 import several  # noqa: E402
 import stick  # noqa: E402
 import tables  # noqa: E402
+import tracing  # noqa: E402
 import umbra_install  # noqa: E402
 import usb  # noqa: E402
 import vm  # noqa: E402
@@ -350,7 +351,7 @@ def image_tests():
     tests = {}
     for source in sorted(os.listdir("tests/guest")):
         if source.endswith(".c") and source not in ("apic.c", "messages.c", "msr.c", "processors.c", "rights.c", "rom.c", "shootdown.c",
-                                                          "watch.c"):  # these have tests of their own
+                                                          "trace.c", "watch.c"):  # these have tests of their own
             name = source[:-2]
             for bare in (True, False):
                 test = functools.partial(run_image, name, bare)
@@ -647,7 +648,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 # --- all of them ----------------------------------------------------------------
 
 MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, consoles,
-           umbra_install, stick, usb, firmware, menu, handed_over)
+           umbra_install, stick, usb, firmware, menu, handed_over, tracing)
 
 
 def run_test(name, test):

@@ -18,6 +18,7 @@
 #include "boot/entry_list.h"
 #include "boot/loader_config.h"
 #include "boot/options.h"
+#include "lib/trace_record.h"
 
 static struct boot_entry entry;
 static struct boot_error error;
@@ -522,6 +523,15 @@ static void wrong_umbra_options_are_named(void **state)
 		"sipi=protecte",
 		"sipi=reality",
 		"sipi=long",
+		"trace=",
+		"trace",
+		"trace=fills",
+		"trace=fill,,walk",
+		"trace=size=4K", /* of nothing */
+		"trace=fill,size=",
+		"trace=fill,size=4095",
+		"trace=fill,size=65M",
+		"trace=fill,guest=1",
 		"sipi",
 		"bare=1",
 		"colour=red",
@@ -546,6 +556,23 @@ static void least_pool_and_shadow_are_taken(void **state)
 	assert_true(options_parse(&options, "pool=2M shadow=256K", true, &error));
 	assert_int_equal(options.hv.pool_bytes, 2 << 20);
 	assert_int_equal(options.hv.shadow_bytes, 256 << 10);
+}
+
+static void kinds_of_the_trace_and_its_size_are_taken(void **state)
+{
+	assert_true(options_parse(&options, "audit=0", true, &error));
+	assert_true(!options.hv.trace_kinds && !options.hv.trace_bytes && !options.hv.trace_changes);
+	assert_true(options_parse(&options, "trace=exit,a,d,size=1M", true, &error));
+	assert_int_equal(options.hv.trace_kinds, 1u << TRACE_EXIT | 1u << TRACE_A_SET | 1u << TRACE_D_SET);
+	assert_int_equal(options.hv.trace_bytes, 1 << 20);
+	assert_false(options.hv.trace_changes);
+	assert_true(options_parse(&options, "trace=guest", true, &error));
+	assert_true(options.hv.trace_changes && !options.hv.trace_kinds);
+	assert_int_equal(options.hv.trace_bytes, OPTIONS_TRACE_DEFAULT);
+	assert_true(options_parse(&options, "trace=all", true, &error));
+	assert_int_equal(options.hv.trace_kinds, TRACE_ALL);
+	assert_true(options_parse(&options, "trace=flight,msr", true, &error));
+	assert_int_equal(options.hv.trace_kinds, TRACE_FLIGHT | 1u << TRACE_MSR);
 }
 
 static void audits_are_for_debug_builds(void **state)
@@ -750,6 +777,7 @@ int main(void)
 		cmocka_unit_test(umbra_options_are_read),
 		cmocka_unit_test(wrong_umbra_options_are_named),
 		cmocka_unit_test(least_pool_and_shadow_are_taken),
+		cmocka_unit_test(kinds_of_the_trace_and_its_size_are_taken),
 		cmocka_unit_test(audits_are_for_debug_builds),
 		cmocka_unit_test(long_umbra_options_are_refused),
 		cmocka_unit_test(numbers_and_sizes_do_not_overflow),

@@ -1025,7 +1025,7 @@ static void counters_are_readable_by_cpuid(void **state)
 	vcpu.exits = 0x123456789aull;
 	vcpu.exit_count[EXIT_CPUID] = 5;
 	r = cpuid_answer(&vcpu, 0x40000000, 0);
-	assert_int_equal(r.eax, 0x40000013);
+	assert_int_equal(r.eax, 0x40000022);
 	assert_memory_equal(&r.ebx, "Umbra Shadow", 12);
 	r = cpuid_answer(&vcpu, 0x40000001, 0);
 	assert_int_equal(r.ebx, 1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT + 7);
