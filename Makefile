@@ -591,7 +591,7 @@ usb: $(if $(DEV),build/umbra.img) ## Write build/umbra.img to a stick, DEV=/dev/
 DIST := build/umbra-$(VERSION).tar.zst
 dist: $(DIST) ## Pack the image, the stick, umbractl and the documents into build/umbra-VERSION.tar.zst
 
-$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist tools/umbra-install
+$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist tools/umbra-install tools/umbra-trace
 	$(call say,DIST,$@)
 	$(Q)tools/make-dist $@ umbra-$(VERSION)
 
