@@ -189,7 +189,7 @@ static const struct {
 	{"cpus", parse_cpus, "cpus=NUMBER of processors for the guest, 1 to 256"},
 	{"sipi", parse_sipi, "sipi=real or protected"},
 	{"trace", parse_trace,
-	 "trace=KIND,KIND such as exit,fill or all, flight, guest; with size=256K, 4K to 64M"},
+	 "trace=KIND,KIND such as exit,fill or all, with size=256K and guest (docs/tracing.md)"},
 };
 
 static bool parse_word(struct umbra_options *options, struct text_span word, struct boot_error *error)

@@ -254,16 +254,24 @@ static bool leads_to(const struct trace_record *r, uint64_t entry, uint64_t pfn)
 	return (entry & 0xffffffffff000ull) >> PAGE_SHIFT >> shift == pfn >> shift;
 }
 
+/* What goes together with its table no address leads to any more. */
+static bool is_holder(const struct holder *h, const struct trace_record *r)
+{
+	if (h->where != r->where)
+		return false;
+	return r->detail & TRACE_ENTRY_KNOWN ? h->address == r->address : h->now && h->entry == r->old;
+}
+
 static void note_holder(const struct trace_record *r, bool now)
 {
 	uint32_t i = 0;
 
-	while (i < holder_count && (holders[i].where != r->where || holders[i].address != r->address))
+	while (i < holder_count && !is_holder(&holders[i], r))
 		i++;
 	if (i == HOLDERS_MAX)
 		return;
 	holder_count = i == holder_count ? i + 1 : holder_count;
-	holders[i] = (struct holder){r->where, r->address, r->new, now};
+	holders[i] = (struct holder){.where = r->where, .address = r->address, .entry = r->new, .now = now};
 }
 
 static void print_holders(void)
