@@ -6,6 +6,7 @@
  * a sleep with interrupts off, which nothing ends but an event that is injected or an INIT, is kept here. With them on it ends too early in
  * Bochs, as it may for an SMI.
  */
+#include "arch/x86/guest/trace.h"
 #include "lib/x86.h"
 #include "vmx/vmx.h"
 
@@ -35,6 +36,8 @@ bool vmx_halt_begin(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	vmx->halt_rip = vmcs_read_natural(VMCS_GUEST_RIP) + info->insn_len;
 	vmcs_write_natural(VMCS_GUEST_RIP, vmx->halt_rip);
 	vmx->halted = finish_instruction(rflags) && !(rflags & RFLAGS_IF);
+	if (unlikely(vcpu->traced))
+		guest_trace_exit(vcpu, 0, &(struct vcpu_event){.type = EVENT_NONE});
 	return true;
 }
 

@@ -37,6 +37,14 @@ def test_trace_of_known_events_holds_exactly_these_in_bochs_on_vmx():
     require(re.search(ended, result.serial), f"the image did not end: {result.panic or ''}")
 
 
+def test_end_of_the_trace_is_told_when_a_guest_is_stopped():
+    machine = vm.Machine(kernel="build/guest/legacy/taskswitch1.elf", multiboot=True, options="", memory="512M", umbra="trace=all")
+    result = boot("trace-end", machine, timeout=IMAGE_TIMEOUT, until=rb"the guest has stopped|END: ")
+    told = re.findall(r"umbra: trace of CPU 0: the last (\d+) records of \d+", result.text)
+    records = re.findall(r"umbra: +\w+ +[0-9a-f]+ rip [0-9a-f]+ cr3 [0-9a-f]+ at ", result.text)
+    require(told == ["32"] and len(records) == 32, f"its trace is not printed: {told}, {len(records)} records")
+
+
 # --- the tools ------------------------------------------------------------------
 
 COMMANDS = """umbractl trace off; umbractl trace on flight,exit,walk

@@ -132,10 +132,13 @@ static NOINLINE void look_at_exit(struct vcpu *vcpu, u64 ticks)
 {
 	if (ticks > vcpu->longest_exit)
 		__atomic_store_n(&vcpu->longest_exit, ticks, __ATOMIC_RELAXED);
-	if (vcpu->traced)
+	if (__atomic_load_n(&vcpu->traced, __ATOMIC_RELAXED)) {
 		guest_trace_exit(vcpu, ticks, &vcpu->inject);
-	else
-		vcpu->exit_looks = (s64)vcpu->longest_exit;
+		return;
+	}
+	__atomic_store_n(&vcpu->exit_looks, (s64)vcpu->longest_exit, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&vcpu->traced, __ATOMIC_SEQ_CST)) /* another CPU has turned it on meanwhile */
+		vcpu->exit_looks = -1;
 }
 
 void guest_exit(struct vcpu *vcpu)
