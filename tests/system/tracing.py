@@ -42,7 +42,7 @@ def test_end_of_the_trace_is_told_when_a_guest_is_stopped():
     result = boot("trace-end", machine, timeout=IMAGE_TIMEOUT, until=rb"the guest has stopped|END: ")
     told = re.findall(r"umbra: trace of CPU 0: the last (\d+) records of \d+", result.text)
     records = re.findall(r"umbra: +\w+ +[0-9a-f]+ rip [0-9a-f]+ cr3 [0-9a-f]+ at ", result.text)
-    require(told == ["32"] and len(records) == 32, f"its trace is not printed: {told}, {len(records)} records")
+    require(len(told) == 1 and 10 < len(records) <= 32 and told[0] == str(len(records)), f"its trace is not printed: {told}, {len(records)} records")
 
 
 # --- the tools ------------------------------------------------------------------
