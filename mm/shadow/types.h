@@ -117,7 +117,6 @@ struct shadow_page {
 	u32 generation;             /* s->generation when it was made: an older one is found no more */
 };
 _Static_assert(sizeof(struct shadow_page) == 128, "see unused");
-
 struct shadow_mmu;
 
 /* A CPU says that it is in a fast path (S25), on a line that nobody else writes to. */
@@ -131,7 +130,7 @@ struct shadow {
 	struct shadow_reader *readers; /* [index of the CPU]; NULL: there will be one CPU only */
 	u64 *only_debt;                /* flush_owed of the only CPU; NULL: there are several */
 	u64 *quick_debt;    /* the same; NULL, too: the trace is told of what goes (mm/shadow/trace.h) */
-	bool traced;        /* shadow_trace(); the words that it sets have their names in common */
+	bool traced;        /* shadow_trace(), which sets this and the five words around it */
 	bool faults_locked; /* readers, or traced: a fault does not begin with the fast path of one CPU */
 	bool faults_shared; /* there are several CPUs, and their faults take the fast path without the lock */
 	u64 leaf_looks;     /* a leaf with one of these bits is looked at where it is installed */
@@ -290,7 +289,6 @@ struct shadow_mmu {
 	struct cached_path paths[PATH_CACHE_SIZE];
 	struct cached_code code[CODE_CACHE_SIZE];
 };
-
 _Static_assert(offsetof(struct shadow_mmu, flush_owed) == offsetof(struct shadow_mmu_head, flush_owed), "shadow.h");
 _Static_assert(offsetof(struct shadow_mmu, flush_seen) == offsetof(struct shadow_mmu_head, flush_seen), "shadow.h");
 _Static_assert(offsetof(struct shadow_mmu, entry_due) == offsetof(struct shadow_mmu_head, entry_due), "shadow.h");
