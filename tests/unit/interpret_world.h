@@ -175,6 +175,27 @@ void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 
 	note_write((ram->gfn << PAGE_SHIFT) + offset, len);
 }
 
+void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
+		     u32 count)
+{
+	for (u32 i = 0; i < count; i++)
+		shadow_write_ram(mmu, ram, end -= size, &values[i], size);
+}
+
+bool shadow_exchange_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *expected,
+			 const void *value, u32 len)
+{
+	exchanges++;
+	if (interference) {
+		interference--;
+		ram->at[offset]++;
+	}
+	if (memcmp(ram->at + offset, expected, len))
+		return false;
+	shadow_write_ram(mmu, ram, offset, value, len);
+	return true;
+}
+
 static bool code_in_place = true; /* shadow_find_code() finds it */
 const u8 *shadow_find_code(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access)
 {

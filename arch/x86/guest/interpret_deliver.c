@@ -33,64 +33,52 @@ static NORETURN void stop(const struct delivery *d, const char *why)
 		   (unsigned long long)d->vcpu->cr0, why);
 }
 
-/* Values of size bytes, the last one on top; all of them or none, for registers change behind them. */
-static int push(struct delivery *d, u32 size, const u64 *values, u32 count)
+static void enter(struct vcpu *vcpu, u64 rip, u64 cleared)
 {
-	u64 rsp = d->vcpu->gpr[GPR_RSP];
-
-	for (u32 i = 0; i < count; i++) {
-		int err = emu_push_value(&d->emu, size, values[i]);
-
-		if (err) {
-			d->vcpu->gpr[GPR_RSP] = rsp;
-			return err;
-		}
-	}
-	return 0;
-}
-
-static void enter(struct delivery *d, const struct segment *cs, u64 rip, u64 cleared)
-{
-	struct vcpu *vcpu = d->vcpu;
-
-	known_set_segment(vcpu, SEG_CS, cs);
 	vcpu->rip = rip;
 	vcpu->rflags &= ~(cleared | RFLAGS_TF | RFLAGS_RF);
 	vcpu->interrupt_shadow = false;
 	vcpu->breakpoints_hit = 0;
-	if (d->event->type == EVENT_NMI)
-		vcpu->nmi_blocked = true;
-}
-
-static void segment_of(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
-{
-	vcpu->vendor->get_segment(vcpu, which, out);
 }
 
 /* --- real mode: a table of far pointers, SDM vol. 3 section 20.1.4 -------------------------------- */
 
 #define VECTOR_BYTES 4u
 
-static int deliver_real(struct delivery *d)
+/* rip: to be pushed. */
+static int deliver_real(struct emu *e, u8 vector, u64 rip)
 {
-	struct vcpu *vcpu = d->vcpu;
-	const u64 values[] = {vcpu->rflags & 0xffff, insn_selector(vcpu, SEG_CS), d->rip};
-	u32 entry, at = d->event->vector * VECTOR_BYTES;
-	struct segment table, cs;
+	struct vcpu *vcpu = e->vcpu;
+	const u64 values[] = {vcpu->rflags & 0xffff, known_selector(vcpu, SEG_CS), rip};
+	u32 entry, at = vector * VECTOR_BYTES;
+	struct segment buf;
+	const struct segment *table = known_segment(vcpu, SEG_IDTR, &buf);
 	int err;
 
-	segment_of(vcpu, SEG_IDTR, &table);
-	if (at + VECTOR_BYTES - 1 > table.limit)
-		return interpret_fault(&d->emu, VEC_GP, 0);
-	err = system_read(vcpu, (u32)(table.base + at), &entry, sizeof(entry));
+	if (unlikely(at + VECTOR_BYTES - 1 > table->limit))
+		return interpret_fault(e, VEC_GP, 0);
+	err = system_read(vcpu, (u32)(table->base + at), &entry, sizeof(entry));
 	if (!err)
-		err = push(d, 2, values, ARRAY_SIZE(values));
+		err = emu_push_values(e, 2, values, ARRAY_SIZE(values));
 	if (err)
 		return err;
 	segment_load_real(vcpu, SEG_CS, (u16)(entry >> 16));
-	segment_of(vcpu, SEG_CS, &cs);
-	enter(d, &cs, (u16)entry, RFLAGS_IF | RFLAGS_AC);
+	enter(vcpu, (u16)entry, RFLAGS_IF | RFLAGS_AC);
 	return 0;
+}
+
+/* In real mode a far call, with no single step behind it, for TF is clear by then. */
+int interpret_soft_interrupt(struct emu *e)
+{
+	struct vcpu *vcpu = e->vcpu;
+	u8 vector = (u8)e->insn->imm, len = e->insn->len;
+
+	if (interpret_is_real(e)) {
+		e->branched = true;
+		return deliver_real(e, vector, vcpu->rip + len);
+	}
+	vcpu->inject = (struct vcpu_event){.type = EVENT_SOFT_INTERRUPT, .vector = vector, .insn_len = len};
+	return -EFAULT;
 }
 
 /* --- protected mode: gates, SDM vol. 3 section 6.11 ------------------------------------------------- */
@@ -115,13 +103,13 @@ static u32 gate_error(const struct delivery *d)
 static int read_gate(struct delivery *d, u64 *gate)
 {
 	u32 at = d->event->vector * GATE_BYTES;
-	struct segment table;
+	struct segment buf;
+	const struct segment *table = known_segment(d->vcpu, SEG_IDTR, &buf);
 	int err;
 
-	segment_of(d->vcpu, SEG_IDTR, &table);
-	if (at + GATE_BYTES - 1 > table.limit)
+	if (at + GATE_BYTES - 1 > table->limit)
 		return interpret_fault(&d->emu, VEC_GP, gate_error(d));
-	err = system_read(d->vcpu, (u32)(table.base + at), gate, sizeof(*gate));
+	err = system_read(d->vcpu, (u32)(table->base + at), gate, sizeof(*gate));
 	if (err)
 		return err;
 	switch (GATE_TYPE(*gate)) {
@@ -183,37 +171,44 @@ static int deliver_protected(struct delivery *d)
 	offset = (gate & 0xffff) | (wide ? gate >> 48 << 16 : 0);
 	err = read_handler(d, (u16)(gate >> 16), offset, &cs);
 	if (!err)
-		err = push(d, wide ? 4 : 2, values, count);
-	if (!err)
-		enter(d, &cs, offset, RFLAGS_NT | RFLAGS_VM | (trap ? 0 : RFLAGS_IF));
-	return err;
+		err = emu_push_values(&d->emu, wide ? 4 : 2, values, count);
+	if (err)
+		return err;
+	known_set_segment(vcpu, SEG_CS, &cs);
+	enter(vcpu, offset, RFLAGS_NT | RFLAGS_VM | (trap ? 0 : RFLAGS_IF));
+	return 0;
 }
 
 /* --- both ---------------------------------------------------------------------------------------------- */
 
 static int deliver(struct vcpu *vcpu, const struct vcpu_event *event)
 {
-	struct segment cs;
-	struct delivery d = {
-		.vcpu = vcpu,
-		.emu = {.vcpu = vcpu},
-		.event = event,
-		.rip = vcpu->rip + (is_soft(event) ? event->insn_len : 0),
-	};
+	struct segment buf;
+	struct delivery d;
+	int err;
 
-	segment_of(vcpu, SEG_CS, &cs);
-	d.emu.bits = cs.attributes & SEG_ATTR_DB ? 32 : 16;
-	return interpret_is_real(&d.emu) ? deliver_real(&d) : deliver_protected(&d);
+	d.vcpu = vcpu;
+	d.event = event;
+	d.rip = vcpu->rip + (is_soft(event) ? event->insn_len : 0);
+	emu_init(&d.emu, vcpu);
+	d.emu.insn = NULL;
+	d.emu.bits = known_segment(vcpu, SEG_CS, &buf)->attributes & SEG_ATTR_DB ? 32 : 16;
+	err = interpret_is_real(&d.emu) ? deliver_real(&d.emu, event->vector, d.rip) : deliver_protected(&d);
+	if (!err && event->type == EVENT_NMI)
+		vcpu->nmi_blocked = true;
+	return err;
 }
 
 void interpret_deliver(struct vcpu *vcpu, const struct vcpu_event *event)
 {
 	struct vcpu_event now = *event;
+	bool goes_on = known_of(vcpu)->on;
 
-	known_forget(vcpu);
 	vcpu->mmio.state = MMIO_NONE;
 	if (!(vcpu->cr0 & CR0_PE))
 		vcpu->cpl = 0;
+	if (!goes_on)
+		known_begin(vcpu);
 	vcpu->interpreted += 3;
 	for (;;) {
 		vcpu->inject.type = EVENT_NONE;
@@ -223,4 +218,6 @@ void interpret_deliver(struct vcpu *vcpu, const struct vcpu_event *event)
 		now = vcpu->inject; /* which has taken both into account, or it has shut down */
 	}
 	vcpu->exit.interrupted.type = EVENT_NONE;
+	if (!goes_on)
+		known_forget(vcpu);
 }

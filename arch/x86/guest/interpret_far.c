@@ -47,7 +47,9 @@ static int check_descriptor(struct emu *e, enum far_way way, u16 selector, const
 
 static int real_segment(struct emu *e, u16 selector, u64 offset, struct segment *out)
 {
-	e->vcpu->vendor->get_segment(e->vcpu, SEG_CS, out);
+	struct segment buf;
+
+	*out = *known_segment(e->vcpu, SEG_CS, &buf);
 	out->selector = selector;
 	out->base = (u32)selector << 4;
 	return offset > out->limit ? interpret_fault(e, VEC_GP, 0) : 0;
@@ -155,7 +157,10 @@ static int find_target(struct emu *e, enum far_way way, u16 selector, struct tar
 
 static void enter(struct emu *e, const struct segment *cs, u64 offset)
 {
-	known_set_segment(e->vcpu, SEG_CS, cs);
+	if (interpret_is_real(e))
+		segment_load_real(e->vcpu, SEG_CS, cs->selector);
+	else
+		known_set_segment(e->vcpu, SEG_CS, cs);
 	emu_branch(e, offset);
 }
 
@@ -171,10 +176,15 @@ static int read_target(struct emu *e, u16 *selector, u64 *offset)
 	return 0;
 }
 
+static int push_return(struct emu *e, u32 size)
+{
+	const u64 values[] = {known_selector(e->vcpu, SEG_CS), e->vcpu->rip + e->insn->len};
+
+	return emu_push_values(e, size, values, ARRAY_SIZE(values));
+}
+
 static int jump_or_call(struct emu *e, enum far_way way)
 {
-	struct vcpu *vcpu = e->vcpu;
-	u64 rsp = vcpu->gpr[GPR_RSP];
 	struct target t = {.size = e->insn->opsize};
 	u16 selector;
 	int err = read_target(e, &selector, &t.offset);
@@ -182,12 +192,8 @@ static int jump_or_call(struct emu *e, enum far_way way)
 	if (!err)
 		err = find_target(e, way, selector, &t);
 	if (!err && way == FAR_CALL)
-		err = emu_push_value(e, t.size, insn_selector(vcpu, SEG_CS));
-	if (!err && way == FAR_CALL)
-		err = emu_push_value(e, t.size, vcpu->rip + e->insn->len);
-	if (err)
-		vcpu->gpr[GPR_RSP] = rsp;
-	else
+		err = push_return(e, t.size);
+	if (!err)
 		enter(e, &t.cs, t.offset);
 	return err;
 }
@@ -209,6 +215,7 @@ static int take_outer_stack(struct emu *e, u32 up, u32 drop, u32 cpl)
 	if (err)
 		return err;
 	vcpu->cpl = (u8)cpl;
+	known_forget(vcpu);
 	emu_set_stack_pointer(e, rsp + drop);
 	segment_drop_inner(vcpu, cpl);
 	return 0;
@@ -219,12 +226,12 @@ static int return_far(struct emu *e, u32 drop, u32 drop_outer)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u32 size = e->insn->opsize, up = 2 * size + drop, cpl;
-	u64 selector;
+	u64 values[2], selector;
 	struct target t;
-	int err = emu_peek_value(e, 0, size, &t.offset);
+	int err = emu_peek_values(e, 0, size, values, ARRAY_SIZE(values));
 
-	if (!err)
-		err = emu_peek_value(e, size, size, &selector);
+	selector = values[1];
+	t.offset = values[0];
 	if (!err)
 		err = find_target(e, FAR_RETURN, (u16)selector, &t);
 	if (err)
@@ -245,6 +252,24 @@ static int return_far(struct emu *e, u32 drop, u32 drop_outer)
 #define IRET_FLAGS32 (RFLAGS_DEFINED & ~(RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP))
 #define IRET_FLAGS16 (RFLAGS_DEFINED & 0xffff)
 
+static int return_real(struct emu *e)
+{
+	struct vcpu *vcpu = e->vcpu;
+	u64 taken = e->insn->opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16, values[3];
+	struct segment buf;
+	int err = emu_peek_values(e, 0, e->insn->opsize, values, ARRAY_SIZE(values));
+
+	if (err)
+		return err;
+	if (values[0] > known_segment(vcpu, SEG_CS, &buf)->limit)
+		return interpret_fault(e, VEC_GP, 0);
+	emu_set_stack_pointer(e, vcpu->gpr[GPR_RSP] + 3 * e->insn->opsize);
+	segment_load_real(vcpu, SEG_CS, (u16)values[1]);
+	emu_branch(e, values[0]);
+	interpret_set_flags(e, (vcpu->rflags & ~taken) | (values[2] & taken));
+	return 0;
+}
+
 static int return_from_interrupt(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
@@ -252,12 +277,14 @@ static int return_from_interrupt(struct emu *e)
 	int err;
 
 	vcpu->nmi_blocked = false; /* even if it faults: SDM vol. 3 section 6.7.1 */
-	if (!interpret_is_real(e) && (vcpu->rflags & RFLAGS_NT || in_long_mode(vcpu)))
+	if (interpret_is_real(e))
+		return return_real(e);
+	if (vcpu->rflags & RFLAGS_NT || in_long_mode(vcpu))
 		interpret_stop(e, ": a return to another task, or in IA-32e mode");
 	err = emu_peek_value(e, 2 * e->insn->opsize, e->insn->opsize, &flags);
 	if (err)
 		return err;
-	if (!interpret_is_real(e) && e->insn->opsize == 4 && flags & RFLAGS_VM)
+	if (e->insn->opsize == 4 && flags & RFLAGS_VM)
 		interpret_stop(e, ": a return to virtual-8086 mode");
 	err = return_far(e, e->insn->opsize, 0);
 	if (!err)

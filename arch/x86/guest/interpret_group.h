@@ -18,7 +18,10 @@ MUST_CHECK int interpret_far(struct emu *e);      /* far JMP, CALL, RET; IRET */
 MUST_CHECK int interpret_stack(struct emu *e);    /* PUSHA, ENTER, POPF, segment registers and the stack */
 MUST_CHECK int interpret_segment(struct emu *e);  /* MOV to a segment register, LDS and its like, LAR, LSL, ARPL */
 MUST_CHECK int interpret_table(struct emu *e);    /* groups 6 and 7: LGDT, LTR, VERR, LMSW... */
-MUST_CHECK int interpret_system(struct emu *e); /* what the handlers of exits do; ports; MOV CR and DR; HLT, CLI, STI */
+MUST_CHECK int interpret_system(struct emu *e); /* what the handlers of exits do; INS, OUTS; MOV CR and DR; HLT, CLI, STI */
+MUST_CHECK int interpret_soft_interrupt(
+	struct emu *e); /* INT n; RIP stays where it is an event, whose delivery adds the length */
+MUST_CHECK int interpret_port(struct emu *e);  /* IN, OUT */
 MUST_CHECK int interpret_x87(struct emu *e);   /* x87 without a memory operand, and WAIT */
 MUST_CHECK int interpret_state(struct emu *e); /* FXSAVE, FXRSTOR */
 
