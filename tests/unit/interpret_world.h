@@ -15,6 +15,7 @@
 #include "arch/x86/guest/alu.h"
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
+#include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
@@ -78,8 +79,11 @@ static bool set_msr(struct vcpu *v, u32 msr, u64 value)
 	return true;
 }
 
+static void update_control(struct vcpu *v) {}
+
 static const struct vendor vendor = {
 	.name = "fake",
+	.update_control = update_control,
 	.get_segment = get_segment,
 	.set_segment = set_segment,
 	.get_dr7 = get_dr7,
@@ -253,6 +257,11 @@ void hw_mmio_write(hpa_t at, u32 size, u64 value) {}
 bool cpuid_has(struct vcpu *v, u32 leaf, enum cpuid_reg reg, u32 mask)
 {
 	return true;
+}
+int cr_write_cr3(struct vcpu *v, u64 value)
+{
+	v->cr3 = value;
+	return 0;
 }
 int msr_guest_read(struct vcpu *v, u32 msr, u64 *value)
 {
