@@ -422,8 +422,11 @@ static void task_gates_of_the_idt_switch_tasks(void **state)
 	make_next();
 	tss(NEXT)->trap = 1;
 	put_gate_at(IDT + 0x30 * 8, NEXT_TASK, 0, 0x85, 0);
-	deliver(EVENT_INTERRUPT, 0x30); /* and the debug trap, in the new task */
+	deliver(EVENT_INTERRUPT, 0x30);
 	assert_int_equal(segments[SEG_TR].selector, NEXT_TASK);
+	assert_int_equal(vcpu.rip, 0x9000);
+	assert_int_equal(vcpu.inject.vector, VEC_DB); /* the trap, in the new task */
+	interpret_deliver(&vcpu, &(struct vcpu_event){.type = EVENT_EXCEPTION, .vector = VEC_DB});
 	assert_int_equal(vcpu.rip, 0x20000 + VEC_DB);
 	assert_int_equal(dword((u32)vcpu.gpr[GPR_RSP]), 0x9000);
 	make_next();

@@ -183,11 +183,12 @@ static int push_frame(struct delivery *d, u32 cpl, u32 size)
 	return err;
 }
 
-/* The event is over with the switch; what is queued then came in the new task, or instead of it. */
+/* The event is over with the switch, and what is queued then is the new task's: the next step's, lest gates lead here for ever. */
 static int switch_task(struct delivery *d, u16 selector)
 {
 	struct vcpu *vcpu = d->vcpu;
 	struct vcpu_exit *exit = &vcpu->exit;
+	bool switched;
 
 	exit->task_source = TASK_GATE;
 	exit->task_selector = selector;
@@ -196,9 +197,9 @@ static int switch_task(struct delivery *d, u16 selector)
 	vcpu->breakpoints_hit = 0;
 	vcpu->interpreted += COST_TASK;
 	known_forget(vcpu);
-	task_handle_switch(vcpu);
+	switched = task_handle_switch(vcpu);
 	exit->insn_len = 0;
-	return vcpu->inject.type == EVENT_NONE ? 0 : -EFAULT;
+	return switched ? 0 : -EFAULT;
 }
 
 static int deliver_protected(struct delivery *d)
