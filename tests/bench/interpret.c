@@ -10,6 +10,7 @@
 
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
+#include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/execution_run.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
@@ -53,6 +54,10 @@ NORETURN void guest_shutdown(struct vcpu *vcpu)
 {
 	(void)vcpu;
 	panic("shutdown");
+}
+int cr_write_cr3(struct vcpu *vcpu, u64 value)
+{
+	return vcpu && value ? -EINVAL : 0;
 }
 bool page_fault_handle(struct vcpu *vcpu)
 {
@@ -252,6 +257,11 @@ static const struct {
 	{"locked", "\xf0\x01\x07\x87\x07", 5, 2},       /* LOCK ADD [BX], AX; XCHG [BX], AX */
 	{"interrupts", "\xfa\xfc", 2, 2},               /* CLI; CLD */
 	{"port", "\xe6\x80\xee", 3, 2},                 /* OUT 80h, AL; OUT DX, AL */
+	{"all", "\x60\x61", 2, 2},                      /* PUSHA; POPA */
+	{"frame", "\xc8\x02\x00\x04\xc9", 5, 2},        /* ENTER 2, 4; LEAVE */
+	{"repeat", "\xb1\x08\xf3\xa4", 4, 9},           /* MOV CL, 8; REP MOVSB */
+	{"table", "\x0f\x01\x17", 3, 1},                /* LGDT [BX] */
+	{"event", "\xcc", 1, 2},                        /* INT3, as an event; IRET */
 	{"int", "\xcd\x62", 2, 2},                      /* INT 62h; IRET */
 };
 
@@ -277,6 +287,7 @@ int main(int argc, char **argv)
 		memcpy(code + i * loops[n].len, loops[n].bytes, loops[n].len);
 	code[COPIES * loops[n].len] = 0xf4; /* HLT */
 	memcpy((u8 *)arena + 0x62 * 4, &(u32){IVT_HANDLER}, sizeof(u32));
+	memcpy((u8 *)arena + VEC_BP * 4, &(u32){IVT_HANDLER}, sizeof(u32));
 	((u8 *)arena)[IVT_HANDLER] = 0xcf; /* IRET */
 	for (u32 turn = 0; turn < TURNS; turn++) {
 		vcpu.rip = CODE;
