@@ -35,54 +35,6 @@ static NORETURN void stop(const struct delivery *d, const char *why)
 		   (unsigned long long)d->vcpu->cr0, why);
 }
 
-static void enter(struct vcpu *vcpu, u64 rip, u64 cleared)
-{
-	vcpu->rip = rip;
-	vcpu->rflags &= ~(cleared | RFLAGS_TF | RFLAGS_RF);
-	vcpu->interrupt_shadow = false;
-	vcpu->breakpoints_hit = 0;
-}
-
-/* --- real mode: a table of far pointers, SDM vol. 3 section 20.1.4 -------------------------------- */
-
-#define VECTOR_BYTES 4u
-
-/* rip: to be pushed. */
-static int deliver_real(struct emu *e, u8 vector, u64 rip)
-{
-	struct vcpu *vcpu = e->vcpu;
-	const u64 values[] = {vcpu->rflags & 0xffff, known_selector(vcpu, SEG_CS), rip};
-	u32 entry, at = vector * VECTOR_BYTES;
-	struct segment buf;
-	const struct segment *table = known_segment(vcpu, SEG_IDTR, &buf);
-	int err;
-
-	if (unlikely(at + VECTOR_BYTES - 1 > table->limit))
-		return interpret_fault(e, VEC_GP, 0);
-	err = system_read(vcpu, (u32)(table->base + at), &entry, sizeof(entry));
-	if (!err)
-		err = emu_push_values(e, 2, values, ARRAY_SIZE(values));
-	if (err)
-		return err;
-	segment_load_real(vcpu, SEG_CS, (u16)(entry >> 16));
-	enter(vcpu, (u16)entry, RFLAGS_IF | RFLAGS_AC);
-	return 0;
-}
-
-/* In real mode a far call, with no single step behind it, for TF is clear by then. */
-int interpret_soft_interrupt(struct emu *e)
-{
-	struct vcpu *vcpu = e->vcpu;
-	u8 vector = (u8)e->insn->imm, len = e->insn->len;
-
-	if (interpret_is_real(e)) {
-		e->branched = true;
-		return deliver_real(e, vector, vcpu->rip + len);
-	}
-	vcpu->inject = (struct vcpu_event){.type = EVENT_SOFT_INTERRUPT, .vector = vector, .insn_len = len};
-	return -EFAULT;
-}
-
 /* --- protected mode: gates, SDM vol. 3 section 6.11 ------------------------------------------------- */
 
 #define GATE_BYTES 8u
@@ -227,7 +179,7 @@ static int deliver_protected(struct delivery *d)
 	if (err)
 		return err;
 	known_set_segment(vcpu, SEG_CS, &cs);
-	enter(vcpu, offset, RFLAGS_NT | RFLAGS_VM | (trap ? 0 : RFLAGS_IF));
+	interpret_enter_handler(vcpu, offset, RFLAGS_NT | RFLAGS_VM | (trap ? 0 : RFLAGS_IF));
 	return 0;
 }
 
@@ -245,7 +197,8 @@ static int deliver(struct vcpu *vcpu, const struct vcpu_event *event)
 	emu_init(&d.emu, vcpu);
 	d.emu.insn = NULL;
 	d.emu.bits = known_segment(vcpu, SEG_CS, &buf)->attributes & SEG_ATTR_DB ? 32 : 16;
-	err = interpret_is_real(&d.emu) ? deliver_real(&d.emu, event->vector, d.rip) : deliver_protected(&d);
+	err = interpret_is_real(&d.emu) ? interpret_deliver_real(&d.emu, event->vector, d.rip) :
+					  deliver_protected(&d);
 	if (!err && event->type == EVENT_NMI)
 		vcpu->nmi_blocked = true;
 	return err;

@@ -78,6 +78,12 @@ MUST_CHECK int interpret_exit(struct emu *e, enum exit_kind kind);
 MUST_CHECK int interpret_check_privilege(struct emu *e);
 MUST_CHECK int interpret_time_stamp(struct emu *e, bool with_number);
 
+/* --- interpret_vector.c --- */
+/* An event in real mode: pushes flags and CS:rip and goes to the vector's handler. 0 or -EFAULT. */
+MUST_CHECK int interpret_deliver_real(struct emu *e, u8 vector, u64 rip);
+/* The last step of any event's delivery, once CS is loaded: RIP, and these flags off, beside TF and RF. */
+void interpret_enter_handler(struct vcpu *vcpu, u64 rip, u64 cleared);
+
 /* --- interpret_x87.c --- */
 /* The instruction's opcode and ModRM, executed by the CPU: it has no operand but AX, x87 state, and EDX:EAX. */
 MUST_CHECK int interpret_on_cpu(struct emu *e);
