@@ -346,7 +346,7 @@ build/bench/mm: $(BENCH_MM_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*
 	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_MM_C) build/bench/string.o -o $@
 
 bench-interpret: build/bench/interpret ## Instructions per interpreted instruction of real mode
-	@for what in registers loads stores stack branches modify string; do \
+	@for what in registers loads stores stack branches modify string flags segments locked interrupts port all frame repeat table event int; do \
 		n=$$(build/bench/interpret $$what); \
 		total=$$(valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=measure_interpret \
 			build/bench/interpret $$what 2>&1 | sed -n 's/.*Collected : //p'); \
@@ -354,7 +354,8 @@ bench-interpret: build/bench/interpret ## Instructions per interpreted instructi
 	done
 
 BENCH_INTERPRET_C := tests/bench/interpret.c lib/spinlock.c lib/trace.c lib/printf.c $(sort $(wildcard mm/*.c mm/shadow/*.c arch/x86/guest/interpret*.c \
-	arch/x86/guest/emulate*.c)) $(patsubst %,arch/x86/guest/%.c,alu breakpoint decode inject insn insn_encode known insn_fast insn_shape mmio segment_load)
+	arch/x86/guest/emulate*.c arch/x86/guest/execution*.c)) $(patsubst %,arch/x86/guest/%.c,alu breakpoint decode entry_rules inject inner_stack insn insn_encode io known \
+	insn_fast insn_shape mmio segment_load task)
 build/bench/interpret: $(BENCH_INTERPRET_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h arch/x86/guest/*.h) Makefile
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_MM_CC) $(CORE_LTO) $(BENCH_INTERPRET_C) build/bench/string.o -o $@

@@ -6,11 +6,17 @@ static struct spin_counts counts;
 
 void spin_end(const struct spin_wait *wait)
 {
+	u64 ticks;
+
 	if (!wait->pauses)
 		return;
+	ticks = __builtin_ia32_rdtsc() - wait->begun;
 	__atomic_fetch_add(&counts.waits, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&counts.pauses, wait->pauses, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&counts.ticks, __builtin_ia32_rdtsc() - wait->begun, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&counts.ticks, ticks, __ATOMIC_RELAXED);
+	if (ticks > __atomic_load_n(&counts.longest,
+				    __ATOMIC_RELAXED)) /* of two at once one may be lost: a figure to read */
+		__atomic_store_n(&counts.longest, ticks, __ATOMIC_RELAXED);
 }
 
 /* Out of line, also when files are joined: bench-profile tells by the name what is spent here. */
@@ -31,5 +37,6 @@ struct spin_counts spin_counts(void)
 		.waits = __atomic_load_n(&counts.waits, __ATOMIC_RELAXED),
 		.pauses = __atomic_load_n(&counts.pauses, __ATOMIC_RELAXED),
 		.ticks = __atomic_load_n(&counts.ticks, __ATOMIC_RELAXED),
+		.longest = __atomic_load_n(&counts.longest, __ATOMIC_RELAXED),
 	};
 }

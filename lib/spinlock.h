@@ -11,9 +11,10 @@ struct spinlock {
 
 /* Of all CPUs. */
 struct spin_counts {
-	u64 waits;  /* that were no mere look */
-	u64 pauses; /* turns of their loops */
-	u64 ticks;  /* of the TSC */
+	u64 waits;   /* that were no mere look */
+	u64 pauses;  /* turns of their loops */
+	u64 ticks;   /* of the TSC */
+	u64 longest; /* ticks of one wait */
 };
 struct spin_counts spin_counts(void);
 

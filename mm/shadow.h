@@ -273,6 +273,12 @@ struct shadow_ram {
 };
 MUST_CHECK bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram);
 void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *buf, u32 len);
+/* count values of size bytes, 2 or 4, each below the one before, the first one's end at this offset. */
+void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
+		     u32 count);
+/* A locked operation's write there: false, the memory does not hold what was expected, and nothing was written. */
+MUST_CHECK bool shadow_exchange_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset,
+				    const void *expected, const void *value, u32 len);
 
 #define SHADOW_READ_AS(type) \
 	do { \

@@ -158,10 +158,32 @@ static bool exchange_in_word(u8 *at, const u8 *expected, const u8 *value, u32 le
 	return false;
 }
 
+#define EXCHANGE_AT_ONCE(type) \
+	do { \
+		type old, new; \
+		__builtin_memcpy(&old, expected, sizeof(type)); \
+		__builtin_memcpy(&new, value, sizeof(type)); \
+		return __atomic_compare_exchange_n((type *)(void *)at, &old, new, false, __ATOMIC_SEQ_CST, \
+						   __ATOMIC_RELAXED); \
+	} while (0)
+
+/* As most are, of natural size. */
+static ALWAYS_INLINE bool exchange_at_once(u8 *at, const u8 *expected, const u8 *value, u32 len)
+{
+	switch (len) {
+	case 1: EXCHANGE_AT_ONCE(u8);
+	case 2: EXCHANGE_AT_ONCE(u16);
+	case 4: EXCHANGE_AT_ONCE(u32);
+	default: EXCHANGE_AT_ONCE(u64);
+	}
+}
+
 static bool exchange(u8 *at, const u8 *expected, u8 *value, u32 len)
 {
 	u8 now[8];
 
+	if (likely(!((uintptr_t)at & (len - 1))))
+		return exchange_at_once(at, expected, value, len);
 	if (((uintptr_t)at & 7) + len <= 8)
 		return exchange_in_word(at, expected, value, len);
 	copy_natural(at, now, len, false);
@@ -215,20 +237,46 @@ void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 
 		write_ram_slow(mmu, ram, offset, buf, len);
 }
 
+void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
+		     u32 count)
+{
+	u8 *at = ram->at + end;
+
+	if (unlikely(mmu->s->readers || frame_is_protected(*ram->frame) || end & (size - 1))) {
+		for (u32 i = 0; i < count; i++)
+			write_ram_slow(mmu, ram, end -= size, &values[i], size);
+	} else if (size == 2) {
+		for (u32 i = 0; i < count; i++)
+			__atomic_store_n((u16 *)(void *)(at -= 2), (u16)values[i], __ATOMIC_RELAXED);
+	} else {
+		for (u32 i = 0; i < count; i++)
+			__atomic_store_n((u32 *)(void *)(at -= 4), (u32)values[i], __ATOMIC_RELAXED);
+	}
+}
+
 /* The same for a locked operation. */
-static bool exchange_ram(struct shadow_mmu *mmu, const struct piece *piece, const u8 *expected, u8 *value)
+static bool exchange_frame(struct shadow_mmu *mmu, gfn_t gfn, u32 *frame, u8 *at, const u8 *expected, u8 *value,
+			   u32 len)
 {
 	struct shadow *s = mmu->s;
-	u32 *frame;
 	bool done;
 
 	engine_lock(s);
-	frame = frame_of_gfn(s, piece->gfn);
 	if (frame_is_protected(*frame))
-		frame_unsync(mmu, piece->gfn, frame);
-	done = exchange(piece->at, expected, value, piece->len); /* LOCKED: exchange */
+		frame_unsync(mmu, gfn, frame);
+	done = exchange(at, expected, value, len); /* LOCKED: exchange */
 	engine_unlock(s);
 	return done;
+}
+
+bool shadow_exchange_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *expected,
+			 const void *value, u32 len)
+{
+	u8 *at = ram->at + offset;
+
+	if (likely(!mmu->s->readers && !frame_is_protected(*ram->frame) && !(offset & (len - 1))))
+		return exchange_at_once(at, expected, value, len);
+	return exchange_frame(mmu, ram->gfn, ram->frame, at, expected, (u8 *)(uintptr_t)value, len);
 }
 
 static void copy_foreign(struct shadow_mmu *mmu, const struct piece *piece, u8 *buf, bool write)
@@ -331,7 +379,10 @@ int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expecte
 	if (err)
 		return err;
 	if (piece.at)
-		return exchange_ram(mmu, &piece, expected, (u8 *)(uintptr_t)value) ? 0 : -EAGAIN;
+		return exchange_frame(mmu, piece.gfn, frame_of_gfn(mmu->s, piece.gfn), piece.at, expected,
+				      (u8 *)(uintptr_t)value, len) ?
+			       0 :
+			       -EAGAIN;
 	piece_copy(mmu, &piece, (u8 *)(uintptr_t)value, true);
 	return 0;
 }

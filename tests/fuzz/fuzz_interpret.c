@@ -2,7 +2,7 @@
 /*
  * The interpreter on any bytes, registers, segments and memory, in real mode and in protected mode (the world of
  * test_interpret.c), with what it raises delivered: it comes back, at a cost that is bounded; a fault leaves general registers and RIP as they
- * were, unless it was a string instruction's; nothing but what the guest's segments reach is written, which ASan sees. It may stop the guest
+ * were, unless it was a string instruction's or another task's; nothing but what the guest's segments reach is written, which ASan sees. It may stop the guest
  * where interpret.h says so.
  */
 #include "tests/unit/interpret_world.h"
@@ -36,6 +36,7 @@ static void step(void)
 	bool string = at >= MEM_END - INSN_MAX ||
 		      is_string(memory + at, segments[SEG_CS].attributes & SEG_ATTR_DB ? 32 : 16);
 	struct vcpu before = vcpu;
+	struct segment task = segments[SEG_TR];
 	enum interpreted result = goes_on ? interpret_some(&vcpu) : interpret_one(&vcpu);
 
 	if (vcpu.interpreted - cost > COST_MAX || vcpu.interpreted == cost || vcpu.code_bits)
@@ -44,11 +45,13 @@ static void step(void)
 		abort();
 	if (result != INTERPRET_EVENT)
 		return;
-	if (!string && vcpu.inject.vector != VEC_DB &&
+	if (!string && vcpu.inject.vector != VEC_DB && memcmp(&task, &segments[SEG_TR], sizeof(task)) == 0 &&
 	    (memcmp(vcpu.gpr, before.gpr, sizeof(vcpu.gpr)) || vcpu.rip != before.rip))
 		abort();
+	task = segments[SEG_TR];
 	interpret_deliver(&vcpu, &vcpu.inject);
-	if (vcpu.inject.type != EVENT_NONE || vcpu.interrupt_shadow)
+	if ((vcpu.inject.type != EVENT_NONE && memcmp(&task, &segments[SEG_TR], sizeof(task)) == 0) ||
+	    vcpu.interrupt_shadow)
 		abort();
 }
 

@@ -15,6 +15,7 @@
 #include "arch/x86/guest/alu.h"
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
+#include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
@@ -78,8 +79,11 @@ static bool set_msr(struct vcpu *v, u32 msr, u64 value)
 	return true;
 }
 
+static void update_control(struct vcpu *v) {}
+
 static const struct vendor vendor = {
 	.name = "fake",
+	.update_control = update_control,
 	.get_segment = get_segment,
 	.set_segment = set_segment,
 	.get_dr7 = get_dr7,
@@ -175,6 +179,27 @@ void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 
 	note_write((ram->gfn << PAGE_SHIFT) + offset, len);
 }
 
+void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
+		     u32 count)
+{
+	for (u32 i = 0; i < count; i++)
+		shadow_write_ram(mmu, ram, end -= size, &values[i], size);
+}
+
+bool shadow_exchange_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *expected,
+			 const void *value, u32 len)
+{
+	exchanges++;
+	if (interference) {
+		interference--;
+		ram->at[offset]++;
+	}
+	if (memcmp(ram->at + offset, expected, len))
+		return false;
+	shadow_write_ram(mmu, ram, offset, value, len);
+	return true;
+}
+
 static bool code_in_place = true; /* shadow_find_code() finds it */
 const u8 *shadow_find_code(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access)
 {
@@ -232,6 +257,11 @@ void hw_mmio_write(hpa_t at, u32 size, u64 value) {}
 bool cpuid_has(struct vcpu *v, u32 leaf, enum cpuid_reg reg, u32 mask)
 {
 	return true;
+}
+int cr_write_cr3(struct vcpu *v, u64 value)
+{
+	v->cr3 = value;
+	return 0;
 }
 int msr_guest_read(struct vcpu *v, u32 msr, u64 *value)
 {

@@ -186,6 +186,17 @@ void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 
 	fail();
 }
 
+void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
+		     u32 count)
+{
+	fail();
+}
+bool shadow_exchange_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *expected,
+			 const void *value, u32 len)
+{
+	fail();
+	return false;
+}
 int shadow_find_hidden(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, gva_t *fault_gva, u32 *error)
 {
 	int err = access_check(gva, access, fault_gva, error);

@@ -145,6 +145,16 @@ int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expecte
 {
 	return shadow_write_guest(mmu, gva, value, len, access, fault_gva, error);
 }
+bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
+{
+	return false;
+}
+void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
+		     u32 count)
+{
+	fail();
+}
+
 enum gpt_status shadow_translate(struct shadow_mmu *mmu, gva_t gva, struct gpt_access access, struct gpt_walk *walk)
 {
 	gva_t ignored;

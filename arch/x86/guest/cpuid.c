@@ -307,8 +307,8 @@ void cpuid_init(struct vcpu *vcpu, const char *hide)
 }
 
 /* Counters: all exits, exits by kind, the shadow engine's, of the processors, of those that waited for one another. */
-static const char *const cpu_counter_names[] = {"cpus",        "cpu_nmis",   "cpu_inits",   "spin_waits",
-						"spin_pauses", "spin_ticks", "longest_exit"};
+static const char *const cpu_counter_names[] = {"cpus",        "cpu_nmis",   "cpu_inits",    "spin_waits",
+						"spin_pauses", "spin_ticks", "spin_longest", "longest_exit"};
 #define CPU_COUNTERS ARRAY_SIZE(cpu_counter_names)
 #define CPU_COUNTER_FIRST (1 + EXIT_KIND_COUNT + SHADOW_STAT_COUNT)
 #define COUNTERS ((u32)(CPU_COUNTER_FIRST + CPU_COUNTERS))
@@ -334,6 +334,7 @@ static u64 cpu_counter(const struct vcpu *vcpu, u32 n)
 	case 3: return spin_counts().waits;
 	case 4: return spin_counts().pauses;
 	case 5: return spin_counts().ticks;
+	case 6: return spin_counts().longest;
 	default: return longest_exit(vcpu);
 	}
 }

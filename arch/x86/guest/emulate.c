@@ -341,7 +341,7 @@ static NORETURN void stop_at_unknown(struct emu *e)
 }
 
 /* Those that may have LOCK, with memory as their destination: SDM vol. 2, LOCK. */
-static bool takes_lock(const struct insn *insn)
+bool emu_takes_lock(const struct insn *insn)
 {
 	u32 op = insn->opcode, reg = insn->reg & 7;
 
@@ -361,7 +361,7 @@ static bool is_undefined(const struct emu *e)
 {
 	const struct vcpu *vcpu = e->vcpu;
 
-	if (e->insn->lock && !takes_lock(e->insn))
+	if (e->insn->lock && !emu_takes_lock(e->insn))
 		return true;
 	return e->insn->encoding != INSN_LEGACY && (!(vcpu->cr0 & CR0_PE) || vcpu->rflags & RFLAGS_VM);
 }

@@ -113,8 +113,12 @@ MUST_CHECK static ALWAYS_INLINE int emu_write_rm(struct emu *e, u64 value)
 	}
 	if (!ram)
 		ram = emu_find_ram(e, SEGMENT_WRITE);
-	if (unlikely(!ram || emu_is_locked(e)))
+	if (unlikely(!ram))
 		return emu_write_rm_slow(e, value);
+	if (emu_is_locked(e))
+		return shadow_exchange_ram(e->vcpu->mmu, ram, e->gva & ~PAGE_MASK, &e->loaded, &value, e->size) ?
+			       0 :
+			       -EAGAIN;
 	shadow_write_ram(e->vcpu->mmu, ram, e->gva & ~PAGE_MASK, &value, e->size);
 	return 0;
 }
@@ -135,6 +139,8 @@ static inline u8 emu_operand_size(const struct insn *insn)
 {
 	return insn->opcode & 1 ? insn->opsize : 1;
 }
+/* May it have LOCK? Else that is #UD. */
+bool emu_takes_lock(const struct insn *insn);
 /* The instruction, but for RIP behind it. -ENOSYS: another way must be found, or none. */
 MUST_CHECK int emu_execute(struct emu *e);
 /* The same for the one-byte map, of those that are done by hand. */

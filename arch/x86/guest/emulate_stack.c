@@ -8,13 +8,18 @@
 #include "arch/x86/guest/known.h"
 #include "arch/x86/vendor.h"
 
-u32 emu_stack_width(const struct emu *e)
+static ALWAYS_INLINE u32 stack_width(const struct emu *e)
 {
 	struct segment buf;
 
-	if (e->bits == 64)
+	if (unlikely(e->bits == 64))
 		return 8;
 	return known_segment(e->vcpu, SEG_SS, &buf)->attributes & SEG_ATTR_DB ? 4 : 2;
+}
+
+u32 emu_stack_width(const struct emu *e)
+{
+	return stack_width(e);
 }
 
 static ALWAYS_INLINE void set_stack_pointer(struct emu *e, u32 width, u64 value)
@@ -26,7 +31,7 @@ static ALWAYS_INLINE void set_stack_pointer(struct emu *e, u32 width, u64 value)
 
 void emu_set_stack_pointer(struct emu *e, u64 value)
 {
-	set_stack_pointer(e, emu_stack_width(e), value);
+	set_stack_pointer(e, stack_width(e), value);
 }
 
 /* PUSH, POP, CALL and RET take 8 bytes in 64-bit code unless 66 makes it 2. */
@@ -45,7 +50,7 @@ static u32 branch_size(const struct emu *e)
 
 int emu_push_value(struct emu *e, u32 size, u64 value)
 {
-	u32 width = emu_stack_width(e);
+	u32 width = stack_width(e);
 	u64 rsp = insn_truncate(e->vcpu->gpr[GPR_RSP] - size, width);
 	gva_t gva;
 	int err = insn_linear(e->vcpu, SEG_SS, rsp, size, SEGMENT_WRITE, &gva);
@@ -59,12 +64,67 @@ int emu_push_value(struct emu *e, u32 size, u64 value)
 
 int emu_peek_value(struct emu *e, u32 depth, u32 size, u64 *value)
 {
-	u64 offset = insn_truncate(e->vcpu->gpr[GPR_RSP] + depth, emu_stack_width(e));
+	u64 offset = insn_truncate(e->vcpu->gpr[GPR_RSP] + depth, stack_width(e));
 	gva_t gva;
 	int err = insn_linear(e->vcpu, SEG_SS, offset, size, SEGMENT_READ, &gva);
 
 	*value = 0;
 	return err ? err : emulate_read(e->vcpu, gva, value, size);
+}
+
+/* Of all the bytes in one piece; NULL: one by one. */
+static ALWAYS_INLINE const struct shadow_ram *stack_ram(struct emu *e, u64 offset, u32 len,
+							enum segment_access access, gva_t *gva)
+{
+	if (!known_linear(e->vcpu, SEG_SS, offset, len, access, gva))
+		return NULL;
+	return known_ram(e->vcpu, *gva, len);
+}
+
+static NOINLINE int push_one_by_one(struct emu *e, u32 size, const u64 *values, u32 count)
+{
+	u64 rsp = e->vcpu->gpr[GPR_RSP];
+	int err = 0;
+
+	for (u32 i = 0; i < count && !err; i++)
+		err = emu_push_value(e, size, values[i]);
+	if (err)
+		e->vcpu->gpr[GPR_RSP] = rsp;
+	return err;
+}
+
+int emu_push_values(struct emu *e, u32 size, const u64 *values, u32 count)
+{
+	u32 width = stack_width(e);
+	u64 before = insn_truncate(e->vcpu->gpr[GPR_RSP], width), rsp = insn_truncate(before - size * count, width);
+	const struct shadow_ram *ram;
+	gva_t gva;
+
+	if (unlikely(rsp > before))
+		return push_one_by_one(e, size, values, count);
+	ram = stack_ram(e, rsp, size * count, SEGMENT_WRITE, &gva);
+	if (unlikely(!ram))
+		return push_one_by_one(e, size, values, count);
+	shadow_push_ram(e->vcpu->mmu, ram, (gva & ~PAGE_MASK) + size * count, values, size, count);
+	set_stack_pointer(e, width, rsp);
+	return 0;
+}
+
+int emu_peek_values(struct emu *e, u32 depth, u32 size, u64 *values, u32 count)
+{
+	u64 offset = insn_truncate(e->vcpu->gpr[GPR_RSP] + depth, stack_width(e));
+	gva_t gva;
+	const struct shadow_ram *ram = stack_ram(e, offset, size * count, SEGMENT_READ, &gva);
+	u32 n = 0;
+	int err = 0;
+
+	if (likely(ram && !(gva & (size - 1))))
+		for (; n < count; n++)
+			values[n] = size == 2 ? *(const volatile u16 *)(ram->at + (gva & ~PAGE_MASK) + 2 * n) :
+						*(const volatile u32 *)(ram->at + (gva & ~PAGE_MASK) + 4 * n);
+	for (; n < count && !err; n++)
+		err = emu_peek_value(e, depth + n * size, size, &values[n]);
+	return err;
 }
 
 int emu_push_rm(struct emu *e)

@@ -31,23 +31,22 @@ static bool fits_virtual_8086(const struct segment *s, enum segment_name which)
 	       !(s->attributes & SEG_ATTR_UNUSABLE);
 }
 
-static enum execution decide_real(const struct vcpu *vcpu)
+static enum execution decide_real(struct vcpu *vcpu)
 {
-	struct segment s;
+	struct segment buf;
 
-	for (u32 i = SEG_ES; i <= SEG_GS; i++) {
-		vcpu->vendor->get_segment(vcpu, (enum segment_name)i, &s);
-		if (!fits_virtual_8086(&s, (enum segment_name)i))
-			return EXECUTION_INTERPRETED;
-	}
-	return EXECUTION_VIRTUAL_8086;
+	for (u32 i = SEG_ES; i <= SEG_GS; i++)
+		if (!fits_virtual_8086(known_segment(vcpu, (enum segment_name)i, &buf), (enum segment_name)i))
+			vcpu->unfit |= (u32)BIT(i);
+	return vcpu->unfit ? EXECUTION_INTERPRETED : EXECUTION_VIRTUAL_8086;
 }
 
 /* In IA-32e mode segments come from descriptors that were checked, or from an exit. */
-enum execution execution_decide(const struct vcpu *vcpu)
+enum execution execution_decide(struct vcpu *vcpu)
 {
 	struct entry_segments m = {.v8086 = vcpu->rflags & RFLAGS_VM};
 
+	vcpu->unfit = 0;
 	if (!(vcpu->cr0 & CR0_PE))
 		return decide_real(vcpu);
 	if (in_long_mode(vcpu))

@@ -20,7 +20,7 @@
 void execution_fit_long_mode(struct vcpu *vcpu);
 
 /* From the registers alone; looks at segments. */
-enum execution execution_decide(const struct vcpu *vcpu);
+enum execution execution_decide(struct vcpu *vcpu);
 
 /* Executes one instruction here, with all that becomes of it. */
 void execution_interpret(struct vcpu *vcpu);

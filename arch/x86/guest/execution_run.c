@@ -99,6 +99,18 @@ static bool is_native(struct vcpu *vcpu)
 	return vcpu->execution == EXECUTION_NATIVE;
 }
 
+static void interpret(struct vcpu *vcpu)
+{
+	switch (interpret_some(vcpu)) {
+	case INTERPRETED: break;
+	case INTERPRET_EVENT:
+		if (likely(vcpu->execution != EXECUTION_UNDECIDED))
+			deliver(vcpu, vcpu->inject);
+		break;
+	case INTERPRET_HALT: vcpu->halted = true; break;
+	}
+}
+
 /* One step; false: the hardware goes on. An event for a guest that is NATIVE again is the entry's to deliver. */
 static bool step(struct vcpu *vcpu)
 {
@@ -110,8 +122,8 @@ static bool step(struct vcpu *vcpu)
 		wait_halted(vcpu);
 	else if (may_enter(vcpu))
 		return false;
-	else if (interpret_some(vcpu) == INTERPRET_HALT)
-		vcpu->halted = true;
+	else
+		interpret(vcpu);
 	return true;
 }
 

@@ -34,6 +34,8 @@ enum group {
 	SEGMENT,
 	TABLE,
 	SYSTEM,
+	PORT,
+	SOFT_INTERRUPT,
 	INTERRUPT_FLAG,
 	X87,
 	STRING,
@@ -58,6 +60,8 @@ static const struct {
 	[SEGMENT] = {interpret_segment, 2},
 	[TABLE] = {interpret_table, COST_HANDLER},
 	[SYSTEM] = {interpret_system, COST_HANDLER},
+	[PORT] = {interpret_port, COST_MEMORY},
+	[SOFT_INTERRUPT] = {interpret_soft_interrupt, COST_MEMORY},
 	[INTERRUPT_FLAG] = {interpret_system, 1},
 	[X87] = {interpret_x87, COST_HANDLER},
 	[STRING] = {emu_execute, COST_ELEMENTS},
@@ -77,10 +81,10 @@ static const u8 one_byte[256] = {
 	[0x8c] = SEGMENT, [0x8d] = INTEGER, [0x8e] = SEGMENT, [0x90 ... 0x99] = INTEGER,
 	[0x9a] = FAR_BRANCH, [0x9b] = X87, [0x9d] = SEGMENT, [0x9e ... 0x9f] = INTEGER,
 	[0xa4 ... 0xa7] = STRING, [0xa8 ... 0xa9] = INTEGER, [0xaa ... 0xaf] = STRING, [0xb0 ... 0xbf] = INTEGER,
-	[0xc4 ... 0xc5] = SEGMENT, [0xc8] = STACK, [0xca ... 0xcb] = FAR_BRANCH, [0xcc ... 0xce] = BRANCH, [0xcf] = FAR_BRANCH,
+	[0xc4 ... 0xc5] = SEGMENT, [0xc8] = STACK, [0xca ... 0xcb] = FAR_BRANCH, [0xcc] = BRANCH, [0xcd] = SOFT_INTERRUPT, [0xce] = BRANCH, [0xcf] = FAR_BRANCH,
 	[0xd4 ... 0xd5] = MULTIPLY, [0xd6] = INTEGER, [0xd8 ... 0xdf] = X87,
-	[0xe0 ... 0xe3] = BRANCH, [0xe4 ... 0xe7] = SYSTEM, [0xe9] = BRANCH, [0xea] = FAR_BRANCH, [0xeb] = BRANCH,
-	[0xec ... 0xef] = SYSTEM, [0xf1] = BRANCH, [0xf4] = SYSTEM, [0xf5] = INTEGER, [0xf6 ... 0xf7] = MULTIPLY,
+	[0xe0 ... 0xe3] = BRANCH, [0xe4 ... 0xe7] = PORT, [0xe9] = BRANCH, [0xea] = FAR_BRANCH, [0xeb] = BRANCH,
+	[0xec ... 0xef] = PORT, [0xf1] = BRANCH, [0xf4] = SYSTEM, [0xf5] = INTEGER, [0xf6 ... 0xf7] = MULTIPLY,
 	[0xf8 ... 0xf9] = INTEGER, [0xfa ... 0xfb] = INTERRUPT_FLAG, [0xfc ... 0xfd] = INTEGER, [0xff] = FAR_BRANCH,
 };
 
@@ -138,8 +142,8 @@ static void classify(struct guest_decoded *d)
 	d->cost =
 		(u8)((group == STRING && !repeated ? 4 : groups[group].cost) + (d->insn.has_mem ? COST_MEMORY : 0));
 	d->size = emu_operand_size(&d->insn);
-	d->plain = d->insn.encoding == INSN_LEGACY && !d->insn.lock && !repeated && group != SYSTEM &&
-		   group != TABLE && !is_undefined_form(&d->insn);
+	d->plain = d->insn.encoding == INSN_LEGACY && (!d->insn.lock || emu_takes_lock(&d->insn)) && !repeated &&
+		   group != SYSTEM && group != TABLE && !is_undefined_form(&d->insn);
 }
 
 static NOINLINE int execute_unknown(struct emu *e, const struct guest_decoded *d)
@@ -304,7 +308,7 @@ static NOINLINE void finish_unusual(struct emu *e)
 	} else if (e->new_stack) {
 		vcpu->rip = (u32)(vcpu->rip + e->insn->len);
 		vcpu->rflags &= ~RFLAGS_RF;
-	} else if (!e->branched && !e->done) {
+	} else if (!e->done) {
 		insn_advance(vcpu, e->insn->len);
 	}
 	if (e->new_flags)
@@ -318,7 +322,10 @@ static ALWAYS_INLINE void finish(struct emu *e)
 	struct vcpu *vcpu = e->vcpu;
 
 	if (unlikely(e->unusual)) {
-		finish_unusual(e);
+		if (!e->branched)
+			finish_unusual(e);
+		else if (e->new_flags)
+			vcpu->rflags = e->flags;
 		return;
 	}
 	vcpu->rip = (u32)(vcpu->rip + e->insn->len);

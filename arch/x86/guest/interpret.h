@@ -41,9 +41,10 @@ enum interpreted interpret_some(struct vcpu *vcpu);
 
 /*
  * Delivers an event as the processor does (SDM vol. 3 sections 6.12.1 and 20.1.4): through the table of interrupt vectors, or
- * through a gate of the same privilege if CR0.PE is set. A soft event's RIP is at its instruction, and the one behind is pushed. An
- * exception meanwhile is delivered instead by the rules of table 6-5, up to the shutdown. An NMI blocks others (nmi_blocked). What only the
- * hardware does (a change of privilege, a task gate, IA-32e mode) ends the guest with a line that says so.
+ * through a gate if CR0.PE is set. A soft event's RIP is at its instruction, and the one behind is pushed. An
+ * exception meanwhile is delivered instead by the rules of table 6-5, up to the shutdown; one in the new task behind a task gate is left in
+ * vcpu->inject. An NMI blocks others (nmi_blocked). IA-32e mode, which only the
+ * hardware has, ends the guest with a line that says so.
  */
 void interpret_deliver(struct vcpu *vcpu, const struct vcpu_event *event);
 

@@ -67,7 +67,6 @@ int interpret_branch(struct emu *e)
 	case 0x62: return bound(e);
 	case 0x70 ... 0x7f: return branch_if(e, alu_condition(insn->opcode & 15, e->vcpu->rflags));
 	case 0xcc: return raise(e, EVENT_SOFT_EXCEPTION, VEC_BP);
-	case 0xcd: return raise(e, EVENT_SOFT_INTERRUPT, (u8)insn->imm);
 	case 0xce: return e->vcpu->rflags & FLAG_OF ? raise(e, EVENT_SOFT_EXCEPTION, VEC_OF) : 0;
 	case 0xe0 ... 0xe3: return loop(e);
 	case 0xe9: case 0xeb: return branch_if(e, true);

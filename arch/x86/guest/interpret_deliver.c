@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Delivery of events, step by step as SDM vol. 2 has it ("INT n"), in real mode and through gates of the same
- * privilege. What goes wrong on the way is an exception in place of the event (inject.h merges the two), so there are no more turns than
+ * Delivery of events, step by step as SDM vol. 2 has it ("INT n"), in real mode and through gates outside IA-32e mode, those of
+ * tasks among them. What goes wrong on the way is an exception in place of the event (inject.h merges the two), so there are no more turns than
  * table 6-5 has classes.
  */
 #include "arch/x86/guest/emulate_memory.h"
 #include "arch/x86/guest/emulate_stack.h"
+#include "arch/x86/guest/inner_stack.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret.h"
 #include "arch/x86/guest/interpret_group.h"
 #include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
+#include "arch/x86/guest/task.h"
 #include "arch/x86/vendor.h"
 
 struct delivery {
@@ -33,78 +35,22 @@ static NORETURN void stop(const struct delivery *d, const char *why)
 		   (unsigned long long)d->vcpu->cr0, why);
 }
 
-/* Values of size bytes, the last one on top; all of them or none, for registers change behind them. */
-static int push(struct delivery *d, u32 size, const u64 *values, u32 count)
-{
-	u64 rsp = d->vcpu->gpr[GPR_RSP];
-
-	for (u32 i = 0; i < count; i++) {
-		int err = emu_push_value(&d->emu, size, values[i]);
-
-		if (err) {
-			d->vcpu->gpr[GPR_RSP] = rsp;
-			return err;
-		}
-	}
-	return 0;
-}
-
-static void enter(struct delivery *d, const struct segment *cs, u64 rip, u64 cleared)
-{
-	struct vcpu *vcpu = d->vcpu;
-
-	known_set_segment(vcpu, SEG_CS, cs);
-	vcpu->rip = rip;
-	vcpu->rflags &= ~(cleared | RFLAGS_TF | RFLAGS_RF);
-	vcpu->interrupt_shadow = false;
-	vcpu->breakpoints_hit = 0;
-	if (d->event->type == EVENT_NMI)
-		vcpu->nmi_blocked = true;
-}
-
-static void segment_of(const struct vcpu *vcpu, enum segment_name which, struct segment *out)
-{
-	vcpu->vendor->get_segment(vcpu, which, out);
-}
-
-/* --- real mode: a table of far pointers, SDM vol. 3 section 20.1.4 -------------------------------- */
-
-#define VECTOR_BYTES 4u
-
-static int deliver_real(struct delivery *d)
-{
-	struct vcpu *vcpu = d->vcpu;
-	const u64 values[] = {vcpu->rflags & 0xffff, insn_selector(vcpu, SEG_CS), d->rip};
-	u32 entry, at = d->event->vector * VECTOR_BYTES;
-	struct segment table, cs;
-	int err;
-
-	segment_of(vcpu, SEG_IDTR, &table);
-	if (at + VECTOR_BYTES - 1 > table.limit)
-		return interpret_fault(&d->emu, VEC_GP, 0);
-	err = system_read(vcpu, (u32)(table.base + at), &entry, sizeof(entry));
-	if (!err)
-		err = push(d, 2, values, ARRAY_SIZE(values));
-	if (err)
-		return err;
-	segment_load_real(vcpu, SEG_CS, (u16)(entry >> 16));
-	segment_of(vcpu, SEG_CS, &cs);
-	enter(d, &cs, (u16)entry, RFLAGS_IF | RFLAGS_AC);
-	return 0;
-}
-
 /* --- protected mode: gates, SDM vol. 3 section 6.11 ------------------------------------------------- */
 
 #define GATE_BYTES 8u
 #define GATE_TYPE(gate) ((gate) >> 40 & 0x1f)
 #define GATE_DPL(gate) ((u32)((gate) >> 45 & 3))
 #define GATE_PRESENT BIT(47)
+#define GATE_TASK 5u
 #define GATE_INTERRUPT16 6u
 #define GATE_TRAP16 7u
 #define GATE_INTERRUPT32 14u
 #define GATE_TRAP32 15u
 #define ERROR_EXT BIT(0)
 #define ERROR_IDT BIT(1)
+
+#define COST_INNER_STACK 4u /* interpret.h */
+#define COST_TASK 40u
 
 /* Of an error code: what the event came from, and that it names a gate. */
 static u32 gate_error(const struct delivery *d)
@@ -115,21 +61,21 @@ static u32 gate_error(const struct delivery *d)
 static int read_gate(struct delivery *d, u64 *gate)
 {
 	u32 at = d->event->vector * GATE_BYTES;
-	struct segment table;
+	struct segment buf;
+	const struct segment *table = known_segment(d->vcpu, SEG_IDTR, &buf);
 	int err;
 
-	segment_of(d->vcpu, SEG_IDTR, &table);
-	if (at + GATE_BYTES - 1 > table.limit)
+	if (at + GATE_BYTES - 1 > table->limit)
 		return interpret_fault(&d->emu, VEC_GP, gate_error(d));
-	err = system_read(d->vcpu, (u32)(table.base + at), gate, sizeof(*gate));
+	err = system_read(d->vcpu, (u32)(table->base + at), gate, sizeof(*gate));
 	if (err)
 		return err;
 	switch (GATE_TYPE(*gate)) {
 	case GATE_INTERRUPT16:
 	case GATE_TRAP16:
 	case GATE_INTERRUPT32:
-	case GATE_TRAP32: break;
-	case 5: stop(d, "a task gate");
+	case GATE_TRAP32:
+	case GATE_TASK: break;
 	default: return interpret_fault(&d->emu, VEC_GP, gate_error(d));
 	}
 	if ((d->event->type == EVENT_SOFT_INTERRUPT || d->event->type == EVENT_SOFT_EXCEPTION) &&
@@ -138,8 +84,8 @@ static int read_gate(struct delivery *d, u64 *gate)
 	return *gate & GATE_PRESENT ? 0 : interpret_fault(&d->emu, VEC_NP, gate_error(d));
 }
 
-/* The handler's code segment, at the privilege that there is. */
-static int read_handler(struct delivery *d, u16 selector, u64 offset, struct segment *cs)
+/* The handler's code segment, which is to run at privilege *cpl. */
+static int read_handler(struct delivery *d, u16 selector, u64 offset, struct segment *cs, u32 *cpl)
 {
 	struct vcpu *vcpu = d->vcpu;
 	u32 ext = is_soft(d->event) ? 0 : ERROR_EXT, dpl;
@@ -155,22 +101,66 @@ static int read_handler(struct delivery *d, u16 selector, u64 offset, struct seg
 		return interpret_fault(&d->emu, VEC_GP, (selector & ~SELECTOR_RPL) | ext);
 	if (!(cs->attributes & DESCRIPTOR_P))
 		return interpret_fault(&d->emu, VEC_NP, (selector & ~SELECTOR_RPL) | ext);
-	if (dpl < vcpu->cpl && !(cs->attributes & TYPE_CONFORMING))
-		stop(d, "a change of privilege");
 	if (offset > cs->limit)
 		return interpret_fault(&d->emu, VEC_GP, ext);
-	cs->selector = (u16)((selector & ~SELECTOR_RPL) | vcpu->cpl);
+	*cpl = cs->attributes & TYPE_CONFORMING ? vcpu->cpl : dpl;
+	cs->selector = (u16)((selector & ~SELECTOR_RPL) | *cpl);
 	return descriptor_mark_accessed(vcpu, cs, at);
+}
+
+/* To more privilege the old stack's pointer comes first, on the new one. */
+static int push_frame(struct delivery *d, u32 cpl, u32 size)
+{
+	const struct vcpu_event *event = d->event;
+	struct vcpu *vcpu = d->vcpu;
+	u64 values[6] = {known_selector(vcpu, SEG_SS),
+			 vcpu->gpr[GPR_RSP],
+			 vcpu->rflags,
+			 known_selector(vcpu, SEG_CS),
+			 d->rip,
+			 event->error};
+	u32 count = event->type == EVENT_EXCEPTION && event->has_error ? 6 : 5;
+	struct outer_stack old;
+	int err;
+
+	if (cpl == vcpu->cpl)
+		return emu_push_values(&d->emu, size, values + 2, count - 2);
+	vcpu->interpreted += COST_INNER_STACK;
+	err = inner_stack_enter(&d->emu, cpl, size * count, &old);
+	if (err)
+		return err;
+	err = emu_push_values(&d->emu, size, values, count);
+	if (err)
+		inner_stack_leave(&d->emu, &old);
+	return err;
+}
+
+/* The event is over with the switch, and what is queued then is the new task's: the next step's, lest gates lead here for ever. */
+static int switch_task(struct delivery *d, u16 selector)
+{
+	struct vcpu *vcpu = d->vcpu;
+	struct vcpu_exit *exit = &vcpu->exit;
+	bool switched;
+
+	exit->task_source = TASK_GATE;
+	exit->task_selector = selector;
+	exit->task_rf = false;
+	exit->insn_len = is_soft(d->event) ? d->event->insn_len : 0;
+	vcpu->breakpoints_hit = 0;
+	vcpu->interpreted += COST_TASK;
+	known_forget(vcpu);
+	switched = task_handle_switch(vcpu);
+	exit->insn_len = 0;
+	return switched ? 0 : -EFAULT;
 }
 
 static int deliver_protected(struct delivery *d)
 {
 	struct vcpu *vcpu = d->vcpu;
-	const u64 values[] = {vcpu->rflags, insn_selector(vcpu, SEG_CS), d->rip, d->event->error};
-	u32 count = ARRAY_SIZE(values) - (d->event->type == EVENT_EXCEPTION && d->event->has_error ? 0 : 1);
+	u64 gate, offset;
 	struct segment cs;
 	bool wide, trap;
-	u64 gate, offset;
+	u32 cpl;
 	int err;
 
 	if (in_long_mode(vcpu))
@@ -178,44 +168,54 @@ static int deliver_protected(struct delivery *d)
 	err = read_gate(d, &gate);
 	if (err)
 		return err;
+	if (GATE_TYPE(gate) == GATE_TASK)
+		return switch_task(d, (u16)(gate >> 16));
 	wide = GATE_TYPE(gate) >= GATE_INTERRUPT32;
 	trap = GATE_TYPE(gate) & 1;
 	offset = (gate & 0xffff) | (wide ? gate >> 48 << 16 : 0);
-	err = read_handler(d, (u16)(gate >> 16), offset, &cs);
+	err = read_handler(d, (u16)(gate >> 16), offset, &cs, &cpl);
 	if (!err)
-		err = push(d, wide ? 4 : 2, values, count);
-	if (!err)
-		enter(d, &cs, offset, RFLAGS_NT | RFLAGS_VM | (trap ? 0 : RFLAGS_IF));
-	return err;
+		err = push_frame(d, cpl, wide ? 4 : 2);
+	if (err)
+		return err;
+	known_set_segment(vcpu, SEG_CS, &cs);
+	interpret_enter_handler(vcpu, offset, RFLAGS_NT | RFLAGS_VM | (trap ? 0 : RFLAGS_IF));
+	return 0;
 }
 
 /* --- both ---------------------------------------------------------------------------------------------- */
 
 static int deliver(struct vcpu *vcpu, const struct vcpu_event *event)
 {
-	struct segment cs;
-	struct delivery d = {
-		.vcpu = vcpu,
-		.emu = {.vcpu = vcpu},
-		.event = event,
-		.rip = vcpu->rip + (is_soft(event) ? event->insn_len : 0),
-	};
+	struct segment buf;
+	struct delivery d;
+	int err;
 
-	segment_of(vcpu, SEG_CS, &cs);
-	d.emu.bits = cs.attributes & SEG_ATTR_DB ? 32 : 16;
-	return interpret_is_real(&d.emu) ? deliver_real(&d) : deliver_protected(&d);
+	d.vcpu = vcpu;
+	d.event = event;
+	d.rip = vcpu->rip + (is_soft(event) ? event->insn_len : 0);
+	emu_init(&d.emu, vcpu);
+	d.emu.insn = NULL;
+	d.emu.bits = known_segment(vcpu, SEG_CS, &buf)->attributes & SEG_ATTR_DB ? 32 : 16;
+	err = interpret_is_real(&d.emu) ? interpret_deliver_real(&d.emu, event->vector, d.rip) :
+					  deliver_protected(&d);
+	if (!err && event->type == EVENT_NMI)
+		vcpu->nmi_blocked = true;
+	return err;
 }
 
 void interpret_deliver(struct vcpu *vcpu, const struct vcpu_event *event)
 {
 	struct vcpu_event now = *event;
+	bool goes_on = known_of(vcpu)->on;
 
-	known_forget(vcpu);
 	vcpu->mmio.state = MMIO_NONE;
 	if (!(vcpu->cr0 & CR0_PE))
 		vcpu->cpl = 0;
 	vcpu->interpreted += 3;
 	for (;;) {
+		if (!known_of(vcpu)->on)
+			known_begin(vcpu);
 		vcpu->inject.type = EVENT_NONE;
 		vcpu->exit.interrupted = now;
 		if (deliver(vcpu, &now) == 0)
@@ -223,4 +223,6 @@ void interpret_deliver(struct vcpu *vcpu, const struct vcpu_event *event)
 		now = vcpu->inject; /* which has taken both into account, or it has shut down */
 	}
 	vcpu->exit.interrupted.type = EVENT_NONE;
+	if (!goes_on)
+		known_forget(vcpu);
 }

@@ -18,7 +18,10 @@ MUST_CHECK int interpret_far(struct emu *e);      /* far JMP, CALL, RET; IRET */
 MUST_CHECK int interpret_stack(struct emu *e);    /* PUSHA, ENTER, POPF, segment registers and the stack */
 MUST_CHECK int interpret_segment(struct emu *e);  /* MOV to a segment register, LDS and its like, LAR, LSL, ARPL */
 MUST_CHECK int interpret_table(struct emu *e);    /* groups 6 and 7: LGDT, LTR, VERR, LMSW... */
-MUST_CHECK int interpret_system(struct emu *e); /* what the handlers of exits do; ports; MOV CR and DR; HLT, CLI, STI */
+MUST_CHECK int interpret_system(struct emu *e); /* what the handlers of exits do; INS, OUTS; MOV CR and DR; HLT, CLI, STI */
+MUST_CHECK int interpret_soft_interrupt(
+	struct emu *e); /* INT n; RIP stays where it is an event, whose delivery adds the length */
+MUST_CHECK int interpret_port(struct emu *e);  /* IN, OUT */
 MUST_CHECK int interpret_x87(struct emu *e);   /* x87 without a memory operand, and WAIT */
 MUST_CHECK int interpret_state(struct emu *e); /* FXSAVE, FXRSTOR */
 
@@ -74,6 +77,12 @@ MUST_CHECK int interpret_exit(struct emu *e, enum exit_kind kind);
 /* An instruction for privilege 0: -EFAULT with #GP queued elsewhere. */
 MUST_CHECK int interpret_check_privilege(struct emu *e);
 MUST_CHECK int interpret_time_stamp(struct emu *e, bool with_number);
+
+/* --- interpret_vector.c --- */
+/* An event in real mode: pushes flags and CS:rip and goes to the vector's handler. 0 or -EFAULT. */
+MUST_CHECK int interpret_deliver_real(struct emu *e, u8 vector, u64 rip);
+/* The last step of any event's delivery, once CS is loaded: RIP, and these flags off, beside TF and RF. */
+void interpret_enter_handler(struct vcpu *vcpu, u64 rip, u64 cleared);
 
 /* --- interpret_x87.c --- */
 /* The instruction's opcode and ModRM, executed by the CPU: it has no operand but AX, x87 state, and EDX:EAX. */

@@ -4,40 +4,31 @@
 #include "arch/x86/guest/emulate_stack.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret_group.h"
+#include "lib/string.h"
 
 #define PUSHED 8u /* AX, CX, DX, BX, SP, BP, SI, DI */
 #define LEVELS 31u
 
 static int push_all(struct emu *e)
 {
-	u64 *gpr = e->vcpu->gpr, rsp = gpr[GPR_RSP];
+	u64 values[PUSHED]; /* SP's as it is before */
 
-	for (u32 i = 0; i < PUSHED; i++) {
-		int err = emu_push_value(e, e->insn->opsize, i == GPR_RSP ? rsp : gpr[i]);
-
-		if (err) {
-			gpr[GPR_RSP] = rsp;
-			return err;
-		}
-	}
-	return 0;
+	memcpy(values, e->vcpu->gpr, sizeof(values));
+	return emu_push_values(e, e->insn->opsize, values, PUSHED);
 }
 
 static int pop_all(struct emu *e)
 {
 	u64 values[PUSHED];
 	u32 size = e->insn->opsize;
+	int err = emu_peek_values(e, 0, size, values, PUSHED);
 
-	for (u32 i = 0; i < PUSHED; i++) {
-		int err = emu_peek_value(e, i * size, size, &values[PUSHED - 1 - i]);
-
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + PUSHED * size);
 	for (u32 i = 0; i < PUSHED; i++)
 		if (i != GPR_RSP)
-			emu_set_reg(e, (u8)i, size, values[i]);
+			emu_set_reg(e, (u8)i, size, values[PUSHED - 1 - i]);
 	return 0;
 }
 

@@ -9,10 +9,13 @@
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret_group.h"
+#include "arch/x86/guest/io.h"
+#include "arch/x86/guest/known.h"
 #include "arch/x86/guest/msr.h"
 #include "arch/x86/vendor.h"
 
 #define MSR_TSC_AUX 0xc0000103u
+#define TSS32_BUSY 11u
 
 int interpret_exit(struct emu *e, enum exit_kind kind)
 {
@@ -37,24 +40,65 @@ static int privileged_exit(struct emu *e, enum exit_kind kind)
 
 /* --- ports ------------------------------------------------------------------------------------- */
 
-static bool is_immediate_port(const struct insn *insn)
+#define IOMAP_AT 0x66u /* in a 32-bit TSS, SDM vol. 3 figure 7-2 */
+
+/* A bit for each port, in the task-state segment; those beyond its limit are not the task's (SDM vol. 1 section 19.5.2). */
+static int check_port_map(struct emu *e, u16 port, u32 size)
 {
-	return insn->opcode >= 0xe4 && insn->opcode <= 0xe7;
+	struct segment buf;
+	const struct segment *tr = known_segment(e->vcpu, SEG_TR, &buf);
+	u32 where;
+	u16 at, bits;
+	int err;
+
+	if ((tr->attributes & DESCRIPTOR_TYPE) != TSS32_BUSY || tr->limit < IOMAP_AT + 1)
+		return interpret_fault(e, VEC_GP, 0);
+	err = system_read(e->vcpu, (u32)(tr->base + IOMAP_AT), &at, sizeof(at));
+	if (err)
+		return err;
+	where = at + port / 8u;
+	if (where + 1 > tr->limit)
+		return interpret_fault(e, VEC_GP, 0);
+	err = system_read(e->vcpu, (u32)(tr->base + where), &bits, sizeof(bits));
+	if (!err && bits >> port % 8 & (BIT(size) - 1))
+		return interpret_fault(e, VEC_GP, 0);
+	return err;
 }
 
-/* Of each four opcodes, bit 1 is the direction, bit 0 the width. One element of a string at a time. */
-static int access_port(struct emu *e, bool string)
+static int check_port(struct emu *e, u16 port)
+{
+	return likely(interpret_has_iopl(e)) ? 0 : check_port_map(e, port, e->size);
+}
+
+/* Bit 3: the port is in DX; bit 1: out. */
+int interpret_port(struct emu *e)
+{
+	u16 port = e->insn->opcode & 8 ? (u16)e->vcpu->gpr[GPR_RDX] : (u8)e->insn->imm;
+	bool in = !(e->insn->opcode & 2);
+	u32 value = (u32)emu_reg(e, GPR_RAX, e->size);
+	int err = check_port(e, port);
+
+	if (err)
+		return err;
+	io_port(e->vcpu, port, e->size, in, &value);
+	if (in)
+		emu_set_reg(e, GPR_RAX, e->size, value);
+	return 0;
+}
+
+/* INS, OUTS: one element at a time. */
+static int string_port(struct emu *e)
 {
 	struct vcpu_exit *exit = &e->vcpu->exit;
+	int err;
 
-	if (!interpret_has_iopl(e))
-		interpret_stop(e, ": the task's permissions for ports");
-	exit->port = is_immediate_port(e->insn) ? (u8)e->insn->imm : (u16)e->vcpu->gpr[GPR_RDX];
+	exit->port = (u16)e->vcpu->gpr[GPR_RDX];
 	exit->io_size = (u8)e->size;
 	exit->io_in = !(e->insn->opcode & 2);
-	exit->io_string = string;
-	exit->io_rep = string && e->insn->prefix;
-	return interpret_exit(e, EXIT_IO);
+	exit->io_string = true;
+	exit->io_rep = e->insn->prefix;
+	err = check_port(e, exit->port);
+	return err ? err : interpret_exit(e, EXIT_IO);
 }
 
 /* --- MOV to and from control and debug registers -------------------------------------------------- */
@@ -198,8 +242,7 @@ int interpret_system(struct emu *e)
 	if (e->insn->map == 1)
 		return behind_0f(e);
 	switch (e->insn->opcode) {
-	case 0x6c ... 0x6f: return access_port(e, true);
-	case 0xe4 ... 0xe7: case 0xec ... 0xef: return access_port(e, false);
+	case 0x6c ... 0x6f: return string_port(e);
 	case 0xf4: return halt(e);
 	case 0xfa: case 0xfb: return set_interrupts(e, e->insn->opcode & 1);
 	default: return -ENOSYS;

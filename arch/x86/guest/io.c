@@ -43,22 +43,26 @@ static void filter_ports(struct vcpu *vcpu, const struct io_access *access, u64 
 	}
 }
 
-static void port_access(struct vcpu *vcpu, u32 *value)
+void io_port(struct vcpu *vcpu, u16 port, u32 size, bool in, u32 *value)
 {
-	const struct vcpu_exit *exit = &vcpu->exit;
-	const struct io_access access = {.address = exit->port, .size = exit->io_size, .in = exit->io_in};
+	const struct io_access access = {.address = port, .size = size, .in = in};
 	struct spinlock *lock = &guest_of(vcpu)->shared->lock;
 	u64 wide = *value;
 
 	spin_lock(lock); /* what a filter knows of a register is in step with it */
-	if (access.in)
-		wide = hw_in(exit->port, access.size);
+	if (in)
+		wide = hw_in(port, size);
 	filter_ports(vcpu, &access, &wide);
-	if (!access.in)
-		hw_out(exit->port, access.size, (u32)wide);
+	if (!in)
+		hw_out(port, size, (u32)wide);
 	spin_unlock(lock);
 	*value = (u32)wide;
-	breakpoint_note_port(vcpu, exit->port, access.size);
+	breakpoint_note_port(vcpu, port, size);
+}
+
+static void port_access(struct vcpu *vcpu, u32 *value)
+{
+	io_port(vcpu, vcpu->exit.port, vcpu->exit.io_size, vcpu->exit.io_in, value);
 }
 
 static void simple(struct vcpu *vcpu)

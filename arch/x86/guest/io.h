@@ -8,6 +8,12 @@
 /* Traps count ports from first on. 0 or -ENOSPC. */
 MUST_CHECK int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_filter_fn *filter);
 
+/*
+ * One access of 1, 2 or 4 bytes by an instruction, with all that is due but going past it: *value is written, or has been read. Of the
+ * virtual CPU nothing changes but vcpu->breakpoints_hit.
+ */
+void io_port(struct vcpu *vcpu, u16 port, u32 size, bool in, u32 *value);
+
 /* EXIT_IO */
 void io_handle(struct vcpu *vcpu);
 

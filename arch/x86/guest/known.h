@@ -55,6 +55,13 @@ static inline void known_set_segment(struct vcpu *vcpu, enum segment_name which,
 	vcpu->vendor->set_segment(vcpu, which, in);
 }
 
+static ALWAYS_INLINE u16 known_selector(const struct vcpu *vcpu, enum segment_name which)
+{
+	struct segment buf;
+
+	return known_segment(vcpu, which, &buf)->selector;
+}
+
 /* insn_linear() outside 64-bit code. False: it must look itself. */
 static ALWAYS_INLINE bool known_linear(const struct vcpu *vcpu, enum segment_name which, u64 offset, u32 len,
 				       enum segment_access access, gva_t *out)

@@ -29,9 +29,14 @@ static int queue(struct vcpu *vcpu, int err, gva_t fault_gva, u32 error)
 
 int system_read(struct vcpu *vcpu, gva_t at, void *buf, u32 len)
 {
+	const struct shadow_ram *ram = known_ram(vcpu, at, len);
 	gva_t fault_gva = at;
 	u32 error = 0;
-	int err = shadow_read_guest(vcpu->mmu, at, buf, len, implicit_access(false), &fault_gva, &error);
+	int err;
+
+	if (ram && shadow_read_ram(ram, at & ~PAGE_MASK, buf, len))
+		return 0;
+	err = shadow_read_guest(vcpu->mmu, at, buf, len, implicit_access(false), &fault_gva, &error);
 
 	return queue(vcpu, err, fault_gva, error);
 }
@@ -235,20 +240,29 @@ void segment_drop_inner(struct vcpu *vcpu, u32 cpl)
 
 /*
  * A register that holds a null selector has no limit and no rights that could be kept; it gets those of a reset, as software
- * expects that did not look.
+ * expects that did not look. What is known of a limit and rights that stay stays known, and who executes the guest stays decided as long as
+ * another register alone asks for the interpreter.
  */
 void segment_load_real(struct vcpu *vcpu, enum segment_name which, u16 selector)
 {
-	struct segment s;
+	bool decided = vcpu->execution == EXECUTION_INTERPRETED && vcpu->unfit & ~(u32)BIT(which);
+	struct guest_known *k = known_of(vcpu);
+	struct segment *s = &k->segment[which].segment;
 
-	vcpu->vendor->get_segment(vcpu, which, &s);
-	if (s.attributes & SEG_ATTR_UNUSABLE) {
-		s.attributes = REAL_ATTRIBUTES;
-		s.limit = 0xffff;
+	if (unlikely(!(k->segments >> which & 1)))
+		vcpu->vendor->get_segment(vcpu, which, s);
+	s->selector = selector;
+	s->base = (u32)selector << 4;
+	if (unlikely(s->attributes & SEG_ATTR_UNUSABLE)) {
+		s->attributes = REAL_ATTRIBUTES;
+		s->limit = 0xffff;
+		k->segments &= ~(u32)BIT(which);
 	}
-	s.selector = selector;
-	s.base = (u32)selector << 4;
-	known_set_segment(vcpu, which, &s);
+	vcpu->vendor->set_segment(vcpu, which, s);
+	if (decided) {
+		vcpu->unfit &= ~(u32)BIT(which);
+		vcpu->execution = EXECUTION_INTERPRETED;
+	}
 }
 
 void segment_load_v86(struct vcpu *vcpu, enum segment_name which, u16 selector)

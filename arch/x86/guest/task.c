@@ -320,7 +320,7 @@ static int check(struct task_switch *t)
 	return err ? err : probe_writes(t);
 }
 
-void task_handle_switch(struct vcpu *vcpu)
+bool task_handle_switch(struct vcpu *vcpu)
 {
 	u8 source = vcpu->exit.task_source;
 	struct task_switch t = {
@@ -331,15 +331,16 @@ void task_handle_switch(struct vcpu *vcpu)
 
 	if (in_long_mode(vcpu)) {
 		inject_gp(vcpu);
-		return;
+		return false;
 	}
 	if (check(&t) || mark_busy(&t) || save_old(&t))
-		return;
+		return false;
 	update_nmi_blocking(vcpu);
 	if (load_new(&t))
-		return;
+		return true;
 	vcpu->exit.interrupted.type = EVENT_NONE; /* it has been delivered */
 	if (is_wide(&t.next) && t.tss.wide.trap & 1) {
 		breakpoint_raise(vcpu, DR6_BT);
 	}
+	return true;
 }

@@ -10,8 +10,8 @@
 
 /*
  * EXIT_TASK_SWITCH: does the switch that vcpu->exit describes. A fault before the new task's state is loaded
- * comes in the old task and leaves it as it was, one behind that in the new task.
+ * comes in the old task and leaves it as it was, one behind that in the new task. True: the new task runs.
  */
-void task_handle_switch(struct vcpu *vcpu);
+bool task_handle_switch(struct vcpu *vcpu);
 
 #endif

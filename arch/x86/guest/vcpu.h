@@ -202,8 +202,9 @@ struct vcpu {
 	void *guest;      /* arch/x86/guest private state: MTRRs, APIC, stepping */
 	u32 id;           /* in the guest's table of processors */
 	u32 cpu;          /* percpu_of() */
-	u32 interpreted;  /* interpret_one() counts here, in units of 400 host instructions */
-	bool several;     /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
+	u32 unfit; /* bits: of ES to GS those that virtual-8086 mode could not have; none of them is wrong while INTERPRETED */
+	u32 interpreted; /* interpret_one() counts here, in units of 400 host instructions */
+	bool several;    /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 longest_exit; /* of the slow path, in ticks of the TSC */
 	s64 exit_looks;   /* one that takes longer is looked at: longest_exit; -1: each, for the trace */
