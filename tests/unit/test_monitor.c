@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the monitor does with lines, words and bits (debug/), and that nothing that is typed leads out of a line. */
+#include "tests/unit/host.h"
+
+#include <stdio.h>
+#include <string.h>
+
 #include "debug/console.h"
 #include "debug/format.h"
 #include "debug/line.h"
 #include "debug/words.h"
-#include "lib/printf.h"
-#include "lib/string.h"
 #include "lib/x86.h"
-#include "tests/unit/host.h"
-#include "tests/unit/rng.h"
 
 /* --- a terminal ---------------------------------------------------------------------------- */
 
@@ -147,11 +148,11 @@ static void a_line_has_an_end(void **state)
 static void any_bytes_leave_the_line_and_the_terminal_alike(void **state)
 {
 	static const u8 likely[] = {'a', ' ', '\b', 0x7f, 0x1b, '[', 'A', 'B', 'C', 'D', 'H', '3', '~', 1, 2, 4, 5, 6, 11, 14, 16, 21, 23};
-	struct rng rng = rng_seed();
 
+	host_random_seed(1);
 	begin();
 	for (u32 i = 0; i < 200000; i++) {
-		u8 byte = rng_below(&rng, 4) ? likely[rng_below(&rng, ARRAY_SIZE(likely))] : (u8)rng_below(&rng, 256);
+		u8 byte = host_random_below(4) ? likely[host_random_below(ARRAY_SIZE(likely))] : (u8)host_random_below(256);
 		enum line_event event = line_byte(&line, byte);
 
 		assert_true(line.length < LINE_SIZE && line.cursor <= line.length);
@@ -228,17 +229,17 @@ static void bytes_are_digits_or_text(void **state)
 
 static void random_lines_are_split_and_read(void **state)
 {
-	struct rng rng = rng_seed();
 	char text[LINE_SIZE];
 	struct words w;
 	u8 bytes[16];
 	u64 value;
 
+	host_random_seed(1);
 	for (u32 i = 0; i < 100000; i++) {
-		u32 length = rng_below(&rng, LINE_SIZE);
+		u32 length = host_random_below(LINE_SIZE);
 
 		for (u32 k = 0; k < length; k++)
-			text[k] = "0123456789abcdefx+- \t\"rsp~"[rng_below(&rng, 26)];
+			text[k] = "0123456789abcdefx+- \t\"rsp~"[host_random_below(26)];
 		text[length] = '\0';
 		if (!words_split(text, &w))
 			continue;
@@ -274,7 +275,7 @@ static void a_dump_shows_what_could_be_read(void **state)
 	format_dump(text, 0x1230, bytes, 16, 16);
 	assert_string_equal(text, "0000000000001230  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 00  |0123456789abcde.|");
 	format_dump(text, ~0ull, bytes, 4, 2);
-	assert_string_equal(text, "ffffffffffffffff  30 31 ?? ??                                      |01??|");
+	assert_string_equal(text, "ffffffffffffffff  30 31 ?? ??                                       |01??|");
 }
 
 /* --- pages ---------------------------------------------------------------------------------------- */
