@@ -159,8 +159,8 @@ def check_stopped(session, beats, cpus):
     require(first == session.ask(f"mem {beats:x} 20") or cpus == 1, "a processor runs on")
 
 
-def machine(cpus, **more):
-    return vm.Machine(kernel="build/guest/talker.bin", options=f"ram_mib=512 cpus={cpus}", umbra="monitor=ttyS1", memory="512M", cpus=cpus, **more)
+def machine(cpus, umbra="monitor=ttyS1", options="", **more):
+    return vm.Machine(kernel="build/guest/talker.bin", options=f"ram_mib=512 cpus={cpus} {options}", umbra=umbra, memory="512M", cpus=cpus, **more)
 
 
 def in_qemu(name, cpus, rounds, efi=RELEASE, timeout=IMAGE_TIMEOUT):
@@ -224,3 +224,43 @@ def test_session_with_the_monitor_in_bochs_on_vmx():
 @slow
 def test_session_with_the_monitor_stops_two_processors_in_bochs_on_vmx():
     in_bochs("bochs-monitor-2", 2)
+
+
+# --- the guest's death -------------------------------------------------------------------
+
+REPORT = (r"guest died: triple fault on CPU 0\n", r"--- CPU 0 is stopped\n", r"rip [0-9a-f]{16} ", r"idtr +base 0{16} limit 00000000\n", r"cr0 +[0-9a-f]{16} ",
+          r"walk of [0-9a-f]{16} on CPU 0\n", r"triple fault +rip")
+
+
+def judge_report(result, *more):
+    text = result.text.replace("umbra: ", "")
+    for pattern in REPORT + more:
+        require(re.search(pattern, text), f"the report has no {pattern!r}")
+
+
+def look_at_the_dead(session, match):
+    require("triple fault" in session.wait(PROMPT), "the session does not say why")
+    check_commands(session, [("page 0", ""), ("regs", r"idtr +base 0{16} limit 0{8}"), ("cont", "cannot go on"), ("step", "cannot be stepped"),
+                             ("cpu 1", "rip "), ("trace", "triple fault")])
+    session.wire.sendall(b"reset\r")
+
+
+def test_dead_guest_can_be_looked_at():
+    path = scratch("debug")
+    result = converse("monitor-death", machine(2, umbra="monitor=ttyS1 death=monitor", options="lines=20 die=1", debug=path), look_at_the_dead,
+                      IMAGE_TIMEOUT, lambda: connect(path))
+    judge_report(result, r"--- CPU 1 is stopped\n")
+    require("resetting the machine" not in result.text, "it was reset")
+
+
+def test_dead_guest_is_told_of_and_stops():
+    ended = rb"triple fault on CPU 0; it has stopped"
+    result = boot("death-stop", machine(1, umbra="death=stop", options="lines=20 die=1"), timeout=IMAGE_TIMEOUT, until=ended)
+    judge_report(result)
+    require(re.search(ended, result.serial), "it did not stop")
+
+
+def test_dead_guest_is_told_of_and_reset():
+    result = boot("death-reboot", machine(1, umbra="death=reboot", options="lines=20 die=1"), timeout=IMAGE_TIMEOUT)
+    judge_report(result)
+    require(not result.timed_out, "it was not reset")
