@@ -125,7 +125,7 @@ static void greet(const struct stop_event *event)
 /* The byte that has stopped the guest is no part of a command. */
 static void drop_break_byte(const struct stop_event *event)
 {
-	if (event->reason == STOP_BREAK)
+	if (event->reason == STOP_BREAK && !port_is_shared())
 		port_get();
 }
 
