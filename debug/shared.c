@@ -16,6 +16,7 @@
 #define IIR_TIMEOUT 0x0cu
 #define IIR_SOURCE 0x0fu
 #define IIR_FIFO 0xc0u
+#define FCR_ENABLE 0x01u
 #define FCR_RESET_RECEIVER 0x02u
 #define LSR_ERRORS 0x1eu /* overrun, parity, framing, break */
 #define LSR_ABSENT 0xffu
@@ -40,6 +41,7 @@ void shared_init(struct shared_port *s, const struct uart *uart, u8 escape)
 	*s = (struct shared_port){.uart = uart, .escape = escape};
 	if (!latch_is_open(s))
 		s->ier = in(s, UART_IER) & IER_DEFINED;
+	s->fifo = in(s, UART_FCR) & IIR_FIFO;
 }
 
 /* --- bytes that come ---------------------------------------------------------------------- */
@@ -183,6 +185,8 @@ void shared_write(struct shared_port *s, u32 reg, u8 value)
 		settle_line(s);
 		return;
 	}
+	if (reg == UART_FCR && !(value & FCR_ENABLE))
+		s->fifo = 0;
 	if (reg == UART_FCR && value & FCR_RESET_RECEIVER)
 		s->count = s->escaped = 0;
 	out(s, reg, value);
