@@ -87,7 +87,8 @@ static void stats(struct monitor *m, const struct words *w)
 		u64 value = shadow_stat(shadow, (enum shadow_stat)i);
 
 		if (value)
-			console_printf("%-26s %llu\n", shadow_stat_name((enum shadow_stat)i), (unsigned long long)value);
+			console_printf("%-26s %llu\n", shadow_stat_name((enum shadow_stat)i),
+				       (unsigned long long)value);
 	}
 }
 

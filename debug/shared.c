@@ -134,7 +134,7 @@ static u8 read_line_status(struct shared_port *s)
 	pull(s);
 	status = in(s, UART_LSR);
 	if (status == LSR_ABSENT || !s->count)
-		return status & (u8)~(s->asked ? UART_LSR_DATA_READY : 0);
+		return status & (u8) ~(s->asked ? UART_LSR_DATA_READY : 0);
 	status |= UART_LSR_DATA_READY | s->held[0].errors;
 	s->held[0].errors = 0;
 	return status;

@@ -14,12 +14,12 @@
 
 struct shared_port {
 	const struct uart *uart;
-	u8 escape;      /* the byte */
-	bool escaped;   /* it came, and nothing behind it yet */
-	bool asked;     /* for the monitor */
-	bool raised;    /* the hardware's transmitter interrupt is on, to keep the line up for what is held */
-	u8 ier;         /* as the guest has it */
-	u8 fifo;        /* bits 7:6 of the identification: FIFOs are on */
+	u8 escape;    /* the byte */
+	bool escaped; /* it came, and nothing behind it yet */
+	bool asked;   /* for the monitor */
+	bool raised;  /* the hardware's transmitter interrupt is on, to keep the line up for what is held */
+	u8 ier;       /* as the guest has it */
+	u8 fifo;      /* bits 7:6 of the identification: FIFOs are on */
 	u32 count;
 	struct {
 		u8 byte, errors; /* errors: of the line status */

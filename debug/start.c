@@ -20,7 +20,7 @@
 #include "lib/uart.h"
 
 static struct {
-	u16 port; /* the first of the monitor's; 0: none */
+	u16 port;              /* the first of the monitor's; 0: none */
 	struct spinlock *lock; /* of the guest's filters, once there is one: a shared port is accessed with it */
 } start;
 
@@ -190,8 +190,8 @@ static void tell(const struct boot_info *info, const struct vcpu *boot)
 	const char *how = arm(info, boot);
 
 	if (port_is_shared())
-		log_info("monitor: at I/O port 0x%x with the guest; Ctrl-%c %c there stops it %s\n", start.port, escape,
-			 SHARED_COMMAND, how);
+		log_info("monitor: at I/O port 0x%x with the guest; Ctrl-%c %c there stops it %s\n", start.port,
+			 escape, SHARED_COMMAND, how);
 	else
 		log_info("monitor: at I/O port 0x%x; a byte there stops the guest %s\n", start.port, how);
 }

@@ -296,14 +296,10 @@ static void random_traffic_arrives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_no_escape_arrives),
-		cmocka_unit_test(an_escape_is_invisible),
-		cmocka_unit_test(an_escape_twice_is_one),
-		cmocka_unit_test(a_byte_that_is_held_interrupts),
-		cmocka_unit_test(the_divisor_is_the_guests),
-		cmocka_unit_test(a_session_gives_the_port_back),
-		cmocka_unit_test(what_is_sent_passes),
-		cmocka_unit_test(random_traffic_arrives),
+		cmocka_unit_test(what_is_no_escape_arrives), cmocka_unit_test(an_escape_is_invisible),
+		cmocka_unit_test(an_escape_twice_is_one),    cmocka_unit_test(a_byte_that_is_held_interrupts),
+		cmocka_unit_test(the_divisor_is_the_guests), cmocka_unit_test(a_session_gives_the_port_back),
+		cmocka_unit_test(what_is_sent_passes),       cmocka_unit_test(random_traffic_arrives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
