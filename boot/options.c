@@ -131,7 +131,8 @@ static bool parse_monitor(struct umbra_options *options, struct text_span value)
 
 	debug->port = (struct boot_uart){.space = BOOT_UART_NONE};
 	if (text_span_equal(value, "off") || text_span_equal(value, "shared")) {
-		debug->monitor = text_span_equal(value, "off") ? BOOT_MONITOR_OFF : BOOT_MONITOR_SHARED;
+		debug->monitor =
+			text_span_equal(value, "off") ? BOOT_MONITOR_OFF : BOOT_MONITOR_SHARED;
 		return true;
 	}
 	if (!serial_option_parse(value, &port) || port.kind != SERIAL_UART ||
@@ -182,7 +183,8 @@ static const struct {
 	{"audit", parse_audit, "audit=NUMBER of exits"},
 	{"cpus", parse_cpus, "cpus=NUMBER of processors for the guest, 1 to 256"},
 	{"sipi", parse_sipi, "sipi=real or protected"},
-	{"monitor", parse_monitor, "monitor=off, shared, ttyS0..ttyS3 or an I/O port, then possibly a comma and a baud rate"},
+	{"monitor", parse_monitor,
+	 "monitor=off, shared, ttyS0..ttyS3 or an I/O port, then possibly a comma and a baud rate"},
 	{"escape", parse_escape, "escape=LETTER, a to z, which is typed with Ctrl"},
 	{"death", parse_death, "death=usual, stop, reboot or monitor"},
 };
