@@ -30,6 +30,7 @@ import bochs  # noqa: E402
 import builds  # noqa: E402
 import consoles  # noqa: E402
 import disks  # noqa: E402
+import faults  # noqa: E402
 import firmware  # noqa: E402
 import foreign  # noqa: E402
 import handed_over  # noqa: E402
@@ -647,8 +648,8 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, sessions, consoles,
-           umbra_install, stick, usb, firmware, menu, handed_over)
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, faults, workers, selftest, sessions,
+           consoles, umbra_install, stick, usb, firmware, menu, handed_over)
 
 
 def run_test(name, test):

@@ -630,6 +630,7 @@ int main(void)
 		cmocka_unit_test_setup(tables_that_name_each_other_come_to_an_end, fresh),
 		cmocka_unit_test_setup(without_tables_there_is_nothing, fresh),
 		cmocka_unit_test_setup(enabled_processors_of_both_kinds_are_found, fresh),
+		cmocka_unit_test_setup(an_interrupt_of_the_isa_bus_is_found, fresh),
 		cmocka_unit_test_setup(a_processor_that_is_listed_twice_counts_once_and_broadcasts_are_none, fresh),
 		cmocka_unit_test_setup(more_processors_than_there_is_room_for_are_counted, fresh),
 		cmocka_unit_test_setup(entries_whose_lengths_lie_end_the_list, fresh),
