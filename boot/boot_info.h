@@ -68,6 +68,18 @@ struct boot_uart {
 	uint32_t baud;   /* 0: as it is */
 };
 
+enum boot_monitor { BOOT_MONITOR_OFF, BOOT_MONITOR_PORT, BOOT_MONITOR_SHARED };
+enum boot_death { BOOT_DEATH_USUAL, BOOT_DEATH_STOP, BOOT_DEATH_REBOOT, BOOT_DEATH_MONITOR };
+
+/* docs/debugging.md */
+struct boot_debug {
+	struct boot_uart port; /* BOOT_MONITOR_PORT: the monitor's own, on I/O ports */
+	uint32_t monitor;      /* enum boot_monitor */
+	uint32_t escape;       /* BOOT_MONITOR_SHARED: the byte, 1 to 26 */
+	uint32_t death;        /* enum boot_death */
+	uint32_t reserved;
+};
+
 #define BOOT_CPUID_HIDE_MAX 256
 #define BOOT_LOAD_OPTIONS_MAX 512
 
@@ -82,6 +94,7 @@ struct boot_options {
 	uint64_t trace_bytes;    /* of each processor's ring of trace records; 0: no trace */
 	uint32_t trace_kinds;    /* 1 << enum trace_kind (lib/trace_record.h): on from the start */
 	uint32_t trace_changes;  /* the guest may change that */
+	struct boot_debug debug;
 	char cpuid_hide[BOOT_CPUID_HIDE_MAX]; /* "-pku,-la57", NUL terminated, "" if none */
 	char raw[BOOT_LOAD_OPTIONS_MAX];      /* the line as written, for the log */
 };
@@ -111,9 +124,10 @@ _Static_assert(sizeof(struct boot_range) == 24, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_guest_state) == 104, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_framebuffer) == 32, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_uart) == 24, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_options) == 816, "layout shared with boot/");
-_Static_assert(offsetof(struct boot_info, guest) == 992, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_info) == 1096, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_debug) == 40, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_options) == 856, "layout shared with boot/");
+_Static_assert(offsetof(struct boot_info, guest) == 1032, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_info) == 1136, "layout shared with boot/");
 
 /*
  * How boot/ enters the core (the symbol core_entry of the core's ELF), with

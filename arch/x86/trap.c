@@ -8,6 +8,7 @@
 #include "arch/x86/trap.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/execute.h"
 #include "arch/x86/kick.h"
 #include "arch/x86/lapic.h"
@@ -59,14 +60,17 @@ static void handle_nmi(struct trap_frame *frame)
 {
 	struct percpu *cpu = this_cpu();
 	u32 reasons = kick_take();
+	bool asked;
 
 	if (reasons & KICK_STOP)
 		cpu_stop();
+	asked = unlikely(debug_hooks) && debug_hooks->nmi(); /* whatever else it is: two may have become one */
 	if (reasons)
 		cpu->kicks_taken++;
-	else
+	else if (!asked)
 		cpu->nmi_count++;
-	if (!reasons || reasons & KICK_LOOK) /* one of a device is the guest's, who may wait */
+	reasons |= asked ? KICK_DEBUG : 0;
+	if (!reasons || reasons & (KICK_LOOK | KICK_DEBUG)) /* one of a device is the guest's, who may wait */
 		cpu->looks = true;
 	cpu->kicked = true;
 	turn_back(frame);

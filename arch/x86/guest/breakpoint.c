@@ -5,6 +5,7 @@
  */
 #include "arch/x86/guest/breakpoint.h"
 
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/state.h"
@@ -108,6 +109,8 @@ void breakpoint_finish(struct vcpu *vcpu, bool branch)
 	vcpu->breakpoints_hit = 0;
 	if (unlikely(vcpu->rflags & RFLAGS_TF) && (branch || !(read_debugctl(vcpu) & DEBUGCTL_BTF)))
 		dr6 |= DR6_BS;
+	if (unlikely(vcpu->stepped))
+		dr6 = debug_hooks->emulated(vcpu, dr6);
 	if (unlikely(dr6))
 		breakpoint_raise(vcpu, dr6);
 }

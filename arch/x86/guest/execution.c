@@ -2,6 +2,7 @@
 /* See execution.h. */
 #include "arch/x86/guest/execution.h"
 
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/entry_rules.h"
 #include "arch/x86/guest/exits.h"
@@ -107,6 +108,8 @@ static void handle_exception(struct vcpu *vcpu)
 	case VEC_BP:
 	case VEC_OF: execution_interpret(vcpu); return;
 	case VEC_DB:
+		if (unlikely(vcpu->stepped) && debug_hooks->exception(vcpu))
+			return;
 		if (vcpu->dr6_set)
 			breakpoint_raise(vcpu, vcpu->dr6_set);
 		else

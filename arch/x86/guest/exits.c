@@ -4,6 +4,7 @@
  * again: the instruction done and RIP past it, or an exception queued, or the
  * instruction to be run once more. An unknown exit stops the guest.
  */
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
@@ -82,6 +83,8 @@ static void handle_invd(struct vcpu *vcpu)
 
 static void handle_exception(struct vcpu *vcpu)
 {
+	if (unlikely(debug_hooks) && debug_hooks->exception(vcpu))
+		return;
 	inject_exception(vcpu, vcpu->exit.vector, vcpu->exit.error);
 }
 
@@ -125,6 +128,7 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_INVPCID: case EXIT_HYPERCALL: case EXIT_VIRT_INSN: inject_ud(vcpu); break;
 	/* Nothing to do: the event itself is still pending in the hardware. */
 	case EXIT_INTERRUPT: case EXIT_WINDOW: case EXIT_SIPI: case EXIT_HALT: break;
+	case EXIT_TIMER: debug_hooks->timer(vcpu); break;
 	case EXIT_INIT: handle_init(vcpu); break;
 	case EXIT_TRIPLE_FAULT: guest_shutdown(vcpu);
 	case EXIT_TASK_SWITCH: task_handle_switch(vcpu); break;

@@ -5,6 +5,7 @@
  */
 #include "arch/x86/guest/run.h"
 
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/create.h"
 #include "arch/x86/guest/execution.h"
 #include "arch/x86/guest/exits.h"
@@ -119,8 +120,11 @@ void guest_messages(struct vcpu *vcpu)
 	while (vcpu->several) {
 		bool runs = reset_take(vcpu, all);
 
-		if (hw_was_kicked()) /* meanwhile: the kick is gone, its reason may be new */
+		if (hw_was_kicked()) { /* meanwhile: the kick is gone, its reason may be new */
+			if (unlikely(debug_hooks))
+				debug_hooks->look(vcpu);
 			continue;
+		}
 		if (runs && !halt_lasts(vcpu))
 			return;
 		hw_wait(vcpu->vendor);
@@ -155,6 +159,8 @@ void guest_exit(struct vcpu *vcpu)
 		vcpu->breakpoints_hit = 0;
 		exit_dispatch(vcpu);
 	}
+	if (unlikely(vcpu->stepped))
+		debug_hooks->leaving(vcpu);
 	ticks = __builtin_ia32_rdtsc() - begun; /* what follows may wait for a message, or be an audit */
 	if (unlikely((s64)ticks > vcpu->exit_looks))
 		look_at_exit(vcpu, ticks);
