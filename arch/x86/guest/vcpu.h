@@ -204,7 +204,7 @@ struct vcpu {
 	u32 id;           /* in the guest's table of processors */
 	u32 cpu;          /* percpu_of() */
 	u32 unfit; /* bits: of ES to GS those that virtual-8086 mode could not have; none of them is wrong while INTERPRETED */
-	u32 interpreted; /* interpret_one() counts here, in units of 400 host instructions */
+	u32 interpreted;      /* interpret_one() counts here, in units of 400 host instructions */
 	u32 debug_intercepts; /* INTERCEPT_* that debug/ asks for */
 	bool stepped;         /* by debug/, with RFLAGS.TF */
 	bool several;         /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
