@@ -56,7 +56,7 @@ static void show_segment(const struct target_state *state, u32 which)
 {
 	const struct segment *s = &state->segment[which];
 
-	if (which >= SEG_GDTR)
+	if (which == SEG_GDTR || which == SEG_IDTR)
 		console_printf("%-4s      base %016llx limit %08x\n", segment_names[which], wide(s->base), s->limit);
 	else
 		console_printf("%-4s %04x base %016llx limit %08x %05x%s\n", segment_names[which], s->selector,

@@ -102,6 +102,7 @@ bool walk_both(struct vcpu *vcpu, gva_t gva, struct walk_pair *out)
 {
 	struct question q = {gva, out};
 
+	*out = (struct walk_pair){.paging = false};
 	return stop_on(vcpu, walk_here, &q);
 }
 

@@ -208,7 +208,7 @@ static EFI_STATUS take_five_levels(void)
 		return EFI_OUT_OF_RESOURCES;
 	__asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
 	root[0] = cr3 | TABLE_PRESENT_WRITABLE;
-	CopyMem((void *)copy, (void *)five_levels_start, (UINTN)(five_levels_end - five_levels_start));
+	CopyMem((void *)copy, (void *)five_levels_start, (UINTN)five_levels_end - (UINTN)five_levels_start);
 	copy((void *)copy, (UINT64)root);
 	return EFI_SUCCESS;
 }
