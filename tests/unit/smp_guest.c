@@ -160,13 +160,27 @@ static void store_emulated(struct smp *g, struct vcpu *c, u64 gpa, u64 value)
 			       &fault, &error))
 		vm_fail(&g->vm, "CPU %u: an emulated store to %#llx fails", c->number, (unsigned long long)gpa);
 }
+static void exchange_emulated(struct smp *g, struct vcpu *c, u64 gpa, u64 value)
+{
+	u64 expected = load(g, c, gpa);
+	gva_t fault;
+	u32 error;
+
+	vcpu_leave(c);
+	if (shadow_exchange_guest(c->mmu, LINEAR + gpa, &expected, &value, sizeof(value),
+				  (struct gpt_access){.write = true}, &fault, &error))
+		vm_fail(&g->vm, "CPU %u: an emulated locked store to %#llx fails", c->number,
+			(unsigned long long)gpa);
+}
 /* Where nobody sets A or D at the same time. */
 static void store(struct smp *g, struct vcpu *c, u64 gpa, u64 value)
 {
 	if (rng_chance(&c->rng, 80))
 		exchange(g, c, gpa, value);
-	else
+	else if (rng_chance(&c->rng, 50))
 		store_emulated(g, c, gpa, value);
+	else
+		exchange_emulated(g, c, gpa, value);
 }
 static u64 clear_bits(struct smp *g, struct vcpu *c, u64 gpa, u64 bits)
 {
@@ -442,13 +456,14 @@ void smp_forget(struct smp *g, struct vcpu *c, u32 page)
 	__atomic_fetch_or((u64 *)phys_to_virt(hpa(place(p, page))), PTE_A, __ATOMIC_SEQ_CST);
 }
 
-void smp_age_emulated(struct smp *g, struct vcpu *c, u32 page)
+void smp_age_emulated(struct smp *g, struct vcpu *c, u32 page, bool locked)
 {
 	struct process *p = &g->process[g->current[c->number]];
 
 	lock(g, c, &p->lock);
 	if (place(p, page))
-		store_emulated(g, c, place(p, page), load(g, c, place(p, page)) & ~PTE_A);
+		(locked ? exchange_emulated : store_emulated)(g, c, place(p, page),
+							      load(g, c, place(p, page)) & ~PTE_A);
 	unlock(&p->lock);
 }
 

@@ -84,7 +84,8 @@ void smp_unmap_table(struct smp *g, struct vcpu *c, u32 table);
 void smp_clean(struct smp *g, struct vcpu *c, u32 page);        /* clears D */
 void smp_age(struct smp *g, struct vcpu *c, u32 page);          /* clears A, without a flush */
 void smp_forget(struct smp *g, struct vcpu *c, u32 page);       /* the shadow does, A is set as before */
-void smp_age_emulated(struct smp *g, struct vcpu *c, u32 page); /* by the emulator; nobody else uses the page */
+/* By the emulator, of a store or a locked operation; nobody else uses the page. */
+void smp_age_emulated(struct smp *g, struct vcpu *c, u32 page, bool locked);
 void smp_fork(struct smp *g, struct vcpu *c, u32 child);
 void smp_exit(struct smp *g, struct vcpu *c, u32 victim);
 void smp_switch(struct smp *g, struct vcpu *c, u32 to);

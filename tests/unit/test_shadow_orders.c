@@ -27,8 +27,8 @@ static struct smp guest;
 struct small {
 	void (*before)(struct vcpu *c); /* one CPU after the other, as far as they do not wait */
 	void (*run[2])(struct vcpu *c);
-	u32 switches, tags, pages;
-	bool plain; /* between plain accesses to the records of shadow pages too */
+	u32 switches, tags, pages, seeds; /* 0: as usual */
+	bool plain;                       /* between plain accesses to the records of shadow pages too */
 };
 static const struct small *small;
 
@@ -87,7 +87,7 @@ static void every_order(const struct small *s)
 	u64 count = 0;
 
 	small = s;
-	for (u32 seed = 1; seed <= SMALL_SEEDS; seed++) {
+	for (u32 seed = 1; seed <= (s->seeds ? s->seeds : SMALL_SEEDS); seed++) {
 		struct vm_config config = {.cpus = 2,
 					   .tags = s->tags ? s->tags : 4,
 					   .shadow_limit = (s->pages ? s->pages : 64) * PAGE_SIZE,
@@ -187,6 +187,14 @@ static void switch_to_1(struct vcpu *c)
 	smp_switch(&guest, c, 1);
 	smp_user(&guest, c, 0, false);
 }
+/* Of two processes each CPU is in the first. */
+static void a_second_process(struct vcpu *c)
+{
+	smp_touch(&guest, c, 0, true);
+	if (c->number == 0)
+		smp_fork(&guest, c, 1);
+	smp_meet(&guest, c, 2);
+}
 static void use_0(struct vcpu *c)
 {
 	smp_user(&guest, c, 0, false);
@@ -200,6 +208,12 @@ static void drop_all(struct vcpu *c)
 	shadow_drop_all(guest.vm.shadow);
 	smp_user(&guest, c, 0, false);
 	smp_user(&guest, c, SLOTS, false);
+}
+/* Until each page of the pool has been another one. */
+static void drop_all_often(struct vcpu *c)
+{
+	for (u32 i = 0; i < 5; i++)
+		drop_all(c);
 }
 static void fork_2(struct vcpu *c)
 {
@@ -355,7 +369,11 @@ static void a_fast_path_meets_a_fork(void **state)
 /* Written by the emulator, it is unsync until then: else its store would be lost to the sync (S22). */
 static void age_0_emulated(struct vcpu *c)
 {
-	smp_age_emulated(&guest, c, 0);
+	smp_age_emulated(&guest, c, 0, false);
+}
+static void age_0_locked(struct vcpu *c)
+{
+	smp_age_emulated(&guest, c, 0, true);
 }
 static void load_cr3_alone(struct vcpu *c)
 {
@@ -366,6 +384,8 @@ static void the_emulator_writes_to_a_table_that_is_protected(void **state)
 {
 	every_order(&(struct small){pages_protected, {load_cr3_alone, age_0_emulated}, .switches = 2});
 	every_order(&(struct small){pages_in_use, {load_cr3_alone, age_0_emulated}, .switches = 2});
+	every_order(&(struct small){pages_protected, {load_cr3_alone, age_0_locked}, .switches = 2});
+	every_order(&(struct small){pages_in_use, {load_cr3_alone, age_0_locked}, .switches = 2});
 }
 
 /* adversarial: 43 */
@@ -380,6 +400,13 @@ static void all_pages_are_dropped_and_used_again(void **state)
 {
 	every_order(&(struct small){pages_in_use, {drop_all, use_0}, .switches = 2});
 	every_order(&(struct small){two_processes, {drop_all, use_0}, .switches = 1});
+}
+
+/* A root with nothing below it goes without a flush: who is inside on it must have left before the page is another table. */
+/* adversarial: 43 */
+static void a_root_goes_that_the_other_has_just_taken(void **state)
+{
+	every_order(&(struct small){a_second_process, {drop_all_often, switch_to_1}, .switches = 2, .seeds = 1});
 }
 
 /* adversarial: 43 */
@@ -561,6 +588,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_emulator_writes_to_a_table_that_is_protected),
 		cmocka_unit_test(a_tag_goes_to_another_root),
 		cmocka_unit_test(all_pages_are_dropped_and_used_again),
+		cmocka_unit_test(a_root_goes_that_the_other_has_just_taken),
 		cmocka_unit_test(a_process_forks_while_it_writes),
 		cmocka_unit_test(the_kernels_window_changes),
 		cmocka_unit_test(an_audit_comes_in_between),
