@@ -47,6 +47,8 @@ enum exit_kind svm_exit_kind(u64 raw, u64 info1)
 		return EXIT_CR_READ;
 	if (is_cr_write(code))
 		return EXIT_CR_WRITE;
+	if (code >= SVM_EXIT_DR0_READ && code < SVM_EXIT_EXCP_FIRST)
+		return EXIT_DEBUG_REGISTER;
 	switch (code) {
 	case SVM_EXIT_INTR: return EXIT_INTERRUPT;
 	case SVM_EXIT_NMI: return EXIT_NMI;

@@ -31,6 +31,11 @@ static void set_dr7(struct vcpu *vcpu, u64 value)
 	svm_dirty(vmcb_of(vcpu), CLEAN_DR);
 }
 
+static u64 get_dr6(const struct vcpu *vcpu)
+{
+	return vmcb_of(vcpu)->dr6;
+}
+
 static void set_dr6(struct vcpu *vcpu, u64 value)
 {
 	vmcb_of(vcpu)->dr6 = value;
@@ -68,6 +73,7 @@ const struct vendor svm_vendor = {
 	.set_segment = set_segment,
 	.get_dr7 = get_dr7,
 	.set_dr7 = set_dr7,
+	.get_dr6 = get_dr6,
 	.set_dr6 = set_dr6,
 	.get_msr = svm_get_msr,
 	.set_msr = svm_set_msr,

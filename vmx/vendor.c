@@ -27,6 +27,11 @@ static void wake(struct vcpu *vcpu)
 }
 
 /* It stays in the CPU. */
+static u64 get_dr6(const struct vcpu *vcpu)
+{
+	return read_dr6();
+}
+
 static void set_dr6(struct vcpu *vcpu, u64 value)
 {
 	write_dr6(value);
@@ -62,6 +67,7 @@ const struct vendor vmx_vendor = {
 	.set_segment = vmx_set_segment,
 	.get_dr7 = get_dr7,
 	.set_dr7 = set_dr7,
+	.get_dr6 = get_dr6,
 	.set_dr6 = set_dr6,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,

@@ -17,6 +17,7 @@
 #define INTERCEPT_DB BIT(4) /* #DB exits: single-stepping */
 #define INTERCEPT_NMI BIT(5)
 #define INTERCEPT_INTR BIT(6) /* external interrupts exit: only while stepping */
+#define INTERCEPT_DEBUG_REGISTERS BIT(9) /* MOV to and from them exits */
 
 struct vendor {
 	const char *name;          /* "SVM", "VMX" */
@@ -85,6 +86,7 @@ struct vendor {
 	void (*set_segment)(struct vcpu *vcpu, enum segment_name which, const struct segment *in);
 	u64 (*get_dr7)(const struct vcpu *vcpu);
 	void (*set_dr7)(struct vcpu *vcpu, u64 value);
+	u64 (*get_dr6)(const struct vcpu *vcpu);
 	void (*set_dr6)(struct vcpu *vcpu, u64 value);
 	/* MSRs that the backend keeps in its control block (STAR, LSTAR, SYSENTER_*, FS_BASE...):
 	 * true if known. */

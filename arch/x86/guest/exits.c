@@ -7,6 +7,7 @@
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/debug_move.h"
 #include "arch/x86/guest/emulate.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
@@ -118,6 +119,7 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_XSETBV: cr_handle_xsetbv(vcpu); break;
 	case EXIT_INVD: handle_invd(vcpu); break;
 	case EXIT_IO: io_handle(vcpu); break;
+	case EXIT_DEBUG_REGISTER: debug_move_handle(vcpu); break;
 	case EXIT_EXCEPTION: handle_exception(vcpu); break;
 	case EXIT_MACHINE_CHECK: inject_exception(vcpu, VEC_MC, 0); break;
 	case EXIT_NMI: inject_nmi(vcpu); break;

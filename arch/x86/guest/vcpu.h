@@ -27,6 +27,7 @@
 	X(HYPERCALL, "VMCALL/VMMCALL") \
 	X(VIRT_INSN, "VMX/SVM instruction") \
 	X(IO, "port access") \
+	X(DEBUG_REGISTER, "debug register access") \
 	X(EXCEPTION, "intercepted exception") \
 	X(INTERRUPT, "external interrupt") \
 	X(NMI, "NMI") \
