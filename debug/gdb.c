@@ -101,6 +101,16 @@ enum gdb_wish gdb_stopped(struct gdb *gdb, const struct gdb_stop *stop)
 	return GDB_WISH_NOTHING;
 }
 
+bool gdb_is_attached(const struct gdb *gdb)
+{
+	return gdb->attached;
+}
+
+bool gdb_is_inside(const struct gdb *gdb)
+{
+	return gdb_link_is_inside(&gdb->link);
+}
+
 enum gdb_wish gdb_poll(struct gdb *gdb)
 {
 	enum gdb_wish wish = GDB_WISH_NOTHING;

@@ -24,6 +24,10 @@ MUST_CHECK enum gdb_wish gdb_stopped(struct gdb *gdb, const struct gdb_stop *sto
 /* Takes the bytes that have come and returns the first wish, GDB_WISH_NOTHING if there is none. */
 MUST_CHECK enum gdb_wish gdb_poll(struct gdb *gdb);
 
+/* Has a debugger begun, and not ended? Is a packet on its way? */
+bool gdb_is_attached(const struct gdb *gdb);
+bool gdb_is_inside(const struct gdb *gdb);
+
 /* Behind GDB_WISH_RUN: what this CPU does. Each goes on when nobody debugs. */
 enum gdb_action gdb_action(const struct gdb *gdb, u32 cpu);
 

@@ -166,6 +166,11 @@ enum gdb_event gdb_link_feed(struct gdb_link *link, u8 byte)
 	return end_packet(link, (u8)~link->sum); /* not a digit: as a wrong sum */
 }
 
+bool gdb_link_is_inside(const struct gdb_link *link)
+{
+	return link->state != OUTSIDE;
+}
+
 /* --- replies -------------------------------------------------------------------------------- */
 void gdb_reply_begin(struct gdb_link *link)
 {

@@ -51,6 +51,9 @@ int gdb_link_get(struct gdb_link *link);
 /* Takes one byte that came; says what it made complete. */
 enum gdb_event gdb_link_feed(struct gdb_link *link, u8 byte);
 
+/* Has a packet begun, and not ended? */
+bool gdb_link_is_inside(const struct gdb_link *link);
+
 /*
  * A reply: begun, added to, sent. What does not fit is left out, and a text that was cut is sent as error E07 instead.
  * Bytes go as two hex digits each, numbers as hex without leading zeros.
