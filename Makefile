@@ -59,7 +59,7 @@ LIB_RENAMES := -fno-builtin $(foreach f,memcpy memmove memset memcmp memchr strl
 	strrchr strcpy strncpy strstr strcat snprintf vsnprintf,-D$(f)=lib_$(f))
 
 # --- the core: the hypervisor proper, one static ELF at CORE_VIRT_BASE -------
-CORE_DIRS := lib mm mm/shadow $(if $(filter 1,$(DEBUG)),mm/witness) arch/x86 arch/x86/guest svm vmx
+CORE_DIRS := lib mm mm/shadow $(if $(filter 1,$(DEBUG)),mm/witness) arch/x86 arch/x86/guest debug svm vmx
 CORE_C := $(filter-out arch/x86/asm_offsets.c,$(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.c))))
 CORE_ASM := $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(d)/*.asm)))
 CORE_OBJ := $(CORE_C:%.c=$(B)/%.o) $(CORE_ASM:%.asm=$(B)/%.asm.o)
@@ -183,7 +183,8 @@ UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(filter-out tests/unit/test_% tests/unit/orders.c,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,acpi_find acpi_merge bzimage details efi_map entry entry_list glob guest_map keys line_edit lines loader_config menu_model menu_view multiboot \
 	multiboot_elf multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges selftest_text serial_option text tpm_log uart_pci uart_tables uki utf16 version,boot/$(f).c)) \
-	$(sort $(wildcard debug/gdb*.c)) debug/points.c 	arch/x86/acpi.c arch/x86/execute.c arch/x86/font.c arch/x86/memory.c arch/x86/screen.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
+	arch/x86/acpi.c arch/x86/debug_hooks.c arch/x86/execute.c arch/x86/font.c arch/x86/memory.c arch/x86/screen.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
+	$(filter-out debug/gdb_guest.c,$(sort $(wildcard debug/gdb*.c))) $(wildcard $(foreach f,console format line points words,debug/$(f).c)) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits halt nmi segments v8086,vmx/$(f).c))
 # The core's own assembly, where the host can run it.

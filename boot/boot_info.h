@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC 0x41524d55u /* "UMRA" */
-#define BOOT_INFO_VERSION 5u
+#define BOOT_INFO_VERSION 6u
 
 /* What a range of physical memory is. */
 enum boot_mem_kind {
@@ -68,6 +68,18 @@ struct boot_uart {
 	uint32_t baud;   /* 0: as it is */
 };
 
+enum boot_monitor { BOOT_MONITOR_OFF, BOOT_MONITOR_PORT, BOOT_MONITOR_SHARED };
+enum boot_death { BOOT_DEATH_USUAL, BOOT_DEATH_STOP, BOOT_DEATH_REBOOT, BOOT_DEATH_MONITOR };
+
+/* docs/debugging.md */
+struct boot_debug {
+	struct boot_uart port; /* BOOT_MONITOR_PORT: the monitor's own, on I/O ports */
+	uint32_t monitor;      /* enum boot_monitor */
+	uint32_t escape;       /* BOOT_MONITOR_SHARED: the byte, 1 to 26 */
+	uint32_t death;        /* enum boot_death */
+	uint32_t gdb;          /* BOOT_MONITOR_PORT: it is GDB's port, not the monitor's */
+};
+
 #define BOOT_CPUID_HIDE_MAX 256
 #define BOOT_LOAD_OPTIONS_MAX 512
 
@@ -79,6 +91,7 @@ struct boot_options {
 	uint32_t sipi_protected; /* for tests: a start-up message begins in 32-bit protected mode */
 	uint64_t pool_bytes;     /* 0: default, docs/memory.md */
 	uint64_t shadow_bytes;   /* limit on memory in shadow pages; 0: whatever the pool holds */
+	struct boot_debug debug;
 	char cpuid_hide[BOOT_CPUID_HIDE_MAX]; /* "-pku,-la57", NUL terminated, "" if none */
 	char raw[BOOT_LOAD_OPTIONS_MAX];      /* the line as written, for the log */
 };
@@ -108,9 +121,10 @@ _Static_assert(sizeof(struct boot_range) == 24, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_guest_state) == 104, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_framebuffer) == 32, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_uart) == 24, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_options) == 800, "layout shared with boot/");
-_Static_assert(offsetof(struct boot_info, guest) == 976, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_info) == 1080, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_debug) == 40, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_options) == 840, "layout shared with boot/");
+_Static_assert(offsetof(struct boot_info, guest) == 1016, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_info) == 1120, "layout shared with boot/");
 
 /*
  * How boot/ enters the core (the symbol core_entry of the core's ELF), with

@@ -16,7 +16,7 @@ static const char *const level_names[] = {
 void options_init(struct umbra_options *options)
 {
 	*options = (struct umbra_options){
-		.hv = {.log_level = LEVEL_INFO},
+		.hv = {.log_level = LEVEL_INFO, .debug = {.escape = 1}},
 		.serial = {.kind = SERIAL_AUTO},
 	};
 }
@@ -123,6 +123,69 @@ static bool parse_sipi(struct umbra_options *options, struct text_span value)
 	return options->hv.sipi_protected || text_span_equal(value, "real");
 }
 
+/* A port on I/O ports: the guest's accesses to no other can be held back. */
+static bool parse_debug_port(struct boot_debug *debug, struct text_span value)
+{
+	struct serial_option port;
+
+	if (!serial_option_parse(value, &port) || port.kind != SERIAL_UART ||
+	    port.uart.space != BOOT_UART_PORTS)
+		return false;
+	debug->monitor = BOOT_MONITOR_PORT;
+	debug->port = port.uart;
+	debug->port.baud = port.baud;
+	return true;
+}
+
+/* There is one port for both. */
+static bool parse_gdb(struct umbra_options *options, struct text_span value)
+{
+	struct boot_debug *debug = &options->hv.debug;
+
+	debug->gdb = 1;
+	return debug->monitor == BOOT_MONITOR_OFF && parse_debug_port(debug, value);
+}
+
+static bool parse_monitor(struct umbra_options *options, struct text_span value)
+{
+	struct boot_debug *debug = &options->hv.debug;
+
+	if (debug->gdb)
+		return false;
+	debug->port = (struct boot_uart){.space = BOOT_UART_NONE};
+	if (text_span_equal(value, "off") || text_span_equal(value, "shared")) {
+		debug->monitor = text_span_equal(value, "off") ? BOOT_MONITOR_OFF : BOOT_MONITOR_SHARED;
+		return true;
+	}
+	return parse_debug_port(debug, value);
+}
+
+static bool parse_escape(struct umbra_options *options, struct text_span value)
+{
+	if (value.length != 1 || value.at[0] < 'a' || value.at[0] > 'z')
+		return false;
+	options->hv.debug.escape = (uint32_t)(value.at[0] - 'a' + 1);
+	return true;
+}
+
+static bool parse_death(struct umbra_options *options, struct text_span value)
+{
+	static const char *const names[] = {
+		[BOOT_DEATH_USUAL] = "usual",
+		[BOOT_DEATH_STOP] = "stop",
+		[BOOT_DEATH_REBOOT] = "reboot",
+		[BOOT_DEATH_MONITOR] = "monitor",
+	};
+
+	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (text_span_equal(value, names[i])) {
+			options->hv.debug.death = i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static const struct {
 	const char *name;
 	bool (*parse)(struct umbra_options *options, struct text_span value);
@@ -136,6 +199,12 @@ static const struct {
 	{"audit", parse_audit, "audit=NUMBER of exits"},
 	{"cpus", parse_cpus, "cpus=NUMBER of processors for the guest, 1 to 256"},
 	{"sipi", parse_sipi, "sipi=real or protected"},
+	{"monitor", parse_monitor,
+	 "monitor=off, shared, ttyS0..ttyS3 or an I/O port, then possibly a comma and a baud rate, without gdb="},
+	{"gdb", parse_gdb,
+	 "gdb=ttyS0..ttyS3 or an I/O port, then possibly a comma and a baud rate, without monitor="},
+	{"escape", parse_escape, "escape=LETTER, a to z, which is typed with Ctrl"},
+	{"death", parse_death, "death=usual, stop, reboot or monitor"},
 };
 
 static bool parse_word(struct umbra_options *options, struct text_span word, struct boot_error *error)
@@ -157,7 +226,9 @@ static bool parse_word(struct umbra_options *options, struct text_span word, str
 	}
 	return boot_error_set(error,
 			      "unknown umbra option \"%.*s\"; the options are"
-			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= sipi= bare",
+			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= sipi="
+			      " monitor= gdb= escape= death="
+			      " bare",
 			      (int)word.length, word.at);
 }
 

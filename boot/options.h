@@ -32,7 +32,7 @@ void options_init(struct umbra_options *options);
 /*
  * Reads words separated by blanks: serial=... (serial_option.h),
  * pool=SIZE, shadow=SIZE, loglevel=error|warn|info|debug, cpuid=-NAME[,-NAME],
- * audit=N, cpus=N, bare. False with one clear line in error on anything else, and on
+ * audit=N, cpus=N, monitor=..., gdb=..., escape=LETTER, death=..., bare. False with one clear line in error on anything else, and on
  * audit=N (N > 0) unless can_audit.
  */
 bool options_parse(struct umbra_options *options, const char *line, bool can_audit,

@@ -17,6 +17,7 @@
 #include "debug/port.h"
 #include "debug/target.h"
 #include "lib/printf.h"
+#include "lib/string.h"
 
 /* What has begun to come comes on within this time, or it was noise. */
 #define SILENCE_US 300000u
@@ -25,11 +26,12 @@ static struct {
 	bool on, always;
 	struct gdb gdb;
 	struct points points;
+	gdb_guest_command_fn *command;
 	u32 generation; /* of what is armed */
 	u32 armed;      /* points in registers */
 	struct debug_point in_register[DEBUG_POINTS_MAX];
 	u8 which[DEBUG_POINTS_MAX];
-	bool in_memory; /* some are INT3s */
+	bool in_memory;           /* some are INT3s */
 	u32 seen[PROCESSORS_MAX]; /* generations, by processor */
 	u8 hit[PROCESSORS_MAX];   /* the point that it has met */
 	struct vcpu *session;     /* on whose processor it runs */
@@ -268,7 +270,7 @@ static void lift(void)
 
 void gdb_guest_look(struct vcpu *vcpu)
 {
-	if (guest.seen[vcpu->id] != guest.generation && !stop_is_on())
+	if (guest.seen[vcpu->id] != guest.generation)
 		arm_cpu(vcpu, NULL);
 }
 
@@ -303,8 +305,45 @@ bool gdb_guest_filter(struct vcpu *vcpu, u8 vector)
 	guests = debug_registers_sort(vcpu, causes);
 	if (!guests)
 		return causes;
-	debug_registers_tell(vcpu, guests);
+	vcpu->dr6_set = guests; /* what is queued with the #DB */
 	return false;
+}
+
+/* --- monitor commands ---------------------------------------------------------------------------------------------- */
+static struct {
+	void (*print)(void *to, const char *piece);
+	void *to;
+	u32 length;
+	char text[256];
+} output;
+
+static void flush_output(void)
+{
+	output.text[output.length] = 0;
+	if (output.length)
+		output.print(output.to, output.text);
+	output.length = 0;
+}
+
+static void put_output(char c)
+{
+	if (output.length == sizeof(output.text) - 1)
+		flush_output();
+	output.text[output.length++] = c;
+}
+
+static void run_command(void *context, u32 cpu, const char *text, void (*print)(void *to, const char *piece),
+			void *to)
+{
+	char line[256];
+
+	output.print = print;
+	output.to = to;
+	str_copy(line, text, sizeof(line));
+	if (stop_cpu(cpu))
+		guest.command(stop_cpu(cpu), line, put_output);
+	flush_output();
+	guest.cached = PROCESSORS_MAX;
 }
 
 /* --- the port ------------------------------------------------------------------------------------------------------ */
@@ -332,6 +371,7 @@ static const struct gdb_target target = {
 	.insert = insert,
 	.remove = remove,
 	.remove_all = remove_all,
+	.command = run_command,
 };
 
 static void relax(void)
@@ -417,7 +457,8 @@ enum stop_action gdb_guest_session(const struct stop_event *event, struct vcpu *
 	stop = stop_of(event);
 	if (event->reason == STOP_BREAK)
 		wish = listen();
-	if (wish != GDB_WISH_STOP && (event->reason == STOP_BREAK || !gdb_is_attached(&guest.gdb)))
+	if (wish != GDB_WISH_STOP &&
+	    (event->reason == STOP_BREAK || (event->reason < STOP_DIED && !gdb_is_attached(&guest.gdb))))
 		return go_on(event, step); /* noise, or nobody is there */
 	wish = gdb_stopped(&guest.gdb, &stop);
 	while (wish == GDB_WISH_NOTHING) {
@@ -427,9 +468,10 @@ enum stop_action gdb_guest_session(const struct stop_event *event, struct vcpu *
 	return go_on(event, step);
 }
 
-void gdb_guest_init(bool always)
+void gdb_guest_init(bool always, gdb_guest_command_fn *command)
 {
 	guest.on = guest.always = always;
+	guest.command = command;
 	gdb_init(&guest.gdb, &target, NULL, &port);
 }
 
@@ -441,4 +483,9 @@ void gdb_guest_begin(void)
 bool gdb_guest_is_on(void)
 {
 	return guest.on;
+}
+
+bool gdb_guest_is_attached(void)
+{
+	return guest.on && gdb_is_attached(&guest.gdb);
 }

@@ -8,14 +8,19 @@
 
 #include "debug/stop.h"
 
-/* Once, with the port open. always: the port is GDB's for good (gdb=), not only from a command to the end of its session. */
-void gdb_guest_init(bool always);
+/*
+ * Once, with the port open. always: the port is GDB's for good (gdb=), not only from a command to the end of its session.
+ * command carries out what GDB calls monitor commands.
+ */
+typedef void gdb_guest_command_fn(struct vcpu *vcpu, char *text, void (*put)(char c));
+void gdb_guest_init(bool always, gdb_guest_command_fn *command);
 
 /* From now on the port is GDB's. */
 void gdb_guest_begin(void);
 
-/* Is it? */
+/* Is it? Is a debugger there? */
 bool gdb_guest_is_on(void);
+bool gdb_guest_is_attached(void);
 
 /* See stop.h. */
 enum stop_action gdb_guest_session(const struct stop_event *event, struct vcpu **step);

@@ -84,6 +84,7 @@ static inline pfn_t hpa_to_pfn(hpa_t a)
 enum {
 	EPERM = 1,
 	ENOENT = 2,
+	ESRCH = 3,
 	EIO = 5,
 	E2BIG = 7,
 	EAGAIN = 11,

@@ -323,6 +323,16 @@ void shadow_view_end(const struct shadow_view *view);
 /* False: no table of the shadow is there. */
 bool shadow_view_table(const struct shadow_view *view, hpa_t table, struct shadow_table *out);
 
+/* The pool's pages by what they are, counted with the lock held: for somebody who looks. */
+struct shadow_census {
+	u32 pages, free, lists;               /* all; free ones; those that hold lists' nodes */
+	u32 tables[GPT_LEVELS_MAX + 1];       /* [level]: shadows of the guest's tables */
+	u32 direct[GPT_LEVELS_MAX + 1];       /* [level]: of parts of large pages, or with paging off */
+	u32 unsync, dormant, foreign, pinned; /* of these */
+	u32 entries;                          /* present in them */
+};
+void shadow_count_pages(struct shadow_mmu *mmu, struct shadow_census *out);
+
 /* The counter's value since start. */
 u64 shadow_stat(const struct shadow *s, enum shadow_stat which);
 void shadow_stat_add(struct shadow *s, enum shadow_stat which, u64 n);

@@ -15,7 +15,8 @@ void svm_nmi_set_intercepts(struct vcpu *vcpu)
 {
 	const struct svm_vcpu *svm = svm_of(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
-	u32 asked = svm->requested & INTERCEPT_DB ? (u32)BIT(VEC_DB) : 0;
+	u32 asked = (u32)((svm->requested & INTERCEPT_DB ? BIT(VEC_DB) : 0) |
+			  (svm->requested & INTERCEPT_BP ? BIT(VEC_BP) : 0));
 
 	svm_set_intercept_word(vmcb, EXCEPTIONS, svm->step ? ~(u32)BIT(VEC_NMI) : (u32)BIT(VEC_PF) | asked);
 	svm_set_intercept(vmcb, SVM_EXIT_IRET, vcpu->several && vcpu->nmi_blocked && !svm->step);

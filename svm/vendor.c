@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The SVM half of the vendor contract (arch/x86/vendor.h). */
+#include "arch/x86/guest/hw.h"
 #include "svm/halt.h"
 #include "svm/segments.h"
 #include "svm/svm.h"
@@ -42,6 +43,12 @@ static void set_dr6(struct vcpu *vcpu, u64 value)
 	svm_dirty(vmcb_of(vcpu), CLEAN_DR);
 }
 
+/* GIF is 0: the NMI is pending until the entry, which delivers its event first (APM vol. 2 section 15.20). */
+static void exit_soon(struct vcpu *vcpu)
+{
+	hw_kick(vcpu->cpu);
+}
+
 const struct vendor svm_vendor = {
 	.name = "SVM",
 	.real_mode = true,
@@ -75,6 +82,7 @@ const struct vendor svm_vendor = {
 	.set_dr7 = set_dr7,
 	.get_dr6 = get_dr6,
 	.set_dr6 = set_dr6,
+	.exit_soon = exit_soon,
 	.get_msr = svm_get_msr,
 	.set_msr = svm_set_msr,
 	.wake = svm_wake,

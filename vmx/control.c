@@ -36,6 +36,24 @@ static u32 with_bit(u32 word, enum vmx_control_word which, u32 bit, bool on)
 	return on || vmx_must(vmx_capability(), which, bit) ? word | bit : word & ~bit;
 }
 
+/* Section 25.5.1. Without the second it would begin anew at each entry, and never end where exits are frequent. */
+bool vmx_has_timer(void)
+{
+	return vmx_may(vmx_capability(), VMX_PIN, PIN_PREEMPTION_TIMER) &&
+	       vmx_may(vmx_capability(), VMX_EXIT, EXITC_SAVE_PREEMPTION_TIMER);
+}
+
+/* It counts once for so many ticks of the TSC (appendix A.6). */
+void vmx_start_timer(u64 ticks)
+{
+	vmcs_write32(VMCS_GUEST_PREEMPTION_TIMER, (u32)(ticks >> (vmx_capability()->misc & MISC_TIMER_SHIFT)));
+}
+
+void vmx_exit_soon(struct vcpu *vcpu)
+{
+	vmx_start_timer(0);
+}
+
 static u32 nmi_exiting_bits(void)
 {
 	return PIN_NMI_EXITING | (vmx_controls()->virtual_nmis ? PIN_VIRTUAL_NMIS : 0);
@@ -44,12 +62,17 @@ static u32 nmi_exiting_bits(void)
 static void update_exec_controls(struct vmx_vcpu *vmx)
 {
 	u32 pin = vmx_controls()->word[VMX_PIN], primary = vmx_controls()->word[VMX_PRIMARY];
+	u32 exit = vmx_controls()->word[VMX_EXIT];
 	bool virtual_window = vmx->nmi_window && vmx_controls()->virtual_nmis;
 
 	if (vmx->requested & INTERCEPT_INTR || vmx->intr_exits)
 		pin |= PIN_INTR_EXITING;
 	if ((vmx->requested & INTERCEPT_NMI) || virtual_window || vmx->nmi_exits || vmx->v8086)
 		pin |= nmi_exiting_bits();
+	if (vmx->requested & INTERCEPT_TIMER && vmx_has_timer()) {
+		pin |= PIN_PREEMPTION_TIMER;
+		exit |= EXITC_SAVE_PREEMPTION_TIMER;
+	}
 	if (vmx->nmi_window)
 		primary |= virtual_window ? PRIMARY_NMI_WINDOW : PRIMARY_INTR_WINDOW;
 	primary = with_bit(primary, VMX_PRIMARY, PRIMARY_CR3_STORE_EXITING, vmx->requested & INTERCEPT_CR3_READ);
@@ -58,13 +81,15 @@ static void update_exec_controls(struct vmx_vcpu *vmx)
 	primary = with_bit(primary, VMX_PRIMARY, PRIMARY_MOV_DR_EXITING, vmx->requested & INTERCEPT_DEBUG_REGISTERS);
 	set_word(vmx, VMX_PIN, pin);
 	set_word(vmx, VMX_PRIMARY, primary);
+	set_word(vmx, VMX_EXIT, exit);
 }
 
 /* CR0 and CR4 reads never exit: the read shadows answer them. */
 void vmx_set_intercepts(struct vcpu *vcpu, u32 mask)
 {
 	struct vmx_vcpu *vmx = vmx_of(vcpu);
-	u32 bitmap = (u32)(BIT(VEC_PF) | (mask & INTERCEPT_DB ? BIT(VEC_DB) : 0));
+	u32 bitmap = (u32)(BIT(VEC_PF) | (mask & INTERCEPT_DB ? BIT(VEC_DB) : 0) |
+			   (mask & INTERCEPT_BP ? BIT(VEC_BP) : 0));
 
 	if (unlikely(vmx->v8086))
 		bitmap = ~0u;

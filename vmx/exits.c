@@ -52,6 +52,7 @@ enum exit_kind vmx_exit_kind(const struct vmx_exit_info *info)
 	case REASON_SIPI: return EXIT_SIPI;
 	case REASON_INTERRUPT_WINDOW:
 	case REASON_NMI_WINDOW: return EXIT_WINDOW;
+	case REASON_PREEMPTION_TIMER: return EXIT_TIMER;
 	case REASON_TASK_SWITCH: return EXIT_TASK_SWITCH;
 	case REASON_CPUID: return EXIT_CPUID;
 	case REASON_HLT: return EXIT_HALT;

@@ -62,6 +62,8 @@ static void finish_exit(struct vcpu *vcpu, const struct vmx_exit_info *info)
 	vcpu->exit.nmi_unblocked = vmx_nmi_unblocked(info);
 	if (vcpu->exit.kind == EXIT_EXCEPTION && vcpu->exit.vector == VEC_DB)
 		vcpu->dr6_set |= info->qualification & DB_QUAL_DR6;
+	if (unlikely(vcpu->exit.kind == EXIT_TIMER))
+		vmx_start_timer(VMX_TIMER_TICKS);
 	if (unlikely(vcpu->exit.kind == EXIT_INVALID_STATE)) {
 		log_error("VMX: VM entry failed: %s, qualification %llx\n", vmx_exit_name(info->reason),
 			  (unsigned long long)info->qualification);

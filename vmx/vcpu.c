@@ -85,6 +85,8 @@ static void init_control(struct vmx_vcpu *vmx)
 	vmcs_write32(VMCS_EXIT_MSR_LOAD_COUNT, 0);
 	vmcs_write32(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmcs_write32(VMCS_ENTRY_INTR_INFO, 0);
+	if (vmx_has_timer())
+		vmx_start_timer(VMX_TIMER_TICKS);
 }
 
 static void init_host_segments(void)

@@ -85,6 +85,12 @@ void vmx_set_intercepts(struct vcpu *vcpu, u32 mask);
 void vmx_trap_invlpg(struct vcpu *vcpu, bool on);
 /* Once more what was asked for last: v8086 or intr_exits has changed. */
 void vmx_update_intercepts(struct vcpu *vcpu);
+/* The preemption timer: is there one that goes on behind an exit? How long it runs from the next entry on, 32 bits at most. */
+#define VMX_TIMER_TICKS (1u << 24)
+bool vmx_has_timer(void);
+void vmx_start_timer(u64 ticks);
+/* The next entry delivers its event and exits. */
+void vmx_exit_soon(struct vcpu *vcpu);
 /* Asks for an exit when the guest can take an NMI. */
 void vmx_set_nmi_window(struct vcpu *vcpu, bool on);
 void vmx_tlb_flush(struct vcpu *vcpu, u32 tag);

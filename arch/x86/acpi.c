@@ -56,6 +56,8 @@ struct search {
 	bool found_fadt;
 	struct acpi_cpus *cpus;
 	bool found_madt;
+	struct acpi_pin *pin;
+	u8 irq;
 	acpi_edit_fn *edit;
 	const struct acpi_cpus *keep;
 };
@@ -393,16 +395,29 @@ struct madt_cpu {
 	u32 apic_id, flags_at;
 };
 
+/* The entry at *at, an offset in the table, which moves behind it; NULL at the end, or where an entry's length lies. */
+static const u8 *next_entry(const struct table *madt, u32 *at)
+{
+	u32 start = *at, left = madt->length - start, length;
+
+	if (left < ENTRY_BYTES_MIN)
+		return NULL;
+	length = madt->bytes[start + ENTRY_LENGTH];
+	if (length < ENTRY_BYTES_MIN || length > left)
+		return NULL;
+	*at = start + length;
+	return madt->bytes + start;
+}
+
 /* The next processor from *at on, an offset in the table; false at the end, or where an entry's length lies. */
 static bool next_cpu(const struct table *madt, u32 *at, struct madt_cpu *cpu)
 {
-	while (madt->length - *at >= ENTRY_BYTES_MIN) {
-		const u8 *entry = madt->bytes + *at;
-		u32 start = *at, length = entry[ENTRY_LENGTH];
+	const u8 *entry;
+	u32 start = *at;
 
-		if (length < ENTRY_BYTES_MIN || length > madt->length - start)
-			return false;
-		*at = start + length;
+	for (; (entry = next_entry(madt, at)); start = *at) {
+		u32 length = entry[ENTRY_LENGTH];
+
 		/* Sections 5.2.12.2 and 5.2.12.12 */
 		if (entry[ENTRY_TYPE] == TYPE_LAPIC && length >= 8) {
 			*cpu = (struct madt_cpu){entry[3], start + 4};
@@ -493,4 +508,55 @@ void acpi_hide_cpus(acpi_map_fn *map, acpi_edit_fn *edit, u64 rsdp, const struct
 	/* A guest may go by either list, and they may lead to different tables. */
 	take_list(&s, xsdt, "XSDT", 8);
 	take_list(&s, rsdt, "RSDT", 4);
+}
+
+/* --- where an interrupt of the ISA bus arrives ------------------------------------------ */
+
+enum { TYPE_IOAPIC = 1, TYPE_OVERRIDE = 2 };
+#define IOAPIC_INPUTS_MOST 240u
+
+/* Its number among all inputs of I/O APICs: that of the interrupt unless there is an override (section 5.2.12.5). */
+static u32 global_input(const struct table *madt, u8 irq, u32 *flags)
+{
+	const u8 *entry;
+
+	*flags = 0;
+	for (u32 at = MADT_ENTRIES; (entry = next_entry(madt, &at));) {
+		if (entry[ENTRY_TYPE] != TYPE_OVERRIDE || entry[ENTRY_LENGTH] < 10 || entry[3] != irq)
+			continue;
+		*flags = (u32)get(entry + 8, 2);
+		return (u32)get(entry + 4, 4);
+	}
+	return irq;
+}
+
+/* The one with the highest first input that is not above it (section 5.2.12.3). */
+static void visit_for_pin(struct search *s, u64 address, const u8 *header)
+{
+	struct table madt;
+	u32 global, first, flags;
+	const u8 *entry;
+
+	if (s->found_madt || !has_signature(header, "APIC") || !open_any_table(s, address, &madt) ||
+	    madt.length < MADT_ENTRIES)
+		return;
+	s->found_madt = true;
+	global = global_input(&madt, s->irq, &flags);
+	for (u32 at = MADT_ENTRIES; (entry = next_entry(&madt, &at));) {
+		if (entry[ENTRY_TYPE] != TYPE_IOAPIC || entry[ENTRY_LENGTH] < 12)
+			continue;
+		first = (u32)get(entry + 8, 4);
+		if (first > global || global - first >= IOAPIC_INPUTS_MOST ||
+		    (s->pin->ioapic && global - first > s->pin->input))
+			continue;
+		*s->pin = (struct acpi_pin){get(entry + 4, 4), global - first, flags};
+	}
+}
+
+int acpi_find_pin(acpi_map_fn *map, u64 rsdp, u8 irq, struct acpi_pin *out)
+{
+	struct search s = {.map = map, .visit = visit_for_pin, .pin = out, .irq = irq};
+
+	*out = (struct acpi_pin){0};
+	return walk_tables(&s, rsdp) || !out->ioapic ? -ENOENT : 0;
 }

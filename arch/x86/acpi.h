@@ -60,4 +60,15 @@ MUST_CHECK int acpi_find_cpus(acpi_map_fn *map, u64 rsdp, struct acpi_cpus *out)
 /* Marks all other processors as absent in every MADT that a guest may find; its checksum stays as right as it was. */
 void acpi_hide_cpus(acpi_map_fn *map, acpi_edit_fn *edit, u64 rsdp, const struct acpi_cpus *keep);
 
+/* Where an ISA interrupt arrives: the registers of an I/O APIC, its input, and the flags of an override (section 5.2.12.5), or 0. */
+struct acpi_pin {
+	u64 ioapic;
+	u32 input, flags;
+};
+#define ACPI_PIN_POLARITY(flags) ((flags) & 3u)     /* 3: active low */
+#define ACPI_PIN_TRIGGER(flags) ((flags) >> 2 & 3u) /* 3: level */
+
+/* By the first MADT's entries for I/O APICs and interrupt source overrides. 0 or -ENOENT. */
+MUST_CHECK int acpi_find_pin(acpi_map_fn *map, u64 rsdp, u8 irq, struct acpi_pin *out);
+
 #endif

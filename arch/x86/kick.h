@@ -12,6 +12,7 @@
 #define KICK_STOP BIT(1)   /* for good: a panic somewhere */
 #define KICK_LOOK BIT(2)   /* something was asked of its virtual CPU */
 #define KICK_FLUSH BIT(3)  /* it leaves the guest; there is nothing else to it */
+#define KICK_DEBUG BIT(4)  /* the monitor stops the guest */
 
 /* By an NMI, to a processor that waits or runs a guest whose NMIs exit; or to this one. */
 void kick_send(struct percpu *cpu, u32 reasons);

@@ -8,6 +8,7 @@
 #include "arch/x86/acpi.h"
 #include "arch/x86/clock.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/create.h"
 #include "arch/x86/guest/run.h"
 #include "arch/x86/guest/physbits.h"
@@ -215,7 +216,10 @@ static NORETURN void start_guest(const struct boot_info *info)
 	if (err)
 		panic("no memory for the guest's CPU (error %d)", err);
 	smp_take_all(info, config.vendor, guest_run_other);
+	debug_start(info, &boot_vcpu);
 	give_processors(info, &config, &given);
+	if (debug_hooks && given.count == 1) /* its NMIs exit, if they can */
+		boot_vcpu.several = !config.vendor->one_processor || !config.vendor->one_processor();
 	config.shadow = start_shadow(info, config.vendor, given.count);
 	err = guest_start(&boot_vcpu);
 	if (err)

@@ -8,6 +8,7 @@
 #include "arch/x86/trap.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/execute.h"
 #include "arch/x86/kick.h"
 #include "arch/x86/lapic.h"
@@ -62,11 +63,13 @@ static void handle_nmi(struct trap_frame *frame)
 
 	if (reasons & KICK_STOP)
 		cpu_stop();
-	if (reasons)
+	if (!reasons && unlikely(debug_hooks) && debug_hooks->nmi())
+		reasons = KICK_DEBUG;
+	else if (reasons)
 		cpu->kicks_taken++;
 	else
 		cpu->nmi_count++;
-	if (!reasons || reasons & KICK_LOOK) /* one of a device is the guest's, who may wait */
+	if (!reasons || reasons & (KICK_LOOK | KICK_DEBUG)) /* one of a device is the guest's, who may wait */
 		cpu->looks = true;
 	cpu->kicked = true;
 	turn_back(frame);

@@ -17,6 +17,8 @@
 #define INTERCEPT_DB BIT(4) /* #DB exits: single-stepping */
 #define INTERCEPT_NMI BIT(5)
 #define INTERCEPT_INTR BIT(6) /* external interrupts exit: only while stepping */
+#define INTERCEPT_BP BIT(7)    /* #BP exits */
+#define INTERCEPT_TIMER BIT(8) /* an EXIT_TIMER now and then, interrupts off or not; where there is none it is ignored */
 #define INTERCEPT_DEBUG_REGISTERS BIT(9) /* MOV to and from them exits */
 
 struct vendor {
@@ -88,6 +90,13 @@ struct vendor {
 	void (*set_dr7)(struct vcpu *vcpu, u64 value);
 	u64 (*get_dr6)(const struct vcpu *vcpu);
 	void (*set_dr6)(struct vcpu *vcpu, u64 value);
+	/* Does INTERCEPT_TIMER do anything? NULL: no. */
+	bool (*has_timer)(void);
+	/*
+	 * The next entry delivers its event and exits before the guest's first instruction: by EXIT_TIMER, or by a kick of this
+	 * CPU to itself. Only where NMIs exit or there is a timer.
+	 */
+	void (*exit_soon)(struct vcpu *vcpu);
 	/* MSRs that the backend keeps in its control block (STAR, LSTAR, SYSENTER_*, FS_BASE...):
 	 * true if known. */
 	bool (*get_msr)(const struct vcpu *vcpu, u32 msr, u64 *value);

@@ -44,3 +44,30 @@ bool shadow_view_table(const struct shadow_view *view, hpa_t table, struct shado
 	};
 	return true;
 }
+
+static void count_table(const struct shadow_page *sp, struct shadow_census *out)
+{
+	u32 level = MIN(sp->role.level, (u32)GPT_LEVELS_MAX);
+
+	if (sp->role.direct)
+		out->direct[level]++;
+	else
+		out->tables[level]++;
+	out->unsync += !!(sp->flags & PAGE_UNSYNC);
+	out->dormant += !!(sp->flags & PAGE_DORMANT);
+	out->foreign += !!(sp->flags & PAGE_FOREIGN);
+	out->pinned += !!sp->pins;
+	out->entries += sp->live;
+}
+
+void shadow_count_pages(struct shadow_mmu *mmu, struct shadow_census *out)
+{
+	struct shadow *s = mmu->s;
+
+	engine_lock(s);
+	*out = (struct shadow_census){.pages = s->page_count - 1, .free = s->free_count, .lists = s->node_pages};
+	for (u32 page = 1; page < s->page_count; page++)
+		if (s->pages[page].state == PAGE_TABLE)
+			count_table(&s->pages[page], out);
+	engine_unlock(s);
+}

@@ -5,6 +5,7 @@
  */
 #include "arch/x86/guest/breakpoint.h"
 
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/debug_registers.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
@@ -113,6 +114,8 @@ void breakpoint_finish(struct vcpu *vcpu, bool branch)
 		dr6 |= DR6_BS;
 	if (unlikely(dr6))
 		dr6 = debug_registers_sort(vcpu, dr6);
+	if (unlikely(vcpu->stepped))
+		dr6 = debug_hooks->emulated(vcpu, dr6);
 	if (unlikely(dr6))
 		breakpoint_raise(vcpu, dr6);
 }

@@ -88,7 +88,7 @@ void cr_set_read_intercepts(struct vcpu *vcpu)
 		mask |= INTERCEPT_CR0_READ;
 	if (~vcpu->cr4 & CR4_PAE)
 		mask |= INTERCEPT_CR4_READ;
-	vcpu->vendor->set_intercepts(vcpu, mask);
+	vcpu->vendor->set_intercepts(vcpu, mask | vcpu->debug_intercepts);
 }
 
 static void set_paging(struct vcpu *vcpu, bool flush)

@@ -2,6 +2,7 @@
 /* Making a virtual CPU: its state, its shadow MMU, the registers it starts with. */
 #include "arch/x86/guest/create.h"
 
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/a20.h"
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
@@ -204,6 +205,8 @@ static int init_neutral(struct vcpu *vcpu, const struct guest_config *config)
 	err = sleep_init(vcpu, config->sleep);
 	if (!err)
 		err = a20_init(vcpu);
+	if (!err && debug_hooks)
+		err = debug_hooks->init_cpu(vcpu);
 	if (err)
 		log_error("guest: more I/O traps than there is room for\n");
 	return err;

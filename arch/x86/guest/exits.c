@@ -4,10 +4,12 @@
  * again: the instruction done and RIP past it, or an exception queued, or the
  * instruction to be run once more. An unknown exit stops the guest.
  */
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
 #include "arch/x86/guest/debug_move.h"
+#include "arch/x86/guest/debug_registers.h"
 #include "arch/x86/guest/emulate.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
@@ -81,8 +83,33 @@ static void handle_invd(struct vcpu *vcpu)
 	insn_skip(vcpu);
 }
 
+/* The instruction has not been executed: its event returns behind it. INT3 has one byte, if the hardware does not say it. */
+static void inject_int3(struct vcpu *vcpu)
+{
+	vcpu->inject = (struct vcpu_event){
+		.type = EVENT_SOFT_EXCEPTION,
+		.vector = VEC_BP,
+		.insn_len = vcpu->exit.insn_len ? vcpu->exit.insn_len : 1,
+	};
+}
+
+static void tell_causes(struct vcpu *vcpu)
+{
+	u64 causes = vcpu->dr6_set;
+
+	vcpu->dr6_set = 0;
+	debug_registers_tell(vcpu, causes);
+}
+
 static void handle_exception(struct vcpu *vcpu)
 {
+	if (unlikely(debug_hooks) && debug_hooks->exception(vcpu))
+		return;
+	switch (vcpu->exit.vector) {
+	case VEC_BP: inject_int3(vcpu); return;
+	case VEC_DB: tell_causes(vcpu); break;
+	default: break;
+	}
 	inject_exception(vcpu, vcpu->exit.vector, vcpu->exit.error);
 }
 
@@ -127,6 +154,7 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_INVPCID: case EXIT_HYPERCALL: case EXIT_VIRT_INSN: inject_ud(vcpu); break;
 	/* Nothing to do: the event itself is still pending in the hardware. */
 	case EXIT_INTERRUPT: case EXIT_WINDOW: case EXIT_SIPI: case EXIT_HALT: break;
+	case EXIT_TIMER: debug_hooks->timer(vcpu); break;
 	case EXIT_INIT: handle_init(vcpu); break;
 	case EXIT_TRIPLE_FAULT: guest_shutdown(vcpu);
 	case EXIT_TASK_SWITCH: task_handle_switch(vcpu); break;

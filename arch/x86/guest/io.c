@@ -14,16 +14,31 @@
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 
-int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_filter_fn *filter)
+static int add(struct vcpu *vcpu, struct io_trap trap)
 {
 	struct guest *g = guest_of(vcpu);
 
 	if (g->io_traps == IO_TRAP_MAX)
 		return -ENOSPC;
-	g->io_trap[g->io_traps++] = (struct io_trap){first, count, filter};
-	for (u32 i = 0; i < count; i++)
-		vcpu->vendor->set_io_intercept(vcpu, first + i, true);
+	g->io_trap[g->io_traps++] = trap;
+	for (u32 i = 0; i < trap.count; i++)
+		vcpu->vendor->set_io_intercept(vcpu, (u16)(trap.first + i), true);
 	return 0;
+}
+
+int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_filter_fn *filter)
+{
+	return add(vcpu, (struct io_trap){.first = first, .count = count, .filter = filter});
+}
+
+int io_trap_instead(struct vcpu *vcpu, u16 first, u16 count, io_instead_fn *instead)
+{
+	return add(vcpu, (struct io_trap){.first = first, .count = count, .instead = instead});
+}
+
+static bool touches(const struct io_trap *t, const struct io_access *access)
+{
+	return access->address < t->first + t->count && access->address + access->size > t->first;
 }
 
 /* Each filter once, though it has several ports there. */
@@ -35,12 +50,49 @@ static void filter_ports(struct vcpu *vcpu, const struct io_access *access, u64 
 	for (u32 i = 0; i < g->io_traps; i++) {
 		const struct io_trap *t = &g->io_trap[i];
 
-		if (t->filter == last || access->address >= t->first + t->count ||
-		    access->address + access->size <= t->first)
+		if (!t->filter || t->filter == last || !touches(t, access))
 			continue;
 		last = t->filter;
 		last(vcpu, access, value);
 	}
+}
+
+static const struct io_trap *find_instead(const struct guest *g, const struct io_access *access)
+{
+	for (u32 i = 0; i < g->io_traps; i++)
+		if (g->io_trap[i].instead && touches(&g->io_trap[i], access))
+			return &g->io_trap[i];
+	return NULL;
+}
+
+static void access_bytes(struct vcpu *vcpu, const struct io_trap *t, const struct io_access *access, u64 *value)
+{
+	for (u32 i = 0; i < access->size; i++) {
+		u16 port = (u16)(access->address + i);
+		u8 *byte = (u8 *)value + i;
+
+		if ((u32)port - t->first < t->count)
+			t->instead(vcpu, port, access->in, byte);
+		else if (access->in)
+			*byte = (u8)hw_in(port, 1);
+		else
+			hw_out(port, 1, *byte);
+	}
+}
+
+static void access_ports(struct vcpu *vcpu, const struct io_access *access, u64 *value)
+{
+	const struct io_trap *instead = find_instead(guest_of(vcpu), access);
+
+	if (unlikely(instead)) {
+		access_bytes(vcpu, instead, access, value);
+		return;
+	}
+	if (access->in)
+		*value = hw_in((u16)access->address, access->size);
+	filter_ports(vcpu, access, value);
+	if (!access->in)
+		hw_out((u16)access->address, access->size, (u32)*value);
 }
 
 static void port_access(struct vcpu *vcpu, u32 *value)
@@ -51,11 +103,7 @@ static void port_access(struct vcpu *vcpu, u32 *value)
 	u64 wide = *value;
 
 	spin_lock(lock); /* what a filter knows of a register is in step with it */
-	if (access.in)
-		wide = hw_in(exit->port, access.size);
-	filter_ports(vcpu, &access, &wide);
-	if (!access.in)
-		hw_out(exit->port, access.size, (u32)wide);
+	access_ports(vcpu, &access, &wide);
 	spin_unlock(lock);
 	*value = (u32)wide;
 	breakpoint_note_port(vcpu, exit->port, access.size);

@@ -8,6 +8,9 @@
 /* Traps count ports from first on. 0 or -ENOSPC. */
 MUST_CHECK int io_trap(struct vcpu *vcpu, u16 first, u16 count, io_filter_fn *filter);
 
+/* The same with a function that does each access itself. */
+MUST_CHECK int io_trap_instead(struct vcpu *vcpu, u16 first, u16 count, io_instead_fn *instead);
+
 /* EXIT_IO */
 void io_handle(struct vcpu *vcpu);
 

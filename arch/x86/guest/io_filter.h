@@ -18,6 +18,9 @@ struct io_access {
  */
 typedef void io_filter_fn(struct vcpu *vcpu, const struct io_access *access, u64 *value);
 
+/* In place of the hardware, for one port of one byte; a wider access comes as its bytes, as to an 8-bit device. */
+typedef void io_instead_fn(struct vcpu *vcpu, u16 port, bool in, u8 *byte);
+
 /* The byte of *value that the access has for an address; NULL if the access does not touch it. */
 static inline u8 *io_byte(const struct io_access *access, u64 *value, bool memory, u64 address)
 {

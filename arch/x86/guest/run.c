@@ -5,6 +5,7 @@
  */
 #include "arch/x86/guest/run.h"
 
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/create.h"
 #include "arch/x86/guest/execution.h"
 #include "arch/x86/guest/exits.h"
@@ -118,8 +119,11 @@ void guest_messages(struct vcpu *vcpu)
 	while (vcpu->several) {
 		bool runs = reset_take(vcpu, all);
 
-		if (hw_was_kicked()) /* meanwhile: the kick is gone, its reason may be new */
+		if (hw_was_kicked()) { /* meanwhile: the kick is gone, its reason may be new */
+			if (unlikely(debug_hooks))
+				debug_hooks->look(vcpu);
 			continue;
+		}
 		if (runs && !halt_lasts(vcpu))
 			return;
 		hw_wait(vcpu->vendor);
@@ -140,6 +144,8 @@ void guest_exit(struct vcpu *vcpu)
 		vcpu->breakpoints_hit = 0;
 		exit_dispatch(vcpu);
 	}
+	if (unlikely(vcpu->stepped))
+		debug_hooks->leaving(vcpu);
 	ticks = __builtin_ia32_rdtsc() - begun; /* what follows may wait for a message, or be an audit */
 	if (unlikely(ticks > vcpu->longest_exit))
 		__atomic_store_n(&vcpu->longest_exit, ticks, __ATOMIC_RELAXED);

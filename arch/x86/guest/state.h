@@ -45,11 +45,12 @@ struct guest_cpuid {
 	bool amd;
 };
 
-#define IO_TRAP_MAX 16
-#define MMIO_TRAP_MAX 10 /* two for each block of struct acpi_sleep */
+#define IO_TRAP_MAX 17
+#define MMIO_TRAP_MAX 11 /* two for each block of struct acpi_sleep, one for debug/ */
 struct io_trap {
 	u32 first, count;
 	io_filter_fn *filter;
+	io_instead_fn *instead; /* one of the two */
 };
 struct mmio_trap {
 	gpa_t page;

@@ -2,6 +2,7 @@
 /* See stop.h. */
 #include "arch/x86/guest/stop.h"
 
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/log.h"
 #include "arch/x86/vendor.h"
@@ -33,6 +34,8 @@ NORETURN void guest_stop(struct vcpu *vcpu, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
+	if (debug_hooks)
+		debug_hooks->died(vcpu, message, false);
 	hw_stop_others();
 	log_take_console();
 	log_error("guest stopped: %s\n", message);
@@ -60,6 +63,8 @@ static void dump_registers(const struct vcpu *vcpu)
 
 NORETURN void guest_shutdown(struct vcpu *vcpu)
 {
+	if (debug_hooks)
+		debug_hooks->died(vcpu, "triple fault", true);
 	dump_registers(vcpu);
 	log_error("guest: triple fault at rip %llx, cr2 %llx on CPU %u; resetting the machine\n",
 		  (unsigned long long)vcpu->rip, (unsigned long long)vcpu->cr2, vcpu->id);

@@ -37,6 +37,7 @@
 	X(MACHINE_CHECK, "machine check") \
 	X(WINDOW, "interrupt or NMI window") \
 	X(TASK_SWITCH, "task switch") \
+	X(TIMER, "the monitor's timer") \
 	X(TRIPLE_FAULT, "triple fault") \
 	X(INVALID_STATE, "invalid guest state") \
 	X(UNKNOWN, "unknown")
@@ -197,6 +198,8 @@ struct vcpu {
 	u32 id;          /* in the guest's table of processors */
 	u32 cpu;         /* percpu_of() */
 	u32 interpreted; /* interpret_one() counts here, in units of 400 host instructions */
+	u32 debug_intercepts; /* INTERCEPT_* that debug/ asks for */
+	bool stepped;    /* by debug/, with RFLAGS.TF */
 	bool several;    /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 longest_exit; /* of the slow path, in ticks of the TSC */

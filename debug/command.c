@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See command.h. */
+#include "debug/command.h"
+
+#include "debug/console.h"
+#include "debug/target.h"
+#include "lib/string.h"
+
+static bool begins(const struct command *c, const char *name, u32 length)
+{
+	return strnlen(c->name, length) == length && !memcmp(c->name, name, length);
+}
+
+const struct command *command_find(const char *name, u32 length, bool *many)
+{
+	const struct command *found = NULL;
+
+	*many = false;
+	for (u32 t = 0; command_tables[t]; t++) {
+		for (const struct command *c = command_tables[t]; c->name; c++) {
+			if (!begins(c, name, length))
+				continue;
+			if (!c->name[length])
+				return c;
+			*many = *many || found;
+			found = c;
+		}
+	}
+	return *many ? NULL : found;
+}
+
+const char *command_complete(const char *begin, u32 length, u32 n)
+{
+	for (u32 t = 0; command_tables[t]; t++)
+		for (const struct command *c = command_tables[t]; c->name; c++)
+			if (begins(c, begin, length) && !n--)
+				return c->name;
+	return NULL;
+}
+
+/* --- help --------------------------------------------------------------------------------- */
+
+static void help(struct monitor *m, const struct words *w)
+{
+	for (u32 t = 0; command_tables[t]; t++)
+		for (const struct command *c = command_tables[t]; c->name; c++)
+			if (w->count < 2 || begins(c, w->word[1], (u32)strlen(w->word[1])))
+				console_printf("%-8s %-22s %s\n", c->name, c->form, c->help);
+	if (w->count < 2)
+		console_printf("Numbers are hexadecimal; a register's name is its value; + and - between them.\n");
+}
+
+static void page(struct monitor *m, const struct words *w)
+{
+	u64 lines;
+
+	if (command_number(m, w, 1, 0x18, &lines))
+		console_set_page(lines > 0 && lines < 4 ? 4 : (u32)MIN(lines, 0x1000ull));
+}
+
+const struct command commands_help[] = {
+	{"help", "[COMMAND]", "this list, or what begins so", help},
+	{"page", "[LINES]", "how many lines to a page; 0: never wait", page},
+	{NULL, NULL, NULL, NULL},
+};
+
+const struct command *const command_tables[] = {commands_help,	 commands_cpu,	  commands_guest,
+						commands_memory, commands_shadow, NULL};
+
+/* --- words as numbers --------------------------------------------------------------------- */
+
+static bool register_value(void *ctx, const char *name, u32 length, u64 *value)
+{
+	struct monitor *m = ctx;
+	struct target_state state;
+	int reg = target_find_register(name, length);
+
+	if (reg < 0 || target_get(m->cpu, &state))
+		return false;
+	*value = state.reg[reg];
+	return true;
+}
+
+bool command_number(struct monitor *m, const struct words *w, u32 n, u64 fallback, u64 *value)
+{
+	*value = fallback;
+	if (n >= w->count || words_number(w->word[n], register_value, m, value))
+		return true;
+	console_printf("no number: %s\n", w->word[n]);
+	return false;
+}
+
+bool command_address(struct monitor *m, const struct words *w, u32 n, u64 *value)
+{
+	if (n < w->count)
+		return command_number(m, w, n, 0, value);
+	console_printf("something is missing; see help %s\n", w->word[0]);
+	return false;
+}
