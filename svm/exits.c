@@ -63,6 +63,7 @@ enum exit_kind svm_exit_kind(u64 raw, u64 info1)
 	case SVM_EXIT_INVPCID: return EXIT_INVPCID;
 	case SVM_EXIT_IOIO: return EXIT_IO;
 	case SVM_EXIT_MSR: return info1 & 1 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
+	case SVM_EXIT_SWINT: return EXIT_SOFT_INTERRUPT;
 	case SVM_EXIT_TASK_SWITCH: return EXIT_TASK_SWITCH;
 	case SVM_EXIT_SHUTDOWN: return EXIT_TRIPLE_FAULT;
 	case SVM_EXIT_VMMCALL: return EXIT_HYPERCALL;

@@ -26,6 +26,9 @@
 #include "lib/log.h"
 #include "mm/shadow.h"
 
+#define OPCODE_INT3 0xcc
+#define OPCODE_INT 0xcd
+
 static void handle_page_fault(struct vcpu *vcpu)
 {
 	if (page_fault_handle(vcpu))
@@ -113,6 +116,26 @@ static void handle_exception(struct vcpu *vcpu)
 	inject_exception(vcpu, vcpu->exit.vector, vcpu->exit.error);
 }
 
+/* INT3 where it exits so, else INT n, which is done by its delivery. */
+static void handle_soft_interrupt(struct vcpu *vcpu)
+{
+	struct insn insn;
+
+	if (insn_fetch(vcpu, &insn))
+		return;
+	vcpu->exit.insn_len = insn.len;
+	if (insn.map == 0 && insn.opcode == OPCODE_INT3) {
+		vcpu->exit.vector = VEC_BP;
+		handle_exception(vcpu);
+	} else if (insn.map == 0 && insn.opcode == OPCODE_INT) {
+		vcpu->inject = (struct vcpu_event){
+			.type = EVENT_SOFT_INTERRUPT,
+			.vector = (u8)insn.imm,
+			.insn_len = insn.len,
+		};
+	} /* else it has been changed since: executed again */
+}
+
 /*
  * A device's: those of another processor's command register are not sent by the hardware. Of several processors it resets this one,
  * behind the exit, as one of the table does; on SVM it is still pending, where nothing takes it but a reset.
@@ -146,6 +169,7 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_XSETBV: cr_handle_xsetbv(vcpu); break;
 	case EXIT_INVD: handle_invd(vcpu); break;
 	case EXIT_IO: io_handle(vcpu); break;
+	case EXIT_SOFT_INTERRUPT: handle_soft_interrupt(vcpu); break;
 	case EXIT_DEBUG_REGISTER: debug_move_handle(vcpu); break;
 	case EXIT_EXCEPTION: handle_exception(vcpu); break;
 	case EXIT_MACHINE_CHECK: inject_exception(vcpu, VEC_MC, 0); break;
