@@ -4,7 +4,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/guest/hw.h"
-#include "debug/command.h"
+#include "debug/commands.h"
 #include "debug/console.h"
 #include "debug/line.h"
 #include "debug/port.h"
