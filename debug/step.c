@@ -105,6 +105,16 @@ static void clear_pushed(struct vcpu *vcpu)
 	memory_copy(vcpu, at, false, &byte, 1, true);
 }
 
+/*
+ * Meanwhile no exit takes the fast path, which would deliver a page fault of the guest's with our TF in its frame: it looks closer
+ * where the root is checked.
+ */
+static void set_stepped(struct vcpu *vcpu, bool on)
+{
+	vcpu->stepped = on;
+	cr_set_check_root(vcpu);
+}
+
 /* --- begin and end ---------------------------------------------------------------------- */
 
 void step_begin(struct vcpu *vcpu)
@@ -112,7 +122,7 @@ void step_begin(struct vcpu *vcpu)
 	struct step *s = step_of(vcpu);
 
 	*s = (struct step){.tf = vcpu->rflags & RFLAGS_TF, .dr6 = vcpu->vendor->get_dr6(vcpu)};
-	vcpu->stepped = true;
+	set_stepped(vcpu, true);
 	if (vcpu->inject.type != EVENT_NONE && vcpu->execution == EXECUTION_NATIVE) {
 		s->delivers = true;
 		vcpu->vendor->exit_soon(vcpu);
@@ -136,7 +146,7 @@ void step_cancel(struct vcpu *vcpu)
 {
 	struct step *s = step_of(vcpu);
 
-	vcpu->stepped = false;
+	set_stepped(vcpu, false);
 	if (s->delivers)
 		return;
 	s->loads = false; /* it may not have been executed */
@@ -150,13 +160,13 @@ static void end_instruction(struct vcpu *vcpu, struct step *s)
 	if (s->pushed_bytes && !s->tf)
 		clear_pushed(vcpu);
 	vcpu->vendor->set_dr6(vcpu, s->dr6);
-	vcpu->stepped = false;
+	set_stepped(vcpu, false);
 }
 
 /* The guest has a #DB of its own, which is about to be queued. */
 static void go_on_with_delivery(struct vcpu *vcpu, struct step *s)
 {
-	vcpu->stepped = true;
+	set_stepped(vcpu, true);
 	s->delivers = true;
 }
 
@@ -214,6 +224,6 @@ bool step_is_delivered(struct vcpu *vcpu)
 {
 	if (!step_of(vcpu)->delivers || vcpu->inject.type != EVENT_NONE)
 		return false;
-	vcpu->stepped = false;
+	set_stepped(vcpu, false);
 	return true;
 }

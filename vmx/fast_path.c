@@ -116,7 +116,7 @@ bool vmx_fast_path(struct vcpu *vcpu, const struct vmx_exit_info *info)
 
 	if (!vmx_exit_is_fast(info, (enum exit_kind)exit->kind) || vmx_nmi_is_due(vcpu))
 		return false;
-	if (guest_root_is_foreign(vcpu))
+	if (guest_exit_is_slow(vcpu))
 		return false;
 	if (exit->kind == EXIT_PAGE_FAULT) {
 		if (!fast_page_fault(vcpu, info))

@@ -60,15 +60,17 @@ static void handle_nmi(struct trap_frame *frame)
 {
 	struct percpu *cpu = this_cpu();
 	u32 reasons = kick_take();
+	bool asked;
 
 	if (reasons & KICK_STOP)
 		cpu_stop();
-	if (!reasons && unlikely(debug_hooks) && debug_hooks->nmi())
-		reasons = KICK_DEBUG;
-	else if (reasons)
+	asked = unlikely(debug_hooks) && debug_hooks->nmi(); /* two NMIs that come at once are one */
+	if (reasons)
 		cpu->kicks_taken++;
-	else
+	else if (!asked)
 		cpu->nmi_count++;
+	if (asked)
+		reasons |= KICK_DEBUG;
 	if (!reasons || reasons & (KICK_LOOK | KICK_DEBUG)) /* one of a device is the guest's, who may wait */
 		cpu->looks = true;
 	cpu->kicked = true;

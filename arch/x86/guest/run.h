@@ -37,6 +37,12 @@ static ALWAYS_INLINE bool guest_root_is_foreign(const struct vcpu *vcpu)
 	return guest_root_is_checked(vcpu) && !guest_root_is_ours(vcpu);
 }
 
+/* Must the fast path leave this exit alone? Also while an instruction is stepped over: debug/step.c has what is looked at set. */
+static ALWAYS_INLINE bool guest_exit_is_slow(const struct vcpu *vcpu)
+{
+	return guest_root_is_checked(vcpu) && (vcpu->stepped || !guest_root_is_ours(vcpu));
+}
+
 /* Is anything due before the next entry? Then call guest_prepare_entry(). */
 static ALWAYS_INLINE bool guest_entry_due(const struct vcpu *vcpu)
 {
