@@ -71,6 +71,7 @@ class Machine:
     kept: str | None = None             # an image to boot from that keeps what is written to it
     bus: str = "virtio"                 # QEMU's: what the boot disk is at, one of BUSES
     console: str | None = None          # QEMU's: a socket to be made, for whoever wants to type at the first serial port
+    debug: str | None = None            # the same at the second one; Bochs's: host:port, and it waits until somebody is there
 
 
 def initramfs(kernel_dir):
@@ -252,12 +253,14 @@ def start_bochs(machine, work, com1, com2):
 def start(machine, work, serial, serial2):
     """Starts the emulator. serial: a file for the console; serial2: one for the guest command."""
     if machine.emulator == "bochs":
-        return start_bochs(machine, work, f"mode=file, dev={serial}", f"mode=file, dev={serial2}")
+        second = f"mode=socket-server, dev={machine.debug}" if machine.debug else f"mode=file, dev={serial2}"
+        return start_bochs(machine, work, f"mode=file, dev={serial}", second)
     first, more = f"file:{serial}", []
+    second = f"unix:{machine.debug},server=on,wait=off" if machine.debug else f"file:{serial2}"
     if machine.console:  # whoever types there writes the file: QEMU's own log has bytes twice that had to wait
         first = "chardev:console"
         more = ["-chardev", f"socket,id=console,path={machine.console},server=on,wait=on"]
-    return subprocess.Popen(qemu_arguments(machine, work, first, f"file:{serial2}") + more, stdin=subprocess.DEVNULL)
+    return subprocess.Popen(qemu_arguments(machine, work, first, second) + more, stdin=subprocess.DEVNULL)
 
 
 def halts(machine):

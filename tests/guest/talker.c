@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A guest for whoever stops guests: with interrupts off the first processor prints numbered lines with a checksum each, the others
- * count, and nothing of it exits. It ends when somebody has written to `stop`, whose address it says, or after so many lines (options: cpus=N, lines=N).
+ * count, and nothing of it exits. It ends when somebody has written to `stop`, whose address it says, or after so many lines (options: cpus=N,
+ * lines=N), by a triple fault if it is told so (die=1).
  */
 #include "tests/guest/lib/smp.h"
 
@@ -37,6 +38,16 @@ static NOINLINE u32 talk(u32 lines)
 	return n;
 }
 
+static void die(void)
+{
+	const struct {
+		u16 limit;
+		u64 base;
+	} PACKED none = {0, 0};
+
+	asm volatile("lidt %0; ud2" : : "m"(none));
+}
+
 static void run(void)
 {
 	u32 lines = (u32)option("lines", LINES), said;
@@ -48,6 +59,8 @@ static void run(void)
 	      (u64)(uintptr_t)room, (u64)(uintptr_t)talk);
 	said = talk(lines);
 	print("SAID %u %s\n", said, room);
+	if (option("die", 0))
+		die();
 	stop = 1;
 	for (u32 i = 1; i < smp_count; i++)
 		check(smp_join(i) && beats[i], "a processor has counted and stopped", "%u: %lu", i, beats[i]);

@@ -42,6 +42,7 @@ import processors  # noqa: E402
 import rights  # noqa: E402
 import runner  # noqa: E402
 import selftest  # noqa: E402
+import sessions  # noqa: E402
 import several  # noqa: E402
 import stick  # noqa: E402
 import tables  # noqa: E402
@@ -646,7 +647,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, consoles,
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, sessions, consoles,
            umbra_install, stick, usb, firmware, menu, handed_over)
 
 
