@@ -21,6 +21,8 @@ static struct step {
 	bool delivers;   /* an event, in place of an instruction */
 	bool loads;      /* POPF and IRET: TF is what they load */
 	u8 pushed_bytes; /* PUSHF: what it pushes; else 0 */
+	u8 int_bytes;    /* INT n: its length; else 0 */
+	u8 int_vector;
 } steps[PROCESSORS_MAX];
 
 static struct step *step_of(const struct vcpu *vcpu)
@@ -76,12 +78,16 @@ static void look_at_instruction(struct vcpu *vcpu, struct step *s)
 	u32 got = memory_copy(vcpu, at, false, bytes, sizeof(bytes), false), i;
 
 	s->loads = false;
-	s->pushed_bytes = 0;
+	s->pushed_bytes = s->int_bytes = 0;
 	for (i = 0; i < got && is_prefix(bytes[i], bits64); i++)
 		other_size |= bytes[i] == 0x66;
 	if (i == got)
 		return;
 	s->loads = bytes[i] == 0x9d || bytes[i] == 0xcf;
+	if (bytes[i] == 0xcd && i + 1 < got) {
+		s->int_bytes = (u8)(i + 2);
+		s->int_vector = bytes[i + 1];
+	}
 	if (bytes[i] == 0x9c)
 		s->pushed_bytes = (u8)default_bytes(vcpu, bits64, other_size);
 }
@@ -117,6 +123,12 @@ static void set_stepped(struct vcpu *vcpu, bool on)
 
 /* --- begin and end ---------------------------------------------------------------------- */
 
+/* Virtual-8086 mode has rules of its own for INT n. */
+static bool can_deliver(const struct vcpu *vcpu)
+{
+	return vcpu->execution == EXECUTION_NATIVE && vcpu->cr0 & CR0_PE && !(vcpu->rflags & RFLAGS_VM);
+}
+
 void step_begin(struct vcpu *vcpu)
 {
 	struct step *s = step_of(vcpu);
@@ -129,6 +141,16 @@ void step_begin(struct vcpu *vcpu)
 		return;
 	}
 	look_at_instruction(vcpu, s);
+	if (s->int_bytes && can_deliver(vcpu)) { /* done by its delivery, as an event */
+		vcpu->inject = (struct vcpu_event){
+			.type = EVENT_SOFT_INTERRUPT,
+			.vector = s->int_vector,
+			.insn_len = s->int_bytes,
+		};
+		s->delivers = true;
+		vcpu->vendor->exit_soon(vcpu);
+		return;
+	}
 	vcpu->vendor->set_dr6(vcpu, s->dr6 & ~CAUSES); /* so that the exit tells which there are */
 	vcpu->rflags |= RFLAGS_TF;
 	step_intercept(vcpu, INTERCEPT_DB, true);

@@ -1,38 +1,40 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Debian's gdb at a guest under Umbra (option gdb=), by the second serial port: tests/guest/debugged.c, which waits for it and checks
 afterwards that it has seen nothing of it. On SVM in QEMU, on VMX in Bochs."""
-import os
+import contextlib
 import re
+import socket
 import subprocess
 import threading
 import time
 
 import vm
-from common import BOCHS_TIMEOUT, IMAGE_TIMEOUT, Failure, boot, judge_checks, judge_image, log_path, require, scratch
+from common import BOCHS_TIMEOUT, IMAGE_TIMEOUT, boot, judge_checks, judge_image, log_path, require, scratch
+from sessions import free_port, reach
 
 IMAGE = "build/guest/debugged"
 READY = rb"READY"
 
+# Pieces of gdb scripts, each with what gdb must say, in this order.
 BEGIN = """\
 set pagination off
 set confirm off
 set width 0
-set remotetimeout 200
+set remotetimeout {patience}
 target remote {wire}
 echo -- begun\\n
 print released
 set var released = 1
-"""
+""", [r"^-- begun$", r"^\$\d+ = 0$"]
 HARDWARE = """\
-echo -- hardware\\n
 hbreak *marked
 continue
 print n
-print/x *(unsigned char *)marked
+print/x *(unsigned char *)marked == 0xcc
 delete
-"""
+""", [r"^Hardware assisted breakpoint", r"Breakpoint 1, marked \(", r"^\$\d+ = 0$", r"^\$\d+ = 0x0$"]
+# Four are in debug registers, the others are INT3s, of which gdb sees nothing.
 SOFTWARE = """\
-echo -- software\\n
 break *place_1
 break *place_2
 break *place_3
@@ -41,6 +43,7 @@ break *place_5
 break *place_6
 continue
 continue
+print/x *(unsigned char *)place_6 == 0xcc
 continue
 continue
 continue
@@ -48,46 +51,67 @@ continue
 print n
 backtrace 2
 delete
-"""
+""", [r"place_1 \(", r"place_2 \(", r"^\$\d+ = 0x0$", r"place_3 \(", r"place_4 \(", r"place_5 \(", r"place_6 \(", r"^\$\d+ = 6$",
+      r"^#1 .* in tests \(\)"]
 WATCH = """\
-echo -- watch\\n
 watch watched
 continue
 continue
 print watched
 delete
-"""
-STEP = """\
-echo -- step\\n
-break stepped_through
-continue
-delete
-stepi {steps}
-print/x $rip
-print/x $cr0
-print $efer
-x/wx {user}
-echo -- stepped\\n
-"""
+""", [r"^Hardware watchpoint", r"^Old value = 0\nNew value = 1\n", r"^Old value = 1\nNew value = 2\n", r"^\$\d+ = 2$"]
 MEMORY = """\
-echo -- memory\\n
 set var counted = counted + 100
 print counted
 set var counted = counted - 100
 print/x *(unsigned *)0x8000001000
-print/x $cs
-print/x $gs_base
 print $cr0
-monitor help
-"""
-END = """\
-echo -- end\\n
+print $efer
+monitor regs
+monitor walk rip
+info threads
+""", [r"^\$\d+ = 1\d\d$", r"^\$\d+ = 0x5ec4e7$", r"^\$\d+ = \[ PE .*PG \]$", r"^\$\d+ = \[ .*LMA.*\]$", r"rip [0-9a-f]{16}", r"they agree",
+      r"^\* 1 +Thread 1 \(CPU 0, 64-bit code, CPL 0\)"]
+# Through a page fault, into ring 3 and back, or through an interrupt.
+STEP = """\
+break stepped_through
+continue
+delete
+stepi 60
+set var $i = 0
+set var $rings = 0
+while $i < {steps}
+  stepi
+  if ($cs & 3) == 3
+    set var $rings = $rings + 1
+  end
+  set var $i = $i + 1
+end
+print $rings {rings}
+x/2i $pc
+""", [r"stepped_through \(\)", r"^\$\d+ = 1$", r"^=> "]
+# The rest of a function by a range of addresses, which the stub steps through by itself.
+FINISH = """\
 break *marked if $rdi == 99
 continue
 print n
+next
+print counted
 detach
 echo -- detached\\n
-"""
+""", [r"marked \(n=n@entry=99\)", r"^\$\d+ = 99$", r"^\$\d+ = \d+$", r"detached\]", r"^-- detached$"]
+SECOND = """\
+info threads
+thread 2
+backtrace 1
+hbreak turn
+print $rsp != 0
+delete
+set var $before = second_turns
+stepi 30
+print second_turns > $before
+thread 1
+""", [r"^  2 +Thread 2 \(CPU 1, 64-bit code, CPL 0\)", r"Switching to thread 2", r"^#0 .*turn \(", r"^\$\d+ = 1$", r"^\$\d+ = 1$", r"Switching to thread 1"]
 
 
 class Gdb:
@@ -118,31 +142,75 @@ class Gdb:
             self.failure = f"gdb's status is {result.returncode}"
 
 
-def say_in_order(text, patterns):
+def require_said(text, patterns):
     at = 0
     for pattern in patterns:
         found = re.compile(pattern, re.M).search(text, at)
-        require(found, f"gdb did not say {pattern!r} behind what it said before")
+        require(found, f"gdb did not say {pattern!r} behind what it said before; it ended with {text[-300:]!r}")
         at = found.end()
 
 
-def session(name, machine, script, timeout, until=None):
-    """The boot's result and what gdb said."""
+def session(name, machine, pieces, wire, timeout, until=None, **values):
+    """Boots the machine while gdb works through the pieces of its script; the boot's result."""
+    script = "".join(piece[0] for piece in pieces)
+    for word, value in {"wire": wire, "patience": timeout, **values}.items():
+        script = script.replace("{" + word + "}", str(value))
     gdb = Gdb(name, script, timeout)
     vm.write_text(log_path(name), "")
     gdb.thread.start()
     result = boot(name, machine, timeout=timeout, until=until)
     gdb.thread.join(30)
     vm.write_text(log_path(name + "-gdb"), gdb.text)
-    if gdb.failure:
-        raise Failure(f"{gdb.failure}; it said: {gdb.text[-600:]}")
-    return result, gdb.text
+    require(not gdb.failure, f"{gdb.failure}; it ended with {gdb.text[-300:]!r}")
+    require_said(gdb.text, [pattern for piece in pieces for pattern in piece[1]])
+    return result
 
 
-EXPECTED_BEGIN = [r"-- begun$", r"\$1 = 0$"]
+def machine(cpus, **more):
+    return vm.Machine(kernel=IMAGE + ".bin", options=f"ram_mib=512 cpus={cpus}", umbra="gdb=ttyS1", memory="512M", cpus=cpus, **more)
 
 
-def qemu(name, cpus):
+def in_qemu(name, cpus, pieces, **values):
     wire = scratch("wire")
-    return wire, vm.Machine(kernel=IMAGE + ".bin", options=f"ram_mib=512 cpus={cpus}", umbra="gdb=ttyS1", memory="512M", cpus=cpus,
-                            serials=False, extra=["-serial", f"file:{log_path(name)}", "-serial", f"unix:{wire},server=on,wait=off"])
+    result = session(name, machine(cpus, debug=wire), pieces, wire, 2 * IMAGE_TIMEOUT, **values)
+    judge_image(f"debugged[{cpus} processors]", result)
+
+
+def test_gdb_breaks_watches_and_steps_a_guest_which_does_not_notice():
+    in_qemu("gdb-1", 1, (BEGIN, HARDWARE, SOFTWARE, WATCH, MEMORY, STEP, FINISH), steps=120, rings="> 0")
+
+
+def test_gdb_sees_two_processors_as_threads():
+    in_qemu("gdb-2", 2, (BEGIN, HARDWARE, SECOND, SOFTWARE, WATCH, STEP, FINISH), steps=20, rings="== 0")
+
+
+class Relay:
+    """Bochs waits at its port until somebody is there, and the firmware reads what comes: gdb is let through when it begins."""
+
+    def __init__(self, path, port):
+        self.server, self.port = socket.socket(socket.AF_UNIX), port
+        self.server.bind(path)
+        self.server.listen()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        far = reach(self.port)
+        near, _ = self.server.accept()
+        threading.Thread(target=self.copy, args=(far, near), daemon=True).start()
+        self.copy(near, far)
+
+    @staticmethod
+    def copy(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                sink.sendall(data)
+
+
+def test_gdb_breaks_watches_and_steps_a_guest_in_bochs_on_vmx():
+    name, wire, port = "bochs-gdb-1", scratch("wire"), free_port()
+    Relay(wire, port)
+    result = session(name, machine(1, emulator="bochs", debug=f"127.0.0.1:{port}"), (BEGIN, HARDWARE, SOFTWARE, WATCH, MEMORY, STEP, FINISH), wire,
+                     BOCHS_TIMEOUT, until=rb"END: (\d+) failures", steps=60, rings=">= 0")
+    require(result.panic is None, f"Bochs gave up: {result.panic}")
+    judge_checks("debugged[bochs]", result)
+    require("END: 0 failures" in result.text, "the guest did not end without a failure")

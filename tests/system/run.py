@@ -32,6 +32,7 @@ import consoles  # noqa: E402
 import disks  # noqa: E402
 import firmware  # noqa: E402
 import foreign  # noqa: E402
+import gdb_session  # noqa: E402
 import handed_over  # noqa: E402
 import installed  # noqa: E402
 import isolation  # noqa: E402
@@ -647,7 +648,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, sessions, consoles,
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, workers, selftest, sessions, gdb_session, consoles,
            umbra_install, stick, usb, firmware, menu, handed_over)
 
 
