@@ -184,7 +184,7 @@ UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(
 	$(wildcard $(foreach f,acpi_find acpi_merge bzimage details efi_map entry entry_list glob guest_map keys line_edit lines loader_config menu_model menu_view multiboot \
 	multiboot_elf multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges selftest_text serial_option text tpm_log uart_pci uart_tables uki utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c arch/x86/debug_hooks.c arch/x86/execute.c arch/x86/font.c arch/x86/memory.c arch/x86/screen.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
-	$(filter-out debug/gdb_guest.c,$(sort $(wildcard debug/gdb*.c))) $(wildcard $(foreach f,console format line points words,debug/$(f).c)) \
+	$(filter-out debug/gdb_guest.c,$(sort $(wildcard debug/gdb*.c))) $(wildcard $(foreach f,console format line points shared words,debug/$(f).c)) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits halt nmi segments v8086,vmx/$(f).c))
 # The core's own assembly, where the host can run it.

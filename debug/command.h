@@ -12,8 +12,8 @@ enum monitor_next { MONITOR_STAY, MONITOR_CONTINUE, MONITOR_STEP };
 struct monitor {
 	struct vcpu *cpu; /* that commands are about */
 	enum monitor_next next;
-	u32 steps;        /* left to do */
-	bool dead;        /* the guest cannot go on */
+	u32 steps; /* left to do */
+	bool dead; /* the guest cannot go on */
 };
 
 struct command {

@@ -38,8 +38,8 @@ static const struct command commands_help[] = {
 	{NULL, NULL, NULL, NULL},
 };
 
-static const struct command *const command_tables[6] = {commands_help,	 commands_cpu,	  commands_guest,
-						commands_memory, commands_shadow, NULL};
+static const struct command *const command_tables[6] = {commands_help,   commands_cpu,    commands_guest,
+							commands_memory, commands_shadow, NULL};
 
 /* --- finding them ------------------------------------------------------------------------- */
 

@@ -36,7 +36,9 @@ static void set(struct monitor *m, const struct words *w)
 	err = target_set(m->cpu, (enum target_register)reg, value);
 	if (err)
 		console_printf("%s is not changed: %s\n", w->word[1],
-			       err == -EPERM ? "it cannot be set here" : err == -EINVAL ? "no such value" : "not stopped");
+			       err == -EPERM  ? "it cannot be set here" :
+			       err == -EINVAL ? "no such value" :
+						"not stopped");
 }
 
 static void msr(struct monitor *m, const struct words *w)
@@ -58,8 +60,8 @@ static void cpu(struct monitor *m, const struct words *w)
 
 	if (w->count < 2) {
 		for (u32 i = 0; (vcpu = stop_cpu(i)); i++)
-			console_printf("%c CPU %u %s, %llu exits\n", vcpu == m->cpu ? '*' : ' ', i, show_state(vcpu),
-				       (unsigned long long)vcpu->exits);
+			console_printf("%c CPU %u %s, %llu exits\n", vcpu == m->cpu ? '*' : ' ', i,
+				       show_state(vcpu), (unsigned long long)vcpu->exits);
 		return;
 	}
 	if (!command_number(m, w, 1, 0, &id))
@@ -97,7 +99,8 @@ static void read_branches(struct vcpu *vcpu, void *arg)
 
 static void lbr(struct monitor *m, const struct words *w)
 {
-	static const char *const names[] = {"last branch from", "last branch to", "last interrupt from", "last interrupt to"};
+	static const char *const names[] = {"last branch from", "last branch to", "last interrupt from",
+					    "last interrupt to"};
 	u64 value[4];
 
 	if (!stop_on(m->cpu, read_branches, value))

@@ -144,7 +144,8 @@ static void bt(struct monitor *m, const struct words *w)
 	console_printf("#0  %016llx\n", (unsigned long long)state.reg[TARGET_RIP]);
 	at = state.reg[TARGET_RBP];
 	for (u32 n = 1; n < FRAMES_MOST && !console_is_over(); n++) {
-		if (state.code_bits != 64 || target_read(m->cpu, at, frame, sizeof(frame)) != sizeof(frame) || !frame[1])
+		if (state.code_bits != 64 || target_read(m->cpu, at, frame, sizeof(frame)) != sizeof(frame) ||
+		    !frame[1])
 			return;
 		console_printf("#%-2u %016llx  frame %016llx\n", n, (unsigned long long)frame[1],
 			       (unsigned long long)at);

@@ -33,8 +33,8 @@ static void shadow(struct monitor *m, const struct words *w)
 		if (c.tables[level] + c.direct[level])
 			console_printf("level %u: %u shadows of tables, %u of parts of large pages\n", level,
 				       c.tables[level], c.direct[level]);
-	console_printf("of these: %u unsync (%u set aside), %u of tables in device memory, %u roots in use\n", c.unsync,
-		       c.dormant, c.foreign, c.pinned);
+	console_printf("of these: %u unsync (%u set aside), %u of tables in device memory, %u roots in use\n",
+		       c.unsync, c.dormant, c.foreign, c.pinned);
 	console_printf("entries present: %u\n", c.entries);
 	for (u32 i = 0; (vcpu = stop_cpu(i)); i++)
 		if (stop_is_running(vcpu))

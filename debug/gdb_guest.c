@@ -387,11 +387,13 @@ static enum gdb_wish listen(void)
 	u64 end = clock_after(SILENCE_US);
 	enum gdb_wish wish = GDB_WISH_NOTHING;
 
-	while (wish == GDB_WISH_NOTHING && !clock_passed(end)) {
-		if (port_has_byte()) {
-			wish = gdb_poll(&guest.gdb);
+	while (wish == GDB_WISH_NOTHING) {
+		int byte = port_get();
+
+		if (byte >= 0) {
+			wish = gdb_feed(&guest.gdb, (u8)byte);
 			end = clock_after(SILENCE_US);
-		} else if (!gdb_is_inside(&guest.gdb)) {
+		} else if (!gdb_is_inside(&guest.gdb) || clock_passed(end)) {
 			break;
 		}
 		relax();

@@ -12,20 +12,20 @@
 #define LINE_HISTORY 16u
 
 enum line_event {
-	LINE_MORE,     /* nothing yet */
-	LINE_DONE,     /* Enter: text is a whole line */
+	LINE_MORE,      /* nothing yet */
+	LINE_DONE,      /* Enter: text is a whole line */
 	LINE_CANCELLED, /* Ctrl-C: it is empty again */
-	LINE_COMPLETE, /* Tab: line_insert() what is missing, or show what there is and line_draw() */
+	LINE_COMPLETE,  /* Tab: line_insert() what is missing, or show what there is and line_draw() */
 };
 
 struct line {
 	void (*put)(char c);
 	char text[LINE_SIZE]; /* NUL-terminated */
 	u32 length, cursor;
-	u8 escape;     /* how far an escape sequence has come */
-	u8 last;       /* byte */
+	u8 escape;                             /* how far an escape sequence has come */
+	u8 last;                               /* byte */
 	char history[LINE_HISTORY][LINE_SIZE]; /* line n is at n % LINE_HISTORY */
-	u32 lines, shown; /* so many were typed; the one that Up has brought back, or lines */
+	u32 lines, shown;                      /* so many were typed; the one that Up has brought back, or lines */
 };
 
 /* Forgets all but what was typed before. */

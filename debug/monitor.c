@@ -84,7 +84,8 @@ static void run(char *text)
 	if (command)
 		command->run(&monitor, &words);
 	else
-		console_printf("%s %s; see help\n", many ? "more than one command begins with" : "no command:", words.word[0]);
+		console_printf("%s %s; see help\n",
+			       many ? "more than one command begins with" : "no command:", words.word[0]);
 }
 
 static void read_line(char out[LINE_SIZE])
@@ -137,14 +138,15 @@ static const char *reason_text(const struct stop_event *event)
 static void greet(const struct stop_event *event)
 {
 	console_begin();
-	console_printf("%sCPU %u: %s\n", event->reason == STOP_STEPPED ? "" : "\n", event->vcpu->id, reason_text(event));
+	console_printf("%sCPU %u: %s\n", event->reason == STOP_STEPPED ? "" : "\n", event->vcpu->id,
+		       reason_text(event));
 	show_where(event->vcpu);
 }
 
 /* The byte that has stopped the guest is no part of a command. */
 static void drop_break_byte(const struct stop_event *event)
 {
-	if (event->reason == STOP_BREAK)
+	if (event->reason == STOP_BREAK && !port_is_shared())
 		port_get();
 }
 

@@ -17,11 +17,11 @@
 #define POLARITY_LOW 3u
 
 static struct {
-	u64 page;        /* 0: closed */
-	u32 first;       /* index of the lower half of the entry; the upper one follows */
+	u64 page;  /* 0: closed */
+	u32 first; /* index of the lower half of the entry; the upper one follows */
 	u32 ours[2];
 	u32 guests[2];
-	u8 selected;     /* as the guest has it; under the lock of filters */
+	u8 selected; /* as the guest has it; under the lock of filters */
 } pin;
 
 static void select_register(u32 index)

@@ -12,7 +12,7 @@
 #define BITS_TEXT 160u
 
 static const char *const segment_names[SEG_COUNT] = {
-	[SEG_ES] = "es", [SEG_CS] = "cs",     [SEG_SS] = "ss", [SEG_DS] = "ds",	    [SEG_FS] = "fs",
+	[SEG_ES] = "es", [SEG_CS] = "cs",     [SEG_SS] = "ss", [SEG_DS] = "ds",     [SEG_FS] = "fs",
 	[SEG_GS] = "gs", [SEG_LDTR] = "ldtr", [SEG_TR] = "tr", [SEG_GDTR] = "gdtr", [SEG_IDTR] = "idtr",
 };
 

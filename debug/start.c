@@ -4,6 +4,7 @@
 
 #include "arch/x86/acpi.h"
 #include "arch/x86/guest/io.h"
+#include "arch/x86/guest/state.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/vendor.h"
@@ -12,13 +13,16 @@
 #include "debug/monitor.h"
 #include "debug/pin.h"
 #include "debug/port.h"
+#include "debug/shared.h"
 #include "debug/step.h"
 #include "debug/stop.h"
 #include "lib/log.h"
+#include "lib/spinlock.h"
 #include "lib/uart.h"
 
 static struct {
-	u16 port; /* the monitor's own; 0: none */
+	u16 port;              /* the first of the monitor's; 0: none */
+	struct spinlock *lock; /* of the guest's filters, once there is one: a shared port is accessed with it */
 } start;
 
 /* --- hooks ------------------------------------------------------------------------------ */
@@ -30,12 +34,19 @@ static void hide(struct vcpu *vcpu, u16 port, bool in, u8 *byte)
 		*byte = 0xff;
 }
 
+static void share(struct vcpu *vcpu, u16 port, bool in, u8 *byte)
+{
+	if (port_access(port - start.port, in, byte))
+		stop_request(vcpu, STOP_BREAK);
+}
+
 static int init_cpu(struct vcpu *vcpu)
 {
 	int err = 0;
 
+	start.lock = &guest_of(vcpu)->shared->lock;
 	if (start.port)
-		err = io_trap_instead(vcpu, start.port, UART_REGISTERS, hide);
+		err = io_trap_instead(vcpu, start.port, UART_REGISTERS, port_is_shared() ? share : hide);
 	if (!err)
 		err = pin_init_cpu(vcpu);
 	if (vcpu->vendor->has_timer && vcpu->vendor->has_timer())
@@ -45,7 +56,14 @@ static int init_cpu(struct vcpu *vcpu)
 
 static bool somebody_asks(void)
 {
-	return port_has_byte();
+	bool asked;
+
+	if (!port_is_shared())
+		return port_is_asked();
+	spin_lock(start.lock);
+	asked = port_is_asked();
+	spin_unlock(start.lock);
+	return asked;
 }
 
 /* One that finds a byte is the port's; so is one that was under way to a processor that a session holds. */
@@ -55,12 +73,11 @@ static bool nmi(void)
 
 	if (!pin_is_open() || !vcpu || vcpu->id)
 		return false;
-	if (stop_holds(vcpu))
+	if (port_listens() && port_is_asked()) {
+		stop_request(vcpu, STOP_BREAK);
 		return true;
-	if (!somebody_asks())
-		return false;
-	stop_request(vcpu, STOP_BREAK);
-	return true;
+	}
+	return stop_holds(vcpu);
 }
 
 static void look(struct vcpu *vcpu)
@@ -130,44 +147,75 @@ static const char *arm(const struct boot_info *info, const struct vcpu *boot)
 
 	if (vendor->has_timer && vendor->has_timer())
 		return "by the processor's timer";
-	if (vendor->has_timer)
-		return "no more: this processor has no timer for it";
-	if (open_pin(info, boot))
+	if (port_is_shared())
+		return "when it reads the port next, not before";
+	if (!vendor->has_timer && open_pin(info, boot))
 		return "by an NMI of its port's";
-	return "no more: no I/O APIC has the port's interrupt";
+	return vendor->has_timer ? "no more: this processor has no timer for it" :
+				   "no more: no I/O APIC has the port's interrupt";
 }
 
-static bool open_port(const struct boot_info *info)
+static bool open_own(const struct boot_info *info)
 {
 	const struct boot_debug *debug = &info->options.debug;
 
 	if (info->uart.space == BOOT_UART_PORTS && info->uart.base == debug->port.base) {
-		log_warn("monitor: off: the serial log has its port; give the log another one (serial=)\n");
+		log_warn("monitor: off: the serial log has its port; use another one (serial=), or monitor=shared\n");
 		return false;
 	}
 	if (!port_open(&debug->port)) {
 		log_warn("monitor: off: at I/O port 0x%llx no UART answers\n", (unsigned long long)debug->port.base);
 		return false;
 	}
+	start.port = (u16)debug->port.base;
 	return true;
+}
+
+static bool open_shared(const struct boot_info *info)
+{
+	if (info->uart.space != BOOT_UART_PORTS || info->uart.stride != 1 ||
+	    !port_share(&info->uart, (u8)info->options.debug.escape)) {
+		log_warn("monitor: off: the serial log has no port on I/O ports to share\n");
+		return false;
+	}
+	start.port = (u16)info->uart.base;
+	return true;
+}
+
+static bool open_port(const struct boot_info *info)
+{
+	switch ((enum boot_monitor)info->options.debug.monitor) {
+	case BOOT_MONITOR_PORT: return open_own(info);
+	case BOOT_MONITOR_SHARED: return open_shared(info);
+	default: return false;
+	}
+}
+
+static void tell(const struct boot_info *info, const struct vcpu *boot)
+{
+	char escape = (char)('a' + info->options.debug.escape - 1);
+	const char *how = arm(info, boot);
+
+	if (port_is_shared())
+		log_info("monitor: at I/O port 0x%x with the guest; Ctrl-%c %c there stops it %s\n", start.port,
+			 escape, SHARED_COMMAND, how);
+	else
+		log_info("%s: at I/O port 0x%x; a byte there stops the guest %s\n",
+			 info->options.debug.gdb ? "gdb" : "monitor", start.port, how);
 }
 
 void debug_start(const struct boot_info *info, struct vcpu *boot)
 {
 	const struct boot_debug *debug = &info->options.debug;
-	const char *how;
 
-	if (debug->monitor == BOOT_MONITOR_PORT && open_port(info)) {
-		start.port = (u16)debug->port.base;
-		how = arm(info, boot);
-		log_info("%s: at I/O port 0x%x; a byte there stops the guest %s\n", debug->gdb ? "gdb" : "monitor",
-			 start.port, how);
+	if (open_port(info)) {
+		tell(info, boot);
+		if (pin_is_open())
+			port_use_interrupt();
+		port_begin();
 		stop_set_poll(somebody_asks);
 		stop_set_filter(gdb_guest_filter);
 		gdb_guest_init(debug->gdb, monitor_command);
-		if (pin_is_open())
-			port_use_interrupt();
-		port_listen();
 	} else if (debug->death == BOOT_DEATH_USUAL) {
 		return;
 	}

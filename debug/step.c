@@ -107,7 +107,7 @@ static void clear_pushed(struct vcpu *vcpu)
 	at++; /* TF is bit 0 of the second byte */
 	if (memory_copy(vcpu, at, false, &byte, 1, false) != 1)
 		return;
-	byte &= (u8)~(RFLAGS_TF >> 8);
+	byte &= (u8) ~(RFLAGS_TF >> 8);
 	memory_copy(vcpu, at, false, &byte, 1, true);
 }
 

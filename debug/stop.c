@@ -149,7 +149,7 @@ static bool is_anybody_parked_for(u32 round)
 
 static void answer_call(struct vcpu *vcpu, struct slot *slot)
 {
-	void (*call)(struct vcpu *vcpu, void *arg) = __atomic_load_n(&slot->call, __ATOMIC_ACQUIRE);
+	void (*call)(struct vcpu * vcpu, void *arg) = __atomic_load_n(&slot->call, __ATOMIC_ACQUIRE);
 
 	if (!call)
 		return;

@@ -11,23 +11,23 @@
 
 enum stop_reason {
 	STOP_NONE,
-	STOP_BREAK,      /* asked for from outside */
-	STOP_STEPPED,    /* one instruction was executed, or an event delivered in its place */
-	STOP_EXCEPTION,  /* #BP or #DB that a stop_filter has taken */
-	STOP_DIED,       /* the guest is at its end: it cannot go on */
-	STOP_SHUTDOWN,   /* the same by a triple fault */
+	STOP_BREAK,     /* asked for from outside */
+	STOP_STEPPED,   /* one instruction was executed, or an event delivered in its place */
+	STOP_EXCEPTION, /* #BP or #DB that a stop_filter has taken */
+	STOP_DIED,      /* the guest is at its end: it cannot go on */
+	STOP_SHUTDOWN,  /* the same by a triple fault */
 };
 
 struct stop_event {
 	enum stop_reason reason;
-	struct vcpu *vcpu;    /* the one that it happened to: the session runs on its processor */
-	const char *text;     /* STOP_DIED, STOP_SHUTDOWN: why */
-	u8 vector;            /* STOP_EXCEPTION */
+	struct vcpu *vcpu; /* the one that it happened to: the session runs on its processor */
+	const char *text;  /* STOP_DIED, STOP_SHUTDOWN: why */
+	u8 vector;         /* STOP_EXCEPTION */
 };
 
 enum stop_action {
 	STOP_CONTINUE, /* all go on */
-	STOP_STEP,     /* *step goes on for one instruction, all others stay: the session is called again behind it */
+	STOP_STEP, /* *step goes on for one instruction, all others stay: the session is called again behind it */
 };
 
 /*

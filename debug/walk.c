@@ -153,8 +153,8 @@ static void side_text(char *out, u32 size, const struct walk_side *side, u32 lev
 static void show_result(const char *who, const struct walk_side *side)
 {
 	if (side->maps)
-		console_printf("%s: %016llx %s%s%s\n", who, (unsigned long long)side->address, side->user ? "U" : "-",
-			       side->writable ? "W" : "-", side->executable ? "X" : "-");
+		console_printf("%s: %016llx %s%s%s\n", who, (unsigned long long)side->address,
+			       side->user ? "U" : "-", side->writable ? "W" : "-", side->executable ? "X" : "-");
 	else
 		console_printf("%s: nothing\n", who);
 }
@@ -183,8 +183,9 @@ void walk_show(struct vcpu *vcpu, gva_t gva)
 	show_result("shadow", &pair.shadow);
 	wrong = walk_judge(&pair);
 	if (wrong)
-		console_printf("! the shadow disagrees: %s (right where the guest has not flushed since it changed its table)\n",
-			       wrong);
+		console_printf(
+			"! the shadow disagrees: %s (right where the guest has not flushed since it changed its table)\n",
+			wrong);
 	else
 		console_printf("%s\n", pair.shadow.maps ? "they agree" : "the shadow has not filled it");
 }

@@ -22,9 +22,9 @@ struct walk_side {
 
 struct walk_pair {
 	struct walk_side guest, shadow;
-	bool paging;     /* the guest's is on */
-	bool ones, ram;  /* the shadow has the page of all-ones; the guest's address is RAM */
-	u64 expected;    /* hpa of the guest's address */
+	bool paging;    /* the guest's is on */
+	bool ones, ram; /* the shadow has the page of all-ones; the guest's address is RAM */
+	u64 expected;   /* hpa of the guest's address */
 };
 
 /* In a session. False: there is nothing of that processor. */

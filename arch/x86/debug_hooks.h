@@ -14,7 +14,7 @@ struct vcpu;
 struct debug_hooks {
 	/* Of a virtual CPU, on its processor, before it runs: the ports and pages that its guest has not. 0 or -ENOSPC. */
 	int (*init_cpu)(struct vcpu *vcpu);
-	/* In the handler of NMIs, of one without a reason: true, it was the monitor's port. Takes no lock. */
+	/* In the handler of NMIs: true, it was the monitor's port, or may have been. Takes no lock. */
 	bool (*nmi)(void);
 	/* On the slow path behind a kick, with the guest's state in struct vcpu: stops here as long as a session lasts. */
 	void (*look)(struct vcpu *vcpu);

@@ -64,13 +64,12 @@ static void handle_nmi(struct trap_frame *frame)
 
 	if (reasons & KICK_STOP)
 		cpu_stop();
-	asked = unlikely(debug_hooks) && debug_hooks->nmi(); /* two NMIs that come at once are one */
+	asked = unlikely(debug_hooks) && debug_hooks->nmi(); /* whatever else it is: two may have become one */
 	if (reasons)
 		cpu->kicks_taken++;
 	else if (!asked)
 		cpu->nmi_count++;
-	if (asked)
-		reasons |= KICK_DEBUG;
+	reasons |= asked ? KICK_DEBUG : 0;
 	if (!reasons || reasons & (KICK_LOOK | KICK_DEBUG)) /* one of a device is the guest's, who may wait */
 		cpu->looks = true;
 	cpu->kicked = true;

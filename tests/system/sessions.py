@@ -9,8 +9,9 @@ import threading
 import time
 
 import vm
-from common import BOCHS_TIMEOUT, DEBUG, IMAGE_PASSED, IMAGE_TIMEOUT, RELEASE, Failure, boot, log_path, require, scratch, slow
+from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, DEBUG, IMAGE_PASSED, IMAGE_TIMEOUT, RELEASE, Failure, boot, debian, log_path, require, scratch, slow
 from monitor import connect
+from talking import talk
 
 PROMPT = b"umbra> "
 ROUNDS = 12
@@ -264,3 +265,45 @@ def test_dead_guest_is_told_of_and_reset():
     result = boot("death-reboot", machine(1, umbra="death=reboot", options="lines=20 die=1"), timeout=IMAGE_TIMEOUT)
     judge_report(result)
     require(not result.timed_out, "it was not reset")
+
+
+# --- a port that guest and monitor share ---------------------------------------------------
+
+SHELL = rb"# (?:\x1b\[6n)?$"
+ESCAPE = b"\x01"
+
+
+def share(talker):
+    """Linux's driver of the port goes by its interrupts: what is typed reaches the shell, but for what is the monitor's."""
+    talker.wait(rb"umbra: monitor: at I/O port 0x3f8 with the guest; Ctrl-a c there stops it")
+    talker.wait(SHELL)
+    for n in range(5):
+        text = talker.ask(f"echo before-$(({n} + 1))", SHELL)
+        require(f"before-{n + 1}" in text, f"the shell said {text!r}")
+        talker.wire.sendall(ESCAPE + b"c")
+        talker.wait(rb"CPU \d: stopped\r?\n")
+        talker.wait(rb"umbra> $")
+        require("cr0 " in talker.ask_monitor("cr"), "the monitor does not answer")
+        talker.wire.sendall(b"cont\r")
+        talker.wait(rb"continued\r?\n")
+    talker.wire.sendall(b"cat -v\n")
+    talker.wait(rb"cat -v\r?\n")
+    talker.wire.sendall(ESCAPE + ESCAPE + b"literal\n")
+    talker.wait(rb"\^Aliteral\r?\n(?s:.*)\^Aliteral\r?\n")
+    talker.wire.sendall(b"\x04")
+    talker.wait(SHELL)
+    talker.wire.sendall(b"poweroff -f\n")
+
+
+def ask_monitor(talker, command):
+    talker.wire.sendall(command.encode() + b"\r")
+    return talker.wait(rb"umbra> $")
+
+
+def test_monitor_shares_the_console_with_linux():
+    def conversation(talker):
+        talker.ask_monitor = lambda command: ask_monitor(talker, command)
+        share(talker)
+
+    result = talk("monitor-shared", debian(umbra="monitor=shared"), conversation, BOOT_TIMEOUT)
+    require(not result.timed_out, "the guest did not end")

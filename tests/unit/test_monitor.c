@@ -147,12 +147,14 @@ static void a_line_has_an_end(void **state)
 
 static void any_bytes_leave_the_line_and_the_terminal_alike(void **state)
 {
-	static const u8 likely[] = {'a', ' ', '\b', 0x7f, 0x1b, '[', 'A', 'B', 'C', 'D', 'H', '3', '~', 1, 2, 4, 5, 6, 11, 14, 16, 21, 23};
+	static const u8 likely[] = {'a', ' ', '\b', 0x7f, 0x1b, '[', 'A', 'B', 'C', 'D', 'H', '3',
+				    '~', 1,   2,    4,    5,    6,   11,  14,  16,  21,  23};
 
 	host_random_seed(1);
 	begin();
 	for (u32 i = 0; i < 200000; i++) {
-		u8 byte = host_random_below(4) ? likely[host_random_below(ARRAY_SIZE(likely))] : (u8)host_random_below(256);
+		u8 byte = host_random_below(4) ? likely[host_random_below(ARRAY_SIZE(likely))] :
+						 (u8)host_random_below(256);
 		enum line_event event = line_byte(&line, byte);
 
 		assert_true(line.length < LINE_SIZE && line.cursor <= line.length);
@@ -196,11 +198,20 @@ static void numbers_are_hexadecimal_sums(void **state)
 		u64 value;
 		bool ok;
 	} cases[] = {
-		{"10", 0x10, true},	  {"0x10", 0x10, true},	      {"rsp", 0x1000, true},
-		{"rsp+8-10", 0xff8, true}, {"ffffffffffffffff", ~0ull, true}, {"0-1", ~0ull, true},
-		{"10000000000000000", 0, false}, {"", 0, false},      {"+", 0, false},
-		{"1+", 0, false},	  {"zz", 0, false},	      {"0x", 0, false},
-		{"rsq", 0, false},	  {"1 2", 0, false},
+		{"10", 0x10, true},
+		{"0x10", 0x10, true},
+		{"rsp", 0x1000, true},
+		{"rsp+8-10", 0xff8, true},
+		{"ffffffffffffffff", ~0ull, true},
+		{"0-1", ~0ull, true},
+		{"10000000000000000", 0, false},
+		{"", 0, false},
+		{"+", 0, false},
+		{"1+", 0, false},
+		{"zz", 0, false},
+		{"0x", 0, false},
+		{"rsq", 0, false},
+		{"1 2", 0, false},
 	};
 	u64 value;
 
@@ -273,7 +284,8 @@ static void a_dump_shows_what_could_be_read(void **state)
 	u8 bytes[FORMAT_DUMP_BYTES] = "0123456789abcde";
 
 	format_dump(text, 0x1230, bytes, 16, 16);
-	assert_string_equal(text, "0000000000001230  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 00  |0123456789abcde.|");
+	assert_string_equal(
+		text, "0000000000001230  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 00  |0123456789abcde.|");
 	format_dump(text, ~0ull, bytes, 4, 2);
 	assert_string_equal(text, "ffffffffffffffff  30 31 ?? ??                                       |01??|");
 }
