@@ -47,7 +47,7 @@ RUN_TOOLS := $(UMBRACTL) build/tools/check-options
 # Programs that tests run inside the guest.
 TEST_TOOLS := build/tools/forks build/tools/kexec build/tools/port
 # EFI programs that stand between the firmware and Umbra there.
-TEST_EFI := build/efi/grudging.efi
+TEST_EFI := build/efi/faulty.efi
 
 all: $(B)/umbra.efi build/compile_commands.json $(RUN_TOOLS) $(if $(filter 1,$(DEBUG)),,build/umbra.efi) ## Build the UEFI image build/umbra.efi
 
@@ -162,12 +162,13 @@ $(B)/umbra.efi: $(B)/umbra.so
 	$(call say,EFI,$@)
 	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --output-target=efi-app-x86_64 $< $@
 
-build/efi/%.so: tests/efi/%.c Makefile
+build/efi/%.so: tests/efi/%.c tests/efi/levels.asm Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EFI_CFLAGS) -c $< -o $(@:.so=.o)
+	$(Q)$(NASM) -f elf64 -o $(@:.so=.levels.o) tests/efi/levels.asm
 	$(Q)$(LD) -nostdlib -znocombreloc -z noexecstack -shared -Bsymbolic -T $(EFI_LIB)/elf_x86_64_efi.lds \
-		$(EFI_LIB)/crt0-efi-x86_64.o $(@:.so=.o) -o $@ -L$(EFI_LIB) -lefi -lgnuefi
+		$(EFI_LIB)/crt0-efi-x86_64.o $(@:.so=.o) $(@:.so=.levels.o) -o $@ -L$(EFI_LIB) -lefi -lgnuefi
 
 build/efi/%.efi: build/efi/%.so
 	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --output-target=efi-app-x86_64 $< $@

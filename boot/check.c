@@ -18,21 +18,12 @@
 #define CPUID_80000001_EDX_PAGES_1G (1u << 26)
 #define CPUID_80000001_EDX_NX (1u << 20)
 #define CPUID_8000000A_EDX_SVML (1u << 2)
-#define CR4_LA57 (1u << 12)
 
 #define MIB(bytes) ((unsigned long long)((bytes) + (1u << 20) - 1) >> 20)
 
 /* Which of the two a backend of this build exists for. */
 static const bool has_svm_backend = true;
 static const bool has_vmx_backend = true;
-
-static uint64_t read_cr4(void)
-{
-	uint64_t v;
-
-	__asm__ volatile("mov %%cr4, %0" : "=r"(v));
-	return v;
-}
 
 static bool is_intel(const struct cpuid_result *leaf_0)
 {
@@ -77,7 +68,7 @@ void check_read_cpu(struct cpu_facts *facts)
 {
 	uint32_t max = cpuid(0x80000000u).eax;
 
-	*facts = (struct cpu_facts){.la57 = read_cr4() & CR4_LA57, .nx = has_nx()};
+	*facts = (struct cpu_facts){.nx = has_nx()};
 	facts->vmx = cpuid(1).ecx & CPUID_1_ECX_VMX;
 	facts->svm = max >= 0x80000001u && cpuid(0x80000001u).ecx & CPUID_80000001_ECX_SVM;
 	if (facts->svm) {
@@ -129,9 +120,6 @@ static bool check_virtualisation(const struct cpu_facts *facts, struct boot_erro
 
 bool check_cpu(const struct cpu_facts *facts, bool bare, struct boot_error *error)
 {
-	if (facts->la57)
-		return boot_error_set(error, "the firmware runs with 5-level paging (CR4.LA57);"
-					     " switch it off in the firmware's setup");
 	return bare || check_virtualisation(facts, error);
 }
 

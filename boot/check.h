@@ -13,7 +13,6 @@ struct cpu_facts {
 	bool svm_key;             /* CPUID Fn8000_000A_EDX[SVML]: a key could unlock SVM */
 	uint64_t vm_cr;           /* MSR C001_0114h, if svm */
 	uint64_t feature_control; /* MSR 3Ah, if vmx */
-	bool la57;                /* CR4.LA57 as the firmware left it */
 	bool nx;                  /* CPUID: no-execute pages */
 };
 
@@ -23,7 +22,7 @@ struct cpu_facts {
  */
 void check_enable_nx(void);
 
-/* CPUID, the two MSRs (each only where CPUID says it exists) and CR4. */
+/* CPUID and the two MSRs, each only where CPUID says it exists. */
 void check_read_cpu(struct cpu_facts *facts);
 
 /* CPUID: pages of 1 GiB. */

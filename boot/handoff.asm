@@ -7,6 +7,8 @@ default rel
 CR0_PE_MP_ET_NE equ 0x33
 CR0_PG equ 1 << 31
 CR4_PGE equ 1 << 7
+CR4_LA57 equ 1 << 12
+CR4_PCIDE equ 1 << 17
 MSR_EFER equ 0xc0000080
 
 ; struct handoff
@@ -58,8 +60,15 @@ global handoff_start
 handoff_start:
 	cli
 	cld
+	mov rax, cr4
+	test eax, CR4_LA57
+	jnz .five_levels
 	load_cr3 [rdi + H_CR3]
 	mov rsp, [rdi + H_STACK]
+	jmp rsi
+.five_levels:
+	mov rsp, [rdi + H_STACK]
+	add rsi, leave_five_levels - handoff_code
 	jmp rsi
 
 ; From here to handoff_code_end: runs as a copy, rdi = struct handoff.
@@ -88,6 +97,59 @@ handoff_code:
 	jz start_guest
 	mov rdi, [r12 + H_INFO]
 	jmp rax
+
+; On a firmware's five levels of page tables, which map all memory at its own address; rsi = here. CR4.LA57 changes with
+; paging off alone (SDM vol. 3 section 2.5), and that wants 32-bit code: handoff, cr3 and stack are below 4 GiB.
+FLAT_CODE_32 equ 8
+FLAT_DATA equ 16
+FLAT_CODE_64 equ 24
+leave_five_levels:
+	lea rax, [flat_gdt]
+	sub rsp, 16
+	mov word [rsp], flat_gdt_end - flat_gdt - 1
+	mov [rsp + 2], rax
+	lgdt [rsp]
+	mov rax, cr4
+	and eax, ~(CR4_PGE | CR4_PCIDE)
+	mov cr4, rax
+	lea rax, [.code_32]
+	push FLAT_CODE_32
+	push rax
+	retfq
+bits 32
+.code_32:
+	mov eax, FLAT_DATA
+	mov ds, eax
+	mov es, eax
+	mov ss, eax
+	mov eax, cr0
+	and eax, ~CR0_PG
+	mov cr0, eax
+	mov eax, cr4
+	and eax, ~CR4_LA57
+	mov cr4, eax
+	mov eax, [edi + H_CR3]
+	mov cr3, eax
+	mov eax, cr0
+	or eax, CR0_PG
+	mov cr0, eax
+	lea eax, [esi + .code_64 - leave_five_levels]
+	push dword FLAT_CODE_64
+	push eax
+	retf
+bits 64
+.code_64:
+	mov edi, edi
+	mov rsp, [rdi + H_STACK]
+	jmp handoff_code
+
+align 8, db 0
+flat_gdt:
+	dq 0
+	dq 0x00cf9b000000ffff
+	dq 0x00cf93000000ffff
+	dq 0x00af9b000000ffff
+flat_gdt_end:
 
 start_guest:
 	mov rsi, [r12 + H_GUEST]

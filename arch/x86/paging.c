@@ -37,7 +37,7 @@ void paging_enter(hpa_t root)
 	wbinvd();
 	wrmsr(MSR_PAT, PAT_HOST);
 	write_cr3(root.v);
-	write_cr4(host_cr4());
+	write_cr4(host_cr4() | (read_cr4() & CR4_VMXE)); /* fixed at 1 while VMX is on: vmx/cpu.c turns it off */
 	write_cr0((read_cr0() | CR0_WP | CR0_NE) & ~(CR0_CD | CR0_NW | CR0_TS | CR0_EM));
 	wbinvd();
 }

@@ -9,7 +9,7 @@ import threading
 import screentext
 import tables
 import vm
-from common import IMAGE_PASSED, IMAGE_TIMEOUT, LOGS, RELEASE, boot, debian, log_path, require, run_command, scratch
+from common import IMAGE_PASSED, IMAGE_TIMEOUT, LOGS, boot, debian, log_path, require, run_command, scratch
 from monitor import Monitor, wait_for
 
 IMAGE = "build/guest/cpu.bin"
@@ -167,13 +167,6 @@ def test_guest_reads_what_the_hypervisor_has_said():
 
 
 # --- a start on what another start has left -------------------------------------------------------
-
-def test_firmware_that_lets_go_only_at_the_third_time_is_left():
-    """Its map changes each time: the guest's has the pages that became the firmware's meanwhile."""
-    machine = debian(efi="build/efi/grudging.efi", command="umbractl stats", files=[(RELEASE, "umbra.efi")])
-    result = run_command("grudging", machine)
-    require(b"walks" in result.output, "it did not boot")
-
 
 def test_machine_starts_again_after_a_warm_reset():
     """With a USB keyboard, whose driver in the firmware is gone when the firmware is left."""

@@ -2,6 +2,8 @@
 """The text on a screen that Umbra's own font has drawn (arch/x86/font.c): the self-test's, the hypervisor's. A screenshot of
 QEMU's is a PPM file; each cell of 8x16 pixels is compared with the glyphs."""
 import re
+import struct
+import zlib
 
 CELL_WIDTH, CELL_HEIGHT, TOP, LEFT = 8, 16, 1, 1
 COLUMNS, ROWS = 5, 7
@@ -41,3 +43,16 @@ def read(path):
         chars = [known.get(cell(pixels, width, x, y), "\0") for x in range(0, width - CELL_WIDTH + 1, CELL_WIDTH)]
         lines.append("".join(chars).rstrip())
     return lines
+
+
+def as_png(path):
+    """The same picture beside it, as PNG (RFC 2083: colours of 8 bits, no filter)."""
+    width, height, pixels = read_ppm(path)
+    rows = b"".join(b"\0" + pixels[3 * width * y:3 * width * (y + 1)] for y in range(height))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    with open(path.removesuffix(".ppm") + ".png", "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+                   chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b""))

@@ -89,7 +89,7 @@ class Usb:
         return vm.read_file(self.log).decode(errors="replace").replace("\r", "")
 
     def screen(self, number):
-        """A screenshot, kept beside the logs, as text."""
+        """A screenshot, kept beside the logs (docs/self-test.png is one), as text."""
         picture = log_path(f"{self.name}-screen{number}").removesuffix(".log") + ".ppm"
         if os.path.exists(picture):
             os.unlink(picture)
@@ -98,6 +98,7 @@ class Usb:
             if os.path.exists(picture) and os.path.getsize(picture) > 1000:
                 break
             time.sleep(0.1)
+        screentext.as_png(picture)
         return "\n".join(screentext.read(picture))
 
     def sees(self, number, pattern, seconds=60):

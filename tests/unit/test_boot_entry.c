@@ -640,15 +640,6 @@ static void vmx_itself_is_not_mistaken_for_locked(void **state)
 	}
 }
 
-static void five_level_paging_is_refused_in_every_mode(void **state)
-{
-	struct cpu_facts facts = {.nx = true, .svm = true, .la57 = true};
-
-	assert_false(check_cpu(&facts, false, &error));
-	assert_error_has(&error, "LA57");
-	assert_false(check_cpu(&facts, true, &error));
-}
-
 static void a_cpu_without_no_execute_pages_is_refused(void **state)
 {
 	struct cpu_facts facts = {.svm = true};
@@ -758,7 +749,6 @@ int main(void)
 		cmocka_unit_test(svm_locked_off_is_refused),
 		cmocka_unit_test(vmx_locked_off_is_refused),
 		cmocka_unit_test(vmx_itself_is_not_mistaken_for_locked),
-		cmocka_unit_test(five_level_paging_is_refused_in_every_mode),
 		cmocka_unit_test(a_cpu_without_no_execute_pages_is_refused),
 		cmocka_unit_test(xd_disable_is_asked_for_where_it_exists),
 		cmocka_unit_test(too_little_memory_is_refused),

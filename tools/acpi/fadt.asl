@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The FADT of Bochs's i440FX machine: the power management of its PIIX4 at port 0xb000, where OVMF puts it.
- * Revision 1 (ACPI 1.0), since the machine has nothing that came later. The pointers are set by who loads it.
+ * Revision 1 (ACPI 1.0), since the machine has nothing that came later. The pointers are set by who loads it; iasl wants one to the DSDT.
  */
 [0004]                          Signature : "FACP"
 [0004]                       Table Length : 00000074
@@ -14,7 +14,7 @@
 [0004]              Asl Compiler Revision : 00000000
 
 [0004]                       FACS Address : 00000000
-[0004]                       DSDT Address : 00000000
+[0004]                       DSDT Address : 00000001
 [0001]                              Model : 01
 [0001]                         PM Profile : 00
 [0002]                      SCI Interrupt : 000B
