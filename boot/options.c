@@ -154,7 +154,8 @@ static bool parse_monitor(struct umbra_options *options, struct text_span value)
 		return false;
 	debug->port = (struct boot_uart){.space = BOOT_UART_NONE};
 	if (text_span_equal(value, "off") || text_span_equal(value, "shared")) {
-		debug->monitor = text_span_equal(value, "off") ? BOOT_MONITOR_OFF : BOOT_MONITOR_SHARED;
+		debug->monitor =
+			text_span_equal(value, "off") ? BOOT_MONITOR_OFF : BOOT_MONITOR_SHARED;
 		return true;
 	}
 	return parse_debug_port(debug, value);

@@ -10,17 +10,16 @@
 #include "arch/x86/guest/vcpu.h"
 
 /* The general registers in the order of their encodings first; X(NAME, "name"). */
+/* clang-format off */
 #define TARGET_REGISTERS(X) \
-	X(RAX, "rax") \
-	X(RCX, "rcx") X(RDX, "rdx") X(RBX, "rbx") X(RSP, "rsp") X(RBP, "rbp") X(RSI, "rsi") X(RDI, "rdi") \
-		X(R8, "r8") X(R9, "r9") X(R10, "r10") X(R11, "r11") X(R12, "r12") X(R13, "r13") X(R14, "r14") \
-			X(R15, "r15") X(RIP, "rip") X(RFLAGS, "rflags") X(ES, "es") X(CS, "cs") X(SS, "ss") \
-				X(DS, "ds") X(FS, "fs") X(GS, "gs") X(LDTR, "ldtr") X(TR, "tr") \
-					X(FS_BASE, "fs_base") X(GS_BASE, "gs_base") \
-						X(KERNEL_GS_BASE, "kernel_gs_base") X(CR0, "cr0") X(CR2, "cr2") \
-							X(CR3, "cr3") X(CR4, "cr4") X(CR8, "cr8") X(EFER, "efer") \
-								X(DR0, "dr0") X(DR1, "dr1") X(DR2, "dr2") \
-									X(DR3, "dr3") X(DR6, "dr6") X(DR7, "dr7")
+	X(RAX, "rax") X(RCX, "rcx") X(RDX, "rdx") X(RBX, "rbx") X(RSP, "rsp") X(RBP, "rbp") X(RSI, "rsi") X(RDI, "rdi") \
+	X(R8, "r8") X(R9, "r9") X(R10, "r10") X(R11, "r11") X(R12, "r12") X(R13, "r13") X(R14, "r14") X(R15, "r15") \
+	X(RIP, "rip") X(RFLAGS, "rflags") \
+	X(ES, "es") X(CS, "cs") X(SS, "ss") X(DS, "ds") X(FS, "fs") X(GS, "gs") X(LDTR, "ldtr") X(TR, "tr") \
+	X(FS_BASE, "fs_base") X(GS_BASE, "gs_base") X(KERNEL_GS_BASE, "kernel_gs_base") \
+	X(CR0, "cr0") X(CR2, "cr2") X(CR3, "cr3") X(CR4, "cr4") X(CR8, "cr8") X(EFER, "efer") \
+	X(DR0, "dr0") X(DR1, "dr1") X(DR2, "dr2") X(DR3, "dr3") X(DR6, "dr6") X(DR7, "dr7")
+/* clang-format on */
 
 #define X(name, text) TARGET_##name,
 enum target_register { TARGET_REGISTERS(X) TARGET_REGISTER_COUNT };

@@ -65,7 +65,7 @@ struct acpi_pin {
 	u64 ioapic;
 	u32 input, flags;
 };
-#define ACPI_PIN_POLARITY(flags) ((flags) & 3u)     /* 3: active low */
+#define ACPI_PIN_POLARITY(flags) ((flags)&3u)       /* 3: active low */
 #define ACPI_PIN_TRIGGER(flags) ((flags) >> 2 & 3u) /* 3: level */
 
 /* By the first MADT's entries for I/O APICs and interrupt source overrides. 0 or -ENOENT. */

@@ -17,8 +17,9 @@
 #define INTERCEPT_DB BIT(4) /* #DB exits: single-stepping */
 #define INTERCEPT_NMI BIT(5)
 #define INTERCEPT_INTR BIT(6) /* external interrupts exit: only while stepping */
-#define INTERCEPT_BP BIT(7)    /* #BP exits */
-#define INTERCEPT_TIMER BIT(8) /* an EXIT_TIMER now and then, interrupts off or not; where there is none it is ignored */
+#define INTERCEPT_BP BIT(7)   /* #BP exits */
+#define INTERCEPT_TIMER \
+	BIT(8) /* an EXIT_TIMER now and then, interrupts off or not; where there is none it is ignored */
 #define INTERCEPT_DEBUG_REGISTERS BIT(9) /* MOV to and from them exits */
 
 struct vendor {

@@ -12,9 +12,7 @@ int test_gdb_main(void);
 
 #define PACKET_BYTES_MAX 200u
 
-void fuzz_setup(void)
-{
-}
+void fuzz_setup(void) {}
 
 static void obey(enum gdb_wish wish)
 {

@@ -649,8 +649,8 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, faults, workers, selftest, sessions, gdb_session, consoles,
-           umbra_install, stick, usb, firmware, menu, handed_over)
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, faults, workers, selftest, sessions,
+           gdb_session, consoles, umbra_install, stick, usb, firmware, menu, handed_over)
 
 
 def run_test(name, test):

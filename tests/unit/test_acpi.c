@@ -440,6 +440,49 @@ static void more_processors_than_there_is_room_for_are_counted(void **state)
 	assert_int_equal(cpus.apic_id[ACPI_CPUS_MAX - 1], 0x1000 + ACPI_CPUS_MAX - 1);
 }
 
+static void madt_ioapic(u64 address, u32 first)
+{
+	u64 at = OTHER + madt_bytes;
+
+	madt_cpu(1, 0, 0, 12);
+	put(at + 4, address, 4);
+	put(at + 8, first, 4);
+}
+
+static void madt_override(u8 irq, u32 global, u32 flags)
+{
+	u64 at = OTHER + madt_bytes;
+
+	madt_cpu(2, 0, 0, 10);
+	put(at + 3, irq, 1);
+	put(at + 4, global, 4);
+	put(at + 8, flags, 2);
+}
+
+/* By the I/O APIC whose inputs begin last before it, and by an override. */
+static void an_interrupt_of_the_isa_bus_is_found(void **state)
+{
+	struct acpi_pin pin;
+
+	madt_begin();
+	madt_ioapic(0xfec00000, 0);
+	madt_ioapic(0xfec10000, 24);
+	madt_override(4, 30, 0xf);
+	madt_end();
+	assert_int_equal(acpi_find_pin(map, RSDP, 3, &pin), 0);
+	assert_true(pin.ioapic == 0xfec00000 && pin.input == 3 && pin.flags == 0);
+	assert_int_equal(acpi_find_pin(map, RSDP, 4, &pin), 0);
+	assert_true(pin.ioapic == 0xfec10000 && pin.input == 6 && pin.flags == 0xf);
+	assert_true(ACPI_PIN_POLARITY(pin.flags) == 3 && ACPI_PIN_TRIGGER(pin.flags) == 3);
+	madt_begin();
+	madt_ioapic(0xfec00000, 24);
+	madt_end();
+	assert_int_equal(acpi_find_pin(map, RSDP, 3, &pin), -ENOENT);
+	madt_of_a_pc();
+	root(0);
+	assert_int_equal(acpi_find_pin(map, RSDP, 3, &pin), -ENOENT);
+}
+
 /* What stands before an entry that lies is found, nothing behind it. */
 static void entries_whose_lengths_lie_end_the_list(void **state)
 {
@@ -587,6 +630,7 @@ int main(void)
 		cmocka_unit_test_setup(tables_that_name_each_other_come_to_an_end, fresh),
 		cmocka_unit_test_setup(without_tables_there_is_nothing, fresh),
 		cmocka_unit_test_setup(enabled_processors_of_both_kinds_are_found, fresh),
+		cmocka_unit_test_setup(an_interrupt_of_the_isa_bus_is_found, fresh),
 		cmocka_unit_test_setup(a_processor_that_is_listed_twice_counts_once_and_broadcasts_are_none, fresh),
 		cmocka_unit_test_setup(more_processors_than_there_is_room_for_are_counted, fresh),
 		cmocka_unit_test_setup(entries_whose_lengths_lie_end_the_list, fresh),

@@ -479,6 +479,25 @@ static void umbra_options_are_read(void **state)
 	assert_int_equal(options.hv.cpus, 0);
 }
 
+static void options_of_the_monitor_are_read(void **state)
+{
+	assert_true(options_parse(&options, "", true, &error));
+	assert_int_equal(options.hv.debug.monitor, BOOT_MONITOR_OFF);
+	assert_int_equal(options.hv.debug.death, BOOT_DEATH_USUAL);
+	assert_int_equal(options.hv.debug.escape, 1);
+	assert_true(options_parse(&options, "monitor=ttyS1,9600 death=monitor escape=b", true, &error));
+	assert_int_equal(options.hv.debug.monitor, BOOT_MONITOR_PORT);
+	assert_int_equal(options.hv.debug.port.base, 0x2f8);
+	assert_int_equal(options.hv.debug.port.baud, 9600);
+	assert_int_equal(options.hv.debug.death, BOOT_DEATH_MONITOR);
+	assert_int_equal(options.hv.debug.escape, 2);
+	assert_true(options_parse(&options, "monitor=shared death=reboot", true, &error));
+	assert_int_equal(options.hv.debug.monitor, BOOT_MONITOR_SHARED);
+	assert_int_equal(options.hv.debug.death, BOOT_DEATH_REBOOT);
+	assert_true(options_parse(&options, "monitor=ttyS1 monitor=off", true, &error));
+	assert_int_equal(options.hv.debug.monitor, BOOT_MONITOR_OFF);
+}
+
 static void wrong_umbra_options_are_named(void **state)
 {
 	static const char *const wrong[] = {
@@ -523,6 +542,16 @@ static void wrong_umbra_options_are_named(void **state)
 		"sipi=reality",
 		"sipi=long",
 		"sipi",
+		"monitor=",
+		"monitor=auto",
+		"monitor=pci",
+		"monitor=mmio:0xfe000000",
+		"monitor=ttyS4",
+		"monitor=shared,9600",
+		"escape=A",
+		"escape=ab",
+		"death=",
+		"death=never",
 		"bare=1",
 		"colour=red",
 		"=",
@@ -739,6 +768,7 @@ int main(void)
 		cmocka_unit_test(versions_are_ordered),
 		cmocka_unit_test(umbra_options_have_defaults),
 		cmocka_unit_test(umbra_options_are_read),
+		cmocka_unit_test(options_of_the_monitor_are_read),
 		cmocka_unit_test(wrong_umbra_options_are_named),
 		cmocka_unit_test(least_pool_and_shadow_are_taken),
 		cmocka_unit_test(audits_are_for_debug_builds),

@@ -1241,6 +1241,29 @@ static void trapped_ports_reach_their_owner(void **state)
 	assert_true(vcpu.rip == 0x100002 && vcpu.gpr[GPR_RCX] == 0);
 }
 
+static u32 instead_calls;
+static void instead(struct vcpu *v, u16 port, bool in, u8 *byte)
+{
+	instead_calls++;
+	if (in)
+		*byte = (u8)(0xa0 + port - 0x2f8);
+}
+
+/* Each byte by itself; those beside go to the hardware. */
+static void a_port_that_the_guest_has_not_never_reaches_the_hardware(void **state)
+{
+	create("");
+	assert_int_equal(io_trap_instead(&vcpu, 0x2f8, 8, instead), 0);
+	vcpu.exit = (struct vcpu_exit){.port = 0x2fd, .io_size = 4, .io_in = true};
+	do_exit(EXIT_IO, "\xed", 1);
+	assert_int_equal(vcpu.gpr[GPR_RAX], 0xefa7a6a5);
+	out_value = 0x55;
+	vcpu.exit = (struct vcpu_exit){.port = 0x2f8, .io_size = 2};
+	instead_calls = 0;
+	do_exit(EXIT_IO, "\x66\xef", 2);
+	assert_true(instead_calls == 2 && out_value == 0x55);
+}
+
 /* --- further processors ------------------------------------------------------------- */
 
 static struct vcpu *add(u32 cpu, u32 apic_id)
@@ -1422,6 +1445,7 @@ int main(void)
 		cmocka_unit_test(nmis_are_blocked_again_if_the_fault_of_an_iret_was_the_shadows),
 		cmocka_unit_test(an_interrupted_delivery_is_not_lost),
 		cmocka_unit_test(trapped_ports_reach_their_owner),
+		cmocka_unit_test(a_port_that_the_guest_has_not_never_reaches_the_hardware),
 		cmocka_unit_test(each_processor_has_its_place_in_the_table_and_a_root_of_its_own),
 		cmocka_unit_test(what_is_no_init_starts_no_processor_that_is_off),
 		cmocka_unit_test(an_init_and_a_startup_message_start_it),

@@ -9,7 +9,7 @@
 
 #include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
-#include "arch/x86/guest/debug_registers.h"
+#include "arch/x86/guest/debug_point.h"
 #include "arch/x86/guest/decode.h"
 #include "arch/x86/guest/io_filter.h"
 #include "arch/x86/guest/msr_table.h"

@@ -200,8 +200,8 @@ struct vcpu {
 	u32 cpu;         /* percpu_of() */
 	u32 interpreted; /* interpret_one() counts here, in units of 400 host instructions */
 	u32 debug_intercepts; /* INTERCEPT_* that debug/ asks for */
-	bool stepped;    /* by debug/, with RFLAGS.TF */
-	bool several;    /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
+	bool stepped;         /* by debug/, with RFLAGS.TF */
+	bool several;         /* the guest has more: its NMIs exit, and an entry begins with shadow_enter() */
 	u64 exit_count[EXIT_KIND_COUNT];
 	u64 longest_exit; /* of the slow path, in ticks of the TSC */
 	u64 exits;
