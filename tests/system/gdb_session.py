@@ -9,8 +9,9 @@ import threading
 import time
 
 import vm
-from common import BOCHS_TIMEOUT, IMAGE_TIMEOUT, boot, judge_checks, judge_image, log_path, require, scratch
-from sessions import free_port, reach
+from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, IMAGE_TIMEOUT, boot, debian, judge_checks, judge_image, log_path, require, scratch
+from sessions import SHELL, free_port, reach
+from talking import talk
 
 IMAGE = "build/guest/debugged"
 READY = rb"READY"
@@ -117,8 +118,8 @@ thread 1
 class Gdb:
     """Runs a script of gdb's beside the machine, when its log says that the guest is ready."""
 
-    def __init__(self, name, script, timeout):
-        self.name, self.script, self.timeout = name, script, timeout
+    def __init__(self, name, script, timeout, symbols=(IMAGE + ".elf",)):
+        self.name, self.script, self.timeout, self.symbols = name, script, timeout, symbols
         self.text, self.failure, self.thread = "", None, threading.Thread(target=self.run, daemon=True)
 
     def run(self):
@@ -128,9 +129,12 @@ class Gdb:
                 self.failure = "the guest does not wait for a debugger"
                 return
             time.sleep(0.2)
+        self.work()
+
+    def work(self):
         path = scratch("script")
         vm.write_text(path, self.script)
-        command = ["gdb", "-nx", "-q", "-batch", "-x", path, IMAGE + ".elf"]
+        command = ["gdb", "-nx", "-q", "-batch", "-x", path, *self.symbols]
         try:
             result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                     timeout=self.timeout)
@@ -214,3 +218,52 @@ def test_gdb_breaks_watches_and_steps_a_guest_in_bochs_on_vmx():
     require(result.panic is None, f"Bochs gave up: {result.panic}")
     judge_checks("debugged[bochs]", result)
     require("END: 0 failures" in result.text, "the guest did not end without a failure")
+
+
+# --- Linux, without symbols but for an address of /proc/kallsyms ------------------------------
+
+SYSTEM_CALL = """\
+set pagination off
+set confirm off
+set width 0
+set remotetimeout {patience}
+target remote {wire}
+hbreak *0x{address}
+continue
+print $rip == 0x{address}
+x/s *(char **)($rdi + 112)
+delete
+stepi 200
+break *0x{address}
+continue
+print $rip == 0x{address}
+info threads
+detach
+echo -- detached\\n
+""", [r"^Hardware assisted breakpoint", r"^\$1 = 1$", r'"umbra-\d+"', r"^\$2 = 1$", r"^[* ] 2 +Thread 2 \(CPU 1", r"^-- detached$"]
+
+
+def debug_system_call(talker, wire, said):
+    """A program calls sethostname() again and again; a breakpoint stops it in the kernel, and it goes on."""
+    talker.wait(SHELL)
+    found = re.search(r"^([0-9a-f]{16}) T __x64_sys_sethostname", talker.ask("grep -w __x64_sys_sethostname /proc/kallsyms", SHELL), re.M)
+    require(found, "there is no address of sethostname()")
+    talker.ask("n=0; while [ ! -e /stop ]; do n=$((n + 1)); hostname umbra-$n; done &", SHELL)
+    script = SYSTEM_CALL[0]
+    for word, value in {"wire": wire, "patience": talker.seconds, "address": found.group(1)}.items():
+        script = script.replace("{" + word + "}", str(value))
+    gdb = Gdb(talker.name, script, talker.seconds, symbols=())
+    gdb.work()
+    vm.write_text(log_path(talker.name + "-gdb"), gdb.text)
+    require(not gdb.failure, f"{gdb.failure}; it ended with {gdb.text[-300:]!r}")
+    require_said(gdb.text, SYSTEM_CALL[1])
+    said.append(talker.ask("touch /stop; wait; hostname; dmesg | grep -c 'Call Trace'", SHELL))
+    talker.wire.sendall(b"poweroff -f\n")
+
+
+def test_gdb_stops_linux_in_a_system_call():
+    wire, said = scratch("wire"), []
+    result = talk("gdb-linux", debian(umbra="gdb=ttyS1", cpus=2, options=vm.LINUX + " nokaslr", debug=wire),
+                  lambda talker: debug_system_call(talker, wire, said), 2 * BOOT_TIMEOUT)
+    require(result.exit == 0, f"QEMU ended with {result.exit}")
+    require(said and re.search(r"^umbra-\d+\n0$", said[0], re.M), f"the guest says {said}")
