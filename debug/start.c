@@ -76,7 +76,7 @@ static bool nmi(void)
 		stop_request(vcpu, STOP_BREAK);
 		return true;
 	}
-	return stop_holds(vcpu);
+	return stop_holds(vcpu) || stop_is_on(); /* the latter: it steps */
 }
 
 static void timer(struct vcpu *vcpu)
