@@ -354,7 +354,7 @@ bench-interpret: build/bench/interpret ## Instructions per interpreted instructi
 		echo "$$what: $$((total / n)) instructions"; \
 	done
 
-BENCH_INTERPRET_C := tests/bench/interpret.c arch/x86/debug_hooks.c lib/spinlock.c lib/printf.c $(sort $(wildcard mm/*.c mm/shadow/*.c arch/x86/guest/interpret*.c \
+BENCH_INTERPRET_C := tests/bench/interpret.c lib/spinlock.c lib/printf.c arch/x86/debug_hooks.c $(sort $(wildcard mm/*.c mm/shadow/*.c arch/x86/guest/interpret*.c \
 	arch/x86/guest/emulate*.c)) $(patsubst %,arch/x86/guest/%.c,alu breakpoint debug_move debug_registers decode inject insn insn_encode known insn_fast insn_shape mmio segment_load)
 build/bench/interpret: $(BENCH_INTERPRET_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h arch/x86/guest/*.h) Makefile
 	@mkdir -p $(@D)

@@ -77,7 +77,7 @@ static bool nmi(void)
 		stop_request(vcpu, STOP_BREAK);
 		return true;
 	}
-	return stop_holds(vcpu);
+	return stop_holds(vcpu) || stop_is_on(); /* the latter: it steps */
 }
 
 static void look(struct vcpu *vcpu)
