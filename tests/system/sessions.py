@@ -227,37 +227,6 @@ def test_session_with_the_monitor_stops_two_processors_in_bochs_on_vmx():
     in_bochs("bochs-monitor-2", 2)
 
 
-def stop_linux(session):
-    """Again and again while it boots; the last session may find that it is over."""
-    with contextlib.suppress(Failure, OSError):
-        while True:
-            session.stop()
-            check_commands(session, [("page 0", ""), ("audit", "0 mismatches"), ("cpu", r"CPU 0 is stopped"), ("step 3", r"(CPU \d: stepped\n.*\n){3}"),
-                                     ("walk rip", r"guest : [0-9a-f]{16}")])
-            session.go_on()
-            session.rounds += 1
-
-
-def test_linux_boots_while_somebody_stops_it():
-    path = scratch("debug")
-    sessions = []
-
-    def run():
-        session = Session(connect(path), BOOT_TIMEOUT)
-        session.rounds = 0
-        sessions.append(session)
-        wait_for_log(log_path("monitor-linux"), rb"starting the guest", BOOT_TIMEOUT)
-        stop_linux(session)
-
-    thread = threading.Thread(target=run, daemon=True)
-    vm.write_text(log_path("monitor-linux"), "")
-    thread.start()
-    result = boot("monitor-linux", debian(umbra="monitor=ttyS1", cpus=2, options=vm.LINUX + " quiet", debug=path), BOOT_TIMEOUT, until=rb"/ # ")
-    require(re.search(rb"/ # ", result.serial), "no shell came")
-    require(sessions and sessions[0].rounds > 3, "it was hardly stopped")
-    require(not re.search(r"NMI received|BUG|Oops|panic", result.text), "Linux has noticed something")
-
-
 # --- the guest's death -------------------------------------------------------------------
 
 REPORT = (r"guest died: triple fault on CPU 0\n", r"--- CPU 0 is stopped\n", r"rip [0-9a-f]{16} ", r"idtr +base 0{16} limit 00000000\n", r"cr0 +[0-9a-f]{16} ",
