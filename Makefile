@@ -185,7 +185,7 @@ UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(
 	$(wildcard $(foreach f,acpi_find acpi_merge bzimage details efi_map entry entry_list glob guest_map keys line_edit lines loader_config menu_model menu_view multiboot \
 	multiboot_elf multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges selftest_text serial_option text tpm_log uart_pci uart_tables uki utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c arch/x86/debug_hooks.c arch/x86/execute.c arch/x86/font.c arch/x86/memory.c arch/x86/screen.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
-	$(wildcard $(foreach f,console format line shared words,debug/$(f).c)) \
+	$(filter-out debug/gdb_guest.c,$(sort $(wildcard debug/gdb*.c))) $(wildcard $(foreach f,console format line points shared words,debug/$(f).c)) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits halt nmi segments v8086,vmx/$(f).c))
 # The core's own assembly, where the host can run it.
@@ -354,8 +354,8 @@ bench-interpret: build/bench/interpret ## Instructions per interpreted instructi
 		echo "$$what: $$((total / n)) instructions"; \
 	done
 
-BENCH_INTERPRET_C := tests/bench/interpret.c lib/spinlock.c lib/trace.c lib/printf.c $(sort $(wildcard mm/*.c mm/shadow/*.c arch/x86/guest/interpret*.c \
-	arch/x86/guest/emulate*.c arch/x86/guest/execution*.c)) $(patsubst %,arch/x86/guest/%.c,alu breakpoint decode entry_rules inject inner_stack insn insn_encode io known \
+BENCH_INTERPRET_C := tests/bench/interpret.c lib/spinlock.c lib/trace.c lib/printf.c arch/x86/debug_hooks.c $(sort $(wildcard mm/*.c mm/shadow/*.c arch/x86/guest/interpret*.c \
+	arch/x86/guest/emulate*.c arch/x86/guest/execution*.c)) $(patsubst %,arch/x86/guest/%.c,alu breakpoint debug_move debug_registers decode entry_rules inject inner_stack insn insn_encode io known \
 	insn_fast insn_shape mmio segment_load task)
 build/bench/interpret: $(BENCH_INTERPRET_C) build/bench/string.o $(wildcard mm/*.h mm/shadow/*.h lib/*.h arch/x86/guest/*.h) Makefile
 	@mkdir -p $(@D)

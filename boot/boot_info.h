@@ -77,7 +77,7 @@ struct boot_debug {
 	uint32_t monitor;      /* enum boot_monitor */
 	uint32_t escape;       /* BOOT_MONITOR_SHARED: the byte, 1 to 26 */
 	uint32_t death;        /* enum boot_death */
-	uint32_t reserved;
+	uint32_t gdb;          /* BOOT_MONITOR_PORT: it is GDB's port, not the monitor's */
 };
 
 #define BOOT_CPUID_HIDE_MAX 256

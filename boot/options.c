@@ -125,17 +125,10 @@ static bool parse_sipi(struct umbra_options *options, struct text_span value)
 }
 
 /* A port on I/O ports: the guest's accesses to no other can be held back. */
-static bool parse_monitor(struct umbra_options *options, struct text_span value)
+static bool parse_debug_port(struct boot_debug *debug, struct text_span value)
 {
-	struct boot_debug *debug = &options->hv.debug;
 	struct serial_option port;
 
-	debug->port = (struct boot_uart){.space = BOOT_UART_NONE};
-	if (text_span_equal(value, "off") || text_span_equal(value, "shared")) {
-		debug->monitor =
-			text_span_equal(value, "off") ? BOOT_MONITOR_OFF : BOOT_MONITOR_SHARED;
-		return true;
-	}
 	if (!serial_option_parse(value, &port) || port.kind != SERIAL_UART ||
 	    port.uart.space != BOOT_UART_PORTS)
 		return false;
@@ -143,6 +136,30 @@ static bool parse_monitor(struct umbra_options *options, struct text_span value)
 	debug->port = port.uart;
 	debug->port.baud = port.baud;
 	return true;
+}
+
+/* There is one port for both. */
+static bool parse_gdb(struct umbra_options *options, struct text_span value)
+{
+	struct boot_debug *debug = &options->hv.debug;
+
+	debug->gdb = 1;
+	return debug->monitor == BOOT_MONITOR_OFF && parse_debug_port(debug, value);
+}
+
+static bool parse_monitor(struct umbra_options *options, struct text_span value)
+{
+	struct boot_debug *debug = &options->hv.debug;
+
+	if (debug->gdb)
+		return false;
+	debug->port = (struct boot_uart){.space = BOOT_UART_NONE};
+	if (text_span_equal(value, "off") || text_span_equal(value, "shared")) {
+		debug->monitor =
+			text_span_equal(value, "off") ? BOOT_MONITOR_OFF : BOOT_MONITOR_SHARED;
+		return true;
+	}
+	return parse_debug_port(debug, value);
 }
 
 static bool parse_escape(struct umbra_options *options, struct text_span value)
@@ -238,7 +255,9 @@ static const struct {
 	{"trace", parse_trace,
 	 "trace=KIND,KIND such as exit,fill or all, with size=256K and guest (docs/tracing.md)"},
 	{"monitor", parse_monitor,
-	 "monitor=off, shared, ttyS0..ttyS3 or an I/O port, then possibly a comma and a baud rate"},
+	 "monitor=off, shared, ttyS0..ttyS3 or an I/O port, then possibly a comma and a baud rate, without gdb="},
+	{"gdb", parse_gdb,
+	 "gdb=ttyS0..ttyS3 or an I/O port, then possibly a comma and a baud rate, without monitor="},
 	{"escape", parse_escape, "escape=LETTER, a to z, which is typed with Ctrl"},
 	{"death", parse_death, "death=usual, stop, reboot or monitor"},
 };
@@ -263,7 +282,7 @@ static bool parse_word(struct umbra_options *options, struct text_span word, str
 	return boot_error_set(error,
 			      "unknown umbra option \"%.*s\"; the options are"
 			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= sipi="
-			      " trace= monitor= escape= death= bare",
+			      " trace= monitor= gdb= escape= death= bare",
 			      (int)word.length, word.at);
 }
 

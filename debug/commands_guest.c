@@ -6,6 +6,8 @@
 #include "arch/x86/guest/state.h"
 #include "arch/x86/log.h"
 #include "debug/console.h"
+#include "debug/gdb_guest.h"
+#include "debug/port.h"
 #include "mm/shadow.h"
 
 #define STEPS_MOST 10000u
@@ -16,6 +18,17 @@ static void cont(struct monitor *m, const struct words *w)
 		console_printf("the guest cannot go on; reset\n");
 	else
 		m->next = MONITOR_CONTINUE;
+}
+
+static void gdb(struct monitor *m, const struct words *w)
+{
+	if (port_is_shared() || m->dead) {
+		console_printf("GDB wants a port of its own, and a guest that lives\n");
+		return;
+	}
+	console_printf("GDB may begin at this port; when it detaches the port is the monitor's again\n");
+	gdb_guest_begin();
+	m->next = MONITOR_CONTINUE;
 }
 
 static void step(struct monitor *m, const struct words *w)
@@ -93,6 +106,7 @@ static void stats(struct monitor *m, const struct words *w)
 }
 
 const struct command commands_guest[] = {
+	{"gdb", "", "the guest goes on, and GDB may begin at this port", gdb},
 	{"cont", "", "lets the guest go on", cont},
 	{"step", "[N]", "one instruction, or N, of this processor; all others stay", step},
 	{"nmi", "", "gives this processor an NMI", nmi},

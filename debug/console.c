@@ -23,9 +23,12 @@ void console_init(void (*put)(char c), u8 (*get)(void))
 	console.get = get;
 }
 
-void console_set_page(u32 lines)
+u32 console_set_page(u32 lines)
 {
+	u32 old = console.page;
+
 	console.page = lines;
+	return old;
 }
 
 void console_begin(void)

@@ -9,8 +9,8 @@
 /* put: \n becomes what the terminal wants. get: waits for a byte. */
 void console_init(void (*put)(char c), u8 (*get)(void));
 
-/* Lines to a page, 0: it never waits. */
-void console_set_page(u32 lines);
+/* Lines to a page, 0: it never waits. Returns what it was. */
+u32 console_set_page(u32 lines);
 
 /* A command begins. */
 void console_begin(void);

@@ -103,6 +103,25 @@ static void read_line(char out[LINE_SIZE])
 	str_copy(out, line.text, LINE_SIZE);
 }
 
+static u8 no_byte(void)
+{
+	return 'q';
+}
+
+void monitor_command(struct vcpu *vcpu, char *text, void (*put)(char c))
+{
+	u32 page = console_set_page(0);
+
+	console_init(put, no_byte);
+	monitor.cpu = vcpu;
+	monitor.next = MONITOR_STAY;
+	run(text);
+	if (monitor.next != MONITOR_STAY)
+		console_printf("this the debugger does that holds the session\n");
+	monitor.next = MONITOR_STAY;
+	console_set_page(page);
+}
+
 /* --- sessions --------------------------------------------------------------------------------- */
 
 static const char *reason_text(const struct stop_event *event)

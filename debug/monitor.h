@@ -7,6 +7,9 @@
 
 #define MONITOR_PROMPT "umbra> "
 
+/* One command about vcpu, of a session that another debugger holds: its output goes to put. text is changed. */
+void monitor_command(struct vcpu *vcpu, char *text, void (*put)(char c));
+
 enum stop_action monitor_session(const struct stop_event *event, struct vcpu **step);
 
 #endif

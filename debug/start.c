@@ -9,6 +9,7 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/vendor.h"
 #include "debug/death.h"
+#include "debug/gdb_guest.h"
 #include "debug/monitor.h"
 #include "debug/pin.h"
 #include "debug/port.h"
@@ -76,7 +77,13 @@ static bool nmi(void)
 		stop_request(vcpu, STOP_BREAK);
 		return true;
 	}
-	return stop_holds(vcpu);
+	return stop_holds(vcpu) || stop_is_on(); /* the latter: it steps */
+}
+
+static void look(struct vcpu *vcpu)
+{
+	stop_look(vcpu);
+	gdb_guest_look(vcpu);
 }
 
 static void timer(struct vcpu *vcpu)
@@ -86,23 +93,23 @@ static void timer(struct vcpu *vcpu)
 	else if (!stop_is_on() && somebody_asks())
 		stop_request(vcpu, STOP_BREAK);
 	if (!vcpu->several)
-		stop_look(vcpu);
+		look(vcpu);
 }
 
 static enum stop_action session(const struct stop_event *event, struct vcpu **step)
 {
 	if (event->reason >= STOP_DIED) {
 		death_report(event);
-		if (!death_wants_monitor())
+		if (!death_wants_monitor() && !gdb_guest_is_attached())
 			return STOP_CONTINUE;
 	}
-	return monitor_session(event, step);
+	return gdb_guest_is_on() ? gdb_guest_session(event, step) : monitor_session(event, step);
 }
 
 static const struct debug_hooks hooks = {
 	.init_cpu = init_cpu,
 	.nmi = nmi,
-	.look = stop_look,
+	.look = look,
 	.timer = timer,
 	.exception = stop_exception,
 	.emulated = stop_emulated,
@@ -193,7 +200,8 @@ static void tell(const struct boot_info *info, const struct vcpu *boot)
 		log_info("monitor: at I/O port 0x%x with the guest; Ctrl-%c %c there stops it %s\n", start.port,
 			 escape, SHARED_COMMAND, how);
 	else
-		log_info("monitor: at I/O port 0x%x; a byte there stops the guest %s\n", start.port, how);
+		log_info("%s: at I/O port 0x%x; a byte there stops the guest %s\n",
+			 info->options.debug.gdb ? "gdb" : "monitor", start.port, how);
 }
 
 void debug_start(const struct boot_info *info, struct vcpu *boot)
@@ -206,6 +214,8 @@ void debug_start(const struct boot_info *info, struct vcpu *boot)
 			port_use_interrupt();
 		port_begin();
 		stop_set_poll(somebody_asks);
+		stop_set_filter(gdb_guest_filter);
+		gdb_guest_init(debug->gdb, monitor_command);
 	} else if (debug->death == BOOT_DEATH_USUAL) {
 		return;
 	}

@@ -7,6 +7,7 @@
 #include "debug/step.h"
 
 #include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/debug_registers.h"
 #include "arch/x86/guest/processors.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
@@ -20,6 +21,8 @@ static struct step {
 	bool delivers;   /* an event, in place of an instruction */
 	bool loads;      /* POPF and IRET: TF is what they load */
 	u8 pushed_bytes; /* PUSHF: what it pushes; else 0 */
+	u8 int_bytes;    /* INT n: its length; else 0 */
+	u8 int_vector;
 } steps[PROCESSORS_MAX];
 
 static struct step *step_of(const struct vcpu *vcpu)
@@ -75,12 +78,16 @@ static void look_at_instruction(struct vcpu *vcpu, struct step *s)
 	u32 got = memory_copy(vcpu, at, false, bytes, sizeof(bytes), false), i;
 
 	s->loads = false;
-	s->pushed_bytes = 0;
+	s->pushed_bytes = s->int_bytes = 0;
 	for (i = 0; i < got && is_prefix(bytes[i], bits64); i++)
 		other_size |= bytes[i] == 0x66;
 	if (i == got)
 		return;
 	s->loads = bytes[i] == 0x9d || bytes[i] == 0xcf;
+	if (bytes[i] == 0xcd && i + 1 < got) {
+		s->int_bytes = (u8)(i + 2);
+		s->int_vector = bytes[i + 1];
+	}
 	if (bytes[i] == 0x9c)
 		s->pushed_bytes = (u8)default_bytes(vcpu, bits64, other_size);
 }
@@ -104,20 +111,46 @@ static void clear_pushed(struct vcpu *vcpu)
 	memory_copy(vcpu, at, false, &byte, 1, true);
 }
 
+/*
+ * Meanwhile no exit takes the fast path, which would deliver a page fault of the guest's with our TF in its frame: it looks closer
+ * where the root is checked.
+ */
+static void set_stepped(struct vcpu *vcpu, bool on)
+{
+	vcpu->stepped = on;
+	cr_set_check_root(vcpu);
+}
+
 /* --- begin and end ---------------------------------------------------------------------- */
+
+/* Virtual-8086 mode has rules of its own for INT n. */
+static bool can_deliver(const struct vcpu *vcpu)
+{
+	return vcpu->execution == EXECUTION_NATIVE && vcpu->cr0 & CR0_PE && !(vcpu->rflags & RFLAGS_VM);
+}
 
 void step_begin(struct vcpu *vcpu)
 {
 	struct step *s = step_of(vcpu);
 
 	*s = (struct step){.tf = vcpu->rflags & RFLAGS_TF, .dr6 = vcpu->vendor->get_dr6(vcpu)};
-	vcpu->stepped = true;
+	set_stepped(vcpu, true);
 	if (vcpu->inject.type != EVENT_NONE && vcpu->execution == EXECUTION_NATIVE) {
 		s->delivers = true;
 		vcpu->vendor->exit_soon(vcpu);
 		return;
 	}
 	look_at_instruction(vcpu, s);
+	if (s->int_bytes && can_deliver(vcpu)) { /* done by its delivery, as an event */
+		vcpu->inject = (struct vcpu_event){
+			.type = EVENT_SOFT_INTERRUPT,
+			.vector = s->int_vector,
+			.insn_len = s->int_bytes,
+		};
+		s->delivers = true;
+		vcpu->vendor->exit_soon(vcpu);
+		return;
+	}
 	vcpu->vendor->set_dr6(vcpu, s->dr6 & ~CAUSES); /* so that the exit tells which there are */
 	vcpu->rflags |= RFLAGS_TF;
 	step_intercept(vcpu, INTERCEPT_DB, true);
@@ -135,7 +168,7 @@ void step_cancel(struct vcpu *vcpu)
 {
 	struct step *s = step_of(vcpu);
 
-	vcpu->stepped = false;
+	set_stepped(vcpu, false);
 	if (s->delivers)
 		return;
 	s->loads = false; /* it may not have been executed */
@@ -149,13 +182,13 @@ static void end_instruction(struct vcpu *vcpu, struct step *s)
 	if (s->pushed_bytes && !s->tf)
 		clear_pushed(vcpu);
 	vcpu->vendor->set_dr6(vcpu, s->dr6);
-	vcpu->stepped = false;
+	set_stepped(vcpu, false);
 }
 
 /* The guest has a #DB of its own, which is about to be queued. */
 static void go_on_with_delivery(struct vcpu *vcpu, struct step *s)
 {
-	vcpu->stepped = true;
+	set_stepped(vcpu, true);
 	s->delivers = true;
 }
 
@@ -163,10 +196,12 @@ bool step_exception(struct vcpu *vcpu)
 {
 	struct step *s = step_of(vcpu);
 	u64 causes = (vcpu->dr6_set | vcpu->vendor->get_dr6(vcpu)) & CAUSES;
-	u64 guests = (causes & DR6_BREAKPOINTS) | (s->tf ? causes & DR6_BS : 0);
+	u64 guests;
 
 	if (s->delivers)
 		return false;
+	causes = debug_registers_sort(vcpu, causes);
+	guests = (causes & DR6_BREAKPOINTS) | (s->tf ? causes & DR6_BS : 0);
 	vcpu->dr6_set = 0;
 	end_instruction(vcpu, s);
 	if (!guests)
@@ -211,6 +246,6 @@ bool step_is_delivered(struct vcpu *vcpu)
 {
 	if (!step_of(vcpu)->delivers || vcpu->inject.type != EVENT_NONE)
 		return false;
-	vcpu->stepped = false;
+	set_stepped(vcpu, false);
 	return true;
 }

@@ -16,6 +16,8 @@
 /* An exit is never as long; an emulator under load has to be given time. */
 #define ANSWER_US 30000000u
 #define ROUND_NONE 0u
+/* Units of struct vcpu's interpreted: more than pass between two looks at messages. */
+#define LOOK_SOONER 0x1000u
 
 struct slot {
 	u32 reason; /* enum stop_reason: its own, written by its processor */
@@ -78,7 +80,8 @@ void stop_request(struct vcpu *vcpu, enum stop_reason reason)
 
 	if (LOAD(slot->reason) == STOP_NONE)
 		STORE(slot->reason, reason);
-	this_cpu()->looks = true; /* guest_messages() comes by before the entry */
+	this_cpu()->looks = true;         /* guest_messages() comes by before the entry, */
+	vcpu->interpreted += LOOK_SOONER; /* and before long where there is none: execution_run() */
 }
 
 /* --- the others ---------------------------------------------------------------------- */
@@ -328,9 +331,6 @@ bool stop_exception(struct vcpu *vcpu)
 		stop_request(vcpu, STOP_STEPPED);
 		return true;
 	}
-	if ((vector != VEC_DB && vector != VEC_BP) || !stop.filter || !stop.filter(vcpu, vector))
-		return false;
 	slot_of(vcpu)->vector = vector;
-	stop_request(vcpu, STOP_EXCEPTION);
-	return true;
+	return (vector == VEC_DB || vector == VEC_BP) && stop.filter && stop.filter(vcpu, vector);
 }

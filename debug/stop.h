@@ -48,7 +48,7 @@ void stop_request(struct vcpu *vcpu, enum stop_reason reason);
 /* For good: a session that can look and step nowhere. Returns if it says STOP_CONTINUE. */
 void stop_for_death(struct vcpu *vcpu, enum stop_reason reason, const char *text);
 
-/* #BP and #DB that exit (vcpu->debug_intercepts): true, it is the debugger's, and a session begins. NULL: none is. */
+/* #BP and #DB that exit (vcpu->debug_intercepts): true, it is the debugger's, who asks for the stop. NULL: none is. */
 typedef bool stop_filter_fn(struct vcpu *vcpu, u8 vector);
 void stop_set_filter(stop_filter_fn *filter);
 

@@ -9,6 +9,8 @@
 #include "svm/nmi.h"
 #include "svm/svm.h"
 
+#define DEBUG_REGISTERS ((u32)SVM_EXIT_DR0_READ / 32) /* the word of intercepts that is for them alone */
+
 /* --- control registers ------------------------------------------------------ */
 
 static u64 hardware_cr0(const struct vcpu *vcpu)
@@ -75,6 +77,7 @@ void svm_set_intercepts(struct vcpu *vcpu, u32 mask)
 	svm_of(vcpu)->requested = mask;
 	svm_set_intercept(vmcb, SVM_EXIT_CR3_READ, mask & INTERCEPT_CR3_READ);
 	svm_set_intercept(vmcb, SVM_EXIT_INVLPG, mask & INTERCEPT_INVLPG);
+	svm_set_intercept_word(vmcb, DEBUG_REGISTERS, mask & INTERCEPT_DEBUG_REGISTERS ? ~0u : 0);
 	svm_nmi_set_intercepts(vcpu);
 	svm_halt_set_intercepts(vcpu);
 	update_cr_intercepts(vcpu);

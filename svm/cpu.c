@@ -33,7 +33,7 @@ static void find_features(void)
 	svm_found.assists.decode = r.edx & CPUID_SVM_EDX_DECODE;
 	svm_found.clean_bits = r.edx & CPUID_SVM_EDX_CLEAN;
 	svm_found.flush_by_asid = r.edx & CPUID_SVM_EDX_FLUSH_BY_ASID;
-	svm_found.repeats_interrupts = is_tcg();
+	svm_found.repeats_interrupts = svm_found.int3_as_int = is_tcg();
 	svm_found.a20_fixed = true; /* until one CPU says no */
 	svm_found.invpcid = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID7_EBX_INVPCID);
 }

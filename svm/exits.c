@@ -47,6 +47,8 @@ enum exit_kind svm_exit_kind(u64 raw, u64 info1)
 		return EXIT_CR_READ;
 	if (is_cr_write(code))
 		return EXIT_CR_WRITE;
+	if (code >= SVM_EXIT_DR0_READ && code < SVM_EXIT_EXCP_FIRST)
+		return EXIT_DEBUG_REGISTER;
 	switch (code) {
 	case SVM_EXIT_INTR: return EXIT_INTERRUPT;
 	case SVM_EXIT_NMI: return EXIT_NMI;
@@ -61,6 +63,7 @@ enum exit_kind svm_exit_kind(u64 raw, u64 info1)
 	case SVM_EXIT_INVPCID: return EXIT_INVPCID;
 	case SVM_EXIT_IOIO: return EXIT_IO;
 	case SVM_EXIT_MSR: return info1 & 1 ? EXIT_MSR_WRITE : EXIT_MSR_READ;
+	case SVM_EXIT_SWINT: return EXIT_SOFT_INTERRUPT;
 	case SVM_EXIT_TASK_SWITCH: return EXIT_TASK_SWITCH;
 	case SVM_EXIT_SHUTDOWN: return EXIT_TRIPLE_FAULT;
 	case SVM_EXIT_VMMCALL: return EXIT_HYPERCALL;

@@ -248,8 +248,8 @@ static ALWAYS_INLINE bool fast_dispatch(struct vcpu *vcpu, struct vmcb *vmcb)
 /* On its own, so that the others need no frame for the vendor's call. */
 static NOINLINE bool fast_checked(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	if (!guest_root_is_ours(vcpu))
-		return fast_other(vcpu, vmcb); /* guest_exit() stops the guest */
+	if (vcpu->stepped || !guest_root_is_ours(vcpu))
+		return fast_other(vcpu, vmcb); /* of another root guest_exit() stops the guest */
 	return fast_dispatch(vcpu, vmcb);
 }
 

@@ -19,6 +19,7 @@ void svm_nmi_set_intercepts(struct vcpu *vcpu)
 			  (svm->requested & INTERCEPT_BP ? BIT(VEC_BP) : 0));
 
 	svm_set_intercept_word(vmcb, EXCEPTIONS, svm->step ? ~(u32)BIT(VEC_NMI) : (u32)BIT(VEC_PF) | asked);
+	svm_set_intercept(vmcb, SVM_EXIT_SWINT, asked & BIT(VEC_BP) && svm_features()->int3_as_int);
 	svm_set_intercept(vmcb, SVM_EXIT_IRET, vcpu->several && vcpu->nmi_blocked && !svm->step);
 	svm_set_intercept(vmcb, SVM_EXIT_NMI, vcpu->several || svm->requested & INTERCEPT_NMI);
 }

@@ -15,6 +15,7 @@ struct svm_features {
 	u32 asids;
 	bool flush_by_asid, clean_bits, invpcid;
 	bool repeats_interrupts; /* QEMU's TCG: see state.c */
+	bool int3_as_int;        /* QEMU's TCG: INT3 does not exit as #BP, but as INT n */
 	bool a20_fixed;          /* VM_CR.DIS_A20M is set on every CPU so far */
 	bool cr_reads_as_cr0;    /* QEMU's TCG from 9.1 on: see svm_work_round() */
 	struct svm_assists assists;

@@ -78,6 +78,7 @@ static void update_exec_controls(struct vmx_vcpu *vmx)
 	primary = with_bit(primary, VMX_PRIMARY, PRIMARY_CR3_STORE_EXITING, vmx->requested & INTERCEPT_CR3_READ);
 	primary = with_bit(primary, VMX_PRIMARY, PRIMARY_INVLPG_EXITING, vmx->requested & INTERCEPT_INVLPG);
 	primary = with_bit(primary, VMX_PRIMARY, PRIMARY_HLT_EXITING, vmx->halt_exits);
+	primary = with_bit(primary, VMX_PRIMARY, PRIMARY_MOV_DR_EXITING, vmx->requested & INTERCEPT_DEBUG_REGISTERS);
 	set_word(vmx, VMX_PIN, pin);
 	set_word(vmx, VMX_PRIMARY, primary);
 	set_word(vmx, VMX_EXIT, exit);

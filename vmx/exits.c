@@ -86,6 +86,7 @@ enum exit_kind vmx_exit_kind(const struct vmx_exit_info *info)
 	case REASON_CR_ACCESS:
 		return cr_access_type(info->qualification) == CR_ACCESS_FROM ? EXIT_CR_READ : EXIT_CR_WRITE;
 	case REASON_IO: return EXIT_IO;
+	case REASON_MOV_DR: return EXIT_DEBUG_REGISTER;
 	case REASON_RDMSR: return EXIT_MSR_READ;
 	case REASON_WRMSR: return EXIT_MSR_WRITE;
 	case REASON_XSETBV: return EXIT_XSETBV;

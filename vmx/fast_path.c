@@ -142,13 +142,13 @@ static struct vcpu_event event_given(void)
 	return vmx_interrupted_event(&info);
 }
 
-/* guest_root_is_checked(), or the trace is on. */
+/* guest_root_is_checked(), the trace is on, or an instruction is stepped over. */
 static NOINLINE bool fast_closely(struct vcpu *vcpu, const struct vmx_exit_info *info, const struct exit_record *exit)
 {
 	u64 begun = __builtin_ia32_rdtsc();
 	struct vcpu_event event;
 
-	if (!guest_root_is_ours(vcpu) || !fast_dispatch(vcpu, info, exit))
+	if (vcpu->stepped || !guest_root_is_ours(vcpu) || !fast_dispatch(vcpu, info, exit))
 		return false;
 	if (vcpu->traced) {
 		event = event_given();

@@ -20,6 +20,7 @@
 #define INTERCEPT_BP BIT(7)   /* #BP exits */
 #define INTERCEPT_TIMER \
 	BIT(8) /* an EXIT_TIMER now and then, interrupts off or not; where there is none it is ignored */
+#define INTERCEPT_DEBUG_REGISTERS BIT(9) /* MOV to and from them exits */
 
 struct vendor {
 	const char *name;          /* "SVM", "VMX" */

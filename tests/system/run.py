@@ -33,6 +33,7 @@ import disks  # noqa: E402
 import faults  # noqa: E402
 import firmware  # noqa: E402
 import foreign  # noqa: E402
+import gdb_session  # noqa: E402
 import handed_over  # noqa: E402
 import installed  # noqa: E402
 import isolation  # noqa: E402
@@ -650,7 +651,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 # --- all of them ----------------------------------------------------------------
 
 MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, faults, workers, selftest, sessions,
-           consoles, umbra_install, stick, usb, firmware, menu, handed_over, tracing)
+           gdb_session, consoles, umbra_install, stick, usb, firmware, menu, handed_over, tracing)
 
 
 def run_test(name, test):

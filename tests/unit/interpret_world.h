@@ -65,6 +65,10 @@ static void set_dr7(struct vcpu *v, u64 value)
 {
 	dr7 = value;
 }
+static u64 get_dr6(const struct vcpu *v)
+{
+	return dr[6];
+}
 static void set_dr6(struct vcpu *v, u64 value)
 {
 	dr[6] = value;
@@ -88,6 +92,7 @@ static const struct vendor vendor = {
 	.set_segment = set_segment,
 	.get_dr7 = get_dr7,
 	.set_dr7 = set_dr7,
+	.get_dr6 = get_dr6,
 	.set_dr6 = set_dr6,
 	.get_msr = get_msr,
 	.set_msr = set_msr,

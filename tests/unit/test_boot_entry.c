@@ -499,6 +499,20 @@ static void options_of_the_monitor_are_read(void **state)
 	assert_int_equal(options.hv.debug.monitor, BOOT_MONITOR_OFF);
 }
 
+static void a_port_is_gdbs_or_the_monitors(void **state)
+{
+	assert_true(options_parse(&options, "gdb=ttyS1,9600", true, &error));
+	assert_int_equal(options.hv.debug.monitor, BOOT_MONITOR_PORT);
+	assert_int_equal(options.hv.debug.gdb, 1);
+	assert_int_equal(options.hv.debug.port.base, 0x2f8);
+	assert_int_equal(options.hv.debug.port.baud, 9600);
+	assert_true(options_parse(&options, "monitor=ttyS1", true, &error));
+	assert_int_equal(options.hv.debug.gdb, 0);
+	assert_false(options_parse(&options, "gdb=ttyS1 monitor=ttyS2", true, &error));
+	assert_false(options_parse(&options, "monitor=ttyS1 gdb=ttyS2", true, &error));
+	assert_false(options_parse(&options, "monitor=shared gdb=ttyS2", true, &error));
+}
+
 static void wrong_umbra_options_are_named(void **state)
 {
 	static const char *const wrong[] = {
@@ -554,6 +568,10 @@ static void wrong_umbra_options_are_named(void **state)
 		"sipi",
 		"monitor=",
 		"monitor=auto",
+		"gdb=",
+		"gdb=shared",
+		"gdb=off",
+		"gdb=mmio:0xfe000000",
 		"monitor=pci",
 		"monitor=mmio:0xfe000000",
 		"monitor=ttyS4",
@@ -796,6 +814,7 @@ int main(void)
 		cmocka_unit_test(umbra_options_have_defaults),
 		cmocka_unit_test(umbra_options_are_read),
 		cmocka_unit_test(options_of_the_monitor_are_read),
+		cmocka_unit_test(a_port_is_gdbs_or_the_monitors),
 		cmocka_unit_test(wrong_umbra_options_are_named),
 		cmocka_unit_test(least_pool_and_shadow_are_taken),
 		cmocka_unit_test(kinds_of_the_trace_and_its_size_are_taken),

@@ -72,6 +72,10 @@ u64 hw_read_dr(u32 n)
 {
 	return dr[n];
 }
+void hw_write_dr(u32 n, u64 value)
+{
+	dr[n] = value;
+}
 static bool get_msr(const struct vcpu *v, u32 msr, u64 *value)
 {
 	*value = debugctl;

@@ -76,6 +76,11 @@ struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 	return (struct cpuid_regs){.eax = leaf == 1 ? SIGNATURE : 0};
 }
 
+u64 hw_read_dr(u32 n)
+{
+	return dr[n];
+}
+
 void hw_write_dr(u32 n, u64 value)
 {
 	assert_in_range(n, 0, 3);

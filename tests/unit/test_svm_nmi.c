@@ -61,6 +61,10 @@ struct cpuid_regs hw_cpuid(u32 leaf, u32 subleaf)
 {
 	return (struct cpuid_regs){0};
 }
+u64 hw_read_dr(u32 n)
+{
+	return 0;
+}
 void hw_write_dr(u32 n, u64 value) {}
 NORETURN void hw_reset(void)
 {

@@ -92,6 +92,7 @@ u64 hw_read_dr(u32 n)
 {
 	return 0;
 }
+void hw_write_dr(u32 n, u64 value) {}
 /* IA32_DEBUGCTL is the backend's. */
 int hw_msr_read(u32 msr, u64 *value)
 {

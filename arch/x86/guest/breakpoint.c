@@ -6,6 +6,7 @@
 #include "arch/x86/guest/breakpoint.h"
 
 #include "arch/x86/debug_hooks.h"
+#include "arch/x86/guest/debug_registers.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/state.h"
@@ -64,7 +65,9 @@ bool breakpoint_is_at(struct vcpu *vcpu, gva_t gva)
 	hits = find_hits(dr7, (u32)BIT(BREAK_EXECUTE), gva, 1, ~0u);
 	if (!hits)
 		return false;
-	breakpoint_raise(vcpu, hits);
+	hits = (u32)debug_registers_sort(vcpu, hits);
+	if (hits)
+		breakpoint_raise(vcpu, hits);
 	return true;
 }
 
@@ -81,10 +84,10 @@ static u64 read_debugctl(const struct vcpu *vcpu)
 /* Injection leaves DR7 and IA32_DEBUGCTL as they are (section 26.6.1.2), a debug exception does not (17.2.4, 17.4.1). */
 static void change_as_delivery_does(struct vcpu *vcpu)
 {
-	u64 dr7 = vcpu->vendor->get_dr7(vcpu), debugctl = read_debugctl(vcpu);
+	u64 dr7 = debug_register_read(vcpu, 7), debugctl = read_debugctl(vcpu);
 
 	if (dr7 & DR7_GD)
-		vcpu->vendor->set_dr7(vcpu, dr7 & ~DR7_GD);
+		debug_register_write(vcpu, 7, dr7 & ~DR7_GD);
 	if (!(debugctl & (DEBUGCTL_LBR | DEBUGCTL_BTF)))
 		return;
 	debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_BTF);
@@ -96,7 +99,7 @@ void breakpoint_raise(struct vcpu *vcpu, u64 dr6)
 {
 	if (vcpu->inject.type != EVENT_NONE)
 		return;
-	vcpu->dr6_set |= dr6;
+	debug_registers_tell(vcpu, dr6);
 	inject_exception(vcpu, VEC_DB, 0);
 	change_as_delivery_does(vcpu);
 }
@@ -109,6 +112,8 @@ void breakpoint_finish(struct vcpu *vcpu, bool branch)
 	vcpu->breakpoints_hit = 0;
 	if (unlikely(vcpu->rflags & RFLAGS_TF) && (branch || !(read_debugctl(vcpu) & DEBUGCTL_BTF)))
 		dr6 |= DR6_BS;
+	if (unlikely(dr6))
+		dr6 = debug_registers_sort(vcpu, dr6);
 	if (unlikely(vcpu->stepped))
 		dr6 = debug_hooks->emulated(vcpu, dr6);
 	if (unlikely(dr6))

@@ -111,10 +111,15 @@ static void set_paging(struct vcpu *vcpu, bool flush)
 	shadow_set_paging(vcpu->mmu, &paging, flush);
 }
 
+void cr_set_check_root(struct vcpu *vcpu)
+{
+	vcpu->check_root = (guest_of(vcpu)->task_switches_unseen && !in_long_mode(vcpu)) || vcpu->stepped;
+	vcpu->look_closer = vcpu->check_root || vcpu->traced;
+}
+
 void cr_apply(struct vcpu *vcpu, bool flush)
 {
-	vcpu->check_root = guest_of(vcpu)->task_switches_unseen && !in_long_mode(vcpu);
-	vcpu->look_closer = vcpu->check_root || vcpu->traced;
+	cr_set_check_root(vcpu);
 	vcpu->vendor->update_control(vcpu);
 	cr_set_read_intercepts(vcpu);
 	set_paging(vcpu, flush);

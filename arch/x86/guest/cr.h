@@ -22,6 +22,9 @@ MUST_CHECK int cr_write_efer(struct vcpu *vcpu, u64 value);
 /* The guest's registers or PAT changed: tell the shadow engine and the hardware. */
 void cr_apply(struct vcpu *vcpu, bool flush);
 
+/* vcpu->check_root, which depends on the guest's mode and on whether it is stepped. */
+void cr_set_check_root(struct vcpu *vcpu);
+
 /* Has those reads exit whose register the hardware holds with another value. Needs vcpu->cr0 and cr4. */
 void cr_set_read_intercepts(struct vcpu *vcpu);
 

@@ -94,6 +94,17 @@ void execution_interpret(struct vcpu *vcpu)
 		vcpu->halted = true;
 }
 
+static void handle_debug_exception(struct vcpu *vcpu)
+{
+	u64 causes = vcpu->dr6_set;
+
+	vcpu->dr6_set = 0;
+	if (causes)
+		breakpoint_raise(vcpu, causes);
+	else
+		execution_interpret(vcpu);
+}
+
 /*
  * #GP and #SS are those of virtual-8086 mode, of an access that real mode's limit allows, or the guest's own: the instruction tells. So
  * it does of INT3, INTO and INT1, which the hardware has not executed. INT1's #DB alone comes without a bit for DR6.
@@ -105,15 +116,14 @@ static void handle_exception(struct vcpu *vcpu)
 	switch (vector) {
 	case VEC_GP:
 	case VEC_SS:
-	case VEC_BP:
 	case VEC_OF: execution_interpret(vcpu); return;
-	case VEC_DB:
-		if (unlikely(vcpu->stepped) && debug_hooks->exception(vcpu))
-			return;
-		if (vcpu->dr6_set)
-			breakpoint_raise(vcpu, vcpu->dr6_set);
-		else
+	case VEC_BP:
+		if (likely(!debug_hooks) || !debug_hooks->exception(vcpu))
 			execution_interpret(vcpu);
+		return;
+	case VEC_DB:
+		if (likely(!debug_hooks) || !debug_hooks->exception(vcpu))
+			handle_debug_exception(vcpu);
 		return;
 	default: inject_exception(vcpu, vector, vcpu->exit.error);
 	}

@@ -7,6 +7,7 @@
  */
 #include "arch/x86/guest/execution_run.h"
 
+#include "arch/x86/debug_hooks.h"
 #include "arch/x86/guest/execution.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/interpret.h"
@@ -68,6 +69,8 @@ static void look_at_messages(struct vcpu *vcpu)
 {
 	if (hw_stop_asked())
 		hw_stop();
+	if (unlikely(debug_hooks)) /* its timer does not run here */
+		debug_hooks->timer(vcpu);
 	if (vcpu->several)
 		guest_messages(vcpu);
 	known_forget(vcpu);

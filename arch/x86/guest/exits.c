@@ -8,6 +8,8 @@
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/debug_move.h"
+#include "arch/x86/guest/debug_registers.h"
 #include "arch/x86/guest/emulate.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
@@ -23,6 +25,9 @@
 #include "arch/x86/vendor.h"
 #include "lib/log.h"
 #include "mm/shadow.h"
+
+#define OPCODE_INT3 0xcc
+#define OPCODE_INT 0xcd
 
 static void handle_page_fault(struct vcpu *vcpu)
 {
@@ -81,11 +86,54 @@ static void handle_invd(struct vcpu *vcpu)
 	insn_skip(vcpu);
 }
 
+/* The instruction has not been executed: its event returns behind it. INT3 has one byte, if the hardware does not say it. */
+static void inject_int3(struct vcpu *vcpu)
+{
+	vcpu->inject = (struct vcpu_event){
+		.type = EVENT_SOFT_EXCEPTION,
+		.vector = VEC_BP,
+		.insn_len = vcpu->exit.insn_len ? vcpu->exit.insn_len : 1,
+	};
+}
+
+static void tell_causes(struct vcpu *vcpu)
+{
+	u64 causes = vcpu->dr6_set;
+
+	vcpu->dr6_set = 0;
+	debug_registers_tell(vcpu, causes);
+}
+
 static void handle_exception(struct vcpu *vcpu)
 {
 	if (unlikely(debug_hooks) && debug_hooks->exception(vcpu))
 		return;
+	switch (vcpu->exit.vector) {
+	case VEC_BP: inject_int3(vcpu); return;
+	case VEC_DB: tell_causes(vcpu); break;
+	default: break;
+	}
 	inject_exception(vcpu, vcpu->exit.vector, vcpu->exit.error);
+}
+
+/* INT3 where it exits so, else INT n, which is done by its delivery. */
+static void handle_soft_interrupt(struct vcpu *vcpu)
+{
+	struct insn insn;
+
+	if (insn_fetch(vcpu, &insn))
+		return;
+	vcpu->exit.insn_len = insn.len;
+	if (insn.map == 0 && insn.opcode == OPCODE_INT3) {
+		vcpu->exit.vector = VEC_BP;
+		handle_exception(vcpu);
+	} else if (insn.map == 0 && insn.opcode == OPCODE_INT) {
+		vcpu->inject = (struct vcpu_event){
+			.type = EVENT_SOFT_INTERRUPT,
+			.vector = (u8)insn.imm,
+			.insn_len = insn.len,
+		};
+	} /* else it has been changed since: executed again */
 }
 
 /*
@@ -121,6 +169,8 @@ void exit_dispatch(struct vcpu *vcpu)
 	case EXIT_XSETBV: cr_handle_xsetbv(vcpu); break;
 	case EXIT_INVD: handle_invd(vcpu); break;
 	case EXIT_IO: io_handle(vcpu); break;
+	case EXIT_SOFT_INTERRUPT: handle_soft_interrupt(vcpu); break;
+	case EXIT_DEBUG_REGISTER: debug_move_handle(vcpu); break;
 	case EXIT_EXCEPTION: handle_exception(vcpu); break;
 	case EXIT_MACHINE_CHECK: inject_exception(vcpu, VEC_MC, 0); break;
 	case EXIT_NMI: inject_nmi(vcpu); break;

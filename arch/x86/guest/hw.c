@@ -62,6 +62,7 @@ void hw_write_dr(u32 n, u64 value)
 	case 0: write_dr0(value); break;
 	case 1: write_dr1(value); break;
 	case 2: write_dr2(value); break;
+	case 7: write_dr7(value); break;
 	default: write_dr3(value); break;
 	}
 }

@@ -21,7 +21,7 @@ MUST_CHECK int hw_xsetbv(u32 index, u64 value);
 void hw_wbinvd(void);
 /* The task-priority register of the local APIC. */
 u64 hw_read_cr8(void);
-/* The guest's DR0 to DR3, which stay in the CPU; where they do, too, DR6. */
+/* The guest's DR0 to DR3, which stay in the CPU; where they do, too, DR6. Written: also DR7, which the next entry loads. */
 u64 hw_read_dr(u32 n);
 void hw_write_dr(u32 n, u64 value);
 /* The guest's PKRU, which stays in the CPU. Only on a CPU that has protection keys. */

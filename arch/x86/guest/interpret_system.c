@@ -5,6 +5,8 @@
  */
 #include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/cpuid.h"
+#include "arch/x86/guest/debug_move.h"
+#include "arch/x86/guest/debug_registers.h"
 #include "arch/x86/guest/exits.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/insn.h"
@@ -123,53 +125,20 @@ static int clear_task_switched(struct emu *e)
 	return privileged_exit(e, EXIT_CR_WRITE);
 }
 
-/* What has been queued for the next entry is in it. */
-static u64 debug_status(const struct vcpu *vcpu)
-{
-	u64 value = hw_read_dr(6);
-
-	return vcpu->dr6_set ? (value & ~DR6_BREAKPOINTS) | vcpu->dr6_set : value;
-}
-
-#define DR6_WRITABLE (DR6_BREAKPOINTS | DR6_BD | DR6_BS | DR6_BT)
-#define DR7_WRITABLE (BITS(31, 16) | BIT(13) | BITS(9, 0))
-
-static void write_debug(struct vcpu *vcpu, u32 n, u32 value)
-{
-	if (n < 4) {
-		hw_write_dr(n, value);
-	} else if (n == 6) {
-		vcpu->dr6_set = 0;
-		vcpu->vendor->set_dr6(vcpu, (value & DR6_WRITABLE) | DR6_RESET);
-	} else {
-		vcpu->vendor->set_dr7(vcpu, (value & DR7_WRITABLE) | DR7_RESET);
-	}
-}
-
 static int move_debug(struct emu *e, bool write)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u32 n = e->insn->reg & 7;
-	u64 value;
-	int err = interpret_check_privilege(e);
+	int n, err = interpret_check_privilege(e);
 
 	if (err)
 		return err;
-	if (n == 4 || n == 5) {
-		if (vcpu->cr4 & CR4_DE)
-			return interpret_undefined(e);
-		n += 2;
-	}
-	if (vcpu->vendor->get_dr7(vcpu) & DR7_GD) {
-		breakpoint_raise(vcpu, DR6_BD);
-		return -EFAULT;
-	}
-	if (write) {
-		write_debug(vcpu, n, (u32)vcpu->gpr[e->insn->rm]);
-		return 0;
-	}
-	value = n < 4 ? hw_read_dr(n) : n == 6 ? debug_status(vcpu) : vcpu->vendor->get_dr7(vcpu);
-	emu_set_reg(e, e->insn->rm, 4, value);
+	n = debug_move_register(vcpu, e->insn->reg & 7);
+	if (n < 0)
+		return n;
+	if (write)
+		debug_register_write(vcpu, (u32)n, (u32)vcpu->gpr[e->insn->rm]);
+	else
+		emu_set_reg(e, e->insn->rm, 4, debug_register_read(vcpu, (u32)n));
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "arch/x86/guest/apic.h"
 #include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/debug_registers.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/known.h"
 #include "arch/x86/vendor.h"
@@ -44,9 +45,9 @@ static void set_segments(struct vcpu *vcpu)
 static void set_debug_registers(struct vcpu *vcpu)
 {
 	for (u32 n = 0; n < 4; n++)
-		hw_write_dr(n, 0);
-	vcpu->vendor->set_dr6(vcpu, DR6_RESET);
-	vcpu->vendor->set_dr7(vcpu, DR7_RESET);
+		debug_register_write(vcpu, n, 0);
+	debug_register_write(vcpu, 6, DR6_RESET);
+	debug_register_write(vcpu, 7, DR7_RESET);
 }
 
 /* An event that was about to be delivered, or whose delivery was cut short, is lost with the program it was for. */

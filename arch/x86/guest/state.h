@@ -9,6 +9,7 @@
 
 #include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/guest/debug_point.h"
 #include "arch/x86/guest/decode.h"
 #include "arch/x86/guest/io_filter.h"
 #include "arch/x86/guest/msr_table.h"
@@ -126,6 +127,18 @@ struct guest_known {
 	} page[KNOWN_PAGES];
 };
 
+/* See debug_registers.c. */
+struct guest_debug {
+	bool armed;
+	u8 holds[DEBUG_POINTS_MAX]; /* by register: the point in it */
+	u32 ours, missed;           /* bits: registers that hold points, points without one */
+	u32 count;
+	struct debug_point point[DEBUG_POINTS_MAX];
+	debug_points_hit_fn *hit;
+	u64 dr[4], dr6, dr7; /* the guest's, while armed */
+	u64 loaded_dr7;      /* the processor's */
+};
+
 struct guest_config;
 
 struct guest {
@@ -149,6 +162,7 @@ struct guest {
 	u64 icr; /* several processors: the last command, whatever the hardware's register was used for since */
 	struct guest_cpuid cpuid;
 	struct guest_mtrr mtrr;
+	struct guest_debug debug;
 	u32 io_traps, mmio_traps;
 	struct io_trap io_trap[IO_TRAP_MAX];
 	struct mmio_trap mmio_trap[MMIO_TRAP_MAX];

@@ -9,6 +9,7 @@
 
 #include "arch/x86/guest/breakpoint.h"
 #include "arch/x86/guest/cr.h"
+#include "arch/x86/guest/debug_registers.h"
 #include "arch/x86/guest/emulate_stack.h"
 #include "arch/x86/guest/inject.h"
 #include "arch/x86/guest/insn.h"
@@ -236,7 +237,7 @@ static void load_registers(struct task_switch *t)
 	known_set_segment(vcpu, SEG_TR, &t->next);
 	vcpu->cr0 |= CR0_TS;
 	vcpu->vendor->update_control(vcpu);
-	vcpu->vendor->set_dr7(vcpu, vcpu->vendor->get_dr7(vcpu) & ~DR7_LOCAL);
+	debug_register_write(vcpu, 7, debug_register_read(vcpu, 7) & ~DR7_LOCAL);
 }
 
 static int load_cr3(struct task_switch *t)

@@ -28,6 +28,8 @@
 	X(HYPERCALL, "VMCALL/VMMCALL") \
 	X(VIRT_INSN, "VMX/SVM instruction") \
 	X(IO, "port access") \
+	X(DEBUG_REGISTER, "debug register access") \
+	X(SOFT_INTERRUPT, "INT n") \
 	X(EXCEPTION, "intercepted exception") \
 	X(INTERRUPT, "external interrupt") \
 	X(NMI, "NMI") \
