@@ -81,9 +81,9 @@ void smp_fault(struct smp *g, struct vcpu *c, u32 page, bool write);
 void smp_touch(struct smp *g, struct vcpu *c, u32 page, bool write); /* an access, faults and all */
 void smp_unmap(struct smp *g, struct vcpu *c, u32 page);
 void smp_unmap_table(struct smp *g, struct vcpu *c, u32 table);
-void smp_clean(struct smp *g, struct vcpu *c, u32 page);        /* clears D */
-void smp_age(struct smp *g, struct vcpu *c, u32 page);          /* clears A, without a flush */
-void smp_forget(struct smp *g, struct vcpu *c, u32 page);       /* the shadow does, A is set as before */
+void smp_clean(struct smp *g, struct vcpu *c, u32 page);  /* clears D */
+void smp_age(struct smp *g, struct vcpu *c, u32 page);    /* clears A, without a flush */
+void smp_forget(struct smp *g, struct vcpu *c, u32 page); /* the shadow does, A is set as before */
 /* By the emulator, of a store or a locked operation; nobody else uses the page. */
 void smp_age_emulated(struct smp *g, struct vcpu *c, u32 page, bool locked);
 void smp_fork(struct smp *g, struct vcpu *c, u32 child);
