@@ -165,8 +165,8 @@ static void check_start_registers(const struct smp_start *s)
 		check(s->gpr[2] == cpuid(1, 0).a, "EDX is the processor's signature", "%x", s->gpr[2]);
 	check(s->eflags == 2, "the flags are clear", "%x", s->eflags);
 	check(!s->cr[1] || kept_cr2, kept_cr2 ? "CR2 is kept: Bochs 3.0's defect" : "CR2 is 0", "%x", s->cr[1]);
-	check(!s->cr[2] && !s->cr[3] && !s->efer[0] && !s->efer[1], "CR3, CR4 and EFER are 0", "%x %x %x", s->cr[2],
-	      s->cr[3], s->efer[0]);
+	check(!s->cr[2] && !s->cr[3] && !s->efer[0] && !s->efer[1], "CR3, CR4 and EFER are 0", "%x %x %x",
+	      s->cr[2], s->cr[3], s->efer[0]);
 	check(!s->dr[0] && !s->dr[1] && !s->dr[2] && !s->dr[3] && s->dr[4] == 0xffff0ff0 && s->dr[5] == 0x400,
 	      "the debug registers are as after a reset", "%x %x DR6 %x DR7 %x", s->dr[0], s->dr[3], s->dr[4],
 	      s->dr[5]);
@@ -875,6 +875,12 @@ static void send_burst(u32 id)
 	one_nmi_comes(id, "and the next one comes, once");
 }
 
+/* Bare QEMU 10.0 counts one of some hundreds or thousands of passages otherwise when NMIs come (docs/hardware.md). */
+static u32 may_be_strange(void)
+{
+	return in_bochs || under_umbra() ? 0 : 2 + passes / 100;
+}
+
 static void test_nmis_at_work(void)
 {
 	for (u32 id = 1; id < smp_count; id++) {
@@ -887,7 +893,10 @@ static void test_nmis_at_work(void)
 	for (u32 how = WITH_STEPS; how <= (WITH_STEPS | WITH_BREAKPOINTS); how++) {
 		send_many(TARGET, how, trace_until_told,
 			  "each NMI to one that is stepped or has breakpoints comes once");
-		check(passes > 1 && !strange, "and no step or breakpoint is lost or doubled",
+		check(passes > 1 && strange <= may_be_strange(),
+		      strange && may_be_strange() ?
+			      "and a step or breakpoint is lost or doubled rarely: QEMU's defect" :
+			      "and no step or breakpoint is lost or doubled",
 		      "%u of %u, how %u: %u steps, %u hits, %u others", strange, passes, how, traced.steps,
 		      traced.hits, traced.others);
 	}
