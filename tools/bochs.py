@@ -2,6 +2,7 @@
 """Debian's Bochs as the machine of tools/vm.py: its configuration, its process, its end.
 Its firmware has no ACPI tables: without those of tools/acpi.py a guest that powers off only halts, and whoever watches
 the console ends it."""
+import functools
 import os
 import pty
 import re
@@ -56,10 +57,21 @@ def mebibytes(text):
     return int(match.group(1)) << (10 if match.group(2) == "G" else 0)
 
 
+def help_text(*about):
+    text = subprocess.run(["bochs", "--help", *about], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+    return text.decode(errors="replace")
+
+
 def known_models():
     """The CPU models that this Bochs knows."""
-    text = subprocess.run(["bochs", "--help", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
-    return re.findall(r"^(\w+)$", text.decode(errors="replace"), re.M)
+    return re.findall(r"^(\w+)$", help_text("cpu"), re.M)
+
+
+@functools.cache
+def debugger_options():
+    """What has the debugger's loop run the processors, as it always does in Bochs 2.7. Since 3.0 it has to be asked for, and the
+    other loop is wrong with several of them: an exit right behind an exception has the address before it (docs/hardware.md)."""
+    return ["-debugger"] if re.search(r"^ *-debugger\b", help_text(), re.M) else []
 
 
 class Process:
@@ -76,7 +88,8 @@ class Process:
         # The display wants a terminal; nobody looks at it. As its controlling terminal it also ends
         # Bochs when we are killed.
         screen, terminal = pty.openpty()
-        self.child = subprocess.Popen(["setsid", "--ctty", "bochs", "-q", "-f", work + "/bochsrc", "-rc", work + "/commands"],
+        options = debugger_options() if cpus > 1 else []
+        self.child = subprocess.Popen(["setsid", "--ctty", "bochs", "-q", "-f", work + "/bochsrc", *options, "-rc", work + "/commands"],
                                       stdin=terminal, stdout=terminal, stderr=terminal,
                                       env={**os.environ, "TERM": "xterm"})
         os.close(terminal)

@@ -40,12 +40,50 @@ static void interrupts_off(void)
 	asm volatile("cli" : : : "memory");
 }
 
+/* --- an exception on top of another ---------------------------------------------------------- */
+
+#define HOLE_VA (TEST_VA + 0x50000000ull)
+static u64 fetched_at;
+extern char smp_stubs[];
+
+static void skip_ud2(struct smp_cpu *cpu, struct smp_frame *frame)
+{
+	frame->rip += 2;
+}
+
+/* The handler of #UD is where it should have been. */
+static void leave_hole(struct smp_cpu *cpu, struct smp_frame *frame)
+{
+	fetched_at = frame->rip;
+	frame->rip = (u64)(uintptr_t)(smp_stubs + VEC_UD * 16);
+}
+
+/*
+ * Bochs 3.0 has the address of the first exception's instruction instead, when it runs several processors without its
+ * debugger (tools/bochs.py), and NMIs among steps then fail further down.
+ */
+static void test_fault_in_first_fetch(void)
+{
+	u32 before = smp_cpus[0]->count[VEC_UD];
+
+	smp_handle(VEC_UD, skip_ud2);
+	smp_handle(VEC_PF, leave_hole);
+	set_handler(VEC_UD, (const void *)HOLE_VA);
+	asm volatile("ud2" : : : "memory");
+	smp_refuse(VEC_UD);
+	smp_refuse(VEC_PF);
+	check(fetched_at == HOLE_VA && smp_cpus[0]->count[VEC_UD] == before + 1,
+	      "a handler whose first instruction cannot be fetched has its own address in the page fault's frame",
+	      "%lx, %u #UD", fetched_at, smp_cpus[0]->count[VEC_UD] - before);
+}
+
 /* --- what a processor begins with ------------------------------------------------------ */
 
 #define XMM_VALUE 0x1122334455667788ull
 #define MSR_VALUE(cpu, n) (0x100000ull * ((cpu)->id + 1) + 0x1000 * (n))
 #define CONTROL_WORD 0x0e7fu
 #define MXCSR_VALUE 0x7f80u
+#define CR2_VALUE 0x12345678ull
 #define PAT_VALUE 0x0107040600070406ull /* the last one is another */
 
 static u64 with_cache_bits; /* of CR0, before the INIT */
@@ -65,7 +103,7 @@ static void be_dirty(struct smp_cpu *cpu)
 	asm volatile("movq %0, %%xmm0; fninit; fldcw %1; ldmxcsr %2" : : "r"(xmm), "m"(control), "m"(mxcsr));
 	asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3; mov %0, %%cr2"
 		     :
-		     : "r"(0x12345678ull));
+		     : "r"(CR2_VALUE));
 	asm volatile("mov %0, %%dr7; mov %1, %%dr6" : : "r"(0x400ull | 0x2), "r"(0xffff0ff0ull | 0xe00f));
 	apic_write(APIC_LDR, 0x05000000);
 	apic_write(APIC_DFR, 0x0fffffff);
@@ -113,7 +151,7 @@ static bool all_u32(const u32 *values, u32 count, u32 wanted)
 
 static void check_start_registers(const struct smp_start *s)
 {
-	bool zero = true;
+	bool zero = true, kept_cr2 = s->cr[1] == CR2_VALUE && in_bochs && !under_umbra();
 
 	for (u32 i = 0; i < 8; i++)
 		zero = zero && (i == 2 || !s->gpr[i]);
@@ -126,8 +164,9 @@ static void check_start_registers(const struct smp_start *s)
 	else
 		check(s->gpr[2] == cpuid(1, 0).a, "EDX is the processor's signature", "%x", s->gpr[2]);
 	check(s->eflags == 2, "the flags are clear", "%x", s->eflags);
-	check(!s->cr[1] && !s->cr[2] && !s->cr[3] && !s->efer[0] && !s->efer[1], "CR2, CR3, CR4 and EFER are 0",
-	      "%x %x %x %x", s->cr[1], s->cr[2], s->cr[3], s->efer[0]);
+	check(!s->cr[1] || kept_cr2, kept_cr2 ? "CR2 is kept: Bochs 3.0's defect" : "CR2 is 0", "%x", s->cr[1]);
+	check(!s->cr[2] && !s->cr[3] && !s->efer[0] && !s->efer[1], "CR3, CR4 and EFER are 0", "%x %x %x",
+	      s->cr[2], s->cr[3], s->efer[0]);
 	check(!s->dr[0] && !s->dr[1] && !s->dr[2] && !s->dr[3] && s->dr[4] == 0xffff0ff0 && s->dr[5] == 0x400,
 	      "the debug registers are as after a reset", "%x %x DR6 %x DR7 %x", s->dr[0], s->dr[3], s->dr[4],
 	      s->dr[5]);
@@ -836,6 +875,12 @@ static void send_burst(u32 id)
 	one_nmi_comes(id, "and the next one comes, once");
 }
 
+/* Bare QEMU 10.0 counts one of some hundreds or thousands of passages otherwise when NMIs come (docs/hardware.md). */
+static u32 may_be_strange(void)
+{
+	return in_bochs || under_umbra() ? 0 : 2 + passes / 100;
+}
+
 static void test_nmis_at_work(void)
 {
 	for (u32 id = 1; id < smp_count; id++) {
@@ -848,7 +893,10 @@ static void test_nmis_at_work(void)
 	for (u32 how = WITH_STEPS; how <= (WITH_STEPS | WITH_BREAKPOINTS); how++) {
 		send_many(TARGET, how, trace_until_told,
 			  "each NMI to one that is stepped or has breakpoints comes once");
-		check(passes > 1 && !strange, "and no step or breakpoint is lost or doubled",
+		check(passes > 1 && strange <= may_be_strange(),
+		      strange && may_be_strange() ?
+			      "and a step or breakpoint is lost or doubled rarely: QEMU's defect" :
+			      "and no step or breakpoint is lost or doubled",
 		      "%u of %u, how %u: %u steps, %u hits, %u others", strange, passes, how, traced.steps,
 		      traced.hits, traced.others);
 	}
@@ -1254,6 +1302,7 @@ static void all_tests(void)
 	smp_handle(VEC_NMI, NULL);
 	smp_handle(VECTOR, NULL);
 	smp_handle(VECTOR_LOW, NULL);
+	test_fault_in_first_fetch();
 	for (u32 id = 1; id < smp_count; id++) {
 		check(smp_restart(id), "a processor that the firmware had is started", "CPU %u", id);
 		if (!starts_protected) {

@@ -108,6 +108,11 @@ void smp_handle(u32 vector, smp_handler *handler)
 	set_handler(vector, smp_stubs + vector * 16);
 }
 
+void smp_refuse(u32 vector)
+{
+	smp_handle(vector, other_interrupt);
+}
+
 /* --- layout --- */
 
 static bool is_ram(u64 at)
@@ -214,7 +219,7 @@ void smp_run(void (*main)(void))
 	for (u32 id = 0; id < smp_count; id++)
 		smp_add(smp_first + id);
 	for (u32 v = 0; v < 256; v++)
-		smp_handle(v, other_interrupt);
+		smp_refuse(v);
 	first_main = main;
 	smp_on_stack(first, (u8 *)smp_cpus[smp_first] + SMP_STACK_TOP);
 }

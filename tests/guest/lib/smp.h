@@ -98,6 +98,9 @@ struct smp_cpu *smp_self(void);
 typedef void smp_handler(struct smp_cpu *cpu, struct smp_frame *frame);
 void smp_handle(u32 vector, smp_handler *handler);
 
+/* As at the beginning: the image ends at an interrupt of that vector. */
+void smp_refuse(u32 vector);
+
 /* --- waiting --- */
 #define SMP_PATIENCE 40000000u
 /* Until the condition holds; false: it does not come. */
