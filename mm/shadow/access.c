@@ -379,7 +379,7 @@ int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expecte
 	if (err)
 		return err;
 	if (piece.at)
-		return exchange_frame(mmu, piece.gfn, frame_of_gfn(mmu->s, piece.gfn), piece.at, expected,
+		return exchange_frame(mmu, piece.gfn, frame_of_ram(mmu->s, piece.gfn), piece.at, expected,
 				      (u8 *)(uintptr_t)value, len) ?
 			       0 :
 			       -EAGAIN;
