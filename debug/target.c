@@ -106,6 +106,18 @@ static int set_base(struct vcpu *vcpu, enum segment_name which, u64 value)
 	return 0;
 }
 
+/* Another one would not be entered (SDM vol. 3 section 26.3.1.4). */
+static int set_rip(struct vcpu *vcpu, u64 value)
+{
+	struct segment cs;
+
+	vcpu->vendor->get_segment(vcpu, SEG_CS, &cs);
+	if (code_bits(vcpu, &cs) == 64 ? !address_is_canonical(value, vcpu->cr4 & CR4_LA57) : value >> 32)
+		return -EINVAL;
+	vcpu->rip = value;
+	return 0;
+}
+
 static int set_debug(struct vcpu *vcpu, enum target_register reg, u64 value)
 {
 	switch (reg) {
@@ -129,7 +141,7 @@ static int set_here(struct vcpu *vcpu, enum target_register reg, u64 value)
 		return 0;
 	}
 	switch (reg) {
-	case TARGET_RIP: vcpu->rip = value; return 0;
+	case TARGET_RIP: return set_rip(vcpu, value);
 	case TARGET_RFLAGS:
 		if (value >> 32)
 			return -EINVAL;

@@ -431,6 +431,8 @@ static ALWAYS_INLINE enum gpt_status walk_tables(const struct gpt_format *f, slo
 	/* The four PDPTEs were validated when CR3 was loaded; they have no rights and no A bit. */
 	if (f->pdptes && !(ctx->pdpte[(r->gva >> 30) & 3] & PTE_P)) {
 		w->top_level = 3;
+		w->first_table = ctx->cr3 & BITS(31, 5); /* table 4-7: one that is in no page of its own */
+		w->step[3] = (struct gpt_step){.entry = ctx->pdpte[(r->gva >> 30) & 3]};
 		return fault(ctx, 3, 0, r->access, w);
 	}
 	w->first_table = table;

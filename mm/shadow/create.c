@@ -207,6 +207,8 @@ struct shadow_mmu *shadow_mmu_create(struct shadow *s, const struct shadow_ops *
 		s->only_debt = &mmu->flush_owed;
 	__atomic_store_n(&s->mmu_count, s->mmu_count + 1, __ATOMIC_RELEASE); /* shadow_stat() */
 	shadow_trace(s, s->traced);
+	if (!s->traced)
+		s->quick_debt = s->only_debt;
 	engine_unlock(s);
 	return mmu;
 }

@@ -225,7 +225,8 @@ static void set_mmu(struct shadow_mmu *mmu, bool on)
 
 /*
  * Each word is one that a frequent path looks at anyway. Other CPUs may be anywhere meanwhile: what they are in the
- * middle of they finish in the one way or in the other.
+ * middle of they finish in the one way or in the other. Where there may be several, one may come while this stores what it
+ * has read before: the debt of the first alone is no longer counted in the quick way then (shadow_mmu_create() begins with it).
  */
 void shadow_trace(struct shadow *s, bool on)
 {
@@ -234,7 +235,7 @@ void shadow_trace(struct shadow *s, bool on)
 	__atomic_store_n(&s->traced, on, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->faults_locked, on || s->readers, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->faults_shared, !on && count > 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->quick_debt, on ? NULL : s->only_debt, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->quick_debt, on || s->readers ? NULL : s->only_debt, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->owed_page, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->leaf_looks, on ? ~0ull : PTE_TYPE_4K, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->unsync_looks, on ? 0 : s->unsync_max, __ATOMIC_RELAXED);

@@ -114,7 +114,6 @@ static void set_paging(struct vcpu *vcpu, bool flush)
 void cr_set_check_root(struct vcpu *vcpu)
 {
 	vcpu->check_root = (guest_of(vcpu)->task_switches_unseen && !in_long_mode(vcpu)) || vcpu->stepped;
-	vcpu->look_closer = vcpu->check_root || vcpu->traced;
 }
 
 void cr_apply(struct vcpu *vcpu, bool flush)

@@ -106,8 +106,8 @@ static void interpret(struct vcpu *vcpu)
 {
 	switch (interpret_some(vcpu)) {
 	case INTERPRETED: break;
-	case INTERPRET_EVENT:
-		if (likely(vcpu->execution != EXECUTION_UNDECIDED))
+	case INTERPRET_EVENT: /* none if it was a point of debug/, which is stopped at by the next look */
+		if (likely(vcpu->execution != EXECUTION_UNDECIDED && vcpu->inject.type != EVENT_NONE))
 			deliver(vcpu, vcpu->inject);
 		break;
 	case INTERPRET_HALT: vcpu->halted = true; break;

@@ -71,7 +71,6 @@ void guest_trace_apply(struct vcpu *vcpu)
 	if (!vcpu->traced)
 		seen_now(vcpu);
 	__atomic_store_n(&vcpu->traced, on, __ATOMIC_RELAXED);
-	__atomic_store_n(&vcpu->look_closer, on || vcpu->check_root, __ATOMIC_RELAXED);
 	__atomic_store_n(&vcpu->exit_looks, on ? -1 : (s64)vcpu->longest_exit, __ATOMIC_RELAXED);
 	if (vcpu->vendor->trace)
 		vcpu->vendor->trace(vcpu, on);

@@ -198,13 +198,18 @@ struct vcpu {
 	struct vcpu_event inject; /* delivered at the next entry; type NONE if none */
 	struct shadow_mmu *mmu;
 	const struct vendor *vendor;
-	void *hw;         /* backend's state: struct svm_vcpu or vmx_vcpu */
-	hpa_t root;       /* what the hardware walks: set by set_shadow_root() */
-	bool look_closer; /* check_root, or the trace is on: then the fast path is another */
-	bool check_root;  /* by a hardware task switch the guest could change that without an exit of its own */
-	void *guest;      /* arch/x86/guest private state: MTRRs, APIC, stepping */
-	u32 id;           /* in the guest's table of processors */
-	u32 cpu;          /* percpu_of() */
+	void *hw;   /* backend's state: struct svm_vcpu or vmx_vcpu */
+	hpa_t root; /* what the hardware walks: set by set_shadow_root() */
+	union {     /* one word of two that different CPUs write, so that neither write takes the other back */
+		u16 look_closer; /* check_root, or the trace is on: then the fast path is another */
+		struct {
+			bool check_root; /* by a hardware task switch the guest could change that without an exit of its own */
+			bool traced; /* guest_trace_apply() */
+		};
+	};
+	void *guest; /* arch/x86/guest private state: MTRRs, APIC, stepping */
+	u32 id;      /* in the guest's table of processors */
+	u32 cpu;     /* percpu_of() */
 	u32 unfit; /* bits: of ES to GS those that virtual-8086 mode could not have; none of them is wrong while INTERPRETED */
 	u32 interpreted;      /* interpret_one() counts here, in units of 400 host instructions */
 	u32 debug_intercepts; /* INTERCEPT_* that debug/ asks for */
@@ -220,7 +225,6 @@ struct vcpu {
 	struct trace_ring trace; /* guest_trace_give() */
 	struct vcpu_seen seen;
 	u64 trace_asked; /* the exit by which the guest last read the trace: vcpu.exits */
-	bool traced;     /* guest_trace_apply() */
 	/* #DB is injected with these bits of DR6, of which run() clears B0 to B3 first; then it clears them here. */
 	u64 dr6_set;
 	u32 breakpoints_hit; /* DR6.B0 to B3 that the instruction at hand has earned so far: breakpoint.h */
