@@ -69,6 +69,7 @@ enum interpreted interpret_one(struct vcpu *v)
 	case 'e':
 		v->inject = (struct vcpu_event){.type = EVENT_EXCEPTION, .vector = VEC_UD};
 		return INTERPRET_EVENT;
+	case 'p': return INTERPRET_EVENT; /* a debugger's point alone: nothing to deliver */
 	case 'h': return INTERPRET_HALT;
 	case 'r': v->nmi_blocked = false; return INTERPRETED; /* IRET */
 	case 'v':                                             /* a far jump: the hardware can */
@@ -290,6 +291,12 @@ static void an_event_of_an_instruction_comes_first_then_an_nmi_then_an_interrupt
 	vcpu.inject = (struct vcpu_event){.type = EVENT_EXCEPTION, .vector = VEC_UD};
 	run("v", "!", "ENv"); /* the deliveries have cleared IF */
 	assert_true(vcpu.nmi_blocked);
+}
+
+static void a_debuggers_point_delivers_nothing(void **state)
+{
+	segments[SEG_CS].base++;
+	run("p.v", "", "p.v");
 }
 
 static void an_nmi_waits_for_an_iret(void **state)
@@ -583,6 +590,7 @@ int main(void)
 		cmocka_unit_test_setup(what_the_hardware_can_run_is_left_to_it, fresh),
 		cmocka_unit_test_setup(interrupts_come_between_instructions_where_they_are_let_in, fresh),
 		cmocka_unit_test_setup(an_event_of_an_instruction_comes_first_then_an_nmi_then_an_interrupt, fresh),
+		cmocka_unit_test_setup(a_debuggers_point_delivers_nothing, fresh),
 		cmocka_unit_test_setup(an_nmi_waits_for_an_iret, fresh),
 		cmocka_unit_test_setup(an_event_of_a_native_guest_is_left_alone, fresh),
 		cmocka_unit_test_setup(a_halt_lasts_until_something_comes, fresh),

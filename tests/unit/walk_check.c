@@ -196,6 +196,19 @@ static void refuse_tables_outside_of_ram(struct model_result *r, const struct mo
 		r->entries[i].after = r->entries[i].value;
 }
 
+/* Whatever becomes of a walk: the levels that it names, and the table that it began in, are what was read. The trace shows them. */
+static bool is_told(const struct gpt_walk *w, enum gpt_status status)
+{
+	const u64 unset = 0x5a5a5a5a5a5a5a5a;
+
+	if (status != GPT_OK && status != GPT_FAULT)
+		return true;
+	for (u32 level = w->top_level; level && level >= w->last_level; level--)
+		if (w->step[level].entry == unset)
+			return false;
+	return !w->top_level || w->first_table != unset;
+}
+
 bool walk_agrees(const struct model_state *s, u64 gva, struct model_access a, enum gpt_effects effects)
 {
 	struct gpt_context c = walk_context(s);
@@ -211,7 +224,9 @@ bool walk_agrees(const struct model_state *s, u64 gva, struct model_access a, en
 	refuse_tables_outside_of_ram(&r, s, a);
 	memset(&w, 0x5a, sizeof(w));
 	status = gpt_walk(&c, gva, access, effects, &w);
-	if (reads_entry_twice(&r)) {
+	if (!is_told(&w, status)) {
+		good = false;
+	} else if (reads_entry_twice(&r)) {
 		good = (status == GPT_FAULT) == r.fault;
 	} else {
 		good = compare_result(s, &w, status, &r, effects == GPT_SET_AD);
