@@ -102,7 +102,6 @@ bool walk_both(struct vcpu *vcpu, gva_t gva, struct walk_pair *out)
 {
 	struct question q = {gva, out};
 
-	*out = (struct walk_pair){.paging = false};
 	return stop_on(vcpu, walk_here, &q);
 }
 
@@ -162,7 +161,7 @@ static void show_result(const char *who, const struct walk_side *side)
 
 void walk_show(struct vcpu *vcpu, gva_t gva)
 {
-	struct walk_pair pair;
+	struct walk_pair pair = {.paging = false};
 	char guest[2 * SIDE_TEXT], shadow[2 * SIDE_TEXT];
 	const char *wrong;
 
