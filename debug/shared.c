@@ -55,7 +55,8 @@ static void hold(struct shared_port *s, u8 byte, u8 errors)
 static void take(struct shared_port *s, u8 byte, u8 errors)
 {
 	if (!s->escaped) {
-		s->escaped = byte == s->escape && !errors;
+		/* In loopback it is the guest itself that sends. */
+		s->escaped = byte == s->escape && !errors && !(in(s, UART_MCR) & UART_MCR_LOOP);
 		if (!s->escaped)
 			hold(s, byte, errors);
 		return;
