@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* See serial_option.h. */
 #include "boot/serial_option.h"
+#include "lib/hex.h"
 #include "lib/string.h"
 #include "lib/uart.h"
 
@@ -32,11 +33,11 @@ static bool take_hex(struct text_span *span, uint32_t max, char separator, uint3
 
 	*value = 0;
 	for (i = 0; i < span->length && span->at[i] != separator; i++) {
-		char c = text_lower(span->at[i]);
+		int digit = hex_digit(span->at[i]);
 
-		if ((c < '0' || c > '9') && (c < 'a' || c > 'f'))
+		if (digit < 0)
 			return false;
-		*value = *value << 4 | (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+		*value = *value << 4 | (uint32_t)digit;
 		if (*value > max)
 			return false;
 	}

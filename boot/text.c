@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Spans of text, numbers, one-line errors; see text.h. */
 #include "boot/text.h"
+#include "lib/hex.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 
@@ -96,16 +97,6 @@ bool text_next_word(struct text_span *text, struct text_span *word)
 	return true;
 }
 
-static int digit_value(char c)
-{
-	c = text_lower(c);
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return 16;
-}
-
 bool text_parse_u64(struct text_span span, uint64_t *value)
 {
 	unsigned int base = 10;
@@ -119,7 +110,8 @@ bool text_parse_u64(struct text_span span, uint64_t *value)
 	if (i == span.length)
 		return false;
 	for (; i < span.length; i++) {
-		unsigned int digit = (unsigned int)digit_value(span.at[i]);
+		unsigned int digit =
+			(unsigned int)hex_digit(span.at[i]); /* what is none is above any base */
 
 		if (digit >= base || v > (UINT64_MAX - digit) / base)
 			return false;

@@ -5,6 +5,8 @@
  */
 #include "debug/gdb_packet.h"
 
+#include "lib/hash.h"
+#include "lib/hex.h"
 #include "lib/string.h"
 
 enum { OUTSIDE, TEXT, SUM_HIGH, SUM_LOW };
@@ -22,14 +24,6 @@ enum { OUTSIDE, TEXT, SUM_HIGH, SUM_LOW };
 #define RUN_MIN 3u
 
 static const char digits[] = "0123456789abcdef";
-
-static int digit_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 void gdb_link_init(struct gdb_link *link, const struct gdb_port *port)
 {
@@ -69,13 +63,13 @@ static void take_text(struct gdb_link *link, u8 byte)
 		link->too_long = true;
 }
 
-/* FNV-1a, never 0. */
+/* Never 0. */
 static u64 hash_text(const char *text, u32 length)
 {
-	u64 hash = 0xcbf29ce484222325ull;
+	u64 hash = length;
 
 	for (u32 i = 0; i < length; i++)
-		hash = (hash ^ (u8)text[i]) * 0x100000001b3ull;
+		hash = hash_mix2(hash, (u8)text[i]);
 	return hash | 1;
 }
 
@@ -139,7 +133,7 @@ static enum gdb_event take_outside(struct gdb_link *link, u8 byte)
 
 enum gdb_event gdb_link_feed(struct gdb_link *link, u8 byte)
 {
-	int value = digit_value((char)byte);
+	int value = hex_digit((char)byte);
 
 	if (byte == '$') {
 		begin_packet(link);
@@ -327,10 +321,10 @@ bool gdb_parse_number(const char **at, u64 *value)
 	const char *from = *at;
 	u64 v = 0;
 
-	while (digit_value(**at) >= 0) {
+	while (hex_digit(**at) >= 0) {
 		if (v >> 60)
 			return false;
-		v = v << 4 | (u64)digit_value(*(*at)++);
+		v = v << 4 | (u64)hex_digit(*(*at)++);
 	}
 	*value = v;
 	return *at != from;
@@ -339,7 +333,7 @@ bool gdb_parse_number(const char **at, u64 *value)
 bool gdb_parse_bytes(const char **at, u8 *bytes, u32 count)
 {
 	for (u32 i = 0; i < count; i++) {
-		int high = digit_value((*at)[0]), low = high < 0 ? -1 : digit_value((*at)[1]);
+		int high = hex_digit((*at)[0]), low = high < 0 ? -1 : hex_digit((*at)[1]);
 
 		if (low < 0)
 			return false;

@@ -2,6 +2,7 @@
 /* See words.h. */
 #include "debug/words.h"
 
+#include "lib/hex.h"
 #include "lib/string.h"
 
 static bool is_blank(char c)
@@ -32,17 +33,6 @@ bool words_split(char *line, struct words *out)
 	}
 }
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool hexadecimal(const char *text, u32 length, u64 *value)
 {
 	if (length > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
@@ -51,7 +41,7 @@ static bool hexadecimal(const char *text, u32 length, u64 *value)
 	}
 	*value = 0;
 	for (u32 i = 0; i < length; i++) {
-		int d = digit(text[i]);
+		int d = hex_digit(text[i]);
 
 		if (d < 0 || *value >> 60)
 			return false;
@@ -93,7 +83,7 @@ u32 words_bytes(const char *word, u8 *out, u32 size)
 		return word[1 + count] ? 0 : count;
 	}
 	for (; *word; word += 2) {
-		int high = digit(word[0]), low = high < 0 ? -1 : digit(word[1]);
+		int high = hex_digit(word[0]), low = high < 0 ? -1 : hex_digit(word[1]);
 
 		if (low < 0 || count == size)
 			return 0;

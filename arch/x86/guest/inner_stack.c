@@ -8,6 +8,15 @@
 #include "arch/x86/guest/segment_load.h"
 #include "arch/x86/guest/tss.h"
 
+#define COST 4u /* interpret.h */
+
+/* As it was before: to go back. */
+struct outer_stack {
+	struct segment ss;
+	u64 rsp;
+	u32 cpl;
+};
+
 static int fault(struct vcpu *vcpu, u8 vector, u16 selector)
 {
 	inject_exception(vcpu, vector, selector & ~SELECTOR_RPL);
@@ -42,7 +51,18 @@ static int check_room(struct emu *e, u32 bytes)
 	return end >= bytes && inside ? 0 : fault(e->vcpu, VEC_SS, ss->selector);
 }
 
-int inner_stack_enter(struct emu *e, u32 cpl, u32 bytes, struct outer_stack *old)
+static void leave(struct emu *e, const struct outer_stack *old)
+{
+	struct vcpu *vcpu = e->vcpu;
+
+	vcpu->cpl = old->cpl;
+	vcpu->gpr[GPR_RSP] = old->rsp;
+	known_set_segment(vcpu, SEG_SS, &old->ss);
+	known_forget(vcpu);
+}
+
+/* Where so many bytes can be pushed. */
+static int enter(struct emu *e, u32 cpl, u32 bytes, struct outer_stack *old)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u16 selector;
@@ -62,16 +82,21 @@ int inner_stack_enter(struct emu *e, u32 cpl, u32 bytes, struct outer_stack *old
 	emu_set_stack_pointer(e, rsp);
 	err = check_room(e, bytes);
 	if (err)
-		inner_stack_leave(e, old);
+		leave(e, old);
 	return err;
 }
 
-void inner_stack_leave(struct emu *e, const struct outer_stack *old)
+int inner_stack_push(struct emu *e, u32 cpl, u32 size, const u64 *values, u32 count)
 {
-	struct vcpu *vcpu = e->vcpu;
+	struct outer_stack old;
+	int err;
 
-	vcpu->cpl = old->cpl;
-	vcpu->gpr[GPR_RSP] = old->rsp;
-	known_set_segment(vcpu, SEG_SS, &old->ss);
-	known_forget(vcpu);
+	e->vcpu->interpreted += COST;
+	err = enter(e, cpl, size * count, &old);
+	if (err)
+		return err;
+	err = emu_push_values(e, size, values, count);
+	if (err)
+		leave(e, &old);
+	return err;
 }

@@ -5,20 +5,11 @@
 
 #include "arch/x86/guest/emulate_operand.h"
 
-/* As it was before: to go back, or to push. */
-struct outer_stack {
-	struct segment ss;
-	u64 rsp;
-	u32 cpl;
-};
-
 /*
  * Changes SS, the stack pointer and the CPL to those that the current task-state segment has for privilege cpl, which is more than now
- * (SDM vol. 3 figures 7-2 and 7-10), where so many bytes can be pushed. 0, or -EFAULT with #TS, #SS or #PF queued and nothing changed but
- * a descriptor's accessed flag.
+ * (SDM vol. 3 figures 7-2 and 7-10), and pushes count values of size bytes there, the last one on top. 0, or -EFAULT with #TS, #SS or #PF
+ * queued and nothing changed but a descriptor's accessed flag.
  */
-MUST_CHECK int inner_stack_enter(struct emu *e, u32 cpl, u32 bytes, struct outer_stack *old);
-/* Back again: what was to be pushed raised an exception. */
-void inner_stack_leave(struct emu *e, const struct outer_stack *old);
+MUST_CHECK int inner_stack_push(struct emu *e, u32 cpl, u32 size, const u64 *values, u32 count);
 
 #endif

@@ -13,7 +13,6 @@
 #include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/stop.h"
-#include "arch/x86/guest/task.h"
 #include "arch/x86/vendor.h"
 
 struct delivery {
@@ -48,9 +47,6 @@ static NORETURN void stop(const struct delivery *d, const char *why)
 #define GATE_TRAP32 15u
 #define ERROR_EXT BIT(0)
 #define ERROR_IDT BIT(1)
-
-#define COST_INNER_STACK 4u /* interpret.h */
-#define COST_TASK 40u
 
 /* Of an error code: what the event came from, and that it names a gate. */
 static u32 gate_error(const struct delivery *d)
@@ -120,37 +116,21 @@ static int push_frame(struct delivery *d, u32 cpl, u32 size)
 			 d->rip,
 			 event->error};
 	u32 count = event->type == EVENT_EXCEPTION && event->has_error ? 6 : 5;
-	struct outer_stack old;
-	int err;
 
 	if (cpl == vcpu->cpl)
 		return emu_push_values(&d->emu, size, values + 2, count - 2);
-	vcpu->interpreted += COST_INNER_STACK;
-	err = inner_stack_enter(&d->emu, cpl, size * count, &old);
-	if (err)
-		return err;
-	err = emu_push_values(&d->emu, size, values, count);
-	if (err)
-		inner_stack_leave(&d->emu, &old);
-	return err;
+	return inner_stack_push(&d->emu, cpl, size, values, count);
 }
 
 /* The event is over with the switch, and what is queued then is the new task's: the next step's, lest gates lead here for ever. */
 static int switch_task(struct delivery *d, u16 selector)
 {
 	struct vcpu *vcpu = d->vcpu;
-	struct vcpu_exit *exit = &vcpu->exit;
 	bool switched;
 
-	exit->task_source = TASK_GATE;
-	exit->task_selector = selector;
-	exit->task_rf = false;
-	exit->insn_len = is_soft(d->event) ? d->event->insn_len : 0;
 	vcpu->breakpoints_hit = 0;
-	vcpu->interpreted += COST_TASK;
-	known_forget(vcpu);
-	switched = task_handle_switch(vcpu);
-	exit->insn_len = 0;
+	switched = interpret_switch_task(vcpu, TASK_GATE, selector, is_soft(d->event) ? d->event->insn_len : 0);
+	vcpu->exit.insn_len = 0;
 	return switched ? 0 : -EFAULT;
 }
 

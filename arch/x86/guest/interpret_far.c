@@ -16,8 +16,7 @@
 #include "lib/string.h"
 
 #define V86_LIMIT 0xffffu
-#define COST_INNER_STACK 4u /* interpret.h */
-#define COST_TASK 40u
+#define COST_TASK 40u /* interpret.h */
 
 enum far_way { FAR_JUMP, FAR_CALL, FAR_RETURN };
 
@@ -212,7 +211,6 @@ static int push_inner(struct emu *e, const struct target *t)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u64 values[2 + GATE_PARAMS + 2] = {known_selector(vcpu, SEG_SS), vcpu->gpr[GPR_RSP]};
-	struct outer_stack old;
 	u32 n = 2;
 	int err = 0;
 
@@ -220,31 +218,26 @@ static int push_inner(struct emu *e, const struct target *t)
 		err = emu_peek_value(e, i * t->size, t->size, &values[n]);
 	values[n++] = known_selector(vcpu, SEG_CS);
 	values[n++] = vcpu->rip + e->insn->len;
-	vcpu->interpreted += COST_INNER_STACK + t->params;
-	if (!err)
-		err = inner_stack_enter(e, t->cpl, n * t->size, &old);
-	if (err)
-		return err;
-	err = emu_push_values(e, t->size, values, n);
-	if (err)
-		inner_stack_leave(e, &old);
-	return err;
+	vcpu->interpreted += t->params;
+	return err ? err : inner_stack_push(e, t->cpl, t->size, values, n);
 }
 
-/* As an exit for one has it, whose handler goes on in the new task. */
-static int switch_task(struct emu *e, enum task_source source, u16 selector)
+bool interpret_switch_task(struct vcpu *vcpu, enum task_source source, u16 selector, u8 insn_len)
 {
-	struct vcpu *vcpu = e->vcpu;
-
 	vcpu->exit.task_source = (u8)source;
 	vcpu->exit.task_selector = selector;
 	vcpu->exit.task_rf = false;
-	vcpu->exit.insn_len = e->insn->len;
-	e->done = true;
+	vcpu->exit.insn_len = insn_len;
 	vcpu->interpreted += COST_TASK;
 	known_forget(vcpu);
-	task_handle_switch(vcpu);
-	return vcpu->inject.type == EVENT_NONE ? 0 : -EFAULT;
+	return task_handle_switch(vcpu);
+}
+
+static int switch_task(struct emu *e, enum task_source source, u16 selector)
+{
+	e->done = true;
+	interpret_switch_task(e->vcpu, source, selector, e->insn->len);
+	return e->vcpu->inject.type == EVENT_NONE ? 0 : -EFAULT;
 }
 
 static int jump_or_call(struct emu *e, enum far_way way)

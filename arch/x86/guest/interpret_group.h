@@ -65,6 +65,10 @@ static inline void interpret_set_flags(struct emu *e, u64 flags)
 	e->flags = (flags & RFLAGS_DEFINED) | RFLAGS_FIXED;
 }
 
+/* --- interpret_far.c --- */
+/* As an exit for a task switch has it, whose handler goes on in the new task; true: it runs. */
+bool interpret_switch_task(struct vcpu *vcpu, enum task_source source, u16 selector, u8 insn_len);
+
 /* --- interpret_segment.c --- */
 /* The far pointer that the memory operand is: an offset of the operand's size, a selector behind it. 0 or -EFAULT. */
 MUST_CHECK int interpret_read_pointer(struct emu *e, u16 *selector, u64 *offset);
