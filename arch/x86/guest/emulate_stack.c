@@ -93,7 +93,7 @@ static NOINLINE int push_one_by_one(struct emu *e, u32 size, const u64 *values, 
 	return err;
 }
 
-int emu_push_values(struct emu *e, u32 size, const u64 *values, u32 count)
+static ALWAYS_INLINE int push_values(struct emu *e, u32 size, const u64 *values, u32 count)
 {
 	u32 width = stack_width(e);
 	u64 before = insn_truncate(e->vcpu->gpr[GPR_RSP], width), rsp = insn_truncate(before - size * count, width);
@@ -110,21 +110,67 @@ int emu_push_values(struct emu *e, u32 size, const u64 *values, u32 count)
 	return 0;
 }
 
-int emu_peek_values(struct emu *e, u32 depth, u32 size, u64 *values, u32 count)
+/* Real mode's frame of an interrupt: the usual number of values, for which the compiler knows how many there are. */
+static ALWAYS_INLINE bool is_real_frame(u32 size, u32 count)
 {
-	u64 offset = insn_truncate(e->vcpu->gpr[GPR_RSP] + depth, stack_width(e));
-	gva_t gva;
-	const struct shadow_ram *ram = stack_ram(e, offset, size * count, SEGMENT_READ, &gva);
-	u32 n = 0;
+	return size == 2 && count == 3;
+}
+
+int emu_push_values(struct emu *e, u32 size, const u64 *values, u32 count)
+{
+	return is_real_frame(size, count) ? push_values(e, 2, values, 3) : push_values(e, size, values, count);
+}
+
+/* Values that lie there, from the lowest: aligned, so that each is read at once. */
+static ALWAYS_INLINE void read_values(const u8 *at, u32 size, u64 *values, u32 count)
+{
+	if (likely(size == 2))
+		for (u32 n = 0; n < count; n++)
+			values[n] = ((const volatile u16 *)(const volatile void *)at)[n];
+	else
+		for (u32 n = 0; n < count; n++)
+			values[n] = ((const volatile u32 *)(const volatile void *)at)[n];
+}
+
+static NOINLINE int peek_one_by_one(struct emu *e, u32 depth, u32 size, u64 *values, u32 count)
+{
 	int err = 0;
 
-	if (likely(ram && !(gva & (size - 1))))
-		for (; n < count; n++)
-			values[n] = size == 2 ? *(const volatile u16 *)(ram->at + (gva & ~PAGE_MASK) + 2 * n) :
-						*(const volatile u32 *)(ram->at + (gva & ~PAGE_MASK) + 4 * n);
-	for (; n < count && !err; n++)
+	for (u32 n = 0; n < count && !err; n++)
 		err = emu_peek_value(e, depth + n * size, size, &values[n]);
 	return err;
+}
+
+static ALWAYS_INLINE int peek_values(struct emu *e, u32 width, u32 depth, u32 size, u64 *values, u32 count)
+{
+	u64 offset = insn_truncate(e->vcpu->gpr[GPR_RSP] + depth, width);
+	gva_t gva;
+	const struct shadow_ram *ram = stack_ram(e, offset, size * count, SEGMENT_READ, &gva);
+
+	if (unlikely(!ram || gva & (size - 1)))
+		return peek_one_by_one(e, depth, size, values, count);
+	read_values(ram->at + (gva & ~PAGE_MASK), size, values, count);
+	return 0;
+}
+
+int emu_peek_values(struct emu *e, u32 depth, u32 size, u64 *values, u32 count)
+{
+	return peek_values(e, stack_width(e), depth, size, values, count);
+}
+
+static ALWAYS_INLINE int pop_values(struct emu *e, u32 size, u64 *values, u32 count)
+{
+	u32 width = stack_width(e);
+	int err = peek_values(e, width, 0, size, values, count);
+
+	if (!err)
+		set_stack_pointer(e, width, e->vcpu->gpr[GPR_RSP] + size * count);
+	return err;
+}
+
+int emu_pop_values(struct emu *e, u32 size, u64 *values, u32 count)
+{
+	return is_real_frame(size, count) ? pop_values(e, 2, values, 3) : pop_values(e, size, values, count);
 }
 
 int emu_push_rm(struct emu *e)

@@ -23,12 +23,13 @@ void emu_set_stack_pointer(struct emu *e, u64 value);
 /* Reads so many bytes above the top of the stack; the caller moves the stack pointer. */
 MUST_CHECK int emu_peek_value(struct emu *e, u32 depth, u32 size, u64 *value);
 /*
- * The same of count values, at most STACK_VALUES: pushed one after the other, the last one on top, all of them or none; read from depth
+ * The same of count values, of 2 or 4 bytes each: pushed one after the other, the last one on top, all of them or none; read from depth
  * upwards.
  */
-#define STACK_VALUES 8u
 MUST_CHECK int emu_push_values(struct emu *e, u32 size, const u64 *values, u32 count);
 MUST_CHECK int emu_peek_values(struct emu *e, u32 depth, u32 size, u64 *values, u32 count);
+/* Read from the top, and popped: all of them or none. */
+MUST_CHECK int emu_pop_values(struct emu *e, u32 size, u64 *values, u32 count);
 /* RIP changes only once nothing can fail any more. */
 void emu_branch(struct emu *e, u64 target);
 

@@ -314,15 +314,16 @@ static int return_far(struct emu *e, u32 drop, u32 drop_outer)
 static int return_real(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u64 taken = e->insn->opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16, values[3];
+	u64 taken = e->insn->opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16, before = vcpu->gpr[GPR_RSP], values[3];
 	struct segment buf;
-	int err = emu_peek_values(e, 0, e->insn->opsize, values, ARRAY_SIZE(values));
+	int err = emu_pop_values(e, e->insn->opsize, values, ARRAY_SIZE(values));
 
 	if (err)
 		return err;
-	if (values[0] > known_segment(vcpu, SEG_CS, &buf)->limit)
+	if (unlikely(values[0] > known_segment(vcpu, SEG_CS, &buf)->limit)) {
+		vcpu->gpr[GPR_RSP] = before;
 		return interpret_fault(e, VEC_GP, 0);
-	emu_set_stack_pointer(e, vcpu->gpr[GPR_RSP] + 3 * e->insn->opsize);
+	}
 	segment_load_real(vcpu, SEG_CS, (u16)values[1]);
 	emu_branch(e, values[0]);
 	interpret_set_flags(e, (vcpu->rflags & ~taken) | (values[2] & taken));
@@ -362,15 +363,12 @@ static int return_to_task(struct emu *e)
 	return err ? err : switch_task(e, TASK_IRET, link);
 }
 
-static int return_from_interrupt(struct emu *e)
+static NOINLINE int return_protected(struct emu *e)
 {
 	struct vcpu *vcpu = e->vcpu;
 	u64 taken = interpret_loaded_flags(e, e->insn->opsize == 4 ? IRET_FLAGS32 : IRET_FLAGS16), flags;
 	int err;
 
-	vcpu->nmi_blocked = false; /* even if it faults: SDM vol. 3 section 6.7.1 */
-	if (interpret_is_real(e))
-		return return_real(e);
 	if (in_long_mode(vcpu))
 		interpret_stop(e, ": a return in IA-32e mode");
 	if (vcpu->rflags & RFLAGS_NT)
@@ -386,13 +384,18 @@ static int return_from_interrupt(struct emu *e)
 	return err;
 }
 
+int interpret_iret(struct emu *e)
+{
+	e->vcpu->nmi_blocked = false; /* even if it faults: SDM vol. 3 section 6.7.1 */
+	return likely(interpret_is_real(e)) ? return_real(e) : return_protected(e);
+}
+
 /* clang-format off */
 int interpret_far(struct emu *e)
 {
 	switch (e->insn->opcode) {
 	case 0x9a: return jump_or_call(e, FAR_CALL);
 	case 0xca: case 0xcb: return return_far(e, (u16)e->insn->imm, (u16)e->insn->imm);
-	case 0xcf: return return_from_interrupt(e);
 	case 0xea: return jump_or_call(e, FAR_JUMP);
 	default: break;
 	}

@@ -21,11 +21,10 @@ static int pop_all(struct emu *e)
 {
 	u64 values[PUSHED];
 	u32 size = e->insn->opsize;
-	int err = emu_peek_values(e, 0, size, values, PUSHED);
+	int err = emu_pop_values(e, size, values, PUSHED);
 
 	if (err)
 		return err;
-	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + PUSHED * size);
 	for (u32 i = 0; i < PUSHED; i++)
 		if (i != GPR_RSP)
 			emu_set_reg(e, (u8)i, size, values[PUSHED - 1 - i]);

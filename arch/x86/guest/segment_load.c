@@ -240,29 +240,20 @@ void segment_drop_inner(struct vcpu *vcpu, u32 cpl)
 
 /*
  * A register that holds a null selector has no limit and no rights that could be kept; it gets those of a reset, as software
- * expects that did not look. What is known of a limit and rights that stay stays known, and who executes the guest stays decided as long as
- * another register alone asks for the interpreter.
+ * expects that did not look.
  */
-void segment_load_real(struct vcpu *vcpu, enum segment_name which, u16 selector)
+void segment_load_real_anew(struct vcpu *vcpu, enum segment_name which, u16 selector)
 {
-	bool decided = vcpu->execution == EXECUTION_INTERPRETED && vcpu->unfit & ~(u32)BIT(which);
-	struct guest_known *k = known_of(vcpu);
-	struct segment *s = &k->segment[which].segment;
+	struct segment s;
 
-	if (unlikely(!(k->segments >> which & 1)))
-		vcpu->vendor->get_segment(vcpu, which, s);
-	s->selector = selector;
-	s->base = (u32)selector << 4;
-	if (unlikely(s->attributes & SEG_ATTR_UNUSABLE)) {
-		s->attributes = REAL_ATTRIBUTES;
-		s->limit = 0xffff;
-		k->segments &= ~(u32)BIT(which);
+	vcpu->vendor->get_segment(vcpu, which, &s);
+	s.selector = selector;
+	s.base = (u32)selector << 4;
+	if (s.attributes & SEG_ATTR_UNUSABLE) {
+		s.attributes = REAL_ATTRIBUTES;
+		s.limit = 0xffff;
 	}
-	vcpu->vendor->set_segment(vcpu, which, s);
-	if (decided) {
-		vcpu->unfit &= ~(u32)BIT(which);
-		vcpu->execution = EXECUTION_INTERPRETED;
-	}
+	known_set_segment(vcpu, which, &s);
 }
 
 void segment_load_v86(struct vcpu *vcpu, enum segment_name which, u16 selector)

@@ -7,7 +7,7 @@
 #ifndef ARCH_X86_GUEST_SEGMENT_LOAD_H
 #define ARCH_X86_GUEST_SEGMENT_LOAD_H
 
-#include "arch/x86/guest/vcpu.h"
+#include "arch/x86/guest/known.h"
 
 #define SELECTOR_RPL 3u
 #define SELECTOR_LDT BIT(2)
@@ -61,7 +61,30 @@ void segment_drop_inner(struct vcpu *vcpu, u32 cpl);
 MUST_CHECK int descriptor_mark_accessed(struct vcpu *vcpu, struct segment *s, gva_t at);
 
 /* Without CR0.PE: the base follows from the selector; limit and rights stay ("unreal mode"). */
-void segment_load_real(struct vcpu *vcpu, enum segment_name which, u16 selector);
+void segment_load_real_anew(struct vcpu *vcpu, enum segment_name which, u16 selector);
+
+/*
+ * The same where the register is known and was usable. What is known of a limit and rights that stay stays known, and who executes the
+ * guest stays decided as long as another register alone asks for the interpreter.
+ */
+static ALWAYS_INLINE void segment_load_real(struct vcpu *vcpu, enum segment_name which, u16 selector)
+{
+	struct guest_known *k = known_of(vcpu);
+	struct segment *s = &k->segment[which].segment;
+	bool decided = vcpu->execution == EXECUTION_INTERPRETED && vcpu->unfit & ~(u32)BIT(which);
+
+	if (unlikely(!(k->segments >> which & 1) || s->attributes & SEG_ATTR_UNUSABLE)) {
+		segment_load_real_anew(vcpu, which, selector);
+		return;
+	}
+	s->selector = selector;
+	s->base = (u32)selector << 4;
+	vcpu->vendor->set_segment(vcpu, which, s);
+	if (likely(decided)) {
+		vcpu->unfit &= ~(u32)BIT(which);
+		vcpu->execution = EXECUTION_INTERPRETED;
+	}
+}
 
 /* Virtual-8086 mode: base and rights follow from the selector (SDM vol. 3 section 20.1.1). */
 void segment_load_v86(struct vcpu *vcpu, enum segment_name which, u16 selector);
