@@ -139,6 +139,9 @@ def main():
         with open(log + ".out", "wb") as file:
             file.write(result.output)
         text = result.output.decode(errors="replace").replace("\r\n", "\n")
+        if result.timed_out:
+            print(f"FAIL: the guest did not end within {timeout} s with the {label}", flush=True)
+            failed += 1
         print(f"{label}: {result.seconds:.0f} seconds, {counter('exits', text)} exits{summary(text, cpus)}"
               f"{': ' + result.panic if result.panic else ''}", flush=True)
         for name, reason in judge(label, umbra, cpus, result):
