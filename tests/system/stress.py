@@ -99,6 +99,7 @@ def summary(text, cpus):
 def judge(label, umbra, cpus, result):
     """Yields (name, reason or None)."""
     text = result.output.decode(errors="replace").replace("\r\n", "\n")
+    yield f"the guest ends in time with the {label}", f"it was cut off after {result.seconds:.0f} s" if result.timed_out else None
     for name in CLASSES:
         yield f"stress {name} with the {label}", judge_class(name, text, cpus)
     audits, errors, reclaims = (counter(f"shadow_{name}", text) for name in ("audits", "audit_errors", "reclaims"))
@@ -139,9 +140,6 @@ def main():
         with open(log + ".out", "wb") as file:
             file.write(result.output)
         text = result.output.decode(errors="replace").replace("\r\n", "\n")
-        if result.timed_out:
-            print(f"FAIL: the guest did not end within {timeout} s with the {label}", flush=True)
-            failed += 1
         print(f"{label}: {result.seconds:.0f} seconds, {counter('exits', text)} exits{summary(text, cpus)}"
               f"{': ' + result.panic if result.panic else ''}", flush=True)
         for name, reason in judge(label, umbra, cpus, result):

@@ -15,10 +15,10 @@ MUST_CHECK int interpret_wide(struct emu *e);     /* the same of the map behind 
 MUST_CHECK int interpret_multiply(struct emu *e); /* MUL, DIV, IMUL, decimal numbers */
 MUST_CHECK int interpret_branch(struct emu *e);   /* near branches; INT n and its like */
 MUST_CHECK int interpret_far(struct emu *e);      /* far JMP, CALL, RET */
-MUST_CHECK int interpret_iret(struct emu *e);
-MUST_CHECK int interpret_stack(struct emu *e);   /* PUSHA, ENTER, POPF, segment registers and the stack */
-MUST_CHECK int interpret_segment(struct emu *e); /* MOV to a segment register, LDS and its like, LAR, LSL, ARPL */
-MUST_CHECK int interpret_table(struct emu *e);   /* groups 6 and 7: LGDT, LTR, VERR, LMSW... */
+MUST_CHECK int interpret_iret(struct emu *e);     /* in any mode */
+MUST_CHECK int interpret_stack(struct emu *e);    /* PUSHA, ENTER, POPF, segment registers and the stack */
+MUST_CHECK int interpret_segment(struct emu *e);  /* MOV to a segment register, LDS and its like, LAR, LSL, ARPL */
+MUST_CHECK int interpret_table(struct emu *e);    /* groups 6 and 7: LGDT, LTR, VERR, LMSW... */
 MUST_CHECK int interpret_system(struct emu *e); /* what the handlers of exits do; INS, OUTS; MOV CR and DR; HLT, CLI, STI */
 MUST_CHECK int interpret_soft_interrupt(
 	struct emu *e); /* INT n; RIP stays where it is an event, whose delivery adds the length */

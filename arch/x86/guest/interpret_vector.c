@@ -16,15 +16,6 @@ void interpret_enter_handler(struct vcpu *vcpu, u64 rip, u64 cleared)
 
 #define VECTOR_BYTES 4u
 
-static ALWAYS_INLINE int read_vector(struct vcpu *vcpu, gva_t at, u32 *entry)
-{
-	const struct shadow_ram *ram = known_ram(vcpu, at, sizeof(*entry));
-
-	if (likely(ram) && shadow_read_ram(ram, at & ~PAGE_MASK, entry, sizeof(*entry)))
-		return 0;
-	return system_read(vcpu, at, entry, sizeof(*entry));
-}
-
 int interpret_deliver_real(struct emu *e, u8 vector, u64 rip)
 {
 	struct vcpu *vcpu = e->vcpu;
@@ -36,7 +27,7 @@ int interpret_deliver_real(struct emu *e, u8 vector, u64 rip)
 
 	if (unlikely(at + VECTOR_BYTES - 1 > table->limit))
 		return interpret_fault(e, VEC_GP, 0);
-	err = read_vector(vcpu, (u32)(table->base + at), &entry);
+	err = system_read(vcpu, (u32)(table->base + at), &entry, sizeof(entry));
 	if (!err)
 		err = emu_push_values(e, 2, values, ARRAY_SIZE(values));
 	if (err)

@@ -27,16 +27,11 @@ static int queue(struct vcpu *vcpu, int err, gva_t fault_gva, u32 error)
 	return err ? -EFAULT : 0;
 }
 
-int system_read(struct vcpu *vcpu, gva_t at, void *buf, u32 len)
+int system_read_anywhere(struct vcpu *vcpu, gva_t at, void *buf, u32 len)
 {
-	const struct shadow_ram *ram = known_ram(vcpu, at, len);
 	gva_t fault_gva = at;
 	u32 error = 0;
-	int err;
-
-	if (ram && shadow_read_ram(ram, at & ~PAGE_MASK, buf, len))
-		return 0;
-	err = shadow_read_guest(vcpu->mmu, at, buf, len, implicit_access(false), &fault_gva, &error);
+	int err = shadow_read_guest(vcpu->mmu, at, buf, len, implicit_access(false), &fault_gva, &error);
 
 	return queue(vcpu, err, fault_gva, error);
 }

@@ -27,10 +27,20 @@
  * Implicit supervisor accesses, as to descriptor tables and task-state segments: 0, or -EFAULT with
  * #PF queued (#GP where it is device memory).
  */
-MUST_CHECK int system_read(struct vcpu *vcpu, gva_t at, void *buf, u32 len);
+MUST_CHECK int system_read_anywhere(struct vcpu *vcpu, gva_t at, void *buf, u32 len);
 MUST_CHECK int system_write(struct vcpu *vcpu, gva_t at, const void *buf, u32 len);
 /* Whether a write would succeed, every byte of it. */
 MUST_CHECK int system_probe_write(struct vcpu *vcpu, gva_t at, u32 len);
+
+/* Where it is known to be RAM it takes no call. */
+MUST_CHECK static ALWAYS_INLINE int system_read(struct vcpu *vcpu, gva_t at, void *buf, u32 len)
+{
+	const struct shadow_ram *ram = known_ram(vcpu, at, len);
+
+	if (likely(ram) && shadow_read_ram(ram, at & ~PAGE_MASK, buf, len))
+		return 0;
+	return system_read_anywhere(vcpu, at, buf, len);
+}
 
 /*
  * The descriptor that a selector names, and its linear address. 0; -ENOENT, nothing queued: null or beyond
@@ -60,12 +70,12 @@ void segment_drop_inner(struct vcpu *vcpu, u32 cpl);
 /* Marks the descriptor at this address, which is loaded. */
 MUST_CHECK int descriptor_mark_accessed(struct vcpu *vcpu, struct segment *s, gva_t at);
 
-/* Without CR0.PE: the base follows from the selector; limit and rights stay ("unreal mode"). */
+/* Of a register that is not known, or holds a null selector: segment_load_real() calls it. */
 void segment_load_real_anew(struct vcpu *vcpu, enum segment_name which, u16 selector);
 
 /*
- * The same where the register is known and was usable. What is known of a limit and rights that stay stays known, and who executes the
- * guest stays decided as long as another register alone asks for the interpreter.
+ * Without CR0.PE: the base follows from the selector; limit and rights stay ("unreal mode"). What is known of them stays known, and who
+ * executes the guest stays decided as long as another register alone asks for the interpreter.
  */
 static ALWAYS_INLINE void segment_load_real(struct vcpu *vcpu, enum segment_name which, u16 selector)
 {
