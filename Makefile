@@ -135,7 +135,7 @@ EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-pr
 SELFTEST := build/selftest/selftest.bin
 # GNU-EFI's start file, linker script and libraries: in /usr/lib or, newer, in a directory below it.
 EFI_LIB = $(patsubst %/,%,$(dir $(shell $(CC) -print-file-name=elf_x86_64_efi.lds)))
-EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc,-j '$(s)')
+EFI_SECTIONS := $(foreach s,.text .sdata .data .rodata .dynamic .dynsym .rel* .rela* .reloc .sbat,-j '$(s)')
 
 $(B)/boot/%.o: boot/%.c Makefile VERSION
 	$(call say,CC,$<)
@@ -147,10 +147,10 @@ $(B)/boot-lib/%.o: lib/%.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/boot/%.asm.o: boot/%.asm Makefile $(B)/core.stripped.elf $(SELFTEST)
+$(B)/boot/%.asm.o: boot/%.asm Makefile VERSION $(B)/core.stripped.elf $(SELFTEST)
 	$(call say,NASM,$<)
 	@mkdir -p $(@D)
-	$(Q)$(NASM) -f elf64 -I./ -DCORE_ELF='"$(B)/core.stripped.elf"' -DSELFTEST='"$(SELFTEST)"' -MD $(@:.o=.d) -MP -o $@ $<
+	$(Q)$(NASM) -f elf64 -I./ -DCORE_ELF='"$(B)/core.stripped.elf"' -DSELFTEST='"$(SELFTEST)"' -DUMBRA_VERSION='"$(VERSION)"' -MD $(@:.o=.d) -MP -o $@ $<
 
 $(B)/umbra.so: $(EFI_OBJ) Makefile
 	$(call say,LD,$@)
@@ -173,8 +173,12 @@ build/efi/%.so: tests/efi/%.c tests/efi/levels.asm Makefile
 build/efi/%.efi: build/efi/%.so
 	$(Q)SOURCE_DATE_EPOCH=0 $(OBJCOPY) $(EFI_SECTIONS) --output-target=efi-app-x86_64 $< $@
 
-build/umbra.efi: build/release/umbra.efi
-	$(Q)cp $< $@
+# SIGN_KEY= SIGN_CERT=: signed for Secure Boot, each time anew. Without them it is the release build's file again, touched only if it differs.
+build/umbra.efi: build/release/umbra.efi FORCE
+	$(if $(SIGN_KEY)$(SIGN_CERT),$(call say,SIGN,$@))
+	$(Q)$(if $(SIGN_KEY)$(SIGN_CERT),tools/sign '$(SIGN_KEY)' '$(SIGN_CERT)' $< $@,cmp -s $< $@ || cp $< $@)
+
+FORCE:
 
 # --- unit tests: the same lib/, mm/ and parser files built for the host ------
 # They form one archive, so that a test takes what it needs and may replace the rest.
@@ -183,7 +187,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)
 UNIT_BIN := $(UNIT_TESTS:%=build/unit/%)
 UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(filter-out tests/unit/test_% tests/unit/orders.c,$(sort $(wildcard tests/unit/*.c))) \
 	$(wildcard $(foreach f,acpi_find acpi_merge bzimage details efi_map entry entry_list glob guest_map keys line_edit lines loader_config menu_model menu_view multiboot \
-	multiboot_elf multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges selftest_text serial_option text tpm_log uart_pci uart_tables uki utf16 version,boot/$(f).c)) \
+	multiboot_elf multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges secure_policy selftest_text serial_option text tpm_log uart_pci uart_tables uki utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c arch/x86/debug_hooks.c arch/x86/execute.c arch/x86/font.c arch/x86/memory.c arch/x86/screen.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
 	$(filter-out debug/gdb_guest.c,$(sort $(wildcard debug/gdb*.c))) $(wildcard $(foreach f,console format line points shared words,debug/$(f).c)) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
@@ -576,7 +580,7 @@ stress: check-build ## stress-ng in the guest with audits, twice five minutes (S
 test-%: check-build build/umbra.img ## Only the system tests and unit programs with % in their names
 	$(CHECK) --only $* --unit $(UNIT_BIN)
 
-image: build/umbra.img.zst ## Make build/umbra.img for a USB stick (512 MiB, sparse), and build/umbra.img.zst
+image: build/umbra.img.zst ## Make build/umbra.img for a USB stick (512 MiB, sparse), and build/umbra.img.zst; SIGN_KEY= SIGN_CERT=: signed
 
 build/umbra.img: build/umbra.efi $(UMBRACTL) tools/make-stick $(wildcard tools/stick/*) tools/umbra-install tools/mkinitramfs tools/vm.py \
 		tools/mkimage VERSION LICENSE
@@ -669,5 +673,5 @@ help: ## Print this list
 
 -include $(shell find build -path 'build/debian*' -prune -o -type f -name '*.d' -print 2>/dev/null)
 
-.PHONY: docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm bench-interpret all deps unit unit-build check-includes guests \
+.PHONY: FORCE docs-msrs docs-adversarial check-msrs format lint coverage coverage-build check-fast fuzz fuzz-build mutate bench-mm bench-interpret all deps unit unit-build check-includes guests \
 	run run-bare run-debian check-build check check-quick check-debian12 check-debian13 check-all stress image usb dist clean help

@@ -58,7 +58,8 @@ struct boot_entry {
 	bool efi_program;        /* it starts one and has no kernel: the same */
 	bool broken;             /* then error says why */
 	struct boot_error error;
-	char umbra[512]; /* the lines "umbra", joined by blanks */
+	bool options_edited; /* the command line is not the entry's own any more */
+	char umbra[512];     /* the lines "umbra", joined by blanks */
 	char options[4096]; /* the words behind the multiboot path and the lines "options", joined by blanks */
 };
 

@@ -148,7 +148,7 @@ bool file_read(struct boot_file *file, uint64_t offset, void *to, uint64_t size,
 	       struct boot_error *error)
 {
 	if (file->memory) {
-		CopyMem(to, (void *)(file->memory + offset), size);
+		CopyMem(to, (void *)(file->memory + file->start + offset), size);
 		return true;
 	}
 	return seek(file, offset, error) && read_chunks(file, to, size, false, error);
@@ -170,6 +170,29 @@ bool file_read_progress(struct boot_file *file, uint64_t offset, void *to, uint6
 	return read;
 }
 
+static void *alloc(uint64_t size, const char *path, struct boot_error *error)
+{
+	void *memory = memory_alloc(size);
+
+	if (!memory)
+		boot_error_set(error, "no memory to read %s; add memory", path);
+	return memory;
+}
+
+bool file_keep(struct boot_file *file, struct boot_error *error)
+{
+	uint8_t *memory = alloc(file->size, file->path, error);
+
+	if (!memory)
+		return false;
+	if (!file_read_progress(file, 0, memory, file->size, error)) {
+		memory_free(memory);
+		return false;
+	}
+	file->memory = memory;
+	return true;
+}
+
 EFI_STATUS file_load(struct boot_volume *volume, const char *path, uint64_t max, char **text,
 		     uint64_t *size, struct boot_error *error)
 {
@@ -179,13 +202,11 @@ EFI_STATUS file_load(struct boot_volume *volume, const char *path, uint64_t max,
 	if (EFI_ERROR(status))
 		return status;
 	*size = file.size;
-	*text = file.size <= max ? memory_alloc(file.size + 1) : NULL;
 	if (file.size > max) {
 		boot_error_set(error, "%s is longer than %llu bytes; shorten it", path,
 			       (unsigned long long)max);
 		status = EFI_BAD_BUFFER_SIZE;
-	} else if (!*text) {
-		boot_error_set(error, "no memory to read %s; add memory", path);
+	} else if (!(*text = alloc(file.size + 1, path, error))) {
 		status = EFI_OUT_OF_RESOURCES;
 	} else if (!file_read(&file, 0, *text, file.size, error)) {
 		memory_free(*text);

@@ -15,7 +15,7 @@ struct boot_file {
 	const char *path;       /* belongs to the caller of file_open() */
 	uint64_t start;         /* where in the file on the disk it begins */
 	uint64_t size;
-	const uint8_t *memory; /* a file inside umbra.efi: no volume has it; NULL: one of a volume */
+	const uint8_t *memory; /* it is read from here: one inside umbra.efi, or kept; NULL: from its volume */
 };
 
 /* The volume that the image came from. */
@@ -31,6 +31,9 @@ EFI_STATUS file_open(struct boot_file *file, struct boot_volume *volume, const c
 /* From now on the file is only its part [start, start + size); size 0: it stays whole. */
 bool file_narrow(struct boot_file *file, uint64_t start, uint64_t size, struct boot_error *error);
 void file_close(struct boot_file *file);
+
+/* Reads all of it into memory, from which it is read from now on, until memory_free_all(). */
+bool file_keep(struct boot_file *file, struct boot_error *error);
 
 /* Reads exactly size bytes at offset. */
 bool file_read(struct boot_file *file, uint64_t offset, void *to, uint64_t size,

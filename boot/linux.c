@@ -3,7 +3,9 @@
 #include "boot/linux.h"
 #include "boot/console.h"
 #include "boot/linux_setup.h"
+#include "boot/secure_boot.h"
 #include "boot/selftest.h"
+#include "boot/uki.h"
 #include "lib/string.h"
 #include "lib/types.h"
 
@@ -20,8 +22,11 @@ static bool open_initrds(struct linux_guest *self, struct boot_volume *volume,
 	for (i = 0; i < entry->initrd_count; i++) {
 		struct boot_file *file = &self->initrd_files[i];
 
-		if (EFI_ERROR(file_open(file, volume, entry->initrd[i], error)) ||
-		    !file_narrow(file, entry->initrd_piece.offset, entry->initrd_piece.size, error))
+		if (EFI_ERROR(file_open(file, volume, entry->initrd[i], error)))
+			return false;
+		if (entry->initrd_piece.size) /* of the kernel's file, as it was verified */
+			file->memory = self->guest.kernel_file.memory;
+		if (!file_narrow(file, entry->initrd_piece.offset, entry->initrd_piece.size, error))
 			return false;
 		self->initrd_size = ROUND_UP(self->initrd_size, INITRD_ALIGNMENT) + file->size;
 	}
@@ -41,8 +46,13 @@ static bool open_kernel(struct boot_file *file, const struct boot_entry *entry,
 		selftest_open(file);
 		return true;
 	}
-	return !EFI_ERROR(file_open(file, volume, entry->kernel, error)) &&
-	       file_narrow(file, entry->kernel_piece.offset, entry->kernel_piece.size, error);
+	if (EFI_ERROR(file_open(file, volume, entry->kernel, error)) ||
+	    !secure_boot_verify(file, volume, error))
+		return false;
+	if (secure_boot_is_on() && entry->kernel_piece.size &&
+	    !uki_is_entry(entry, file->memory, file->size, error))
+		return false;
+	return file_narrow(file, entry->kernel_piece.offset, entry->kernel_piece.size, error);
 }
 
 static bool linux_open(struct guest *guest, struct boot_volume *volume, struct boot_error *error)

@@ -18,6 +18,7 @@
 #include "boot/multiboot_guest.h"
 #include "boot/options.h"
 #include "boot/screen.h"
+#include "boot/secure_boot.h"
 #include "boot/selftest.h"
 #include "boot/uefi.h"
 
@@ -75,6 +76,8 @@ static bool read_options(struct loader *loader)
 	if (!options_parse(&loader->options, loader->entry->umbra, OPTIONS_CAN_AUDIT, &why))
 		return boot_error_set(&loader->error, CHOOSE_FOLDER "/%s: %s", loader->entry->id,
 				      why.text);
+	if (secure_boot_is_on() && !secure_boot_allows(loader->entry, &loader->options, &why))
+		return boot_error_set(&loader->error, "%s", why.text);
 	console_set_serial(&loader->options.serial);
 	console_print("umbra: entry %s, \"%s\"%s\n", loader->entry->id, loader->entry->title,
 		      loader->options.bare ? ", bare: no hypervisor" : "");
@@ -349,6 +352,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 	InitializeLib(image, system_table);
 	console_init();
 	console_print("umbra: boot loader\n");
+	secure_boot_begin(image);
 	if (find_entries(&loader))
 		boot(&loader);
 	fail(&loader);

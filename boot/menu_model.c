@@ -185,6 +185,7 @@ static bool keep_edit(struct menu *menu)
 		}
 		memcpy(entry->umbra, menu->text, sizeof(entry->umbra));
 	} else {
+		entry->options_edited |= strcmp(entry->options, menu->text) != 0;
 		memcpy(entry->options, menu->text, sizeof(entry->options));
 	}
 	menu->mode = MENU_LIST;

@@ -219,3 +219,32 @@ bool uki_entry(struct boot_entry *entry, const char *file, const struct uki *uki
 				      "/%s: name, command line or os-release is too long; shorten it",
 				      entry->id);
 }
+
+static bool is_same(const struct entry_piece *a, const struct entry_piece *b)
+{
+	return a->offset == b->offset && a->size == b->size;
+}
+
+static bool has_cmdline(const struct boot_entry *entry, const char *text, uint64_t size)
+{
+	static struct boot_entry again; /* too large for a small stack */
+
+	again.options[0] = '\0';
+	return size <= UKI_TEXT_MAX &&
+	       take_cmdline(&again, until_nul((struct text_span){text, (size_t)size})) &&
+	       strcmp(again.options, entry->options) == 0;
+}
+
+bool uki_is_entry(const struct boot_entry *entry, const uint8_t *file, uint64_t size,
+		  struct boot_error *error)
+{
+	struct uki uki;
+
+	if (uki_parse(&uki, file, (size_t)MIN(size, UKI_HEAD_BYTES), size, entry->profile, error) ==
+		    UKI_GOOD &&
+	    is_same(&uki.kernel, &entry->kernel_piece) && is_same(&uki.initrd, &entry->initrd_piece) &&
+	    has_cmdline(entry, (const char *)file + uki.cmdline.offset, uki.cmdline.size))
+		return true;
+	return boot_error_set(error, "%s has changed since it was listed; start Umbra again",
+			      entry->kernel);
+}

@@ -47,4 +47,8 @@ enum uki_result uki_parse(struct uki *uki, const uint8_t *head, size_t size, uin
 bool uki_entry(struct boot_entry *entry, const char *file, const struct uki *uki, uint32_t profile,
 	       const struct uki_texts *texts);
 
+/* Whether the whole file has the kernel, the initrd and the command line of an entry that was made from it; else error says so. */
+bool uki_is_entry(const struct boot_entry *entry, const uint8_t *file, uint64_t size,
+		  struct boot_error *error);
+
 #endif

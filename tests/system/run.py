@@ -43,6 +43,7 @@ import menu  # noqa: E402
 import processors  # noqa: E402
 import rights  # noqa: E402
 import runner  # noqa: E402
+import secure  # noqa: E402
 import selftest  # noqa: E402
 import sessions  # noqa: E402
 import several  # noqa: E402
@@ -650,7 +651,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, faults, workers, selftest, sessions,
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, faults, workers, secure, selftest, sessions,
            gdb_session, consoles, umbra_install, stick, usb, firmware, menu, handed_over, tracing)
 
 

@@ -196,6 +196,31 @@ static void what_is_too_long_breaks_the_entry(void **state)
 	assert_false(make_entry(text + 3, "", 0, ""));
 }
 
+static void the_file_is_still_what_its_entry_was_made_of(void **state)
+{
+	static uint8_t file[FILE_BYTES];
+	static const char cmdline[] = "a b\n c";
+	size_t i;
+
+	assert_int_equal(parse(sizeof(head)), UKI_GOOD);
+	assert_true(make_entry("a.efi", cmdline, sizeof(cmdline), ""));
+	memcpy(file, head, sizeof(head));
+	memcpy(file + 0x2200, cmdline, sizeof(cmdline));
+	assert_true(uki_is_entry(&entry, file, sizeof(file), &error));
+	for (i = 0; i < 2; i++) { /* of the kernel, of the initrd: its size */
+		file[SECTIONS + 40 * (3 + i) + 9] ^= 1;
+		assert_false(uki_is_entry(&entry, file, sizeof(file), &error));
+		assert_non_null(strstr(error.text, "has changed since it was listed; start Umbra again"));
+		file[SECTIONS + 40 * (3 + i) + 9] ^= 1;
+	}
+	file[0x2200] = 'c';
+	assert_false(uki_is_entry(&entry, file, sizeof(file), &error));
+	file[0x2200] = 'a';
+	assert_false(uki_is_entry(&entry, file, sizeof(file) - 1, &error));
+	file[0] = 0;
+	assert_false(uki_is_entry(&entry, file, sizeof(file), &error));
+}
+
 /* Three: the main one, one with a command line of its own, one with a kernel and an initrd of its own. */
 static void make_profiles(void)
 {
@@ -271,6 +296,7 @@ int main(void)
 		TEST(any_length_and_any_changed_byte_is_survived),
 		TEST(the_entry_has_title_order_and_command_line),
 		TEST(what_is_too_long_breaks_the_entry),
+		TEST(the_file_is_still_what_its_entry_was_made_of),
 		TEST(a_profile_takes_from_the_main_one_what_it_lacks),
 		TEST(a_profile_beyond_the_end_breaks_its_entry_alone),
 		TEST(a_profile_has_a_name_and_a_title_of_its_own),
