@@ -519,8 +519,8 @@ def bochs_image_tests():
 
 # --- 32-bit and multiboot guests --------------------------------------------------
 
-def check_i386(kind, **settings):
-    result = run_command(kind, debian(kind, command="uname -rm; umbractl stats", **settings))
+def check_i386(kind, log="", **settings):
+    result = run_command(log + kind, debian(kind, command="uname -rm; umbractl stats", **settings))
     require(re.search(rf"^\S+-{kind} i686$", result.output.decode(), re.M), "uname shows another kernel")
     require(counter(result.output.decode(), "walks") > 0, "umbractl counts no walks")
     return result.output.decode()
@@ -554,7 +554,7 @@ def test_i386_kernel_without_pae_boots():
 @slow
 def test_i386_kernels_are_audited_without_a_mismatch():
     for kind in ("686-pae", "686"):
-        text = check_i386(kind, efi=DEBUG, umbra="audit=1000")
+        text = check_i386(kind, log="audited-", efi=DEBUG, umbra="audit=1000")
         require(counter(text, "audits") > 0, "no audit ran")
         require(counter(text, "audit_errors") == 0, "shadow_audit found mismatches")
 

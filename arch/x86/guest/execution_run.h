@@ -9,6 +9,6 @@
  * For a guest whose vcpu->execution is not EXECUTION_NATIVE, with its state in struct vcpu: interprets, delivers events and waits in HLT
  * until it is NATIVE, or VIRTUAL_8086 with nothing to deliver. Carries out messages meanwhile; what is due before an entry is done.
  */
-void execution_run(struct vcpu *vcpu);
+NOINLINE void execution_run(struct vcpu *vcpu);
 
 #endif
