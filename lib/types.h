@@ -72,6 +72,11 @@ static inline pfn_t hpa_to_pfn(hpa_t a)
 
 #define PACKED __attribute__((packed))
 #define ALIGNED(n) __attribute__((aligned(n)))
+
+/* At any address: one access, which the processor makes whatever its alignment. */
+typedef u16 u16_anywhere ALIGNED(1);
+typedef u32 u32_anywhere ALIGNED(1);
+typedef u64 u64_anywhere ALIGNED(1);
 #define NORETURN __attribute__((noreturn))
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))

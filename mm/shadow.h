@@ -264,7 +264,7 @@ MUST_CHECK int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const vo
 				     u32 len, struct gpt_access access, gva_t *fault_gva, u32 *error);
 /*
  * A frame of RAM where paging is off, found once for many accesses: which frames are RAM, and where, never changes. False: it is
- * none. shadow_read_ram() reads one piece of natural size, false: it is none; the write is as shadow_write_guest()'s.
+ * none. Reads and writes are as shadow_read_guest()'s and shadow_write_guest()'s.
  */
 struct shadow_ram {
 	u8 *at;
@@ -272,7 +272,11 @@ struct shadow_ram {
 	gfn_t gfn;
 };
 MUST_CHECK bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram);
+void shadow_read_ram_slow(const struct shadow_ram *ram, u32 offset, void *buf, u32 len);
 void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *buf, u32 len);
+/* The caller's own stores to it, in between, alone: no other function here. */
+void shadow_open_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram);
+void shadow_close_ram(struct shadow_mmu *mmu);
 /* count values of size bytes, 2 or 4, each below the one before, the first one's end at this offset. */
 void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
 		     u32 count);
@@ -280,24 +284,17 @@ void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 e
 MUST_CHECK bool shadow_exchange_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset,
 				    const void *expected, const void *value, u32 len);
 
-#define SHADOW_READ_AS(type) \
-	do { \
-		type value = __atomic_load_n((const type *)(const void *)at, __ATOMIC_RELAXED); \
-		__builtin_memcpy(buf, &value, sizeof(type)); \
-	} while (0)
-
-static ALWAYS_INLINE bool shadow_read_ram(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
+/* As the processor's own access, of natural size. */
+static ALWAYS_INLINE void shadow_read_ram(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
 {
-	const u8 *at = ram->at + offset;
+	const void *at = ram->at + offset;
 
-	if (unlikely(offset & (len - 1)))
-		return false;
 	switch (len) {
-	case 1: SHADOW_READ_AS(u8); return true;
-	case 2: SHADOW_READ_AS(u16); return true;
-	case 4: SHADOW_READ_AS(u32); return true;
-	case 8: SHADOW_READ_AS(u64); return true;
-	default: return false;
+	case 1: *(u8 *)buf = *(const volatile u8 *)at; return;
+	case 2: *(u16_anywhere *)buf = *(const volatile u16_anywhere *)at; return;
+	case 4: *(u32_anywhere *)buf = *(const volatile u32_anywhere *)at; return;
+	case 8: *(u64_anywhere *)buf = *(const volatile u64_anywhere *)at; return;
+	default: shadow_read_ram_slow(ram, offset, buf, len);
 	}
 }
 

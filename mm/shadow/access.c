@@ -70,26 +70,6 @@ static u32 natural_size(uintptr_t at, u32 len)
 	return size;
 }
 
-static u64 load_natural(const void *at, u32 size)
-{
-	switch (size) {
-	case 1: return __atomic_load_n((const u8 *)at, __ATOMIC_RELAXED);
-	case 2: return __atomic_load_n((const u16 *)at, __ATOMIC_RELAXED);
-	case 4: return __atomic_load_n((const u32 *)at, __ATOMIC_RELAXED);
-	default: return __atomic_load_n((const u64 *)at, __ATOMIC_RELAXED);
-	}
-}
-
-static void store_natural(void *at, u64 value, u32 size)
-{
-	switch (size) {
-	case 1: __atomic_store_n((u8 *)at, (u8)value, __ATOMIC_RELAXED); break;
-	case 2: __atomic_store_n((u16 *)at, (u16)value, __ATOMIC_RELAXED); break;
-	case 4: __atomic_store_n((u32 *)at, (u32)value, __ATOMIC_RELAXED); break;
-	default: __atomic_store_n((u64 *)at, value, __ATOMIC_RELAXED); break;
-	}
-}
-
 #define COPY_AT_ONCE(type) \
 	do { \
 		type value; \
@@ -125,16 +105,8 @@ static void copy_natural(u8 *at, u8 *buf, u32 len, bool write)
 	if (likely(copy_at_once(at, buf, len, write)))
 		return;
 	for (u32 done = 0, size; done < len; done += size) {
-		u64 value = 0;
-
 		size = natural_size((uintptr_t)at + done, len - done);
-		if (write) {
-			memcpy(&value, buf + done, size);
-			store_natural(at + done, value, size);
-		} else {
-			value = load_natural(at + done, size);
-			memcpy(buf + done, &value, size);
-		}
+		copy_at_once(at + done, buf + done, size, write);
 	}
 }
 
@@ -223,6 +195,12 @@ bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
 	return true;
 }
 
+/* In pieces. */
+void shadow_read_ram_slow(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
+{
+	copy_natural(ram->at + offset, buf, len, false);
+}
+
 static NOINLINE void write_ram_slow(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset,
 				    const void *buf, u32 len)
 {
@@ -252,6 +230,18 @@ void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 e
 		for (u32 i = 0; i < count; i++)
 			__atomic_store_n((u32 *)(void *)(at -= 4), (u32)values[i], __ATOMIC_RELAXED);
 	}
+}
+
+void shadow_open_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram)
+{
+	engine_lock(mmu->s);
+	if (unlikely(frame_is_protected(*ram->frame)))
+		frame_unsync(mmu, ram->gfn, ram->frame);
+}
+
+void shadow_close_ram(struct shadow_mmu *mmu)
+{
+	engine_unlock(mmu->s);
 }
 
 /* The same for a locked operation. */

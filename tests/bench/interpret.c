@@ -259,9 +259,9 @@ static const struct {
 	{"port", "\xe6\x80\xee", 3, 2},                 /* OUT 80h, AL; OUT DX, AL */
 	{"all", "\x60\x61", 2, 2},                      /* PUSHA; POPA */
 	{"frame", "\xc8\x02\x00\x04\xc9", 5, 2},        /* ENTER 2, 4; LEAVE */
-	{"repeat", "\xb1\x08\xf3\xa4", 4, 9},           /* MOV CL, 8; REP MOVSB */
+	{"repeat", "\xb1\x40\xf3\xa4", 4, 65},          /* MOV CL, 64; REP MOVSB: of elements */
 	{"table", "\x0f\x01\x17", 3, 1},                /* LGDT [BX] */
-	{"event", "\xcc", 1, 2},                        /* INT3, as an event; IRET */
+	{"event", "\xcc", 1, 2},                        /* INT3; IRET */
 	{"int", "\xcd\x62", 2, 2},                      /* INT 62h; IRET */
 };
 

@@ -184,6 +184,23 @@ void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 
 	note_write((ram->gfn << PAGE_SHIFT) + offset, len);
 }
 
+/* Anywhere in the page. */
+static u32 opened;
+void shadow_open_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram)
+{
+	assert_int_equal(opened++, 0);
+	note_write(ram->gfn << PAGE_SHIFT, PAGE_SIZE);
+}
+void shadow_close_ram(struct shadow_mmu *mmu)
+{
+	assert_int_equal(--opened, 0);
+}
+
+void shadow_read_ram_slow(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
+{
+	memcpy(buf, ram->at + offset, len);
+}
+
 void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
 		     u32 count)
 {

@@ -159,9 +159,10 @@ int emulate_read(struct vcpu *vcpu, gva_t gva, void *buf, u32 len)
 {
 	const struct shadow_ram *ram = known_ram(vcpu, gva, len);
 
-	if (likely(ram && shadow_read_ram(ram, gva & ~PAGE_MASK, buf, len)))
-		return 0;
-	return read_slow(vcpu, gva, buf, len);
+	if (unlikely(!ram))
+		return read_slow(vcpu, gva, buf, len);
+	shadow_read_ram(ram, gva & ~PAGE_MASK, buf, len);
+	return 0;
 }
 
 static int probe(struct vcpu *vcpu, gva_t gva, u32 len, bool write)

@@ -18,8 +18,7 @@ struct emu {
 	gva_t gva; /* linear address of the memory operand, of which checked bytes may be accessed so */
 	u32 checked;
 	enum segment_access checked_for;
-	u32 elements; /* of a repeated string operation at once; 0: the usual number */
-	u64 flags;    /* see new_flags */
+	u64 flags; /* see new_flags */
 	union {
 		struct {
 			bool branched; /* RIP is set already */
@@ -77,8 +76,9 @@ static ALWAYS_INLINE int emu_read_rm_for(struct emu *e, u64 *value, enum segment
 		return 0;
 	}
 	ram = emu_find_ram(e, access);
-	if (unlikely(!ram || !shadow_read_ram(ram, e->gva & ~PAGE_MASK, value, e->size)))
+	if (unlikely(!ram))
 		return emu_read_rm_slow(e, value, access);
+	shadow_read_ram(ram, e->gva & ~PAGE_MASK, value, e->size);
 	if (access == SEGMENT_WRITE) {
 		e->ram = ram;
 		e->loaded = *value;
@@ -130,7 +130,7 @@ MUST_CHECK int emu_prepare(struct emu *e);
 static ALWAYS_INLINE void emu_init(struct emu *e, struct vcpu *vcpu)
 {
 	e->vcpu = vcpu;
-	e->checked = e->elements = 0;
+	e->checked = 0;
 	e->ram = NULL;
 	e->unusual = 0;
 }

@@ -8,6 +8,8 @@
 #include "arch/x86/guest/known.h"
 #include "arch/x86/vendor.h"
 
+#define COST_VALUE 1u /* interpret.h */
+
 static ALWAYS_INLINE u32 stack_width(const struct emu *e)
 {
 	struct segment buf;
@@ -24,9 +26,7 @@ u32 emu_stack_width(const struct emu *e)
 
 static ALWAYS_INLINE void set_stack_pointer(struct emu *e, u32 width, u64 value)
 {
-	u64 *rsp = &e->vcpu->gpr[GPR_RSP];
-
-	*rsp = width == 2 ? (*rsp & ~0xffffull) | (u16)value : insn_truncate(value, width);
+	e->vcpu->gpr[GPR_RSP] = emu_stack_pointer(e, width, value);
 }
 
 void emu_set_stack_pointer(struct emu *e, u64 value)
@@ -83,11 +83,14 @@ static ALWAYS_INLINE const struct shadow_ram *stack_ram(struct emu *e, u64 offse
 
 static NOINLINE int push_one_by_one(struct emu *e, u32 size, const u64 *values, u32 count)
 {
-	u64 rsp = e->vcpu->gpr[GPR_RSP];
+	u64 rsp = e->vcpu->gpr[GPR_RSP], value;
 	int err = 0;
 
-	for (u32 i = 0; i < count && !err; i++)
-		err = emu_push_value(e, size, values[i]);
+	e->vcpu->interpreted += count * COST_VALUE;
+	for (u32 i = 0; i < count && !err; i++) {
+		value = &values[i] == &e->vcpu->gpr[GPR_RSP] ? rsp : values[i];
+		err = emu_push_value(e, size, value);
+	}
 	if (err)
 		e->vcpu->gpr[GPR_RSP] = rsp;
 	return err;
@@ -136,21 +139,37 @@ static NOINLINE int peek_one_by_one(struct emu *e, u32 depth, u32 size, u64 *val
 {
 	int err = 0;
 
+	e->vcpu->interpreted += count * COST_VALUE;
 	for (u32 n = 0; n < count && !err; n++)
 		err = emu_peek_value(e, depth + n * size, size, &values[n]);
 	return err;
 }
 
-static ALWAYS_INLINE int peek_values(struct emu *e, u32 width, u32 depth, u32 size, u64 *values, u32 count)
+static ALWAYS_INLINE bool peek_piece(struct emu *e, u32 width, u32 depth, u32 size, u64 *values, u32 count)
 {
 	u64 offset = insn_truncate(e->vcpu->gpr[GPR_RSP] + depth, width);
+	const struct shadow_ram *ram;
 	gva_t gva;
-	const struct shadow_ram *ram = stack_ram(e, offset, size * count, SEGMENT_READ, &gva);
 
+	if (unlikely(insn_truncate(offset + size * count - 1, width) < offset)) /* whatever the limit */
+		return false;
+	ram = stack_ram(e, offset, size * count, SEGMENT_READ, &gva);
 	if (unlikely(!ram || gva & (size - 1)))
-		return peek_one_by_one(e, depth, size, values, count);
+		return false;
 	read_values(ram->at + (gva & ~PAGE_MASK), size, values, count);
-	return 0;
+	return true;
+}
+
+bool emu_peek_piece(struct emu *e, u32 depth, u32 size, u64 *values, u32 count)
+{
+	return peek_piece(e, stack_width(e), depth, size, values, count);
+}
+
+static ALWAYS_INLINE int peek_values(struct emu *e, u32 width, u32 depth, u32 size, u64 *values, u32 count)
+{
+	if (likely(peek_piece(e, width, depth, size, values, count)))
+		return 0;
+	return peek_one_by_one(e, depth, size, values, count);
 }
 
 int emu_peek_values(struct emu *e, u32 depth, u32 size, u64 *values, u32 count)
@@ -217,17 +236,16 @@ int emu_pop_reg(struct emu *e)
 /* The frame pointer is the stack pointer; then it is popped. */
 int emu_leave(struct emu *e)
 {
-	u64 before = e->vcpu->gpr[GPR_RSP], value;
-	u32 size = emu_stack_size(e);
-	int err;
+	u32 size = emu_stack_size(e), width = stack_width(e);
+	u64 frame = insn_truncate(e->vcpu->gpr[GPR_RBP], width), value = 0;
+	gva_t gva;
+	int err = insn_linear(e->vcpu, SEG_SS, frame, size, SEGMENT_READ, &gva);
 
-	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RBP]);
-	err = emu_peek_value(e, 0, size, &value);
-	if (err) {
-		e->vcpu->gpr[GPR_RSP] = before;
+	if (!err)
+		err = emulate_read(e->vcpu, gva, &value, size);
+	if (err)
 		return err;
-	}
-	emu_set_stack_pointer(e, e->vcpu->gpr[GPR_RSP] + size);
+	set_stack_pointer(e, width, frame + size);
 	emu_set_reg(e, GPR_RBP, size, value);
 	return 0;
 }

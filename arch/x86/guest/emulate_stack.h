@@ -19,15 +19,22 @@ u32 emu_stack_size(const struct emu *e);
 
 /* Width of the stack pointer, in bytes. */
 u32 emu_stack_width(const struct emu *e);
+/* What RSP is with this value in it. */
+static inline u64 emu_stack_pointer(const struct emu *e, u32 width, u64 value)
+{
+	return width == 2 ? (e->vcpu->gpr[GPR_RSP] & ~0xffffull) | (u16)value : insn_truncate(value, width);
+}
 void emu_set_stack_pointer(struct emu *e, u64 value);
 /* Reads so many bytes above the top of the stack; the caller moves the stack pointer. */
 MUST_CHECK int emu_peek_value(struct emu *e, u32 depth, u32 size, u64 *value);
 /*
  * The same of count values, of 2 or 4 bytes each: pushed one after the other, the last one on top, all of them or none; read from depth
- * upwards.
+ * upwards. The registers may be among the values that are pushed, RSP as it is before.
  */
 MUST_CHECK int emu_push_values(struct emu *e, u32 size, const u64 *values, u32 count);
 MUST_CHECK int emu_peek_values(struct emu *e, u32 depth, u32 size, u64 *values, u32 count);
+/* The same, if they lie in one piece of known RAM; false: they were not read. */
+bool emu_peek_piece(struct emu *e, u32 depth, u32 size, u64 *values, u32 count);
 /* Read from the top, and popped: all of them or none. */
 MUST_CHECK int emu_pop_values(struct emu *e, u32 size, u64 *values, u32 count);
 /* RIP changes only once nothing can fail any more. */

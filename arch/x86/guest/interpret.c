@@ -6,19 +6,17 @@
 #include "arch/x86/guest/interpret.h"
 
 #include "arch/x86/guest/breakpoint.h"
+#include "arch/x86/guest/emulate_string.h"
 #include "arch/x86/guest/insn.h"
 #include "arch/x86/guest/interpret_group.h"
 #include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 
-/* Elements of a repeated string instruction at once. */
-#define ELEMENTS 8u
 /* What is added to vcpu->interpreted: make bench-interpret. */
 #define COST_MEMORY 2u /* loaded and stored */
-#define COST_ELEMENTS (3 * ELEMENTS)
-#define COST_MANY_ACCESSES 40u
-#define COST_HANDLER 20u
+#define COST_DESCRIPTOR 4u
+#define COST_EXECUTE 20u
 
 enum group {
 	EMULATOR,
@@ -58,15 +56,15 @@ static const struct {
 	[BRANCH] = {interpret_branch, 1},
 	[FAR_BRANCH] = {interpret_far, 3},
 	[INTERRUPT_RETURN] = {interpret_iret, 3},
-	[STACK] = {interpret_stack, COST_MANY_ACCESSES},
+	[STACK] = {interpret_stack, COST_MEMORY},
 	[SEGMENT] = {interpret_segment, 2},
-	[TABLE] = {interpret_table, COST_HANDLER},
-	[SYSTEM] = {interpret_system, COST_HANDLER},
+	[TABLE] = {interpret_table, COST_DESCRIPTOR},
+	[SYSTEM] = {interpret_system, COST_MEMORY},
 	[PORT] = {interpret_port, COST_MEMORY},
 	[SOFT_INTERRUPT] = {interpret_soft_interrupt, COST_MEMORY},
 	[INTERRUPT_FLAG] = {interpret_system, 1},
-	[X87] = {interpret_x87, COST_HANDLER},
-	[STRING] = {emu_execute, COST_ELEMENTS},
+	[X87] = {interpret_x87, COST_EXECUTE},
+	[STRING] = {emu_string, COST_MEMORY},
 	[UNDEFINED] = {interpret_undefined, 1},
 };
 
@@ -138,14 +136,12 @@ static bool has_been_refused(const struct vcpu *vcpu)
 static void classify(struct guest_decoded *d)
 {
 	enum group group = group_of(&d->insn);
-	bool repeated = group == STRING && d->insn.prefix;
 
 	d->group = (u8)group;
-	d->cost =
-		(u8)((group == STRING && !repeated ? 4 : groups[group].cost) + (d->insn.has_mem ? COST_MEMORY : 0));
+	d->cost = (u8)(groups[group].cost + (d->insn.has_mem ? COST_MEMORY : 0));
 	d->size = emu_operand_size(&d->insn);
-	d->plain = d->insn.encoding == INSN_LEGACY && (!d->insn.lock || emu_takes_lock(&d->insn)) && !repeated &&
-		   group != SYSTEM && group != TABLE && !is_undefined_form(&d->insn);
+	d->plain = d->insn.encoding == INSN_LEGACY && (!d->insn.lock || emu_takes_lock(&d->insn)) &&
+		   !is_undefined_form(&d->insn);
 }
 
 static NOINLINE int execute_unknown(struct emu *e, const struct guest_decoded *d)
@@ -159,7 +155,6 @@ static NOINLINE int execute_unknown(struct emu *e, const struct guest_decoded *d
 	return err;
 }
 
-/* Behind some nothing is known for certain any more: control registers, whatever a handler of exits does. */
 static NOINLINE int execute_other(struct emu *e, const struct guest_decoded *d)
 {
 	int err = emu_prepare(e);
@@ -168,12 +163,7 @@ static NOINLINE int execute_other(struct emu *e, const struct guest_decoded *d)
 		return err;
 	if (is_undefined_form(&d->insn))
 		return interpret_undefined(e);
-	if (d->group == STRING && d->insn.prefix)
-		e->elements = ELEMENTS;
-	err = groups[d->group].execute(e);
-	if (d->group == SYSTEM || d->group == TABLE)
-		known_forget(e->vcpu);
-	return err;
+	return groups[d->group].execute(e);
 }
 
 static ALWAYS_INLINE int execute(struct emu *e, const struct guest_decoded *d)

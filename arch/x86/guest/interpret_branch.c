@@ -27,13 +27,6 @@ static int loop(struct emu *e)
 	return err;
 }
 
-/* RIP stays: what delivers the event adds the length. */
-static int raise(struct emu *e, enum event_type type, u8 vector)
-{
-	e->vcpu->inject = (struct vcpu_event){.type = (u8)type, .vector = vector, .insn_len = e->insn->len};
-	return -EFAULT;
-}
-
 /* The index against two numbers in memory, both signed. */
 static int bound(struct emu *e)
 {
@@ -66,11 +59,11 @@ int interpret_branch(struct emu *e)
 	switch (insn->opcode) {
 	case 0x62: return bound(e);
 	case 0x70 ... 0x7f: return branch_if(e, alu_condition(insn->opcode & 15, e->vcpu->rflags));
-	case 0xcc: return raise(e, EVENT_SOFT_EXCEPTION, VEC_BP);
-	case 0xce: return e->vcpu->rflags & FLAG_OF ? raise(e, EVENT_SOFT_EXCEPTION, VEC_OF) : 0;
+	case 0xcc: return interpret_soft_event(e, EVENT_SOFT_EXCEPTION, VEC_BP);
+	case 0xce: return e->vcpu->rflags & FLAG_OF ? interpret_soft_event(e, EVENT_SOFT_EXCEPTION, VEC_OF) : 0;
 	case 0xe0 ... 0xe3: return loop(e);
 	case 0xe9: case 0xeb: return branch_if(e, true);
-	case 0xf1: return raise(e, EVENT_PRIV_SOFT_EXCEPTION, VEC_DB);
+	case 0xf1: return interpret_soft_event(e, EVENT_PRIV_SOFT_EXCEPTION, VEC_DB);
 	default: return -ENOSYS;
 	}
 }

@@ -20,11 +20,10 @@ MUST_CHECK int interpret_stack(struct emu *e);    /* PUSHA, ENTER, POPF, segment
 MUST_CHECK int interpret_segment(struct emu *e);  /* MOV to a segment register, LDS and its like, LAR, LSL, ARPL */
 MUST_CHECK int interpret_table(struct emu *e);    /* groups 6 and 7: LGDT, LTR, VERR, LMSW... */
 MUST_CHECK int interpret_system(struct emu *e); /* what the handlers of exits do; INS, OUTS; MOV CR and DR; HLT, CLI, STI */
-MUST_CHECK int interpret_soft_interrupt(
-	struct emu *e); /* INT n; RIP stays where it is an event, whose delivery adds the length */
-MUST_CHECK int interpret_port(struct emu *e);  /* IN, OUT */
-MUST_CHECK int interpret_x87(struct emu *e);   /* x87 without a memory operand, and WAIT */
-MUST_CHECK int interpret_state(struct emu *e); /* FXSAVE, FXRSTOR */
+MUST_CHECK int interpret_soft_interrupt(struct emu *e); /* INT n */
+MUST_CHECK int interpret_port(struct emu *e);           /* IN, OUT */
+MUST_CHECK int interpret_x87(struct emu *e);            /* x87 without a memory operand, and WAIT */
+MUST_CHECK int interpret_state(struct emu *e);          /* FXSAVE, FXRSTOR */
 
 static inline int interpret_undefined(struct emu *e)
 {
@@ -77,7 +76,10 @@ MUST_CHECK int interpret_read_pointer(struct emu *e, u16 *selector, u64 *offset)
 MUST_CHECK int interpret_load_segment(struct emu *e, enum segment_name which, u16 selector);
 
 /* --- interpret_system.c --- */
-/* The handler of an exit that vcpu->exit describes, but for its kind and the instruction's length; it goes past the instruction. */
+/*
+ * The handler of an exit that vcpu->exit describes, but for its kind and the instruction's length; it goes past the instruction.
+ * Nothing is known for certain behind it.
+ */
 MUST_CHECK int interpret_exit(struct emu *e, enum exit_kind kind);
 /* An instruction for privilege 0: -EFAULT with #GP queued elsewhere. */
 MUST_CHECK int interpret_check_privilege(struct emu *e);
@@ -86,6 +88,8 @@ MUST_CHECK int interpret_time_stamp(struct emu *e, bool with_number);
 /* --- interpret_vector.c --- */
 /* An event in real mode: pushes flags and CS:rip and goes to the vector's handler. 0 or -EFAULT. */
 MUST_CHECK int interpret_deliver_real(struct emu *e, u8 vector, u64 rip);
+/* INT n and its like: delivered at once, or an event, whose delivery adds the length to RIP, which stays. */
+MUST_CHECK int interpret_soft_event(struct emu *e, enum event_type type, u8 vector);
 /* The last step of any event's delivery, once CS is loaded: RIP, and these flags off, beside TF and RF. */
 void interpret_enter_handler(struct vcpu *vcpu, u64 rip, u64 cleared);
 

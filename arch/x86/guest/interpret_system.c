@@ -18,13 +18,16 @@
 
 #define MSR_TSC_AUX 0xc0000103u
 #define TSS32_BUSY 11u
+#define COST_HANDLER 20u /* interpret.h */
 
 int interpret_exit(struct emu *e, enum exit_kind kind)
 {
 	e->vcpu->exit.kind = kind;
 	e->vcpu->exit.insn_len = e->insn->len;
 	e->done = true;
+	e->vcpu->interpreted += COST_HANDLER;
 	exit_dispatch(e->vcpu);
+	known_forget(e->vcpu);
 	return 0;
 }
 
@@ -108,21 +111,28 @@ static int string_port(struct emu *e)
 static int move_control(struct emu *e, bool write)
 {
 	struct vcpu_exit *exit = &e->vcpu->exit;
+	int err = interpret_check_privilege(e);
 
+	if (err)
+		return err;
+	if (write && e->insn->reg == 2) {
+		e->vcpu->cr2 = (u32)e->vcpu->gpr[e->insn->rm];
+		return 0;
+	}
 	exit->operand_known = true;
 	exit->cr = e->insn->reg;
 	exit->gpr = e->insn->rm;
-	if (write && exit->cr == 2) {
-		e->vcpu->cr2 = (u32)e->vcpu->gpr[exit->gpr];
-		return interpret_check_privilege(e);
-	}
-	return privileged_exit(e, write ? EXIT_CR_WRITE : EXIT_CR_READ);
+	return interpret_exit(e, write ? EXIT_CR_WRITE : EXIT_CR_READ);
 }
 
 static int clear_task_switched(struct emu *e)
 {
+	int err = interpret_check_privilege(e);
+
+	if (err)
+		return err;
 	e->vcpu->exit.operand_known = e->vcpu->exit.clts = true;
-	return privileged_exit(e, EXIT_CR_WRITE);
+	return interpret_exit(e, EXIT_CR_WRITE);
 }
 
 static int move_debug(struct emu *e, bool write)
@@ -135,10 +145,12 @@ static int move_debug(struct emu *e, bool write)
 	n = debug_move_register(vcpu, e->insn->reg & 7);
 	if (n < 0)
 		return n;
-	if (write)
+	if (write) {
 		debug_register_write(vcpu, (u32)n, (u32)vcpu->gpr[e->insn->rm]);
-	else
+		known_forget(vcpu);
+	} else {
 		emu_set_reg(e, e->insn->rm, 4, debug_register_read(vcpu, (u32)n));
+	}
 	return 0;
 }
 

@@ -159,25 +159,33 @@ static int store_table(struct emu *e, enum segment_name which)
 	return err ? err : emulate_write(e->vcpu, e->gva, bytes, sizeof(bytes));
 }
 
+/* Of what a VM entry asks of the two all is true outside IA-32e mode: who executes the guest stays decided. */
+static void set_table(struct vcpu *vcpu, enum segment_name which, const struct segment *in)
+{
+	u8 execution = vcpu->execution;
+
+	known_set_segment(vcpu, which, in);
+	vcpu->execution = execution;
+}
+
 static int load_table(struct emu *e, enum segment_name which)
 {
 	struct segment s = {0};
-	u8 bytes[6];
 	u16 limit;
 	u32 base;
 	int err = interpret_check_privilege(e);
 
 	if (!err)
-		err = emu_locate(e, sizeof(bytes), SEGMENT_READ);
+		err = emu_locate(e, sizeof(limit) + sizeof(base), SEGMENT_READ);
 	if (!err)
-		err = emulate_read(e->vcpu, e->gva, bytes, sizeof(bytes));
+		err = emulate_read(e->vcpu, e->gva, &limit, sizeof(limit));
+	if (!err)
+		err = emulate_read(e->vcpu, (u32)(e->gva + sizeof(limit)), &base, sizeof(base));
 	if (err)
 		return err;
-	memcpy(&limit, bytes, sizeof(limit));
-	memcpy(&base, bytes + sizeof(limit), sizeof(base));
 	s.limit = limit;
 	s.base = e->insn->opsize == 2 ? base & BASE_OF_16_BITS : base;
-	known_set_segment(e->vcpu, which, &s);
+	set_table(e->vcpu, which, &s);
 	return 0;
 }
 

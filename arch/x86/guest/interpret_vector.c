@@ -38,15 +38,20 @@ int interpret_deliver_real(struct emu *e, u8 vector, u64 rip)
 }
 
 /* In real mode a far call, with no single step behind it, for TF is clear by then. */
-int interpret_soft_interrupt(struct emu *e)
+int interpret_soft_event(struct emu *e, enum event_type type, u8 vector)
 {
 	struct vcpu *vcpu = e->vcpu;
-	u8 vector = (u8)e->insn->imm, len = e->insn->len;
+	u8 len = e->insn->len;
 
 	if (interpret_is_real(e)) {
 		e->branched = true;
 		return interpret_deliver_real(e, vector, vcpu->rip + len);
 	}
-	vcpu->inject = (struct vcpu_event){.type = EVENT_SOFT_INTERRUPT, .vector = vector, .insn_len = len};
+	vcpu->inject = (struct vcpu_event){.type = (u8)type, .vector = vector, .insn_len = len};
 	return -EFAULT;
+}
+
+int interpret_soft_interrupt(struct emu *e)
+{
+	return interpret_soft_event(e, EVENT_SOFT_INTERRUPT, (u8)e->insn->imm);
 }

@@ -37,9 +37,10 @@ MUST_CHECK static ALWAYS_INLINE int system_read(struct vcpu *vcpu, gva_t at, voi
 {
 	const struct shadow_ram *ram = known_ram(vcpu, at, len);
 
-	if (likely(ram) && shadow_read_ram(ram, at & ~PAGE_MASK, buf, len))
-		return 0;
-	return system_read_anywhere(vcpu, at, buf, len);
+	if (unlikely(!ram))
+		return system_read_anywhere(vcpu, at, buf, len);
+	shadow_read_ram(ram, at & ~PAGE_MASK, buf, len);
+	return 0;
 }
 
 /*

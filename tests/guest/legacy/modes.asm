@@ -887,7 +887,15 @@ measure:
 	COST	"OUT", {out 0x80, al}
 	COST	"PUSH and POP", {push ax}, {pop ax}
 	COST	"REP MOVSB of 64 bytes", {mov si, DATA}, {mov di, DATA + 64}, {mov cx, 64}, {rep movsb}
+	COST	"REP STOSW of 64 words", {mov di, DATA}, {mov cx, 64}, {rep stosw}
+	COST	"STOSW and LODSW", {mov si, DATA}, {mov di, DATA}, {stosw}, {lodsw}
+	COST	"PUSHA and POPA", {pusha}, {popa}
+	COST	"ENTER with 4 levels and LEAVE", {mov cx, bp}, {mov bp, sp}, {sub sp, 16}, {enter 2, 4}, {leave}, {add sp, 16}, {mov bp, cx}
+	COST	"LIDT", {lidt [AT(idt16)]}
+	COST	"MOV from CR0", {mov eax, cr0}
+	COST	"CPUID", {cpuid}
 	ret
+idt16:	dw 0x3ff, 0, 0
 on_nothing:
 	iret
 real_end:
