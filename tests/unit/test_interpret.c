@@ -228,6 +228,15 @@ static void code_is_fetched_across_pages(void **state)
 		assert_int_equal(vcpu.rip, at + 7);
 	}
 	assert_int_equal((u32)vcpu.gpr[GPR_RBX], (u32)(8 * 0x12345678ull));
+	vcpu.gpr[GPR_RBX] = 0;
+	for (u32 at = 0x1ff1; at < 0x2000;
+	     at++) { /* the same addresses, other bytes: at last in the second page alone */
+		vcpu.rip = at;
+		assert_int_equal(STEP("\x66\x81\xc3\x01\x00\x00\x00"), INTERPRETED);
+		vcpu.rip = at;
+		assert_int_equal(STEP("\x66\x81\xc3\x01\x00\x01\x00"), INTERPRETED);
+	}
+	assert_int_equal((u32)vcpu.gpr[GPR_RBX], 15 * 0x10002u);
 }
 
 static void operands_end_at_the_limit(void **state)

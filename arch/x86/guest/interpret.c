@@ -12,6 +12,7 @@
 #include "arch/x86/guest/known.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
+#include "lib/string.h"
 
 /* What is added to vcpu->interpreted: make bench-interpret. */
 #define COST_MEMORY 2u /* loaded and stored */
@@ -239,14 +240,30 @@ static NOINLINE const struct guest_decoded *decode_anew(struct emu *e, const str
 	return d;
 }
 
-static ALWAYS_INLINE const u8 *find_code(struct vcpu *vcpu, u32 at)
+/* Put together, if both pages are known RAM. */
+static NOINLINE const u8 *code_of_two_pages(const struct vcpu *vcpu, u32 at, u8 *bytes)
+{
+	u32 first = PAGE_SIZE - (at & ~PAGE_MASK);
+	const struct shadow_ram *ram = known_ram(vcpu, at, first);
+
+	if (!ram)
+		return NULL;
+	memcpy(bytes, ram->at + (at & ~PAGE_MASK), first);
+	ram = known_ram(vcpu, (u32)(at + first), FETCHED - first);
+	if (!ram)
+		return NULL;
+	memcpy(bytes + first, ram->at, FETCHED - first);
+	return bytes;
+}
+
+static ALWAYS_INLINE const u8 *find_code(struct vcpu *vcpu, u32 at, u8 *bytes)
 {
 	const struct shadow_ram *ram = known_ram(vcpu, at, FETCHED);
 
 	if (likely(ram))
 		return ram->at + (at & ~PAGE_MASK);
 	if ((at & ~PAGE_MASK) > PAGE_SIZE - FETCHED)
-		return NULL;
+		return code_of_two_pages(vcpu, at, bytes);
 	return shadow_find_code(vcpu->mmu, at, insn_access(vcpu, false, true));
 }
 
@@ -259,12 +276,13 @@ static ALWAYS_INLINE const struct guest_decoded *fetch(struct emu *e, const stru
 	struct vcpu *vcpu = e->vcpu;
 	u32 at = (u32)(cs->base + vcpu->rip);
 	struct guest_decoded *d = &guest_of(vcpu)->decoded[at % DECODED_MAX];
+	u8 bytes[FETCHED];
 	const u8 *code;
 	u64 low, high;
 
 	if (unlikely(vcpu->rip + FETCHED > cs->limit))
 		return fetch_slow(e, cs);
-	code = find_code(vcpu, at);
+	code = find_code(vcpu, at, bytes);
 	if (unlikely(!code))
 		return fetch_slow(e, cs);
 	__builtin_memcpy(&low, code, sizeof(low));

@@ -849,7 +849,7 @@ on_tick8:
 
 ; --- costs -----------------------------------------------------------------------------------
 
-; COST name, instruction...: ticks of 256 times, divided by that; the LOOP is part of it
+; COST name, instruction...: ticks of 256 times, divided by that; the LOOP is part of it. Not at the end of a page, where fetches take two
 %assign costs_made 0
 %macro COST 2-*
 	[section .strings]
@@ -862,6 +862,8 @@ cost_ %+ costs_made:
 .none:	mov	bp, 256
 	rdtsc
 	mov	[COSTS + 4 * costs_made], eax
+	jmp	near .again
+	times (128 - (($ - $$) & 127)) & 127 nop
 .again:
 	%rep %0 - 1
 	%rotate 1
@@ -889,11 +891,13 @@ measure:
 	COST	"REP MOVSB of 64 bytes", {mov si, DATA}, {mov di, DATA + 64}, {mov cx, 64}, {rep movsb}
 	COST	"REP STOSW of 64 words", {mov di, DATA}, {mov cx, 64}, {rep stosw}
 	COST	"STOSW and LODSW", {mov si, DATA}, {mov di, DATA}, {stosw}, {lodsw}
+	sub	sp, 64	; all in one page
 	COST	"PUSHA and POPA", {pusha}, {popa}
 	COST	"ENTER with 4 levels and LEAVE", {mov cx, bp}, {mov bp, sp}, {sub sp, 16}, {enter 2, 4}, {leave}, {add sp, 16}, {mov bp, cx}
 	COST	"LIDT", {lidt [AT(idt16)]}
 	COST	"MOV from CR0", {mov eax, cr0}
 	COST	"CPUID", {cpuid}
+	add	sp, 64
 	ret
 idt16:	dw 0x3ff, 0, 0
 on_nothing:
