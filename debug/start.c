@@ -11,6 +11,7 @@
 #include "debug/death.h"
 #include "debug/gdb_guest.h"
 #include "debug/monitor.h"
+#include "debug/names.h"
 #include "debug/pin.h"
 #include "debug/port.h"
 #include "debug/shared.h"
@@ -219,6 +220,7 @@ void debug_start(const struct boot_info *info, struct vcpu *boot)
 	} else if (debug->death == BOOT_DEATH_USUAL) {
 		return;
 	}
+	names_init(info);
 	stop_init(session);
 	death_init((enum boot_death)debug->death, port_is_open());
 	debug_hooks = &hooks;
