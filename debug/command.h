@@ -27,7 +27,7 @@ bool command_number(struct monitor *m, const struct words *w, u32 n, u64 fallbac
 bool command_address(struct monitor *m, const struct words *w, u32 n, u64 *value);
 
 /* Tables, which end with a name of NULL: commands.h has them all. */
-extern const struct command commands_code[], commands_cpu[], commands_guest[], commands_memory[],
+extern const struct command commands_code[], commands_cpu[], commands_dump[], commands_guest[], commands_memory[],
 	commands_shadow[], commands_stack[];
 
 #endif

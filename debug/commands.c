@@ -12,7 +12,7 @@ static bool begins(const struct command *c, const char *name, u32 length)
 
 /* --- help --------------------------------------------------------------------------------- */
 
-static const struct command *const command_tables[8];
+static const struct command *const command_tables[9];
 
 static void help(struct monitor *m, const struct words *w)
 {
@@ -39,9 +39,9 @@ static const struct command commands_help[] = {
 	{NULL, NULL, NULL, NULL},
 };
 
-static const struct command *const command_tables[8] = {
+static const struct command *const command_tables[9] = {
 	commands_help, commands_cpu,  commands_guest, commands_memory, commands_shadow, commands_stack,
-	commands_code, NULL,
+	commands_code, commands_dump, NULL,
 };
 
 /* --- finding them ------------------------------------------------------------------------- */
