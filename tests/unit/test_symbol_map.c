@@ -138,6 +138,7 @@ static void set(u8 *file, u32 at, u64 value, u32 bytes)
 /* A header, four sections from 64 on (none, code, symbols, names), symbols from 320 on and names from 560 on. */
 static void write_elf(u8 file[ELF_BYTES])
 {
+	static const u8 ident[] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
 	static const char names[] = "\0run\0data\0file\0local\0value";
 	static const struct {
 		u8 name, info;
@@ -150,10 +151,7 @@ static void write_elf(u8 file[ELF_BYTES])
 	};
 
 	memset(file, 0, ELF_BYTES);
-	memcpy(file,
-	       "\x7f"
-	       "ELF\2\1\1",
-	       7);
+	memcpy(file, ident, sizeof(ident));
 	set(file, 40, 64, 8);
 	set(file, 58, 64, 2);
 	set(file, 60, 4, 2);
