@@ -245,6 +245,8 @@ u64 symbol_map_measure(const u8 *file, u64 size, struct symbol_fault *fault)
 		}
 		if (!s.fault && count > COUNT_MAX)
 			s.fault = "it has more symbols than 4194304";
+		else if (!s.fault && names > NAMES_MAX)
+			s.fault = "its names are longer than 256 MiB";
 		else if (!s.fault && !count)
 			s.fault = "it has no symbols";
 		else if (!s.fault && !any)

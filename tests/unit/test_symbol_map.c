@@ -225,6 +225,39 @@ static void a_damaged_elf_file_is_refused(void **state)
 		free(make(file, size));
 }
 
+/* Symbols of an ELF file may share a name, so a file is shorter than what becomes of it. */
+static void more_than_a_table_holds_is_refused(void **state)
+{
+	static const struct {
+		u32 count, length;
+		const char *what;
+	} cases[] = {
+		{(1u << 19) + 1, SYMBOL_NAME_MAX, "longer than 256 MiB"},
+		{(1u << 22) + 1, 1, "more symbols than"},
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		u32 names = 320, table = names + SYMBOL_NAME_MAX + 1, size = table + 24 * cases[i].count;
+		u8 *file = calloc(1, size);
+
+		write_elf(file);
+		memset(file + names, 0, ELF_BYTES - names);
+		memset(file + names, 'n', cases[i].length);
+		set(file, 64 + 128 + 24, table, 8);
+		set(file, 64 + 128 + 32, 24ull * cases[i].count, 8);
+		set(file, 64 + 192 + 24, names, 8);
+		set(file, 64 + 192 + 32, SYMBOL_NAME_MAX + 1, 8);
+		for (u32 k = 0; k < cases[i].count; k++) {
+			set(file, table + 24 * k + 4, 0x12, 1);
+			set(file, table + 24 * k + 6, 1, 2);
+			set(file, table + 24 * k + 8, 0x401000, 8);
+		}
+		assert_int_equal(symbol_map_measure(file, size, &fault), 0);
+		assert_non_null(strstr(fault.what, cases[i].what));
+		free(file);
+	}
+}
+
 static void random_changes_lead_nowhere(void **state)
 {
 	u8 elf[ELF_BYTES];
@@ -266,6 +299,7 @@ int main(void)
 		cmocka_unit_test(a_long_name_is_refused),
 		cmocka_unit_test(elf_symbols_are_taken),
 		cmocka_unit_test(a_damaged_elf_file_is_refused),
+		cmocka_unit_test(more_than_a_table_holds_is_refused),
 		cmocka_unit_test(random_changes_lead_nowhere),
 		cmocka_unit_test(many_symbols_are_in_order),
 	};
