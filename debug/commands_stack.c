@@ -50,12 +50,13 @@ static bool is_behind_call(const struct stack *s, u64 address)
 	return false;
 }
 
-/* Where there are no symbols it must lie as near to the code that runs as code of one program does. */
+/* By its symbol. Where there is none (modules, programs) it must lie as near to the code that runs as code of one program does. */
 static bool may_be_code(const struct stack *s, u64 address)
 {
 	u64 distance = address > s->rip ? address - s->rip : s->rip - address;
+	char name[NAMES_TEXT];
 
-	return names_count() ? names_is_code(address - 1) : distance < BIT(30);
+	return names_describe(address - 1, "", name)[0] ? names_is_code(address - 1) : distance < BIT(30);
 }
 
 static void show(const struct stack *s, u32 *frames, u64 at, u64 address)
