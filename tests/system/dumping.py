@@ -16,10 +16,10 @@ import threading
 
 import acpi
 import vm
-from common import BOOT_TIMEOUT, IMAGE_PASSED, IMAGE_TIMEOUT, boot, debian, log_path, remembered, require, run_command, scratch, slow
+from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, IMAGE_PASSED, IMAGE_TIMEOUT, boot, debian, log_path, remembered, require, run_command, scratch, slow
 from gdb_session import require_said
 from monitor import connect
-from sessions import PROMPT, SHELL, Session, check_commands, converse, judge_lines, machine
+from sessions import PROMPT, SHELL, Session, check_commands, converse, free_port, judge_lines, machine, reach
 from talking import talk
 
 TALKER = "build/guest/talker"
@@ -96,6 +96,27 @@ DUMPED = [
 ]
 
 
+def hidden_of(text):
+    return [(int(first, 16), int(last, 16)) for first, last in re.findall(r"([0-9a-f]{16}) - ([0-9a-f]{16}) hidden", text)]
+
+
+def segments_of(core):
+    """(physical address, bytes) of what the core has."""
+    with open(core, "rb") as file:
+        data = file.read(64 + 56 * 65536)
+    entries = [struct.unpack_from("<IIQQQQQQ", data, 64 + 56 * i) for i in range(struct.unpack_from("<H", data, 56)[0])]
+    return [(entry[4], entry[6]) for entry in entries if entry[0] == 1]
+
+
+def check_hidden(path, hidden):
+    """The page where other processors start, the hypervisor's, is not in a dump of the first MiB."""
+    core, _ = dump(path, "--range", "0", "0x100000")
+    segments = segments_of(core)
+    require(any(last < 0xa0000 for _, last in hidden) and (0, hidden[0][0]) in segments, f"hidden is {hidden}, and segments are {segments}")
+    for first, last in hidden:
+        require(all(base > last or base + count <= first for base, count in segments), f"{first:x} is in the dump: {segments}")
+
+
 def dump_and_compare(session, path):
     session.stop()
     session.ask("page 0")
@@ -104,8 +125,7 @@ def dump_and_compare(session, path):
                              ("step", r"  at [a-z_]+\+0x"),
                              ("dis talk 4", r"talk\+0x0:\n(0{9}4[0-9a-f]{6}  [0-9a-f ]{20}[ +] \S.*\n){4}"), ("walk rip", r"walk of [0-9a-f]{16} on CPU 0: [a-z_]+\+0x"),
                              ("bt", r"#0  [0-9a-f]{16}  [a-z_]+\+0x.*\n(.*\n)*.*  (talk|run|smp_run|run_tests)\+0x")])
-    text = session.ask("regs")
-    values = registers_of(text)
+    values, hidden = registers_of(session.ask("regs")), hidden_of(session.ask("map"))
     leave(session)
     line = NoisyLine(path, 8000)
     core, said = dump(line.path, "--range", "0x4000000", "0x800000")  # QEMU's port has a system call for each byte: all of it takes minutes
@@ -114,6 +134,7 @@ def dump_and_compare(session, path):
     require_said(text, [pattern for _, pattern in DUMPED])
     require(os.path.getsize(core) < 9 << 20, "the core has more than the range")
     require(re.search(r"^  2 ", text, re.M), f"gdb has not the second processor: {text[:300]!r}")
+    check_hidden(path, hidden)
 
 
 def test_dump_over_a_line_that_changes_bytes_is_whole():
@@ -133,18 +154,73 @@ def test_dump_over_a_line_that_changes_bytes_is_whole():
     require(result.exit == IMAGE_PASSED, f"QEMU ended with {result.exit}")
 
 
+class Exchange:
+    """A socket for one client after the other at a line of which the emulator lets nobody go."""
+
+    def __init__(self, wire):
+        self.path, self.wire, self.near = scratch("exchange"), wire, None
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(self.path)
+        self.server.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+        threading.Thread(target=self.copy, daemon=True).start()
+
+    def accept(self):
+        while True:
+            near, _ = self.server.accept()
+            self.near = near
+            with contextlib.suppress(OSError):
+                while data := near.recv(4096):
+                    self.wire.sendall(data)
+
+    def copy(self):
+        with contextlib.suppress(OSError):
+            while data := self.wire.recv(4096):
+                with contextlib.suppress(OSError, AttributeError):  # nobody is there
+                    self.near.sendall(data)
+
+
+def look_dump_and_end(session, match, path):
+    session.stop()
+    session.ask("page 0")
+    stop, room = int(match.group(1), 16), int(match.group(3), 16)
+    check_commands(session, [("regs", r"  at [a-z_]+\+0x"), ("dis talk 4", r"talk\+0x0:\n(0{9}4[0-9a-f]{6}  [0-9a-f ]{20}[ +] \S.*\n){4}"), ("walk rip", "they agree"),
+                             ("bt", r"#0  [0-9a-f]{16}  [a-z_]+\+0x.*\n(.*\n)*.*  (talk|run|smp_run|run_tests)\+0x")])
+    leave(session)
+    core, _ = dump(path, "--range", f"{room & ~0xfff:#x}", "0x2000")
+    require_said(gdb(core, ["x/s room"], [TALKER + ".elf"]), ['"the monitor reads this"'])
+    session = Session(connect(path), BOCHS_TIMEOUT)
+    session.stop()
+    session.ask(f"write {stop:x} 01")
+    session.go_on()
+
+
+def test_names_a_dump_and_a_panic_in_bochs_on_vmx():
+    port, exchanges = free_port(), []
+
+    def reach_exchange():
+        exchanges.append(Exchange(reach(port)))
+        return connect(exchanges[0].path)
+
+    guest = machine(1, "monitor=ttyS1 panic=watch", "panic=1", emulator="bochs", symbols=TALKER + ".elf", debug=f"127.0.0.1:{port}")
+    result = converse("bochs-dump", guest, lambda session, match: look_dump_and_end(session, match, exchanges[0].path), BOCHS_TIMEOUT, reach_exchange,
+                      until=rb"the guest has stopped; reset the machine|END: \d+ failures")
+    for pattern in (r"guest died: the guest's kernel has panicked on CPU 0\n", r"rip [0-9a-f]{16} .*  at \w+\+0x", r"guest stopped: the guest's kernel has panicked"):
+        require(re.search(pattern, result.text), f"the report has no {pattern!r}")
+
+
 # --- Linux: a map from /proc/kallsyms, a kernel that moves, and its panic -------------------------
 
 @remembered
-def kallsyms():
+def kallsyms(kind):
     """What a first start of the kernel says of itself."""
-    result = run_command("kallsyms", debian(umbra="bare", command="gzip -c /proc/kallsyms | base64"))
+    result = run_command("kallsyms-" + kind, debian(kind, umbra="bare", command="gzip -c /proc/kallsyms | base64"))
     return gzip.decompress(base64.b64decode(result.output))
 
 
-def map_file():
+def map_file(kind="cloud"):
     with open(scratch("kallsyms"), "wb") as file:
-        file.write(kallsyms())
+        file.write(kallsyms(kind))
     return scratch("kallsyms")
 
 
@@ -178,6 +254,24 @@ def test_names_of_a_kernel_that_moves_and_its_panic():
                     r"gdtr +base [0-9a-f]{16} limit", r"idtr +base [0-9a-f]{16} limit 00000fff\n", r"walk of [0-9a-f]{16} on CPU \d: pvpanic\w+\+0x|rip [0-9a-f]{16} ",
                     r"last branch from", r"exits, the last 16:", r"guest stopped: the guest's kernel has panicked"):
         require(re.search(pattern, text), f"the report has no {pattern!r}")
+
+
+def name_i386(talker, path):
+    session, said = session_with_linux(talker, path)
+    require(re.search(r"symbols: \d+, (at|0x[0-9a-f]+ (above|below)) the file's addresses", said), f"the session began with {said!r}")
+    check_commands(session, [("dis asm_exc_page_fault 3", r"asm_exc_page_fault\+0x0:\n(0{8}[0-9a-f]{8}  .*\n){3}"), ("mem linux_banner 10", r"\|Linux version "),
+                             ("regs", r"32-bit .*  at \w+\+0x"), ("bt", r"#0  0{8}[0-9a-f]{8}  \w+\+0x.*\n(.*\n)*.*  (do_idle|cpu_startup_entry|rest_init|start_\w+)\+0x")])
+    leave(session)
+    core, said = dump(path, "--continue", "--range", "0", "0x1000000")
+    require_said(gdb(core, ["info threads", "print/x $rip >> 31"]), [r"^\* 1 ", r"^\$1 = 0x1$"])
+    talker.wire.sendall(b"poweroff -f\n")
+
+
+@slow
+def test_names_of_an_i386_kernel():
+    path = scratch("debug")
+    result = talk("names-i386", debian("686-pae", umbra="monitor=ttyS1", symbols=map_file("686-pae"), debug=path), lambda talker: name_i386(talker, path), 2 * BOOT_TIMEOUT)
+    require(result.exit == 0, f"QEMU ended with {result.exit}")
 
 
 def dump_linux(talker, path, said):
@@ -251,6 +345,9 @@ def test_core_has_what_page_tables_map_and_all_processors():
             [(0xffff800000000000, 0), (0xffff800000100000, 0x100000), (0xffffffff81000000, 0x200000)], f"it maps {kernel}")
     require(tool.virtual_loads(memory, [cpu(0, 0x3000)]) == kernel, "of a user's tables the kernel's are not found")
     require(len(tool.virtual_loads(memory, [cpu(0, 0x9000)])) == 1, "what is before a kernel's tables is taken for them")
+    memory.pages[0xb000] = page_of({i: 0xb003 for i in range(512)})
+    tool.MAPPED_MAX = 5000
+    require(len(tool.virtual_loads(memory, [cpu(0, 0xb000)])) < 5600, "tables that name themselves are not left")
     require(tool.write_core(core, memory, [cpu(0, 0x2000), cpu(1, 0x2000)]) == (3, True), "ranges or VMCOREINFO are missing")
     text = gdb(core, ["info threads", "print/x $rip", "print $rbx", "x/s 0xffffffff81001000", "x/s 0x0100000000201000"])
     require_said(text, [r"^\* 1 ", r"^  2 ", r"^\$1 = 0xffffffff81001000$", r"^\$2 = 7$", r'"in the kernel"', r'"in the kernel"'])
