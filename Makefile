@@ -125,7 +125,7 @@ $(B)/core.stripped.elf: $(B)/core.elf
 # lib/'s strings and printf are compiled a second time, with these flags.
 EFI_C := $(sort $(wildcard boot/*.c))
 EFI_ASM := $(sort $(wildcard boot/*.asm))
-EFI_LIB_C := lib/printf.c lib/string.c lib/uart.c
+EFI_LIB_C := lib/printf.c lib/string.c lib/symbol_map.c lib/uart.c
 EFI_OBJ := $(EFI_C:%.c=$(B)/%.o) $(EFI_ASM:%.asm=$(B)/%.asm.o) $(EFI_LIB_C:%.c=$(B)/boot-%.o)
 EFI_CFLAGS := -std=gnu11 -O2 -g -fpic -fshort-wchar -ffreestanding -fno-stack-protector -mno-red-zone \
 	-maccumulate-outgoing-args -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables \
@@ -189,7 +189,7 @@ UNIT_LIB_C := $(sort $(wildcard lib/*.c mm/*.c mm/shadow/*.c mm/witness/*.c)) $(
 	$(wildcard $(foreach f,acpi_find acpi_merge bzimage details efi_map entry entry_list glob guest_map keys line_edit lines loader_config menu_model menu_view multiboot \
 	multiboot_elf multiboot_image multiboot_info multiboot_info1 multiboot_info2 multiboot_write options page_tables plan ranges secure_policy selftest_text serial_option text tpm_log uart_pci uart_tables uki utf16 version,boot/$(f).c)) \
 	arch/x86/acpi.c arch/x86/debug_hooks.c arch/x86/execute.c arch/x86/font.c arch/x86/memory.c arch/x86/screen.c $(filter-out %/hw.c,$(sort $(wildcard arch/x86/guest/*.c))) \
-	$(filter-out debug/gdb_guest.c,$(sort $(wildcard debug/gdb*.c))) $(wildcard $(foreach f,console format line points shared words,debug/$(f).c)) \
+	$(filter-out debug/gdb_guest.c,$(sort $(wildcard debug/gdb*.c))) $(wildcard $(foreach f,console disassemble dump_pack format line points shared words,debug/$(f).c)) \
 	$(wildcard $(foreach f,exits segments control state fast_path nmi halt,svm/$(f).c)) \
 	$(wildcard $(foreach f,capability check check_guest check_report control exits halt nmi segments v8086,vmx/$(f).c))
 # The core's own assembly, where the host can run it.
@@ -203,6 +203,7 @@ build/unit/obj/arch/x86/execute.o: UNIT_CFLAGS += -mgeneral-regs-only
 
 UNIT_LIBS_test_isr := -no-pie
 UNIT_LIBS_test_decode := -lZydis
+UNIT_LIBS_test_disassemble := -lZydis
 UNIT_LIBS_test_insn_shape := -lZydis
 UNIT_LIBS_test_cr3_pair := -lunicorn
 UNIT_LIBS_test_bounce := -lunicorn
@@ -598,7 +599,7 @@ usb: $(if $(DEV),build/umbra.img) ## Write build/umbra.img to a stick, DEV=/dev/
 DIST := build/umbra-$(VERSION).tar.zst
 dist: $(DIST) ## Pack the image, the stick, umbractl and the documents into build/umbra-VERSION.tar.zst
 
-$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist tools/umbra-install tools/umbra-trace
+$(DIST): build/umbra.efi build/umbra.img $(UMBRACTL) $(wildcard docs/* docs/*/*) README.md LICENSE VERSION tools/make-dist tools/umbra-dump tools/umbra-install tools/umbra-trace
 	$(call say,DIST,$@)
 	$(Q)tools/make-dist $@ umbra-$(VERSION)
 

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC 0x41524d55u /* "UMRA" */
-#define BOOT_INFO_VERSION 6u
+#define BOOT_INFO_VERSION 7u
 
 /* What a range of physical memory is. */
 enum boot_mem_kind {
@@ -22,7 +22,7 @@ enum boot_mem_kind {
 	BOOT_MEM_FIRMWARE, /* RAM the guest may touch but that is not free: runtime services, ACPI tables and NVS */
 	BOOT_MEM_RESERVED, /* reserved by the firmware; passed through to the guest as it is, never allocated */
 	BOOT_MEM_MMIO, /* device memory listed in the firmware's map */
-	BOOT_MEM_HV_IMAGE, /* the hypervisor's image, stacks, boot_info, first page tables, start-up page; hidden */
+	BOOT_MEM_HV_IMAGE, /* the hypervisor's image, stacks, boot_info, first page tables, start-up page, symbols; hidden */
 	BOOT_MEM_HV_POOL, /* the hypervisor's pool: metadata and shadow pages; hidden; one range, 2 MiB aligned */
 };
 
@@ -78,6 +78,8 @@ struct boot_debug {
 	uint32_t escape;       /* BOOT_MONITOR_SHARED: the byte, 1 to 26 */
 	uint32_t death;        /* enum boot_death */
 	uint32_t gdb;          /* BOOT_MONITOR_PORT: it is GDB's port, not the monitor's */
+	uint32_t panic;        /* a panic of the guest's kernel is its death */
+	uint32_t reserved;
 };
 
 #define BOOT_CPUID_HIDE_MAX 256
@@ -111,6 +113,8 @@ struct boot_info {
 		heap_size; /* free pages of the HV_IMAGE range, for what must lie below 4 GiB */
 	uint64_t pool_base, pool_size;
 	uint64_t startup_page; /* one page below 1 MiB where other processors start; 0: none was free */
+	uint64_t symbols_base,
+		symbols_size; /* struct symbol_map (lib/symbol_map.h) of the guest's kernel; size 0: none */
 	uint64_t acpi_rsdp; /* 0: none */
 	uint64_t efi_system_table;
 	uint64_t tsc_at_entry;
@@ -124,10 +128,10 @@ _Static_assert(sizeof(struct boot_range) == 24, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_guest_state) == 104, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_framebuffer) == 32, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_uart) == 24, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_debug) == 40, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_options) == 856, "layout shared with boot/");
-_Static_assert(offsetof(struct boot_info, guest) == 1032, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_info) == 1136, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_debug) == 48, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_options) == 864, "layout shared with boot/");
+_Static_assert(offsetof(struct boot_info, guest) == 1056, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_info) == 1160, "layout shared with boot/");
 
 /*
  * How boot/ enters the core (the symbol core_entry of the core's ELF), with

@@ -136,27 +136,31 @@ static bool place(uint64_t bytes, uint64_t alignment, const struct plan_place *i
 	return memory_place(&where, base);
 }
 
-static bool place_pool(struct hv_memory *hv)
+static bool place_anywhere(uint64_t bytes, uint64_t alignment, uint64_t *base)
 {
 	uint32_t i;
 
 	for (i = 0; i < PLAN_POOL_PLACES; i++)
-		if (place(hv->pool_size, PLAN_ALIGNMENT, &plan_pool_places[i], &hv->pool_base))
+		if (place(bytes, alignment, &plan_pool_places[i], base))
 			return true;
 	return false;
+}
+
+static void hide(struct hv_memory *hv, uint64_t base, uint64_t size, uint32_t kind)
+{
+	hv->hidden[hv->hidden_count++] = (struct map_hidden){base, size, kind};
 }
 
 static void reserve_startup_page(struct hv_memory *hv)
 {
 	hv->startup_page = 0;
 	if (place(PAGE_BYTES, PAGE_BYTES, &plan_startup_place, &hv->startup_page))
-		hv->hidden[hv->hidden_count++] =
-			(struct map_hidden){hv->startup_page, PAGE_BYTES, BOOT_MEM_HV_IMAGE};
+		hide(hv, hv->startup_page, PAGE_BYTES, BOOT_MEM_HV_IMAGE);
 }
 
 bool core_reserve(struct hv_memory *hv, struct boot_error *error)
 {
-	if (!place_pool(hv))
+	if (!place_anywhere(hv->pool_size, PLAN_ALIGNMENT, &hv->pool_base))
 		return boot_error_set(error,
 				      "not enough memory: no free block of %llu MiB for the"
 				      " hypervisor's pool; add memory or set a smaller pool=",
@@ -166,11 +170,22 @@ bool core_reserve(struct hv_memory *hv, struct boot_error *error)
 				      "not enough memory: no free block of %llu MiB below"
 				      " 4 GiB for the hypervisor; add memory",
 				      MIB_OF(hv->reserve_size));
-	hv->hidden[0] = (struct map_hidden){hv->reserve_base, hv->reserve_size, BOOT_MEM_HV_IMAGE};
-	hv->hidden[1] = (struct map_hidden){hv->pool_base, hv->pool_size, BOOT_MEM_HV_POOL};
-	hv->hidden_count = 2;
+	hv->hidden_count = 0;
+	hide(hv, hv->reserve_base, hv->reserve_size, BOOT_MEM_HV_IMAGE);
+	hide(hv, hv->pool_base, hv->pool_size, BOOT_MEM_HV_POOL);
 	reserve_startup_page(hv);
 	return true;
+}
+
+void *core_reserve_symbols(struct hv_memory *hv, uint64_t bytes)
+{
+	uint64_t size = ROUND_UP(bytes, PAGE_BYTES);
+
+	if (!place_anywhere(size, PAGE_BYTES, &hv->symbols_base))
+		return NULL;
+	hv->symbols_size = size;
+	hide(hv, hv->symbols_base, size, BOOT_MEM_HV_IMAGE);
+	return at_address(hv->symbols_base);
 }
 
 /* Divides the HV_IMAGE block behind the load segments. */

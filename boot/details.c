@@ -53,6 +53,7 @@ static void tell_files(struct teller *teller, const struct boot_entry *entry)
 	}
 	for (i = 0; i < entry->acpi_count; i++)
 		tell(teller, "acpi", entry->acpi[i]);
+	tell(teller, "symbols", entry->symbols);
 }
 
 static void tell_tries(struct teller *teller, const struct boot_entry *entry)

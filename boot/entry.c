@@ -42,6 +42,7 @@ static const struct key keys[] = {
 	{"multiboot", KEY_MULTIBOOT, 0, 0},
 	{"module", KEY_MODULE, 0, 0},
 	{"acpi", KEY_ACPI, 0, 0},
+	{"symbols", KEY_COPY, FIELD(symbols)},
 	{"force", KEY_FLAG, FIELD(force)},
 	{"self-test", KEY_FLAG, FIELD(self_test)},
 	{"options", KEY_APPEND, FIELD(options)},

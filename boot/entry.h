@@ -51,7 +51,8 @@ struct boot_entry {
 	uint32_t module_count;
 	char acpi[ENTRY_MAX_ACPI][ENTRY_PATH_MAX]; /* key "acpi": files of ACPI tables */
 	uint32_t acpi_count;
-	uint32_t volume; /* where it and its files are (entry_list.h) */
+	char symbols[ENTRY_PATH_MAX]; /* key "symbols": the kernel's, for the monitor; empty: none */
+	uint32_t volume;              /* where it and its files are (entry_list.h) */
 	char where[48]; /* the same for the user, such as "disk 2, partition 1"; empty: Umbra's own */
 	uint32_t tries_left, tries_done; /* the counters in the file's name, ENTRY_NO_TRIES without */
 	bool other_architecture; /* the entry is not for x64: broken, and nobody's mistake */

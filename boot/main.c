@@ -20,6 +20,7 @@
 #include "boot/screen.h"
 #include "boot/secure_boot.h"
 #include "boot/selftest.h"
+#include "boot/symbols.h"
 #include "boot/uefi.h"
 
 #define EXIT_TRIES 8
@@ -166,6 +167,13 @@ static bool add_tables(struct loader *loader)
 	return true;
 }
 
+static bool load_symbols(struct loader *loader)
+{
+	loader->status = EFI_LOAD_ERROR;
+	return loader->options.bare ||
+	       symbols_load(loader->entry->symbols, &loader->volume, &loader->hv, &loader->error);
+}
+
 static bool load_all(struct loader *loader)
 {
 	const struct hv_memory *hv = &loader->hv;
@@ -207,6 +215,8 @@ static void fill_info(struct loader *loader)
 		.pool_base = hv->pool_base,
 		.pool_size = hv->pool_size,
 		.startup_page = hv->startup_page,
+		.symbols_base = hv->symbols_base,
+		.symbols_size = hv->symbols_size,
 		.acpi_rsdp = config_table_rsdp(),
 		.efi_system_table = address_of(ST),
 		.tsc_at_entry = loader->tsc_at_entry,
@@ -288,7 +298,8 @@ static bool prepare(struct loader *loader)
 {
 	loader->status = EFI_LOAD_ERROR;
 	if (!read_options(loader) || !check_machine(loader) || !open_guest(loader) ||
-	    !add_tables(loader) || !reserve_memory(loader) || !load_all(loader))
+	    !add_tables(loader) || !reserve_memory(loader) || !load_symbols(loader) ||
+	    !load_all(loader))
 		return false;
 	fill_info(loader);
 	fill_handoff(loader);

@@ -188,6 +188,12 @@ static bool parse_death(struct umbra_options *options, struct text_span value)
 	return false;
 }
 
+static bool parse_panic(struct umbra_options *options, struct text_span value)
+{
+	options->hv.debug.panic = text_span_equal(value, "watch");
+	return options->hv.debug.panic || text_span_equal(value, "off");
+}
+
 static const struct {
 	const char *name;
 	uint32_t kinds;
@@ -260,6 +266,7 @@ static const struct {
 	 "gdb=ttyS0..ttyS3 or an I/O port, then possibly a comma and a baud rate, without monitor="},
 	{"escape", parse_escape, "escape=LETTER, a to z, which is typed with Ctrl"},
 	{"death", parse_death, "death=usual, stop, reboot or monitor"},
+	{"panic", parse_panic, "panic=off or watch"},
 };
 
 static bool parse_word(struct umbra_options *options, struct text_span word, struct boot_error *error)
@@ -282,7 +289,7 @@ static bool parse_word(struct umbra_options *options, struct text_span word, str
 	return boot_error_set(error,
 			      "unknown umbra option \"%.*s\"; the options are"
 			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= sipi="
-			      " trace= monitor= gdb= escape= death= bare",
+			      " trace= monitor= gdb= escape= death= panic= bare",
 			      (int)word.length, word.at);
 }
 

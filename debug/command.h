@@ -21,12 +21,13 @@ struct command {
 	void (*run)(struct monitor *m, const struct words *w);
 };
 
-/* Word n as a number, a register's name being its value; false, and says so: it is none. A missing word is fallback. */
+/* Word n as a number, the name of a register or of the guest's symbol being its value; false, and says so: it is none. A missing word is fallback. */
 bool command_number(struct monitor *m, const struct words *w, u32 n, u64 fallback, u64 *value);
 /* The same for a word that must be there. */
 bool command_address(struct monitor *m, const struct words *w, u32 n, u64 *value);
 
 /* Tables, which end with a name of NULL: commands.h has them all. */
-extern const struct command commands_cpu[], commands_guest[], commands_memory[], commands_shadow[];
+extern const struct command commands_code[], commands_cpu[], commands_dump[], commands_guest[], commands_memory[],
+	commands_shadow[], commands_stack[];
 
 #endif

@@ -12,7 +12,7 @@ static bool begins(const struct command *c, const char *name, u32 length)
 
 /* --- help --------------------------------------------------------------------------------- */
 
-static const struct command *const command_tables[6];
+static const struct command *const command_tables[9];
 
 static void help(struct monitor *m, const struct words *w)
 {
@@ -21,7 +21,8 @@ static void help(struct monitor *m, const struct words *w)
 			if (w->count < 2 || begins(c, w->word[1], (u32)strlen(w->word[1])))
 				console_printf("%-8s %-22s %s\n", c->name, c->form, c->help);
 	if (w->count < 2)
-		console_printf("Numbers are hexadecimal; a register's name is its value; + and - between them.\n");
+		console_printf(
+			"Numbers are hexadecimal; a name of a register or symbol is its value; + and - between them.\n");
 }
 
 static void page(struct monitor *m, const struct words *w)
@@ -38,8 +39,10 @@ static const struct command commands_help[] = {
 	{NULL, NULL, NULL, NULL},
 };
 
-static const struct command *const command_tables[6] = {commands_help,   commands_cpu,    commands_guest,
-							commands_memory, commands_shadow, NULL};
+static const struct command *const command_tables[9] = {
+	commands_help, commands_cpu,  commands_guest, commands_memory, commands_shadow, commands_stack,
+	commands_code, commands_dump, NULL,
+};
 
 /* --- finding them ------------------------------------------------------------------------- */
 

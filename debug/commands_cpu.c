@@ -2,7 +2,6 @@
 /* Commands about one processor. */
 #include "debug/command.h"
 
-#include "arch/x86/cpu.h"
 #include "debug/console.h"
 #include "debug/show.h"
 #include "debug/target.h"
@@ -87,30 +86,9 @@ static void trace(struct monitor *m, const struct words *w)
 			show_exits(vcpu, (u32)MIN(most, (u64)EXIT_RING));
 }
 
-/* SDM vol. 3 section 17.13, APM vol. 2 section 13.1.1.6: the last branch and the last interrupt, of this processor's own. */
-static void read_branches(struct vcpu *vcpu, void *arg)
-{
-	u64 *value = arg;
-
-	for (u32 i = 0; i < 4; i++)
-		if (rdmsr_safe(0x1db + i, &value[i]))
-			value[i] = ~0ull;
-}
-
 static void lbr(struct monitor *m, const struct words *w)
 {
-	static const char *const names[] = {"last branch from", "last branch to", "last interrupt from",
-					    "last interrupt to"};
-	u64 value[4];
-
-	if (!stop_on(m->cpu, read_branches, value))
-		return;
-	for (u32 i = 0; i < 4; i++) {
-		if (value[i] == ~0ull)
-			console_printf("%-19s none: this processor has not the register\n", names[i]);
-		else
-			console_printf("%-19s %016llx\n", names[i], (unsigned long long)value[i]);
-	}
+	show_branches(m->cpu);
 }
 
 const struct command commands_cpu[] = {

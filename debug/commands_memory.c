@@ -11,7 +11,6 @@
 #define DUMP_BYTES 0x80u
 #define DUMP_MOST 0x100000u
 #define FIND_MOST 0x40000000ull
-#define FRAMES_MOST 0x40u
 #define BYTES_MOST 64u
 
 static u32 read(struct monitor *m, bool physical, u64 at, void *buf, u32 len)
@@ -131,30 +130,6 @@ static void map(struct monitor *m, const struct words *w)
 	}
 }
 
-/* By frame pointers, which code that was compiled without has not. */
-static void bt(struct monitor *m, const struct words *w)
-{
-	struct target_state state;
-	u64 frame[2], at;
-
-	if (target_get(m->cpu, &state)) {
-		console_printf("it has no registers\n");
-		return;
-	}
-	console_printf("#0  %016llx\n", (unsigned long long)state.reg[TARGET_RIP]);
-	at = state.reg[TARGET_RBP];
-	for (u32 n = 1; n < FRAMES_MOST && !console_is_over(); n++) {
-		if (state.code_bits != 64 || target_read(m->cpu, at, frame, sizeof(frame)) != sizeof(frame) ||
-		    !frame[1])
-			return;
-		console_printf("#%-2u %016llx  frame %016llx\n", n, (unsigned long long)frame[1],
-			       (unsigned long long)at);
-		if (frame[0] <= at)
-			return;
-		at = frame[0];
-	}
-}
-
 const struct command commands_memory[] = {
 	{"mem", "ADDRESS [BYTES]", "memory, by this processor's page tables", mem},
 	{"phys", "ADDRESS [BYTES]", "memory by guest-physical address", phys},
@@ -162,6 +137,5 @@ const struct command commands_memory[] = {
 	{"pwrite", "ADDRESS BYTES...", "the same by guest-physical address", pwrite},
 	{"find", "ADDRESS LENGTH BYTES...", "where these bytes are", find},
 	{"map", "", "what lies where in the guest-physical space", map},
-	{"bt", "", "return addresses by frame pointers, 64-bit code", bt},
 	{NULL, NULL, NULL, NULL},
 };

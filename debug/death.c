@@ -6,6 +6,7 @@
 #include "arch/x86/log.h"
 #include "arch/x86/vendor.h"
 #include "debug/console.h"
+#include "debug/names.h"
 #include "debug/show.h"
 #include "debug/stop.h"
 #include "debug/target.h"
@@ -41,6 +42,7 @@ static void tell_cpu(struct vcpu *vcpu)
 	walk_show(vcpu, state.reg[TARGET_RSP]);
 	walk_show(vcpu, state.reg[TARGET_CR2]);
 	show_exits(vcpu, EXITS_TOLD);
+	show_branches(vcpu);
 }
 
 /* A line of the report as a message of the log. */
@@ -72,6 +74,7 @@ void death_report(const struct stop_event *event)
 	console_set_page(0);
 	console_begin();
 	console_printf("guest died: %s on CPU %u\n", event->text, event->vcpu->id);
+	names_refresh(event->vcpu);
 	for (u32 i = 0; (vcpu = stop_cpu(i)); i++)
 		tell_cpu(vcpu);
 }

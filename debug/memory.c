@@ -37,6 +37,14 @@ int memory_translate(struct vcpu *vcpu, gva_t gva, u64 *out)
 	return leaf_of_refused(&walk, gva, out) ? 0 : -EFAULT;
 }
 
+const u8 *memory_page(struct vcpu *vcpu, u64 address)
+{
+	struct shadow_ram ram;
+
+	return address >> PHYSICAL_BITS_MAX || !shadow_find_ram(vcpu->mmu, address >> PAGE_SHIFT, &ram) ? NULL :
+													  ram.at;
+}
+
 static bool copy_ram(struct vcpu *vcpu, u64 at, u8 *buf, u32 len, bool write)
 {
 	u32 offset = (u32)(at & (PAGE_SIZE - 1));

@@ -8,6 +8,12 @@
 /* 0 and the guest-physical address, or -EFAULT. */
 MUST_CHECK int memory_translate(struct vcpu *vcpu, gva_t gva, u64 *out);
 
+/*
+ * The page of the guest's RAM at a guest-physical address, or NULL: there is none. It may be read, on any processor, as long as the
+ * guest is stopped.
+ */
+const u8 *memory_page(struct vcpu *vcpu, u64 address);
+
 /* How many bytes from the first on were copied. */
 u32 memory_copy(struct vcpu *vcpu, u64 address, bool physical, void *buf, u32 len, bool write);
 

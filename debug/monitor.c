@@ -7,6 +7,7 @@
 #include "debug/commands.h"
 #include "debug/console.h"
 #include "debug/line.h"
+#include "debug/names.h"
 #include "debug/port.h"
 #include "debug/show.h"
 #include "lib/string.h"
@@ -115,6 +116,7 @@ void monitor_command(struct vcpu *vcpu, char *text, void (*put)(char c))
 	console_init(put, no_byte);
 	monitor.cpu = vcpu;
 	monitor.next = MONITOR_STAY;
+	names_refresh(vcpu);
 	run(text);
 	if (monitor.next != MONITOR_STAY)
 		console_printf("this the debugger does that holds the session\n");
@@ -140,6 +142,7 @@ static void greet(const struct stop_event *event)
 	console_begin();
 	console_printf("%sCPU %u: %s\n", event->reason == STOP_STEPPED ? "" : "\n", event->vcpu->id,
 		       reason_text(event));
+	names_refresh(event->vcpu);
 	show_where(event->vcpu);
 }
 

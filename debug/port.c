@@ -81,6 +81,20 @@ void port_put_byte(u8 byte)
 	uart_put(&port, byte);
 }
 
+/* The FIFO of a shared port is the guest's affair. */
+bool port_put_bytes(const u8 *bytes, u32 count)
+{
+	if (!is_shared)
+		return uart_put_bytes(&port, bytes, count);
+	for (u32 i = 0; i < count; i++) {
+		port.timeouts = 0;
+		uart_put(&port, bytes[i]);
+		if (port.timeouts)
+			return false;
+	}
+	return true;
+}
+
 static void set_interrupt(bool on)
 {
 	u8 lines;

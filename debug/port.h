@@ -29,6 +29,9 @@ void port_put(char c);
 /* As it is. */
 void port_put_byte(u8 byte);
 
+/* Many as they are. False: the port has stopped taking them, and is not given up for that. */
+bool port_put_bytes(const u8 *bytes, u32 count);
+
 /* A byte that comes interrupts from now on, while nobody attends; whether it ever does is up to port_use_interrupt(). */
 void port_use_interrupt(void);
 void port_listen(void);

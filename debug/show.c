@@ -2,10 +2,12 @@
 /* See show.h. */
 #include "debug/show.h"
 
+#include "arch/x86/cpu.h"
 #include "arch/x86/guest/state.h"
 #include "arch/x86/vendor.h"
 #include "debug/console.h"
 #include "debug/format.h"
+#include "debug/names.h"
 #include "debug/stop.h"
 #include "debug/target.h"
 
@@ -43,13 +45,14 @@ const char *show_state(const struct vcpu *vcpu)
 void show_where(struct vcpu *vcpu)
 {
 	struct target_state state;
-	char flags[BITS_TEXT];
+	char flags[BITS_TEXT], name[NAMES_TEXT];
 
 	if (!get(vcpu, &state))
 		return;
 	format_bits(flags, sizeof(flags), state.reg[TARGET_RFLAGS] & ~RFLAGS_FIXED, format_rflags);
-	console_printf("rip %016llx  rsp %016llx  cpl %u  %u-bit  %s\n", wide(state.reg[TARGET_RIP]),
-		       wide(state.reg[TARGET_RSP]), state.cpl, state.code_bits, flags);
+	names_describe(state.reg[TARGET_RIP], "  at ", name);
+	console_printf("rip %016llx  rsp %016llx  cpl %u  %u-bit  %s%s\n", wide(state.reg[TARGET_RIP]),
+		       wide(state.reg[TARGET_RSP]), state.cpl, state.code_bits, flags, name);
 }
 
 static void show_segment(const struct target_state *state, u32 which)
@@ -112,13 +115,44 @@ static const char *const kind_text[EXIT_KIND_COUNT] = {EXIT_KINDS(X)};
 void show_exits(const struct vcpu *vcpu, u32 most)
 {
 	u64 count = MIN(MIN(vcpu->exits, (u64)EXIT_RING), (u64)most);
+	char name[NAMES_TEXT];
 
 	console_printf("CPU %u: %llu exits, the last %u:\n", vcpu->id, wide(vcpu->exits), (u32)count);
 	for (u64 i = vcpu->exits - count; i != vcpu->exits && !console_is_over(); i++) {
 		const struct exit_record *r = &vcpu->ring[i % EXIT_RING];
 
-		console_printf("  %-24s rip %016llx raw %x info %llx %llx\n",
+		console_printf("  %-24s rip %016llx raw %x info %llx %llx%s\n",
 			       r->kind < EXIT_KIND_COUNT ? kind_text[r->kind] : "?", wide(r->rip), r->raw,
-			       wide(r->info1), wide(r->info2));
+			       wide(r->info1), wide(r->info2), names_describe(r->rip, "  ", name));
+	}
+}
+
+#define BRANCHES 4u
+
+/* SDM vol. 3 section 17.13, APM vol. 2 section 13.1.1.6: the last branch and the last interrupt, of this processor's own. */
+static void read_branches(struct vcpu *vcpu, void *arg)
+{
+	u64 *value = arg;
+
+	for (u32 i = 0; i < BRANCHES; i++)
+		if (rdmsr_safe(0x1db + i, &value[i]))
+			value[i] = ~0ull;
+}
+
+void show_branches(struct vcpu *vcpu)
+{
+	static const char *const where[BRANCHES] = {"last branch from", "last branch to", "last interrupt from",
+						    "last interrupt to"};
+	char name[NAMES_TEXT];
+	u64 value[BRANCHES];
+
+	if (!stop_on(vcpu, read_branches, value))
+		return;
+	for (u32 i = 0; i < BRANCHES; i++) {
+		if (value[i] == ~0ull)
+			console_printf("%-19s none: this processor has not the register\n", where[i]);
+		else
+			console_printf("%-19s %016llx%s\n", where[i], wide(value[i]),
+				       names_describe(value[i], "  ", name));
 	}
 }

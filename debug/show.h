@@ -14,6 +14,9 @@ void show_control(struct vcpu *vcpu);
 /* The last exits, oldest first, `most` of them at most. */
 void show_exits(const struct vcpu *vcpu, u32 most);
 
+/* The last branch and the last interrupt, where the processor records them for the guest. */
+void show_branches(struct vcpu *vcpu);
+
 /* Is it running, halted, waiting for a start-up message, off? */
 const char *show_state(const struct vcpu *vcpu);
 

@@ -11,6 +11,8 @@
 #include "debug/death.h"
 #include "debug/gdb_guest.h"
 #include "debug/monitor.h"
+#include "debug/names.h"
+#include "debug/panic_port.h"
 #include "debug/pin.h"
 #include "debug/port.h"
 #include "debug/shared.h"
@@ -22,6 +24,7 @@
 
 static struct {
 	u16 port;              /* the first of the monitor's; 0: none */
+	bool panic;            /* the guest tells of a panic */
 	struct spinlock *lock; /* of the guest's filters, once there is one: a shared port is accessed with it */
 } start;
 
@@ -47,6 +50,8 @@ static int init_cpu(struct vcpu *vcpu)
 	start.lock = &guest_of(vcpu)->shared->lock;
 	if (start.port)
 		err = io_trap_instead(vcpu, start.port, UART_REGISTERS, port_is_shared() ? share : hide);
+	if (!err && start.panic)
+		err = io_trap_instead(vcpu, PANIC_PORT, 1, panic_port_access);
 	if (!err)
 		err = pin_init_cpu(vcpu);
 	if (vcpu->vendor->has_timer && vcpu->vendor->has_timer())
@@ -84,6 +89,7 @@ static void look(struct vcpu *vcpu)
 {
 	stop_look(vcpu);
 	gdb_guest_look(vcpu);
+	panic_port_look(vcpu);
 }
 
 static void timer(struct vcpu *vcpu)
@@ -216,9 +222,11 @@ void debug_start(const struct boot_info *info, struct vcpu *boot)
 		stop_set_poll(somebody_asks);
 		stop_set_filter(gdb_guest_filter);
 		gdb_guest_init(debug->gdb, monitor_command);
-	} else if (debug->death == BOOT_DEATH_USUAL) {
+	} else if (debug->death == BOOT_DEATH_USUAL && !debug->panic) {
 		return;
 	}
+	start.panic = debug->panic;
+	names_init(info);
 	stop_init(session);
 	death_init((enum boot_death)debug->death, port_is_open());
 	debug_hooks = &hooks;

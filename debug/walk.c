@@ -4,6 +4,7 @@
 
 #include "debug/console.h"
 #include "debug/format.h"
+#include "debug/names.h"
 #include "debug/stop.h"
 #include "lib/printf.h"
 #include "mm/phys.h"
@@ -162,15 +163,15 @@ static void show_result(const char *who, const struct walk_side *side)
 void walk_show(struct vcpu *vcpu, gva_t gva)
 {
 	struct walk_pair pair = {.paging = false};
-	char guest[2 * SIDE_TEXT], shadow[2 * SIDE_TEXT];
+	char guest[2 * SIDE_TEXT], shadow[2 * SIDE_TEXT], name[NAMES_TEXT];
 	const char *wrong;
 
 	if (!walk_both(vcpu, gva, &pair)) {
 		console_printf("CPU %u has no page tables\n", vcpu->id);
 		return;
 	}
-	console_printf("walk of %016llx on CPU %u%s\n", (unsigned long long)gva, vcpu->id,
-		       pair.paging ? "" : ", paging is off");
+	console_printf("walk of %016llx on CPU %u%s%s\n", (unsigned long long)gva, vcpu->id,
+		       pair.paging ? "" : ", paging is off", names_describe(gva, ": ", name));
 	console_printf("level %-41s  %s\n", "guest", "shadow");
 	for (u32 level = WALK_LEVELS; level; level--) {
 		if (!pair.guest.level[level].there && !pair.shadow.level[level].there)

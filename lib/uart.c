@@ -3,6 +3,8 @@
 #include "lib/uart.h"
 
 #define FCR_ENABLE 0x01u
+#define IIR_FIFOS 0xc0u /* a 16550A with its FIFOs on */
+#define FIFO_BYTES 16u
 #define LCR_8_BITS 0x03u
 #define LSR_ABSENT 0xffu
 /* OUT2 and RTS, looped back to DCD and CTS: bits 7 and 4 of the modem status. */
@@ -146,6 +148,21 @@ void uart_put(struct uart *uart, u8 byte)
 	uart->write(uart, UART_DATA, byte);
 	if (lcr & UART_LCR_DLAB)
 		uart->write(uart, UART_LCR, lcr);
+}
+
+bool uart_put_bytes(const struct uart *uart, const u8 *bytes, u32 count)
+{
+	u32 burst;
+
+	if (!uart->read)
+		return false;
+	burst = (uart->read(uart, UART_IIR) & IIR_FIFOS) == IIR_FIFOS ? FIFO_BYTES : 1;
+	for (u32 done = 0; done < count; done++) {
+		if (!(done % burst) && !wait_for(uart, UART_LSR_THR_EMPTY))
+			return false;
+		uart->write(uart, UART_DATA, bytes[done]);
+	}
+	return true;
 }
 
 int uart_get(const struct uart *uart)

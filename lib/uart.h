@@ -12,7 +12,8 @@
 enum uart_register {
 	UART_DATA = 0, /* DLAB: the divisor's low byte */
 	UART_IER = 1,  /* DLAB: its high byte */
-	UART_FCR = 2,
+	UART_FCR = 2,  /* written */
+	UART_IIR = 2,  /* read */
 	UART_LCR = 3,
 	UART_MCR = 4,
 	UART_LSR = 5,
@@ -63,6 +64,12 @@ void uart_start(const struct uart *uart, u32 baud);
  * port that does not take a byte in time for the third time is given up.
  */
 void uart_put(struct uart *uart, u8 byte);
+
+/*
+ * Many bytes at a port that uart_start() has set up, as many at once as its FIFO holds. False: it has stopped taking them; it is not
+ * given up for that.
+ */
+bool uart_put_bytes(const struct uart *uart, const u8 *bytes, u32 count);
 
 /* The next byte that has come, or -1: none, or there is no port. */
 int uart_get(const struct uart *uart);

@@ -19,7 +19,7 @@ import ovmf
 COMMAND_OUTPUT = b"\x1eumbra-output\n"
 COMMAND_STATUS = re.compile(rb"\x1eumbra-status (\d+)\n$")
 # The drivers that the tests' devices need; what a kernel lacks or has built in is skipped.
-MODULES = "virtio_pci,virtio_blk,virtio_net,efivarfs,ahci,sd_mod,e1000"
+MODULES = "virtio_pci,virtio_blk,virtio_net,efivarfs,ahci,sd_mod,e1000,pvpanic-mmio"
 TIMED_OUT = 124
 
 
@@ -64,6 +64,7 @@ class Machine:
     title: str = "Umbra"
     files: list = field(default_factory=list)  # more on the ESP: (file, path there)
     acpi: list = field(default_factory=list)   # files of ACPI tables for the boot entry's key
+    symbols: str | None = None          # a file for the boot entry's key
     disk: str | None = None             # an image to boot from instead of one with all of the above
     disks: list = field(default_factory=list)  # QEMU's: more disks, each an image or the text of a -drive
     firmware: list = field(default_factory=ovmf.qemu_arguments)  # QEMU's arguments for it
@@ -114,7 +115,7 @@ def write_text(path, text):
 def own_lines(machine):
     """The entry's lines that no other loader knows."""
     tables = " ".join(f"/acpi/{i}.aml" for i in range(len(machine.acpi)))
-    return ([f"acpi {tables}"] if tables else []) + ([f"umbra {machine.umbra}"] if machine.umbra else [])
+    return ([f"acpi {tables}"] if tables else []) + (["symbols /symbols"] if machine.symbols else []) + ([f"umbra {machine.umbra}"] if machine.umbra else [])
 
 
 def entry_text(machine, initrd_names):
@@ -130,9 +131,11 @@ def entry_text(machine, initrd_names):
 
 
 def lay_out_loader(machine, tree):
-    """What every ESP has, whatever boots from it: Umbra, and the ACPI tables that own_lines() names."""
+    """What every ESP has, whatever boots from it: Umbra, and the files that own_lines() names."""
     os.makedirs(tree + "/EFI/BOOT")
     shutil.copy(machine.efi, tree + "/EFI/BOOT/BOOTX64.EFI")
+    if machine.symbols:
+        shutil.copy(machine.symbols, tree + "/symbols")
     for i, path in enumerate(machine.acpi):
         os.makedirs(tree + "/acpi", exist_ok=True)
         shutil.copy(path, f"{tree}/acpi/{i}.aml")

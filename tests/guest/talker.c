@@ -2,11 +2,12 @@
 /*
  * A guest for whoever stops guests: with interrupts off the first processor prints numbered lines with a checksum each, the others
  * count, and nothing of it exits. It ends when somebody has written to `stop`, whose address it says, or after so many lines (options: cpus=N,
- * lines=N), by a triple fault if it is told so (die=1).
+ * lines=N), by a triple fault if it is told so (die=1), or by telling QEMU's pvpanic device of a panic (panic=1).
  */
 #include "tests/guest/lib/smp.h"
 
 #define LINES 1000000u
+#define PANIC_PORT 0x505u
 
 static volatile u64 stop ALIGNED(16);
 static volatile u64 beats[SMP_MAX];
@@ -61,6 +62,8 @@ static void run(void)
 	print("SAID %u %s\n", said, room);
 	if (option("die", 0))
 		die();
+	if (option("panic", 0))
+		outb(PANIC_PORT, 1);
 	stop = 1;
 	for (u32 i = 1; i < smp_count; i++)
 		check(smp_join(i) && beats[i], "a processor has counted and stopped", "%u: %lu", i, beats[i]);

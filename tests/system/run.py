@@ -30,6 +30,7 @@ import bochs  # noqa: E402
 import builds  # noqa: E402
 import consoles  # noqa: E402
 import disks  # noqa: E402
+import dumping  # noqa: E402
 import faults  # noqa: E402
 import firmware  # noqa: E402
 import foreign  # noqa: E402
@@ -651,7 +652,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, faults, workers, secure, selftest, sessions,
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, dumping, faults, workers, secure, selftest, sessions,
            gdb_session, consoles, umbra_install, stick, usb, firmware, menu, handed_over, tracing)
 
 

@@ -87,7 +87,8 @@ static void acpi_takes_several_files_in_several_lines(void **state)
 	assert_string_equal(entry.acpi[0], "/dsdt.aml");
 	assert_string_equal(entry.acpi[1], "\\acpi\\ssdt.aml");
 	assert_string_equal(entry.acpi[2], "/madt.aml");
-	assert_true(parse("a.conf", "multiboot /k\nacpi /a\n"));
+	assert_true(parse("a.conf", "multiboot /k\nacpi /a\nsymbols /boot/System map\n"));
+	assert_string_equal(entry.symbols, "/boot/System map");
 	assert_false(parse("a.conf", "linux /k\nacpi\n"));
 	assert_error_has(&entry.error, "a.conf line 2: key \"acpi\" has no value");
 	for (uint32_t i = 0; i < ENTRY_MAX_ACPI; i++)
@@ -495,6 +496,11 @@ static void options_of_the_monitor_are_read(void **state)
 	assert_true(options_parse(&options, "monitor=shared death=reboot", true, &error));
 	assert_int_equal(options.hv.debug.monitor, BOOT_MONITOR_SHARED);
 	assert_int_equal(options.hv.debug.death, BOOT_DEATH_REBOOT);
+	assert_false(options.hv.debug.panic);
+	assert_true(options_parse(&options, "panic=watch", true, &error));
+	assert_true(options.hv.debug.panic);
+	assert_true(options_parse(&options, "panic=watch panic=off", true, &error));
+	assert_false(options.hv.debug.panic);
 	assert_true(options_parse(&options, "monitor=ttyS1 monitor=off", true, &error));
 	assert_int_equal(options.hv.debug.monitor, BOOT_MONITOR_OFF);
 }
@@ -580,6 +586,8 @@ static void wrong_umbra_options_are_named(void **state)
 		"escape=ab",
 		"death=",
 		"death=never",
+		"panic=",
+		"panic=yes",
 		"bare=1",
 		"colour=red",
 		"=",
