@@ -30,6 +30,27 @@ struct shadow_mmu_head {
 };
 #define TRAPPED_NONE BIT(63) /* not canonical */
 
+/* Where the guest was at some moment. */
+struct shadow_where {
+	u64 rip, cr3;
+	u64 thread; /* what stands for a thread of the guest's: FS_BASE */
+	u64 tsc;
+	u32 cpu;
+};
+
+/* A translation that was used though the guest's entry had lost it; what the guest should have flushed (SDM vol. 3 section 4.10.4.2). */
+struct shadow_stale {
+	gva_t gva;
+	u64 bytes; /* that the entry translates, from gva */
+	gpa_t entry;
+	u32 level;
+	u64 old, new; /* old: as the shadow had it, that is without the bits that do not matter to it */
+	bool global, write, fetch, user;
+	bool proved; /* no flush can still be on its way */
+	struct shadow_where changed, used;
+};
+enum shadow_flushes { SHADOW_FLUSHES_UNCHECKED, SHADOW_FLUSHES_CHECKED, SHADOW_FLUSHES_STRICT };
+
 /* What the engine asks of the CPU. Effects hold from the next guest entry on. */
 struct shadow_ops {
 	/* Forget every translation of one tag; tag 0: of all tags. */
@@ -46,6 +67,12 @@ struct shadow_ops {
 	 * instructions. Does not wait. NULL where there is one CPU.
 	 */
 	void (*kick)(void *cpu);
+	/*
+	 * Only where flushes are checked: where the guest is, rip and thread of *out, which has the rest; and a line for the log. The
+	 * lock is held.
+	 */
+	void (*where)(void *cpu, struct shadow_where *out);
+	void (*stale)(void *cpu, const struct shadow_stale *stale);
 	/* The guest's PKRU; called only while its CR4.PKE is set. NULL: 0. */
 	u32 (*read_pkru)(void);
 };
@@ -60,6 +87,8 @@ struct shadow_config {
 	u32 tags;      /* number of TLB tags the CPU has, tag 0 excluded; at least 1 */
 	const struct region_map *regions;
 	hpa_t ones_page; /* a page of all-ones bytes, mapped read-only for reads of hidden memory */
+	enum shadow_flushes flush_check; /* the ops then have where and stale, and no trap_invlpg */
+	u64 flush_grace; /* ticks of the TSC behind a CPU's own flush, in which others may still hear of it */
 };
 
 /* Guest control state the engine depends on. */
@@ -117,6 +146,8 @@ struct shadow_fault {
 	X(longest, "ticks of the TSC that the longest fault or flush took") \
 	X(audits, "audits run") \
 	X(audit_errors, "audit mismatches") \
+	X(stale_changes, "flushcheck=: entries that lost a right or their frame") \
+	X(stale_uses, "flushcheck=: uses of such entries before a flush") \
 	X(witnessed, "translations compared with the guest's tables") \
 	X(witnessed_stale, "of these, older than the guest's tables and not flushed")
 

@@ -8,6 +8,7 @@
 #include "mm/shadow/accessors.h"
 #include "mm/shadow/cpus.h"
 #include "mm/shadow/derive.h"
+#include "mm/shadow/flushcheck.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/rmap.h"
 #include "mm/shadow/tlb.h"
@@ -316,6 +317,9 @@ static void audit_detached(struct audit *a)
 	unsync += upper;
 	if (unsync != s->unsync_count || upper != s->unsync_uppers)
 		mismatch(a, "S6", 0, 0, "unsync pages are miscounted");
+	if (s->check && (s->invlpg_free || !flushcheck_is_sound(s)))
+		mismatch(a, "S28", 0, 0,
+			 "INVLPG does not exit, or a record of the flush checker says what cannot be");
 	if (s->invlpg_free && unsync != s->detached_count)
 		mismatch(a, "S15", s->detached[0].page, 0, "a page is unsync and not detached");
 	for (u32 i = 0; i < s->detached_count; i++) {

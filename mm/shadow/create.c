@@ -13,6 +13,7 @@
 #include "mm/shadow/accessors.h"
 #include "mm/shadow/cpus.h"
 #include "mm/shadow/derive.h"
+#include "mm/shadow/flushcheck.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/root.h"
 #include "mm/shadow/sync.h"
@@ -79,6 +80,18 @@ static bool lay_tables(struct shadow *s, struct layout *l, const struct shadow_c
 	return s->tag_owner && s->mmus[s->mmu_limit - 1] && s->frames && s->blocks && s->giga;
 }
 
+static bool lay_check(struct shadow *s, struct layout *l, const struct shadow_config *c)
+{
+	void *memory;
+
+	if (c->flush_check == SHADOW_FLUSHES_UNCHECKED)
+		return true;
+	memory = lay(l, flushcheck_bytes());
+	if (memory)
+		flushcheck_init(s, memory, c);
+	return memory;
+}
+
 /* The rest: records and hash for as many pages as then fit. Entry numbers have 29 bits. */
 static bool lay_pages(struct shadow *s, struct layout *l, const struct shadow_config *c)
 {
@@ -130,6 +143,7 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	s->regions = c->regions;
 	s->sync_work = SYNC_WORK;
 	s->unsync_max = s->unsync_looks = UNSYNC_MAX;
+	s->cr3_looks = AHEAD_TABLES + 1;
 	s->leaf_looks = PTE_TYPE_4K;
 	s->pages_1g = c->pages_1g;
 	s->host_phys_bits = c->host_phys_bits;
@@ -143,7 +157,7 @@ struct shadow *shadow_create(const struct shadow_config *c)
 	s->ones_page = c->ones_page;
 	s->identity = map_is_identity(c->regions);
 	memset(phys_to_virt(c->ones_page), 0xff, PAGE_SIZE);
-	if (!lay_tables(s, &l, c) || !lay_pages(s, &l, c))
+	if (!lay_tables(s, &l, c) || !lay_check(s, &l, c) || !lay_pages(s, &l, c))
 		return NULL;
 	frames_init(s);
 	pages_init(s);

@@ -8,6 +8,7 @@
 #include "mm/shadow/cache.h"
 #include "mm/shadow/cow.h"
 #include "mm/shadow/derive.h"
+#include "mm/shadow/flushcheck.h"
 #include "mm/shadow/root.h"
 #include "mm/shadow/sync.h"
 #include "mm/shadow/tlb.h"
@@ -103,6 +104,8 @@ static u32 root_role_of(const struct shadow_mmu *mmu)
 void shadow_drop_all(struct shadow *s)
 {
 	engine_lock(s);
+	if (unlikely(s->check))
+		flushcheck_forget(s);
 	drop_everything(s);
 	engine_unlock(s);
 }
@@ -113,6 +116,8 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	bool smep_on = paging->cr4 & ~mmu->paging.cr4 & CR4_SMEP;
 
 	engine_lock(s);
+	if (unlikely(s->check) && flush)
+		flushcheck_all(mmu, true);
 	mmu->paging = *paging;
 	context_set(mmu, paging);
 	mmu->base_role = role_of(mmu);
@@ -131,10 +136,18 @@ void shadow_set_paging(struct shadow_mmu *mmu, const struct shadow_paging *pagin
 	engine_unlock(s);
 }
 
+/* As sync_ahead(). */
+static NOINLINE bool cr3_look(struct shadow_mmu *mmu)
+{
+	if (mmu->s->check)
+		flushcheck_all(mmu, !(mmu->paging.cr4 & CR4_PGE));
+	return mmu->s->unsync_count <= AHEAD_TABLES || sync_ahead(mmu);
+}
+
 bool shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 {
 	engine_lock(mmu->s);
-	if (unlikely(mmu->s->unsync_count > AHEAD_TABLES) && unlikely(!sync_ahead(mmu))) {
+	if (unlikely(mmu->s->unsync_count >= mmu->s->cr3_looks) && unlikely(!cr3_look(mmu))) {
 		engine_unlock(mmu->s);
 		return false;
 	}
@@ -152,6 +165,8 @@ bool shadow_set_cr3(struct shadow_mmu *mmu, u64 cr3)
 void shadow_flush_guest(struct shadow_mmu *mmu)
 {
 	engine_lock(mmu->s);
+	if (unlikely(mmu->s->check))
+		flushcheck_all(mmu, true);
 	sync_all(mmu);
 	engine_unlock(mmu->s);
 }
@@ -222,6 +237,8 @@ void shadow_invlpg(struct shadow_mmu *mmu, gva_t gva)
 		engine_unlock(s);
 		return;
 	}
+	if (unlikely(s->check))
+		flushcheck_page(mmu, gva);
 	if (s->unsync_uppers)
 		sync_upper(mmu);
 	scope = flush_scope_begin(mmu);

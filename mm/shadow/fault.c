@@ -17,6 +17,7 @@
 #include "mm/shadow/cow.h"
 #include "mm/shadow/derive.h"
 #include "mm/shadow/entry.h"
+#include "mm/shadow/flushcheck.h"
 #include "mm/shadow/page.h"
 #include "mm/shadow/pool.h"
 #include "mm/shadow/prefetch.h"
@@ -549,12 +550,29 @@ static ALWAYS_INLINE enum shadow_result fault_fast(struct shadow_mmu *mmu, struc
 	return SHADOW_FIXED;
 }
 
-/* The same, told to the trace; it installs by the long way, which tells each entry. */
+/* While flushes are checked: the slow path alone. The lock is held, and let go meanwhile. */
+static TRACE_COLD enum shadow_result fault_checked(struct shadow_mmu *mmu, gva_t gva, u32 error,
+						   struct gpt_access access, struct shadow_fault *fault)
+{
+	bool withhold = flushcheck_fault(mmu, gva, access);
+	enum shadow_result result;
+
+	engine_unlock(mmu->s);
+	result = fault_slow(mmu, gva, error, access, fault);
+	engine_lock(mmu->s);
+	flushcheck_done(mmu, gva, withhold);
+	return result;
+}
+
+/* The same, told to the trace; it installs by the long way, which tells each entry. Or flushes are checked. */
 static TRACE_COLD enum shadow_result fault_traced(struct shadow_mmu *mmu, gva_t gva, u32 error,
 						  struct gpt_access access, struct shadow_fault *fault)
 {
-	enum shadow_result result = fault_fast(mmu, mmu->s, gva, access, fault, true, error);
+	enum shadow_result result;
 
+	if (mmu->s->check)
+		return fault_checked(mmu, gva, error, access, fault);
+	result = fault_fast(mmu, mmu->s, gva, access, fault, true, error);
 	if (result == SHADOW_INJECT)
 		trace_fast_refused(path_slot(mmu, gva), gva, error);
 	return result;

@@ -38,8 +38,7 @@ static bool top_address(const struct shadow *s, u32 page, gva_t *gva)
 	return false;
 }
 
-/* Of the addresses that lead to an entry the one by the first parent each time. False: none does. */
-static bool address_of(const struct shadow *s, u32 page, u32 index, gva_t *gva)
+bool trace_address(const struct shadow *s, u32 page, u32 index, gva_t *gva)
 {
 	*gva = 0;
 	for (;;) {
@@ -55,7 +54,7 @@ static bool address_of(const struct shadow *s, u32 page, u32 index, gva_t *gva)
 	}
 }
 
-static gpa_t place_of(const struct shadow_page *sp, u32 index)
+gpa_t trace_place(const struct shadow_page *sp, u32 index)
 {
 	if (sp->role.direct)
 		return gpa((sp->gfn << PAGE_SHIFT) +
@@ -72,14 +71,14 @@ static void entry_emit(const struct shadow *s, u32 page, u32 index, u64 old, u64
 		.kind = TRACE_ENTRY,
 		.old = as_told(s, sp->role.level, old),
 		.new = as_told(s, sp->role.level, new),
-		.where = place_of(sp, index).v,
+		.where = trace_place(sp, index).v,
 		.level = sp->role.level,
 		.detail = sp->role.direct ? TRACE_ENTRY_DIRECT : 0,
 	};
 
 	if (r.old == r.new)
 		return;
-	if (address_of(s, page, index, &r.address))
+	if (trace_address(s, page, index, &r.address))
 		r.detail |= TRACE_ENTRY_KNOWN;
 	else
 		r.address = sp->gfn << PAGE_SHIFT;
@@ -127,7 +126,7 @@ static void leaf_emit(enum trace_kind kind, const struct shadow *s, gva_t gva, u
 			.address = gva,
 			.old = gpte,
 			.new = as_told(s, sp->role.level, s->pool[entry_id(page, index)]),
-			.where = place_of(sp, index).v,
+			.where = trace_place(sp, index).v,
 			.level = sp->role.level,
 			.detail = sp->role.direct ? TRACE_ENTRY_DIRECT : 0,
 		});
@@ -142,7 +141,7 @@ void trace_prefetch(const struct shadow *s, u32 page, u32 index, u64 gpte)
 {
 	gva_t gva;
 
-	if (trace_on(TRACE_PREFETCH) && address_of(s, page, index, &gva))
+	if (trace_on(TRACE_PREFETCH) && trace_address(s, page, index, &gva))
 		leaf_emit(TRACE_PREFETCH, s, gva, page, index, gpte);
 }
 
@@ -232,6 +231,7 @@ void shadow_trace(struct shadow *s, bool on)
 {
 	u32 count = __atomic_load_n(&s->mmu_count, __ATOMIC_ACQUIRE);
 
+	on |= s->check != NULL; /* the checker goes these ways, too */
 	__atomic_store_n(&s->traced, on, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->faults_locked, on || s->readers, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->faults_shared, !on && count > 1, __ATOMIC_RELAXED);

@@ -19,6 +19,11 @@ static ALWAYS_INLINE bool trace_engine_on(void)
 	return unlikely(__atomic_load_n(&trace_mask, __ATOMIC_RELAXED));
 }
 
+/* Of the addresses that lead to an entry the one by the first parent each time. False: none does. */
+bool trace_address(const struct shadow *s, u32 page, u32 index, gva_t *gva);
+/* The guest's entry behind it; of a direct page the frame that it maps. */
+gpa_t trace_place(const struct shadow_page *sp, u32 index);
+
 /* An entry has changed. */
 TRACE_COLD void trace_entry(const struct shadow *s, u32 page, u32 index, u64 old, u64 new);
 /* Entries of a page of level 1 are about to be dropped, those in bits of a word of its live_map. */

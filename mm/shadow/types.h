@@ -162,7 +162,7 @@ struct shadow {
 	u32 dormant;          /* head of the list of dormant pages */
 	u32 dormant_hand;     /* the one of them to be looked at next, 0: the first */
 	u32 sync_work;        /* entries that one flush looks at; pages behind that become dormant */
-	u32 unsync_max;       /* of unsync_count */
+	u32 unsync_max;       /* of unsync_count; with cr3_looks of them MOV CR3 does something first */
 	u32 generation;       /* everything was dropped so often */
 	u32 foreign_count;    /* those of foreign tables among them */
 	u64 link_changes;     /* links made or dropped, from 1 on */
@@ -191,8 +191,9 @@ struct shadow {
 	u32 *hash;
 	u32 hash_mask;
 	struct shadow_mmu *mmus[SHADOW_MAX_MMUS];
-	u32 mmu_count, mmu_limit;
+	u32 mmu_count, mmu_limit, cr3_looks;
 	u64 stats[SHADOW_STAT_COUNT];
+	struct flush_check *check; /* flushcheck.h; NULL: no one checks */
 };
 
 /*

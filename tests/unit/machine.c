@@ -289,12 +289,37 @@ static void on_kick(void *cpu)
 	machine_use(m, sender);
 }
 
+static void on_where(void *cpu, struct shadow_where *out)
+{
+	struct machine *m = acting(cpu);
+
+	out->rip = 0xfffffff000000000 + m->instructions;
+	out->thread = m->thread;
+}
+
+static void on_stale(void *cpu, const struct shadow_stale *stale)
+{
+	struct machine *m = acting(cpu);
+
+	if (m->stale_use)
+		m->stale_use(m, stale);
+}
+
 static const struct shadow_ops machine_ops = {
 	.flush = on_flush,
 	.flush_page = on_flush_page,
 	.trap_invlpg = on_trap_invlpg,
 	.kick = on_kick,
 	.read_pkru = read_pkru,
+};
+
+static const struct shadow_ops checked_ops = {
+	.flush = on_flush,
+	.flush_page = on_flush_page,
+	.kick = on_kick,
+	.read_pkru = read_pkru,
+	.where = on_where,
+	.stale = on_stale,
 };
 
 void machine_make_cpu(struct machine *m, u32 cpu)
@@ -304,8 +329,8 @@ void machine_make_cpu(struct machine *m, u32 cpu)
 	m->tlb = calloc(TLB_MAX, sizeof(*m->tlb));
 	m->psc = calloc(PSC_MAX, sizeof(*m->psc));
 	m->pending = calloc(PENDING_MAX + 1, sizeof(*m->pending));
-	m->mmu = shadow_mmu_create(m->shadow, &machine_ops, &cpu_numbers[cpu],
-				   hpa(LOW_PAGE + cpu * SHADOW_PDPT_BYTES + m->config.shift));
+	m->mmu = shadow_mmu_create(m->shadow, m->config.flush_check ? &checked_ops : &machine_ops,
+				   &cpu_numbers[cpu], hpa(LOW_PAGE + cpu * SHADOW_PDPT_BYTES + m->config.shift));
 	if (!m->mmu)
 		abort();
 	/* as after reset: paging off */
@@ -342,6 +367,7 @@ struct machine *machine_create(const struct machine_config *config)
 		.cpus = cpu_count(m),
 		.regions = &m->regions,
 		.ones_page = hpa(ONES_PAGE + m->config.shift),
+		.flush_check = m->config.flush_check,
 	};
 	m->shadow = shadow_create(&sc);
 	if (!m->shadow) {
@@ -1037,6 +1063,7 @@ struct machine_result machine_instruction(struct machine *m, const struct machin
 	struct machine_result r = {0}, each[16];
 	u32 exits = 0;
 
+	m->instructions++;
 restart:
 	for (u32 i = 0; i < count; i++) {
 		struct tlb_entry e;

@@ -61,7 +61,8 @@ struct machine_config {
 	u32 numbers;        /* as if role.cpu had so many values, so that several CPUs share one; 0: as it is */
 	u32 hurry;          /* see hurry.h */
 	bool late;          /* all but the first are made by machine_make_cpu() */
-	u64 seed;           /* of the hardware's free choices */
+	enum shadow_flushes flush_check;
+	u64 seed; /* of the hardware's free choices */
 };
 #define MACHINE_CPUS_MAX 4u
 #define MACHINE_FOREIGN 16u
@@ -136,10 +137,11 @@ struct tlb_flush {
 	u32 psc_count; \
 	struct tlb_flush *pending; \
 	u32 pending_count; \
-	bool invlpg_traps; /* INVLPG exits */ \
-	u32 repeats;       /* loads of CR3 that were executed again */ \
-	bool flushed;      /* exit_gva was flushed since the guest ran */ \
-	gva_t exit_gva;    /* what the last exit was about */
+	bool invlpg_traps;        /* INVLPG exits */ \
+	u32 repeats;              /* loads of CR3 that were executed again */ \
+	bool flushed;             /* exit_gva was flushed since the guest ran */ \
+	gva_t exit_gva;           /* what the last exit was about */ \
+	u64 instructions, thread; /* where it is, for the flush checker */
 
 struct machine_cpu {
 	MACHINE_CPU
@@ -155,6 +157,7 @@ struct machine {
 	struct rng rng;
 	/* The CPU that acts now is kicked by another one, which waits for it. */
 	void (*kicked)(struct machine *m, void *ctx);
+	void (*stale_use)(struct machine *m, const struct shadow_stale *stale);
 	bool strict;  /* check at every entry that the TLB is a subset of the shadow */
 	bool trace;   /* print every exit */
 	bool audit;   /* audit after every exit */

@@ -390,3 +390,22 @@ void oracle_judge(struct oracle *o, const struct machine_access *a, const struct
 	    path_exists(o, a, r, true, true)  ? "access without the right" :
 						"no hardware could do this");
 }
+
+bool oracle_had_other(const struct oracle *o, u64 gpa, u64 gva, u64 bytes)
+{
+	const struct oracle_slot *slot;
+	u32 since = o->flushed, word;
+
+	if (!word_of(o, gpa & ~7ull, &word))
+		return true; /* nobody watches it */
+	if (!o->slot_of[word])
+		return false;
+	slot = &o->slots[o->slot_of[word] - 1];
+	for (u32 i = 0; i < o->invlpg_count && bytes == PAGE_SIZE; i++)
+		if (o->invlpg[i].page == gva >> 12)
+			since = o->invlpg[i].time;
+	for (u32 i = 0; i < slot->count; i++)
+		if (slot->spans[i].to != NEVER && slot->spans[i].to >= since && slot->spans[i].value)
+			return true;
+	return false;
+}

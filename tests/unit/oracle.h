@@ -65,6 +65,11 @@ void oracle_flushed(struct oracle *o);
 void oracle_flushed_page(struct oracle *o, u64 gva);
 
 /*
+ * Did the entry at gpa say something else, present, since the address was last flushed? Large pages: since everything was.
+ */
+bool oracle_had_other(const struct oracle *o, u64 gpa, u64 gva, u64 bytes);
+
+/*
  * Judges one access. before: the naive walk before it. Marks the machine broken
  * if no hardware could have behaved so.
  */

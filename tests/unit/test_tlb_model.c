@@ -32,6 +32,9 @@ static u64 detaches;          /* times that tables were detached, in all runs */
 static u64 kicks;             /* CPUs taken out of the guest by others */
 static u64 stale;             /* times that the runtime oracle saw what the guest had not flushed */
 
+static bool checked; /* guests run while forgotten flushes are looked for */
+static u64 stale_uses;
+
 static void one_operation(struct world *w);
 
 /* --- several CPUs --------------------------------------------------------------------- */
@@ -842,6 +845,19 @@ static struct machine_config config_of(u64 seed)
 	return c;
 }
 
+/* What the flush checker tells of must be so: the entry was another one since this CPU flushed. */
+static void on_stale(struct machine *m, const struct shadow_stale *stale_use)
+{
+	const struct oracle *o = &current->oracles[stale_use->used.cpu];
+
+	stale_uses++;
+	/* To the oracle MOV CR3 flushes global pages as well, and it does not keep what a device has overwritten. */
+	if (!stale_use->global && !current->dma &&
+	    !oracle_had_other(o, stale_use->entry.v, stale_use->gva, stale_use->bytes))
+		machine_fail(m, "a stale use is told of %#llx, whose entry at %#llx has not changed",
+			     (unsigned long long)stale_use->gva, (unsigned long long)stale_use->entry.v);
+}
+
 static struct world *world_create(u64 seed, u32 modes, u32 cpus, bool single)
 {
 	struct machine_config c = config_of(seed);
@@ -859,8 +875,11 @@ static struct world *world_create(u64 seed, u32 modes, u32 cpus, bool single)
 	if (cpus > 1)
 		c.foreign = 0; /* the windows to it would have to be of each CPU */
 	w->trace = number_from("UMBRA_TRACE", 0);
+	if (checked)
+		c.flush_check = SHADOW_FLUSHES_STRICT;
 	w->m = machine_create(&c);
 	assert_non_null(w->m);
+	w->m->stale_use = on_stale;
 	w->m->strict = number_from("UMBRA_STRICT", 1);
 	w->dma = cpus == 1 && seed % 5 == 0;
 	w->m->trace = w->trace;
@@ -1010,6 +1029,17 @@ static void random_32_bit_guests_on_several_cpus(void **state)
 	run_guests(GUEST_32, 3, 30);
 }
 
+/* adversarial: 6, 11, 40, 43 */
+static void random_guests_whose_flushes_are_checked(void **state)
+{
+	checked = true;
+	run_guests(GUEST_4L, 1, 30);
+	run_guests(GUEST_4L, 3, 20);
+	run_guests(GUEST_32 | GUEST_PAE | GUEST_4L | GUEST_5L, 1, 30);
+	assert_true(stale_uses || getenv("UMBRA_SEED"));
+	checked = false;
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -1022,6 +1052,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(random_4_level_guests_on_several_cpus),
 		cmocka_unit_test(random_pae_guests_on_several_cpus),
 		cmocka_unit_test(random_32_bit_guests_on_several_cpus),
+		cmocka_unit_test(random_guests_whose_flushes_are_checked),
 	};
 
 	if (argc > 1)
