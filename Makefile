@@ -575,7 +575,7 @@ check-debian13: ## The same in Debian 13
 check-all: check-build build/umbra.img ## The same with the tests that take long
 	$(CHECK) --all --unit $(UNIT_BIN)
 
-stress: check-build ## stress-ng in the guest with audits, twice five minutes (STRESS_SECONDS=); SMP=4
+stress: check-build ## stress-ng in the guest with audits, three times five minutes (STRESS_SECONDS=); SMP=4
 	@STRESS_SECONDS=$(STRESS_SECONDS) tests/system/stress.py
 
 test-%: check-build build/umbra.img ## Only the system tests and unit programs with % in their names

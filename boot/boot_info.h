@@ -85,6 +85,8 @@ struct boot_debug {
 #define BOOT_CPUID_HIDE_MAX 256
 #define BOOT_LOAD_OPTIONS_MAX 512
 
+enum boot_flush_check { BOOT_FLUSH_CHECK_OFF, BOOT_FLUSH_CHECK_ON, BOOT_FLUSH_CHECK_STRICT };
+
 /* The hypervisor's own options, from the key "umbra" of the boot entry. */
 struct boot_options {
 	uint32_t cpus;           /* the most processors for the guest; 0: all */
@@ -96,6 +98,8 @@ struct boot_options {
 	uint64_t trace_bytes;    /* of each processor's ring of trace records; 0: no trace */
 	uint32_t trace_kinds;    /* 1 << enum trace_kind (lib/trace_record.h): on from the start */
 	uint32_t trace_changes;  /* the guest may change that */
+	uint32_t flush_check;    /* enum boot_flush_check */
+	uint32_t unused;
 	struct boot_debug debug;
 	char cpuid_hide[BOOT_CPUID_HIDE_MAX]; /* "-pku,-la57", NUL terminated, "" if none */
 	char raw[BOOT_LOAD_OPTIONS_MAX];      /* the line as written, for the log */
@@ -129,9 +133,9 @@ _Static_assert(sizeof(struct boot_guest_state) == 104, "layout shared with boot/
 _Static_assert(sizeof(struct boot_framebuffer) == 32, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_uart) == 24, "layout shared with boot/");
 _Static_assert(sizeof(struct boot_debug) == 48, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_options) == 864, "layout shared with boot/");
-_Static_assert(offsetof(struct boot_info, guest) == 1056, "layout shared with boot/");
-_Static_assert(sizeof(struct boot_info) == 1160, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_options) == 872, "layout shared with boot/");
+_Static_assert(offsetof(struct boot_info, guest) == 1064, "layout shared with boot/");
+_Static_assert(sizeof(struct boot_info) == 1168, "layout shared with boot/");
 
 /*
  * How boot/ enters the core (the symbol core_entry of the core's ELF), with

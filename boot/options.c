@@ -194,6 +194,23 @@ static bool parse_panic(struct umbra_options *options, struct text_span value)
 	return options->hv.debug.panic || text_span_equal(value, "off");
 }
 
+static bool parse_flush_check(struct umbra_options *options, struct text_span value)
+{
+	static const char *const names[] = {
+		[BOOT_FLUSH_CHECK_OFF] = "off",
+		[BOOT_FLUSH_CHECK_ON] = "on",
+		[BOOT_FLUSH_CHECK_STRICT] = "strict",
+	};
+
+	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (text_span_equal(value, names[i])) {
+			options->hv.flush_check = i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static const struct {
 	const char *name;
 	uint32_t kinds;
@@ -260,6 +277,7 @@ static const struct {
 	{"sipi", parse_sipi, "sipi=real or protected"},
 	{"trace", parse_trace,
 	 "trace=KIND,KIND such as exit,fill or all, with size=256K and guest (docs/tracing.md)"},
+	{"flushcheck", parse_flush_check, "flushcheck=off, on or strict"},
 	{"monitor", parse_monitor,
 	 "monitor=off, shared, ttyS0..ttyS3 or an I/O port, then possibly a comma and a baud rate, without gdb="},
 	{"gdb", parse_gdb,
@@ -289,7 +307,7 @@ static bool parse_word(struct umbra_options *options, struct text_span word, str
 	return boot_error_set(error,
 			      "unknown umbra option \"%.*s\"; the options are"
 			      " serial= pool= shadow= loglevel= cpuid= audit= cpus= sipi="
-			      " trace= monitor= gdb= escape= death= panic= bare",
+			      " trace= flushcheck= monitor= gdb= escape= death= panic= bare",
 			      (int)word.length, word.at);
 }
 

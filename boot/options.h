@@ -37,7 +37,7 @@ void options_init(struct umbra_options *options);
 /*
  * Reads words separated by blanks: serial=... (serial_option.h),
  * pool=SIZE, shadow=SIZE, loglevel=error|warn|info|debug, cpuid=-NAME[,-NAME],
- * audit=N, cpus=N, trace=KIND[,KIND...][,size=SIZE][,guest], monitor=..., gdb=..., escape=LETTER, death=..., bare.
+ * audit=N, cpus=N, trace=KIND[,KIND...][,size=SIZE][,guest], flushcheck=..., monitor=..., gdb=..., escape=LETTER, death=..., bare.
  * False with one clear line in error on anything else, and on
  * audit=N (N > 0) unless can_audit.
  */

@@ -6,6 +6,7 @@
  * to struct vcpu and back.
  */
 #include "arch/x86/guest/fast_path.h"
+#include "arch/x86/guest/hw.h"
 #include "arch/x86/guest/run.h"
 #include "arch/x86/guest/trace.h"
 #include "lib/log.h"
@@ -372,9 +373,22 @@ static bool fast_path_traced(struct vcpu *vcpu)
 	return true;
 }
 
+/* The flush checker asks for FS_BASE, which is still the processor's. */
+static bool fast_path_checked(struct vcpu *vcpu)
+{
+	(void)!hw_msr_read(MSR_FS_BASE, &vmcb_of(vcpu)->fs.base); /* it is there in any processor with 64-bit mode */
+	if (vcpu->traced)
+		return fast_path_traced(vcpu);
+	return vcpu->several ? svm_fast_path_shared(vcpu) : svm_fast_path(vcpu);
+}
+
 void svm_trace(struct vcpu *vcpu, bool on)
 {
 	bool (*path)(struct vcpu * vcpu) = vcpu->several ? svm_fast_path_shared : svm_fast_path;
 
-	__atomic_store_n(&vcpu->fast_path, on ? fast_path_traced : path, __ATOMIC_RELAXED);
+	if (vcpu->flush_checked)
+		path = fast_path_checked;
+	else if (on)
+		path = fast_path_traced;
+	__atomic_store_n(&vcpu->fast_path, path, __ATOMIC_RELAXED);
 }

@@ -13,6 +13,7 @@
 #include "arch/x86/guest/run.h"
 #include "arch/x86/guest/physbits.h"
 #include "arch/x86/guest/selfcheck.h"
+#include "arch/x86/guest/flushcheck.h"
 #include "arch/x86/guest/trace.h"
 #include "arch/x86/guest/hw.h"
 #include "arch/x86/idt.h"
@@ -104,6 +105,8 @@ static struct shadow *start_shadow(const struct boot_info *info, const struct ve
 		.tags = vendor->tags(),
 		.cpus = cpus,
 		.regions = memory_regions(),
+		.flush_check = (enum shadow_flushes)info->options.flush_check,
+		.flush_grace = FLUSHCHECK_GRACE_US * (u64)clock_ticks_per_us(),
 	};
 	void *ones = memory_alloc(0);
 	struct shadow *shadow;
@@ -223,6 +226,7 @@ static NORETURN void start_guest(const struct boot_info *info)
 		.audit_interval = info->options.audit_interval,
 		.sipi_protected = info->options.sipi_protected,
 		.host_phys_bits = physbits_usable(),
+		.flush_check = info->options.flush_check,
 	};
 	static struct guest_trace_config trace;
 	int err;
@@ -230,6 +234,7 @@ static NORETURN void start_guest(const struct boot_info *info)
 	config.vendor = start_vendor(&config.task_switches_unseen);
 	find_sleep(info, &sleep);
 	clock_init();
+	config.ticks_per_us = clock_ticks_per_us();
 	trace = trace_asked_for(info);
 	if (lapic_present())
 		percpu_boot.apic_id = lapic_id();

@@ -33,6 +33,7 @@ import disks  # noqa: E402
 import dumping  # noqa: E402
 import faults  # noqa: E402
 import firmware  # noqa: E402
+import flushes  # noqa: E402
 import foreign  # noqa: E402
 import gdb_session  # noqa: E402
 import handed_over  # noqa: E402
@@ -355,7 +356,7 @@ def image_tests():
     """A test per image and place; the bare machine is the oracle for the hypervisor."""
     tests = {}
     for source in sorted(os.listdir("tests/guest")):
-        if source.endswith(".c") and source not in ("apic.c", "debugged.c", "messages.c", "msr.c", "processors.c", "rights.c", "rom.c", "shootdown.c",
+        if source.endswith(".c") and source not in ("apic.c", "debugged.c", "flush.c", "messages.c", "msr.c", "processors.c", "rights.c", "rom.c", "shootdown.c",
                                                           "talker.c", "trace.c", "watch.c"):  # these have tests of their own
             name = source[:-2]
             for bare in (True, False):
@@ -652,7 +653,7 @@ def test_memtest86_32_bit_completes_a_pass_over_a_small_range():
 
 # --- all of them ----------------------------------------------------------------
 
-MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, tables, installed, disks, dumping, faults, workers, secure, selftest, sessions,
+MODULES = (rights, make_run, measuring, builds, isolation, foreign, processors, several, flushes, tables, installed, disks, dumping, faults, workers, secure, selftest, sessions,
            gdb_session, consoles, umbra_install, stick, usb, firmware, menu, handed_over, tracing)
 
 

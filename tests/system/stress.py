@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The memory stress: Debian's stress-ng in the guest, the debug build of the hypervisor with
 shadow_audit at every thousandth exit; once with the usual pool, once with a pool of 2 MiB and a
-crowd of processes, so that reclaim runs all the time. `make stress` calls it; STRESS_SECONDS is
+crowd of processes, so that reclaim runs all the time, once with flushcheck=on. `make stress` calls it; STRESS_SECONDS is
 the time of one run (300). SMP=N: with N processors, which QEMU runs side by side, and as many workers of each class as
 that. EMU=bochs: on VMX in Bochs, a fixed number of operations for each class; SMP=N up to 8,
 by ACPI tables.
@@ -40,7 +40,8 @@ FEW_WORKERS = {"tlb-shootdown": 1, "vm": 2, "mremap": 2, "exec": 2}
 # Idle and waking processes beside the stress, so that the small pool never suffices for long.
 CROWD = "for i in $(seq 20); do sleep 1000 & done; for i in 1 2 3 4 5 6; do (while :; do sleep 2; done) & done"
 # Label: the hypervisor's options and the guest's memory (the pool holds metadata for it).
-RUNS = {"usual pool": ("audit=1000", "1G"), "pool of 2 MiB": ("audit=1000 pool=2M", "320M")}
+RUNS = {"usual pool": ("audit=1000", "1G"), "pool of 2 MiB": ("audit=1000 pool=2M", "320M"),
+        "flushes checked": ("audit=1000 flushcheck=on", "1G")}
 BOCHS_RUNS = {"usual pool": ("audit=3000", "512M"), "pool of 2 MiB": ("audit=3000 pool=2M", "320M")}
 BOCHS_TIMEOUT = 3600
 ARCHIVE = "build/initramfs/stress.cpio"
@@ -67,7 +68,7 @@ def guest_command(seconds, crowd, cpus):
                   f"{AS_USER.get(name, 'stress-ng')} --{name} {workers(name, cpus)} {bound(name, seconds)} --verify --temp-path /tmp 2>&1",
                   f"echo 'status {name} '$?"]
     lines += ["echo processors $(nproc)", "dmesg -r | grep -E '^<[0-3]>|Oops|BUG|Call Trace|segfault|Bad page|stall|lockup'",
-              "umbractl stats", "true"]
+              "umbractl log | grep flushcheck:", "umbractl stats", "true"]
     return "\n".join(lines)
 
 
@@ -106,6 +107,9 @@ def judge(label, umbra, cpus, result):
     yield f"audits with the {label} ({audits}) find no mismatch", None if audits > 0 and errors == 0 else f"{errors} mismatches"
     if "pool=" in umbra:
         yield f"reclaim runs with the {label} ({reclaims} pages)", None if reclaims > 0 else "nothing was reclaimed"
+    if "flushcheck=" in umbra:
+        told, seen = counter("shadow_stale_uses", text), counter("shadow_stale_changes", text)
+        yield f"no flush is said to be forgotten ({seen} changes)", None if told == 0 and seen > 0 else f"{told} are"
     if cpus > 1:
         found, kicks = counter("processors", text), counter("shadow_kicks", text)
         busy = sum(counter(f"cpu{cpu}_exits", text) > 0 for cpu in range(cpus))

@@ -562,6 +562,8 @@ static void wrong_umbra_options_are_named(void **state)
 		"sipi=protecte",
 		"sipi=reality",
 		"sipi=long",
+		"flushcheck=",
+		"flushcheck=yes",
 		"trace=",
 		"trace",
 		"trace=fills",
@@ -621,6 +623,11 @@ static void kinds_of_the_trace_and_its_size_are_taken(void **state)
 	assert_int_equal(options.hv.trace_kinds, 1u << TRACE_EXIT | 1u << TRACE_A_SET | 1u << TRACE_D_SET);
 	assert_int_equal(options.hv.trace_bytes, 1 << 20);
 	assert_false(options.hv.trace_changes);
+	assert_int_equal(options.hv.flush_check, BOOT_FLUSH_CHECK_OFF);
+	assert_true(options_parse(&options, "flushcheck=strict", true, &error));
+	assert_int_equal(options.hv.flush_check, BOOT_FLUSH_CHECK_STRICT);
+	assert_true(options_parse(&options, "flushcheck=on", true, &error));
+	assert_int_equal(options.hv.flush_check, BOOT_FLUSH_CHECK_ON);
 	assert_true(options_parse(&options, "trace=guest", true, &error));
 	assert_true(options.hv.trace_changes && !options.hv.trace_kinds);
 	assert_int_equal(options.hv.trace_bytes, OPTIONS_TRACE_DEFAULT);

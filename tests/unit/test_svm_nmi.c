@@ -66,6 +66,11 @@ u64 hw_read_dr(u32 n)
 	return 0;
 }
 void hw_write_dr(u32 n, u64 value) {}
+int hw_msr_read(u32 msr, u64 *value)
+{
+	*value = 0;
+	return 0;
+}
 NORETURN void hw_reset(void)
 {
 	panic("machine reset");

@@ -15,6 +15,12 @@
 #include "svm/svm.h"
 #include "tests/unit/no_nmis.h"
 
+int hw_msr_read(u32 msr, u64 *value)
+{
+	*value = 0;
+	return 0;
+}
+
 struct svm_features svm_found;
 
 /* --- the fake neutral half ----------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "arch/x86/guest/msr.h"
 #include "arch/x86/guest/sleep.h"
 #include "arch/x86/guest/state.h"
+#include "arch/x86/guest/flushcheck.h"
 #include "arch/x86/guest/trace.h"
 #include "arch/x86/memory.h"
 #include "lib/log.h"
@@ -55,6 +56,16 @@ static const struct shadow_ops shadow_ops = {
 	.trap_invlpg = trap_invlpg,
 	.kick = kick,
 	.read_pkru = hw_read_pkru,
+};
+
+/* INVLPG exits always then. */
+static const struct shadow_ops checked_ops = {
+	.flush = flush_tag,
+	.flush_page = flush_page,
+	.kick = kick,
+	.read_pkru = hw_read_pkru,
+	.where = flushcheck_where,
+	.stale = flushcheck_tell,
 };
 
 static void set_flat_segments(struct vcpu *vcpu, const struct boot_guest_state *start)
@@ -187,11 +198,13 @@ static void init_guest(struct guest *g)
 
 	g->shadow = config->shadow;
 	g->phys_bits = config->host_phys_bits;
+	g->ticks_per_us = config->ticks_per_us;
 	g->audit_interval = config->audit_interval;
 	g->next_whole_audit = config->audit_interval;
 	g->task_switches_unseen = config->task_switches_unseen;
 	vcpu->next_audit = config->audit_interval ? config->audit_interval : ~0ull;
 	vcpu->pat = PAT_RESET;
+	vcpu->flush_checked = config->flush_check;
 }
 
 /* What differs between processors is read from this one: CPUID, MSRs, the APIC's mode. */
@@ -224,7 +237,7 @@ int guest_start_other(struct vcpu *vcpu)
 		log_error("guest: %s cannot set up the virtual CPU (error %d)\n", vcpu->vendor->name, err);
 		return err;
 	}
-	g->ops = &shadow_ops;
+	g->ops = g->config->flush_check ? &checked_ops : &shadow_ops;
 	vcpu->mmu = shadow_mmu_create(g->shadow, g->ops, vcpu, g->pdpt);
 	if (!vcpu->mmu) {
 		log_error("guest: no memory for the shadow page tables\n");

@@ -16,6 +16,8 @@ struct guest_config {
 	const char *cpuid_hide;         /* "-pku,-la57" or "" */
 	u32 audit_interval;             /* run shadow_audit() every so many exits; 0: never */
 	u32 host_phys_bits;
+	u32 ticks_per_us; /* of the TSC */
+	bool flush_check; /* shadow_config.flush_check is set */
 	bool sipi_protected; /* for tests: a start-up message begins in protected mode where the hardware has no real mode */
 	bool task_switches_unseen; /* this processor does hardware task switches without an exit */
 };

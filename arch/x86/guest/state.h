@@ -149,6 +149,7 @@ struct guest {
 	struct shadow *shadow;
 	const struct shadow_ops *ops; /* of the shadow MMU, while the trace is off */
 	u32 phys_bits;
+	u32 ticks_per_us; /* of the TSC */
 	u32 audit_interval;
 	u64 next_whole_audit; /* number of exits at which shadow_audit() is due */
 	u32 tag;              /* of vcpu->root */

@@ -207,9 +207,10 @@ struct vcpu {
 			bool traced; /* guest_trace_apply() */
 		};
 	};
-	void *guest; /* arch/x86/guest private state: MTRRs, APIC, stepping */
-	u32 id;      /* in the guest's table of processors */
-	u32 cpu;     /* percpu_of() */
+	void *guest;        /* arch/x86/guest private state: MTRRs, APIC, stepping */
+	bool flush_checked; /* guest_config.flush_check */
+	u32 id;             /* in the guest's table of processors */
+	u32 cpu;            /* percpu_of() */
 	u32 unfit; /* bits: of ES to GS those that virtual-8086 mode could not have; none of them is wrong while INTERPRETED */
 	u32 interpreted;      /* interpret_one() counts here, in units of 400 host instructions */
 	u32 debug_intercepts; /* INTERCEPT_* that debug/ asks for */
