@@ -38,8 +38,8 @@ void clock_init(void)
 		low = low || !(port & SPEAKER_OUT);
 	} while (!(low && port & SPEAKER_OUT) && ticks < GIVE_UP);
 	out8(SPEAKER, before);
-	if (ticks < GIVE_UP)
-		ticks_per_us = ticks / (MEASURE_MS * 1000) + 1;
+	if (ticks < GIVE_UP) /* too many where somebody else had the processor meanwhile */
+		ticks_per_us = MIN(ticks / (MEASURE_MS * 1000) + 1, (u64)TICKS_PER_US_MOST);
 }
 
 u32 clock_ticks_per_us(void)
