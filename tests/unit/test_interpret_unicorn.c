@@ -355,6 +355,29 @@ static enum interpreted interpret(void)
 	return goes_on ? interpret_some(&vcpu) : interpret_one(&vcpu);
 }
 
+/*
+ * Where SP wraps Unicorn's RETF of real mode reads CS beyond 64 KiB, which no processor does, and its ENTER lets the borrow into the upper
+ * half of the frame pointer that it pushes, which Bochs does not.
+ */
+static bool wraps_otherwise(const struct insn *insn, const struct vcpu *before)
+{
+	u32 sp = (u16)before->gpr[GPR_RSP];
+
+	if (code_bits != 16 || insn->map)
+		return false;
+	return insn->opcode == 0xc8 ? sp < insn->opsize :
+				      (insn->opcode & 0xfe) == 0xca && sp > 0x10000u - 2u * insn->opsize;
+}
+
+/* Unicorn gives up on an instruction that writes to itself. */
+static bool writes_to_itself(u32 at, u32 len)
+{
+	for (u32 n = 0; n < MIN(write_count, WRITES_MAX); n++)
+		if (writes[n].at < at + len && writes[n].at + writes[n].len > at)
+			return true;
+	return false;
+}
+
 /* One instruction; false: the chain ends. */
 static bool one(uc_engine *uc)
 {
@@ -383,6 +406,11 @@ static bool one(uc_engine *uc)
 	uc_ctl_remove_cache(uc, at, at + INSN_MAX);
 	while (interpret() == INTERPRETED && vcpu.rip == before.rip && is_string(&insn))
 		;
+	if (wraps_otherwise(&insn, &before) || (!is_string(&insn) && writes_to_itself(at, len + 2))) {
+		memcpy(theirs, memory, MEM_END);
+		write_count = 0;
+		return false;
+	}
 	/* Never without a count, or it forgets all that it has translated. It stops where we did: what lies there it does not translate, for it may give up on it. */
 	until = vcpu.inject.type == EVENT_NONE ? (u32)(segments[SEG_CS].base + vcpu.rip) : at + len;
 	err = uc_emu_start(uc, at, until, 0, is_string(&insn) && insn.prefix ? 1000 : 1);
