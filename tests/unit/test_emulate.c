@@ -23,6 +23,7 @@
 #include "arch/x86/guest/stop.h"
 #include "tests/unit/host_execute.h"
 #include "tests/unit/unicorn.h"
+#include "tests/unit/no_runs.h"
 
 /* Addresses small enough for 16-bit addressing; data in the middle. */
 #define CODE 0x1000u
@@ -190,18 +191,6 @@ void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 
 	fail();
 }
 
-void shadow_open_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram)
-{
-	fail();
-}
-void shadow_close_ram(struct shadow_mmu *mmu)
-{
-	fail();
-}
-void shadow_read_ram_slow(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
-{
-	fail();
-}
 void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
 		     u32 count)
 {

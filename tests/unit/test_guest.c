@@ -26,6 +26,7 @@
 #include "arch/x86/memory.h"
 #include "lib/spinlock.h"
 #include "lib/version.h"
+#include "tests/unit/no_runs.h"
 
 #define PHYS_BITS 40
 #define APIC 0xfee00000ull
@@ -274,18 +275,6 @@ bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
 }
 void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *buf, u32 len)
 {
-}
-void shadow_open_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram)
-{
-	fail();
-}
-void shadow_close_ram(struct shadow_mmu *mmu)
-{
-	fail();
-}
-void shadow_read_ram_slow(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
-{
-	fail();
 }
 void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
 		     u32 count)

@@ -461,7 +461,8 @@ static void chain(uc_engine *uc)
 
 static void run(u32 bits)
 {
-	u32 chains = getenv("UMBRA_LONG") ? 20 * CHAINS : CHAINS;
+	/* Further on Unicorn 2.0.1 ends the program in its translator ("tcg fatal error"). */
+	u32 chains = getenv("UMBRA_LONG") ? 8 * CHAINS : CHAINS;
 	uc_engine *uc;
 
 	code_bits = bits;

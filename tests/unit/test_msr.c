@@ -21,6 +21,7 @@
 #include "arch/x86/memory.h"
 #include "vmx/capability.h"
 #include "vmx/vmcs.h"
+#include "tests/unit/no_runs.h"
 
 #define PHYS_BITS 40
 #define FEATURE_CONTROL 0x3au
@@ -349,18 +350,6 @@ void shadow_drop_write(struct shadow_mmu *mmu) {}
 bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
 {
 	return false;
-}
-void shadow_open_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram)
-{
-	fail();
-}
-void shadow_close_ram(struct shadow_mmu *mmu)
-{
-	fail();
-}
-void shadow_read_ram_slow(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
-{
-	fail();
 }
 void shadow_write_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset, const void *buf, u32 len)
 {

@@ -18,6 +18,7 @@
 #include "arch/x86/guest/state.h"
 #include "arch/x86/guest/task.h"
 #include "arch/x86/vendor.h"
+#include "tests/unit/no_runs.h"
 
 /* --- the fake machine ---------------------------------------------------------------- */
 
@@ -149,18 +150,6 @@ int shadow_exchange_guest(struct shadow_mmu *mmu, gva_t gva, const void *expecte
 bool shadow_find_ram(struct shadow_mmu *mmu, gfn_t gfn, struct shadow_ram *ram)
 {
 	return false;
-}
-void shadow_open_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram)
-{
-	fail();
-}
-void shadow_close_ram(struct shadow_mmu *mmu)
-{
-	fail();
-}
-void shadow_read_ram_slow(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
-{
-	fail();
 }
 void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 end, const u64 *values, u32 size,
 		     u32 count)
