@@ -25,12 +25,15 @@ from talking import talk
 TALKER = "build/guest/talker"
 
 
+FRAMED = 30000  # so many bytes at least are frames, before the last one
+
+
 class NoisyLine:
     """A socket for umbra-dump; of what the monitor sends one byte of so many is changed, and one lost."""
 
     def __init__(self, wire, one_of):
         self.path, self.wire, self.random, self.one_of = scratch("line"), connect(wire), random.Random(7), one_of
-        self.damaged = 0
+        self.damaged = self.framed = self.before = 0
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(self.path)
         self.server.listen()
@@ -51,10 +54,12 @@ class NoisyLine:
             sink.close()
 
     def damage(self, data):
-        """Frames alone: what the monitor says as text is no one's to check."""
+        """Frames alone, from the first one's mark on: what the monitor says as text is no one's to check."""
         out = bytearray()
         for byte in data:
-            chance = self.random.randrange(self.one_of) if len(data) > 300 else 2
+            self.framed += bool(self.framed) or (self.before, byte) == (0xd5, 0x4d)
+            self.before = byte
+            chance = self.random.randrange(self.one_of) if 0 < self.framed < FRAMED else 2
             self.damaged += chance < 2
             if chance:  # else it is lost
                 out.append(byte ^ 0x10 if chance == 1 else byte)
