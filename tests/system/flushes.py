@@ -4,7 +4,7 @@ import re
 
 import bochs
 import vm
-from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, IMAGE_TIMEOUT, boot, counter, debian, judge_checks, judge_image, require, run_command
+from common import BOCHS_TIMEOUT, BOOT_TIMEOUT, IMAGE_TIMEOUT, boot, counter, debian, judge_checks, judge_image, require, run_command, slow
 
 ON_ONE = 4  # what tests/guest/flush.c forgets on one processor
 
@@ -55,6 +55,7 @@ LINUX_WORK = """for i in $(seq 6); do (for j in 1 2 3; do ls -lR /bin /etc 2>/de
 umbractl log | grep flushcheck:; umbractl stats"""
 
 
+@slow
 def test_no_flush_of_linux_is_said_to_be_forgotten():
     text = run_command("flush-linux", debian(cpus=2, umbra="flushcheck=on", command=LINUX_WORK), timeout=2 * BOOT_TIMEOUT).output.decode()
     told, seen = (counter(text, f"shadow_stale_{what}") for what in ("uses", "changes"))

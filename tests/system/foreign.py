@@ -30,6 +30,7 @@ def run_with_memory_added(name, **settings):
     return run_command(name, machine, timeout=2 * BOOT_TIMEOUT).output.decode()
 
 
+@slow
 def test_linux_with_memory_added_later_runs_as_on_bare():
     bare, umbra = (run_with_memory_added(f"memory-added-{name}", umbra=umbra) for name, umbra in (("bare", "bare"), ("umbra", "")))
     require(re.search(rf"spanned +{ADDED_MIB << 8}\b", umbra), f"the memory was not taken into use: {umbra[-300:]!r}")

@@ -469,6 +469,7 @@ def check_bochs(model, kind="cloud"):
     require(not oops, f"the kernel's log has {oops and oops.group(0)}")
 
 
+@slow  # firmware_that_left_vmx_on_starts_linux and linux_has_acpi boot it there, too
 def test_cloud_kernel_boots_in_bochs_on_vmx_and_powers_off():
     check_bochs(bochs.DEFAULT_MODEL)
 
