@@ -55,17 +55,25 @@ static bool parse_shadow(struct umbra_options *options, struct text_span value)
 	       options->hv.shadow_bytes >= OPTIONS_SHADOW_MIN;
 }
 
-static bool parse_level(struct umbra_options *options, struct text_span value)
+/* The place of the one of count names that the value is. */
+static bool parse_name(struct text_span value, const char *const *names, uint32_t count,
+		       uint32_t *place)
 {
-	uint32_t i;
-
-	for (i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
-		if (text_span_equal(value, level_names[i])) {
-			options->hv.log_level = i;
+	for (uint32_t i = 0; i < count; i++) {
+		if (text_span_equal(value, names[i])) {
+			*place = i;
 			return true;
 		}
 	}
 	return false;
+}
+
+#define PARSE_NAME(value, names, place) \
+	parse_name(value, names, sizeof(names) / sizeof((names)[0]), place)
+
+static bool parse_level(struct umbra_options *options, struct text_span value)
+{
+	return PARSE_NAME(value, level_names, &options->hv.log_level);
 }
 
 static bool is_feature_char(char c)
@@ -179,13 +187,7 @@ static bool parse_death(struct umbra_options *options, struct text_span value)
 		[BOOT_DEATH_MONITOR] = "monitor",
 	};
 
-	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (text_span_equal(value, names[i])) {
-			options->hv.debug.death = i;
-			return true;
-		}
-	}
-	return false;
+	return PARSE_NAME(value, names, &options->hv.debug.death);
 }
 
 static bool parse_panic(struct umbra_options *options, struct text_span value)
@@ -202,13 +204,7 @@ static bool parse_flush_check(struct umbra_options *options, struct text_span va
 		[BOOT_FLUSH_CHECK_STRICT] = "strict",
 	};
 
-	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (text_span_equal(value, names[i])) {
-			options->hv.flush_check = i;
-			return true;
-		}
-	}
-	return false;
+	return PARSE_NAME(value, names, &options->hv.flush_check);
 }
 
 static const struct {

@@ -54,9 +54,9 @@ static bool is_behind_call(const struct stack *s, u64 address)
 static bool may_be_code(const struct stack *s, u64 address)
 {
 	u64 distance = address > s->rip ? address - s->rip : s->rip - address;
-	char name[NAMES_TEXT];
+	enum names_kind kind = names_kind_at(address - 1);
 
-	return names_describe(address - 1, "", name)[0] ? names_is_code(address - 1) : distance < BIT(30);
+	return kind == NAMES_CODE || (kind == NAMES_NONE && distance < BIT(30));
 }
 
 static void show(const struct stack *s, u32 *frames, u64 at, u64 address)

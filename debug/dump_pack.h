@@ -41,8 +41,8 @@ _Static_assert(sizeof(struct dump_header) == 12, "tools/umbra-dump");
 #define DUMP_SYNC_1 0x4du
 
 enum dump_type {
-	DUMP_BEGIN = 'B',  /* struct dump_begin */
-	DUMP_CPU = 'C',    /* struct dump_cpu */
+	DUMP_BEGIN = 'B',  /* struct begin of commands_dump.c */
+	DUMP_CPU = 'C',    /* struct cpu, there */
 	DUMP_RAM = 'R',    /* u64 address, u64 bytes: there is memory; a page of it that does not come is 0 */
 	DUMP_PAGES = 'P',  /* one behind the other: u64 address, u16 length, dump_pack()'s bytes */
 	DUMP_FAILED = 'F', /* u64 address: this page could not be read */

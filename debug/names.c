@@ -193,10 +193,12 @@ bool names_find(const char *name, u32 length, u64 *value)
 	return true;
 }
 
-bool names_is_code(u64 address)
+enum names_kind names_kind_at(u64 address)
 {
 	u64 offset;
 	const struct symbol *symbol = symbol_at(address, &offset);
 
-	return symbol && symbol_is_code(symbol);
+	if (!symbol)
+		return NAMES_NONE;
+	return symbol_is_code(symbol) ? NAMES_CODE : NAMES_OTHER;
 }

@@ -34,7 +34,8 @@ const char *names_describe(u64 address, const char *before, char out[NAMES_TEXT]
 /* The address of the symbol of that name, where it is now; false: there is none, or nobody knows where the kernel is. */
 bool names_find(const char *name, u32 length, u64 *value);
 
-/* Is the symbol at or below the address one of code? */
-bool names_is_code(u64 address);
+/* What the symbol at or below the address is of; NAMES_NONE: names_describe() has none. */
+enum names_kind { NAMES_NONE, NAMES_CODE, NAMES_OTHER };
+enum names_kind names_kind_at(u64 address);
 
 #endif

@@ -315,7 +315,7 @@ void shadow_push_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 e
 MUST_CHECK bool shadow_exchange_ram(struct shadow_mmu *mmu, const struct shadow_ram *ram, u32 offset,
 				    const void *expected, const void *value, u32 len);
 
-/* As the processor's own access, of natural size. */
+/* As one access of the processor's, at whatever alignment; other lengths in pieces. */
 static ALWAYS_INLINE void shadow_read_ram(const struct shadow_ram *ram, u32 offset, void *buf, u32 len)
 {
 	const void *at = ram->at + offset;
